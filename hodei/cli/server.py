@@ -1,0 +1,66 @@
+"""`hodei-server`, also as `hodei server`."""
+
+import os
+import sys
+
+import click
+
+
+@click.command(
+    "server",
+    epilog="""\b
+Example:
+  hodei-server --database-url postgres://postgres:postgres@localhost:5432/postgres --grpc 127.0.0.1:50051""",
+)
+@click.option("--database-url", envvar=["HODEI_DATABASE_URL", "DATABASE_URL"], help="PostgreSQL, as postgres://… (DATABASE_URL).")
+@click.option("--listen-url", envvar="HODEI_LISTEN_URL", help="For LISTEN, past a transaction pooler; the database's own otherwise.")
+@click.option("--grpc", "grpc_address", envvar="HODEI_GRPC", default="127.0.0.1:50051", show_default=True, metavar="HOST:PORT")
+@click.option("--insecure", envvar="HODEI_INSECURE", is_flag=True, help="Allow listening beyond loopback, without TLS and keys.")
+@click.option("--prepare/--no-prepare", envvar="HODEI_PREPARE", default=True, help="Prepared statements (off for old poolers).")
+@click.option("--lost-after", envvar="HODEI_LOST_AFTER", default=60.0, show_default=True, help="Seconds of silence that lose a worker.")
+@click.option("--log-level", envvar="HODEI_LOG_LEVEL", default="info", show_default=True, help="HODEI_LOG=info,hodei.flow=debug for parts.")
+@click.option("--log-format", envvar="HODEI_LOG_FORMAT", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def server(
+    database_url: str | None,
+    listen_url: str | None,
+    grpc_address: str,
+    insecure: bool,
+    prepare: bool,
+    lost_after: float,
+    log_level: str,
+    log_format: str,
+) -> None:
+    """Claims jobs, forwards them to workers, keeps what they report. Any number may run on one database."""
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    from hodei import log
+    from hodei.config import Settings
+    from hodei.domain.errors import HodeiError, Invalid
+
+    if not database_url:
+        raise click.UsageError("no database: give --database-url or set DATABASE_URL, as postgres://user:password@host:5432/name")
+    try:
+        log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""))
+        settings = Settings(
+            database_url=database_url,
+            listen_url=listen_url or database_url,
+            grpc=grpc_address,
+            insecure=insecure,
+            prepare=prepare,
+            lost_after_s=lost_after,
+        )
+        from hodei.server import run
+
+        run(settings)
+    except Invalid as error:
+        raise click.UsageError(str(error)) from error
+    except HodeiError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def main() -> None:
+    server(prog_name="hodei-server")
+
+
+if __name__ == "__main__":
+    main()

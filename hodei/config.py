@@ -1,0 +1,33 @@
+"""Every setting of a server, read once."""
+
+from dataclasses import dataclass
+
+from hodei.domain.errors import Invalid
+
+LOOPBACK = ("127.", "localhost", "[::1]")
+
+
+@dataclass(frozen=True)
+class Settings:
+    database_url: str
+    listen_url: str  # for LISTEN, past a transaction pooler; the same as database_url unless given
+    grpc: str  # HOST:PORT
+    log_level: str = "info"
+    log_format: str = "text"
+    log_parts: str = ""  # HODEI_LOG
+    insecure: bool = False
+    prepare: bool = True
+    lost_after_s: float = 60.0
+    drain_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        host, _, port = self.grpc.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise Invalid(f"--grpc: expected HOST:PORT, got {self.grpc!r}")
+        if not self.insecure and not host.startswith(LOOPBACK):
+            raise Invalid(
+                f"--grpc {self.grpc}: beyond loopback the connection is neither encrypted nor are callers authenticated; "
+                "add --insecure to accept that"
+            )
+        if self.lost_after_s < 45:
+            raise Invalid(f"--lost-after: expected at least 45 s (UNREACHABLE comes at 30 s), got {self.lost_after_s:g}")

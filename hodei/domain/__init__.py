@@ -1,0 +1,1 @@
+"""What things are: states, transitions, the vocabulary of a job, errors. Pure: standard library only, no clock, no I/O."""

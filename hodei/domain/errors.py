@@ -1,0 +1,32 @@
+"""The few kinds of error that callers can tell apart. Messages say what was wrong, which id, what was expected, what to do.
+
+hodei/rpc/errors.py maps each kind to a gRPC status; anything that is not a HodeiError is a bug of ours and shows as INTERNAL.
+"""
+
+
+class HodeiError(Exception):
+    """The base: its text is meant for the person who made the call."""
+
+
+class Invalid(HodeiError):
+    """The request itself is wrong: nothing was done, and the same request will fail again."""
+
+
+class NotFound(HodeiError):
+    """No such job, worker or token."""
+
+
+class Conflict(HodeiError):
+    """The thing stands otherwise than the request needs it: already final, another spec under this id."""
+
+
+class Duplicate(HodeiError):
+    """Another one with this identity is live."""
+
+
+class Unauthenticated(HodeiError):
+    """No valid credential or token. One uniform text whatever the cause, so that nobody can probe for tokens."""
+
+
+class Unavailable(HodeiError):
+    """The database does not answer now, or this server is shutting down; the same request may succeed later or elsewhere."""

@@ -1,0 +1,1 @@
+"""What happens to a worker: registration, and presence on its stream."""

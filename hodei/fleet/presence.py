@@ -1,0 +1,191 @@
+"""The workers whose streams this server holds: what is said to them, what they hold, and their heartbeats, flushed together each second.
+
+In memory only, and none of it is missed when the server dies: the workers reconnect elsewhere and say what they hold.
+"""
+
+import asyncio
+import functools
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import NamedTuple
+
+from loguru import logger
+
+from hodei.domain.errors import Unavailable
+from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.store import leases, workers
+from hodei.store.database import Connection, Database
+from hodei.store.job_queue import Offer
+
+
+class Cancel(NamedTuple):
+    lease: int
+    reason: str
+    message: str
+
+
+class LogAck(NamedTuple):
+    lease: int
+    next_seq: int
+
+
+class ResultAck(NamedTuple):
+    lease: int
+
+
+class Refused(NamedTuple):
+    """The lease no longer holds: kill, forget."""
+
+    lease: int
+    why: str
+
+
+class Drain(NamedTuple):
+    on: bool
+
+
+class GoAway(NamedTuple):
+    reconnect_after_s: float
+    why: str
+
+
+class Beat(NamedTuple):
+    """The server's own heartbeat, so that the worker finds a half-open stream."""
+
+
+Message = Offer | Cancel | LogAck | ResultAck | Refused | Drain | GoAway | Beat
+
+OUTBOX_BOUND = 50_000
+"""Messages not yet written to one worker. Full means that it does not read: its stream is closed, and it comes back with what it holds."""
+
+
+class WorkerStream:
+    """One connected worker, as this server sees it. Only its own stream's tasks and the dispatcher touch it, all on one loop."""
+
+    def __init__(self, worker_id: uuid.UUID, session: int, slots: int, labels: dict[str, str], *, draining: bool, name: str = "") -> None:
+        self.worker_id = worker_id
+        self.session = session
+        self.slots = slots
+        self.labels = labels
+        self.name = name
+        self.drained_by_operator = draining
+        self.drained_by_worker = False
+        self.held: dict[int, uuid.UUID] = {}  # lease → job: offered or running; out when its result arrives
+        self.closed: asyncio.Event = asyncio.Event()
+        self.why_closed = ""
+        self._outbox: deque[Message] = deque()
+        self._wake = asyncio.Event()
+
+    @property
+    def free_slots(self) -> int:
+        if self.drained_by_operator or self.drained_by_worker or self.closed.is_set():
+            return 0
+        return max(0, self.slots - len(self.held))
+
+    def send(self, message: Message) -> None:
+        if len(self._outbox) >= OUTBOX_BOUND:
+            self.close("does not read its stream")
+            return
+        self._outbox.append(message)
+        self._wake.set()
+
+    def offer(self, offer: Offer) -> None:
+        self.held[offer.lease] = offer.job_id
+        self.send(offer)
+
+    def close(self, why: str) -> None:
+        self.why_closed = self.why_closed or why
+        self.closed.set()
+
+    async def outgoing(self) -> list[Message]:
+        """Waits for something to say, then takes all of it."""
+        await self._wake.wait()
+        self._wake.clear()
+        messages = list(self._outbox)
+        self._outbox.clear()
+        return messages
+
+
+class Pulse(NamedTuple):
+    """A heartbeat as it came from the stream."""
+
+    busy_slots: int
+    draining: bool
+    waiting: list[int]  # leases of offers that no slot has taken yet
+    held: list[int]  # every lease that the worker lists
+    current_job_id: uuid.UUID | None
+
+
+class Presence:
+    """All streams of this server. `forgotten` collects leases that their workers no longer list, for the controller to end as lost."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._streams: dict[uuid.UUID, WorkerStream] = {}
+        self._pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]] = {}
+        self.forgotten: asyncio.Queue[leases.Claimant] = asyncio.Queue(10_000)  # full: the next heartbeat names them again
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __iter__(self) -> Iterator[WorkerStream]:
+        return iter(list(self._streams.values()))
+
+    def get(self, worker_id: uuid.UUID) -> WorkerStream | None:
+        return self._streams.get(worker_id)
+
+    def add(self, stream: WorkerStream) -> None:
+        if before := self._streams.get(stream.worker_id):
+            before.close("superseded by a newer stream of the same worker")
+        self._streams[stream.worker_id] = stream
+
+    def remove(self, stream: WorkerStream) -> None:
+        if self._streams.get(stream.worker_id) is stream:
+            del self._streams[stream.worker_id]
+        self._pulses.pop(stream.worker_id, None)
+
+    def free_slots(self) -> list[tuple[dict[str, str], list[uuid.UUID]]]:
+        """For each set of labels: a worker's id for every free slot, the workers taking turns."""
+        groups: dict[tuple[tuple[str, str], ...], list[WorkerStream]] = {}
+        for stream in self._streams.values():
+            if stream.free_slots:
+                groups.setdefault(tuple(sorted(stream.labels.items())), []).append(stream)
+        return [
+            (
+                dict(labels),
+                [w for turn in zip_longest(*([s.worker_id] * s.free_slots for s in streams)) for w in turn if w is not None],
+            )
+            for labels, streams in groups.items()
+        ]
+
+    def pulse(self, stream: WorkerStream, pulse: Pulse) -> None:
+        stream.drained_by_worker = pulse.draining
+        self._pulses[stream.worker_id] = (stream, pulse)
+
+    async def run(self) -> None:
+        """Flushes heartbeats once a second; while the database is away they are kept, the newest of each worker."""
+        while True:
+            await asyncio.sleep(1.0)
+            if not self._pulses:
+                continue
+            pulses, self._pulses = self._pulses, {}
+            try:
+                await self._database.run(functools.partial(self._flush, pulses))
+            except Unavailable as error:
+                self._pulses = pulses | self._pulses
+                logger.bind(component="WorkerMonitor").warning("heartbeats wait: {}", error)
+
+    async def _flush(self, pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]], conn: Connection) -> None:
+        said = [workers.Heartbeat(s.worker_id, s.session, p.busy_slots, p.draining, p.current_job_id) for s, p in pulses.values()]
+        alive = await workers.beat(conn, said)
+        for stream, _ in pulses.values():
+            if stream.worker_id not in alive:
+                stream.close("its session no longer speaks for it")
+        if waiting := [lease for _, p in pulses.values() for lease in p.waiting]:
+            await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
+        held = [lease for _, p in pulses.values() for lease in p.held]
+        for claimant in await leases.forgotten(conn, list(alive), held):
+            if not self.forgotten.full():
+                self.forgotten.put_nowait(claimant)

@@ -1,0 +1,90 @@
+"""The net: once a second each server looks whether anything is due, overdue, silent or orphaned, and acts on what it finds.
+
+Leaderless: any number of servers may look and act at once; every act is a bounded, guarded statement, and what another server has done
+already is simply not found any more. Failure: if a server dies between two acts, the next look of any server finds the rest.
+"""
+
+import asyncio
+import random
+import time
+
+from loguru import logger
+
+from hodei.domain.errors import Unavailable
+from hodei.domain.worker import ACCEPT_WITHIN_S, UNREACHABLE_AFTER_S
+from hodei.fleet.presence import Presence
+from hodei.flow.control import JobController
+from hodei.flow.dispatch import JobDispatcher
+from hodei.store import job_queue, leases, workers
+from hodei.store.database import Database
+
+LISTEN_BEAT_S = 5.0
+"""Between two beats into hodei_listening; a gap over 15 s of all servers restarts every term of silence (R7)."""
+
+
+class JobRescuer:
+    def __init__(
+        self, database: Database, presence: Presence, dispatcher: JobDispatcher, controller: JobController, lost_after_s: float
+    ) -> None:
+        self._database = database
+        self._presence = presence
+        self._dispatcher = dispatcher
+        self._controller = controller
+        self._lost_after_s = lost_after_s
+        self._beaten_at = -LISTEN_BEAT_S
+        self._log = logger.bind(component="JobRescuer")
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._beat()
+                await self._sweep()
+            except Unavailable as error:
+                self._log.warning("sweep waits: {}", error)
+            await asyncio.sleep(random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def _beat(self) -> None:
+        """Also tells undelivered cancels again: their notification may have been missed."""
+        if time.monotonic() - self._beaten_at < LISTEN_BEAT_S:
+            return
+        await self._database.run(workers.listening)
+        self._beaten_at = time.monotonic()
+        await self._controller.deliver_cancels([stream.worker_id for stream in self._presence])
+
+    async def _sweep(self) -> None:
+        found = await self._database.run(lambda conn: job_queue.look(conn, UNREACHABLE_AFTER_S))
+        if found.due:
+            await self._database.run(job_queue.promote)
+        if found.overdue_offers:
+            await self._take_back()
+        if found.silent_workers:
+            await self._judge_silent()
+        if found.silent_workers or found.orphaned_leases:
+            await self._end_orphaned()
+        self._dispatcher.observe(ready=found.ready or found.due)
+
+    async def _take_back(self) -> None:
+        overdue = await self._database.run(lambda conn: leases.overdue(conn, ACCEPT_WITHIN_S))
+        if overdue:
+            back = await self._database.run(
+                lambda conn: leases.release(conn, overdue, f"not accepted within {ACCEPT_WITHIN_S:g} s", "system:job_rescuer")
+            )
+            self._log.info("JobUnassigned: {} offers were not accepted in time and are queued again", len(back))
+            for claimant in overdue:
+                if stream := self._presence.get(claimant.worker_id):
+                    stream.held.pop(claimant.lease, None)
+
+    async def _judge_silent(self) -> None:
+        for worker_id, state, last_heartbeat in await self._database.run(
+            lambda conn: workers.judge_silent(conn, UNREACHABLE_AFTER_S, self._lost_after_s)
+        ):
+            self._log.bind(worker_id=worker_id).warning("worker is {}: last heard of at {}", state, last_heartbeat)
+
+    async def _end_orphaned(self) -> None:
+        orphaned = await self._database.run(leases.orphaned)
+        lost = [claimant for claimant, accepted in orphaned if accepted]
+        offers = [claimant for claimant, accepted in orphaned if not accepted]
+        if lost:
+            await self._controller.lose(lost, "its worker was lost or its credential revoked", "system:job_rescuer")
+        if offers:
+            await self._database.run(lambda conn: leases.release(conn, offers, "the worker is gone", "system:job_rescuer"))

@@ -1,0 +1,41 @@
+"""Why a PENDING job is not running, in words for people."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from hodei.store.jobs import Job
+from hodei.store.workers import Worker
+
+
+def waiting_for(job: Job, fleet: Sequence[Worker]) -> str:
+    """Empty unless PENDING. `fleet`: the workers that are not TERMINATED."""
+    if job.state != "PENDING":
+        return ""
+    if job.waiting and job.ready_at:
+        words = "its time, " if job.waiting == "RUN_AT" else "its back-off after a failed attempt, until "
+        return words + _clock(job.ready_at)
+    if job.accept_by:
+        return f"worker {job.worker_id} to accept it, until {_clock(job.accept_by)}"
+    if not job.queued:
+        return "nothing: it is on its way between queue and worker"
+    return _for_a_slot(job.required or {}, fleet)
+
+
+def _for_a_slot(required: dict[str, str], fleet: Sequence[Worker]) -> str:
+    connected = [w for w in fleet if w.state in ("READY", "BUSY", "DRAINING")]
+    if not connected:
+        return "a worker: none is connected"
+    fitting = [w for w in connected if required.items() <= w.labels.items()]
+    if not fitting:
+        nearest = max(connected, key=lambda w: len(required.items() & w.labels.items()))
+        lacking = ", ".join(f"{key}={value}" for key, value in sorted(required.items() - nearest.labels.items()))
+        return f"a worker with its labels: the nearest, {nearest.name or nearest.id}, lacks {lacking}"
+    if all(w.state == "DRAINING" for w in fitting):
+        return "a worker: those that fit are draining"
+    taken = sum(w.busy_slots for w in fitting)
+    total = sum(w.slots for w in fitting)
+    return f"a free slot: {taken} of {total} are taken on the workers that fit" if taken >= total else "its turn: it is next"
+
+
+def _clock(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""The wire contract: hodei.proto and what scripts/proto generates from it."""

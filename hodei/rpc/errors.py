@@ -1,0 +1,25 @@
+"""Errors as gRPC statuses, in one table; whatever is not a HodeiError is INTERNAL: logged with its traceback, shown as nothing."""
+
+import grpc
+from loguru import logger
+
+from hodei.domain import errors
+
+STATUS: dict[type[errors.HodeiError], grpc.StatusCode] = {
+    errors.Invalid: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Duplicate: grpc.StatusCode.ALREADY_EXISTS,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        return status_of(error.exceptions[0])
+    for kind, status in STATUS.items():
+        if isinstance(error, kind):
+            return status, str(error)
+    logger.opt(exception=error).error("a call failed by a fault of the server")
+    return grpc.StatusCode.INTERNAL, "internal error: the server's log says more"

@@ -1,0 +1,80 @@
+"""FleetService: workers, tokens and the state of the whole, for operators."""
+
+from typing import Any
+
+import hodei
+from hodei.domain.errors import Invalid, NotFound
+from hodei.domain.worker import NIL_ID
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from hodei.rpc import convert
+from hodei.rpc.principal import actor
+from hodei.store import jobs, schema, server, worker_bootstrap_tokens, workers
+from hodei.store.database import Connection, Database
+
+LONGEST_TTL_S = 604_800.0
+
+
+class FleetService(hodei_pb2_grpc.FleetServiceServicer):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ListWorkers(self, request: pb.ListWorkersRequest, context: Any) -> pb.ListWorkersResponse:
+        found = await self._database.run(lambda conn: workers.list_all(conn, every=request.all))
+        return pb.ListWorkersResponse(workers=[convert.worker(row) for row in found])
+
+    async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Any) -> pb.Worker:
+        change = workers.undrain if request.undo else workers.drain
+        return await self._change(request.worker_id, change)
+
+    async def RevokeWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
+        return await self._change(request.worker_id, workers.revoke)
+
+    async def _change(self, text: str, change: Any) -> pb.Worker:
+        worker_id = convert.uuid_of(text, "worker_id")
+        who = actor.get()
+        if not await self._database.run(lambda conn: change(conn, worker_id, who)):
+            raise NotFound(f"no worker {worker_id}")
+        return convert.worker((await self._database.run(lambda conn: workers.list_all(conn, worker_id=worker_id)))[0])
+
+    async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.Token:
+        ttl_s = request.ttl_s or 3600.0
+        if not 1.0 <= ttl_s <= LONGEST_TTL_S:
+            raise Invalid(f"ttl: expected 1 to {LONGEST_TTL_S:g} seconds, got {ttl_s:g}")
+        worker_id = convert.uuid_of(request.worker_id or NIL_ID, "worker_id")
+        who = actor.get()
+        minted = await self._database.run(lambda conn: worker_bootstrap_tokens.mint(conn, worker_id, ttl_s, who))
+        return convert.token(minted, reveal=True)
+
+    async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
+        found = await self._database.run(worker_bootstrap_tokens.list_newest)
+        return pb.ListTokensResponse(tokens=[convert.token(row) for row in found])
+
+    async def RevokeToken(self, request: pb.TokenRef, context: Any) -> pb.Token:
+        who = actor.get()
+        revoked = await self._database.run(lambda conn: worker_bootstrap_tokens.revoke(conn, request.token.lower(), who))
+        if revoked is None:
+            raise NotFound("no usable token of this name: expected a token or the fingerprint that `hodei token list` shows")
+        return convert.token(revoked)
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.Status:
+        return await self._database.run(_status)
+
+
+async def _status(conn: Connection) -> pb.Status:
+    queued, ready, oldest_s = await jobs.queue_depth(conn)
+    fleet = await workers.summary(conn)
+    return pb.Status(
+        jobs=await jobs.count(conn),
+        workers=fleet.by_state,
+        queued=queued,
+        queued_ready=ready,
+        oldest_ready_s=oldest_s,
+        slots=fleet.slots,
+        slots_busy=fleet.busy_slots,
+        tokens_usable=await worker_bootstrap_tokens.count_usable(conn),
+        servers=await server.count(conn),
+        version=hodei.__version__,
+        schema_version=schema.VERSION,
+        database=await server.database_version(conn),
+    )

@@ -1,0 +1,256 @@
+"""WorkerService: registration, and the one stream that carries a worker's heartbeats, work, logs and results.
+
+A frame is read, everything in it is committed, then the next one is read: what arrives meanwhile gathers in the worker and comes as one
+frame (natural batching), and a slow database holds back exactly those who feed it. Failure: when the stream ends, nothing is taken from
+the worker; it connects to any server and says what it holds.
+"""
+
+import asyncio
+import uuid
+from typing import Any
+
+import grpc.aio
+from loguru import logger
+
+from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Unauthenticated, Unavailable
+from hodei.domain.worker import HEARTBEAT_S
+from hodei.fleet import registration
+from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, Presence, Pulse, WorkerStream
+from hodei.flow.control import JobController
+from hodei.flow.dispatch import JobDispatcher
+from hodei.flow.logs import LogKeeper
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from hodei.rpc import convert
+from hodei.rpc.errors import status_of
+from hodei.store import leases, workers
+from hodei.store.database import Database
+
+PROTOCOL = 1
+"""The one version of the contract that this server speaks."""
+
+SILENT_AFTER_S = 2.5 * HEARTBEAT_S
+"""A stream on which nothing was heard for so long is dead, whatever TCP says."""
+
+Context = grpc.aio.ServicerContext[pb.WorkerFrame, pb.ServerFrame]
+
+
+class _StreamEnded(Exception):
+    """The stream is over, without a fault of this server."""
+
+
+class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
+    def __init__(
+        self,
+        database: Database,
+        presence: Presence,
+        dispatcher: JobDispatcher,
+        controller: JobController,
+        logs: LogKeeper,
+        lost_after_s: float,
+    ) -> None:
+        self._database = database
+        self._presence = presence
+        self._dispatcher = dispatcher
+        self._controller = controller
+        self._logs = logs
+        self._lost_after_s = lost_after_s
+        self._ended: asyncio.Queue[tuple[WorkerStream, bool]] = asyncio.Queue()  # bounded by the number of streams
+        self._closing: str | None = None
+
+    async def run(self) -> None:
+        """Writes down that streams have ended: their handlers are being cancelled and must not wait for a database."""
+        while True:
+            stream, stopped = await self._ended.get()
+            write = workers.leave if stopped else workers.disconnect
+            try:
+                await self._database.run(lambda conn, write=write, s=stream: write(conn, s.worker_id, s.session))  # type: ignore[misc]
+            except Unavailable as error:
+                logger.bind(component="WorkerMonitor", worker_id=stream.worker_id).warning("{}", error)
+
+    def send_away(self, why: str) -> None:
+        """First phase of a stop: every worker goes to another server; what runs, runs on."""
+        self._closing = why
+        for number, stream in enumerate(self._presence):
+            stream.send(GoAway(0.05 + 0.01 * (number % 100), why))
+
+    async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.RegisterResponse:
+        worker_id = convert.uuid_of(request.worker_id, "worker_id")
+        await registration.register(self._database, request.token, worker_id, request.secret_sha256, request.name, request.version)
+        logger.bind(component="WorkerMonitor", worker_id=worker_id).info("Worker registered successfully")
+        return pb.RegisterResponse(worker_id=str(worker_id))
+
+    async def Connect(self, request_iterator: Any, context: Context) -> None:
+        try:
+            stream = await self._open(context)
+        except (HodeiError, TimeoutError) as error:
+            await context.abort(*status_of(Invalid("no hello within 10 s") if isinstance(error, TimeoutError) else error))
+            return
+        log = logger.bind(component="WorkerMonitor", worker_id=stream.worker_id)
+        log.info("worker connected: {} slots, labels {}", stream.slots, stream.labels or "none")
+        try:
+            await self._serve(stream, context)
+        except* _StreamEnded as ended:
+            log.info("worker's stream ended: {}", ended.exceptions[0])
+        except* HodeiError as error:
+            log.warning("worker's stream is closed: {}", error.exceptions[0])
+            await context.abort(*status_of(error.exceptions[0]))
+        finally:
+            stream.closed.set()
+            self._presence.remove(stream)
+            self._ended.put_nowait((stream, stream.drained_by_worker and not stream.held))
+
+    # ── opening ──
+
+    async def _open(self, context: Context) -> WorkerStream:
+        worker_id, secret = credential(context.invocation_metadata() or ())
+        async with asyncio.timeout(10.0):
+            frame = await context.read()
+        if not isinstance(frame, pb.WorkerFrame) or not frame.HasField("hello"):
+            raise Invalid("expected a hello as the first frame")
+        if self._closing:
+            raise Unavailable(self._closing)
+        hello = frame.hello
+        if not hello.protocol_min <= PROTOCOL <= hello.protocol_max:
+            raise Conflict(
+                f"the worker speaks protocol {hello.protocol_min} to {hello.protocol_max}, this server {PROTOCOL}: "
+                "upgrade the older of the two"
+            )
+        session = await self._connect(worker_id, secret, hello)
+        stream = WorkerStream(worker_id, session.session, hello.slots, dict(hello.labels), draining=session.draining, name=hello.name)
+        await self._resume(stream, hello, context)
+        self._presence.add(stream)
+        self._dispatcher.wake()
+        return stream
+
+    async def _connect(self, worker_id: uuid.UUID, secret: bytes, hello: pb.Hello) -> workers.Session:
+        if not 1 <= hello.slots <= 10_000:
+            raise Invalid(f"slots: expected 1 to 10000, got {hello.slots}")
+        running = sum(1 for held in hello.held if held.phase == pb.Held.RUNNING)
+        greeting = workers.Greeting(
+            worker_id, registration.fingerprint(secret), convert.uuid_of(hello.instance, "instance"), hello.name, hello.version,
+            hello.slots, running, dict(hello.labels),
+        )  # fmt: skip
+        session = await self._database.run(lambda conn: workers.connect(conn, greeting, SILENT_AFTER_S))
+        if session:
+            return session
+        if await self._database.run(lambda conn: workers.is_known(conn, worker_id, greeting.credential_sha256)):
+            raise Duplicate(f"another process with worker id {worker_id} is connected and beating; stop it, or use another --state-dir")
+        raise Unauthenticated("worker credential unknown or revoked: register with a new bootstrap token")
+
+    async def _resume(self, stream: WorkerStream, hello: pb.Hello, context: Context) -> None:
+        """What the worker holds and the database agrees to goes on; the rest it is told to kill."""
+        said = [held.lease for held in hello.held]
+        standing = await self._database.run(lambda conn: leases.standing(conn, stream.worker_id, said)) if said else {}
+        welcome = pb.Welcome(
+            protocol=PROTOCOL, session=stream.session, heartbeat_s=HEARTBEAT_S, lost_after_s=self._lost_after_s,
+            clock_unix_us=convert.now_unix_us(),
+        )  # fmt: skip
+        for held in hello.held:
+            here = standing.get(held.lease)
+            welcome.resume.add(
+                lease=held.lease, holds=here is not None, log_seq=here.log_seq if here else 0, accepted=bool(here and here.accepted)
+            )
+            if here and held.phase != pb.Held.ENDED:
+                stream.held[held.lease] = here.job_id
+            if here and here.cancel_requested:
+                stream.send(Cancel(held.lease, "CANCELLED", "cancelled"))
+        await context.write(pb.ServerFrame(welcome=welcome))
+        if stream.drained_by_operator:
+            stream.send(Drain(on=True))
+
+    # ── the stream ──
+
+    async def _serve(self, stream: WorkerStream, context: Context) -> None:
+        heard = Heard()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read(stream, context, heard))
+            group.create_task(self._write(stream, context))
+            group.create_task(self._watch(stream, heard))
+
+    async def _read(self, stream: WorkerStream, context: Context, heard: "Heard") -> None:
+        while True:
+            heard.waiting_since = asyncio.get_running_loop().time()
+            frame = await context.read()
+            heard.waiting_since = None
+            if not isinstance(frame, pb.WorkerFrame):
+                raise _StreamEnded("closed by the worker")
+            await self._take(stream, frame)
+
+    async def _take(self, stream: WorkerStream, frame: pb.WorkerFrame) -> None:
+        if frame.HasField("heartbeat"):
+            self._presence.pulse(stream, pulse(frame.heartbeat))
+            self._dispatcher.wake()
+        if frame.logs:
+            await self._logs.append(stream, [convert.chunk(said, stream.worker_id) for said in frame.logs])
+        if frame.stopping:
+            await self._controller.stopping(stream, [said.lease for said in frame.stopping])
+        if frame.rejects:
+            await self._controller.rejected(stream, {said.lease: said.reason for said in frame.rejects})
+        if frame.accepts or frame.results:
+            async with asyncio.TaskGroup() as group:
+                for accept in frame.accepts:
+                    group.create_task(self._controller.accepted(stream, accept.lease))
+                for result in frame.results:
+                    group.create_task(self._controller.ended(stream, convert.result(result, stream.worker_id)))
+
+    @staticmethod
+    async def _write(stream: WorkerStream, context: Context) -> None:
+        while True:
+            for frame in convert.frames(await stream.outgoing()):
+                await context.write(frame)
+
+    @staticmethod
+    async def _watch(stream: WorkerStream, heard: "Heard") -> None:
+        """Beats towards the worker, and ends a stream that is silent, superseded or revoked."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_S / 2):
+                    await stream.closed.wait()
+                raise _StreamEnded(stream.why_closed)
+            except TimeoutError:
+                stream.send(Beat())
+            if heard.waiting_since and loop.time() - heard.waiting_since > SILENT_AFTER_S:
+                raise _StreamEnded(f"silent for {SILENT_AFTER_S:g} s")
+
+    def notice_change(self, worker: workers.Worker) -> None:
+        """A worker's row was changed by an operator, through whichever server."""
+        stream = self._presence.get(worker.id)
+        if stream is None:
+            return
+        if worker.revoked or worker.session != stream.session:
+            stream.close("its credential was revoked" if worker.revoked else "its session no longer speaks for it")
+        elif worker.draining != stream.drained_by_operator:
+            stream.drained_by_operator = worker.draining
+            stream.send(Drain(on=worker.draining))
+            self._dispatcher.wake()
+
+
+class Heard:
+    """Since when the reader waits for a frame; None while one is being committed (the worker is not to blame for that)."""
+
+    waiting_since: float | None = None
+
+
+def pulse(beat: pb.Heartbeat) -> Pulse:
+    running = [held.job_id for held in beat.held if held.phase == pb.Held.RUNNING and held.job_id]
+    return Pulse(
+        busy_slots=beat.busy_slots,
+        draining=beat.draining,
+        waiting=[held.lease for held in beat.held if held.phase == pb.Held.WAITING],
+        held=[held.lease for held in beat.held],
+        current_job_id=convert.uuid_of(running[0], "job_id") if running else None,
+    )
+
+
+def credential(metadata: Any) -> tuple[uuid.UUID, bytes]:
+    """Of `authorization: Bearer <worker_id>:<secret hex>`."""
+    scheme, _, value = str(dict(metadata).get("authorization", "")).partition(" ")
+    worker_id, _, secret = value.partition(":")
+    try:
+        if scheme == "Bearer":
+            return uuid.UUID(worker_id), bytes.fromhex(secret)
+    except ValueError:
+        pass
+    raise Unauthenticated("no worker credential: expected metadata `authorization: Bearer <worker id>:<secret>`")

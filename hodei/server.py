@@ -1,0 +1,252 @@
+"""The composition root of a server: everything it is made of, one TaskGroup, a stop in two phases. The map of the system."""
+
+import asyncio
+import random
+import signal
+import uuid
+from collections.abc import Awaitable
+
+import grpc
+import grpc.aio
+import psycopg
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from loguru import logger
+
+from hodei.config import Settings
+from hodei.domain.errors import Conflict, Unavailable
+from hodei.fleet.presence import Presence
+from hodei.flow.control import JobController
+from hodei.flow.dispatch import JobDispatcher
+from hodei.flow.enqueue import Enqueuer
+from hodei.flow.logs import LogKeeper
+from hodei.flow.rescue import JobRescuer
+from hodei.protocol import hodei_pb2, hodei_pb2_grpc
+from hodei.rpc.fleet_service import FleetService
+from hodei.rpc.job_service import JobService
+from hodei.rpc.principal import PrincipalInterceptor
+from hodei.rpc.worker_service import WorkerService
+from hodei.store import schema, workers
+from hodei.store.database import Database, listen, translated
+
+GRPC_OPTIONS = [
+    ("grpc.so_reuseport", 0),  # a port that is taken is refused, not shared
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # without it an unanswered ping is noticed only after a minute
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_send_message_length", 4 << 20),
+]
+
+CHANNELS = ("hodei_work", "hodei_cancel", "hodei_worker")
+
+
+class Server:
+    """One hodei-server process. Stateless: whatever it holds in memory may be lost at any moment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.database = Database(settings.database_url, prepare=settings.prepare, heal=self._heal)
+        self.presence = Presence(self.database)
+        self.dispatcher = JobDispatcher(self.database, self.presence)
+        self.controller = JobController(self.database, self.presence, self.dispatcher)
+        self.logs = LogKeeper(self.database)
+        self.enqueuer = Enqueuer(self.database, self.dispatcher)
+        self.rescuer = JobRescuer(self.database, self.presence, self.dispatcher, self.controller, settings.lost_after_s)
+        self.worker_service = WorkerService(
+            self.database, self.presence, self.dispatcher, self.controller, self.logs, settings.lost_after_s
+        )
+        self._changed_workers: asyncio.Queue[str] = asyncio.Queue(1000)  # full: the next heartbeat tells as well
+        self._health = health.aio.HealthServicer()
+
+    async def run(self) -> None:
+        """Returns after a stop. Conflict: the schema is newer than this program, or the port is taken."""
+        stop = _Stop()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.ask)
+        grpc_server = self._bind()
+        if not await stop.first_of(self._wait_for_database()):
+            return
+        async with self.database:
+            await self._serve(grpc_server, stop)
+
+    async def _serve(self, grpc_server: grpc.aio.Server, stop: "_Stop") -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(service)
+                for service in (
+                    self.enqueuer.run(), self.controller.run(), self.logs.run(), self.presence.run(), self.dispatcher.run(),
+                    self.rescuer.run(), self.worker_service.run(), self._listen(), self._notice_changes(),
+                )
+            ]  # fmt: skip
+            await grpc_server.start()
+            await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+            logger.info("hodei-server is ready on {}", self._settings.grpc)
+            await stop.asked.wait()
+            await self._drain(grpc_server, stop)
+            for task in tasks:
+                task.cancel()
+        logger.info("hodei-server has ended")
+
+    async def _drain(self, grpc_server: grpc.aio.Server, stop: "_Stop") -> None:
+        """First phase: claim nothing, send the workers elsewhere, let calls end. A second signal, or the term, ends it."""
+        logger.info("draining: workers are sent to other servers, calls may end, at most {:g} s", self._settings.drain_s)
+        self.dispatcher.stop_claiming()
+        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.worker_service.send_away("this server is shutting down")
+        await stop.first_of(self._streams_gone(), again=True)
+        await stop.first_of(grpc_server.stop(self._settings.drain_s if not stop.twice.is_set() else None), again=True)
+        await grpc_server.stop(None)
+
+    async def _streams_gone(self) -> None:
+        """Workers leave within moments where there is another server; where there is none they stay until we end."""
+        try:
+            async with asyncio.timeout(min(5.0, self._settings.drain_s)):
+                while len(self.presence):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            return
+
+    def _bind(self) -> grpc.aio.Server:
+        server = grpc.aio.server(interceptors=[PrincipalInterceptor()], options=GRPC_OPTIONS)
+        hodei_pb2_grpc.add_WorkerServiceServicer_to_server(self.worker_service, server)
+        hodei_pb2_grpc.add_JobServiceServicer_to_server(JobService(self.database, self.enqueuer, self.controller, self.logs), server)
+        hodei_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(self.database), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
+        reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        try:
+            server.add_insecure_port(self._settings.grpc)
+        except RuntimeError as error:
+            raise Conflict(
+                f"cannot listen on {self._settings.grpc}: the port is taken or the address is not of this machine; choose another --grpc"
+            ) from error
+        return server
+
+    # ── the database ──
+
+    async def _wait_for_database(self) -> None:
+        """Waits as long as it takes for the database; what waiting cannot mend (a wrong password, a newer schema) ends the start."""
+        pause_s = 0.5
+        while True:
+            try:
+                async with translated():
+                    logger.info(await schema.ensure(self._settings.database_url))
+                return
+            except Unavailable as error:
+                if is_final(error.__cause__):
+                    raise Conflict(f"the database refuses this server: {error}") from error
+                logger.warning("{}; waiting for the database", error)
+                await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311
+                pause_s = min(pause_s * 2, 5.0)
+
+    async def _heal(self) -> None:
+        logger.warning(await schema.ensure(self._settings.database_url))
+
+    async def _listen(self) -> None:
+        """Notifications are a hint: while the listener is away the sweep's look each second goes on alone."""
+        while True:
+            try:
+                await listen(self._settings.listen_url, CHANNELS, self._hear)
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                logger.warning("listener lost, work is found by polling meanwhile: {}", str(error).strip() or type(error).__name__)
+            await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+
+    def _hear(self, channel: str, payload: str) -> None:
+        if channel == "hodei_work":
+            self.dispatcher.wake()
+        elif channel:
+            self._enqueue_change(f"{channel} {payload}")
+        else:
+            self.dispatcher.wake()
+            for stream in self.presence:
+                self._enqueue_change(f"hodei_worker {stream.worker_id}")
+                self._enqueue_change(f"hodei_cancel {stream.worker_id}")
+
+    def _enqueue_change(self, change: str) -> None:
+        if not self._changed_workers.full():
+            self._changed_workers.put_nowait(change)
+
+    async def _notice_changes(self) -> None:
+        while True:
+            channel, _, payload = (await self._changed_workers.get()).partition(" ")
+            try:
+                worker_id = uuid.UUID(payload)
+            except ValueError:
+                continue
+            if self.presence.get(worker_id) is None:
+                continue
+            try:
+                if channel == "hodei_cancel":
+                    await self.controller.deliver_cancels([worker_id])
+                else:
+                    for row in await self.database.run(lambda conn, w=worker_id: workers.list_all(conn, worker_id=w)):  # type: ignore[misc]
+                        self.worker_service.notice_change(row)
+            except Unavailable as error:
+                logger.warning("{}", error)
+
+
+class _Stop:
+    """The first signal asks to drain, the second to end."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.twice = asyncio.Event()
+
+    def ask(self) -> None:
+        (self.twice if self.asked.is_set() else self.asked).set()
+
+    async def first_of(self, work: Awaitable[None], *, again: bool = False) -> bool:
+        """Awaits work unless a signal (with again: the second one) comes first; False: it came."""
+        event = self.twice if again else self.asked
+
+        async def until_asked(task: asyncio.Task[None]) -> None:
+            await event.wait()
+            task.cancel()
+
+        async def do() -> None:
+            await work
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(do())
+            watcher = group.create_task(until_asked(task))
+            await asyncio.wait({task})
+            watcher.cancel()
+        return not task.cancelled()
+
+
+FINAL_SQLSTATES = ("28", "3D", "42501")
+"""Of a connection: wrong password or role, no such database, not allowed."""
+
+
+def is_final(cause: BaseException | None) -> bool:
+    """libpq gives no SQLSTATE for a refused connection: its words are all there is."""
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate:
+        return cause.sqlstate.startswith(FINAL_SQLSTATES)
+    words = str(cause)
+    return any(
+        sign in words
+        for sign in (
+            "password authentication failed",
+            "no password supplied",
+            "does not exist",
+            "no pg_hba.conf entry",
+            "permission denied",
+        )
+    )
+
+
+def run(settings: Settings) -> None:
+    """Runs until stopped. HodeiError: cannot start, and why."""
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    await Server(settings).run()  # made inside the loop: grpc.aio binds what it makes to it

@@ -1,0 +1,89 @@
+"""What jobs wrote: chunks under their lease, deduplicated by the cursor on the lease row that moves in the inserting statement (R5)."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import datetime
+from typing import NamedTuple
+
+from hodei.store.database import Connection, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Columns of APPEND's `said`, in this order. Chunks of one lease come in order and without gaps within a batch."""
+
+    lease: int
+    worker_id: uuid.UUID
+    seq: int
+    stream: int
+    byte_offset: int
+    first_line: int
+    read_at: datetime
+    data: bytes
+
+
+CHUNK_COLUMNS = tuple(f.name for f in fields(Chunk))
+
+# A batch that begins beyond the cursor has a gap: nothing of that lease is taken, and the answer says where to go on.
+APPEND = """
+WITH said AS MATERIALIZED (
+    SELECT * FROM unnest(
+        %(lease)s::bigint[], %(worker_id)s::uuid[], %(seq)s::bigint[], %(stream)s::smallint[], %(byte_offset)s::bigint[],
+        %(first_line)s::bigint[], %(read_at)s::timestamptz[], %(data)s::bytea[]
+    ) AS s (lease, worker_id, seq, stream, byte_offset, first_line, read_at, data)
+), spans AS (
+    SELECT s.lease, s.worker_id, min(s.seq) AS first_seq, max(s.seq) + 1 AS next_seq FROM said s GROUP BY s.lease, s.worker_id
+), cursors AS MATERIALIZED (
+    SELECT l.lease, l.job_id, l.attempt, l.log_seq, p.first_seq, p.next_seq
+    FROM leases l JOIN spans p ON p.lease = l.lease AND p.worker_id = l.worker_id
+    ORDER BY l.lease
+    FOR UPDATE OF l
+), stored AS (
+    INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data)
+    SELECT c.job_id, s.lease, s.seq, c.attempt, s.stream, s.byte_offset, s.first_line, s.read_at, s.data
+    FROM said s JOIN cursors c ON c.lease = s.lease
+    WHERE c.first_seq <= c.log_seq AND s.seq >= c.log_seq
+), moved AS (
+    UPDATE leases l
+    SET log_seq = c.next_seq,
+        log_bytes = l.log_bytes + (SELECT coalesce(sum(octet_length(s.data)), 0) FROM said s
+                                   WHERE s.lease = c.lease AND s.seq >= c.log_seq AND s.stream < 3)
+    FROM cursors c
+    WHERE l.lease = c.lease AND c.first_seq <= c.log_seq AND c.next_seq > c.log_seq
+)
+SELECT c.lease, CASE WHEN c.first_seq <= c.log_seq THEN greatest(c.log_seq, c.next_seq) ELSE c.log_seq END, c.job_id FROM cursors c
+"""
+
+
+async def append(conn: Connection, chunks: Sequence[Chunk]) -> dict[int, tuple[int, uuid.UUID]]:
+    """For each lease that holds: the next seq it is to send, and its job. A lease that is not in the answer is stale."""
+    columns = zip(*map(astuple, chunks), strict=True)
+    parameters: dict[str, object] = {name: list(column) for name, column in zip(CHUNK_COLUMNS, columns, strict=True)}
+    return {row[0]: (row[1], row[2]) for row in await rows(conn, APPEND, parameters)}
+
+
+class StoredChunk(NamedTuple):
+    lease: int
+    seq: int
+    attempt: int
+    stream: int
+    byte_offset: int
+    first_line: int
+    read_at: datetime
+    data: bytes
+
+
+# A page is at most 64 chunks of at most 64 KiB: a reader's frame stays near 1 MiB and its memory bounded.
+READ = """
+SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data
+FROM job_logs g
+WHERE g.job_id = %(job)s AND (g.lease, g.seq) > (%(lease)s, %(seq)s)
+ORDER BY g.job_id, g.lease, g.seq
+LIMIT 64
+"""
+
+
+async def read(conn: Connection, job_id: uuid.UUID, lease: int, seq: int) -> list[StoredChunk]:
+    """The page after (lease, seq); (0, -1) is before everything."""
+    return [StoredChunk(*row) for row in await rows(conn, READ, {"job": job_id, "lease": lease, "seq": seq})]

@@ -1,0 +1,120 @@
+"""The queue: who waits, and the claim that takes from it."""
+
+import uuid
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from psycopg.types.json import Jsonb
+
+from hodei.store.database import Connection, rows
+
+
+class Offer(NamedTuple):
+    """A claimed job, bound to a worker by its lease; PENDING until that worker accepts."""
+
+    lease: int
+    job_id: uuid.UUID
+    worker_id: uuid.UUID
+    attempt: int
+    correlation_id: str
+    actor: str
+    spec: str  # JSON, as stored
+
+
+# Lock, then delete and update, in CTEs: a LIMIT in a sub-select may be run again by a nested loop and take more rows than it says.
+# One worker id for each free slot, in the order in which slots are to be filled.
+CLAIM = """
+WITH slots AS (
+    SELECT s.worker_id, s.n FROM unnest(%(workers)s::uuid[]) WITH ORDINALITY AS s (worker_id, n)
+), ready AS MATERIALIZED (
+    SELECT q.job_id, q.enqueued_at, q.priority
+    FROM job_queue q
+    WHERE q.waiting IS NULL AND q.labels <@ %(labels)s
+    ORDER BY q.priority DESC, q.enqueued_at, q.job_id
+    LIMIT cardinality(%(workers)s::uuid[])
+    FOR UPDATE SKIP LOCKED
+), numbered AS (
+    SELECT r.job_id, r.enqueued_at, row_number() OVER (ORDER BY r.priority DESC, r.enqueued_at, r.job_id) AS n
+    FROM ready r
+), unqueued AS (
+    DELETE FROM job_queue q USING ready r WHERE q.job_id = r.job_id
+), leased AS (
+    UPDATE jobs j
+    SET lease = nextval('hodei_lease_seq'),
+        worker_id = s.worker_id,
+        updated_at = greatest(clock_timestamp(), j.updated_at + interval '1 microsecond')
+    FROM numbered n JOIN slots s ON s.n = n.n
+    WHERE j.id = n.job_id AND j.state = 'PENDING' AND j.lease IS NULL
+    RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor, j.spec, j.updated_at, n.enqueued_at, n.n
+), offers AS (
+    INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by)
+    SELECT l.lease, l.id, l.worker_id, l.attempt, l.enqueued_at, l.updated_at,
+           clock_timestamp() + make_interval(secs => %(accept_within_s)s)
+    FROM leased l
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT l.updated_at, 'JobAssigned', l.id::text, l.correlation_id, 'system:job_dispatcher', l.worker_id,
+           jsonb_build_object('job_id', l.id, 'worker_id', l.worker_id, 'lease', l.lease, 'attempt', l.attempt)
+    FROM leased l
+)
+SELECT l.lease, l.id, l.worker_id, l.attempt, l.correlation_id, l.actor, l.spec::text
+FROM leased l
+ORDER BY l.n
+"""
+
+
+async def claim(conn: Connection, workers: list[uuid.UUID], labels: dict[str, str], accept_within_s: float) -> list[Offer]:
+    """Takes up to len(workers) ready jobs whose labels are among `labels`, highest priority first, then oldest."""
+    found = await rows(conn, CLAIM, {"workers": workers, "labels": Jsonb(labels), "accept_within_s": accept_within_s})
+    return [Offer(*row) for row in found]
+
+
+# What is due becomes ready, its age counted from then. At most 1,000 at a time; the next sweep takes the rest.
+PROMOTE = """
+WITH due AS MATERIALIZED (
+    SELECT q.job_id FROM job_queue q
+    WHERE q.waiting IS NOT NULL AND q.ready_at <= clock_timestamp()
+    ORDER BY q.ready_at
+    LIMIT 1000
+    FOR UPDATE SKIP LOCKED
+), promoted AS (
+    UPDATE job_queue q
+    SET waiting = NULL, enqueued_at = q.ready_at, ready_at = NULL
+    FROM due d
+    WHERE q.job_id = d.job_id
+    RETURNING q.job_id
+)
+SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify('hodei_work', '')::text END FROM promoted
+"""
+
+
+async def promote(conn: Connection) -> int:
+    count: int = (await rows(conn, PROMOTE))[0][0]
+    return count
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What a sweep finds to do, in one look."""
+
+    ready: bool
+    due: bool
+    overdue_offers: bool
+    silent_workers: bool
+    orphaned_leases: bool
+
+
+# One statement a second for each idle server: it looks, and only what it finds is acted on.
+LOOK = """
+SELECT EXISTS (SELECT FROM job_queue WHERE waiting IS NULL),
+       EXISTS (SELECT FROM job_queue WHERE waiting IS NOT NULL AND ready_at <= clock_timestamp()),
+       EXISTS (SELECT FROM leases WHERE accepted_at IS NULL AND accept_by < clock_timestamp()),
+       EXISTS (SELECT FROM workers w
+               WHERE w.state NOT IN ('TERMINATED', 'REGISTERING')
+                 AND w.last_heartbeat < clock_timestamp() - make_interval(secs => %(unreachable_after_s)s)),
+       EXISTS (SELECT FROM leases l LEFT JOIN workers w ON w.id = l.worker_id WHERE w.id IS NULL OR w.state = 'TERMINATED')
+"""
+
+
+async def look(conn: Connection, unreachable_after_s: float) -> Attention:
+    return Attention(*(await rows(conn, LOOK, {"unreachable_after_s": unreachable_after_s}))[0])

@@ -1,0 +1,202 @@
+"""Jobs as people and programs ask for them: create, get, list, cancel, timeline."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg.rows import class_row
+
+from hodei.store.database import Connection, rows
+
+
+class NewJob(NamedTuple):
+    id: uuid.UUID
+    actor: str
+    spec: dict[str, Any]  # normalised
+
+
+CREATE = "SELECT c.job_id, c.outcome FROM hodei_create_jobs(%(records)s::jsonb) c"
+
+
+async def create(conn: Connection, new: Sequence[NewJob]) -> dict[uuid.UUID, str]:
+    """Outcome for each id: created, existed (same spec) or conflict (another spec; nothing of it stored)."""
+    records = json.dumps([{"id": str(job.id), "actor": job.actor, "spec": job.spec} for job in new], ensure_ascii=False)
+    return dict(await rows(conn, CREATE, {"records": records}))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of `jobs` as the API shows it; times are UTC, None where they have not come yet."""
+
+    id: uuid.UUID
+    name: str
+    state: str
+    reason: str | None
+    message: str | None
+    spec: str
+    attempts: int
+    priority: int
+    correlation_id: str
+    actor: str
+    worker_id: uuid.UUID | None
+    exit_code: int | None
+    signal: int | None
+    peak_memory_bytes: int | None
+    cpu_us: int | None
+    log_bytes: int
+    logs_complete: bool | None
+    leftover_processes: int | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    run_at: datetime | None
+    cancel_requested: bool
+    retry_of: uuid.UUID | None
+    queued: bool
+    waiting: str | None
+    ready_at: datetime | None
+    required: dict[str, str] | None
+    accept_by: datetime | None
+
+
+# The queue row and the offer tell why a PENDING job waits (flow/waiting.py puts it into words).
+GET = """
+SELECT j.id, j.name, j.state, j.reason, j.message, j.spec::text AS spec, j.attempts, j.priority, j.correlation_id, j.actor, j.worker_id,
+       j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
+       j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL AS cancel_requested, j.retry_of,
+       q.job_id IS NOT NULL AS queued, q.waiting, q.ready_at, q.labels AS required, l.accept_by
+FROM jobs j
+LEFT JOIN job_queue q ON q.job_id = j.id
+LEFT JOIN leases l ON l.job_id = j.id AND l.accepted_at IS NULL
+WHERE j.id = %(job)s
+"""
+
+
+async def get(conn: Connection, job_id: uuid.UUID) -> Job | None:
+    async with conn.cursor(row_factory=class_row(Job)) as cursor:
+        await cursor.execute(GET, {"job": job_id})
+        return await cursor.fetchone()
+
+
+# Newest first, by keyset: a page costs the same however far back it lies.
+LIST = """
+SELECT j.id, j.name, j.state, j.reason, j.message, j.spec::text AS spec, j.attempts, j.priority, j.correlation_id, j.actor, j.worker_id,
+       j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
+       j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL AS cancel_requested, j.retry_of,
+       q.job_id IS NOT NULL AS queued, q.waiting, q.ready_at, q.labels AS required, l.accept_by
+FROM jobs j
+LEFT JOIN job_queue q ON q.job_id = j.id
+LEFT JOIN leases l ON l.job_id = j.id AND l.accepted_at IS NULL
+WHERE (%(state)s::text IS NULL OR j.state = %(state)s)
+  AND (%(reason)s::text IS NULL OR j.reason = %(reason)s)
+  AND (%(correlation)s::text IS NULL OR j.correlation_id = %(correlation)s)
+  AND (%(before)s::uuid IS NULL OR (j.created_at, j.id) < (SELECT b.created_at, b.id FROM jobs b WHERE b.id = %(before)s))
+ORDER BY j.created_at DESC, j.id DESC
+LIMIT %(limit)s
+"""
+
+
+async def list_newest(
+    conn: Connection, state: str | None, reason: str | None, correlation: str | None, before: uuid.UUID | None, limit: int
+) -> list[Job]:
+    async with conn.cursor(row_factory=class_row(Job)) as cursor:
+        await cursor.execute(LIST, {"state": state, "reason": reason, "correlation": correlation, "before": before, "limit": limit})
+        return await cursor.fetchall()
+
+
+# The queue row is the guard: whoever deletes it decides, this cancel or a claim.
+CANCEL_QUEUED = """
+WITH unqueued AS (
+    DELETE FROM job_queue q WHERE q.job_id = %(job)s RETURNING q.job_id
+), cancelled AS (
+    UPDATE jobs j
+    SET state = 'CANCELLED', reason = 'CANCELLED', message = %(message)s, cancel_actor = %(actor)s,
+        (updated_at, completed_at, cancel_requested_at) = (SELECT t.at, t.at, t.at
+            FROM (SELECT greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at) t)
+    FROM unqueued u
+    WHERE j.id = u.job_id AND j.state = 'PENDING' AND j.lease IS NULL
+    RETURNING j.id, j.correlation_id, j.updated_at
+)
+INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+SELECT c.updated_at, 'JobStatusChanged', c.id::text, c.correlation_id, %(actor)s,
+       jsonb_build_object('job_id', c.id, 'old_state', 'PENDING', 'new_state', 'CANCELLED', 'reason', 'CANCELLED')
+FROM cancelled c
+RETURNING aggregate_id
+"""
+
+CANCEL_IN_FLIGHT = """
+WITH requested AS (
+    UPDATE jobs j
+    SET cancel_actor = %(actor)s,
+        (updated_at, cancel_requested_at) = (SELECT t.at, t.at
+            FROM (SELECT greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at) t)
+    WHERE j.id = %(job)s AND j.lease IS NOT NULL AND j.cancel_requested_at IS NULL
+    RETURNING j.id, j.correlation_id, j.lease, j.worker_id, j.updated_at
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT r.updated_at, 'JobCancelRequested', r.id::text, r.correlation_id, %(actor)s, r.worker_id,
+           jsonb_build_object('job_id', r.id, 'worker_id', r.worker_id, 'lease', r.lease)
+    FROM requested r
+)
+SELECT r.lease, pg_notify('hodei_cancel', r.worker_id::text) FROM requested r
+"""
+
+
+async def cancel_queued(conn: Connection, job_id: uuid.UUID, actor: str) -> bool:
+    """True: it waited, and is CANCELLED now."""
+    return bool(await rows(conn, CANCEL_QUEUED, {"job": job_id, "actor": actor, "message": f"cancelled by {actor}"}))
+
+
+async def request_cancel(conn: Connection, job_id: uuid.UUID, actor: str) -> bool:
+    """True: it is in flight, and the server that holds its worker's stream has been told."""
+    return bool(await rows(conn, CANCEL_IN_FLIGHT, {"job": job_id, "actor": actor}))
+
+
+class Event(NamedTuple):
+    occurred_at: datetime
+    event_type: str
+    aggregate_id: str
+    actor: str
+    correlation_id: str
+    payload: str
+
+
+TIMELINE = """
+SELECT e.occurred_at, e.event_type, e.aggregate_id, e.actor, e.correlation_id, e.payload::text
+FROM domain_events e
+WHERE e.aggregate_id = %(job)s
+ORDER BY e.occurred_at, e.id
+LIMIT 1000
+"""
+
+
+async def timeline(conn: Connection, job_id: uuid.UUID) -> list[Event]:
+    """A job's own events, oldest first, at most 1,000."""
+    return [Event(*row) for row in await rows(conn, TIMELINE, {"job": str(job_id)})]
+
+
+# Final states are counted up to 1,000,000 by their newest: an exact count of an archive is nobody's wish at three in the morning.
+COUNT = """
+SELECT state, count(*) FROM (SELECT j.state FROM jobs j ORDER BY j.created_at DESC LIMIT 1000000) newest GROUP BY state
+"""
+
+
+async def count(conn: Connection) -> dict[str, int]:
+    return dict(await rows(conn, COUNT))
+
+
+QUEUE_DEPTH = """
+SELECT count(*), count(*) FILTER (WHERE waiting IS NULL),
+       coalesce(extract(epoch FROM clock_timestamp() - min(enqueued_at) FILTER (WHERE waiting IS NULL)), 0)::float8
+FROM job_queue
+"""
+
+
+async def queue_depth(conn: Connection) -> tuple[int, int, float]:
+    """Rows of the queue, ready ones, and the age of the oldest ready one in seconds."""
+    row = (await rows(conn, QUEUE_DEPTH))[0]
+    return row[0], row[1], row[2]

@@ -1,0 +1,346 @@
+"""The word of workers about jobs in flight, each statement guarded by the lease on the jobs row itself (R1).
+
+All of them take arrays: whatever gathered while the last round trip was in flight goes together. A lease that does not come back in the
+result is stale: its speaker is to be refused.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import NamedTuple
+
+from hodei.store.database import Connection, rows
+
+
+class Claimant(NamedTuple):
+    """Who speaks for which lease."""
+
+    lease: int
+    worker_id: uuid.UUID
+
+
+ACCEPT = """
+WITH said AS (
+    SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
+), held AS MATERIALIZED (
+    SELECT j.id, j.lease, l.attempt, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS accepted_at
+    FROM said s
+    JOIN leases l ON l.lease = s.lease AND l.worker_id = s.worker_id
+    JOIN jobs j ON j.id = l.job_id AND j.lease = s.lease
+    ORDER BY j.id
+    FOR UPDATE OF j
+), started AS (
+    UPDATE jobs j
+    SET state = 'RUNNING', attempts = j.attempts + 1, started_at = h.accepted_at, updated_at = h.accepted_at
+    FROM held h
+    WHERE j.id = h.id AND j.lease = h.lease AND j.state = 'PENDING'
+    RETURNING j.id, j.lease, j.worker_id, j.correlation_id, j.attempts, j.updated_at
+), accepted AS (
+    UPDATE leases l SET accepted_at = s.updated_at FROM started s WHERE l.lease = s.lease
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT s.updated_at, 'JobStatusChanged', s.id::text, s.correlation_id, 'worker:' || s.worker_id, s.worker_id,
+           jsonb_build_object('job_id', s.id, 'worker_id', s.worker_id, 'old_state', 'PENDING', 'new_state', 'RUNNING', 'success', true,
+                              'lease', s.lease, 'attempt', s.attempts)
+    FROM started s
+)
+SELECT h.lease, h.id FROM held h
+"""
+
+
+async def accept(conn: Connection, said: Sequence[Claimant]) -> dict[int, uuid.UUID]:
+    """PENDING → RUNNING. Returns the leases that hold, with their jobs; saying it again changes nothing."""
+    parameters = {"leases": [c.lease for c in said], "workers": [c.worker_id for c in said]}
+    return dict(await rows(conn, ACCEPT, parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A worker's last word about a lease (or a sweep's, in its place). Columns of RESULT's `said`, in this order."""
+
+    lease: int
+    worker_id: uuid.UUID
+    outcome: str  # SUCCEEDED FAILED CANCELLED LOST
+    actor: str
+    ran: bool  # a slot took it: it counts as an attempt
+    reason: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    run_us: int = 0
+    peak_memory_bytes: int = 0
+    cpu_us: int = 0
+    log_chunks: int = 0  # -1: nobody can say any more
+    log_bytes: int = 0
+    log_dropped_bytes: int = 0
+    leftover_processes: int = 0
+
+
+class Ended(NamedTuple):
+    lease: int
+    job_id: uuid.UUID
+    old_state: str
+    new_state: str
+    reason: str | None
+    worker_id: uuid.UUID
+    correlation_id: str
+
+
+RESULT_COLUMNS = tuple(f.name for f in fields(Result))
+
+# The policy of what runs again stands here once, in the CASEs of `held` (docs/architecture.md). A job whose accept has not been
+# written yet gets RUNNING and its end in one row update, both events included. `retries` counts the job's own failures: back-off 1 s,
+# doubled each time up to 5 min, ± 25 %. A lost attempt runs again at once, twice; the third ends the job.
+RESULT = """
+WITH said AS (
+    SELECT * FROM unnest(
+        %(lease)s::bigint[], %(worker_id)s::uuid[], %(outcome)s::text[], %(actor)s::text[], %(ran)s::boolean[], %(reason)s::text[],
+        %(message)s::text[], %(exit_code)s::integer[], %(signal)s::integer[], %(run_us)s::bigint[], %(peak_memory_bytes)s::bigint[],
+        %(cpu_us)s::bigint[], %(log_chunks)s::bigint[], %(log_bytes)s::bigint[], %(log_dropped_bytes)s::bigint[],
+        %(leftover_processes)s::integer[]
+    ) AS s (lease, worker_id, outcome, actor, ran, reason, message, exit_code, signal, run_us, peak_memory_bytes, cpu_us, log_chunks,
+            log_bytes, log_dropped_bytes, leftover_processes)
+), held AS MATERIALIZED (
+    SELECT s.*, j.id, j.state AS old_state, j.correlation_id, j.updated_at AS last_event_at,
+           j.state = 'PENDING' AND s.ran AS ran_unaccepted,
+           l.log_seq = s.log_chunks AS logs_complete, l.log_bytes AS stored_bytes,
+           greatest(clock_timestamp(), j.updated_at + interval '2 microseconds') AS ended_at,
+           CASE WHEN s.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
+                WHEN s.outcome = 'LOST' AND (j.losses + 1 >= %(max_losses)s OR j.spec ->> 'on_lost' = 'fail') THEN 'FAILED'
+                WHEN s.outcome = 'LOST' THEN 'PENDING'
+                WHEN s.outcome = 'FAILED' AND j.cancel_requested_at IS NULL
+                     AND j.failures < coalesce((j.spec ->> 'retries')::numeric, 0) THEN 'PENDING'
+                ELSE s.outcome
+           END AS new_state,
+           CASE WHEN s.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
+                WHEN s.outcome = 'LOST' AND j.losses + 1 >= %(max_losses)s THEN 'QUARANTINED'
+                WHEN s.outcome = 'LOST' THEN 'WORKER_LOST'
+                ELSE s.reason
+           END AS why
+    FROM said s
+    JOIN leases l ON l.lease = s.lease AND l.worker_id = s.worker_id
+    JOIN jobs j ON j.id = l.job_id AND j.lease = s.lease
+    ORDER BY j.id
+    FOR UPDATE OF j
+), ended AS (
+    UPDATE jobs j
+    SET state = h.new_state,
+        lease = NULL,
+        attempts = j.attempts + h.ran_unaccepted::integer,
+        failures = j.failures + (h.outcome = 'FAILED')::integer,
+        losses = j.losses + (h.outcome = 'LOST')::integer,
+        started_at = CASE WHEN h.ran_unaccepted THEN greatest(h.last_event_at + interval '1 microsecond',
+            least(h.ended_at - interval '1 microsecond', h.ended_at - h.run_us * interval '1 microsecond')) ELSE j.started_at END,
+        updated_at = CASE WHEN h.new_state = 'PENDING' THEN h.ended_at + interval '1 microsecond' ELSE h.ended_at END,
+        completed_at = CASE WHEN h.new_state <> 'PENDING' THEN h.ended_at END,
+        reason = CASE WHEN h.new_state <> 'PENDING' THEN h.why END,
+        message = CASE WHEN h.new_state <> 'PENDING' THEN left(h.message, 2000) END,
+        exit_code = h.exit_code,
+        signal = h.signal,
+        peak_memory_bytes = nullif(h.peak_memory_bytes, 0),
+        cpu_us = h.cpu_us,
+        log_bytes = CASE WHEN h.log_chunks < 0 THEN h.stored_bytes ELSE h.log_bytes END,
+        log_dropped_bytes = h.log_dropped_bytes,
+        logs_complete = h.logs_complete,
+        leftover_processes = h.leftover_processes
+    FROM held h
+    WHERE j.id = h.id AND j.lease = h.lease
+    RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.losses, h.lease, h.worker_id, h.old_state, h.new_state,
+              h.why, h.message, h.actor, h.correlation_id, h.ended_at, h.ran_unaccepted, h.outcome, h.exit_code, h.signal,
+              h.logs_complete, h.leftover_processes
+), unleased AS (
+    DELETE FROM leases l USING ended e WHERE l.lease = e.lease
+), requeued AS (
+    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at)
+    SELECT e.id, e.priority, e.ended_at, coalesce(e.spec -> 'labels', '{}'),
+           CASE WHEN e.outcome = 'FAILED' THEN 'BACKOFF' END,
+           CASE WHEN e.outcome = 'FAILED' THEN
+               e.ended_at + least(power(2, least(e.failures - 1, 20)), 300) * (0.75 + random() / 2) * interval '1 second' END
+    FROM ended e
+    WHERE e.new_state = 'PENDING'
+    RETURNING job_id, waiting, ready_at
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT e.started_at, 'JobStatusChanged', e.id::text, e.correlation_id, 'worker:' || e.worker_id, e.worker_id,
+           jsonb_build_object('job_id', e.id, 'worker_id', e.worker_id, 'old_state', 'PENDING', 'new_state', 'RUNNING', 'success', true,
+                              'lease', e.lease, 'attempt', e.attempts)
+    FROM ended e
+    WHERE e.ran_unaccepted
+    UNION ALL
+    SELECT e.ended_at, 'JobStatusChanged', e.id::text, e.correlation_id, e.actor, e.worker_id,
+           jsonb_strip_nulls(jsonb_build_object(
+               'job_id', e.id, 'worker_id', e.worker_id,
+               'old_state', CASE WHEN e.ran_unaccepted THEN 'RUNNING' ELSE e.old_state END, 'new_state', e.new_state,
+               'lease', e.lease, 'attempt', e.attempts, 'reason', e.why, 'message', e.message, 'exit_code', e.exit_code,
+               'signal', e.signal, 'logs_complete', e.logs_complete, 'leftover_processes', nullif(e.leftover_processes, 0)))
+    FROM ended e
+    UNION ALL
+    SELECT e.ended_at + interval '1 microsecond', 'JobRetried', e.id::text, e.correlation_id, e.actor, e.worker_id,
+           jsonb_strip_nulls(jsonb_build_object('job_id', e.id, 'reason', e.why, 'failures', e.failures, 'losses', e.losses,
+                                                'not_before', q.ready_at))
+    FROM ended e JOIN requeued q ON q.job_id = e.id
+), wake AS (
+    SELECT pg_notify('hodei_work', '') FROM requeued WHERE waiting IS NULL LIMIT 1
+)
+SELECT e.lease, e.id, e.old_state, e.new_state, e.why, e.worker_id, e.correlation_id, (SELECT count(*) FROM wake)
+FROM ended e
+"""
+
+
+async def record_results(conn: Connection, said: Sequence[Result], max_losses: int) -> list[Ended]:
+    """Ends attempts: final, or PENDING again by policy. A lease that is not in the answer is stale and nothing was written for it."""
+    columns = zip(*map(astuple, said), strict=True)
+    parameters: dict[str, object] = {name: list(column) for name, column in zip(RESULT_COLUMNS, columns, strict=True)}
+    return [Ended(*row[:7]) for row in await rows(conn, RESULT, parameters | {"max_losses": max_losses})]
+
+
+# An offer goes back as it came: same age, no attempt spent. Where a cancel waits for it, it ends there.
+RELEASE = """
+WITH said AS (
+    SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
+), held AS MATERIALIZED (
+    SELECT j.id, j.lease, l.enqueued_at, j.cancel_requested_at IS NOT NULL AS cancelled,
+           greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS released_at
+    FROM said s
+    JOIN leases l ON l.lease = s.lease AND l.worker_id = s.worker_id
+    JOIN jobs j ON j.id = l.job_id AND j.lease = s.lease
+    WHERE j.state = 'PENDING'
+    ORDER BY j.id
+    FOR UPDATE OF j
+), released AS (
+    UPDATE jobs j
+    SET lease = NULL,
+        updated_at = CASE WHEN h.cancelled THEN h.released_at + interval '1 microsecond' ELSE h.released_at END,
+        state = CASE WHEN h.cancelled THEN 'CANCELLED' ELSE j.state END,
+        reason = CASE WHEN h.cancelled THEN 'CANCELLED' END,
+        completed_at = CASE WHEN h.cancelled THEN h.released_at + interval '1 microsecond' END
+    FROM held h
+    WHERE j.id = h.id AND j.lease = h.lease AND j.state = 'PENDING'
+    RETURNING j.id, j.priority, j.spec, j.worker_id, j.correlation_id, j.cancel_actor, h.lease, h.enqueued_at, h.cancelled, h.released_at
+), unleased AS (
+    DELETE FROM leases l USING released r WHERE l.lease = r.lease
+), requeued AS (
+    INSERT INTO job_queue (job_id, priority, enqueued_at, labels)
+    SELECT r.id, r.priority, r.enqueued_at, coalesce(r.spec -> 'labels', '{}') FROM released r WHERE NOT r.cancelled
+    RETURNING job_id
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT r.released_at, 'JobUnassigned', r.id::text, r.correlation_id, %(actor)s, r.worker_id,
+           jsonb_build_object('job_id', r.id, 'worker_id', r.worker_id, 'lease', r.lease, 'reason', %(reason)s::text)
+    FROM released r
+    UNION ALL
+    SELECT r.released_at + interval '1 microsecond', 'JobStatusChanged', r.id::text, r.correlation_id, r.cancel_actor, r.worker_id,
+           jsonb_build_object('job_id', r.id, 'worker_id', r.worker_id, 'old_state', 'PENDING', 'new_state', 'CANCELLED',
+                              'lease', r.lease, 'reason', 'CANCELLED')
+    FROM released r
+    WHERE r.cancelled
+), wake AS (
+    SELECT pg_notify('hodei_work', '') FROM requeued LIMIT 1
+)
+SELECT r.lease, (SELECT count(*) FROM wake) FROM released r
+"""
+
+
+async def release(conn: Connection, said: Sequence[Claimant], reason: str, actor: str) -> list[int]:
+    """Gives offers back that were not accepted; one that was accepted meanwhile stays."""
+    parameters = {"leases": [c.lease for c in said], "workers": [c.worker_id for c in said], "reason": reason, "actor": actor}
+    return [row[0] for row in await rows(conn, RELEASE, parameters)]
+
+
+# Silence counts from listening_since: after an outage nothing is taken back before a full term of listening (R7).
+OVERDUE = """
+SELECT l.lease, l.worker_id
+FROM leases l CROSS JOIN hodei_listening h
+WHERE l.accepted_at IS NULL
+  AND greatest(l.accept_by, h.listening_since + make_interval(secs => %(accept_within_s)s)) < clock_timestamp()
+ORDER BY l.accept_by
+LIMIT 500
+"""
+
+
+async def overdue(conn: Connection, accept_within_s: float) -> list[Claimant]:
+    return [Claimant(*row) for row in await rows(conn, OVERDUE, {"accept_within_s": accept_within_s})]
+
+
+# Of workers that are given up (or were cleaned away): their accepted leases are lost, their offers go back.
+ORPHANED = """
+SELECT l.lease, l.worker_id, l.accepted_at IS NOT NULL
+FROM leases l LEFT JOIN workers w ON w.id = l.worker_id
+WHERE w.id IS NULL OR w.state = 'TERMINATED'
+ORDER BY l.lease
+LIMIT 500
+"""
+
+
+async def orphaned(conn: Connection) -> list[tuple[Claimant, bool]]:
+    return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, ORPHANED)]
+
+
+# `held`: every lease that these workers listed in the heartbeat now written. One that was accepted 15 s ago or earlier and is listed no
+# more is unknown to its worker.
+FORGOTTEN = """
+SELECT l.lease, l.worker_id
+FROM leases l
+WHERE l.worker_id = ANY (%(workers)s::uuid[])
+  AND l.accepted_at < clock_timestamp() - interval '15 seconds'
+  AND l.lease <> ALL (%(held)s::bigint[])
+LIMIT 500
+"""
+
+
+async def forgotten(conn: Connection, workers: list[uuid.UUID], held: list[int]) -> list[Claimant]:
+    return [Claimant(*row) for row in await rows(conn, FORGOTTEN, {"workers": workers, "held": held})]
+
+
+RENEW_OFFERS = """
+UPDATE leases l
+SET accept_by = clock_timestamp() + make_interval(secs => %(accept_within_s)s)
+WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.accepted_at IS NULL
+"""
+
+
+async def renew_offers(conn: Connection, leases: list[int], accept_within_s: float) -> None:
+    await conn.execute(RENEW_OFFERS, {"leases": leases, "accept_within_s": accept_within_s})
+
+
+class Standing(NamedTuple):
+    lease: int
+    job_id: uuid.UUID
+    accepted: bool
+    log_seq: int
+    cancel_requested: bool
+
+
+STANDING = """
+SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL, l.log_seq, j.cancel_requested_at IS NOT NULL
+FROM leases l JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
+WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s
+"""
+
+
+async def standing(conn: Connection, worker_id: uuid.UUID, leases: list[int]) -> dict[int, Standing]:
+    """Which of a reconnecting worker's leases still hold, and where each goes on."""
+    found = await rows(conn, STANDING, {"worker": worker_id, "leases": leases})
+    return {row[0]: Standing(*row) for row in found}
+
+
+UNDELIVERED_CANCELS = """
+SELECT l.lease, l.worker_id
+FROM leases l JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
+WHERE l.worker_id = ANY (%(workers)s::uuid[]) AND l.cancel_delivered_at IS NULL AND j.cancel_requested_at IS NOT NULL
+LIMIT 1000
+"""
+
+
+async def undelivered_cancels(conn: Connection, workers: list[uuid.UUID]) -> list[Claimant]:
+    return [Claimant(*row) for row in await rows(conn, UNDELIVERED_CANCELS, {"workers": workers})]
+
+
+STOPPING = """
+UPDATE leases l SET cancel_delivered_at = clock_timestamp()
+WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s AND l.cancel_delivered_at IS NULL
+"""
+
+
+async def mark_stopping(conn: Connection, worker_id: uuid.UUID, leases: list[int]) -> None:
+    await conn.execute(STOPPING, {"worker": worker_id, "leases": leases})
