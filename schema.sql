@@ -424,8 +424,9 @@ END $$;
 -- Creates jobs from normalised records [{"id", "actor", "spec"}, …] in one transaction: jobs, queue rows, JobCreated events, one wake-up.
 -- The same id with the same spec is the same job (`existed`); with another spec it is refused (`conflict`) and nothing of it is stored.
 -- The API and hodei_enqueue both come through here.
+-- The settings keep plans from flipping: a plan cached while jobs was small must not scan it when it is large.
 CREATE OR REPLACE FUNCTION hodei_create_jobs(records jsonb) RETURNS TABLE (job_id uuid, outcome text)
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     created uuid[];

@@ -1,0 +1,80 @@
+"""The composition root of a worker: link to the supervisor, slots, the session; a stop in two phases."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from loguru import logger
+
+from hodei_worker.config import Settings
+from hodei_worker.identity import Identity
+from hodei_worker.link import Link, SupervisorGone
+from hodei_worker.outbox import Outbox
+from hodei_worker.session import GiveUp, Session
+from hodei_worker.slots import Slots
+
+GOODBYE_S = 5.0
+"""For last results to be acknowledged when the worker stops."""
+
+
+class Agent:
+    def __init__(self, settings: Settings, identity: Identity) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._asked = asyncio.Event()
+        self._twice = asyncio.Event()
+
+    async def run(self) -> None:
+        """Returns after a stop. GiveUp: a person must act. SupervisorGone: start again, and its jobs are reported lost."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask)
+        outbox = Outbox()
+        link = await Link.open(self._settings)
+        slots = Slots(self._settings.slots, link, outbox)
+        slots.adopt(link.jobs)
+        session = Session(self._settings, self._identity, slots, outbox)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(link.run(slots.heard)), group.create_task(session.run())]
+                await self._asked.wait()
+                await self._drain(slots, session)
+                for task in tasks:
+                    task.cancel()
+        except* GiveUp as given_up:
+            raise given_up.exceptions[0] from None
+        except* SupervisorGone as gone:
+            raise gone.exceptions[0] from None
+        finally:
+            link.close()
+        logger.info("hodei-worker has ended")
+
+    def _ask(self) -> None:
+        (self._twice if self._asked.is_set() else self._asked).set()
+
+    async def _drain(self, slots: Slots, session: Session) -> None:
+        """First phase: nothing new, what runs may end. Then, by choice, it is kept for the next agent or stopped and reported lost."""
+        logger.info(
+            "draining: {} jobs run, waiting for them at most {:g} s; a second signal ends at once", slots.running, self._settings.drain_s
+        )
+        slots.drain()
+        await self._until(lambda: slots.running == 0, self._settings.drain_s)
+        if self._settings.on_worker_exit == "kill":
+            slots.stop_all("the worker was shut down")
+            await self._until(lambda: slots.running == 0, 660.0)
+        elif slots.running:
+            logger.info("{} jobs run on under the supervisor; the next hodei-worker with this state folder adopts them", slots.running)
+        if session.connected:
+            await self._until(lambda: slots.empty or not session.connected, GOODBYE_S)
+            slots.changed.set()
+            await asyncio.sleep(0.05)  # the last heartbeat says that nothing is held
+        session.leaving.set()
+        await self._until(lambda: not session.connected, 1.0)
+
+    async def _until(self, condition: Callable[[], bool], most_s: float) -> None:
+        try:
+            async with asyncio.timeout(most_s):
+                while not condition() and not self._twice.is_set():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            return

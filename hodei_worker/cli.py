@@ -1,0 +1,125 @@
+"""`hodei-worker`: flags, then environment, then defaults."""
+
+import asyncio
+import os
+import pwd
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from hodei_worker.config import BadSetting, Settings, addresses, labels
+
+
+def default_state_dir() -> str:
+    if os.geteuid() == 0:
+        return "/var/lib/hodei/worker"
+    return str(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "hodei/worker")
+
+
+@click.command(
+    epilog="""\b
+Example:
+  HODEI_OTP_TOKEN=$(hodei token create) hodei-worker --server server-1:50051,server-2:50051 --slots 8 --label gpu=a100"""
+)
+@click.option(
+    "--server", envvar=["HODEI_SERVER_ADDRESS", "HODEI_SERVER"], default="127.0.0.1:50051", show_default=True,
+    metavar="HOST:PORT[,…]", help="Any server will do; all are tried in turn.",
+)  # fmt: skip
+@click.option("--token", envvar=["HODEI_OTP_TOKEN", "HODEI_TOKEN"], help="One-time bootstrap token, needed once (HODEI_OTP_TOKEN).")
+@click.option("--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=int, help="Jobs at a time.")
+@click.option("--label", "label", envvar="HODEI_LABEL", multiple=True, metavar="K=V", help="What jobs may require; repeatable.")
+@click.option(
+    "--state-dir", envvar="HODEI_STATE_DIR", default=default_state_dir, show_default="/var/lib/hodei/worker or ~/.local/state/hodei/worker"
+)
+@click.option("--name", envvar="HODEI_NAME", default=socket.gethostname, show_default="host name")
+@click.option("--job-user", envvar="HODEI_JOB_USER", help="Run jobs as this user (only for root).")
+@click.option(
+    "--log-limit", envvar="HODEI_LOG_LIMIT", default=100 << 20, show_default=True, help="Bytes kept of each attempt's log; 0: all."
+)
+@click.option(
+    "--on-worker-exit", envvar="HODEI_ON_WORKER_EXIT", type=click.Choice(["keep", "kill"]), default="keep", show_default=True,
+    help="What becomes of running jobs when this process ends: the next one adopts them, or they are stopped.",
+)  # fmt: skip
+@click.option(
+    "--drain-timeout", envvar="HODEI_DRAIN_TIMEOUT", default=30.0, show_default=True, help="Seconds for jobs to end after SIGTERM."
+)
+@click.option(
+    "--log-level", envvar="HODEI_LOG_LEVEL", default="info", show_default=True, help="HODEI_LOG=info,hodei_worker.session=debug for parts."
+)
+@click.option("--log-format", envvar="HODEI_LOG_FORMAT", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def worker(
+    server: str,
+    token: str | None,
+    slots: int,
+    label: tuple[str, ...],
+    state_dir: str,
+    name: str,
+    job_user: str | None,
+    log_limit: int,
+    on_worker_exit: str,
+    drain_timeout: float,
+    log_level: str,
+    log_format: str,
+) -> None:
+    """Runs jobs on this host for any hodei-server. Keeps its identity in the state folder; needs a token only once."""
+    try:
+        check_user(job_user)
+        settings = Settings(
+            addresses(server), token or None, slots, labels(label), Path(state_dir).absolute(), name, job_user, log_limit, on_worker_exit,
+            drain_timeout,
+        )  # fmt: skip
+        run(settings, log_level, log_format)
+    except BadSetting as error:
+        raise click.UsageError(str(error)) from error
+
+
+def check_user(name: str | None) -> None:
+    if name is None:
+        return
+    if os.geteuid() != 0:
+        raise BadSetting("--job-user: only root can run jobs as another user")
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        raise BadSetting(f"--job-user: no user {name!r} on this host") from None
+
+
+def run(settings: Settings, log_level: str, log_format: str) -> None:
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # before grpc is imported: we spawn, we never fork
+    from loguru import logger
+
+    from hodei_worker import identity, log
+    from hodei_worker.agent import Agent
+    from hodei_worker.link import SupervisorGone
+    from hodei_worker.session import GiveUp
+
+    identity.own(settings.state_dir)
+    me = identity.load(settings.state_dir)
+    log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), me.worker_id)
+    if settings.token:
+        logger.info("HODEI_OTP_TOKEN is set")
+    for name in ("HODEI_OTP_TOKEN", "HODEI_TOKEN"):
+        os.environ.pop(name, None)
+
+    async def main() -> None:
+        await Agent(settings, me).run()
+
+    try:
+        asyncio.run(main())
+    except GiveUp as error:
+        logger.error("{}", error)
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except SupervisorGone as error:
+        logger.error("{}; start hodei-worker again: it will report the jobs that were lost", error)
+        sys.exit(1)
+
+
+def main() -> None:
+    worker(prog_name="hodei-worker")
+
+
+if __name__ == "__main__":
+    main()

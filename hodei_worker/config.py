@@ -1,0 +1,60 @@
+"""Every setting of a worker, read once, and refused in words when it makes no sense."""
+
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class BadSetting(Exception):
+    """What was wrong, and what was expected."""
+
+
+INVALID_TOKEN = "Invalid OTP token: OTP token must be a UUID"  # noqa: S105  the words that the guide looks for
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    servers: tuple[str, ...]
+    token: str | None
+    slots: int
+    labels: dict[str, str]
+    state_dir: Path
+    name: str
+    job_user: str | None = None
+    log_limit: int = 100 << 20
+    on_worker_exit: str = "keep"
+    drain_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.slots <= 10_000:
+            raise BadSetting(f"--slots: expected 1 to 10000, got {self.slots}")
+        if self.log_limit < 0:
+            raise BadSetting(f"--log-limit: expected bytes, 0 for none, got {self.log_limit}")
+        if self.token is not None:
+            try:
+                uuid.UUID(self.token)
+            except ValueError:
+                raise BadSetting(INVALID_TOKEN) from None
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """HOST:PORT[,HOST:PORT…], each with or without http://."""
+    found = tuple(part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip())
+    for address in found or ("",):
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise BadSetting(f"--server: expected HOST:PORT[,HOST:PORT…], got {text!r}")
+    return found
+
+
+def labels(given: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        for part in filter(None, text.split(",")):
+            key, separator, value = part.partition("=")
+            if not separator or not LABEL.fullmatch(key) or len(value) > 255:
+                raise BadSetting(f"--label: expected KEY=VALUE, the key of up to 63 letters, digits, . _ / -, got {part!r}")
+            found[key] = value
+    return found

@@ -1,0 +1,69 @@
+"""Who this worker is: an id and a secret, made before the first call and kept in the state folder, which one process owns at a time."""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from hodei_worker.config import BadSetting
+
+
+@dataclass(frozen=True)
+class Identity:
+    worker_id: str
+    secret: bytes  # 32 random bytes; only its SHA-256 ever leaves for the database
+
+    @property
+    def secret_sha256(self) -> bytes:
+        return hashlib.sha256(self.secret).digest()
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.worker_id}:{self.secret.hex()}"),)
+
+
+def own(state_dir: Path) -> int:
+    """Makes the folder and locks it for the life of this process; returns the lock's descriptor. BadSetting: not writable, or another's."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BadSetting(f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(lock, 20).decode().strip() or "unknown"
+        os.close(lock)
+        raise BadSetting(
+            f"--state-dir {state_dir}: another hodei-worker (pid {pid}) uses it; stop that one or choose another folder"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def load(state_dir: Path) -> Identity:
+    """What was kept, or a new identity, written whole or not at all."""
+    path = state_dir / "identity.json"
+    if path.exists():
+        try:
+            kept = json.loads(path.read_text())
+            return Identity(str(uuid.UUID(kept["worker_id"])), bytes.fromhex(kept["secret"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadSetting(f"{path} is damaged ({error}); remove it and register again with a new token") from error
+    identity = Identity(str(uuid.uuid4()), secrets.token_bytes(32))
+    fresh = path.with_suffix(".new")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"worker_id": identity.worker_id, "secret": identity.secret.hex()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise BadSetting(f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder") from error
+    return identity

@@ -1,0 +1,231 @@
+"""The worker's stream to a server: register once, connect for ever, resume what is held, beat.
+
+One task reads, one writes, neither is ever cancelled alone (that would kill the call). Failure: whatever ends a stream, nothing of what is
+held is touched; the next stream says all of it again.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any
+
+import grpc
+import grpc.aio
+from loguru import logger
+
+import hodei_worker
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from hodei_worker.backoff import Backoff
+from hodei_worker.config import Settings
+from hodei_worker.identity import Identity
+from hodei_worker.outbox import Outbox
+from hodei_worker.slots import Slots
+
+CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # without it an unanswered ping is noticed only after a minute
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.enable_retries", 0),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+FINAL = {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED}
+
+
+class GiveUp(Exception):
+    """Trying again cannot help; what a person must do."""
+
+
+class StreamOver(Exception):
+    """This stream is over; connect again."""
+
+
+class Session:
+    def __init__(self, settings: Settings, identity: Identity, slots: Slots, outbox: Outbox) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._slots = slots
+        self._outbox = outbox
+        self._instance = str(uuid.uuid4())
+        self._heartbeat_s = 10.0
+        self._heard_at = 0.0
+        self._call: Any = None
+        self.leaving = asyncio.Event()  # set: say goodbye instead of connecting again
+        self.connected = False
+
+    async def run(self) -> None:
+        """For ever, on any server, until leaving; GiveUp says what a person must do."""
+        backoff = Backoff()
+        for address in cycle(self._settings.servers):
+            if self.leaving.is_set():
+                return
+            try:
+                await self._once(address, backoff)
+            except StreamOver as over:
+                logger.warning("stream to {} ended: {}", address, over)
+            except grpc.aio.AioRpcError as error:
+                if await self._register_instead(address, error):
+                    continue
+            finally:
+                self.connected = False
+                if self._outbox.holds_logs:
+                    logger.warning("Failed to send log batch to server: the stream ended; it is kept and sent again")
+                self._outbox.clear()
+            try:
+                async with asyncio.timeout(backoff.next_s()):
+                    await self.leaving.wait()
+            except TimeoutError:
+                continue
+
+    # ── registration ──
+
+    async def _register_instead(self, address: str, error: grpc.aio.AioRpcError) -> bool:
+        """After a failed call: True when the worker has registered and may connect at once; GiveUp when nothing can help."""
+        code, words = error.code(), error.details() or ""
+        if code == grpc.StatusCode.UNAUTHENTICATED:
+            if self._settings.token is None:
+                raise GiveUp(f"{words}; give a new token by --token or HODEI_OTP_TOKEN (`hodei token create`)") from error
+            await self._register(address)
+            return True
+        if code in FINAL:
+            raise GiveUp(words) from error
+        logger.warning("{} {}: {}", address, code.name, words)
+        return False
+
+    async def _register(self, address: str) -> None:
+        """Transient failures go back to the loop; a token that is refused ends it."""
+        request = pb.RegisterRequest(
+            token=self._settings.token or "", worker_id=self._identity.worker_id, secret_sha256=self._identity.secret_sha256,
+            name=self._settings.name, version=hodei_worker.__version__,
+        )  # fmt: skip
+        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            try:
+                await hodei_pb2_grpc.WorkerServiceStub(channel).Register(request, timeout=10.0)
+            except grpc.aio.AioRpcError as error:
+                if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT):
+                    raise GiveUp(f"{error.details()}; mint a new one with `hodei token create`") from error
+                logger.warning("cannot register with {}: {}", address, error.details())
+                await asyncio.sleep(1.0)
+                return
+        logger.info("registered with {}", address)
+
+    # ── one stream ──
+
+    async def _once(self, address: str, backoff: Backoff) -> None:
+        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(metadata=self._identity.metadata)
+            await self._open(call)
+            backoff.reset()
+            logger.info("connected to {}", address)
+            self.connected = True
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(call))
+                    group.create_task(self._write(call))
+                    group.create_task(self._beat())
+                    group.create_task(self._watch(call))
+            except* grpc.aio.AioRpcError as errors:
+                raise errors.exceptions[0] from None
+            except* StreamOver as over:
+                raise over.exceptions[0] from None
+            finally:
+                call.cancel()
+
+    async def _open(self, call: Any) -> None:
+        try:
+            async with asyncio.timeout(15.0):
+                await call.write(pb.WorkerFrame(hello=self._hello()))
+                frame = await call.read()
+        except TimeoutError:
+            raise StreamOver("no welcome within 15 s") from None
+        except asyncio.InvalidStateError:
+            frame = grpc.aio.EOF
+        if not isinstance(frame, pb.ServerFrame):
+            await self._raise_status(call)
+        self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
+        skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
+        if abs(skew_s) > 5:
+            logger.warning("this host's clock differs from the server's by {:.0f} s; times of log lines will show it", skew_s)
+        for resume in frame.welcome.resume:
+            self._slots.resumed(resume)
+        self._heard_at = time.monotonic()
+
+    def _hello(self) -> pb.Hello:
+        return pb.Hello(
+            protocol_min=1, protocol_max=1, instance=self._instance, name=self._settings.name, version=hodei_worker.__version__,
+            slots=self._settings.slots, labels=self._settings.labels, capabilities=["process"], held=self._slots.held(),
+            clock_unix_us=time.time_ns() // 1000,
+        )  # fmt: skip
+
+    async def _read(self, call: Any) -> None:
+        while True:
+            frame = await call.read()
+            if not isinstance(frame, pb.ServerFrame):
+                await self._raise_status(call)
+            self._heard_at = time.monotonic()
+            self._take(frame)
+
+    def _take(self, frame: pb.ServerFrame) -> None:
+        for ack in frame.log_acks:
+            self._slots.log_acked(ack.lease, ack.next_seq)
+        for lease in frame.result_acks:
+            self._slots.result_acked(lease)
+        for refusal in frame.refused:
+            self._slots.refused(refusal.lease, refusal.why)
+        for offer in frame.run:
+            self._slots.offered(offer)
+        for cancel in frame.cancel:
+            self._slots.cancel(cancel.lease, cancel.reason, cancel.message)
+        if frame.drain:
+            logger.info("drained: nothing new will come, what runs runs on")
+        if frame.HasField("go_away"):
+            raise StreamOver(frame.go_away.why)
+
+    async def _write(self, call: Any) -> None:
+        while True:
+            frame = await self._outbox.frame()
+            started = time.monotonic()
+            try:
+                await call.write(frame)
+            except asyncio.InvalidStateError:
+                raise StreamOver("closed while writing") from None
+            if frame.logs and time.monotonic() - started > 5.0:
+                logger.warning("Log batch send timed out after 5 seconds; it went through late")
+
+    async def _beat(self) -> None:
+        """Every heartbeat_s, and within a second of a change in what is held."""
+        while True:
+            self._slots.changed.clear()
+            self._outbox.heartbeat(self._slots.heartbeat())
+            await asyncio.sleep(min(1.0, self._heartbeat_s))
+            try:
+                async with asyncio.timeout(max(0.0, self._heartbeat_s - 1.0)):
+                    await self._slots.changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _watch(self, call: Any) -> None:
+        """Ends the stream when the server is silent, or when this worker leaves."""
+        while not self.leaving.is_set():
+            try:
+                async with asyncio.timeout(1.0):
+                    await self.leaving.wait()
+            except TimeoutError:
+                if time.monotonic() - self._heard_at > 2.5 * self._heartbeat_s:
+                    raise StreamOver(f"the server was silent for {2.5 * self._heartbeat_s:g} s") from None
+        await call.done_writing()
+        raise StreamOver("this worker is leaving")
+
+    @staticmethod
+    async def _raise_status(call: Any) -> None:
+        """The call has ended: as its error, or, when the server closed it without one, as StreamOver."""
+        code, details = await call.code(), await call.details()
+        if code == grpc.StatusCode.OK:
+            raise StreamOver("closed by the server")
+        raise grpc.aio.AioRpcError(code, await call.initial_metadata(), await call.trailing_metadata(), details=details)

@@ -1,0 +1,248 @@
+"""What this worker holds: offers that wait for a slot, jobs that run, results that no server has acknowledged. The rules of a lease's life.
+
+Everything here is synchronous and on one loop: the session tells what the server says, the link what the supervisor says.
+"""
+
+import asyncio
+import json
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from loguru import logger
+
+from hodei.protocol import hodei_pb2 as pb
+from hodei_worker.outbox import Outbox
+
+OUTCOMES = {"SUCCEEDED": pb.SUCCEEDED, "FAILED": pb.FAILED, "CANCELLED": pb.CANCELLED, "LOST": pb.LOST}
+
+
+class Phase(Enum):
+    WAITING = pb.Held.WAITING
+    RUNNING = pb.Held.RUNNING
+    ENDED = pb.Held.ENDED
+
+
+@dataclass
+class Held:
+    lease: int
+    job_id: str
+    attempt: int
+    correlation_id: str
+    actor: str
+    phase: Phase
+    spec: str = ""
+    started_us: int = 0
+    result: dict[str, Any] | None = None
+    acked: int = 0  # log chunks that a server has stored
+    log_bytes: int = 0
+    refused: bool = False  # stale: killed, then forgotten without a word
+
+    @property
+    def log(self) -> Any:
+        return logger.bind(correlation_id=self.correlation_id, actor=self.actor, job_id=self.job_id)
+
+
+class ToSupervisor(Protocol):
+    """The link, or a test's record of what was said to it."""
+
+    def send(self, op: str, payload: bytes = b"", **header: Any) -> None: ...
+
+
+class Slots:
+    def __init__(self, slots: int, supervisor: ToSupervisor, outbox: Outbox) -> None:
+        self.slots = slots
+        self._supervisor = supervisor
+        self._outbox = outbox
+        self._held: dict[int, Held] = {}
+        self._waiting: deque[int] = deque()  # bounded by what the server offers: its count of our free slots
+        self.draining = False
+        self.changed = asyncio.Event()  # what is held: time for a heartbeat
+
+    # ── what is held ──
+
+    @property
+    def running(self) -> int:
+        return sum(1 for job in self._held.values() if job.phase is Phase.RUNNING)
+
+    @property
+    def empty(self) -> bool:
+        return not self._held
+
+    def held(self) -> list[pb.Held]:
+        """In the order in which they came: the first that runs is the one that has run longest."""
+        return [pb.Held(lease=job.lease, phase=job.phase.value, job_id=job.job_id) for job in self._held.values() if not job.refused]
+
+    def heartbeat(self) -> pb.Heartbeat:
+        return pb.Heartbeat(held=self.held(), busy_slots=self.running, clock_unix_us=time.time_ns() // 1000, draining=self.draining)
+
+    def adopt(self, known: list[dict[str, Any]]) -> None:
+        """Jobs that the supervisor kept while there was no agent."""
+        for entry in known:
+            phase = Phase.ENDED if entry.get("result") else Phase.RUNNING
+            self._held[entry["lease"]] = Held(
+                entry["lease"], entry["job_id"] or "", entry.get("attempt") or 0, entry.get("correlation_id") or "",
+                entry.get("actor") or "", phase, started_us=entry.get("started_us") or 1, result=entry.get("result"),
+            )  # fmt: skip
+        if known:
+            logger.info("adopted {} jobs from the supervisor", len(known))
+
+    # ── the server says ──
+
+    def offered(self, offer: pb.RunJob) -> None:
+        if offer.lease in self._held:
+            return
+        job = Held(offer.lease, offer.job_id, offer.attempt, offer.correlation_id, offer.actor, Phase.WAITING, offer.spec)
+        job.log.info("Received job (lease {}, attempt {})", offer.lease, offer.attempt)
+        if self.draining:
+            self._outbox.reject(pb.Reject(lease=offer.lease, reason="the worker is draining"))
+            return
+        self._held[offer.lease] = job
+        self._waiting.append(offer.lease)
+        self._fill()
+        self.changed.set()
+
+    def _fill(self) -> None:
+        """Accept = a slot takes the job (R2); its process starts without waiting for the server's commit."""
+        while self._waiting and self.running < self.slots:
+            job = self._held[self._waiting.popleft()]
+            job.phase = Phase.RUNNING
+            job.started_us = time.time_ns() // 1000
+            self._supervisor.send(
+                "start", job.spec.encode(), lease=job.lease, job_id=job.job_id, attempt=job.attempt,
+                correlation_id=job.correlation_id, actor=job.actor,
+            )  # fmt: skip
+            self._outbox.accept(pb.Accept(lease=job.lease, started_unix_us=job.started_us))
+            job.log.info("Executing (lease {}) command: {}", job.lease, shown(job.spec))
+            job.spec = ""
+
+    def cancel(self, lease: int, reason: str, message: str) -> None:
+        job = self._held.get(lease)
+        outcome = "CANCELLED" if reason == "CANCELLED" else "FAILED"
+        cause: dict[str, Any] = {"outcome": outcome, "reason": reason, "message": message}
+        if job is None or job.phase is Phase.ENDED:
+            return
+        job.log.info("cancel arrived: {}", message)
+        if job.phase is Phase.WAITING:
+            self._waiting.remove(lease)
+            job.phase, job.result = Phase.ENDED, cause | {"run_us": 0, "log_chunks": 0, "started_us": 0}
+            self._report(job)
+        else:
+            self._supervisor.send("stop", lease=lease, **cause)
+
+    def refused(self, lease: int, why: str) -> None:
+        """The lease no longer holds: kill, forget."""
+        job = self._held.get(lease)
+        if job is None or job.refused:
+            return
+        job.log.warning("lease {} is refused: {}", lease, why)
+        job.refused = True
+        if job.phase is Phase.RUNNING:
+            cause: dict[str, Any] = {"outcome": "LOST", "reason": "WORKER_LOST", "message": why}
+            self._supervisor.send("stop", lease=lease, grace=0, **cause)
+        else:
+            self._forget(job)
+
+    def log_acked(self, lease: int, next_seq: int) -> None:
+        if (job := self._held.get(lease)) and next_seq > job.acked:
+            job.acked = next_seq
+            self._supervisor.send("ack", lease=lease, seq=next_seq)
+            self._report(job)
+
+    def result_acked(self, lease: int) -> None:
+        if job := self._held.get(lease):
+            self._forget(job)
+
+    def resumed(self, resume: pb.Resume) -> None:
+        """After a reconnect: the server's word on one lease that we hold."""
+        job = self._held.get(resume.lease)
+        if job is None:
+            return
+        if not resume.holds:
+            self.refused(resume.lease, "it did not hold any more when the worker came back")
+            return
+        job.acked = max(job.acked, resume.log_seq)
+        self._supervisor.send("read", lease=job.lease, seq=resume.log_seq)
+        if not resume.accepted and job.phase is not Phase.WAITING and job.started_us:
+            self._outbox.accept(pb.Accept(lease=job.lease, started_unix_us=job.started_us))
+        self._report(job)
+
+    # ── the supervisor says ──
+
+    def heard(self, header: dict[str, Any], payload: bytes) -> None:
+        job = self._held.get(header.get("lease", 0))
+        if job is None:
+            return
+        match header["op"]:
+            case "chunk" if not job.refused:
+                job.log_bytes += len(payload)
+                job.log.debug("LogBatch: chunk {} of {} bytes", header["seq"], len(payload))
+                self._outbox.log(
+                    pb.LogChunk(
+                        lease=job.lease, seq=header["seq"], stream=header["stream"], byte_offset=header["offset"],
+                        first_line=header["line"], read_unix_us=header["read_us"], data=payload,
+                    )
+                )  # fmt: skip
+            case "stopping":
+                self._outbox.stopping(pb.Stopping(lease=job.lease))
+            case "ended":
+                self._ended(job, header["result"])
+
+    def _ended(self, job: Held, result: dict[str, Any]) -> None:
+        job.phase, job.result = Phase.ENDED, result
+        self._fill()
+        self.changed.set()
+        job.log.info("ended: {} {}; LogBatch: {} chunks in all", result["outcome"], result["message"], result["log_chunks"])
+        if job.refused:
+            self._forget(job)
+        else:
+            self._report(job)
+
+    def _report(self, job: Held) -> None:
+        """The result goes out once the log is stored, so that no final state comes before the log's tail (R5)."""
+        result = job.result
+        if result is None or (job.acked < result["log_chunks"] < 1 << 60):
+            return
+        message = pb.Result(
+            lease=job.lease, outcome=OUTCOMES[result["outcome"]], reason=result["reason"], message=result["message"][:2000],
+            run_us=result["run_us"], peak_memory_bytes=result.get("peak_memory_bytes", 0), cpu_us=result.get("cpu_us", 0),
+            log_chunks=result["log_chunks"], log_bytes=result.get("log_bytes", 0),
+            log_dropped_bytes=result.get("log_dropped_bytes", 0), leftover_processes=result.get("leftover_processes", 0),
+            started_unix_us=result.get("started_us", job.started_us),
+        )  # fmt: skip
+        if "exit_code" in result:
+            message.exit_code = result["exit_code"]
+        if "signal" in result:
+            message.signal = result["signal"]
+        self._outbox.result(message)
+
+    def _forget(self, job: Held) -> None:
+        self._held.pop(job.lease, None)
+        if job.lease in self._waiting:
+            self._waiting.remove(job.lease)
+        self._supervisor.send("forget", lease=job.lease)
+        self.changed.set()
+
+    # ── the end ──
+
+    def drain(self) -> None:
+        """Nothing new: offers that wait go back at once."""
+        self.draining = True
+        while self._waiting:
+            job = self._held.pop(self._waiting.popleft())
+            self._outbox.reject(pb.Reject(lease=job.lease, reason="the worker is draining"))
+        self.changed.set()
+
+    def stop_all(self, message: str) -> None:
+        cause: dict[str, Any] = {"outcome": "LOST", "reason": "WORKER_LOST", "message": message}
+        for job in self._held.values():
+            if job.phase is Phase.RUNNING:
+                self._supervisor.send("stop", lease=job.lease, **cause)
+
+
+def shown(spec: str) -> str:
+    """What is run, cut to 200 characters; never its environment."""
+    command = json.loads(spec)["command"]
+    return (command if isinstance(command, str) else " ".join(command)).replace("\n", "; ")[:200]

@@ -1,0 +1,74 @@
+"""What the supervisor must not forget when it dies: which leases it started, and results that nobody has acknowledged.
+
+Append-only JSON lines, rewritten when half of it is history. Not synced to the platter: it survives the process, not the host, and a host
+that loses power has lost its jobs as well.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+COMPACT_AFTER = 1000
+"""Lines beyond the live ones."""
+
+
+class Journal:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.entries: dict[int, dict[str, Any]] = {}  # lease → its start, with "result" once it has ended
+        self._lines = 0
+        self._load()
+        self._file = self._path.open("a", encoding="utf-8")
+
+    def _load(self) -> None:
+        if not self._path.exists():
+            return
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # the line that was being written when we died
+            self._apply(entry)
+
+    def _apply(self, entry: dict[str, Any]) -> None:
+        lease = entry["lease"]
+        if "forgotten" in entry:
+            self.entries.pop(lease, None)
+        elif "result" in entry:
+            self.entries.setdefault(lease, {"lease": lease, "job_id": ""})["result"] = entry["result"]
+        else:
+            self.entries[lease] = entry
+
+    def started(self, start: dict[str, Any]) -> None:
+        kept = ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us")
+        self._write({key: start[key] for key in kept if key in start})
+
+    def ended(self, lease: int, result: dict[str, Any]) -> None:
+        self._write({"lease": lease, "result": result})
+
+    def forgotten(self, lease: int) -> None:
+        self._write({"lease": lease, "forgotten": True})
+        if self._lines > COMPACT_AFTER + 2 * len(self.entries):
+            self._compact()
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        """A full disk loses the memory of this entry after a crash, not the job."""
+        self._apply(entry)
+        self._lines += 1
+        try:
+            self._file.write(json.dumps(entry) + "\n")
+            self._file.flush()
+        except OSError:
+            return
+
+    def _compact(self) -> None:
+        fresh = self._path.with_suffix(".new")
+        try:
+            with fresh.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(entry) + "\n" for entry in self.entries.values())
+            fresh.replace(self._path)
+        except OSError:
+            return
+        self._file.close()
+        self._file = self._path.open("a", encoding="utf-8")
+        self._lines = 0

@@ -1,0 +1,90 @@
+"""A job's processes, also those that left its group: found through the kernel's parent links and the HODEI_LEASE they carry.
+
+The supervisor is a child subreaper: what a job leaves behind becomes its child. Pids of strangers are never waited for nor killed.
+"""
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children(pid: int) -> list[int]:
+    """Of all its threads; empty when it is gone."""
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    except (OSError, ValueError):
+        return found
+    return found
+
+
+def lease_of(pid: int) -> int | None:
+    """The lease in its environment at its start; None for strangers and for the dead."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return None
+    for entry in environment.split(b"\0"):
+        if entry.startswith(b"HODEI_LEASE="):
+            return int(entry[12:]) if entry[12:].isdigit() else None
+    return None
+
+
+def is_dead(pid: int) -> bool:
+    """Gone, or a zombie that only waits to be reaped."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] in "ZX"
+
+
+def family(roots: list[int]) -> set[int]:
+    """The roots and all that descend from them, as far as they live."""
+    found: set[int] = set()
+    queue = list(roots)
+    while queue:
+        pid = queue.pop()
+        if pid not in found and not is_dead(pid):
+            found.add(pid)
+            queue += children(pid)
+    return found
+
+
+def with_lease(lease: int) -> set[int]:
+    """Every process that carries this lease, by a look at all of /proc: about 1 ms for 40 processes."""
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return {pid for pid in pids if lease_of(pid) == lease and not is_dead(pid)}
+
+
+def send(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def send_to_group(leader: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(leader, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def reap_orphans(known: set[int]) -> None:
+    """Zombies that jobs left to us; `known` are the jobs' own processes, whose exit codes are waited for elsewhere."""
+    for pid in children(os.getpid()):
+        if pid not in known:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                continue

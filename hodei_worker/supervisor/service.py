@@ -1,0 +1,218 @@
+"""The supervisor's service: one agent at a time over the socket; jobs, their spools and the journal.
+
+When the agent goes away, jobs are kept (the next agent adopts them) or killed, as it was told at its start; when nothing is left and nobody
+has come for a while, it ends by itself.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hodei_worker.supervisor import kin, wire
+from hodei_worker.supervisor.journal import Journal
+from hodei_worker.supervisor.prepare import JobUser
+from hodei_worker.supervisor.process import JobProcess, Result
+from hodei_worker.supervisor.spool import Spool
+
+WINDOW_BYTES = 1_500_000
+"""Of one job's log sent to the agent and not acknowledged by a server."""
+
+ALONE_S = 5.0
+"""How long an idle supervisor without an agent waits for one."""
+
+
+@dataclass
+class Job:
+    start: dict[str, Any]
+    spool: Spool
+    process: JobProcess | None = None
+    result: Result | None = None
+    next_to_send: int = 0
+    sent_bytes: int = 0  # not acknowledged
+    sizes: dict[int, int] = field(default_factory=dict)  # seq → bytes, of what was sent and is not acknowledged
+
+
+class Supervisor:
+    def __init__(self, state: Path, *, keep: bool, log_limit: int, user: JobUser | None) -> None:
+        self._state = state
+        self._keep = keep
+        self._log_limit = log_limit
+        self._user = user
+        self._jobs: dict[int, Job] = {}
+        self._pids: set[int] = set()
+        self._agent: asyncio.StreamWriter | None = None
+        self._starts: asyncio.Queue[Job] = asyncio.Queue()  # bounded by the agent's slots
+        self._idle_since = time.monotonic()
+        self._over = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._journal = Journal(state / "journal")
+
+    async def run(self, socket_path: Path) -> None:
+        kin.become_subreaper()
+        self._recover()
+        socket_path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._serve_agent, str(socket_path), limit=1 << 20)
+        socket_path.chmod(0o600)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._end_all)
+        loop.add_signal_handler(signal.SIGINT, self._end_all)
+        try:
+            async with server, asyncio.TaskGroup() as group:
+                self._group = group
+                watcher = group.create_task(self._watch_alone())
+                await self._over.wait()
+                watcher.cancel()
+        finally:
+            socket_path.unlink(missing_ok=True)
+
+    def _recover(self) -> None:
+        """A supervisor before us died: what it left running nobody can hear any more. Killed, and reported lost."""
+        shutil.rmtree(self._state / "spool", ignore_errors=True)
+        for lease, entry in self._journal.entries.items():
+            job = Job(entry, Spool(self._state / "spool" / str(lease)), result=entry.get("result"))
+            self._jobs[lease] = job
+            if job.result is None:
+                kin.send(kin.with_lease(lease), signal.SIGKILL)
+                message = "the worker's supervisor died; its processes were killed"
+                job.result = {"outcome": "LOST", "reason": "WORKER_LOST", "message": message, "run_us": 1, "log_chunks": 1 << 62}
+                job.result["started_us"] = entry.get("started_us", 1)
+                self._journal.ended(lease, job.result)
+        shutil.rmtree(self._state / "jobs", ignore_errors=True)
+
+    # ── life ──
+
+    async def _watch_alone(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            if self._agent or self._pids or any(job.result is None for job in self._jobs.values()):
+                self._idle_since = time.monotonic()
+            elif time.monotonic() - self._idle_since > ALONE_S:
+                self._over.set()
+
+    def _end_all(self) -> None:
+        for job in self._jobs.values():
+            if job.process and job.result is None:
+                job.process.stop({"outcome": "LOST", "reason": "WORKER_LOST", "message": "the worker was stopped"})
+        self._over.set()  # the task group waits for the jobs' ends
+
+    # ── the agent ──
+
+    async def _serve_agent(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._agent:
+            writer.close()
+            return
+        self._agent = writer
+        try:
+            while frame := await wire.read(reader):
+                self._take(*frame)
+                await writer.drain()
+        finally:
+            self._agent = None
+            writer.close()
+            if not self._keep:
+                self._end_all()
+
+    def _take(self, header: wire.Header, payload: bytes) -> None:
+        ops: dict[str, Callable[[wire.Header, bytes], None]] = {
+            "hello": self._hello, "start": self._start, "stop": self._stop, "read": self._read, "ack": self._ack,
+            "forget": self._forget, "exit": lambda _header, _payload: self._end_all(),
+        }  # fmt: skip
+        if op := ops.get(header["op"]):
+            op(header, payload)
+
+    def _send(self, op: str, payload: bytes = b"", **header: Any) -> None:
+        if self._agent:
+            self._agent.write(wire.encode({"op": op, **header}, payload))
+
+    def _hello(self, header: wire.Header, _: bytes) -> None:
+        self._keep = header.get("keep", self._keep)
+        jobs = [
+            {key: job.start.get(key) for key in ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us")}
+            | {"result": job.result}
+            for job in self._jobs.values()
+        ]
+        for job in self._jobs.values():
+            job.next_to_send, job.sent_bytes, job.sizes = 1 << 62, 0, {}  # until the agent says from where
+        self._send("hello", version=wire.VERSION, jobs=jobs)
+
+    def _start(self, header: wire.Header, payload: bytes) -> None:
+        lease = header["lease"]
+        if lease in self._jobs or self._group is None:
+            return
+        start = header | {"spec": json.loads(payload), "started_us": time.time_ns() // 1000}
+        job = Job(start, Spool(self._state / "spool" / str(lease)))
+        self._jobs[lease] = job
+        self._journal.started(start)
+        job.process = JobProcess(
+            start,
+            self._state / "jobs" / str(lease),
+            job.spool,
+            self._log_limit,
+            self._user,
+            wrote=lambda: self._pump(lease, job),
+            stopping=lambda: self._send("stopping", lease=lease),
+            pids=self._pids,
+        )
+        self._group.create_task(self._run(lease, job))
+
+    async def _run(self, lease: int, job: Job) -> None:
+        assert job.process is not None  # noqa: S101
+        try:
+            job.result = await job.process.run()
+        except (OSError, ValueError) as error:
+            message = f"the worker could not run the job: {error}"
+            job.result = {"outcome": "FAILED", "reason": "INTERNAL", "message": message, "run_us": 1, "log_chunks": job.spool.next_seq}
+        job.process = None
+        self._journal.ended(lease, job.result)
+        self._pump(lease, job)
+        self._send("ended", lease=lease, result=job.result)
+
+    def _stop(self, header: wire.Header, _: bytes) -> None:
+        job = self._jobs.get(header["lease"])
+        if job and job.process:
+            job.process.stop({key: header[key] for key in ("outcome", "reason", "message")}, header.get("grace"))
+
+    def _read(self, header: wire.Header, _: bytes) -> None:
+        if job := self._jobs.get(header["lease"]):
+            job.spool.ack(header["seq"])
+            job.next_to_send, job.sent_bytes, job.sizes = max(header["seq"], job.spool.acked), 0, {}
+            self._pump(header["lease"], job)
+
+    def _ack(self, header: wire.Header, _: bytes) -> None:
+        if job := self._jobs.get(header["lease"]):
+            for seq in range(job.spool.acked, header["seq"]):
+                job.sent_bytes -= job.sizes.pop(seq, 0)
+            job.spool.ack(header["seq"])
+            if job.process:
+                job.process.output.resume()
+            self._pump(header["lease"], job)
+
+    def _pump(self, lease: int, job: Job) -> None:
+        """Sends what the window allows."""
+        while self._agent and job.sent_bytes < WINDOW_BYTES and (chunk := job.spool.read(job.next_to_send)):
+            job.next_to_send += 1
+            job.sent_bytes += len(chunk.data)
+            job.sizes[chunk.seq] = len(chunk.data)
+            self._send(
+                "chunk", chunk.data, lease=lease, seq=chunk.seq, stream=chunk.stream, offset=chunk.offset, line=chunk.line,
+                read_us=chunk.read_us,
+            )  # fmt: skip
+
+    def _forget(self, header: wire.Header, _: bytes) -> None:
+        job = self._jobs.get(header["lease"])
+        if job and job.result is not None:
+            del self._jobs[header["lease"]]
+            job.spool.close()
+            self._journal.forgotten(header["lease"])
+
+
+def environment_for_jobs() -> dict[str, str]:
+    """What the supervisor itself is started with: nothing that a job, which may read its environment, must not see."""
+    return {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH") if key in os.environ}

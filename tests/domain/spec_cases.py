@@ -1,0 +1,95 @@
+"""Specs with their stored form, or the refusal they get: asked of Python here and of PostgreSQL in tests/store."""
+
+from typing import Any
+
+GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "shell command": ({"command": "echo hi"}, {"command": "echo hi"}),
+    "argv": ({"command": ["echo", "hi", ""]}, {"command": ["echo", "hi", ""]}),
+    "script": ({"script": "exit 3"}, {"script": "exit 3", "interpreter": ["/bin/sh"], "command": ["/bin/sh", "<script>"]}),
+    "script with interpreter": (
+        {"script": "print(1)", "interpreter": ["python3", "-u"]},
+        {"script": "print(1)", "interpreter": ["python3", "-u"], "command": ["python3", "-u", "<script>"]},
+    ),
+    "interpreter as text": (
+        {"script": "1", "interpreter": "bash"},
+        {"script": "1", "interpreter": ["bash"], "command": ["bash", "<script>"]},
+    ),
+    "id and actor leave": (
+        {"command": "true", "id": "0190B5C5-0000-7000-8000-000000000001", "actor": "ana"},
+        {"command": "true"},
+    ),
+    "nulls are absent": ({"command": "true", "timeout": None, "env": None}, {"command": "true"}),
+    "everything": (
+        {
+            "command": "true", "name": "ñandú", "env": {"A": "1", "_b2": ""}, "workdir": "/tmp", "stdin": "", "timeout": 0.5, "grace": 0,
+            "priority": -1000, "labels": {"gpu": "a100", "zone/x.y-z": ""}, "retries": 3, "on_lost": "fail", "correlation_id": "wf-1",
+            "run_at": "2026-01-31T12:00:00+02:00", "log_limit": 0,
+        },
+        {
+            "command": "true", "name": "ñandú", "env": {"A": "1", "_b2": ""}, "workdir": "/tmp", "stdin": "", "timeout": 0.5, "grace": 0,
+            "priority": -1000, "labels": {"gpu": "a100", "zone/x.y-z": ""}, "retries": 3, "on_lost": "fail", "correlation_id": "wf-1",
+            "run_at": "2026-01-31T12:00:00+02:00", "log_limit": 0,
+        },
+    ),
+    "base64": ({"command": "cat", "stdin_base64": "AP8="}, {"command": "cat", "stdin_base64": "AP8="}),
+    "empty base64": ({"command": "cat", "stdin_base64": ""}, {"command": "cat", "stdin_base64": ""}),
+    "longest timeout": ({"command": "x", "timeout": 31536000}, {"command": "x", "timeout": 31536000}),
+    "whole as float": ({"command": "x", "priority": 7.0}, {"command": "x", "priority": 7}),
+    "just within": ({"command": "x" * 262_100}, {"command": "x" * 262_100}),
+}  # fmt: skip
+
+BAD: dict[str, tuple[Any, str]] = {
+    "a list": ([1], "spec: expected a JSON object, got array"),
+    "a string": ("x", "spec: expected a JSON object, got string"),
+    "unknown key": ({"command": "x", "comand": 1, "cmd": 2}, "cmd: unknown key; known are id, name, command, "),
+    "neither": ({}, "command: expected a command or a script, got neither"),
+    "null command": ({"command": None}, "command: expected a command or a script, got neither"),
+    "empty command": ({"command": " \t\n"}, "command: expected a program to run, got an empty one"),
+    "empty argv": ({"command": []}, "command: expected a program to run, got an empty one"),
+    "argv of blank": ({"command": [" ", "x"]}, "command: expected a program to run, got an empty one"),
+    "argv of numbers": ({"command": ["echo", 1]}, "command: expected a list of strings"),
+    "command number": ({"command": 5}, "command: expected a list of strings, got number"),
+    "both": ({"command": "x", "script": "y"}, "command: expected either command or script, got both"),
+    "empty script": ({"script": "\n"}, "script: expected the text of a script, got an empty one"),
+    "script number": ({"script": 1}, "script: expected the text of a script, got number"),
+    "interpreter alone": ({"command": "x", "interpreter": ["sh"]}, "interpreter: expected a script with it"),
+    "interpreter empty": ({"script": "x", "interpreter": []}, "interpreter: expected a program to run, got an empty one"),
+    "id no uuid": ({"command": "x", "id": "7"}, 'id: expected a UUID, got "7"'),
+    "name empty": ({"command": "x", "name": ""}, "name: expected 1 to 200 characters, got 0"),
+    "name long": ({"command": "x", "name": "ñ" * 201}, "name: expected 1 to 200 characters, got 201"),
+    "name number": ({"command": "x", "name": 1}, "name: expected a string, got number"),
+    "actor object": ({"command": "x", "actor": {}}, "actor: expected a string, got object"),
+    "workdir relative": ({"command": "x", "workdir": "tmp"}, 'workdir: expected an absolute path, got "tmp"'),
+    "on_lost": ({"command": "x", "on_lost": "maybe"}, 'on_lost: expected "rerun" or "fail", got "maybe"'),
+    "timeout zero": ({"command": "x", "timeout": 0}, "timeout: expected seconds above 0 to 31536000, got 0"),
+    "timeout negative": ({"command": "x", "timeout": -1.5}, "timeout: expected seconds above 0 to 31536000, got -1.5"),
+    "timeout text": ({"command": "x", "timeout": "5"}, "timeout: expected seconds above 0 to 31536000, got string"),
+    "timeout true": ({"command": "x", "timeout": True}, "timeout: expected seconds above 0 to 31536000, got boolean"),
+    "grace long": ({"command": "x", "grace": 601}, "grace: expected seconds from 0 to 600, got 601"),
+    "priority high": ({"command": "x", "priority": 1001}, "priority: expected a whole number from -1000 to 1000, got 1001"),
+    "priority broken": ({"command": "x", "priority": 1.5}, "priority: expected a whole number from -1000 to 1000, got 1.5"),
+    "retries": ({"command": "x", "retries": -1}, "retries: expected a whole number from 0 to 1000, got -1"),
+    "env list": ({"command": "x", "env": []}, "env: expected an object of strings, got array"),
+    "env name": ({"command": "x", "env": {"1A": "x"}}, 'env: expected names of letters, digits and _, got "1A"'),
+    "env value": ({"command": "x", "env": {"A": 1}}, "env.A: expected a string, got number"),
+    "label name": ({"command": "x", "labels": {"-a": "x"}}, 'labels: expected names of up to 63 letters, digits, . _ / -, got "-a"'),
+    "label value": ({"command": "x", "labels": {"a": "x" * 256}}, "labels.a: expected at most 255 characters, got 256"),
+    "33 labels": ({"command": "x", "labels": {f"l{n}": "" for n in range(33)}}, "labels: expected at most 32 entries, got 33"),
+    "both stdins": ({"command": "x", "stdin": "a", "stdin_base64": ""}, "stdin: expected either stdin or stdin_base64, got both"),
+    "stdin number": ({"command": "x", "stdin": 1}, "stdin: expected a string, got number"),
+    "base64 broken": ({"command": "x", "stdin_base64": "A"}, "stdin_base64: expected base64 text"),
+    "base64 number": ({"command": "x", "stdin_base64": 1}, "stdin_base64: expected base64 text"),
+    "run_at local": (
+        {"command": "x", "run_at": "2026-01-31T12:00:00"},
+        'run_at: expected a time with its offset, as 2026-01-31T12:00:00Z, got "2026-01-31T12:00:00"',
+    ),
+    "run_at word": (
+        {"command": "x", "run_at": "tomorrow"},
+        'run_at: expected a time with its offset, as 2026-01-31T12:00:00Z, got "tomorrow"',
+    ),
+    "run_at impossible": (
+        {"command": "x", "run_at": "2026-02-30T12:00:00Z"},
+        'run_at: expected a time with its offset, as 2026-01-31T12:00:00Z, got "2026-02-30T12:00:00Z"',
+    ),
+    "too big": ({"command": "x" * 262_144}, "spec: expected at most 262144 bytes of JSON, got 262159"),
+}  # fmt: skip
