@@ -1,0 +1,103 @@
+"""The way to a server: the first of the addresses that answers, with who calls in the metadata.
+
+gRPC errors become one line of words and exit code 1.
+"""
+
+import getpass
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import grpc
+
+CONNECT_S = 5.0
+"""For all addresses together."""
+
+CALL_S = 60.0
+
+
+class Client:
+    """Stubs of one server. `jobs`, `fleet` and `health` are made on first use."""
+
+    def __init__(self, channel: "grpc.Channel", address: str) -> None:
+        from hodei.protocol import hodei_pb2_grpc
+
+        self.address = address
+        self.jobs = hodei_pb2_grpc.JobServiceStub(channel)
+        self.fleet = hodei_pb2_grpc.FleetServiceStub(channel)
+        self.metadata = (("hodei-actor", f"cli:{caller()}"),)
+
+    def call(self, method: Callable[..., Any], request: Any) -> Any:
+        return method(request, metadata=self.metadata, timeout=CALL_S)
+
+    def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+        stream: Iterator[Any] = method(request, metadata=self.metadata)
+        return stream
+
+
+def caller() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        name = str(os.getuid())
+    return "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in name)
+
+
+def addresses(text: str) -> list[str]:
+    found = [part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip()]
+    for address in found or [""]:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise click.UsageError(f"--server: expected HOST:PORT[,HOST:PORT…], got {text!r}")
+    return found
+
+
+@contextmanager
+def connect(servers: str) -> Iterator[Client]:
+    """A client of the first server that answers; its errors end the program with one clear line."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    import grpc
+
+    channel, address = _first_that_answers(addresses(servers))
+    try:
+        with channel:
+            yield Client(channel, address)
+    except grpc.RpcError as error:
+        raise click.ClickException(words(error)) from error
+
+
+def _first_that_answers(candidates: list[str]) -> tuple["grpc.Channel", str]:
+    import grpc
+
+    for address in candidates:
+        channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", 8 << 20), ("grpc.keepalive_time_ms", 20_000)])
+        try:
+            grpc.channel_ready_future(channel).result(timeout=CONNECT_S / len(candidates))
+        except grpc.FutureTimeoutError:
+            channel.close()
+            continue
+        return channel, address
+    raise click.ClickException(
+        f"no server answers at {', '.join(candidates)}: start one with `hodei-server`, or everything with `hodei dev`"
+    )
+
+
+def words(error: "grpc.RpcError") -> str:
+    code, details = error.code(), error.details() or ""
+    return details if details else f"the server answered {code.name}"
+
+
+def is_transient(error: "grpc.RpcError") -> bool:
+    """Whether the same question may be answered a moment later, or by another server."""
+    import grpc
+
+    return error.code() in (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.UNKNOWN,
+    )

@@ -1,0 +1,124 @@
+"""`hodei dev`: everything on this machine, in the foreground; data is kept between runs."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from hodei.local.stack import Stack
+
+
+def default_data_dir() -> str:
+    return "/var/lib/hodei/dev" if os.geteuid() == 0 else str(Path.home() / ".local/state/hodei/dev")
+
+
+@click.command(epilog="\b\nExample:\n  hodei dev --servers 2 --slots 8")
+@click.option(
+    "--data-dir", envvar="HODEI_DATA_DIR", default=default_data_dir, show_default="/var/lib/hodei/dev or ~/.local/state/hodei/dev"
+)
+@click.option("--servers", envvar="HODEI_SERVERS", default=1, show_default=True, type=click.IntRange(1, 16))
+@click.option("--port", envvar="HODEI_PORT", default=50051, show_default=True, help="Of the first server; the next ones follow it.")
+@click.option("--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--database-url", envvar=["HODEI_DATABASE_URL", "DATABASE_URL"], help="Instead of an embedded PostgreSQL (DATABASE_URL).")
+@click.option("--verbose", is_flag=True, help="Show all log lines, not only warnings.")
+def dev(data_dir: str, servers: int, port: int, slots: int, database_url: str | None, verbose: bool) -> None:
+    """PostgreSQL, servers and a worker on loopback, until Ctrl-C."""
+    from hodei.local.binaries import NoPostgres
+    from hodei.local.embedded_postgres import CannotStart
+
+    stop = _StopRequest()
+    try:
+        run(Path(data_dir).expanduser().absolute(), servers, port, slots, database_url, stop, verbose=verbose)
+    except (CannotStart, NoPostgres) as error:
+        raise click.ClickException(str(error)) from error
+    except _Stopped:
+        click.echo("stopped", err=True)
+
+
+class _Stopped(Exception):
+    """A signal came."""
+
+
+class _StopRequest:
+    """Ctrl-C or SIGTERM raises _Stopped once; further ones are left to the ends that are under way."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        if self._asked:
+            return
+        self._asked = True
+        click.echo("\nstopping worker, servers, database …", err=True)
+        raise _Stopped
+
+
+def run(data: Path, servers: int, port: int, slots: int, database_url: str | None, stop: _StopRequest, *, verbose: bool) -> None:
+    from hodei.local.embedded_postgres import EmbeddedPostgres
+    from hodei.local.stack import Stack, mint_token
+
+    with contextlib.ExitStack() as ends:
+        if database_url is None:
+            click.echo(f"starting PostgreSQL in {data} …", err=True)
+            database_url = ends.enter_context(EmbeddedPostgres(data)).dsn()
+        else:
+            data.mkdir(parents=True, exist_ok=True)
+        stack = ends.enter_context(Stack(data / "logs"))
+        addresses = [stack.server(f"server-{n + 1}", database_url, port + n) for n in range(servers)]
+        state = data / "worker"
+        token = None if (state / "identity.json").exists() and _registered(database_url, state) else mint_token(database_url)
+        stack.worker("worker", ",".join(addresses), state, token, "--slots", str(slots), "--name", "dev")
+        click.echo(how_to_go_on(addresses, database_url, data), err=True)
+        _watch(stack, verbose=verbose)
+
+
+def _registered(database_url: str, state: Path) -> bool:
+    """Whether the kept identity is still known: the database may be another one than last time."""
+    import psycopg
+
+    from hodei_worker.identity import load
+
+    me = load(state)
+    with psycopg.connect(database_url, application_name="hodei dev") as conn:
+        found = conn.execute(
+            "SELECT FROM workers WHERE id = %s AND credential_sha256 = %s AND revoked_at IS NULL", (me.worker_id, me.secret_sha256)
+        )
+        return found.fetchone() is not None
+
+
+def how_to_go_on(addresses: list[str], database_url: str, data: Path) -> str:
+    server = "" if addresses[0] == "127.0.0.1:50051" else f"--server {addresses[0]} "
+    return f"""
+Hodei is up: {len(addresses)} server{"s" if len(addresses) > 1 else ""} at {", ".join(addresses)}, one worker.
+
+  hodei {server}job run --name hello --command "echo hello"
+  hodei {server}status
+  psql '{database_url}'
+
+Logs are in {data / "logs"}. Ctrl-C ends everything; the data stays.
+"""
+
+
+def _watch(stack: "Stack", *, verbose: bool) -> None:
+    """Shows what the parts log (warnings and worse), until one of them ends by itself, which ends everything."""
+    shown = {part.name: part.log.stat().st_size if not verbose else 0 for part in stack.parts}
+    while (ended := stack.first_ended()) is None:
+        for part in stack.parts:
+            with part.log.open("rb") as file:
+                file.seek(shown[part.name])
+                news = file.read(1 << 20)
+            shown[part.name] += len(news)
+            for line in news.decode(errors="replace").splitlines():
+                if verbose or any(level in line for level in (" WARNING ", " ERROR ", " CRITICAL ")):
+                    click.echo(f"{part.name:<9} {line}", err=True)
+        time.sleep(0.2)
+    click.echo(f"{ended.name} ended by itself with code {ended.process.returncode}; {ended.log} ends:\n{ended.tail()}", err=True)
+    sys.exit(1)

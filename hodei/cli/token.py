@@ -1,0 +1,86 @@
+"""`hodei token …`."""
+
+from typing import Any
+
+import click
+
+from hodei.cli import show
+from hodei.cli.client import connect
+from hodei.cli.spec_flags import seconds
+
+
+@click.group(epilog="\b\nExample:\n  hodei-worker --token $(hodei token create --ttl 10m)")
+def token() -> None:
+    """Mint and revoke one-time tokens for workers."""
+
+
+def as_dict(one: Any) -> dict[str, Any]:
+    return {
+        **({"token": one.token} if one.token else {}),
+        "token_id": one.token_id,
+        "state": one.state,
+        "worker_id": one.worker_id or None,
+        "created_at": show.instant(one.created_unix_us),
+        "expires_at": show.instant(one.expires_unix_us),
+        "consumed_at": show.instant(one.consumed_unix_us),
+        "consumed_by": one.consumed_by or None,
+    }
+
+
+@token.command(epilog="\b\nExample:\n  hodei token create --ttl 10m")
+@click.option("--ttl", default="1h", show_default=True, help="How long it may be redeemed.")
+@click.option("--worker-id", default="", help="Only for the worker with this id.")
+@show.format_option
+@click.pass_obj
+def create(servers: str, ttl: str, worker_id: str, output: str) -> None:
+    """Print a new token: it lets one worker register, once."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    ttl_s = seconds(ttl, "--ttl")
+    if ttl_s < 1:
+        raise click.UsageError(f"--ttl: expected at least 1 s, got {ttl}")
+    with connect(servers) as client:
+        one = client.call(client.fleet.CreateToken, pb.CreateTokenRequest(ttl_s=ttl_s, worker_id=worker_id))
+    show.as_json(as_dict(one)) if output == "json" else click.echo(one.token)
+
+
+@token.command(name="list", epilog="\b\nExample:\n  hodei token list")
+@show.format_option
+@click.pass_obj
+def list_tokens(servers: str, output: str) -> None:
+    """Tokens by their fingerprint; the tokens themselves are shown only once, when they are made."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        found = client.call(client.fleet.ListTokens, pb.ListTokensRequest()).tokens
+    if output == "json":
+        show.as_json([as_dict(one) for one in found])
+        return
+    show.table(
+        ["token", "state", "for worker", "created", "expires", "consumed by"],
+        [
+            [
+                one.token_id,
+                one.state,
+                one.worker_id or "any",
+                show.clock(one.created_unix_us),
+                show.clock(one.expires_unix_us),
+                one.consumed_by,
+            ]
+            for one in found
+        ],
+        none="no tokens",
+    )
+
+
+@token.command(epilog="\b\nExample:\n  hodei token revoke 18e05ed7b00a")
+@click.argument("which", metavar="TOKEN")
+@show.format_option
+@click.pass_obj
+def revoke(servers: str, which: str, output: str) -> None:
+    """Make a token useless, by itself or by its fingerprint."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        one = client.call(client.fleet.RevokeToken, pb.TokenRef(token=which))
+    show.as_json(as_dict(one)) if output == "json" else click.echo(f"token {one.token_id} is revoked")

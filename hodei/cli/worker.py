@@ -1,0 +1,106 @@
+"""`hodei worker …`."""
+
+import os
+import sys
+import uuid
+from typing import Any
+
+import click
+
+from hodei.cli import show
+from hodei.cli.client import connect
+
+
+@click.group(epilog="\b\nExample:\n  hodei worker list\n  hodei worker run --token $(hodei token create) --slots 8")
+def worker() -> None:
+    """List, drain and revoke workers; run one here."""
+
+
+def worker_id_argument(command: Any) -> Any:
+    def check(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
+        try:
+            return str(uuid.UUID(text))
+        except ValueError:
+            raise click.UsageError(f"ID: expected a UUID, got {text!r}") from None
+
+    return click.argument("worker_id", metavar="ID", callback=check)(command)
+
+
+@worker.command(name="list", epilog="\b\nExample:\n  hodei worker list --all --format json")
+@click.option("--all", "every", is_flag=True, help="TERMINATED ones too.")
+@show.format_option
+@click.pass_obj
+def list_workers(servers: str, every: bool, output: str) -> None:
+    """Workers, newest first."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        found = client.call(client.fleet.ListWorkers, pb.ListWorkersRequest(all=every)).workers
+    if output == "json":
+        show.as_json([as_dict(one) for one in found])
+        return
+    show.table(
+        ["id", "name", "state", "slots", "heartbeat", "labels", "version"],
+        [
+            [
+                one.worker_id, one.name, one.state, f"{one.busy_slots}/{one.slots}",
+                f"{show.duration(one.heartbeat_age_s)} ago" if one.heartbeat_age_s >= 0 else "never",
+                " ".join(f"{k}={v}" for k, v in sorted(one.labels.items())), one.version,
+            ]
+            for one in found
+        ],
+        none="no workers: start one with `hodei-worker --token $(hodei token create)`",
+    )  # fmt: skip
+
+
+def as_dict(one: Any) -> dict[str, Any]:
+    plain = ("worker_id", "name", "state", "slots", "busy_slots", "version", "current_job_id", "revoked")
+    return {
+        **{key: getattr(one, key) for key in plain},
+        "labels": dict(one.labels),
+        "heartbeat_age_s": one.heartbeat_age_s if one.heartbeat_age_s >= 0 else None,
+        "registered_at": show.instant(one.registered_unix_us),
+    }
+
+
+def _show_one(one: Any, output: str, words: str) -> None:
+    if output == "json":
+        show.as_json(as_dict(one))
+    else:
+        click.echo(f"worker {one.worker_id} ({one.name}) {words}; it is {one.state}")
+
+
+@worker.command(epilog="\b\nExample:\n  hodei worker drain 2f1c… && hodei worker drain --undo 2f1c…")
+@worker_id_argument
+@click.option("--undo", is_flag=True, help="Give it work again.")
+@show.format_option
+@click.pass_obj
+def drain(servers: str, worker_id: str, undo: bool, output: str) -> None:
+    """Give a worker nothing new; what runs there ends in peace."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        one = client.call(client.fleet.DrainWorker, pb.DrainWorkerRequest(worker_id=worker_id, undo=undo))
+    _show_one(one, output, "gets work again" if undo else "gets nothing new")
+
+
+@worker.command(epilog="\b\nExample:\n  hodei worker revoke 2f1c…")
+@worker_id_argument
+@show.format_option
+@click.pass_obj
+def revoke(servers: str, worker_id: str, output: str) -> None:
+    """End a worker's credential: its stream is closed, its jobs are given away; only a new token lets it back."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        one = client.call(client.fleet.RevokeWorker, pb.WorkerRef(worker_id=worker_id))
+    _show_one(one, output, "has no credential any more")
+
+
+@worker.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def run(servers: str, arguments: tuple[str, ...]) -> None:
+    """Run a worker here: the same as hodei-worker."""
+    command = [sys.executable, "-m", "hodei_worker", *(() if "--server" in arguments else ("--server", servers)), *arguments]
+    os.execv(sys.executable, command)  # noqa: S606
