@@ -74,13 +74,22 @@ class StoredChunk(NamedTuple):
     data: bytes
 
 
-# A page is at most 64 chunks of at most 64 KiB: a reader's frame stays near 1 MiB and its memory bounded.
+# A page is at most 500 chunks that begin within 800 KB: with the last one's 64 KiB its frame stays under 1 MiB.
 READ = """
-SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data
-FROM job_logs g
-WHERE g.job_id = %(job)s AND (g.lease, g.seq) > (%(lease)s, %(seq)s)
-ORDER BY g.job_id, g.lease, g.seq
-LIMIT 64
+SELECT p.lease, p.seq, p.attempt, p.stream, p.byte_offset, p.first_line, p.read_at, p.data
+FROM (
+    SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data,
+           sum(octet_length(g.data)) OVER (ORDER BY g.lease, g.seq) - octet_length(g.data) AS bytes_before
+    FROM (
+        SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data
+        FROM job_logs g
+        WHERE g.job_id = %(job)s AND (g.lease, g.seq) > (%(lease)s, %(seq)s)
+        ORDER BY g.job_id, g.lease, g.seq
+        LIMIT 500
+    ) g
+) p
+WHERE p.bytes_before < 800000
+ORDER BY p.lease, p.seq
 """
 
 

@@ -1,0 +1,74 @@
+"""PostgreSQL for the tests: one throw-away server for each pytest process, a fresh database for each test, cloned from a template.
+
+HODEI_TEST_DSN=postgresql://user:password@host:port/postgres uses a server of yours instead.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+from pytest_postgresql import factories
+
+from hodei.local.embedded_postgres import EmbeddedPostgres
+
+TREE = Path(__file__).parents[1]
+SCHEMA = TREE / "schema.sql"
+
+Connection = psycopg.Connection[TupleRow]
+
+
+@pytest.fixture(scope="session")
+def pg_server() -> Iterator[SimpleNamespace]:
+    """Its data in memory where there is /dev/shm: ten times faster clones."""
+    base, server = None, None
+    if not (dsn := os.environ.get("HODEI_TEST_DSN")):
+        base = Path(tempfile.mkdtemp(prefix="hodei-pg-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+        server = EmbeddedPostgres(base, durable=False).start()
+        dsn = server.dsn()
+    url = urlsplit(dsn)
+    try:
+        yield SimpleNamespace(
+            host=url.hostname, port=url.port or 5432, user=url.username, password=unquote(url.password or ""), options="",
+            maintenance_dbname="postgres", template_dbname=None, dbname="hodei",
+        )  # fmt: skip
+    finally:
+        if server and base:
+            server.stop()
+            shutil.rmtree(base, ignore_errors=True)
+
+
+postgresql_template = factories.postgresql_noproc(depends_on="pg_server", dbname="hodei", load=[SCHEMA])
+postgresql = factories.postgresql("postgresql_template")
+empty_template = factories.postgresql_noproc(depends_on="pg_server", dbname="hodei_empty", load=[])
+empty_postgresql = factories.postgresql("empty_template")
+
+
+def url_of(conn: Any) -> str:
+    info = conn.info
+    return f"postgresql://{info.user}:{info.password}@{info.host}:{info.port}/{info.dbname}"
+
+
+@pytest.fixture
+def database_url(postgresql: Any) -> str:
+    """A database of this test's own, with schema.sql applied."""
+    return url_of(postgresql)
+
+
+@pytest.fixture
+def empty_database_url(empty_postgresql: Any) -> str:
+    return url_of(empty_postgresql)
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Connection]:
+    """An autocommit connection to it, with timestamps in UTC."""
+    with psycopg.connect(database_url, autocommit=True, options="-c timezone=UTC") as conn:
+        yield conn

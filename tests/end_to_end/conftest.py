@@ -1,0 +1,120 @@
+"""A running Hodei of real processes: two servers and a worker, shared by the tests that leave it as they found it."""
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+
+from hodei.local.stack import Stack, mint_token
+from tests.conftest import SCHEMA, Connection
+
+
+def new_database(pg_server: SimpleNamespace) -> str:
+    base = f"postgresql://{pg_server.user}:{pg_server.password}@{pg_server.host}:{pg_server.port}"
+    name = f"e2e_{uuid.uuid4().hex[:10]}"
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+    return f"{base}/{name}"
+
+
+@dataclass
+class Ran:
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Hodei:
+    """The stack, and the real `hodei` program pointed at it."""
+
+    stack: Stack
+    url: str
+    folder: Path
+    addresses: list[str]
+    conn: Connection = field(repr=False)
+
+    def run(self, *arguments: str, stdin: bytes = b"", server: int | None = None, timeout: float = 60) -> Ran:
+        where = self.addresses[server] if server is not None else ",".join(self.addresses)
+        done = subprocess.run(
+            [sys.executable, "-m", "hodei.cli.main", "--server", where, *arguments], input=stdin, capture_output=True, timeout=timeout,
+            check=False,
+        )  # fmt: skip
+        return Ran(done.returncode, done.stdout, done.stderr.decode())
+
+    def ok(self, *arguments: str, stdin: bytes = b"", server: int | None = None) -> Ran:
+        ran = self.run(*arguments, stdin=stdin, server=server)
+        assert ran.code == 0, ran
+        return ran
+
+    def submit(self, *arguments: str, stdin: bytes = b"", server: int | None = None) -> str:
+        return self.ok("job", "submit", *arguments, stdin=stdin, server=server).text.strip()
+
+    def finish(self, job_id: str, server: int | None = None) -> dict[str, Any]:
+        """Waits for the end by following the log, and gives the job as JSON."""
+        self.ok("job", "logs", "-f", job_id, server=server)
+        job: dict[str, Any] = self.job(job_id)
+        return job
+
+    def job(self, job_id: str, server: int | None = None) -> Any:
+        return self.ok("job", "get", job_id, "--format", "json", server=server).json
+
+    def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        cursor = self.conn.execute(statement.encode(), parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def token(self) -> str:
+        return mint_token(self.url)
+
+    def log(self, name: str) -> str:
+        return (self.stack.logs / f"{name}.log").read_text()
+
+
+def start(pg_server: SimpleNamespace, folder: Path, servers: int = 2) -> Hodei:
+    url = new_database(pg_server)
+    with psycopg.connect(url) as conn:
+        conn.execute(SCHEMA.read_text().encode())
+    stack = Stack(folder / "logs")
+    addresses = [stack.server(f"server-{n}", url) for n in range(servers)]
+    return Hodei(stack, url, folder, addresses, psycopg.connect(url, autocommit=True, options="-c timezone=UTC"))
+
+
+@pytest.fixture(scope="session")
+def shared(pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hodei]:
+    folder = tmp_path_factory.mktemp("hodei")
+    running = start(pg_server, folder)
+    running.stack.worker("worker", ",".join(running.addresses), folder / "worker", running.token(), "--slots", "8", "--label", "zone=a")
+    yield running
+    running.stack.stop()
+    running.conn.close()
+
+
+@pytest.fixture
+def hodei(shared: Hodei) -> Hodei:
+    """For tests that leave the system as they found it."""
+    return shared
+
+
+@pytest.fixture
+def fresh(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
+    """Two servers of this test's own, and no worker yet."""
+    running = start(pg_server, tmp_path)
+    yield running
+    running.stack.stop()
+    running.conn.close()

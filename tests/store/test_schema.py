@@ -1,0 +1,114 @@
+"""schema.sql by itself: applied alone, twice, and after the guide's clean."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from hodei.local import binaries
+from hodei.local.embedded_postgres import EmbeddedPostgres
+from hodei.store import schema
+from tests.conftest import SCHEMA, Connection
+
+CLEAN = """
+DROP TABLE IF EXISTS job_queue CASCADE;
+DROP TABLE IF EXISTS jobs CASCADE;
+DROP TABLE IF EXISTS workers CASCADE;
+DROP TABLE IF EXISTS worker_bootstrap_tokens CASCADE;
+DROP TABLE IF EXISTS job_events CASCADE;
+"""
+
+CATALOG = """
+SELECT 'column', table_name, column_name, data_type || coalesce(column_default, '') || is_nullable
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT 'function', proname, '', md5(prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, '' FROM pg_trigger WHERE NOT tgisinternal
+ORDER BY 1, 2, 3, 4
+"""
+
+
+def psql(url: str) -> str:
+    ran = subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, url], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stderr
+
+
+def test_alone_it_leaves_a_database_where_enqueue_works(empty_database_url: str) -> None:
+    psql(empty_database_url)
+    with psycopg.connect(empty_database_url) as conn:
+        conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
+        assert conn.execute("SELECT state FROM jobs").fetchall() == [("PENDING",)]
+
+
+def test_twice_is_a_no_op(empty_database_url: str) -> None:
+    psql(empty_database_url)
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
+        before = conn.execute(CATALOG).fetchall(), conn.execute("SELECT * FROM jobs").fetchall()
+        psql(empty_database_url)
+        assert (conn.execute(CATALOG).fetchall(), conn.execute("SELECT * FROM jobs").fetchall()) == before
+        assert len(before[0]) > 150
+
+
+def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(db: Connection, database_url: str) -> None:
+    before = db.execute(CATALOG).fetchall()
+    db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
+    db.execute("INSERT INTO provider_configs (name, provider_type) VALUES ('Docker', 'Docker')")
+    for _ in range(2):
+        db.execute(CLEAN)
+        assert db.execute("SELECT to_regclass('jobs'), to_regclass('job_events'), to_regclass('workers')").fetchone() == (None, None, None)
+        assert schema.check_sync(database_url)[0] is False
+        assert schema.apply_sync(database_url) == "applied schema version 1"
+        assert db.execute(CATALOG).fetchall() == before
+    assert db.execute("SELECT event_type FROM domain_events").fetchall() == [("JobCreated",)]
+    assert db.execute("SELECT count(*) FROM provider_configs").fetchone() == (1,)
+
+
+def test_a_newer_schema_is_refused_and_left_alone(db: Connection, database_url: str) -> None:
+    db.execute("UPDATE hodei_schema SET version = 99")
+    stands, words = schema.check_sync(database_url)
+    assert not stands
+    assert "newer" in words
+    with pytest.raises(Exception, match="version 99, newer than this program's 1"):
+        schema.apply_sync(database_url)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE jobs SET state = 'SCHEDULED'",
+        "UPDATE jobs SET state = 'SUCCEEDED'",
+        "UPDATE jobs SET state = 'RUNNING'",
+        "UPDATE jobs SET completed_at = now()",
+        "UPDATE jobs SET name = ''",
+        "UPDATE job_queue SET waiting = 'RUN_AT'",
+    ],
+)
+def test_checks_refuse_what_no_state_may_be(db: Connection, change: str) -> None:
+    db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        db.execute(change.encode())
+
+
+@pytest.fixture(scope="module")
+def system_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    places = [p for p in Path("/usr/lib/postgresql").glob("*/bin") if (p / "initdb").exists()]
+    if not places:
+        pytest.skip("no PostgreSQL of the system in /usr/lib/postgresql")
+    folder = tmp_path_factory.mktemp("system-pg")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    with EmbeddedPostgres(folder, durable=False, prefer="system") as server:
+        yield server
+
+
+def test_the_systems_postgres_takes_it_too(system_postgres: EmbeddedPostgres) -> None:
+    psql(system_postgres.dsn())
+    with psycopg.connect(system_postgres.dsn(), autocommit=True) as conn:
+        assert conn.info.server_version // 10000 == binaries.major_of(binaries.find(prefer="system"))
+        job_id = conn.execute("""SELECT hodei_enqueue('{"command": "true", "labels": {"a": "b"}}')""").fetchone()
+        assert conn.execute("SELECT job_id, event_type FROM job_events").fetchall() == [(*(job_id or ()), "JobCreated")]
