@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from loguru import logger
 
 from hodei.config import Settings
-from hodei.domain.errors import Conflict, Unavailable
+from hodei.domain.errors import Conflict, HodeiError, Unavailable
 from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
@@ -202,7 +202,7 @@ class _Stop:
         (self.twice if self.asked.is_set() else self.asked).set()
 
     async def first_of(self, work: Awaitable[None], *, again: bool = False) -> bool:
-        """Awaits work unless a signal (with again: the second one) comes first; False: it came."""
+        """Awaits work unless a signal (with again: the second one) comes first; False: it came. Work's own errors go up as they are."""
         event = self.twice if again else self.asked
 
         async def until_asked(task: asyncio.Task[None]) -> None:
@@ -212,11 +212,14 @@ class _Stop:
         async def do() -> None:
             await work
 
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(do())
-            watcher = group.create_task(until_asked(task))
-            await asyncio.wait({task})
-            watcher.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(do())
+                watcher = group.create_task(until_asked(task))
+                await asyncio.wait({task})
+                watcher.cancel()
+        except* HodeiError as errors:
+            raise errors.exceptions[0] from None
         return not task.cancelled()
 
 

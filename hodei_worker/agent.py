@@ -38,7 +38,7 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(link.run(slots.heard)), group.create_task(session.run())]
                 await self._asked.wait()
-                await self._drain(slots, session)
+                await self._drain(slots, session, outbox)
                 for task in tasks:
                     task.cancel()
         except* GiveUp as given_up:
@@ -52,12 +52,13 @@ class Agent:
     def _ask(self) -> None:
         (self._twice if self._asked.is_set() else self._asked).set()
 
-    async def _drain(self, slots: Slots, session: Session) -> None:
+    async def _drain(self, slots: Slots, session: Session, outbox: Outbox) -> None:
         """First phase: nothing new, what runs may end. Then, by choice, it is kept for the next agent or stopped and reported lost."""
         logger.info(
             "draining: {} jobs run, waiting for them at most {:g} s; a second signal ends at once", slots.running, self._settings.drain_s
         )
         slots.drain()
+        outbox.heartbeat(slots.heartbeat())
         await self._until(lambda: slots.running == 0, self._settings.drain_s)
         if self._settings.on_worker_exit == "kill":
             slots.stop_all("the worker was shut down")
@@ -66,8 +67,8 @@ class Agent:
             logger.info("{} jobs run on under the supervisor; the next hodei-worker with this state folder adopts them", slots.running)
         if session.connected:
             await self._until(lambda: slots.empty or not session.connected, GOODBYE_S)
-            slots.changed.set()
-            await asyncio.sleep(0.05)  # the last heartbeat says that nothing is held
+            outbox.heartbeat(slots.heartbeat())  # the last one: it drains, and holds nothing
+            await self._until(lambda: outbox.empty, 1.0)
         session.leaving.set()
         await self._until(lambda: not session.connected, 1.0)
 

@@ -27,6 +27,10 @@ class Outbox:
         self._wake.clear()
 
     @property
+    def empty(self) -> bool:
+        return not self._wake.is_set()
+
+    @property
     def holds_logs(self) -> bool:
         return bool(self._logs)
 

@@ -91,6 +91,7 @@ class Session:
         if code == grpc.StatusCode.UNAUTHENTICATED:
             if self._settings.token is None:
                 raise GiveUp(f"{words}; give a new token by --token or HODEI_OTP_TOKEN (`hodei token create`)") from error
+            logger.info("{}: registering with the token", words)
             await self._register(address)
             return True
         if code in FINAL:

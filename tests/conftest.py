@@ -57,6 +57,15 @@ def url_of(conn: Any) -> str:
 
 
 @pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that another user may enter too: PostgreSQL, when the tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="hodei-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
 def database_url(postgresql: Any) -> str:
     """A database of this test's own, with schema.sql applied."""
     return url_of(postgresql)

@@ -94,15 +94,12 @@ def test_checks_refuse_what_no_state_may_be(db: Connection, change: str) -> None
         db.execute(change.encode())
 
 
-@pytest.fixture(scope="module")
-def system_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+@pytest.fixture
+def system_postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
     places = [p for p in Path("/usr/lib/postgresql").glob("*/bin") if (p / "initdb").exists()]
     if not places:
         pytest.skip("no PostgreSQL of the system in /usr/lib/postgresql")
-    folder = tmp_path_factory.mktemp("system-pg")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
-    with EmbeddedPostgres(folder, durable=False, prefer="system") as server:
+    with EmbeddedPostgres(open_folder / "pg", durable=False, prefer="system") as server:
         yield server
 
 

@@ -1,0 +1,233 @@
+"""A worker's life: its token, its credential, its identity, its drain."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from hodei.local.stack import Stack
+from tests.end_to_end.conftest import Hodei
+from tests.eventually import eventually
+
+UNIFORM = "Invalid OTP token: Token not found, expired, or already consumed"
+
+
+def run_worker(hodei: Hodei, state: Path, *flags: str, token: str | None = None, timeout: float = 20) -> subprocess.CompletedProcess[str]:
+    """A worker that is expected to end by itself."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HODEI_")}
+    return subprocess.run(
+        [sys.executable, "-m", "hodei_worker", "--server", hodei.addresses[0], "--state-dir", str(state), *flags],
+        env=environment | ({"HODEI_OTP_TOKEN": token} if token else {}), capture_output=True, text=True, timeout=timeout, check=False,
+    )  # fmt: skip
+
+
+def worker_id(state: Path) -> str:
+    return str(json.loads((state / "identity.json").read_text())["worker_id"])
+
+
+@pytest.mark.unprivileged
+def test_a_token_minted_by_sql_registers_one_worker_and_never_shows_in_a_log(fresh: Hodei) -> None:
+    (token,) = fresh.sql(
+        "INSERT INTO worker_bootstrap_tokens (token, worker_id, expires_at) VALUES (gen_random_uuid(), "
+        "'00000000-0000-0000-0000-000000000000', now() + interval '1 hour') RETURNING token"
+    )[0]
+    state = fresh.folder / "w"
+    fresh.stack.worker("worker", f"http://{fresh.addresses[0]}", state, str(token), "--label", "gpu=a100", "--label", "zone=b")
+    rows = fresh.sql("SELECT id::text, state, labels, slots FROM workers")
+    assert rows == [(worker_id(state), "READY", {"gpu": "a100", "zone": "b"}, 4)]
+    assert fresh.sql("SELECT consumed_by::text, consumed_at IS NOT NULL FROM worker_bootstrap_tokens") == [(worker_id(state), True)]
+    words = fresh.log("worker") + fresh.log("server-0") + fresh.log("server-1")
+    assert "HODEI_OTP_TOKEN is set" in fresh.log("worker")
+    secret = json.loads((state / "identity.json").read_text())["secret"]
+    assert str(token) not in words
+    assert secret not in words
+    assert str(token) not in json.dumps(fresh.sql("SELECT payload, aggregate_id, actor FROM domain_events"))
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert stat.S_IMODE((state / "identity.json").stat().st_mode) == 0o600
+    assert all(f"worker_id={worker_id(state)}" in line for line in fresh.log("worker").splitlines())
+
+
+def test_unknown_expired_and_used_tokens_get_one_uniform_answer(fresh: Hodei) -> None:
+    used = fresh.token()
+    fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "first", used)
+    (expired,) = fresh.sql("INSERT INTO worker_bootstrap_tokens (expires_at) VALUES (now() - interval '1 s') RETURNING token")[0]
+    for number, token in enumerate((str(uuid.uuid4()), str(expired), used)):
+        ran = run_worker(fresh, fresh.folder / f"w{number}", token=token)
+        assert ran.returncode == 1
+        assert UNIFORM in ran.stderr
+        assert token not in ran.stderr
+
+
+def test_a_token_that_is_no_uuid_is_refused_in_the_guides_words(fresh: Hodei) -> None:
+    ran = run_worker(fresh, fresh.folder / "w", token="not-a-uuid")
+    assert ran.returncode == 2
+    assert "Invalid OTP token: OTP token must be a UUID" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--slots", "0"], "--slots: expected 1 to 10000, got 0"),
+        (["--label", "gpu"], "--label: expected KEY=VALUE"),
+        (["--server", "nowhere"], "--server: expected HOST:PORT"),
+        (["--job-user", "no-such-user"], "--job-user: "),
+        (["--state-dir", "/proc/nowhere"], "--state-dir /proc/nowhere: cannot write there"),
+        (["--log-level", "loud"], "log level: expected one of"),
+    ],
+)
+@pytest.mark.unprivileged
+def test_bad_settings_get_one_clear_message(tmp_path: Path, flags: list[str], words: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "hodei_worker", "--state-dir", str(tmp_path / "w"), *flags], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert words in ran.stderr
+
+
+def test_a_worker_without_a_token_or_credential_says_what_to_do(fresh: Hodei) -> None:
+    ran = run_worker(fresh, fresh.folder / "w")
+    assert ran.returncode == 1
+    assert "worker credential unknown or revoked" in ran.stderr
+    assert "hodei token create" in ran.stderr
+
+
+def test_it_comes_back_with_its_own_credential_to_any_server(fresh: Hodei) -> None:
+    state = fresh.folder / "w"
+    part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token())
+    me = worker_id(state)
+    Stack.stop_part(part)
+    eventually(lambda: fresh.sql("SELECT state FROM workers") == [("TERMINATED",)])
+    fresh.stack.worker("worker-again", fresh.addresses[1], state, None)
+    assert fresh.sql("SELECT id::text, state FROM workers") == [(me, "READY")]
+
+
+def test_a_lost_registration_reply_does_not_burn_the_token(fresh: Hodei) -> None:
+    import grpc
+
+    from hodei.protocol import hodei_pb2 as pb
+    from hodei.protocol import hodei_pb2_grpc
+
+    token, me = fresh.token(), str(uuid.uuid4())
+    request = pb.RegisterRequest(token=token, worker_id=me, secret_sha256=b"a" * 32, name="w")
+    with grpc.insecure_channel(fresh.addresses[0]) as channel:
+        stub = hodei_pb2_grpc.WorkerServiceStub(channel)
+        assert [stub.Register(request).worker_id for _ in range(2)] == [me, me]
+        others = (
+            pb.RegisterRequest(token=token, worker_id=me, secret_sha256=b"b" * 32),
+            pb.RegisterRequest(token=token, worker_id=str(uuid.uuid4()), secret_sha256=b"a" * 32),
+        )
+        for other in others:
+            with pytest.raises(grpc.RpcError) as refusal:
+                stub.Register(other)
+            assert refusal.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            assert refusal.value.details() == UNIFORM
+        # A nil token never takes over an id whose secret differs; one bound to that id may.
+        takeover = pb.RegisterRequest(token=fresh.token(), worker_id=me, secret_sha256=b"c" * 32)
+        with pytest.raises(grpc.RpcError):
+            stub.Register(takeover)
+        assert fresh.sql("SELECT credential_sha256 FROM workers") == [(b"a" * 32,)]
+        bound = fresh.ok("token", "create", "--worker-id", me).text.strip()
+        stub.Register(pb.RegisterRequest(token=bound, worker_id=me, secret_sha256=b"c" * 32))
+        assert fresh.sql("SELECT credential_sha256 FROM workers") == [(b"c" * 32,)]
+
+
+def test_a_second_one_with_the_same_identity_is_refused_while_the_first_lives(fresh: Hodei) -> None:
+    state = fresh.folder / "w"
+    fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token())
+    twin = fresh.folder / "twin"
+    twin.mkdir(mode=0o700)
+    (twin / "identity.json").write_text((state / "identity.json").read_text())
+    part = fresh.stack.start("twin", ["hodei_worker", "--server", fresh.addresses[1], "--state-dir", str(twin), "--on-worker-exit", "kill"])
+    Stack.await_words(part, f"another process with worker id {worker_id(state)} is connected and beating")
+    assert "connected to" not in part.log.read_text()
+
+
+def test_the_state_folder_has_one_owner(fresh: Hodei) -> None:
+    state = fresh.folder / "w"
+    part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token())
+    ran = run_worker(fresh, state)
+    assert ran.returncode == 2
+    assert f"another hodei-worker (pid {part.process.pid}) uses it" in ran.stderr
+
+
+def test_revoke_ends_the_credential_the_stream_and_the_jobs(fresh: Hodei) -> None:
+    state = fresh.folder / "w"
+    part = fresh.stack.worker("worker", fresh.addresses[1], state, fresh.token())
+    job_id = fresh.submit("--on-lost", "fail", "--command", "sleep 60")
+    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    assert fresh.ok("worker", "revoke", worker_id(state), "--format", "json", server=0).json["revoked"] is True
+    eventually(lambda: part.ended)
+    assert part.process.returncode == 1
+    assert "worker credential unknown or revoked" in part.log.read_text()
+    job = fresh.finish(job_id)
+    assert (job["state"], job["reason"]) == ("FAILED", "WORKER_LOST")
+    assert run_worker(fresh, state).returncode == 1
+
+
+def test_a_cleaned_database_gets_its_worker_back_when_it_has_a_token(fresh: Hodei) -> None:
+    """The guide's clean under running servers: what was dropped comes back at the next need, and the worker registers again."""
+    state = fresh.folder / "w"
+    fresh.stack.worker("worker", ",".join(fresh.addresses), state, fresh.token())
+    fresh.sql("DROP TABLE job_queue CASCADE; DROP TABLE jobs CASCADE; DROP TABLE workers CASCADE; DROP TABLE worker_bootstrap_tokens CASCADE")
+    eventually(lambda: "a table of Hodei is gone; applying schema.sql again" in fresh.log("server-0") + fresh.log("server-1"))
+    eventually(lambda: fresh.sql("SELECT to_regclass('worker_bootstrap_tokens') IS NOT NULL") == [(True,)])
+    part = fresh.stack.parts[-1]
+    eventually(lambda: part.ended, most_s=30)  # its only token is used and gone
+    fresh.stack.worker("worker-again", fresh.addresses[0], state, fresh.token())
+    assert fresh.ok("job", "run", "--command", "echo back").text == "back\n"
+    assert fresh.sql("SELECT id::text FROM workers") == [(worker_id(state),)]
+
+
+def test_a_drained_worker_ends_what_it_runs_and_gets_nothing_new(fresh: Hodei) -> None:
+    state = fresh.folder / "w"
+    fresh.stack.worker("worker", fresh.addresses[1], state, fresh.token())
+    running = fresh.submit("--command", "sleep 1; echo done")
+    eventually(lambda: fresh.job(running)["state"] == "RUNNING")
+    assert fresh.ok("worker", "drain", worker_id(state), "--format", "json", server=0).json["state"] == "DRAINING"
+    eventually(lambda: "drained: nothing new will come" in fresh.log("worker"))
+    waiting = fresh.submit("--command", "echo later")
+    assert fresh.finish(running)["state"] == "SUCCEEDED"
+    job = fresh.job(waiting)
+    assert (job["state"], job["waiting_for"]) == ("PENDING", "a worker: those that fit are draining")
+    fresh.ok("worker", "drain", "--undo", worker_id(state))
+    assert fresh.finish(waiting)["state"] == "SUCCEEDED"
+
+
+def test_sigterm_lets_running_jobs_end_and_loses_no_result(fresh: Hodei) -> None:
+    part = fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token())
+    job_id = fresh.submit("--command", "sleep 1; echo done")
+    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    part.process.send_signal(signal.SIGTERM)
+    assert part.process.wait(20) == 0
+    job = fresh.job(job_id)
+    assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
+    assert fresh.sql("SELECT state FROM workers") == [("TERMINATED",)]
+
+
+def test_a_job_whose_worker_was_stopped_runs_again_on_another(fresh: Hodei) -> None:
+    first = fresh.stack.worker("first", fresh.addresses[0], fresh.folder / "w1", fresh.token(), "--drain-timeout", "0.1")
+    job_id = fresh.submit("--command", "echo attempt $HODEI_ATTEMPT; [ $HODEI_ATTEMPT = 2 ] || sleep 60")
+    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    fresh.stack.worker("second", fresh.addresses[1], fresh.folder / "w2", fresh.token())
+    first.process.send_signal(signal.SIGTERM)
+    job = fresh.finish(job_id)
+    assert (job["state"], job["attempts"]) == ("SUCCEEDED", 2)
+    assert fresh.ok("job", "logs", job_id).text == "attempt 1\nattempt 2\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs as another user")
+def test_jobs_run_as_the_job_user(fresh: Hodei) -> None:
+    state = Path("/tmp") / f"hodei-test-{uuid.uuid4().hex[:8]}"
+    try:
+        fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token(), "--job-user", "nobody")
+        ran = fresh.ok("job", "run", "--stdin", "-", "--command", "id -un; cat; touch mine; stat -c %U mine", stdin=b"in\n")
+        assert ran.text == "nobody\nin\nnobody\n"
+    finally:
+        fresh.stack.stop()
+        subprocess.run(["rm", "-rf", str(state)], check=True)
