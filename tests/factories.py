@@ -1,0 +1,97 @@
+"""Legal rows only: jobs and workers in each state, brought there by the store's own statements."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+
+from hodei.domain.ids import uuid7
+from hodei.domain.job import MAX_LOSSES
+from hodei.domain.spec import normalise
+from hodei.store import job_queue, jobs, leases, worker_bootstrap_tokens, workers
+from hodei.store.database import Connection
+
+T = TypeVar("T")
+SECRET_HASH = b"h" * 32
+
+
+def on(url: str, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Runs store functions on a connection of their own, each statement its own transaction."""
+
+    async def run() -> T:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+            return await work(conn)
+
+    return asyncio.run(run())
+
+
+@dataclass
+class AWorker:
+    id: uuid.UUID
+    session: int
+
+
+async def ready_worker(conn: Connection, *, name: str = "w", slots: int = 4, labels: dict[str, str] | None = None) -> AWorker:
+    me = uuid7()
+    token = await worker_bootstrap_tokens.mint(conn, uuid.UUID(int=0), 3600, "test")
+    assert await worker_bootstrap_tokens.redeem(conn, token.token, me, SECRET_HASH, name, "0")
+    greeting = workers.Greeting(me, SECRET_HASH, uuid7(), name, "0", slots, 0, labels or {})
+    session = await workers.connect(conn, greeting, 25.0)
+    assert session
+    await workers.listening(conn)
+    return AWorker(me, session.session)
+
+
+async def lost_worker(conn: Connection) -> AWorker:
+    """Silent for two minutes while somebody listened: TERMINATED."""
+    worker = await ready_worker(conn, name="lost")
+    await silence(conn, worker, 120)
+    await workers.judge_silent(conn, 30.0, 60.0)
+    return worker
+
+
+async def silence(conn: Connection, worker: AWorker, seconds: float) -> None:
+    """Moves a worker's last heartbeat, and the begin of all listening, into the past."""
+    await conn.execute(
+        "UPDATE workers SET last_heartbeat = last_heartbeat - make_interval(secs => %s) WHERE id = %s", [seconds, worker.id]
+    )
+    await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'")
+
+
+async def pending_job(conn: Connection, **spec: Any) -> uuid.UUID:
+    normal = normalise({"command": "true", **spec})
+    job_id = normal.id or uuid7()
+    outcome = await jobs.create(conn, [jobs.NewJob(job_id, "cli:test", normal.normal)])
+    assert outcome == {job_id: "created"}
+    return job_id
+
+
+async def assigned_job(conn: Connection, worker: AWorker, **spec: Any) -> job_queue.Offer:
+    """Offered to the worker, not accepted; takes the whole queue's best, so keep it empty otherwise."""
+    await pending_job(conn, **spec)
+    (offer,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+    return offer
+
+
+async def running_job(conn: Connection, worker: AWorker, **spec: Any) -> job_queue.Offer:
+    offer = await assigned_job(conn, worker, **spec)
+    assert await leases.accept(conn, [leases.Claimant(offer.lease, worker.id)]) == {offer.lease: offer.job_id}
+    return offer
+
+
+def word(offer: job_queue.Offer, outcome: str = "SUCCEEDED", **more: Any) -> leases.Result:
+    """The worker's last word about an offer."""
+    common: dict[str, Any] = {"actor": f"worker:{offer.worker_id}", "ran": True, "run_us": 1000}
+    if outcome == "FAILED":
+        common |= {"reason": "EXIT_NONZERO", "message": "exit code 3", "exit_code": 3}
+    return leases.Result(offer.lease, offer.worker_id, outcome, **(common | more))
+
+
+async def final_job(conn: Connection, worker: AWorker, outcome: str = "SUCCEEDED", **spec: Any) -> job_queue.Offer:
+    offer = await running_job(conn, worker, **spec)
+    (ended,) = await leases.record_results(conn, [word(offer, outcome)], MAX_LOSSES)
+    assert ended.new_state == outcome
+    return offer
