@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,3 +16,11 @@ def eventually(ask: Callable[[], T], most_s: float = 15.0, every_s: float = 0.03
             raise AssertionError(f"not within {most_s:g} s; last answer: {answer!r}")
         time.sleep(every_s)
     return answer
+
+
+def gone(pid: int) -> bool:
+    """Ended; a zombie that only waits for its new parent counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True

@@ -75,7 +75,7 @@ def run(data: Path, servers: int, port: int, slots: int, database_url: str | Non
         addresses = [stack.server(f"server-{n + 1}", database_url, port + n) for n in range(servers)]
         state = data / "worker"
         token = None if (state / "identity.json").exists() and _registered(database_url, state) else mint_token(database_url)
-        stack.worker("worker", ",".join(addresses), state, token, "--slots", str(slots), "--name", "dev")
+        stack.worker("worker", ",".join(addresses), state, token, "--slots", str(slots), "--name", "dev", "--drain-timeout", "2")
         click.echo(how_to_go_on(addresses, database_url, data), err=True)
         _watch(stack, verbose=verbose)
 

@@ -27,7 +27,7 @@ def test_bytes_are_kept_as_they_were_written(hodei: Hodei, what: str, python: st
         [sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[0], "job", "run", "--", sys.executable, "-c", program],
         capture_output=True, check=True, timeout=30,
     )  # fmt: skip
-    expected = eval(python)  # noqa: S307  our own literals
+    expected = eval(python)
     assert ran.stdout == expected
     assert ran.stderr.split(b"\n", 1)[1] == expected[::-1]
 
@@ -50,7 +50,8 @@ def test_a_live_tail_is_less_than_half_a_second_behind_through_any_server(hodei:
     for server in (0, 1):
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[server], "job", "run", "--", sys.executable, "-c", program,
+                sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[server], "job", "run", "--",
+                sys.executable, "-c", program,
             ],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip

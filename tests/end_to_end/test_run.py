@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import Hodei
-from tests.eventually import eventually
+from tests.eventually import eventually, gone
 
 pytestmark = pytest.mark.unprivileged
 
@@ -115,7 +115,7 @@ def test_what_escapes_by_setsid_is_killed_with_the_job(hodei: Hodei) -> None:
     pid = int(eventually(lambda: hodei.ok("job", "logs", job_id).text))
     hodei.ok("job", "cancel", job_id)
     assert hodei.finish(job_id)["state"] == "CANCELLED"
-    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    eventually(lambda: gone(pid))
 
 
 def test_a_background_child_does_not_hold_the_job_open_and_is_counted(hodei: Hodei) -> None:

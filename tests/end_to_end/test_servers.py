@@ -22,9 +22,7 @@ from tests.eventually import eventually
 
 def server(*flags: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
     """A server that is expected to end by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "hodei.cli.server", *flags], capture_output=True, text=True, timeout=timeout, check=False
-    )
+    return subprocess.run([sys.executable, "-m", "hodei.cli.server", *flags], capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def test_a_job_from_any_server_runs_wherever_the_worker_is_and_all_works_from_each(hodei: Hodei) -> None:
@@ -59,7 +57,9 @@ def test_health_and_reflection_answer(hodei: Hodei) -> None:
 
 
 def test_every_connection_is_named(hodei: Hodei) -> None:
-    rows = hodei.sql("SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    rows = hodei.sql(
+        "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
     assert rows
     assert all(name.startswith("hodei") for (name,) in rows), rows
 

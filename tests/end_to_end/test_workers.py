@@ -174,7 +174,9 @@ def test_a_cleaned_database_gets_its_worker_back_when_it_has_a_token(fresh: Hode
     """The guide's clean under running servers: what was dropped comes back at the next need, and the worker registers again."""
     state = fresh.folder / "w"
     fresh.stack.worker("worker", ",".join(fresh.addresses), state, fresh.token())
-    fresh.sql("DROP TABLE job_queue CASCADE; DROP TABLE jobs CASCADE; DROP TABLE workers CASCADE; DROP TABLE worker_bootstrap_tokens CASCADE")
+    fresh.sql(
+        "DROP TABLE job_queue CASCADE; DROP TABLE jobs CASCADE; DROP TABLE workers CASCADE; DROP TABLE worker_bootstrap_tokens CASCADE"
+    )
     eventually(lambda: "a table of Hodei is gone; applying schema.sql again" in fresh.log("server-0") + fresh.log("server-1"))
     eventually(lambda: fresh.sql("SELECT to_regclass('worker_bootstrap_tokens') IS NOT NULL") == [(True,)])
     part = fresh.stack.parts[-1]

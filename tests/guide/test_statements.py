@@ -1,6 +1,7 @@
 """Every SQL statement of the user's guide: the rows it must show, and a case in which it must be silent.
 
-The full scene has: a job of each kind (finished, failed, running, offered, queued), two of them in one workflow, a live worker and a lost one.
+The full scene has: a job of each kind (finished, failed, running, offered, queued), two of them in one workflow, a live worker and a
+lost one.
 """
 
 import re
@@ -45,7 +46,8 @@ async def _full(conn: AsyncConnection) -> Scene:
     lost = await lost_worker(conn)
     await workers.beat(conn, [workers.Heartbeat(live.id, live.session, 1, draining=False, current_job_id=running.job_id)])
     queued = await pending_job(conn)
-    return Scene(*(str(o.job_id) for o in (finished, failed, running, offered)), str(queued), live.id, lost.id)
+    jobs = [str(offer.job_id) for offer in (finished, failed, running, offered)]
+    return Scene(jobs[0], jobs[1], jobs[2], jobs[3], str(queued), live.id, lost.id)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_the_same_id_and_spec_is_the_same_job_and_another_spec_is_refused(db: Co
     assert db.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
     assert db.execute("SELECT count(*) FROM domain_events").fetchone() == (1,)
     with pytest.raises(psycopg.errors.UniqueViolation, match="exists with another spec"):
-        db.execute(one.replace("echo 1", "echo 2"))  # type: ignore[arg-type]
+        db.execute(one.replace("echo 1", "echo 2"))
 
 
 def test_two_transactions_with_one_id_make_one_job(db: Connection, database_url: str) -> None:

@@ -1,0 +1,131 @@
+"""`hodei dev` and `bin/demo`, as newcomers run them."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hodei.local.embedded_postgres import free_port
+from tests.conftest import TREE
+from tests.eventually import eventually
+
+pytestmark = pytest.mark.unprivileged
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("HODEI_") and key != "DATABASE_URL"}
+
+
+class Dev:
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.port = free_port()
+        self.out = data.with_suffix(".out")
+        with self.out.open("w") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "hodei.cli.main", "dev", "--data-dir", str(data), "--port", str(self.port)], stdout=out, stderr=out,
+                env=environment(), start_new_session=True,
+            )  # fmt: skip
+
+    def said(self) -> str:
+        return self.out.read_text()
+
+    def await_up(self) -> None:
+        eventually(lambda: "Hodei is up" in self.said() or self.process.poll() is not None, most_s=40)
+        assert "Hodei is up" in self.said(), self.said()
+
+    def run(self, command: str) -> str:
+        server = ["--server", f"127.0.0.1:{self.port}"]
+        argv = [sys.executable, "-m", "hodei.cli.main", *server, "job", "run", "--command", command]
+        return subprocess.run(argv, capture_output=True, text=True, env=environment(), check=True, timeout=30).stdout
+
+    def processes(self) -> list[str]:
+        """Every process that names our data folder, but the one under test itself."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if f"{self.data}/" in words and int(path.parent.name) != os.getpid():
+                found.append(words)
+        return found
+
+
+@contextmanager
+def running(data: Path) -> Iterator[Dev]:
+    dev = Dev(data)
+    try:
+        dev.await_up()
+        yield dev
+    finally:
+        if dev.process.poll() is None:
+            dev.process.kill()
+        dev.process.wait()
+        eventually(lambda: not dev.processes(), most_s=20)
+
+
+def test_it_runs_jobs_keeps_its_data_and_ends_cleanly_on_ctrl_c(open_folder: Path) -> None:
+    data = open_folder / "dev"
+    with running(data) as dev:
+        assert dev.run("echo first") == "first\n"
+        second = subprocess.run(
+            [sys.executable, "-m", "hodei.cli.main", "dev", "--data-dir", str(data)],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=False,
+        )
+        assert second.returncode == 1
+        assert f"is in use by another hodei (pid {dev.process.pid})" in second.stderr
+        dev.process.send_signal(signal.SIGINT)
+        assert dev.process.wait(30) == 0
+        assert dev.said().rstrip().endswith("stopped")
+        assert dev.processes() == []
+    with running(data) as dev:
+        listed = subprocess.run(
+            [sys.executable, "-m", "hodei.cli.main", "--server", f"127.0.0.1:{dev.port}", "job", "list"], capture_output=True, text=True,
+            env=environment(), check=True,
+        )  # fmt: skip
+        assert "echo first" in listed.stdout
+        assert dev.run("echo again") == "again\n"
+
+
+def test_killed_it_leaves_no_orphan(open_folder: Path) -> None:
+    with running(open_folder / "dev") as dev:
+        subprocess.run(
+            [sys.executable, "-m", "hodei.cli.main", "--server", f"127.0.0.1:{dev.port}", "job", "submit", "--", "sleep", "987"],
+            capture_output=True, env=environment(), check=True,
+        )  # fmt: skip
+        eventually(lambda: sleeping("987"))
+        dev.process.kill()
+        eventually(lambda: not dev.processes(), most_s=30)
+        eventually(lambda: not sleeping("987"))
+
+
+def sleeping(seconds: str) -> bool:
+    def words(path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError:
+            return b""
+
+    return any(words(path) == f"sleep\0{seconds}\0".encode() for path in Path("/proc").glob("[0-9]*/cmdline"))
+
+
+@pytest.mark.slow
+def test_the_demo_ends_as_it_should() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "hodei.local.demo"], capture_output=True, text=True, env=environment(), timeout=120, check=False, cwd=TREE
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for words in (
+        "bytes compressed", "loaded 3 rows", "100,000 lines, each once and in order", "FAILED", "EXIT_NONZERO", "JobAssigned",
+        "All went as it should",
+    ):  # fmt: skip
+        assert words in ran.stdout

@@ -1,0 +1,100 @@
+"""The floors: imports point down only, transports open no transaction, and nothing runs loose."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.conftest import TREE
+
+# package → what of ours it may import (docs/architecture.md)
+MAY = {
+    "hodei.domain": set(),
+    "hodei.protocol": set(),
+    "hodei.store": {"hodei.domain"},
+    "hodei.fleet": {"hodei.domain", "hodei.store"},
+    "hodei.flow": {"hodei.domain", "hodei.store", "hodei.fleet"},
+    "hodei.rpc": {"hodei", "hodei.domain", "hodei.store", "hodei.fleet", "hodei.flow", "hodei.protocol"},
+    "hodei.local": {"hodei.cli"},
+    "hodei.cli": {
+        "hodei.domain", "hodei.protocol", "hodei.log", "hodei.config", "hodei.server", "hodei.store", "hodei.local", "hodei_worker",
+    },
+    "hodei_worker": {"hodei.protocol"},
+}  # fmt: skip
+LIBRARIES = {
+    "hodei.domain": set(),
+    "hodei.store": {"psycopg", "psycopg_pool", "loguru"},
+    "hodei.fleet": {"loguru"},
+    "hodei.flow": {"psycopg", "loguru"},
+}
+PURE = {"asyncio", "loguru", "psycopg", "grpc", "click", "subprocess", "socket"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def files(package: str) -> list[Path]:
+    found = sorted((TREE / package.replace(".", "/")).rglob("*.py"))
+    assert found, package
+    return [path for path in found if "_pb2" not in path.name]
+
+
+def test_imports_point_down() -> None:
+    wrong = []
+    for package, may in MAY.items():
+        for path in files(package):
+            for name in imports(path):
+                if not name.startswith(("hodei.", "hodei_worker.")) or name.startswith(f"{package}."):
+                    continue
+                floor = ".".join(name.split(".")[:2]) if name.startswith("hodei.") else "hodei_worker"
+                if floor not in may and not (floor == "hodei.__version__" and "hodei" in may):
+                    wrong.append(f"{path.relative_to(TREE)} imports {name}")
+    assert wrong == []
+
+
+def test_each_floor_keeps_to_its_libraries() -> None:
+    third_party = {"psycopg", "psycopg_pool", "loguru", "grpc", "click", "rich", "aiohttp", "docker", "google"}
+    for package, may in LIBRARIES.items():
+        for path in files(package):
+            used = {name.split(".")[0] for name in imports(path)} & third_party
+            assert used <= may, path
+
+
+def test_the_domain_is_pure() -> None:
+    for path in files("hodei.domain"):
+        assert not {name.split(".")[0] for name in imports(path)} & PURE, path
+        assert "datetime.now" not in path.read_text(), path
+
+
+def test_the_supervisor_needs_nothing_but_the_standard_library() -> None:
+    for path in files("hodei_worker.supervisor"):
+        outside = {n.split(".")[0] for n in imports(path)} & {"grpc", "loguru", "click", "hodei", "google"}
+        assert not outside, path
+
+
+def test_transports_open_no_transaction_and_hold_no_sql() -> None:
+    for path in files("hodei.rpc"):
+        assert not re.search(r"\.transact\(|transaction\(|\bSELECT\b|\bINSERT\b|\bUPDATE\b", path.read_text()), path
+
+
+def test_sql_stands_only_in_the_store() -> None:
+    allowed = {"hodei/cli/dev.py", "hodei/local/stack.py"}  # they mint a token as on-call engineers do
+    for package in ("hodei.domain", "hodei.fleet", "hodei.flow", "hodei.rpc", "hodei.cli", "hodei.local", "hodei_worker"):
+        for path in files(package):
+            if str(path.relative_to(TREE)) not in allowed:
+                assert not re.search(r"\b(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b", path.read_text()), path
+
+
+def test_no_task_runs_loose() -> None:
+    for package in MAY:
+        for path in files(package):
+            text = path.read_text()
+            assert "ensure_future" not in text, path
+            assert "asyncio.gather" not in text, path
+            assert "asyncio.create_task" not in text, path
+            assert not re.search(r"\b(preexec_fn|os\.fork)\b", text), path

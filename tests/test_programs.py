@@ -1,0 +1,82 @@
+"""The programs as they are installed: help with an example, quick imports, flags from the environment, a wheel that works elsewhere."""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.conftest import TREE
+
+PROGRAMS = [
+    ["hodei.cli.main"], ["hodei.cli.server"], ["hodei_worker"], ["hodei.cli.main", "dev"], ["hodei.cli.main", "job"],
+    ["hodei.cli.main", "status"], ["hodei.cli.main", "server"],
+    *(["hodei.cli.main", "job", c] for c in ("run", "submit", "list", "get", "logs", "cancel", "timeline")),
+    *(["hodei.cli.main", "worker", c] for c in ("list", "drain", "revoke")),
+    *(["hodei.cli.main", "token", c] for c in ("create", "list", "revoke")),
+    *(["hodei.cli.main", "db", c] for c in ("apply", "check")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_help_shows_an_example(program: list[str]) -> None:
+    ran = subprocess.run([sys.executable, "-m", *program, "--help"], capture_output=True, text=True, check=True)
+    assert "Example" in ran.stdout
+    assert "Usage:" in ran.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = """import sys
+import hodei.cli.main as main
+try:
+    main.main()
+except SystemExit:
+    print(sorted(set(sys.modules) & {"grpc", "rich", "psycopg", "google.protobuf"}))
+"""
+    ran = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_flag_of_server_and_worker_comes_from_the_environment_too() -> None:
+    from hodei.cli.server import server
+    from hodei_worker.cli import worker
+
+    for command in (server, worker):
+        for option in command.params:
+            assert isinstance(option, click.Option)
+            flag = max(option.opts, key=len).removeprefix("--").replace("-", "_").upper()
+            names = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or [])
+            assert f"HODEI_{flag}" in names, option.opts
+
+
+@pytest.mark.slow
+def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) -> None:
+    """Dependencies are taken from this environment: what is tested is what the wheel holds."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, TREE], check=True, timeout=120,
+        capture_output=True,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob("*.whl")
+    place = tmp_path / "venv"
+    venv.create(place, with_pip=False, symlinks=True)
+    purelib = next(place.glob("lib/python*/site-packages"))
+    here = Path(pytest.__file__).parents[1]
+    (purelib / "dependencies.pth").write_text(f"{here}\n")
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(purelib), str(wheel)]
+    subprocess.run(install, check=True, timeout=60, capture_output=True)
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DATABASE_URL": database_url}
+    code = "import hodei, hodei_worker, json; print(json.dumps([hodei.__file__, hodei_worker.__file__]))"
+    python = place / "bin/python"
+    found = json.loads(subprocess.run([python, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout)
+    assert all(Path(name).is_relative_to(purelib) for name in found), found
+    for program, words in (
+        (["hodei.cli.main", "db", "check"], "schema version 1 stands"),
+        (["hodei.cli.main", "--version"], "hodei, version"),
+        (["hodei_worker", "--help"], "Usage: hodei-worker"),
+    ):
+        ran = subprocess.run([python, "-m", *program], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert words in ran.stdout, ran
