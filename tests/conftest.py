@@ -19,6 +19,8 @@ from pytest_postgresql import factories
 
 from hodei.local.embedded_postgres import EmbeddedPostgres
 
+pytest_plugins = ["tests.running"]
+
 TREE = Path(__file__).parents[1]
 SCHEMA = TREE / "schema.sql"
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.end_to_end.conftest import Hodei
 from tests.eventually import eventually
+from tests.running import Hodei
 
 
 def test_higher_priority_first_then_age(fresh: Hodei) -> None:

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.end_to_end.conftest import Hodei
 from tests.eventually import eventually
+from tests.running import Hodei
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Hodei
 from tests.eventually import eventually, gone
+from tests.running import Hodei
 
 pytestmark = pytest.mark.unprivileged
 

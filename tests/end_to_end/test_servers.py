@@ -16,8 +16,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from hodei.local.embedded_postgres import EmbeddedPostgres, free_port
 from hodei.local.stack import Stack
-from tests.end_to_end.conftest import Hodei
 from tests.eventually import eventually
+from tests.running import Hodei
 
 
 def server(*flags: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hodei.local.stack import Stack
-from tests.end_to_end.conftest import Hodei
 from tests.eventually import eventually
+from tests.running import Hodei
 
 UNIFORM = "Invalid OTP token: Token not found, expired, or already consumed"
 

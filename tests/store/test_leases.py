@@ -1,0 +1,300 @@
+"""The fence and what is guarded by it, on PostgreSQL: claims, accepts, results, releases, cancels, losses."""
+
+import asyncio
+import uuid
+
+import psycopg
+import pytest
+
+from hodei.domain.job import MAX_LOSSES
+from hodei.store import job_logs, job_queue, jobs, leases, workers
+from hodei.store.database import Connection as AsyncConnection
+from hodei.store.job_logs import Chunk
+from hodei.store.leases import Claimant
+from tests.conftest import Connection
+from tests.factories import AWorker, assigned_job, final_job, lost_worker, on, pending_job, ready_worker, running_job, silence, word
+
+
+def state(db: Connection, job_id: uuid.UUID) -> tuple[object, ...]:
+    row = db.execute("SELECT state, attempts, lease, reason FROM jobs WHERE id = %s", [job_id]).fetchone()
+    assert row
+    return row
+
+
+def queued(db: Connection) -> list[uuid.UUID]:
+    return [row[0] for row in db.execute("SELECT job_id FROM job_queue WHERE waiting IS NULL")]
+
+
+def test_a_claim_takes_the_best_and_leaves_it_pending(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> list[job_queue.Offer]:
+        worker = await ready_worker(conn)
+        for name, priority in (("low", -1), ("old", 0), ("new", 0), ("high", 1)):
+            await pending_job(conn, name=name, priority=priority)
+        return await job_queue.claim(conn, [worker.id] * 3, {}, 10.0)
+
+    offers = on(database_url, story)
+    names: dict[uuid.UUID, str] = dict(db.execute("SELECT id, name FROM jobs").fetchall())
+    assert [names[o.job_id] for o in offers] == ["high", "old", "new"]
+    assert len({o.lease for o in offers}) == 3
+    assert {state(db, o.job_id)[:2] for o in offers} == {("PENDING", 0)}
+    assert [names[job_id] for job_id in queued(db)] == ["low"]
+
+
+def test_eight_claimers_take_each_job_once(database_url: str, db: Connection) -> None:
+    async def claimer(worker: AWorker) -> list[uuid.UUID]:
+        taken: list[uuid.UUID] = []
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
+            while offers := await job_queue.claim(conn, [worker.id] * 7, {}, 10.0):
+                taken += [offer.job_id for offer in offers]
+        return taken
+
+    async def race() -> list[uuid.UUID]:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
+            worker = await ready_worker(conn)
+            for _ in range(100):
+                await pending_job(conn)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(claimer(worker)) for _ in range(8)]
+        return [job_id for task in tasks for job_id in task.result()]
+
+    taken = asyncio.run(race())
+    assert len(taken) == len(set(taken)) == 100
+    assert db.execute("SELECT count(DISTINCT lease), count(*) FROM leases").fetchone() == (100, 100)
+
+
+def test_labels_must_match(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> tuple[int, int]:
+        worker = await ready_worker(conn)
+        await pending_job(conn, labels={"gpu": "a100"})
+        none = await job_queue.claim(conn, [worker.id], {"zone": "a"}, 10.0)
+        one = await job_queue.claim(conn, [worker.id], {"zone": "a", "gpu": "a100"}, 10.0)
+        return len(none), len(one)
+
+    assert on(database_url, story) == (0, 1)
+
+
+def test_an_accept_counts_an_attempt_once_however_often_it_is_said(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> job_queue.Offer:
+        worker = await ready_worker(conn)
+        offer = await assigned_job(conn, worker)
+        for _ in range(2):
+            assert await leases.accept(conn, [Claimant(offer.lease, worker.id)]) == {offer.lease: offer.job_id}
+        assert await leases.accept(conn, [Claimant(offer.lease, uuid.uuid4())]) == {}, "another worker's lease"
+        return offer
+
+    offer = on(database_url, story)
+    assert state(db, offer.job_id) == ("RUNNING", 1, offer.lease, None)
+
+
+@pytest.mark.parametrize("how", ["accept", "result", "log", "release"])
+def test_a_stale_writer_changes_nothing(database_url: str, db: Connection, how: str) -> None:
+    """The job was given to another worker meanwhile: the first one's word is refused, whatever it says."""
+
+    async def story(conn: AsyncConnection) -> tuple[job_queue.Offer, object]:
+        first, second = await ready_worker(conn), await ready_worker(conn)
+        stale = await assigned_job(conn, first)
+        assert await leases.release(conn, [Claimant(stale.lease, first.id)], "not accepted", "system:job_rescuer") == [stale.lease]
+        (now,) = await job_queue.claim(conn, [second.id], {}, 10.0)
+        assert now.lease > stale.lease
+        await leases.accept(conn, [Claimant(now.lease, second.id)])
+        said = {
+            "accept": lambda: leases.accept(conn, [Claimant(stale.lease, first.id)]),
+            "result": lambda: leases.record_results(conn, [word(stale)], MAX_LOSSES),
+            "log": lambda: job_logs.append(conn, [chunk(stale, 0, b"late")]),
+            "release": lambda: leases.release(conn, [Claimant(stale.lease, first.id)], "again", "x"),
+        }
+        return now, await said[how]()  # type: ignore[no-untyped-call]
+
+    now, answer = on(database_url, story)
+    assert not answer
+    assert state(db, now.job_id) == ("RUNNING", 1, now.lease, None)
+    assert db.execute("SELECT count(*) FROM job_logs").fetchone() == (0,)
+
+
+def test_final_is_final(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> job_queue.Offer:
+        worker = await ready_worker(conn)
+        done = await final_job(conn, worker)
+        assert await leases.record_results(conn, [word(done, "FAILED")], MAX_LOSSES) == []
+        assert await leases.accept(conn, [Claimant(done.lease, worker.id)]) == {}
+        assert not await jobs.cancel_queued(conn, done.job_id, "x")
+        assert not await jobs.request_cancel(conn, done.job_id, "x")
+        return done
+
+    done = on(database_url, story)
+    assert state(db, done.job_id) == ("SUCCEEDED", 1, None, None)
+
+
+def test_an_offer_that_lapses_returns_with_its_age_and_spends_no_attempt(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> tuple[uuid.UUID, object, object]:
+        worker = await ready_worker(conn)
+        job_id = await pending_job(conn)
+        age = await (await conn.execute("SELECT enqueued_at FROM job_queue")).fetchone()
+        await job_queue.claim(conn, [worker.id], {}, 10.0)
+        await conn.execute("UPDATE leases SET accept_by = now() - interval '1 s'")
+        assert await leases.overdue(conn, 10.0) == [], "the servers have not listened for a whole term yet"
+        await conn.execute("UPDATE hodei_listening SET listening_since = now() - interval '1 minute'")
+        (late,) = await leases.overdue(conn, 10.0)
+        await leases.release(conn, [late], "not accepted within 10 s", "system:job_rescuer")
+        return job_id, age, await (await conn.execute("SELECT enqueued_at FROM job_queue")).fetchone()
+
+    job_id, before, after = on(database_url, story)
+    assert before == after
+    assert state(db, job_id) == ("PENDING", 0, None, None)
+    events = db.execute("SELECT event_type, payload->>'reason' FROM domain_events WHERE aggregate_id = %s ORDER BY id", [str(job_id)])
+    assert events.fetchall()[-1] == ("JobUnassigned", "not accepted within 10 s")
+
+
+def test_an_offer_that_the_worker_lists_as_waiting_is_kept(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> list[Claimant]:
+        worker = await ready_worker(conn)
+        offer = await assigned_job(conn, worker)
+        await conn.execute("UPDATE leases SET accept_by = now() - interval '1 s'")
+        await conn.execute("UPDATE hodei_listening SET listening_since = now() - interval '1 minute'")
+        await leases.renew_offers(conn, [offer.lease], 10.0)
+        return await leases.overdue(conn, 10.0)
+
+    assert on(database_url, story) == []
+
+
+def test_a_failure_within_its_retries_runs_again_after_a_back_off(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> uuid.UUID:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker, retries=1)
+        (ended,) = await leases.record_results(conn, [word(offer, "FAILED")], MAX_LOSSES)
+        assert ended.new_state == "PENDING"
+        assert await job_queue.promote(conn) == 0
+        await conn.execute("UPDATE job_queue SET ready_at = now() - interval '1 s'")
+        assert await job_queue.promote(conn) == 1
+        (again,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        assert again.attempt == 2
+        await leases.accept(conn, [Claimant(again.lease, worker.id)])
+        (ended,) = await leases.record_results(conn, [word(again, "FAILED")], MAX_LOSSES)
+        assert ended.new_state == "FAILED"
+        return offer.job_id
+
+    assert state(db, on(database_url, story)) == ("FAILED", 2, None, "EXIT_NONZERO")
+
+
+@pytest.mark.parametrize(
+    ("spec", "states"),
+    [({}, ["PENDING", "PENDING", "FAILED"]), ({"on_lost": "fail"}, ["FAILED"])],
+)
+def test_an_attempt_lost_with_its_worker_runs_again_twice(
+    database_url: str, db: Connection, spec: dict[str, str], states: list[str]
+) -> None:
+    async def story(conn: AsyncConnection) -> tuple[uuid.UUID, list[str]]:
+        worker = await ready_worker(conn)
+        job_id = await pending_job(conn, **spec)
+        became = []
+        for _ in states:
+            (offer,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+            await leases.accept(conn, [Claimant(offer.lease, worker.id)])
+            lost = word(offer, "LOST", message="gone")
+            became += [end.new_state for end in await leases.record_results(conn, [lost], MAX_LOSSES)]
+        return job_id, became
+
+    job_id, became = on(database_url, story)
+    assert became == states
+    assert state(db, job_id)[3] == ("QUARANTINED" if not spec else "WORKER_LOST")
+
+
+def test_a_cancel_outlives_its_worker(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> uuid.UUID:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker, retries=5)
+        assert await jobs.request_cancel(conn, offer.job_id, "cli:ana")
+        assert not await jobs.request_cancel(conn, offer.job_id, "cli:ana"), "asked once"
+        assert await leases.undelivered_cancels(conn, [worker.id]) == [Claimant(offer.lease, worker.id)]
+        await leases.mark_stopping(conn, worker.id, [offer.lease])
+        assert await leases.undelivered_cancels(conn, [worker.id]) == []
+        await leases.record_results(conn, [word(offer, "LOST")], MAX_LOSSES)
+        return offer.job_id
+
+    assert state(db, on(database_url, story)) == ("CANCELLED", 1, None, "CANCELLED")
+
+
+def test_a_cancelled_offer_ends_when_it_returns(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> uuid.UUID:
+        worker = await ready_worker(conn)
+        offer = await assigned_job(conn, worker)
+        assert await jobs.request_cancel(conn, offer.job_id, "cli:ana")
+        await leases.release(conn, [Claimant(offer.lease, worker.id)], "draining", f"worker:{worker.id}")
+        return offer.job_id
+
+    assert state(db, on(database_url, story)) == ("CANCELLED", 0, None, "CANCELLED")
+    assert queued(db) == []
+
+
+def test_a_lost_workers_leases_are_found_and_a_silent_one_keeps_its_own(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> tuple[list[tuple[Claimant, bool]], list[tuple[uuid.UUID, str]], Claimant]:
+        silent, gone = await ready_worker(conn), await ready_worker(conn)
+        await running_job(conn, silent)
+        offer = await running_job(conn, gone)
+        await silence(conn, silent, 45)
+        await silence(conn, gone, 90)
+        judged = [(row[0], row[1]) for row in await workers.judge_silent(conn, 30.0, 60.0)]
+        assert judged == sorted([(silent.id, "UNREACHABLE"), (gone.id, "TERMINATED")])
+        assert await workers.judge_silent(conn, 30.0, 60.0) == [], "once"
+        return await leases.orphaned(conn), judged, Claimant(offer.lease, gone.id)
+
+    orphaned, _, claimant = on(database_url, story)
+    assert orphaned == [(claimant, True)]
+
+
+def test_nobody_is_lost_before_a_full_term_of_listening(database_url: str) -> None:
+    """After an outage of the database or of all servers, silence counts from when somebody listens again (R7)."""
+
+    async def story(conn: AsyncConnection) -> list[object]:
+        worker = await ready_worker(conn)
+        await silence(conn, worker, 3600)
+        await conn.execute("UPDATE hodei_listening SET last_beat = now() - interval '10 minutes'")
+        await workers.listening(conn)
+        return list(await workers.judge_silent(conn, 30.0, 60.0))
+
+    assert on(database_url, story) == []
+
+
+def test_a_superseded_session_speaks_for_nobody(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
+        worker = await ready_worker(conn)
+        old = await workers.beat(conn, [workers.Heartbeat(worker.id, worker.session - 1, 0, draining=False, current_job_id=None)])
+        now = await workers.beat(conn, [workers.Heartbeat(worker.id, worker.session, 0, draining=False, current_job_id=None)])
+        assert now == {worker.id}
+        await lost_worker(conn)
+        return old, now
+
+    assert on(database_url, story)[0] == set()
+
+
+def test_a_job_that_its_worker_has_forgotten_is_found(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> tuple[list[Claimant], list[Claimant], int]:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        soon = await leases.forgotten(conn, [worker.id], [])
+        await conn.execute("UPDATE leases SET accepted_at = now() - interval '16 s'")
+        return soon, await leases.forgotten(conn, [worker.id], []), len(await leases.forgotten(conn, [worker.id], [offer.lease]))
+
+    soon, later, listed = on(database_url, story)
+    assert (soon, len(later), listed) == ([], 1, 0)
+
+
+def chunk(offer: job_queue.Offer, seq: int, data: bytes) -> Chunk:
+    from datetime import UTC, datetime
+
+    return Chunk(offer.lease, offer.worker_id, seq, 1, seq * 10, 1, datetime.now(UTC), data)
+
+
+def test_log_chunks_are_stored_once_in_order_and_a_gap_is_refused(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> list[int]:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        answers = []
+        for seqs in ([0, 1], [1, 2], [0, 1, 2], [4], [3, 4]):
+            answer = await job_logs.append(conn, [chunk(offer, seq, b"%d" % seq) for seq in seqs])
+            answers.append(answer[offer.lease][0])
+        return answers
+
+    assert on(database_url, story) == [2, 3, 3, 3, 5]
+    assert [bytes(row[0]) for row in db.execute("SELECT data FROM job_logs ORDER BY seq")] == [b"0", b"1", b"2", b"3", b"4"]
+    assert db.execute("SELECT log_seq, log_bytes FROM leases").fetchone() == (5, 5)

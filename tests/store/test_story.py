@@ -1,0 +1,97 @@
+"""State and story: the state rebuilt from the events equals the tables, and times strictly increase, whatever was done to the jobs."""
+
+import random
+import uuid
+
+from hodei.domain.job import MAX_LOSSES, TRANSITIONS, JobState
+from hodei.store import job_queue, jobs, leases
+from hodei.store.database import Connection as AsyncConnection
+from hodei.store.leases import Claimant
+from tests.conftest import Connection
+from tests.factories import AWorker, on, pending_job, ready_worker, word
+
+
+async def _live(conn: AsyncConnection, seed: int) -> None:
+    """300 random verbs of two workers over a dozen jobs; words are repeated and come too late as it happens."""
+    dice = random.Random(seed)
+    fleet = [await ready_worker(conn, slots=3), await ready_worker(conn, slots=3)]
+    known: list[job_queue.Offer] = []
+    made = [await pending_job(conn, retries=dice.randrange(3)) for _ in range(12)]
+    for _ in range(300):
+        await _one_verb(conn, dice, fleet, known, made)
+
+
+async def _one_verb(
+    conn: AsyncConnection, dice: random.Random, fleet: list[AWorker], known: list[job_queue.Offer], made: list[uuid.UUID]
+) -> None:
+    verb = dice.choice(["claim", "accept", "result", "result", "release", "cancel", "promote", "promote"])
+    offer = dice.choice(known) if known else None
+    if verb == "claim" or offer is None:
+        known += await job_queue.claim(conn, [dice.choice(fleet).id] * 2, {}, 10.0)
+    elif verb == "accept":
+        await leases.accept(conn, [Claimant(o.lease, o.worker_id) for o in dice.sample(known, min(3, len(known)))])
+    elif verb == "result":
+        outcome = dice.choice(["SUCCEEDED", "FAILED", "LOST", "CANCELLED"])
+        await leases.record_results(conn, [word(offer, outcome, ran=dice.random() < 0.9 or outcome != "CANCELLED")], MAX_LOSSES)
+    elif verb == "release":
+        await leases.release(conn, [Claimant(offer.lease, offer.worker_id)], "draining", "test")
+    elif verb == "cancel":
+        job_id = dice.choice(made)
+        if dice.random() < 0.3 and not await jobs.cancel_queued(conn, job_id, "test"):
+            await jobs.request_cancel(conn, job_id, "test")
+    else:
+        await conn.execute("UPDATE job_queue SET ready_at = now() WHERE waiting IS NOT NULL")
+        await job_queue.promote(conn)
+
+
+def check(db: Connection) -> None:
+    """The invariants of a database at rest."""
+    for job_id, job_state, attempts, updated_at in db.execute("SELECT id::text, state, attempts, updated_at FROM jobs").fetchall():
+        events = db.execute(
+            "SELECT event_type, occurred_at, payload->>'old_state', payload->>'new_state' FROM domain_events "
+            "WHERE aggregate_id = %s ORDER BY id",
+            [job_id],
+        ).fetchall()
+        now: str | None = None
+        started = 0
+        for event_type, _, old_state, new_state in events:
+            if event_type == "JobCreated":
+                assert now is None
+                now = new_state
+            elif event_type == "JobStatusChanged":
+                assert old_state == now, (job_id, events)
+                assert new_state in TRANSITIONS[JobState(old_state)], (job_id, events)
+                now, started = new_state, started + (new_state == "RUNNING")
+        assert (now, started) == (job_state, attempts), (job_id, events)
+        times = [event[1] for event in events]
+        assert times == sorted(set(times)), "strictly increasing, in the order of writing"
+        assert times[-1] == updated_at
+    pending = "SELECT j.id FROM jobs j WHERE j.state = 'PENDING'"
+    held = "SELECT job_id FROM job_queue UNION ALL SELECT job_id FROM leases WHERE accepted_at IS NULL"
+    assert sorted(db.execute(pending.encode()).fetchall()) == sorted(db.execute(held.encode()).fetchall())
+    live = "SELECT job_id, lease FROM leases"
+    assert sorted(db.execute(live.encode()).fetchall()) == sorted(
+        db.execute("SELECT id, lease FROM jobs WHERE lease IS NOT NULL").fetchall()
+    )
+
+
+def test_the_state_rebuilt_from_the_events_equals_the_tables(database_url: str, db: Connection) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    on(database_url, lambda conn: _live(conn, seed))
+    check(db)
+    assert db.execute("SELECT count(DISTINCT state) FROM jobs").fetchone() != (1,)
+
+
+def test_accept_and_result_in_one_statement_leave_both_events_in_order(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> str:
+        worker = await ready_worker(conn)
+        await pending_job(conn)
+        (offer,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        await leases.record_results(conn, [word(offer, run_us=3_600_000_000)], MAX_LOSSES)
+        return str(offer.job_id)
+
+    job_id = on(database_url, story)
+    check(db)
+    rows = db.execute("SELECT payload->>'new_state' FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at", [job_id])
+    assert [row[0] for row in rows] == ["PENDING", None, "RUNNING", "SUCCEEDED"]
