@@ -16,9 +16,13 @@ TABLES = (
     "provider_configs", "hodei_listening",
 )  # fmt: skip
 
+# Reads pg_class itself: to_regclass may answer from a cache that has not heard yet of what another session has just created.
 STANDING = """
-SELECT coalesce(array_agg(name) FILTER (WHERE to_regclass(name) IS NULL), '{}')
-FROM unnest(%(tables)s::text[]) AS name
+SELECT coalesce(array_agg(t.name), '{}')
+FROM unnest(%(tables)s::text[]) AS t (name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = t.name AND n.nspname = ANY (current_schemas(false)))
 """
 
 APPLY_LOCK = "SELECT pg_advisory_xact_lock(hashtext('hodei schema'))"
