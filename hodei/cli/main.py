@@ -55,14 +55,17 @@ Example:
 @click.version_option(package_name="hodei", prog_name="hodei")
 @click.pass_context
 def cli(ctx: click.Context, server: str) -> None:
-    """Run shell commands, scripts and programs on your workers, and watch them."""
+    """Run shell commands, scripts and programs on your workers, and watch them.
+
+    Every flag can come from the environment: HODEI_ and the command's words, as HODEI_JOB_LIST_LIMIT=50.
+    """
     ctx.obj = server
 
 
 def main() -> None:
     """Ends quietly when whoever reads our output has gone (`hodei job logs … | head`)."""
     try:
-        cli(prog_name="hodei")
+        cli(prog_name="hodei", auto_envvar_prefix="HODEI")
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)

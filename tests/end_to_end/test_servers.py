@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from hodei.local.embedded_postgres import EmbeddedPostgres, free_port
 from hodei.local.stack import Stack
+from hodei.protocol import hodei_pb2, hodei_pb2_grpc
 from tests.eventually import eventually
 from tests.running import Hodei
 
@@ -146,6 +147,22 @@ def test_sigterm_sends_workers_elsewhere_and_disturbs_no_job(fresh: Hodei) -> No
     job = fresh.job(job_id, server=1 - holder)
     assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
     assert fresh.ok("job", "run", "--command", "echo next", server=1 - holder).text == "next\n"
+
+
+def test_a_second_signal_ends_at_once(fresh: Hodei) -> None:
+    """A follower keeps the drain waiting for its call; the second SIGTERM does not wait."""
+    job_id = fresh.submit("--label", "never=there", "--command", "true")
+    with grpc.insecure_channel(fresh.addresses[0]) as channel:
+        stream = hodei_pb2_grpc.JobServiceStub(channel).ReadLogs(hodei_pb2.ReadLogsRequest(job_id=job_id, follow=True))
+        part = fresh.stack.parts[0]
+        time.sleep(0.3)
+        part.process.send_signal(signal.SIGTERM)
+        eventually(lambda: "draining" in part.log.read_text())
+        time.sleep(0.5)
+        assert not part.ended
+        part.process.send_signal(signal.SIGTERM)
+        assert part.process.wait(5) == 0
+        stream.cancel()
 
 
 def test_a_killed_server_loses_nothing(fresh: Hodei) -> None:
