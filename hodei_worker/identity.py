@@ -46,6 +46,17 @@ def own(state_dir: Path) -> int:
     return lock
 
 
+def instance(state_dir: Path) -> str:
+    """Names the owner of this very folder on this very boot of this host.
+
+    Since one process at a time owns the folder, a new one with the same name proves that the one before is dead, and may take over its
+    stream at once; a copy of the folder, elsewhere or on another host, has another name and may not.
+    """
+    place = state_dir.stat()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{boot} {place.st_dev} {place.st_ino} {state_dir.resolve()}"))
+
+
 def load(state_dir: Path) -> Identity:
     """What was kept, or a new identity, written whole or not at all."""
     path = state_dir / "identity.json"

