@@ -1,8 +1,8 @@
 """WorkerService: registration, and the one stream that carries a worker's heartbeats, work, logs and results.
 
-A frame is read, everything in it is committed, then the next one is read: what arrives meanwhile gathers in the worker and comes as one
-frame (natural batching), and a slow database holds back exactly those who feed it. Failure: when the stream ends, nothing is taken from
-the worker; it connects to any server and says what it holds.
+Frames that arrive while others are being committed are committed together afterwards (natural batching); when INBOX_FRAMES wait, nothing
+more is read, so that a slow database holds back exactly those who feed it. Failure: when the stream ends, nothing is taken from the worker;
+it connects to any server and says what it holds.
 """
 
 import asyncio
@@ -31,6 +31,12 @@ PROTOCOL = 1
 
 SILENT_AFTER_S = 2.5 * HEARTBEAT_S
 """A stream on which nothing was heard for so long is dead, whatever TCP says."""
+
+INBOX_FRAMES = 64
+"""Frames of one stream that were read and are not committed yet, each under 1 MiB."""
+
+TOGETHER_BYTES = 8 << 20
+"""Of frames committed together."""
 
 Context = grpc.aio.ServicerContext[pb.WorkerFrame, pb.ServerFrame]
 
@@ -163,24 +169,37 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
 
     async def _serve(self, stream: WorkerStream, context: Context) -> None:
         heard = Heard()
+        inbox: asyncio.Queue[pb.WorkerFrame] = asyncio.Queue(INBOX_FRAMES)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._read(stream, context, heard))
+            group.create_task(self._read(stream, context, heard, inbox))
+            group.create_task(self._commit(stream, inbox))
             group.create_task(self._write(stream, context))
             group.create_task(self._watch(stream, heard))
 
-    async def _read(self, stream: WorkerStream, context: Context, heard: "Heard") -> None:
+    async def _read(self, stream: WorkerStream, context: Context, heard: "Heard", inbox: asyncio.Queue[pb.WorkerFrame]) -> None:
         while True:
             heard.waiting_since = asyncio.get_running_loop().time()
             frame = await context.read()
             heard.waiting_since = None
             if not isinstance(frame, pb.WorkerFrame):
                 raise _StreamEnded("closed by the worker")
-            await self._take(stream, frame)
+            if frame.HasField("heartbeat"):
+                self._presence.pulse(stream, pulse(frame.heartbeat))
+                self._dispatcher.wake()
+            await inbox.put(frame)
+
+    async def _commit(self, stream: WorkerStream, inbox: asyncio.Queue[pb.WorkerFrame]) -> None:
+        while True:
+            together = await inbox.get()
+            size = together.ByteSize()
+            while size < TOGETHER_BYTES and not inbox.empty():
+                frame = inbox.get_nowait()
+                size += frame.ByteSize()
+                together.MergeFrom(frame)
+            await self._take(stream, together)
 
     async def _take(self, stream: WorkerStream, frame: pb.WorkerFrame) -> None:
-        if frame.HasField("heartbeat"):
-            self._presence.pulse(stream, pulse(frame.heartbeat))
-            self._dispatcher.wake()
+        """Logs before results: what is said of a lease keeps its order."""
         if frame.logs:
             await self._logs.append(stream, [convert.chunk(said, stream.worker_id) for said in frame.logs])
         if frame.stopping:

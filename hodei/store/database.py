@@ -110,6 +110,21 @@ async def listen(url: str, channels: tuple[LiteralString, ...], hear: Callable[[
                 await conn.execute(b"SELECT 1")
 
 
+# The plan that a small table gets must not flip when it is large, nor one cached while it was empty: the claim walks its index in order.
+KEEP_THE_PLAN = """
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
+
+
+async def guarded_rows(conn: Connection, statement: LiteralString, parameters: dict[str, Any]) -> list[TupleRow]:
+    """As rows, under KEEP_THE_PLAN: a transaction of its own in one round trip (settings are local to it)."""
+    async with conn.pipeline(), conn.transaction():
+        await conn.execute(KEEP_THE_PLAN)
+        cursor = await conn.execute(statement, parameters)
+    return await cursor.fetchall()
+
+
 async def rows(conn: Connection, statement: LiteralString, parameters: dict[str, Any] | None = None) -> list[TupleRow]:
     cursor = await conn.execute(statement, parameters)
     return await cursor.fetchall()
