@@ -30,10 +30,6 @@ class Outbox:
     def empty(self) -> bool:
         return not self._wake.is_set()
 
-    @property
-    def holds_logs(self) -> bool:
-        return bool(self._logs)
-
     def accept(self, message: pb.Accept) -> None:
         self._accepts.append(message)
         self._wake.set()

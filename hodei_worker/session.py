@@ -34,6 +34,9 @@ CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
+LOG_ACK_S = 5.0
+"""For the acknowledgement of a log batch, before it is said that it takes too long."""
+
 FINAL = {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED}
 
 
@@ -73,7 +76,7 @@ class Session:
                     continue
             finally:
                 self.connected = False
-                if self._outbox.holds_logs:
+                if self._slots.unacknowledged_for_s() > 0:
                     logger.warning("Failed to send log batch to server: the stream ended; it is kept and sent again")
                 self._outbox.clear()
             try:
@@ -190,13 +193,10 @@ class Session:
     async def _write(self, call: Any) -> None:
         while True:
             frame = await self._outbox.frame()
-            started = time.monotonic()
             try:
                 await call.write(frame)
             except asyncio.InvalidStateError:
                 raise StreamOver("closed while writing") from None
-            if frame.logs and time.monotonic() - started > 5.0:
-                logger.warning("Log batch send timed out after 5 seconds; it went through late")
 
     async def _beat(self) -> None:
         """Every heartbeat_s, and within a second of a change in what is held."""
@@ -211,12 +211,17 @@ class Session:
                 continue
 
     async def _watch(self, call: Any) -> None:
-        """Ends the stream when the server is silent, or when this worker leaves."""
+        """Ends the stream when the server is silent, or when this worker leaves; says when logs go unacknowledged."""
+        told = False
         while not self.leaving.is_set():
             try:
                 async with asyncio.timeout(1.0):
                     await self.leaving.wait()
             except TimeoutError:
+                stalled = self._slots.unacknowledged_for_s() > LOG_ACK_S
+                if stalled and not told:
+                    logger.warning("Log batch send timed out after {:g} seconds without acknowledgement; it is kept", LOG_ACK_S)
+                told = stalled
                 if time.monotonic() - self._heard_at > 2.5 * self._heartbeat_s:
                     raise StreamOver(f"the server was silent for {2.5 * self._heartbeat_s:g} s") from None
         await call.done_writing()

@@ -37,7 +37,8 @@ class Held:
     started_us: int = 0
     result: dict[str, Any] | None = None
     acked: int = 0  # log chunks that a server has stored
-    log_bytes: int = 0
+    sent: int = 0  # log chunks that went out
+    progress_at: float = 0.0  # monotonic: the last acknowledgement, or the first chunk after one
     refused: bool = False  # stale: killed, then forgotten without a word
 
     @property
@@ -77,6 +78,11 @@ class Slots:
 
     def heartbeat(self) -> pb.Heartbeat:
         return pb.Heartbeat(held=self.held(), busy_slots=self.running, clock_unix_us=time.time_ns() // 1000, draining=self.draining)
+
+    def unacknowledged_for_s(self) -> float:
+        """The longest time that sent log chunks have gone without any acknowledgement; 0 when none are outstanding."""
+        waiting = [job.progress_at for job in self._held.values() if job.sent > job.acked]
+        return time.monotonic() - min(waiting) if waiting else 0.0
 
     def adopt(self, known: list[dict[str, Any]]) -> None:
         """Jobs that the supervisor kept while there was no agent."""
@@ -147,7 +153,7 @@ class Slots:
 
     def log_acked(self, lease: int, next_seq: int) -> None:
         if (job := self._held.get(lease)) and next_seq > job.acked:
-            job.acked = next_seq
+            job.acked, job.progress_at = next_seq, time.monotonic()
             self._supervisor.send("ack", lease=lease, seq=next_seq)
             self._report(job)
 
@@ -164,6 +170,7 @@ class Slots:
             self.refused(resume.lease, "it did not hold any more when the worker came back")
             return
         job.acked = max(job.acked, resume.log_seq)
+        job.sent = job.acked
         self._supervisor.send("read", lease=job.lease, seq=resume.log_seq)
         if not resume.accepted and job.phase is not Phase.WAITING and job.started_us:
             self._outbox.accept(pb.Accept(lease=job.lease, started_unix_us=job.started_us))
@@ -177,7 +184,9 @@ class Slots:
             return
         match header["op"]:
             case "chunk" if not job.refused:
-                job.log_bytes += len(payload)
+                if job.sent <= job.acked:
+                    job.progress_at = time.monotonic()
+                job.sent = header["seq"] + 1
                 job.log.debug("LogBatch: chunk {} of {} bytes", header["seq"], len(payload))
                 self._outbox.log(
                     pb.LogChunk(

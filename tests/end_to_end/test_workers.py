@@ -9,6 +9,7 @@ import sys
 import uuid
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from hodei.local.stack import Stack
@@ -245,3 +246,64 @@ def test_jobs_run_as_the_job_user(fresh: Hodei) -> None:
     finally:
         fresh.stack.stop()
         subprocess.run(["rm", "-rf", str(state)], check=True)
+
+
+def test_after_kill_9_its_running_job_goes_on_and_is_adopted(fresh: Hodei) -> None:
+    """The supervisor is the jobs' parent: the next agent finds them, with their output and exit code."""
+    state = fresh.folder / "w"
+    part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token(), "--on-worker-exit", "keep")
+    job_id = fresh.submit("--command", "for n in 1 2 3 4 5 6; do echo $n; sleep 0.4; done; exit 9")
+    eventually(lambda: fresh.ok("job", "logs", job_id).text.startswith("1\n"))
+    part.process.kill()
+    part.process.wait()
+    fresh.stack.worker("again", fresh.addresses[1], state, None)
+    assert "adopted 1 jobs" in fresh.log("again")
+    job = fresh.finish(job_id)
+    assert (job["state"], job["exit_code"], job["attempts"], job["logs_complete"]) == ("FAILED", 9, 1, True)
+    assert fresh.ok("job", "logs", job_id).text == "1\n2\n3\n4\n5\n6\n"
+
+
+def test_a_stream_without_a_valid_credential_is_refused(fresh: Hodei) -> None:
+    import grpc
+
+    from hodei.protocol import hodei_pb2 as pb
+    from hodei.protocol import hodei_pb2_grpc
+
+    state = fresh.folder / "w"
+    fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token())
+    hello = pb.WorkerFrame(hello=pb.Hello(protocol_min=1, protocol_max=1, instance=str(uuid.uuid4()), slots=1))
+    newer = pb.WorkerFrame(hello=pb.Hello(protocol_min=7, protocol_max=9, instance=str(uuid.uuid4()), slots=1))
+    wrong, right = (f"Bearer {worker_id(state)}:{s}" for s in ("00" * 32, json.loads((state / "identity.json").read_text())["secret"]))
+    cases = (
+        (None, hello, grpc.StatusCode.UNAUTHENTICATED),
+        ("Bearer nonsense", hello, grpc.StatusCode.UNAUTHENTICATED),
+        (wrong, hello, grpc.StatusCode.UNAUTHENTICATED),
+        (right, hello, grpc.StatusCode.ALREADY_EXISTS),
+        (right, newer, grpc.StatusCode.FAILED_PRECONDITION),
+        (right, pb.WorkerFrame(), grpc.StatusCode.INVALID_ARGUMENT),
+    )
+    with grpc.insecure_channel(fresh.addresses[1]) as channel:
+        stub = hodei_pb2_grpc.WorkerServiceStub(channel)
+        for credential, frame, status in cases:
+            metadata = (("authorization", credential),) if credential else ()
+            with pytest.raises(grpc.RpcError) as refusal:
+                next(stub.Connect(iter([frame]), metadata=metadata))
+            assert refusal.value.code() == status, credential
+    assert fresh.sql("SELECT state FROM workers") == [("READY",)]
+
+
+@pytest.mark.slow
+def test_log_batches_that_are_not_stored_are_told_and_not_lost(fresh: Hodei) -> None:
+    """Nobody can write logs for a while, then the server is killed: what was on its way is sent again, to another one."""
+    part = fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), "--server", ",".join(fresh.addresses))
+    holder = 0 if "worker connected" in fresh.log("server-0") else 1
+    job_id = fresh.submit("--command", "yes | head -c 6000000; sleep 1; yes | head -c 6000000", server=1 - holder)
+    with psycopg.connect(fresh.url) as busy:
+        busy.execute("LOCK TABLE job_logs IN EXCLUSIVE MODE")
+        eventually(lambda: "Log batch send timed out" in part.log.read_text())
+        fresh.stack.parts[holder].process.kill()
+        eventually(lambda: "Failed to send log batch to server" in part.log.read_text())
+    out = fresh.ok("job", "logs", "-f", job_id, server=1 - holder).out
+    assert out == b"y\n" * 6_000_000
+    job = fresh.job(job_id, server=1 - holder)
+    assert (job["state"], job["log_bytes"], job["logs_complete"], job["attempts"]) == ("SUCCEEDED", 12_000_000, True, 1)

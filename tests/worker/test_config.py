@@ -1,0 +1,48 @@
+"""Settings and pauses."""
+
+from pathlib import Path
+
+import pytest
+
+from hodei_worker import identity
+from hodei_worker.backoff import Backoff
+from hodei_worker.config import BadSetting, addresses, labels
+
+
+def test_addresses_with_and_without_scheme() -> None:
+    assert addresses("http://a:1, b:2,[::1]:3/") == ("a:1", "b:2", "[::1]:3")
+
+
+@pytest.mark.parametrize("text", ["", "a", "a:", ":1", "a:x", "a:70000"])
+def test_bad_addresses_are_refused(text: str) -> None:
+    with pytest.raises(BadSetting, match="expected HOST:PORT"):
+        addresses(text)
+
+
+def test_labels() -> None:
+    assert labels(("a=1", "b=x=y,c=")) == {"a": "1", "b": "x=y", "c": ""}
+    with pytest.raises(BadSetting, match="expected KEY=VALUE"):
+        labels(("a",))
+
+
+def test_pauses_grow_to_their_bound_and_start_over() -> None:
+    backoff = Backoff(first_s=0.2, longest_s=1.0)
+    assert all(0 < backoff.next_s() <= bound for bound in (0.2, 0.4, 0.8, 1.0, 1.0))
+    backoff.reset()
+    assert backoff.next_s() <= 0.2
+
+
+def test_an_identity_is_made_once_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    first = identity.load(tmp_path)
+    assert identity.load(tmp_path) == first
+    assert len(first.secret) == 32
+    (tmp_path / "identity.json").write_text("{")
+    with pytest.raises(BadSetting, match=r"identity\.json is damaged"):
+        identity.load(tmp_path)
+
+
+def test_a_copy_of_the_state_folder_is_another_instance(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    assert identity.instance(one) == identity.instance(one) != identity.instance(other)

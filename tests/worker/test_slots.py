@@ -1,0 +1,124 @@
+"""The rules of a lease's life on the worker, without processes or a server."""
+
+import json
+from typing import Any
+
+import pytest
+
+from hodei.protocol import hodei_pb2 as pb
+from hodei_worker.outbox import Outbox
+from hodei_worker.slots import Slots
+
+ENDED = {"outcome": "SUCCEEDED", "reason": "", "message": "", "exit_code": 0, "run_us": 5, "started_us": 1}
+
+
+class Supervisor:
+    """Keeps what was said to it."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, int]] = []
+
+    def send(self, op: str, payload: bytes = b"", **header: Any) -> None:
+        self.said.append((op, header["lease"]))
+
+
+class Worker:
+    def __init__(self, slots: int) -> None:
+        self.supervisor = Supervisor()
+        self.outbox = Outbox()
+        self.slots = Slots(slots, self.supervisor, self.outbox)
+
+    def offer(self, *leases: int) -> None:
+        for lease in leases:
+            self.slots.offered(pb.RunJob(lease=lease, job_id=f"job-{lease}", attempt=1, spec=json.dumps({"command": "true"})))
+
+    def end(self, lease: int, chunks: int = 0, **more: Any) -> None:
+        self.slots.heard({"op": "ended", "lease": lease, "result": ENDED | {"log_chunks": chunks} | more}, b"")
+
+    def said(self) -> pb.WorkerFrame:
+        import asyncio
+
+        return pb.WorkerFrame() if self.outbox.empty else asyncio.run(self.outbox.frame())
+
+    def phases(self) -> dict[int, int]:
+        return {held.lease: held.phase for held in self.slots.held()}
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker(slots=2)
+
+
+def test_an_offer_is_accepted_when_a_slot_takes_it(worker: Worker) -> None:
+    worker.offer(1, 2, 3)
+    assert [a.lease for a in worker.said().accepts] == [1, 2]
+    assert worker.phases() == {1: pb.Held.RUNNING, 2: pb.Held.RUNNING, 3: pb.Held.WAITING}
+    worker.end(1)
+    frame = worker.said()
+    assert ([a.lease for a in frame.accepts], [r.lease for r in frame.results]) == ([3], [1])
+
+
+def test_an_offer_that_comes_twice_runs_once(worker: Worker) -> None:
+    worker.offer(1, 1)
+    assert worker.supervisor.said == [("start", 1)]
+
+
+def test_a_result_waits_for_its_log_and_is_kept_until_acknowledged(worker: Worker) -> None:
+    worker.offer(1)
+    worker.said()
+    worker.end(1, chunks=2)
+    assert not worker.said().results
+    worker.slots.log_acked(1, 1)
+    assert not worker.said().results
+    worker.slots.log_acked(1, 2)
+    assert [r.lease for r in worker.said().results] == [1]
+    assert worker.phases() == {1: pb.Held.ENDED}
+    worker.slots.result_acked(1)
+    assert worker.slots.empty
+    assert worker.supervisor.said[-1] == ("forget", 1)
+
+
+def test_after_a_reconnect_all_that_was_not_acknowledged_is_said_again(worker: Worker) -> None:
+    worker.offer(1, 2)
+    worker.end(2)
+    worker.outbox.clear()
+    for lease in (1, 2):
+        worker.slots.resumed(pb.Resume(lease=lease, holds=True, log_seq=0, accepted=False))
+    frame = worker.said()
+    assert ([a.lease for a in frame.accepts], [r.lease for r in frame.results]) == ([1, 2], [2])
+
+
+def test_a_stale_lease_is_killed_and_forgotten_without_a_word(worker: Worker) -> None:
+    worker.offer(1)
+    worker.said()
+    worker.slots.resumed(pb.Resume(lease=1, holds=False))
+    assert worker.supervisor.said[-1] == ("stop", 1)
+    worker.end(1, outcome="LOST", reason="WORKER_LOST")
+    assert worker.slots.empty
+    assert not worker.said().results
+
+
+def test_a_cancel_of_a_waiting_offer_needs_no_process(worker: Worker) -> None:
+    worker.offer(1, 2, 3)
+    worker.slots.cancel(3, "CANCELLED", "cancelled")
+    (result,) = worker.said().results
+    assert (result.lease, result.outcome, result.started_unix_us) == (3, pb.CANCELLED, 0)
+    assert ("start", 3) not in worker.supervisor.said
+
+
+def test_draining_hands_waiting_offers_back_and_takes_no_new_ones(worker: Worker) -> None:
+    worker.offer(1, 2, 3)
+    worker.slots.drain()
+    worker.offer(4)
+    assert [r.lease for r in worker.said().rejects] == [3, 4]
+    assert worker.slots.heartbeat().draining
+    assert set(worker.phases()) == {1, 2}
+
+
+def test_jobs_that_the_supervisor_kept_are_adopted(worker: Worker) -> None:
+    known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
+    worker.slots.adopt([known | {"lease": 5, "result": None}, known | {"lease": 6, "result": ENDED | {"log_chunks": 0}}])
+    assert worker.phases() == {5: pb.Held.RUNNING, 6: pb.Held.ENDED}
+    assert worker.slots.running == 1
+    worker.slots.resumed(pb.Resume(lease=6, holds=True, accepted=True))
+    assert [r.lease for r in worker.said().results] == [6]
