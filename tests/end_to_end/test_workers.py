@@ -307,3 +307,24 @@ def test_log_batches_that_are_not_stored_are_told_and_not_lost(fresh: Hodei) -> 
     assert out == b"y\n" * 6_000_000
     job = fresh.job(job_id, server=1 - holder)
     assert (job["state"], job["log_bytes"], job["logs_complete"], job["attempts"]) == ("SUCCEEDED", 12_000_000, True, 1)
+
+
+def test_a_revoked_token_is_useless_and_lists_show_only_fingerprints(fresh: Hodei) -> None:
+    token = fresh.ok("token", "create", "--ttl", "10m").text.strip()
+    (listed,) = fresh.ok("token", "list", "--format", "json").json
+    assert listed["state"] == "USABLE"
+    assert token not in fresh.ok("token", "list").text
+    assert fresh.ok("token", "revoke", listed["token_id"]).text == f"token {listed['token_id']} is revoked\n"
+    assert fresh.run("token", "revoke", listed["token_id"]).code == 1
+    assert UNIFORM in run_worker(fresh, fresh.folder / "w", token=token).stderr
+    events = fresh.sql("SELECT event_type, aggregate_id, correlation_id FROM domain_events ORDER BY id")
+    assert events == [(event, listed["token_id"], listed["token_id"]) for event in ("TokenCreated", "TokenRevoked")]
+
+
+def test_worker_run_is_the_worker(fresh: Hodei) -> None:
+    environment = {"HODEI_OTP_TOKEN": fresh.token(), "HODEI_SERVER_ADDRESS": fresh.addresses[1]}
+    argv = ["hodei.cli.main", "worker", "run", "--state-dir", str(fresh.folder / "w"), "--on-worker-exit", "kill", "--name", "by hodei"]
+    part = fresh.stack.start("worker", argv, environment)
+    Stack.await_words(part, "connected to")
+    (listed,) = fresh.ok("worker", "list", "--format", "json").json
+    assert (listed["name"], listed["state"], listed["slots"]) == ("by hodei", "READY", 4)
