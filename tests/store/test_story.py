@@ -3,10 +3,11 @@
 import random
 import uuid
 
-from hodei.domain.job import MAX_LOSSES, TRANSITIONS, JobState
+from hodei.domain.job import MAX_LOSSES
 from hodei.store import job_queue, jobs, leases
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
+from tests.chaos.checker import violations
 from tests.conftest import Connection
 from tests.factories import AWorker, on, pending_job, ready_worker, word
 
@@ -44,42 +45,11 @@ async def _one_verb(
         await job_queue.promote(conn)
 
 
-def check(db: Connection) -> None:
-    """The invariants of a database at rest."""
-    for job_id, job_state, attempts, updated_at in db.execute("SELECT id::text, state, attempts, updated_at FROM jobs").fetchall():
-        events = db.execute(
-            "SELECT event_type, occurred_at, payload->>'old_state', payload->>'new_state' FROM domain_events "
-            "WHERE aggregate_id = %s ORDER BY id",
-            [job_id],
-        ).fetchall()
-        now: str | None = None
-        started = 0
-        for event_type, _, old_state, new_state in events:
-            if event_type == "JobCreated":
-                assert now is None
-                now = new_state
-            elif event_type == "JobStatusChanged":
-                assert old_state == now, (job_id, events)
-                assert new_state in TRANSITIONS[JobState(old_state)], (job_id, events)
-                now, started = new_state, started + (new_state == "RUNNING")
-        assert (now, started) == (job_state, attempts), (job_id, events)
-        times = [event[1] for event in events]
-        assert times == sorted(set(times)), "strictly increasing, in the order of writing"
-        assert times[-1] == updated_at
-    pending = "SELECT j.id FROM jobs j WHERE j.state = 'PENDING'"
-    held = "SELECT job_id FROM job_queue UNION ALL SELECT job_id FROM leases WHERE accepted_at IS NULL"
-    assert sorted(db.execute(pending.encode()).fetchall()) == sorted(db.execute(held.encode()).fetchall())
-    live = "SELECT job_id, lease FROM leases"
-    assert sorted(db.execute(live.encode()).fetchall()) == sorted(
-        db.execute("SELECT id, lease FROM jobs WHERE lease IS NOT NULL").fetchall()
-    )
-
-
 def test_the_state_rebuilt_from_the_events_equals_the_tables(database_url: str, db: Connection) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     on(database_url, lambda conn: _live(conn, seed))
-    check(db)
+    assert violations(db) == []
     assert db.execute("SELECT count(DISTINCT state) FROM jobs").fetchone() != (1,)
 
 
@@ -92,6 +62,6 @@ def test_accept_and_result_in_one_statement_leave_both_events_in_order(database_
         return str(offer.job_id)
 
     job_id = on(database_url, story)
-    check(db)
+    assert violations(db) == []
     rows = db.execute("SELECT payload->>'new_state' FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at", [job_id])
     assert [row[0] for row in rows] == ["PENDING", None, "RUNNING", "SUCCEEDED"]
