@@ -15,7 +15,7 @@ from tests.conftest import TREE
 PROGRAMS = [
     ["hodei.cli.main"], ["hodei.cli.server"], ["hodei_worker"], ["hodei.cli.main", "dev"], ["hodei.cli.main", "job"],
     ["hodei.cli.main", "status"], ["hodei.cli.main", "server"],
-    *(["hodei.cli.main", "job", c] for c in ("run", "submit", "list", "get", "logs", "cancel", "timeline")),
+    *(["hodei.cli.main", "job", c] for c in ("run", "submit", "list", "get", "logs", "cancel", "retry", "timeline")),
     *(["hodei.cli.main", "worker", c] for c in ("list", "drain", "revoke")),
     *(["hodei.cli.main", "token", c] for c in ("create", "list", "revoke")),
     *(["hodei.cli.main", "db", c] for c in ("apply", "check")),

@@ -190,6 +190,24 @@ def cancel(servers: str, job_id: str, output: str) -> None:
         click.echo(f"job {job_id} is {found.state}" if found.state == "CANCELLED" else f"cancel of job {job_id} requested")
 
 
+@job.command(epilog="\b\nExample:\n  hodei job retry 584a465b-d208-4a05-beef-8671b9bc2805")
+@job_id_argument
+@show.format_option
+@click.pass_obj
+def retry(servers: str, job_id: str, output: str) -> None:
+    """Run an ended job again: a new job, which names the old one. Prints the new id."""
+    from hodei.domain.ids import uuid7
+    from hodei.protocol import hodei_pb2 as pb
+
+    request = pb.RetryJobRequest(job_id=job_id, new_job_id=str(uuid7()))
+    with connect(servers) as client:
+        found = client.call(client.jobs.RetryJob, request)
+    if output == "json":
+        show.as_json(as_dict(found))
+    else:
+        click.echo(found.job_id)
+
+
 @job.command(epilog="\b\nExample:\n  hodei job timeline 584a465b-d208-4a05-beef-8671b9bc2805")
 @job_id_argument
 @show.format_option
@@ -278,6 +296,7 @@ def show_job(one: Any, output: str) -> None:
             ("priority", str(one.priority)),
             ("correlation id", one.correlation_id),
             ("actor", one.actor),
+            ("repeats", one.retry_of),
             ("worker", one.worker_id),
             ("created", show.instant(one.created_unix_us) or ""),
             ("not before", show.instant(one.run_at_unix_us) or ""),

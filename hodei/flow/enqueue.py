@@ -4,19 +4,21 @@ Single creates that come together are one batch.
 """
 
 import asyncio
+import json
 import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from loguru import logger
 
-from hodei.domain.errors import Duplicate, HodeiError, Invalid
+from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, NotFound
 from hodei.domain.ids import uuid7
+from hodei.domain.job import FINAL
 from hodei.domain.spec import normalise
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
 from hodei.store import jobs
-from hodei.store.database import Database
+from hodei.store.database import Connection, Database
 from hodei.store.jobs import NewJob
 
 MOST_SPECS = 1000
@@ -64,6 +66,27 @@ class Enqueuer:
                 job_id=new.id,
             ).info("Job created successfully (JobCreated)")
         return Created(new.id, existed=outcome == "existed", error=None)
+
+    async def retry(self, old_id: uuid.UUID, new_id: uuid.UUID | None, actor: str) -> uuid.UUID:
+        """A new job with the spec and correlation id of one that has ended; due at once. NotFound; Conflict: not final yet."""
+        new = new_id or uuid7()
+
+        async def repeat(conn: Connection) -> None:
+            old = await jobs.get(conn, old_id)
+            if old is None:
+                raise NotFound(f"no job {old_id}")
+            if old.state not in FINAL:
+                raise Conflict(f"job {old_id} is {old.state}: only a job that has ended can be run again")
+            spec = {key: value for key, value in json.loads(old.spec).items() if key != "run_at"}
+            spec["correlation_id"] = old.correlation_id
+            if (await jobs.create(conn, [NewJob(new, actor, spec)]))[new] == "conflict":
+                raise Duplicate(f"id: job {new} exists with another spec")
+            await jobs.name_origin(conn, new, old_id)
+
+        await self._database.transact(repeat)
+        self._dispatcher.wake()
+        logger.bind(component="JobController", actor=actor, job_id=new).info("Job created successfully (JobCreated), repeats {}", old_id)
+        return new
 
     async def _flush(self, new: list[NewJob]) -> list[str]:
         """An id that comes twice in one batch is asked about twice: the second sees what the first stored."""

@@ -189,6 +189,11 @@ class JobServiceStub:
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.JobRef.SerializeToString,
                 response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Timeline.FromString,
                 _registered_method=True)
+        self.RetryJob = channel.unary_unary(
+                '/hodei.v1.JobService/RetryJob',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.RetryJobRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Job.FromString,
+                _registered_method=True)
         self.ReadLogs = channel.unary_stream(
                 '/hodei.v1.JobService/ReadLogs',
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.ReadLogsRequest.SerializeToString,
@@ -235,6 +240,13 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryJob(self, request, context):
+        """A new job with the spec of one that has ended, which it names in retry_of. NOT_FOUND; FAILED_PRECONDITION: not final.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadLogs(self, request, context):
         """Stored chunks, then new ones. With follow it ends by itself once the job is final and all is sent; the last message
         carries `job`. A slow reader slows only itself.
@@ -270,6 +282,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.GetTimeline,
                     request_deserializer=hodei_dot_protocol_dot_hodei__pb2.JobRef.FromString,
                     response_serializer=hodei_dot_protocol_dot_hodei__pb2.Timeline.SerializeToString,
+            ),
+            'RetryJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryJob,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.RetryJobRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Job.SerializeToString,
             ),
             'ReadLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLogs,
@@ -414,6 +431,33 @@ class JobService:
             '/hodei.v1.JobService/GetTimeline',
             hodei_dot_protocol_dot_hodei__pb2.JobRef.SerializeToString,
             hodei_dot_protocol_dot_hodei__pb2.Timeline.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.JobService/RetryJob',
+            hodei_dot_protocol_dot_hodei__pb2.RetryJobRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Job.FromString,
             options,
             channel_credentials,
             insecure,

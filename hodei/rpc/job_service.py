@@ -50,6 +50,11 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         await self._controller.cancel(convert.uuid_of(request.job_id, "job_id"), actor.get())
         return await self._get(request.job_id)
 
+    async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.Job:
+        old = convert.uuid_of(request.job_id, "job_id")
+        new = convert.uuid_of(request.new_job_id, "new_job_id") if request.new_job_id else None
+        return await self._get(str(await self._enqueuer.retry(old, new, actor.get())))
+
     async def GetTimeline(self, request: pb.JobRef, context: Any) -> pb.Timeline:
         job_id = convert.uuid_of(request.job_id, "job_id")
         events = await self._database.run(lambda conn: jobs.timeline(conn, job_id))

@@ -27,6 +27,14 @@ async def create(conn: Connection, new: Sequence[NewJob]) -> dict[uuid.UUID, str
     return dict(await rows(conn, CREATE, {"records": records}))
 
 
+RETRIED_FROM = "UPDATE jobs SET retry_of = %(old)s WHERE id = %(new)s AND retry_of IS NULL"
+
+
+async def name_origin(conn: Connection, new: uuid.UUID, old: uuid.UUID) -> None:
+    """Says of a job just created, in the same transaction, which one it repeats."""
+    await conn.execute(RETRIED_FROM, {"new": new, "old": old})
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A row of `jobs` as the API shows it; times are UTC, None where they have not come yet."""

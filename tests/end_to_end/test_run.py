@@ -177,3 +177,18 @@ def test_a_closed_pipe_ends_it_quietly(hodei: Hodei) -> None:
     command = f"{sys.executable} -m hodei.cli.main --server {hodei.addresses[0]} job logs {job_id} | head -c 10"
     ran = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, env=os.environ, check=False)
     assert (ran.stdout, ran.stderr) == ("y\n" * 5, "")
+
+
+def test_retry_makes_a_new_job_that_names_the_old_one(hodei: Hodei) -> None:
+    old = hodei.submit("--name", "again", "--env", "A=1", "--command", "echo $A; exit 3")
+    assert hodei.finish(old)["state"] == "FAILED"
+    new = hodei.ok("job", "retry", old).text.strip()
+    assert new != old
+    job = hodei.finish(new)
+    assert (job["state"], job["name"], job["retry_of"], job["correlation_id"]) == ("FAILED", "again", old, old)
+    assert hodei.ok("job", "logs", new).text == "1\n"
+    assert hodei.job(old)["attempts"] == 1
+    waiting = hodei.submit("--label", "never=there", "--command", "true")
+    ran = hodei.run("job", "retry", waiting)
+    assert (ran.code, ran.err) == (1, f"Error: job {waiting} is PENDING: only a job that has ended can be run again\n")
+    hodei.ok("job", "cancel", waiting)
