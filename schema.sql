@@ -37,9 +37,11 @@ CREATE SEQUENCE IF NOT EXISTS hodei_lease_seq AS bigint;  -- never dropped: a le
 
 CREATE TABLE IF NOT EXISTS hodei_schema (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    version integer NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    version integer NOT NULL,                      -- raised when programs of the version before can no longer work on it
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    revision integer NOT NULL DEFAULT 1            -- raised by every other change: programs before and after it work side by side
 );
+ALTER TABLE hodei_schema ADD COLUMN IF NOT EXISTS revision integer NOT NULL DEFAULT 1;
 
 CREATE TABLE IF NOT EXISTS jobs (
     id uuid PRIMARY KEY,
@@ -96,11 +98,14 @@ CREATE TABLE IF NOT EXISTS job_queue (
         'RUN_AT',       -- not due yet
         'BACKOFF')),    -- failed or lost, runs again later
     ready_at timestamptz,                          -- when `waiting` ends
+    expires_at timestamptz,                        -- end of spec.queue_timeout, counted from when it is ready
     CONSTRAINT job_queue_waits_until CHECK ((waiting IS NULL) = (ready_at IS NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX IF NOT EXISTS job_queue_ready ON job_queue (priority DESC, enqueued_at, job_id) WHERE waiting IS NULL;  -- claim
 CREATE INDEX IF NOT EXISTS job_queue_waiting ON job_queue (ready_at) WHERE waiting IS NOT NULL;                     -- promote
+ALTER TABLE job_queue ADD COLUMN IF NOT EXISTS expires_at timestamptz;                                              -- since revision 2
+CREATE INDEX IF NOT EXISTS job_queue_expires ON job_queue (expires_at) WHERE expires_at IS NOT NULL;                -- expire
 
 CREATE TABLE IF NOT EXISTS leases (
     lease bigint PRIMARY KEY,
@@ -113,11 +118,20 @@ CREATE TABLE IF NOT EXISTS leases (
     accepted_at timestamptz,
     log_seq bigint NOT NULL DEFAULT 0,             -- next chunk; moves in the statement that inserts
     log_bytes bigint NOT NULL DEFAULT 0,
-    cancel_delivered_at timestamptz,               -- the worker said that it is stopping
-    missing_since timestamptz                      -- the worker lives, but does not list this lease
+    cancel_delivered_at timestamptz,               -- the worker said that it knows of the cancel
+    missing_since timestamptz,                     -- the worker lives, but does not list this lease
+    stopping_at timestamptz,                       -- the worker said that TERM is on its way
+    log_at timestamptz,                            -- last chunk stored
+    end_by timestamptz,                            -- accepted, and spec.timeout and grace and a margin after that: the sweep ends it
+    silence_s double precision                     -- spec.silence_timeout
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX IF NOT EXISTS leases_by_worker ON leases (worker_id);                       -- heartbeat, rescue
+ALTER TABLE leases                                                                       -- since revision 2
+    ADD COLUMN IF NOT EXISTS stopping_at timestamptz,
+    ADD COLUMN IF NOT EXISTS log_at timestamptz,
+    ADD COLUMN IF NOT EXISTS end_by timestamptz,
+    ADD COLUMN IF NOT EXISTS silence_s double precision;
 
 CREATE TABLE IF NOT EXISTS workers (
     id uuid PRIMARY KEY,
@@ -195,8 +209,10 @@ CREATE TABLE IF NOT EXISTS job_logs (
     first_line bigint NOT NULL,                    -- line number of that byte, from 1
     read_at timestamptz NOT NULL,                  -- when the worker read it
     data bytea NOT NULL,
+    late boolean NOT NULL DEFAULT false,           -- came when its lease no longer held
     PRIMARY KEY (job_id, lease, seq)               -- attempts follow in the order of their leases
 );
+ALTER TABLE job_logs ADD COLUMN IF NOT EXISTS late boolean NOT NULL DEFAULT false;       -- since revision 2
 
 CREATE TABLE IF NOT EXISTS provider_configs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -314,6 +330,23 @@ BEGIN
     END IF;
 END $$;
 
+-- A list of exit codes of a spec. Nothing when absent.
+CREATE OR REPLACE FUNCTION hodei_spec_codes(spec jsonb, key text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF spec -> key IS NULL THEN
+        RETURN;
+    ELSIF jsonb_typeof(spec -> key) <> 'array' THEN
+        PERFORM hodei_refuse(format('%s: expected a list of exit codes from 1 to 255, got %s', key, jsonb_typeof(spec -> key)));
+    ELSIF EXISTS (SELECT FROM jsonb_array_elements(spec -> key) e
+                  WHERE CASE jsonb_typeof(e) WHEN 'number' THEN e::numeric <> trunc(e::numeric) OR e::numeric NOT BETWEEN 1 AND 255
+                        ELSE true END) THEN
+        PERFORM hodei_refuse(format('%s: expected a list of exit codes from 1 to 255', key));
+    ELSIF jsonb_array_length(spec -> key) > 255 THEN
+        PERFORM hodei_refuse(format('%s: expected at most 255 entries, got %s', key, jsonb_array_length(spec -> key)));
+    END IF;
+END $$;
+
 -- A map of strings of a spec: how many, and the shape of its keys. Nothing when absent.
 CREATE OR REPLACE FUNCTION hodei_spec_map(spec jsonb, key text, most integer, pattern text, shape text, longest integer) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -347,7 +380,8 @@ CREATE OR REPLACE FUNCTION hodei_normalise_spec(given jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     known constant text[] := ARRAY['id', 'name', 'command', 'script', 'interpreter', 'env', 'workdir', 'stdin', 'stdin_base64', 'timeout', 'grace',
-        'priority', 'labels', 'retries', 'on_lost', 'correlation_id', 'actor', 'run_at', 'log_limit'];
+        'priority', 'labels', 'retries', 'on_lost', 'correlation_id', 'actor', 'run_at', 'log_limit', 'queue_timeout', 'start_timeout',
+        'silence_timeout', 'final_exit_codes'];
     spec jsonb;
     stranger text;
 BEGIN
@@ -369,10 +403,14 @@ BEGIN
     PERFORM hodei_spec_text(spec, 'workdir', 4096, '^/', 'an absolute path');
     PERFORM hodei_spec_text(spec, 'on_lost', 5, '^(rerun|fail)$', '"rerun" or "fail"');
     PERFORM hodei_spec_number(spec, 'timeout', 0, 31536000, false, true);
+    PERFORM hodei_spec_number(spec, 'queue_timeout', 0, 31536000, false, true);
+    PERFORM hodei_spec_number(spec, 'start_timeout', 0, 31536000, false, true);
+    PERFORM hodei_spec_number(spec, 'silence_timeout', 0, 31536000, false, true);
     PERFORM hodei_spec_number(spec, 'grace', 0, 600, false);
     PERFORM hodei_spec_number(spec, 'priority', -1000, 1000, true);
     PERFORM hodei_spec_number(spec, 'retries', 0, 1000, true);
     PERFORM hodei_spec_number(spec, 'log_limit', 0, 1000000000000, true);
+    PERFORM hodei_spec_codes(spec, 'final_exit_codes');
     PERFORM hodei_spec_map(spec, 'env', 1000, '^[A-Za-z_][A-Za-z0-9_]*$', 'names of letters, digits and _', 131072);
     PERFORM hodei_spec_map(spec, 'labels', 32, '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$', 'names of up to 63 letters, digits, . _ / -', 255);
 
@@ -447,10 +485,11 @@ BEGIN
         ON CONFLICT (id) DO NOTHING
         RETURNING id, name, priority, correlation_id, actor, spec, run_at, updated_at
     ), queued AS (
-        INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at)
+        INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at)
         SELECT n.id, n.priority, n.updated_at, coalesce(n.spec -> 'labels', '{}'),
                CASE WHEN n.run_at > clock_timestamp() THEN 'RUN_AT' END,
-               CASE WHEN n.run_at > clock_timestamp() THEN n.run_at END
+               CASE WHEN n.run_at > clock_timestamp() THEN n.run_at END,
+               greatest(n.run_at, n.updated_at) + make_interval(secs => (n.spec ->> 'queue_timeout')::float8)
         FROM new_jobs n
         RETURNING job_queue.job_id, waiting
     ), events AS (
@@ -493,5 +532,6 @@ REVOKE ALL ON FUNCTION hodei_enqueue(jsonb) FROM PUBLIC;
 -- After a clean that dropped jobs or workers: what spoke for them speaks for nothing.
 DELETE FROM leases l WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = l.job_id AND j.lease = l.lease);
 
-INSERT INTO hodei_schema (version) VALUES (1)
-ON CONFLICT (only_row) DO UPDATE SET version = excluded.version, applied_at = clock_timestamp() WHERE hodei_schema.version < excluded.version;
+INSERT INTO hodei_schema (version, revision) VALUES (1, 2)
+ON CONFLICT (only_row) DO UPDATE SET version = excluded.version, revision = excluded.revision, applied_at = clock_timestamp()
+WHERE (hodei_schema.version, hodei_schema.revision) < (excluded.version, excluded.revision);

@@ -15,6 +15,7 @@ from loguru import logger
 
 from hodei.config import Settings
 from hodei.domain.errors import Conflict, HodeiError, Unavailable
+from hodei.fleet.balance import Balancer
 from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
@@ -57,6 +58,7 @@ class Server:
         self.logs = LogKeeper(self.database)
         self.enqueuer = Enqueuer(self.database, self.dispatcher)
         self.rescuer = JobRescuer(self.database, self.presence, self.dispatcher, self.controller, settings.lost_after_s)
+        self.balancer = Balancer(self.database, self.presence)
         self.worker_service = WorkerService(
             self.database, self.presence, self.dispatcher, self.controller, self.logs, settings.lost_after_s
         )
@@ -81,7 +83,7 @@ class Server:
                 group.create_task(service)
                 for service in (
                     self.enqueuer.run(), self.controller.run(), self.logs.run(), self.presence.run(), self.dispatcher.run(),
-                    self.rescuer.run(), self.worker_service.run(), self._listen(), self._notice_changes(),
+                    self.rescuer.run(), self.balancer.run(), self.worker_service.run(), self._listen(), self._notice_changes(),
                 )
             ]  # fmt: skip
             await grpc_server.start()

@@ -8,7 +8,7 @@ from loguru import logger
 
 from hodei_worker.config import Settings
 from hodei_worker.identity import Identity
-from hodei_worker.link import Link, SupervisorGone
+from hodei_worker.link import Link, SupervisorDied, SupervisorGone
 from hodei_worker.outbox import Outbox
 from hodei_worker.session import GiveUp, Session
 from hodei_worker.slots import Slots
@@ -25,18 +25,18 @@ class Agent:
         self._twice = asyncio.Event()
 
     async def run(self) -> None:
-        """Returns after a stop. GiveUp: a person must act. SupervisorGone: start again, and its jobs are reported lost."""
+        """Returns after a stop. GiveUp: a person must act. SupervisorGone: another agent has it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask)
         outbox = Outbox()
-        link = await Link.open(self._settings)
-        slots = Slots(self._settings.slots, link, outbox)
-        slots.adopt(link.jobs)
+        self._link = await Link.open(self._settings)
+        slots = Slots(self._settings.slots, self._link, outbox)
+        slots.adopt(self._link.jobs)
         session = Session(self._settings, self._identity, slots, outbox)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(link.run(slots.heard)), group.create_task(session.run())]
+                tasks = [group.create_task(service) for service in (self._supervised(slots), session.run(), session.watch_contact())]
                 await self._asked.wait()
                 await self._drain(slots, session, outbox)
                 for task in tasks:
@@ -46,8 +46,19 @@ class Agent:
         except* SupervisorGone as gone:
             raise gone.exceptions[0] from None
         finally:
-            link.close()
+            self._link.close()
         logger.info("hodei-worker has ended")
+
+    async def _supervised(self, slots: Slots) -> None:
+        """A supervisor that dies takes its jobs with it: the next one kills what they left, and they are reported lost."""
+        while True:
+            try:
+                await self._link.run(slots.heard)
+            except SupervisorDied:
+                logger.error("the supervisor died; another is started, its jobs are killed and reported lost")
+            self._link.close()
+            self._link = await Link.open(self._settings)
+            slots.adopt_after_death(self._link, self._link.jobs)
 
     def _ask(self) -> None:
         (self._twice if self._asked.is_set() else self._asked).set()

@@ -43,6 +43,10 @@ Example:
     help="What becomes of running jobs when this process ends: the next one adopts them, or they are stopped.",
 )  # fmt: skip
 @click.option(
+    "--on-disconnect", envvar="HODEI_ON_DISCONNECT", type=click.Choice(["keep", "stop"]), default="keep", show_default=True,
+    help="What becomes of running jobs when no server answers for as long as it takes to be given up: they run on, or are stopped.",
+)  # fmt: skip
+@click.option(
     "--drain-timeout", envvar="HODEI_DRAIN_TIMEOUT", default=30.0, show_default=True, help="Seconds for jobs to end after SIGTERM."
 )
 @click.option(
@@ -59,6 +63,7 @@ def worker(
     job_user: str | None,
     log_limit: int,
     on_worker_exit: str,
+    on_disconnect: str,
     drain_timeout: float,
     log_level: str,
     log_format: str,
@@ -68,7 +73,7 @@ def worker(
         check_user(job_user)
         settings = Settings(
             addresses(server), token or None, slots, labels(label), Path(state_dir).absolute(), name, job_user, log_limit, on_worker_exit,
-            drain_timeout,
+            drain_timeout, on_disconnect,
         )  # fmt: skip
         run(settings, log_level, log_format)
     except BadSetting as error:
@@ -113,7 +118,7 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except SupervisorGone as error:
-        logger.error("{}; start hodei-worker again: it will report the jobs that were lost", error)
+        logger.error("{}", error)
         sys.exit(1)
 
 

@@ -26,6 +26,7 @@ class Settings:
     log_limit: int = 100 << 20
     on_worker_exit: str = "keep"
     drain_s: float = 30.0
+    on_disconnect: str = "keep"
 
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= 10_000:

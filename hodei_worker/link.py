@@ -13,8 +13,12 @@ from hodei_worker.supervisor.__main__ import socket_in
 from hodei_worker.supervisor.service import environment_for_jobs
 
 
+class SupervisorDied(Exception):
+    """While we were connected; the next one will report its jobs lost."""
+
+
 class SupervisorGone(Exception):
-    """The supervisor died; the next one will report its jobs lost."""
+    """It does not want us: another agent is connected to it."""
 
 
 class Link:
@@ -37,10 +41,10 @@ class Link:
         self._writer.write(wire.encode({"op": op, **header}, payload))
 
     async def run(self, hear: Callable[[wire.Header, bytes], None]) -> None:
-        """Hands each frame over; SupervisorGone at its end."""
+        """Hands each frame over; SupervisorDied at its end."""
         while frame := await wire.read(self._reader):
             hear(*frame)
-        raise SupervisorGone("the supervisor ended")
+        raise SupervisorDied("the supervisor ended")
 
     def close(self) -> None:
         self._writer.close()

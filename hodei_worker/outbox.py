@@ -22,6 +22,7 @@ class Outbox:
         self._rejects: list[pb.Reject] = []
         self._results: list[pb.Result] = []
         self._stopping: list[pb.Stopping] = []
+        self._cancels: list[int] = []
         self._logs: deque[pb.LogChunk] = deque()  # bounded by the jobs' windows of unacknowledged bytes
         self._heartbeat: pb.Heartbeat | None = None
         self._wake.clear()
@@ -46,6 +47,10 @@ class Outbox:
         self._stopping.append(message)
         self._wake.set()
 
+    def cancel_received(self, lease: int) -> None:
+        self._cancels.append(lease)
+        self._wake.set()
+
     def log(self, message: pb.LogChunk) -> None:
         self._logs.append(message)
         self._wake.set()
@@ -58,8 +63,9 @@ class Outbox:
         """Waits for something to say, then takes as much of it as a frame holds."""
         await self._wake.wait()
         frame = pb.WorkerFrame(
-            accepts=self._accepts[:1000], rejects=self._rejects[:1000], results=self._results[:300], stopping=self._stopping[:1000]
-        )
+            accepts=self._accepts[:1000], rejects=self._rejects[:1000], results=self._results[:300], stopping=self._stopping[:1000],
+            cancels_received=self._cancels[:1000],
+        )  # fmt: skip
         if self._heartbeat is not None:
             frame.heartbeat.CopyFrom(self._heartbeat)
         size = 0
@@ -67,8 +73,8 @@ class Outbox:
             chunk = self._logs.popleft()
             size += len(chunk.data) + 40
             frame.logs.append(chunk)
-        del self._accepts[:1000], self._rejects[:1000], self._results[:300], self._stopping[:1000]
+        del self._accepts[:1000], self._rejects[:1000], self._results[:300], self._stopping[:1000], self._cancels[:1000]
         self._heartbeat = None
-        if not (self._accepts or self._rejects or self._results or self._stopping or self._logs):
+        if not (self._accepts or self._rejects or self._results or self._stopping or self._cancels or self._logs):
             self._wake.clear()
         return frame

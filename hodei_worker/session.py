@@ -5,9 +5,9 @@ held is touched; the next stream says all of it again.
 """
 
 import asyncio
+import random
 import time
-from collections.abc import Sequence
-from itertools import cycle
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -56,15 +56,16 @@ class Session:
         self._outbox = outbox
         self._instance = instance(settings.state_dir)
         self._heartbeat_s = 10.0
-        self._heard_at = 0.0
-        self._call: Any = None
+        self._heard_at = time.monotonic()
+        self._lost_after_s = 60.0  # until a server says it
+        self._pause_s = 0.0  # asked for by a server that sends us away
         self.leaving = asyncio.Event()  # set: say goodbye instead of connecting again
         self.connected = False
 
     async def run(self) -> None:
         """For ever, on any server, until leaving; GiveUp says what a person must do."""
         backoff = Backoff()
-        for address in cycle(self._settings.servers):
+        for address in turns(self._settings.servers):
             if self.leaving.is_set():
                 return
             try:
@@ -80,10 +81,19 @@ class Session:
                     logger.warning("Failed to send log batch to server: the stream ended; it is kept and sent again")
                 self._outbox.clear()
             try:
-                async with asyncio.timeout(backoff.next_s()):
+                async with asyncio.timeout(max(backoff.next_s(), self._pause_s)):
                     await self.leaving.wait()
             except TimeoutError:
-                continue
+                self._pause_s = 0.0
+
+    async def watch_contact(self) -> None:
+        """With --on-disconnect stop: when no server has answered for as long as it takes to be given up, our jobs run elsewhere by now."""
+        while self._settings.on_disconnect == "stop":
+            await asyncio.sleep(0.5)
+            if self._slots.running and time.monotonic() - self._heard_at > self._lost_after_s:
+                logger.warning("no server has answered for {:g} s: {} running jobs are stopped", self._lost_after_s, self._slots.running)
+                self._slots.stop_all(f"no server answered for {self._lost_after_s:g} s, and this worker stops its jobs then")
+                await asyncio.sleep(10.0)
 
     # ── registration ──
 
@@ -152,11 +162,13 @@ class Session:
         if not isinstance(frame, pb.ServerFrame):
             await self._raise_status(call)
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
+        self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
         if abs(skew_s) > 5:
             logger.warning("this host's clock differs from the server's by {:.0f} s; times of log lines will show it", skew_s)
         for resume in frame.welcome.resume:
             self._slots.resumed(resume)
+        self._slots.say_late_again()
         self._heard_at = time.monotonic()
 
     def _hello(self) -> pb.Hello:
@@ -188,6 +200,7 @@ class Session:
         if frame.drain:
             logger.info("drained: nothing new will come, what runs runs on")
         if frame.HasField("go_away"):
+            self._pause_s = min(5.0, frame.go_away.reconnect_after_s)
             raise StreamOver(frame.go_away.why)
 
     async def _write(self, call: Any) -> None:
@@ -234,3 +247,15 @@ class Session:
         if code == grpc.StatusCode.OK:
             raise StreamOver("closed by the server")
         raise grpc.aio.AioRpcError(code, await call.initial_metadata(), await call.trailing_metadata(), details=details)
+
+
+def turns(servers: Sequence[str]) -> Iterator[str]:
+    """For ever, each once a turn; each turn in another order, so that the workers of a server that left do not follow each other, but
+    never the same one twice running."""
+    before = ""
+    while True:
+        turn = random.sample(servers, len(servers))
+        if turn[0] == before and len(turn) > 1:
+            turn.append(turn.pop(0))
+        yield from turn
+        before = turn[-1]

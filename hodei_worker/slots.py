@@ -19,6 +19,12 @@ from hodei_worker.outbox import Outbox
 OUTCOMES = {"SUCCEEDED": pb.SUCCEEDED, "FAILED": pb.FAILED, "CANCELLED": pb.CANCELLED, "LOST": pb.LOST}
 
 
+SUPERVISOR_DIED: dict[str, Any] = {
+    "outcome": "LOST", "reason": "WORKER_LOST", "message": "the worker's supervisor died; its processes were killed", "run_us": 1,
+    "log_chunks": 1 << 62, "log_lost": True,
+}  # fmt: skip
+
+
 class Phase(Enum):
     WAITING = pb.Held.WAITING
     RUNNING = pb.Held.RUNNING
@@ -39,7 +45,7 @@ class Held:
     acked: int = 0  # log chunks that a server has stored
     sent: int = 0  # log chunks that went out
     progress_at: float = 0.0  # monotonic: the last acknowledgement, or the first chunk after one
-    refused: bool = False  # stale: killed, then forgotten without a word
+    late: bool = False  # refused: killed; what is left of its log and its result go out for the record
 
     @property
     def log(self) -> Any:
@@ -74,7 +80,7 @@ class Slots:
 
     def held(self) -> list[pb.Held]:
         """In the order in which they came: the first that runs is the one that has run longest."""
-        return [pb.Held(lease=job.lease, phase=job.phase.value, job_id=job.job_id) for job in self._held.values() if not job.refused]
+        return [pb.Held(lease=job.lease, phase=job.phase.value, job_id=job.job_id) for job in self._held.values() if not job.late]
 
     def heartbeat(self) -> pb.Heartbeat:
         return pb.Heartbeat(held=self.held(), busy_slots=self.running, clock_unix_us=time.time_ns() // 1000, draining=self.draining)
@@ -94,6 +100,21 @@ class Slots:
             )  # fmt: skip
         if known:
             logger.info("adopted {} jobs from the supervisor", len(known))
+
+    def adopt_after_death(self, supervisor: ToSupervisor, known: list[dict[str, Any]]) -> None:
+        """The supervisor died, and another has read its journal: what ran has ended. What the journal missed is killed by its lease."""
+        self._supervisor = supervisor
+        results = {entry["lease"]: entry.get("result") for entry in known}
+        for job in list(self._held.values()):
+            if job.phase is Phase.WAITING:
+                continue
+            if job.lease not in results:
+                self._supervisor.send("purge", lease=job.lease)
+            if job.phase is Phase.RUNNING:
+                self._ended(job, results.get(job.lease) or SUPERVISOR_DIED | {"started_us": job.started_us})
+            elif job.result is not None:
+                job.result["log_lost"] = True
+                self._report(job)
 
     # ── the server says ──
 
@@ -130,6 +151,7 @@ class Slots:
         cause: dict[str, Any] = {"outcome": outcome, "reason": reason, "message": message}
         if job is None or job.phase is Phase.ENDED:
             return
+        self._outbox.cancel_received(lease)
         job.log.info("cancel arrived: {}", message)
         if job.phase is Phase.WAITING:
             self._waiting.remove(lease)
@@ -139,17 +161,30 @@ class Slots:
             self._supervisor.send("stop", lease=lease, **cause)
 
     def refused(self, lease: int, why: str) -> None:
-        """The lease no longer holds: kill, forget."""
+        """The lease no longer holds: kill; what it wrote and how it ended is still told, as late (R1)."""
         job = self._held.get(lease)
-        if job is None or job.refused:
+        if job is None or job.late:
             return
         job.log.warning("lease {} is refused: {}", lease, why)
-        job.refused = True
+        if job.phase is Phase.WAITING or not job.job_id:
+            self._forget(job)
+            return
+        job.late = True
         if job.phase is Phase.RUNNING:
             cause: dict[str, Any] = {"outcome": "LOST", "reason": "WORKER_LOST", "message": why}
             self._supervisor.send("stop", lease=lease, grace=0, **cause)
-        else:
-            self._forget(job)
+        self._say_late(job)
+
+    def say_late_again(self) -> None:
+        """On a new stream: what is late has no resume from the server."""
+        for job in self._held.values():
+            if job.late:
+                self._say_late(job)
+
+    def _say_late(self, job: Held) -> None:
+        job.sent = job.acked
+        self._supervisor.send("read", lease=job.lease, seq=job.acked)
+        self._report(job)
 
     def log_acked(self, lease: int, next_seq: int) -> None:
         if (job := self._held.get(lease)) and next_seq > job.acked:
@@ -183,7 +218,7 @@ class Slots:
         if job is None:
             return
         match header["op"]:
-            case "chunk" if not job.refused:
+            case "chunk":
                 if job.sent <= job.acked:
                     job.progress_at = time.monotonic()
                 job.sent = header["seq"] + 1
@@ -192,6 +227,7 @@ class Slots:
                     pb.LogChunk(
                         lease=job.lease, seq=header["seq"], stream=header["stream"], byte_offset=header["offset"],
                         first_line=header["line"], read_unix_us=header["read_us"], data=payload,
+                        late_job_id=job.job_id if job.late else "",
                     )
                 )  # fmt: skip
             case "stopping":
@@ -204,22 +240,19 @@ class Slots:
         self._fill()
         self.changed.set()
         job.log.info("ended: {} {}; LogBatch: {} chunks in all", result["outcome"], result["message"], result["log_chunks"])
-        if job.refused:
-            self._forget(job)
-        else:
-            self._report(job)
+        self._report(job)
 
     def _report(self, job: Held) -> None:
         """The result goes out once the log is stored, so that no final state comes before the log's tail (R5)."""
         result = job.result
-        if result is None or (job.acked < result["log_chunks"] < 1 << 60):
+        if result is None or (job.acked < result["log_chunks"] and not result.get("log_lost")):
             return
         message = pb.Result(
             lease=job.lease, outcome=OUTCOMES[result["outcome"]], reason=result["reason"], message=result["message"][:2000],
             run_us=result["run_us"], peak_memory_bytes=result.get("peak_memory_bytes", 0), cpu_us=result.get("cpu_us", 0),
             log_chunks=result["log_chunks"], log_bytes=result.get("log_bytes", 0),
             log_dropped_bytes=result.get("log_dropped_bytes", 0), leftover_processes=result.get("leftover_processes", 0),
-            started_unix_us=result.get("started_us", job.started_us),
+            started_unix_us=result.get("started_us", job.started_us), late_job_id=job.job_id if job.late else "",
         )  # fmt: skip
         if "exit_code" in result:
             message.exit_code = result["exit_code"]

@@ -21,13 +21,21 @@ def say(words: str) -> None:
 
 
 class Printer:
-    """Writes chunks; with timestamps, a prefix at the start of each line of each stream, also where a line spans chunks."""
+    """Writes chunks of all attempts or of one, and says where the next attempt begins; with timestamps, a prefix at the start of each line
+    of each stream, also where a line spans chunks."""
 
-    def __init__(self, *, timestamps: bool) -> None:
+    def __init__(self, *, timestamps: bool, attempt: int | None) -> None:
         self._timestamps = timestamps
         self._at_line_start = {1: True, 2: True}
+        self._attempt = attempt
+        self._lease = 0
 
     def write(self, chunk: Any) -> None:
+        if self._attempt is not None and chunk.attempt != self._attempt:
+            return
+        if self._lease and chunk.lease != self._lease:
+            say(f"hodei: attempt {chunk.attempt}{' (late: it had been given up)' if chunk.late else ''}")
+        self._lease = chunk.lease
         if chunk.stream == NOTICE:
             say(f"hodei: {chunk.data.decode(errors='replace').rstrip()}")
             return
@@ -44,9 +52,9 @@ class Printer:
         return (stamp if starts else b"") + body.replace(b"\n", b"\n" + stamp) + (b"\n" if ends else b"")
 
 
-def print_logs(servers: str, job_id: str, *, follow: bool, timestamps: bool) -> Any:
+def print_logs(servers: str, job_id: str, *, follow: bool, timestamps: bool, attempt: int | None = None) -> Any:
     """All chunks, and with follow those to come; returns the final job, None without follow. A lost server is replaced by another."""
-    printer = Printer(timestamps=timestamps)
+    printer = Printer(timestamps=timestamps, attempt=attempt)
     final = None
     for message in messages(servers, job_id, follow=follow):
         for chunk in message.chunks:

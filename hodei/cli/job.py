@@ -158,17 +158,19 @@ def get(servers: str, job_id: str, output: str) -> None:
 @job_id_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
 @click.option("--timestamps", is_flag=True, help="Prefix each line with when it was read.")
+@click.option("--attempt", type=int, metavar="N", help="Only of this attempt.")
 @show.format_option
 @click.pass_obj
-def logs(servers: str, job_id: str, follow: bool, timestamps: bool, output: str) -> None:
+def logs(servers: str, job_id: str, follow: bool, timestamps: bool, attempt: int | None, output: str) -> None:
     """What a job wrote: its stdout on stdout, its stderr on stderr."""
     from hodei.cli.follow import messages, print_logs, say
 
     try:
         if output == "json":
-            show.as_json([chunk_dict(c) for message in messages(servers, job_id, follow=follow) for c in message.chunks])
+            chunks = (chunk for message in messages(servers, job_id, follow=follow) for chunk in message.chunks)
+            show.as_json([chunk_dict(c) for c in chunks if attempt is None or c.attempt == attempt])
         else:
-            print_logs(servers, job_id, follow=follow, timestamps=timestamps)
+            print_logs(servers, job_id, follow=follow, timestamps=timestamps, attempt=attempt)
     except KeyboardInterrupt:
         say(f"\nhodei: come back with: hodei job logs -f {job_id}")
         sys.exit(130)
@@ -234,6 +236,35 @@ def timeline(servers: str, job_id: str, output: str) -> None:
     )
 
 
+@job.command(epilog="\b\nExample:\n  hodei job attempts 584a465b-d208-4a05-beef-8671b9bc2805")
+@job_id_argument
+@show.format_option
+@click.pass_obj
+def attempts(servers: str, job_id: str, output: str) -> None:
+    """Every attempt of a job: where, when, how it ended. Their logs are kept apart: `hodei job logs --attempt N`."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        found = [attempt_dict(a) for a in client.call(client.jobs.GetAttempts, pb.JobRef(job_id=job_id)).attempts]
+    if output == "json":
+        show.as_json(found)
+        return
+    shown = ("attempt", "outcome", "reason", "exit_code", "started_at", "ended_at", "log_bytes", "worker_id")
+    show.table(shown, [[str(a[key] if a[key] is not None else "") for key in shown] for a in found], none="no attempts yet")
+
+
+def attempt_dict(one: Any) -> dict[str, Any]:
+    return {
+        **{key: getattr(one, key) for key in ("attempt", "lease", "worker_id", "log_bytes")},
+        "outcome": one.outcome or "RUNNING",
+        "reason": one.reason or None,
+        "exit_code": one.exit_code if one.HasField("exit_code") else None,
+        "signal": one.signal if one.HasField("signal") else None,
+        "started_at": show.instant(one.started_unix_us),
+        "ended_at": show.instant(one.ended_unix_us),
+    }
+
+
 def summary(payload: dict[str, Any]) -> str:
     parts = []
     if "new_state" in payload:
@@ -256,7 +287,8 @@ TIMES = ("created", "updated", "run_at", "started", "completed")
 def as_dict(one: Any) -> dict[str, Any]:
     plain = (
         "job_id", "name", "state", "reason", "message", "attempts", "priority", "correlation_id", "actor", "worker_id",
-        "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "cancel_requested", "waiting_for", "leftover_processes", "retry_of",
+        "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "cancel_requested", "cancel", "waiting_for", "leftover_processes",
+        "retry_of",
     )  # fmt: skip
     return {
         **{key: getattr(one, key) for key in plain},
@@ -270,7 +302,8 @@ def as_dict(one: Any) -> dict[str, Any]:
 def chunk_dict(chunk: Any) -> dict[str, Any]:
     return {
         "stream": {1: "stdout", 2: "stderr", 3: "notice"}[chunk.stream], "attempt": chunk.attempt, "byte_offset": chunk.byte_offset,
-        "first_line": chunk.first_line, "read_at": show.instant(chunk.read_unix_us), "text": chunk.data.decode(errors="replace"),
+        "first_line": chunk.first_line, "read_at": show.instant(chunk.read_unix_us), "late": chunk.late,
+        "text": chunk.data.decode(errors="replace"),
     }  # fmt: skip
 
 
@@ -290,7 +323,7 @@ def show_job(one: Any, output: str) -> None:
             ("message", one.message),
             ("exit code", str(one.exit_code) if one.HasField("exit_code") else ""),
             ("signal", str(one.signal) if one.HasField("signal") else ""),
-            ("cancel", "requested" if one.cancel_requested and not ended else ""),
+            ("cancel", one.cancel),
             ("command", command if isinstance(command, str) else " ".join(command)),
             ("attempts", str(one.attempts)),
             ("priority", str(one.priority)),

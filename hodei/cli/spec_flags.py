@@ -60,10 +60,14 @@ OPTIONS = (
     click.option("--workdir", help="An existing folder on the worker; a fresh one otherwise."),
     click.option("--stdin", "stdin_file", metavar="FILE", help="What the job reads; - for standard input. Nothing otherwise."),
     click.option("--timeout", metavar="TIME", help="As 90, 90s, 5m, 1h; none otherwise."),
+    click.option("--queue-timeout", metavar="TIME", help="Longest wait in the queue; none otherwise."),
+    click.option("--start-timeout", metavar="TIME", help="From being accepted to a running process; none otherwise."),
+    click.option("--silence-timeout", metavar="TIME", help="Longest time without output; none otherwise."),
     click.option("--grace", metavar="TIME", help="Between TERM and KILL, 10 s otherwise, at most 10 m."),
     click.option("--priority", type=int, help="-1000 to 1000, higher first, 0 otherwise."),
     click.option("--label", multiple=True, metavar="K=V", help="Required of the worker; repeatable."),
     click.option("--retries", type=int, help="How often to run again after failing by itself, 0 otherwise."),
+    click.option("--final-exit-code", type=int, multiple=True, metavar="N", help="Never run again after this one; repeatable."),
     click.option("--on-lost", type=click.Choice(["rerun", "fail"]), help="When its worker is lost; run again otherwise."),
     click.option("--correlation-id", help="What ties jobs together; the job's id otherwise."),
     click.option("--actor", help="Appended to who you are, in the audit."),
@@ -79,7 +83,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_spec(**given: Any) -> Any:
         keys = (
             "argv", "command", "script", "interpreter", "name", "job_id", "env", "workdir", "stdin_file", "timeout", "grace", "priority",
-            "label", "retries", "on_lost", "correlation_id", "actor", "run_at", "log_limit",
+            "label", "retries", "on_lost", "correlation_id", "actor", "run_at", "log_limit", "queue_timeout", "start_timeout",
+            "silence_timeout", "final_exit_code",
         )  # fmt: skip
         flags = {key: given.pop(key) for key in keys}
         return command(flags=flags, **given)
@@ -99,9 +104,11 @@ def to_spec(flags: dict[str, Any]) -> dict[str, Any]:
     for key in ("name", "workdir", "priority", "retries", "on_lost", "correlation_id", "actor", "log_limit"):
         if flags[key] is not None:
             spec[key] = flags[key]
-    for key in ("timeout", "grace"):
+    for key in ("timeout", "grace", "queue_timeout", "start_timeout", "silence_timeout"):
         if flags[key] is not None:
-            spec[key] = seconds(flags[key], f"--{key}")
+            spec[key] = seconds(flags[key], f"--{key.replace('_', '-')}")
+    if flags["final_exit_code"]:
+        spec["final_exit_codes"] = list(flags["final_exit_code"])
     if flags["env"]:
         spec["env"] = pairs(flags["env"], "--env")
     if flags["label"]:

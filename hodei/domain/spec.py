@@ -16,7 +16,8 @@ from hodei.domain.errors import Invalid
 
 KEYS = (
     "id", "name", "command", "script", "interpreter", "env", "workdir", "stdin", "stdin_base64", "timeout", "grace", "priority",
-    "labels", "retries", "on_lost", "correlation_id", "actor", "run_at", "log_limit",
+    "labels", "retries", "on_lost", "correlation_id", "actor", "run_at", "log_limit", "queue_timeout", "start_timeout",
+    "silence_timeout", "final_exit_codes",
 )  # fmt: skip
 
 MOST_BYTES = 262_144
@@ -50,10 +51,14 @@ def normalise(given: str | Mapping[str, Any]) -> Spec:
     _text(spec, "workdir", 4096, re.compile(r"/.*", re.DOTALL), "an absolute path")
     _text(spec, "on_lost", 5, re.compile("rerun|fail"), '"rerun" or "fail"')
     _number(spec, "timeout", 0, 31_536_000, whole=False, above=True)
+    _number(spec, "queue_timeout", 0, 31_536_000, whole=False, above=True)
+    _number(spec, "start_timeout", 0, 31_536_000, whole=False, above=True)
+    _number(spec, "silence_timeout", 0, 31_536_000, whole=False, above=True)
     _number(spec, "grace", 0, 600, whole=False)
     _number(spec, "priority", -1000, 1000)
     _number(spec, "retries", 0, 1000)
     _number(spec, "log_limit", 0, 1_000_000_000_000)
+    _codes(spec, "final_exit_codes")
     _map(spec, "env", 1000, ENV_NAME, "names of letters, digits and _", 131_072)
     _map(spec, "labels", 32, LABEL_NAME, "names of up to 63 letters, digits, . _ / -", 255)
     _what_to_run(spec)
@@ -163,6 +168,20 @@ def _list(spec: dict[str, Any], key: str) -> None:
         raise Invalid(f"{key}: expected a list of strings")
     if not value or not value[0].strip(BLANK):
         raise Invalid(f"{key}: expected a program to run, got an empty one")
+
+
+def _codes(spec: dict[str, Any], key: str) -> None:
+    value = spec.get(key)
+    if value is None:
+        return
+    expected = f"{key}: expected a list of exit codes from 1 to 255"
+    if not isinstance(value, list):
+        raise Invalid(f"{expected}, got {_type(value)}")
+    if not all(isinstance(code, int | float) and not isinstance(code, bool) and 1 <= code <= 255 and code == int(code) for code in value):
+        raise Invalid(expected)
+    if len(value) > 255:
+        raise Invalid(f"{key}: expected at most 255 entries, got {len(value)}")
+    spec[key] = [int(code) for code in value]
 
 
 def _what_to_run(spec: dict[str, Any]) -> None:

@@ -24,5 +24,8 @@ LOST_AFTER_S = 60.0
 ACCEPT_WITHIN_S = 10.0
 """An offer that no slot took by then returns to the queue, unless the worker's inventory lists it as waiting."""
 
+LIMIT_MARGIN_S = 30.0
+"""After a limit that the worker is to enforce (and the grace): then the servers' sweep does."""
+
 NIL_ID = "00000000-0000-0000-0000-000000000000"
 """On a bootstrap token: any worker may redeem it."""

@@ -115,6 +115,7 @@ class Pulse(NamedTuple):
     draining: bool
     waiting: list[int]  # leases of offers that no slot has taken yet
     held: list[int]  # every lease that the worker lists
+    live: list[int]  # of these, what waits or runs
     current_job_id: uuid.UUID | None
 
 
@@ -185,6 +186,9 @@ class Presence:
                 stream.close("its session no longer speaks for it")
         if waiting := [lease for _, p in pulses.values() for lease in p.waiting]:
             await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
+        listed = [leases.Claimant(lease, s.worker_id) for s, p in pulses.values() for lease in p.live]
+        for claimant in await leases.unknown(conn, listed) if listed else []:
+            pulses[claimant.worker_id][0].send(Refused(claimant.lease, "the worker lists a lease that does not hold"))
         held = [lease for _, p in pulses.values() for lease in p.held]
         for claimant in await leases.forgotten(conn, list(alive), held):
             if not self.forgotten.full():

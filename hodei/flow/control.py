@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from loguru import logger
 
-from hodei.domain.errors import Conflict, NotFound
+from hodei.domain.errors import Conflict, NotFound, Unavailable
 from hodei.domain.job import FINAL, MAX_LOSSES
 from hodei.fleet.presence import Cancel, Presence, Refused, ResultAck, WorkerStream
 from hodei.flow.batcher import Batcher
@@ -65,8 +65,20 @@ class JobController:
         await self._database.run(lambda conn: leases.release(conn, said, why, f"worker:{stream.worker_id}"))
         self._log.bind(worker_id=stream.worker_id).info("JobUnassigned: {} offers came back: {}", len(said), why)
 
-    async def stopping(self, stream: WorkerStream, stopping: list[int]) -> None:
-        await self._database.run(lambda conn: leases.mark_stopping(conn, stream.worker_id, stopping))
+    async def ended_late(self, stream: WorkerStream, late: leases.Late) -> None:
+        """The word of a worker whose lease no longer holds: for the record only (R1)."""
+        for _ in range(20):
+            if await self._database.run(lambda conn: leases.record_late(conn, late)):
+                break
+            await asyncio.sleep(0.05)
+        else:
+            raise Unavailable(f"late result of job {late.job_id}: its story did not come to rest")
+        said = late.result
+        self._log.bind(job_id=late.job_id, worker_id=said.worker_id).info("JobLateResult {} of lease {}", said.outcome, said.lease)
+        stream.send(ResultAck(said.lease))
+
+    async def cancel_delivered(self, stream: WorkerStream, told: list[int], *, stopping: bool) -> None:
+        await self._database.run(lambda conn: leases.cancel_delivered(conn, stream.worker_id, told, stopping=stopping))
 
     def _refuse(self, stream: WorkerStream, lease: int) -> None:
         stream.held.pop(lease, None)
@@ -103,6 +115,21 @@ class JobController:
         self._log.bind(correlation_id=end.correlation_id, actor=f"worker:{end.worker_id}", job_id=end.job_id, worker_id=end.worker_id).info(
             "JobStatusChanged {} → {}{}", end.old_state, end.new_state, f" ({end.reason})" if end.reason else ""
         )
+
+    async def end_overrun(self, overrun: list[tuple[Claimant, bool]]) -> None:
+        """Ends attempts that their workers should have ended: FAILED, TIMEOUT. The worker hears of it by refusal, and kills them."""
+        words = {
+            True: "ran longer than its time-out, and its worker did not end it",
+            False: "was silent for longer than its silence_timeout",
+        }
+        said = [
+            Result(c.lease, c.worker_id, "FAILED", "system:job_rescuer", ran=True, reason="TIMEOUT", message=words[by_time], log_chunks=-1)
+            for c, by_time in overrun
+        ]
+        for end in await self._database.run(lambda conn: leases.record_results(conn, said, MAX_LOSSES)):
+            self._say(end)
+            if stream := self._presence.get(end.worker_id):
+                self._refuse(stream, end.lease)
 
     # ── attempts that no worker speaks for any more ──
 

@@ -59,6 +59,12 @@ class LogKeeper:
                 stream.send(Refused(lease, "log of a lease that no longer holds"))
                 logger.bind(component="LogKeeper", worker_id=stream.worker_id).info("LogBatch of stale lease {} refused", lease)
 
+    async def append_late(self, stream: WorkerStream, job_id: uuid.UUID, chunks: list[Chunk]) -> None:
+        """Of a lease that was refused: kept for the record. Acknowledged also when there is no job any more to keep it under."""
+        await self._database.run(lambda conn: job_logs.append_late(conn, job_id, chunks))
+        for lease, next_seq in {chunk.lease: chunk.seq + 1 for chunk in chunks}.items():
+            stream.send(LogAck(lease, next_seq))
+
     async def _flush(self, batches: list[list[Chunk]]) -> list[dict[int, tuple[int, uuid.UUID]]]:
         """Chunks of a lease that arrived in several frames are in order and without gaps here too: one stream feeds them."""
         chunks = [chunk for batch in batches for chunk in batch]

@@ -11,7 +11,7 @@ import time
 from loguru import logger
 
 from hodei.domain.errors import Unavailable
-from hodei.domain.worker import ACCEPT_WITHIN_S, UNREACHABLE_AFTER_S
+from hodei.domain.worker import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
 from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
@@ -52,9 +52,14 @@ class JobRescuer:
         await self._controller.deliver_cancels([stream.worker_id for stream in self._presence])
 
     async def _sweep(self) -> None:
-        found = await self._database.run(lambda conn: job_queue.look(conn, UNREACHABLE_AFTER_S))
+        found = await self._database.run(lambda conn: job_queue.look(conn, UNREACHABLE_AFTER_S, LIMIT_MARGIN_S))
         if found.due:
             await self._database.run(job_queue.promote)
+        if found.expired:
+            for job_id in await self._database.run(job_queue.expire):
+                self._log.bind(job_id=job_id).info("JobStatusChanged PENDING → FAILED (TIMEOUT): it waited too long in the queue")
+        if found.overrun and (overrun := await self._database.run(leases.overrun)):
+            await self._controller.end_overrun(overrun)
         if found.overdue_offers:
             await self._take_back()
         if found.silent_workers:

@@ -52,7 +52,7 @@ class RegisterResponse(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ...) -> None: ...
 
 class WorkerFrame(_message.Message):
-    __slots__ = ("hello", "heartbeat", "accepts", "rejects", "logs", "results", "stopping")
+    __slots__ = ("hello", "heartbeat", "accepts", "rejects", "logs", "results", "stopping", "cancels_received")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTS_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +60,7 @@ class WorkerFrame(_message.Message):
     LOGS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
+    CANCELS_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     accepts: _containers.RepeatedCompositeFieldContainer[Accept]
@@ -67,7 +68,8 @@ class WorkerFrame(_message.Message):
     logs: _containers.RepeatedCompositeFieldContainer[LogChunk]
     results: _containers.RepeatedCompositeFieldContainer[Result]
     stopping: _containers.RepeatedCompositeFieldContainer[Stopping]
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ...) -> None: ...
+    cancels_received: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "clock_unix_us")
@@ -149,7 +151,7 @@ class Reject(_message.Message):
     def __init__(self, lease: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class LogChunk(_message.Message):
-    __slots__ = ("lease", "seq", "stream", "byte_offset", "first_line", "read_unix_us", "data")
+    __slots__ = ("lease", "seq", "stream", "byte_offset", "first_line", "read_unix_us", "data", "late_job_id")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +159,7 @@ class LogChunk(_message.Message):
     FIRST_LINE_FIELD_NUMBER: _ClassVar[int]
     READ_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    LATE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     lease: int
     seq: int
     stream: Stream
@@ -164,10 +167,11 @@ class LogChunk(_message.Message):
     first_line: int
     read_unix_us: int
     data: bytes
-    def __init__(self, lease: _Optional[int] = ..., seq: _Optional[int] = ..., stream: _Optional[_Union[Stream, str]] = ..., byte_offset: _Optional[int] = ..., first_line: _Optional[int] = ..., read_unix_us: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+    late_job_id: str
+    def __init__(self, lease: _Optional[int] = ..., seq: _Optional[int] = ..., stream: _Optional[_Union[Stream, str]] = ..., byte_offset: _Optional[int] = ..., first_line: _Optional[int] = ..., read_unix_us: _Optional[int] = ..., data: _Optional[bytes] = ..., late_job_id: _Optional[str] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("lease", "outcome", "reason", "message", "exit_code", "signal", "run_us", "peak_memory_bytes", "cpu_us", "log_chunks", "log_bytes", "log_dropped_bytes", "leftover_processes", "started_unix_us")
+    __slots__ = ("lease", "outcome", "reason", "message", "exit_code", "signal", "run_us", "peak_memory_bytes", "cpu_us", "log_chunks", "log_bytes", "log_dropped_bytes", "leftover_processes", "started_unix_us", "late_job_id")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -182,6 +186,7 @@ class Result(_message.Message):
     LOG_DROPPED_BYTES_FIELD_NUMBER: _ClassVar[int]
     LEFTOVER_PROCESSES_FIELD_NUMBER: _ClassVar[int]
     STARTED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    LATE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     lease: int
     outcome: Outcome
     reason: str
@@ -196,7 +201,8 @@ class Result(_message.Message):
     log_dropped_bytes: int
     leftover_processes: int
     started_unix_us: int
-    def __init__(self, lease: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., run_us: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_us: _Optional[int] = ..., log_chunks: _Optional[int] = ..., log_bytes: _Optional[int] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_processes: _Optional[int] = ..., started_unix_us: _Optional[int] = ...) -> None: ...
+    late_job_id: str
+    def __init__(self, lease: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., run_us: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_us: _Optional[int] = ..., log_chunks: _Optional[int] = ..., log_bytes: _Optional[int] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_processes: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., late_job_id: _Optional[str] = ...) -> None: ...
 
 class Stopping(_message.Message):
     __slots__ = ("lease",)
@@ -336,7 +342,7 @@ class CreateJobsResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[CreateJobsResponse.Entry, _Mapping]]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of")
+    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of", "cancel")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -363,6 +369,7 @@ class Job(_message.Message):
     RUN_AT_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     UPDATED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     RETRY_OF_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     name: str
     state: str
@@ -389,7 +396,8 @@ class Job(_message.Message):
     run_at_unix_us: int
     updated_unix_us: int
     retry_of: str
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ...) -> None: ...
+    cancel: str
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ..., cancel: _Optional[str] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("state", "correlation_id", "limit", "before_job_id", "reason")
@@ -446,6 +454,35 @@ class Timeline(_message.Message):
     events: _containers.RepeatedCompositeFieldContainer[Timeline.Event]
     def __init__(self, events: _Optional[_Iterable[_Union[Timeline.Event, _Mapping]]] = ...) -> None: ...
 
+class Attempts(_message.Message):
+    __slots__ = ("attempts",)
+    class Attempt(_message.Message):
+        __slots__ = ("attempt", "lease", "worker_id", "started_unix_us", "ended_unix_us", "outcome", "reason", "exit_code", "signal", "log_bytes")
+        ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+        LEASE_FIELD_NUMBER: _ClassVar[int]
+        WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+        STARTED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+        ENDED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+        OUTCOME_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+        SIGNAL_FIELD_NUMBER: _ClassVar[int]
+        LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
+        attempt: int
+        lease: int
+        worker_id: str
+        started_unix_us: int
+        ended_unix_us: int
+        outcome: str
+        reason: str
+        exit_code: int
+        signal: int
+        log_bytes: int
+        def __init__(self, attempt: _Optional[int] = ..., lease: _Optional[int] = ..., worker_id: _Optional[str] = ..., started_unix_us: _Optional[int] = ..., ended_unix_us: _Optional[int] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., log_bytes: _Optional[int] = ...) -> None: ...
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempts.Attempt]
+    def __init__(self, attempts: _Optional[_Iterable[_Union[Attempts.Attempt, _Mapping]]] = ...) -> None: ...
+
 class ReadLogsRequest(_message.Message):
     __slots__ = ("job_id", "follow", "cursor")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
@@ -459,7 +496,7 @@ class ReadLogsRequest(_message.Message):
 class ReadLogsResponse(_message.Message):
     __slots__ = ("chunks", "cursor", "job")
     class Chunk(_message.Message):
-        __slots__ = ("stream", "attempt", "byte_offset", "first_line", "read_unix_us", "data", "lease", "seq")
+        __slots__ = ("stream", "attempt", "byte_offset", "first_line", "read_unix_us", "data", "lease", "seq", "late")
         STREAM_FIELD_NUMBER: _ClassVar[int]
         ATTEMPT_FIELD_NUMBER: _ClassVar[int]
         BYTE_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -468,6 +505,7 @@ class ReadLogsResponse(_message.Message):
         DATA_FIELD_NUMBER: _ClassVar[int]
         LEASE_FIELD_NUMBER: _ClassVar[int]
         SEQ_FIELD_NUMBER: _ClassVar[int]
+        LATE_FIELD_NUMBER: _ClassVar[int]
         stream: Stream
         attempt: int
         byte_offset: int
@@ -476,7 +514,8 @@ class ReadLogsResponse(_message.Message):
         data: bytes
         lease: int
         seq: int
-        def __init__(self, stream: _Optional[_Union[Stream, str]] = ..., attempt: _Optional[int] = ..., byte_offset: _Optional[int] = ..., first_line: _Optional[int] = ..., read_unix_us: _Optional[int] = ..., data: _Optional[bytes] = ..., lease: _Optional[int] = ..., seq: _Optional[int] = ...) -> None: ...
+        late: bool
+        def __init__(self, stream: _Optional[_Union[Stream, str]] = ..., attempt: _Optional[int] = ..., byte_offset: _Optional[int] = ..., first_line: _Optional[int] = ..., read_unix_us: _Optional[int] = ..., data: _Optional[bytes] = ..., lease: _Optional[int] = ..., seq: _Optional[int] = ..., late: _Optional[bool] = ...) -> None: ...
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]

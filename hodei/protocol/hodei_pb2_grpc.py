@@ -194,6 +194,11 @@ class JobServiceStub:
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.RetryJobRequest.SerializeToString,
                 response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Job.FromString,
                 _registered_method=True)
+        self.GetAttempts = channel.unary_unary(
+                '/hodei.v1.JobService/GetAttempts',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.JobRef.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Attempts.FromString,
+                _registered_method=True)
         self.ReadLogs = channel.unary_stream(
                 '/hodei.v1.JobService/ReadLogs',
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.ReadLogsRequest.SerializeToString,
@@ -247,6 +252,13 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAttempts(self, request, context):
+        """NOT_FOUND
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadLogs(self, request, context):
         """Stored chunks, then new ones. With follow it ends by itself once the job is final and all is sent; the last message
         carries `job`. A slow reader slows only itself.
@@ -287,6 +299,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.RetryJob,
                     request_deserializer=hodei_dot_protocol_dot_hodei__pb2.RetryJobRequest.FromString,
                     response_serializer=hodei_dot_protocol_dot_hodei__pb2.Job.SerializeToString,
+            ),
+            'GetAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAttempts,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.JobRef.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Attempts.SerializeToString,
             ),
             'ReadLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLogs,
@@ -458,6 +475,33 @@ class JobService:
             '/hodei.v1.JobService/RetryJob',
             hodei_dot_protocol_dot_hodei__pb2.RetryJobRequest.SerializeToString,
             hodei_dot_protocol_dot_hodei__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.JobService/GetAttempts',
+            hodei_dot_protocol_dot_hodei__pb2.JobRef.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Attempts.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,7 +9,7 @@ from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, LogAck, Message, R
 from hodei.protocol import hodei_pb2 as pb
 from hodei.store.job_logs import Chunk, StoredChunk
 from hodei.store.job_queue import Offer
-from hodei.store.jobs import Job
+from hodei.store.jobs import Attempt, Job
 from hodei.store.leases import Result
 from hodei.store.worker_bootstrap_tokens import Token
 from hodei.store.workers import Worker
@@ -132,6 +132,22 @@ def job(row: Job, waiting_for: str = "") -> pb.Job:
         run_at_unix_us=unix_us(row.run_at),
         updated_unix_us=unix_us(row.updated_at),
         retry_of=str(row.retry_of or ""),
+        cancel=row.cancel,
+    )
+
+
+def attempt(row: Attempt) -> pb.Attempts.Attempt:
+    return pb.Attempts.Attempt(
+        attempt=row.attempt,
+        lease=row.lease,
+        worker_id=str(row.worker_id or ""),
+        started_unix_us=unix_us(row.started_at),
+        ended_unix_us=unix_us(row.ended_at),
+        outcome=row.outcome or "",
+        reason=row.reason or "",
+        exit_code=row.exit_code,
+        signal=row.signal,
+        log_bytes=row.log_bytes,
     )
 
 
@@ -147,6 +163,7 @@ def log_page(chunks: list[StoredChunk], cursor: str, final: pb.Job | None) -> pb
                 data=c.data,
                 lease=c.lease,
                 seq=c.seq,
+                late=c.late,
             )
             for c in chunks
         ],

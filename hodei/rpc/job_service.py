@@ -70,6 +70,12 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
             ]
         )  # fmt: skip
 
+    async def GetAttempts(self, request: pb.JobRef, context: Any) -> pb.Attempts:
+        job_id = convert.uuid_of(request.job_id, "job_id")
+        await self._get(request.job_id)
+        found = await self._database.run(lambda conn: jobs.attempts(conn, job_id))
+        return pb.Attempts(attempts=[convert.attempt(one) for one in found])
+
     async def ReadLogs(self, request: pb.ReadLogsRequest, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:
         job_id = convert.uuid_of(request.job_id, "job_id")
         async for chunks, cursor, final in self._logs.read(job_id, request.cursor, follow=request.follow):

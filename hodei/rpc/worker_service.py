@@ -7,6 +7,7 @@ it connects to any server and says what it holds.
 
 import asyncio
 import uuid
+from itertools import groupby
 from typing import Any
 
 import grpc.aio
@@ -200,18 +201,28 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
 
     async def _take(self, stream: WorkerStream, frame: pb.WorkerFrame) -> None:
         """Logs before results: what is said of a lease keeps its order."""
-        if frame.logs:
-            await self._logs.append(stream, [convert.chunk(said, stream.worker_id) for said in frame.logs])
+        if logs := [said for said in frame.logs if not said.late_job_id]:
+            await self._logs.append(stream, [convert.chunk(said, stream.worker_id) for said in logs])
+        for late_job_id, late in groupby((said for said in frame.logs if said.late_job_id), key=lambda said: said.late_job_id):
+            chunks = [convert.chunk(said, stream.worker_id) for said in late]
+            await self._logs.append_late(stream, convert.uuid_of(late_job_id, "late_job_id"), chunks)
+        if frame.cancels_received:
+            await self._controller.cancel_delivered(stream, list(frame.cancels_received), stopping=False)
         if frame.stopping:
-            await self._controller.stopping(stream, [said.lease for said in frame.stopping])
+            await self._controller.cancel_delivered(stream, [said.lease for said in frame.stopping], stopping=True)
         if frame.rejects:
             await self._controller.rejected(stream, {said.lease: said.reason for said in frame.rejects})
         if frame.accepts or frame.results:
             async with asyncio.TaskGroup() as group:
                 for accept in frame.accepts:
                     group.create_task(self._controller.accepted(stream, accept.lease))
-                for result in frame.results:
-                    group.create_task(self._controller.ended(stream, convert.result(result, stream.worker_id)))
+                for said in frame.results:
+                    result = convert.result(said, stream.worker_id)
+                    if said.late_job_id:
+                        job_id = convert.uuid_of(said.late_job_id, "late_job_id")
+                        group.create_task(self._controller.ended_late(stream, leases.Late(job_id, result)))
+                    else:
+                        group.create_task(self._controller.ended(stream, result))
 
     @staticmethod
     async def _write(stream: WorkerStream, context: Context) -> None:
@@ -259,6 +270,7 @@ def pulse(beat: pb.Heartbeat) -> Pulse:
         draining=beat.draining,
         waiting=[held.lease for held in beat.held if held.phase == pb.Held.WAITING],
         held=[held.lease for held in beat.held],
+        live=[held.lease for held in beat.held if held.phase != pb.Held.ENDED],
         current_job_id=convert.uuid_of(running[0], "job_id") if running else None,
     )
 

@@ -47,6 +47,7 @@ WITH said AS MATERIALIZED (
 ), moved AS (
     UPDATE leases l
     SET log_seq = c.next_seq,
+        log_at = clock_timestamp(),
         log_bytes = l.log_bytes + (SELECT coalesce(sum(octet_length(s.data)), 0) FROM said s
                                    WHERE s.lease = c.lease AND s.seq >= c.log_seq AND s.stream < 3)
     FROM cursors c
@@ -63,6 +64,35 @@ async def append(conn: Connection, chunks: Sequence[Chunk]) -> dict[int, tuple[i
     return {row[0]: (row[1], row[2]) for row in await rows(conn, APPEND, parameters)}
 
 
+# Of a lease that no longer holds: kept under its own attempt and marked, if it was ever this worker's for this job. Sent again, it is
+# found by its key.
+APPEND_LATE = """
+WITH said AS MATERIALIZED (
+    SELECT * FROM unnest(
+        %(lease)s::bigint[], %(worker_id)s::uuid[], %(seq)s::bigint[], %(stream)s::smallint[], %(byte_offset)s::bigint[],
+        %(first_line)s::bigint[], %(read_at)s::timestamptz[], %(data)s::bytea[]
+    ) AS s (lease, worker_id, seq, stream, byte_offset, first_line, read_at, data)
+), assigned AS MATERIALIZED (
+    SELECT (a.payload ->> 'lease')::bigint AS lease, (a.payload ->> 'attempt')::integer AS attempt
+    FROM domain_events a
+    WHERE a.aggregate_id = %(job)s::uuid::text AND a.event_type = 'JobAssigned'
+      AND (a.payload ->> 'lease', a.worker_id) IN (SELECT s.lease::text, s.worker_id FROM said s)
+)
+INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data, late)
+SELECT %(job)s, s.lease, s.seq, a.attempt, s.stream, s.byte_offset, s.first_line, s.read_at, s.data, true
+FROM said s JOIN assigned a ON a.lease = s.lease
+WHERE EXISTS (SELECT FROM jobs j WHERE j.id = %(job)s AND j.lease IS DISTINCT FROM s.lease)
+ON CONFLICT (job_id, lease, seq) DO NOTHING
+"""
+
+
+async def append_late(conn: Connection, job_id: uuid.UUID, chunks: Sequence[Chunk]) -> None:
+    """Keeps them for the record; those of a job that nobody knows are let go."""
+    columns = zip(*map(astuple, chunks), strict=True)
+    parameters: dict[str, object] = {name: list(column) for name, column in zip(CHUNK_COLUMNS, columns, strict=True)}
+    await conn.execute(APPEND_LATE, parameters | {"job": job_id})
+
+
 class StoredChunk(NamedTuple):
     lease: int
     seq: int
@@ -72,16 +102,17 @@ class StoredChunk(NamedTuple):
     first_line: int
     read_at: datetime
     data: bytes
+    late: bool
 
 
 # A page is at most 500 chunks that begin within 800 KB: with the last one's 64 KiB its frame stays under 1 MiB.
 READ = """
-SELECT p.lease, p.seq, p.attempt, p.stream, p.byte_offset, p.first_line, p.read_at, p.data
+SELECT p.lease, p.seq, p.attempt, p.stream, p.byte_offset, p.first_line, p.read_at, p.data, p.late
 FROM (
-    SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data,
+    SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data, g.late,
            sum(octet_length(g.data)) OVER (ORDER BY g.lease, g.seq) - octet_length(g.data) AS bytes_before
     FROM (
-        SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data
+        SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data, g.late
         FROM job_logs g
         WHERE g.job_id = %(job)s AND (g.lease, g.seq) > (%(lease)s, %(seq)s)
         ORDER BY g.job_id, g.lease, g.seq

@@ -47,9 +47,9 @@ WITH slots AS (
     WHERE j.id = n.job_id AND j.state = 'PENDING' AND j.lease IS NULL
     RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor, j.spec, j.updated_at, n.enqueued_at, n.n
 ), offers AS (
-    INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by)
+    INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by, silence_s)
     SELECT l.lease, l.id, l.worker_id, l.attempt, l.enqueued_at, l.updated_at,
-           clock_timestamp() + make_interval(secs => %(accept_within_s)s)
+           clock_timestamp() + make_interval(secs => %(accept_within_s)s), (l.spec ->> 'silence_timeout')::float8
     FROM leased l
 ), story AS (
     INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
@@ -93,12 +93,46 @@ async def promote(conn: Connection) -> int:
     return count
 
 
+# Jobs that waited in the queue longer than their spec allows. The queue row is the guard, as for a cancel.
+EXPIRE = """
+WITH due AS MATERIALIZED (
+    SELECT q.job_id FROM job_queue q
+    WHERE q.expires_at <= clock_timestamp()
+    ORDER BY q.expires_at
+    LIMIT 500
+    FOR UPDATE SKIP LOCKED
+), unqueued AS (
+    DELETE FROM job_queue q USING due d WHERE q.job_id = d.job_id RETURNING q.job_id
+), expired AS (
+    UPDATE jobs j
+    SET state = 'FAILED', reason = 'TIMEOUT', message = 'waited in the queue longer than ' || (j.spec ->> 'queue_timeout') || ' s',
+        (updated_at, completed_at) = (SELECT t.at, t.at
+            FROM (SELECT greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at) t)
+    FROM unqueued u
+    WHERE j.id = u.job_id AND j.state = 'PENDING' AND j.lease IS NULL
+    RETURNING j.id, j.correlation_id, j.updated_at, j.message
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+    SELECT e.updated_at, 'JobStatusChanged', e.id::text, e.correlation_id, 'system:job_rescuer',
+           jsonb_build_object('job_id', e.id, 'old_state', 'PENDING', 'new_state', 'FAILED', 'reason', 'TIMEOUT', 'message', e.message)
+    FROM expired e
+)
+SELECT e.id FROM expired e
+"""
+
+
+async def expire(conn: Connection) -> list[uuid.UUID]:
+    return [row[0] for row in await rows(conn, EXPIRE)]
+
+
 @dataclass(frozen=True)
 class Attention:
     """What a sweep finds to do, in one look."""
 
     ready: bool
     due: bool
+    expired: bool
+    overrun: bool
     overdue_offers: bool
     silent_workers: bool
     orphaned_leases: bool
@@ -108,6 +142,10 @@ class Attention:
 LOOK = """
 SELECT EXISTS (SELECT FROM job_queue WHERE waiting IS NULL),
        EXISTS (SELECT FROM job_queue WHERE waiting IS NOT NULL AND ready_at <= clock_timestamp()),
+       EXISTS (SELECT FROM job_queue WHERE expires_at <= clock_timestamp()),
+       EXISTS (SELECT FROM leases l
+               WHERE l.end_by < clock_timestamp()
+                  OR coalesce(l.log_at, l.accepted_at) + make_interval(secs => l.silence_s + %(margin_s)s) < clock_timestamp()),
        EXISTS (SELECT FROM leases WHERE accepted_at IS NULL AND accept_by < clock_timestamp()),
        EXISTS (SELECT FROM workers w
                WHERE w.state NOT IN ('TERMINATED', 'REGISTERING')
@@ -116,5 +154,5 @@ SELECT EXISTS (SELECT FROM job_queue WHERE waiting IS NULL),
 """
 
 
-async def look(conn: Connection, unreachable_after_s: float) -> Attention:
-    return Attention(*(await rows(conn, LOOK, {"unreachable_after_s": unreachable_after_s}))[0])
+async def look(conn: Connection, unreachable_after_s: float, margin_s: float) -> Attention:
+    return Attention(*(await rows(conn, LOOK, {"unreachable_after_s": unreachable_after_s, "margin_s": margin_s}))[0])

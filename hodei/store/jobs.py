@@ -69,6 +69,7 @@ class Job:
     ready_at: datetime | None
     required: dict[str, str] | None
     accept_by: datetime | None
+    cancel: str  # '', then requested, delivered (its worker knows), stopping (TERM is on its way)
 
 
 # The queue row and the offer tell why a PENDING job waits (flow/waiting.py puts it into words).
@@ -76,10 +77,13 @@ GET = """
 SELECT j.id, j.name, j.state, j.reason, j.message, j.spec::text AS spec, j.attempts, j.priority, j.correlation_id, j.actor, j.worker_id,
        j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
        j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL AS cancel_requested, j.retry_of,
-       q.job_id IS NOT NULL AS queued, q.waiting, q.ready_at, q.labels AS required, l.accept_by
+       q.job_id IS NOT NULL AS queued, q.waiting, q.ready_at, q.labels AS required,
+       CASE WHEN l.accepted_at IS NULL THEN l.accept_by END AS accept_by,
+       CASE WHEN j.completed_at IS NOT NULL OR j.cancel_requested_at IS NULL THEN '' WHEN l.stopping_at IS NOT NULL THEN 'stopping'
+            WHEN l.cancel_delivered_at IS NOT NULL THEN 'delivered' ELSE 'requested' END AS cancel
 FROM jobs j
 LEFT JOIN job_queue q ON q.job_id = j.id
-LEFT JOIN leases l ON l.job_id = j.id AND l.accepted_at IS NULL
+LEFT JOIN leases l ON l.job_id = j.id
 WHERE j.id = %(job)s
 """
 
@@ -95,10 +99,13 @@ LIST = """
 SELECT j.id, j.name, j.state, j.reason, j.message, j.spec::text AS spec, j.attempts, j.priority, j.correlation_id, j.actor, j.worker_id,
        j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
        j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL AS cancel_requested, j.retry_of,
-       q.job_id IS NOT NULL AS queued, q.waiting, q.ready_at, q.labels AS required, l.accept_by
+       q.job_id IS NOT NULL AS queued, q.waiting, q.ready_at, q.labels AS required,
+       CASE WHEN l.accepted_at IS NULL THEN l.accept_by END AS accept_by,
+       CASE WHEN j.completed_at IS NOT NULL OR j.cancel_requested_at IS NULL THEN '' WHEN l.stopping_at IS NOT NULL THEN 'stopping'
+            WHEN l.cancel_delivered_at IS NOT NULL THEN 'delivered' ELSE 'requested' END AS cancel
 FROM jobs j
 LEFT JOIN job_queue q ON q.job_id = j.id
-LEFT JOIN leases l ON l.job_id = j.id AND l.accepted_at IS NULL
+LEFT JOIN leases l ON l.job_id = j.id
 WHERE (%(state)s::text IS NULL OR j.state = %(state)s)
   AND (%(reason)s::text IS NULL OR j.reason = %(reason)s)
   AND (%(correlation)s::text IS NULL OR j.correlation_id = %(correlation)s)
@@ -185,6 +192,48 @@ LIMIT 1000
 async def timeline(conn: Connection, job_id: uuid.UUID) -> list[Event]:
     """A job's own events, oldest first, at most 1,000."""
     return [Event(*row) for row in await rows(conn, TIMELINE, {"job": str(job_id)})]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One accepted claim of a job, rebuilt from its events; `outcome` is None while it runs."""
+
+    attempt: int
+    lease: int
+    worker_id: uuid.UUID | None
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    reason: str | None
+    exit_code: int | None
+    signal: int | None
+    log_bytes: int
+
+
+# The end of an attempt is the next change out of RUNNING with its lease; PENDING then means: failed or lost, and run again.
+ATTEMPTS = """
+SELECT (s.payload ->> 'attempt')::integer AS attempt, (s.payload ->> 'lease')::bigint AS lease, s.worker_id, s.occurred_at AS started_at,
+       e.occurred_at AS ended_at,
+       CASE WHEN e.payload ->> 'new_state' <> 'PENDING' THEN e.payload ->> 'new_state'
+            WHEN e.payload ->> 'reason' = 'WORKER_LOST' THEN 'LOST'
+            WHEN e.id IS NOT NULL THEN 'FAILED' END AS outcome,
+       e.payload ->> 'reason' AS reason, (e.payload ->> 'exit_code')::integer AS exit_code, (e.payload ->> 'signal')::integer AS signal,
+       (SELECT coalesce(sum(octet_length(g.data)), 0) FROM job_logs g
+        WHERE g.job_id = %(job)s AND g.lease = (s.payload ->> 'lease')::bigint AND g.stream < 3)::bigint AS log_bytes
+FROM domain_events s
+LEFT JOIN domain_events e ON e.aggregate_id = s.aggregate_id AND e.event_type = 'JobStatusChanged'
+    AND e.payload ->> 'lease' = s.payload ->> 'lease' AND e.payload ->> 'old_state' = 'RUNNING'
+WHERE s.aggregate_id = %(job)s::uuid::text AND s.event_type = 'JobStatusChanged' AND s.payload ->> 'new_state' = 'RUNNING'
+ORDER BY s.occurred_at
+LIMIT 1000
+"""
+
+
+async def attempts(conn: Connection, job_id: uuid.UUID) -> list[Attempt]:
+    """Every attempt, oldest first, at most 1,000."""
+    async with conn.cursor(row_factory=class_row(Attempt)) as cursor:
+        await cursor.execute(ATTEMPTS, {"job": job_id})
+        return await cursor.fetchall()
 
 
 # Final states are counted up to 1,000,000 by their newest: an exact count of an archive is nobody's wish at three in the morning.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import NamedTuple
 
+from hodei.domain.worker import LIMIT_MARGIN_S
 from hodei.store.database import Connection, rows
 
 
@@ -34,9 +35,14 @@ WITH said AS (
     SET state = 'RUNNING', attempts = j.attempts + 1, started_at = h.accepted_at, updated_at = h.accepted_at
     FROM held h
     WHERE j.id = h.id AND j.lease = h.lease AND j.state = 'PENDING'
-    RETURNING j.id, j.lease, j.worker_id, j.correlation_id, j.attempts, j.updated_at
+    RETURNING j.id, j.lease, j.worker_id, j.correlation_id, j.attempts, j.updated_at, j.spec
 ), accepted AS (
-    UPDATE leases l SET accepted_at = s.updated_at FROM started s WHERE l.lease = s.lease
+    UPDATE leases l
+    SET accepted_at = s.updated_at,
+        end_by = s.updated_at + make_interval(secs => (s.spec ->> 'timeout')::float8 + coalesce((s.spec ->> 'start_timeout')::float8, 0)
+            + coalesce((s.spec ->> 'grace')::float8, 10) + %(margin_s)s)
+    FROM started s
+    WHERE l.lease = s.lease
 ), story AS (
     INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
     SELECT s.updated_at, 'JobStatusChanged', s.id::text, s.correlation_id, 'worker:' || s.worker_id, s.worker_id,
@@ -50,7 +56,7 @@ SELECT h.lease, h.id FROM held h
 
 async def accept(conn: Connection, said: Sequence[Claimant]) -> dict[int, uuid.UUID]:
     """PENDING → RUNNING. Returns the leases that hold, with their jobs; saying it again changes nothing."""
-    parameters = {"leases": [c.lease for c in said], "workers": [c.worker_id for c in said]}
+    parameters = {"leases": [c.lease for c in said], "workers": [c.worker_id for c in said], "margin_s": LIMIT_MARGIN_S}
     return dict(await rows(conn, ACCEPT, parameters))
 
 
@@ -109,7 +115,8 @@ WITH said AS (
                 WHEN s.outcome = 'LOST' AND (j.losses + 1 >= %(max_losses)s OR j.spec ->> 'on_lost' = 'fail') THEN 'FAILED'
                 WHEN s.outcome = 'LOST' THEN 'PENDING'
                 WHEN s.outcome = 'FAILED' AND j.cancel_requested_at IS NULL
-                     AND j.failures < coalesce((j.spec ->> 'retries')::numeric, 0) THEN 'PENDING'
+                     AND j.failures < coalesce((j.spec ->> 'retries')::numeric, 0)
+                     AND (s.exit_code IS NULL OR NOT coalesce(j.spec -> 'final_exit_codes', '[]') @> to_jsonb(s.exit_code)) THEN 'PENDING'
                 ELSE s.outcome
            END AS new_state,
            CASE WHEN s.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
@@ -151,12 +158,14 @@ WITH said AS (
 ), unleased AS (
     DELETE FROM leases l USING ended e WHERE l.lease = e.lease
 ), requeued AS (
-    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at)
+    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at)
     SELECT e.id, e.priority, e.ended_at, coalesce(e.spec -> 'labels', '{}'),
-           CASE WHEN e.outcome = 'FAILED' THEN 'BACKOFF' END,
-           CASE WHEN e.outcome = 'FAILED' THEN
-               e.ended_at + least(power(2, least(e.failures - 1, 20)), 300) * (0.75 + random() / 2) * interval '1 second' END
+           CASE WHEN e.outcome = 'FAILED' THEN 'BACKOFF' END, CASE WHEN e.outcome = 'FAILED' THEN b.until END,
+           CASE WHEN e.outcome = 'FAILED' THEN b.until ELSE e.ended_at END + make_interval(secs => (e.spec ->> 'queue_timeout')::float8)
     FROM ended e
+    CROSS JOIN LATERAL (
+        SELECT e.ended_at + least(power(2, least(e.failures - 1, 20)), 300) * (0.75 + random() / 2) * interval '1 second' AS until
+    ) b
     WHERE e.new_state = 'PENDING'
     RETURNING job_id, waiting, ready_at
 ), story AS (
@@ -220,8 +229,11 @@ WITH said AS (
 ), unleased AS (
     DELETE FROM leases l USING released r WHERE l.lease = r.lease
 ), requeued AS (
-    INSERT INTO job_queue (job_id, priority, enqueued_at, labels)
-    SELECT r.id, r.priority, r.enqueued_at, coalesce(r.spec -> 'labels', '{}') FROM released r WHERE NOT r.cancelled
+    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, expires_at)
+    SELECT r.id, r.priority, r.enqueued_at, coalesce(r.spec -> 'labels', '{}'),
+           r.enqueued_at + make_interval(secs => (r.spec ->> 'queue_timeout')::float8)
+    FROM released r
+    WHERE NOT r.cancelled
     RETURNING job_id
 ), story AS (
     INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
@@ -252,6 +264,7 @@ OVERDUE = """
 SELECT l.lease, l.worker_id
 FROM leases l CROSS JOIN hodei_listening h
 WHERE l.accepted_at IS NULL
+  AND h.last_beat > clock_timestamp() - interval '15 seconds'
   AND greatest(l.accept_by, h.listening_since + make_interval(secs => %(accept_within_s)s)) < clock_timestamp()
 ORDER BY l.accept_by
 LIMIT 500
@@ -290,6 +303,91 @@ LIMIT 500
 
 async def forgotten(conn: Connection, workers: list[uuid.UUID], held: list[int]) -> list[Claimant]:
     return [Claimant(*row) for row in await rows(conn, FORGOTTEN, {"workers": workers, "held": held})]
+
+
+# A limit that the worker should have enforced and did not, a margin ago: of the whole run, or of silence since the last stored chunk.
+OVERRUN = """
+SELECT l.lease, l.worker_id, l.end_by < clock_timestamp() AS by_time
+FROM leases l CROSS JOIN hodei_listening h
+WHERE h.last_beat > clock_timestamp() - interval '15 seconds'
+  AND (greatest(l.end_by, h.listening_since + make_interval(secs => %(margin_s)s)) < clock_timestamp() AND l.end_by IS NOT NULL
+       OR greatest(coalesce(l.log_at, l.accepted_at), h.listening_since) + make_interval(secs => l.silence_s + %(margin_s)s)
+          < clock_timestamp())
+ORDER BY l.lease
+LIMIT 500
+"""
+
+
+async def overrun(conn: Connection) -> list[tuple[Claimant, bool]]:
+    """Accepted leases beyond a limit, and whether it is the time-out (else silence)."""
+    return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, OVERRUN, {"margin_s": LIMIT_MARGIN_S})]
+
+
+# Leases that a worker lists and nobody gave it (any more): it is to be refused, though it may never say a word about them.
+UNKNOWN = """
+SELECT s.lease, s.worker_id
+FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
+WHERE NOT EXISTS (SELECT FROM leases l WHERE l.lease = s.lease AND l.worker_id = s.worker_id)
+"""
+
+
+async def unknown(conn: Connection, listed: Sequence[Claimant]) -> list[Claimant]:
+    parameters = {"leases": [c.lease for c in listed], "workers": [c.worker_id for c in listed]}
+    return [Claimant(*row) for row in await rows(conn, UNKNOWN, parameters)]
+
+
+class Late(NamedTuple):
+    """A result whose lease no longer holds."""
+
+    job_id: uuid.UUID
+    result: Result
+
+
+# `known`: this lease was once this worker's for this job. `told`: its word, or this very late one, stands already (a reply was lost).
+# The job's updated_at guards: whoever else wrote to its story meanwhile makes us look again (`written` false).
+RECORD_LATE = """
+WITH said AS (
+    SELECT s.*, j.updated_at AS seen_at, j.correlation_id,
+           (SELECT (a.payload ->> 'attempt')::integer FROM domain_events a
+            WHERE a.aggregate_id = s.job_id::text AND a.event_type = 'JobAssigned' AND a.worker_id = s.worker_id
+              AND a.payload ->> 'lease' = s.lease::text) AS attempt,
+           EXISTS (SELECT FROM domain_events e
+                   WHERE e.aggregate_id = s.job_id::text AND e.payload ->> 'lease' = s.lease::text AND e.actor = 'worker:' || s.worker_id
+                     AND (e.event_type = 'JobLateResult' OR e.event_type = 'JobStatusChanged' AND e.payload ->> 'new_state' <> 'RUNNING')
+                  ) AS told
+    FROM (SELECT %(job_id)s::uuid AS job_id, %(lease)s::bigint AS lease, %(worker_id)s::uuid AS worker_id, %(outcome)s::text AS outcome,
+                 %(reason)s::text AS reason, %(message)s::text AS message, %(exit_code)s::integer AS exit_code,
+                 %(signal)s::integer AS signal) s
+    JOIN jobs j ON j.id = s.job_id
+), held AS MATERIALIZED (
+    SELECT s.*, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at
+    FROM said s JOIN jobs j ON j.id = s.job_id AND j.updated_at = s.seen_at AND j.lease IS DISTINCT FROM s.lease
+    WHERE s.attempt IS NOT NULL AND NOT s.told
+    ORDER BY j.id
+    FOR UPDATE OF j
+), moved AS (
+    UPDATE jobs j SET updated_at = h.at FROM held h WHERE j.id = h.job_id AND j.updated_at = h.seen_at RETURNING h.*
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT m.at, 'JobLateResult', m.job_id::text, m.correlation_id, 'worker:' || m.worker_id, m.worker_id,
+           jsonb_strip_nulls(jsonb_build_object(
+               'job_id', m.job_id, 'worker_id', m.worker_id, 'lease', m.lease, 'attempt', m.attempt, 'outcome', m.outcome,
+               'reason', m.reason, 'message', left(m.message, 2000), 'exit_code', m.exit_code, 'signal', m.signal))
+    FROM moved m
+)
+SELECT s.lease, s.attempt IS NULL OR s.told, EXISTS (SELECT FROM moved m WHERE m.lease = s.lease) FROM said s
+"""
+
+
+async def record_late(conn: Connection, late: Late) -> bool:
+    """Writes a late result down as JobLateResult; it changes no state. True: it stands, or there is no job to keep it under."""
+    said = late.result
+    parameters = {
+        "job_id": late.job_id, "lease": said.lease, "worker_id": said.worker_id, "outcome": said.outcome, "reason": said.reason,
+        "message": said.message, "exit_code": said.exit_code, "signal": said.signal,
+    }  # fmt: skip
+    found = await rows(conn, RECORD_LATE, parameters)
+    return not found or found[0][1] or found[0][2]
 
 
 RENEW_OFFERS = """
@@ -336,11 +434,14 @@ async def undelivered_cancels(conn: Connection, workers: list[uuid.UUID]) -> lis
     return [Claimant(*row) for row in await rows(conn, UNDELIVERED_CANCELS, {"workers": workers})]
 
 
-STOPPING = """
-UPDATE leases l SET cancel_delivered_at = clock_timestamp()
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s AND l.cancel_delivered_at IS NULL
+CANCEL_DELIVERED = """
+UPDATE leases l
+SET cancel_delivered_at = coalesce(l.cancel_delivered_at, clock_timestamp()),
+    stopping_at = CASE WHEN %(stopping)s THEN coalesce(l.stopping_at, clock_timestamp()) END
+WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s AND l.stopping_at IS NULL
 """
 
 
-async def mark_stopping(conn: Connection, worker_id: uuid.UUID, leases: list[int]) -> None:
-    await conn.execute(STOPPING, {"worker": worker_id, "leases": leases})
+async def cancel_delivered(conn: Connection, worker_id: uuid.UUID, leases: list[int], *, stopping: bool) -> None:
+    """The worker knows of the cancel; stopping: TERM is on its way."""
+    await conn.execute(CANCEL_DELIVERED, {"worker": worker_id, "leases": leases, "stopping": stopping})

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from importlib import resources
+from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -10,6 +11,10 @@ from psycopg.rows import TupleRow
 from hodei.domain.errors import Conflict, Unavailable
 
 VERSION = 1
+"""Of the schema: programs of another version refuse it."""
+
+REVISION = 2
+"""Within a version: programs of neighbouring revisions run side by side on it."""
 
 TABLES = (
     "hodei_schema", "jobs", "job_queue", "leases", "workers", "worker_bootstrap_tokens", "domain_events", "job_events", "job_logs",
@@ -32,27 +37,43 @@ def text() -> str:
     return resources.files("hodei.store").joinpath("schema.sql").read_text(encoding="utf-8")
 
 
-def missing(conn: psycopg.Connection[TupleRow]) -> tuple[int, list[str]]:
-    """The version that stands (0: none) and the tables that do not."""
+class Standing(NamedTuple):
+    """What a database has; version and revision 0: nothing of ours."""
+
+    version: int
+    revision: int
+    gone: list[str]
+
+    @property
+    def whole(self) -> bool:
+        """A newer revision may stand: what it added does not disturb us."""
+        return self.version == VERSION and self.revision >= REVISION and not self.gone
+
+    def __str__(self) -> str:
+        return f"{self.version}.{self.revision}"
+
+
+def standing(conn: psycopg.Connection[TupleRow]) -> Standing:
     row = conn.execute(STANDING, {"tables": list(TABLES)}).fetchone()
     gone: list[str] = row[0] if row else list(TABLES)
     if "hodei_schema" in gone:
-        return 0, gone
-    row = conn.execute("SELECT version FROM hodei_schema").fetchone()
-    return (row[0] if row else 0), gone
+        return Standing(0, 0, gone)
+    # Through JSON: the first revision had no such column.
+    row = conn.execute("SELECT s.version, coalesce((to_jsonb(s) ->> 'revision')::integer, 1) FROM hodei_schema s").fetchone()
+    return Standing(row[0], row[1], gone) if row else Standing(0, 0, gone)
 
 
 def check_sync(url: str) -> tuple[bool, str]:
     """Whether the schema stands, and words for people."""
     with _connect(url) as conn:
-        version, gone = missing(conn)
-    if version > VERSION:
-        return False, f"the database's schema is version {version}, newer than this program's {VERSION}: upgrade Hodei"
-    if gone:
-        return False, f"missing: {', '.join(gone)}; run `hodei db apply`"
-    if version < VERSION:
-        return False, f"the database's schema is version {version}, this program's is {VERSION}; run `hodei db apply`"
-    return True, f"schema version {version} stands"
+        found = standing(conn)
+    if found.version > VERSION:
+        return False, f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei"
+    if found.gone:
+        return False, f"missing: {', '.join(found.gone)}; run `hodei db apply`"
+    if not found.whole:
+        return False, f"the database's schema is version {found}, this program's is {VERSION}.{REVISION}; run `hodei db apply`"
+    return True, f"schema version {found} stands"
 
 
 def apply_sync(url: str) -> str:
@@ -62,20 +83,24 @@ def apply_sync(url: str) -> str:
     query of somebody else from holding up everybody behind our ALTER; the caller retries (see ensure).
     """
     with _connect(url) as conn:
-        version, gone = missing(conn)
-        if version > VERSION:
-            raise Conflict(f"the database's schema is version {version}, newer than this program's {VERSION}: upgrade Hodei")
-        if version == VERSION and not gone:
-            return f"schema version {version} stands; nothing to do"
+        found = standing(conn)
+        if found.version > VERSION:
+            raise Conflict(f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei")
+        if found.whole:
+            return f"schema version {found} stands; nothing to do"
+        if found.revision > REVISION:
+            raise Conflict(
+                f"missing: {', '.join(found.gone)}; the database's schema is revision {found}, newer than this program's "
+                f"{VERSION}.{REVISION}: run `hodei db apply` of the newer program"
+            )
         with conn.transaction():
             conn.execute("SET LOCAL lock_timeout = '5s'")
             conn.execute("SET LOCAL client_min_messages = warning")
             conn.execute(APPLY_LOCK)
-            version, gone = missing(conn)
-            if version == VERSION and not gone:
-                return f"schema version {version} stands; nothing to do"
+            if (found := standing(conn)).whole:
+                return f"schema version {found} stands; nothing to do"
             conn.execute(text().encode())
-    return f"applied schema version {VERSION}"
+    return f"applied schema version {VERSION}.{REVISION}"
 
 
 async def ensure(url: str) -> str:

@@ -221,6 +221,7 @@ WITH silent AS MATERIALIZED (
            greatest(w.last_heartbeat, h.listening_since) < clock_timestamp() - make_interval(secs => %(lost_after_s)s) AS lost
     FROM workers w CROSS JOIN hodei_listening h
     WHERE w.state NOT IN ('TERMINATED', 'REGISTERING')
+      AND h.last_beat > clock_timestamp() - interval '15 seconds'
       AND greatest(w.last_heartbeat, h.listening_since) < clock_timestamp() - make_interval(secs => %(unreachable_after_s)s)
     ORDER BY w.id
     LIMIT 500
@@ -251,11 +252,21 @@ async def judge_silent(conn: Connection, unreachable_after_s: float, lost_after_
     return [(row[0], row[1], row[2]) for row in await rows(conn, SILENT, parameters)]
 
 
-# A gap of over 15 s restarts listening_since: nobody was there to hear.
+# A gap of over 15 s restarts listening_since: nobody was there to hear, or the clock was set forward. Where it was set back, times that lie
+# ahead would keep a silent worker or a stale offer for as long: they are brought to now.
 LISTENING = """
+WITH ahead AS MATERIALIZED (
+    SELECT FROM hodei_listening h WHERE h.last_beat > clock_timestamp() + interval '15 seconds'
+), heartbeats AS (
+    UPDATE workers w SET last_heartbeat = clock_timestamp() WHERE EXISTS (SELECT FROM ahead) AND w.last_heartbeat > clock_timestamp()
+), offers AS (
+    UPDATE leases l SET accept_by = clock_timestamp() + interval '10 seconds'
+    WHERE EXISTS (SELECT FROM ahead) AND l.accept_by > clock_timestamp() + interval '10 seconds'
+)
 INSERT INTO hodei_listening AS h (listening_since, last_beat) VALUES (clock_timestamp(), clock_timestamp())
 ON CONFLICT (only_row) DO UPDATE
-SET listening_since = CASE WHEN h.last_beat < clock_timestamp() - interval '15 seconds' THEN clock_timestamp() ELSE h.listening_since END,
+SET listening_since = CASE WHEN abs(extract(epoch FROM clock_timestamp() - h.last_beat)) > 15 THEN clock_timestamp()
+                           ELSE h.listening_since END,
     last_beat = clock_timestamp()
 """
 
@@ -296,6 +307,14 @@ async def list_all(conn: Connection, *, every: bool = True, worker_id: uuid.UUID
     async with conn.cursor(row_factory=class_row(Worker)) as cursor:
         await cursor.execute(LIST, {"worker": worker_id, "every": every})
         return await cursor.fetchall()
+
+
+COUNT_CONNECTED = "SELECT count(*) FROM workers w WHERE w.connected"
+
+
+async def count_connected(conn: Connection) -> int:
+    found: int = (await rows(conn, COUNT_CONNECTED))[0][0]
+    return found
 
 
 # Slots taken are counted by accepted leases: heartbeats tell them up to a second late.

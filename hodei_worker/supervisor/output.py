@@ -24,7 +24,8 @@ class Output:
         self._fds: dict[int, int] = {}  # stream → our end of its pipe
         self._gathered = {STDOUT: bytearray(), STDERR: bytearray()}
         self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._paused = False
+        self.paused = False
+        self.heard_at = self._loop.time()  # when the job last wrote, or came to be
         self.kept_bytes = 0
         self.dropped_bytes = 0
         self.ended = asyncio.Event()  # both pipes are at their end
@@ -49,6 +50,7 @@ class Output:
             if not data:
                 self._close(stream)
                 return
+            self.heard_at = self._loop.time()
             self._take(stream, data)
             if self._spool.full:
                 self._pause()
@@ -101,14 +103,14 @@ class Output:
         self._wrote()
 
     def _pause(self) -> None:
-        self._paused = True
+        self.paused = True
         for fd in self._fds.values():
             self._loop.remove_reader(fd)
 
     def resume(self) -> None:
         """After acknowledgements: read on if the spool has room."""
-        if self._paused and not self._spool.full:
-            self._paused = False
+        if self.paused and not self._spool.full:
+            self.paused = False
             for stream, fd in self._fds.items():
                 self._loop.add_reader(fd, self._read, stream)
 

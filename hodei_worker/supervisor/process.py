@@ -62,6 +62,8 @@ class JobProcess:
         begun = time.monotonic()
         try:
             prepared = prepare(self._folder, self._start, self._user)
+            if (limit_s := self._spec.get("start_timeout")) and time.monotonic() - begun > limit_s:
+                self._cause = {"outcome": "FAILED", "reason": "TIMEOUT", "message": f"did not start within {limit_s:g} s"}
             if self._cause is None:
                 self._spawn(prepared)
         except StartFailed as error:
@@ -114,6 +116,17 @@ class JobProcess:
         if timeout_s := self._spec.get("timeout"):
             words = f"ran longer than its time-out of {timeout_s:g} s"
             self._timers.append(self._loop.call_later(timeout_s, self.stop, {"outcome": "FAILED", "reason": "TIMEOUT", "message": words}))
+        if silence_s := self._spec.get("silence_timeout"):
+            self._timers.append(self._loop.call_later(silence_s, self._watch_silence, silence_s))
+
+    def _watch_silence(self, limit_s: float) -> None:
+        """A job whose pipes we do not read (its spool is full) is not to blame."""
+        left_s = self.output.heard_at + limit_s - self._loop.time()
+        if self.output.paused or left_s > 0:
+            self._timers.append(self._loop.call_later(limit_s if self.output.paused else left_s, self._watch_silence, limit_s))
+            return
+        words = f"wrote nothing for longer than its silence_timeout of {limit_s:g} s"
+        self.stop({"outcome": "FAILED", "reason": "TIMEOUT", "message": words})
 
     def _seen_exit(self, pidfd: int) -> None:
         self._loop.remove_reader(pidfd)

@@ -83,7 +83,8 @@ class Supervisor:
                 message = "the worker's supervisor died; its processes were killed"
                 job.result = {"outcome": "LOST", "reason": "WORKER_LOST", "message": message, "run_us": 1, "log_chunks": 1 << 62}
                 job.result["started_us"] = entry.get("started_us", 1)
-                self._journal.ended(lease, job.result)
+            job.result["log_lost"] = True  # what was not acknowledged of it
+            self._journal.ended(lease, job.result)
         shutil.rmtree(self._state / "jobs", ignore_errors=True)
 
     # ── life ──
@@ -122,7 +123,7 @@ class Supervisor:
     def _take(self, header: wire.Header, payload: bytes) -> None:
         ops: dict[str, Callable[[wire.Header, bytes], None]] = {
             "hello": self._hello, "start": self._start, "stop": self._stop, "read": self._read, "ack": self._ack,
-            "forget": self._forget, "exit": lambda _header, _payload: self._end_all(),
+            "forget": self._forget, "purge": self._purge, "exit": lambda _header, _payload: self._end_all(),
         }  # fmt: skip
         if op := ops.get(header["op"]):
             op(header, payload)
@@ -204,6 +205,11 @@ class Supervisor:
                 "chunk", chunk.data, lease=lease, seq=chunk.seq, stream=chunk.stream, offset=chunk.offset, line=chunk.line,
                 read_us=chunk.read_us,
             )  # fmt: skip
+
+    def _purge(self, header: wire.Header, _: bytes) -> None:
+        """Of a supervisor that died and could not even write its journal."""
+        if header["lease"] not in self._jobs:
+            kin.send(kin.with_lease(header["lease"]), signal.SIGKILL)
 
     def _forget(self, header: wire.Header, _: bytes) -> None:
         job = self._jobs.get(header["lease"])

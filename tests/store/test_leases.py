@@ -206,7 +206,12 @@ def test_a_cancel_outlives_its_worker(database_url: str, db: Connection) -> None
         assert await jobs.request_cancel(conn, offer.job_id, "cli:ana")
         assert not await jobs.request_cancel(conn, offer.job_id, "cli:ana"), "asked once"
         assert await leases.undelivered_cancels(conn, [worker.id]) == [Claimant(offer.lease, worker.id)]
-        await leases.mark_stopping(conn, worker.id, [offer.lease])
+        shown = []
+        for stopping in (False, True):
+            await leases.cancel_delivered(conn, worker.id, [offer.lease], stopping=stopping)
+            job = await jobs.get(conn, offer.job_id)
+            shown.append(job and job.cancel)
+        assert shown == ["delivered", "stopping"]
         assert await leases.undelivered_cancels(conn, [worker.id]) == []
         await leases.record_results(conn, [word(offer, "LOST")], MAX_LOSSES)
         return offer.job_id

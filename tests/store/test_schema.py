@@ -63,10 +63,37 @@ def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(db: Connecti
         db.execute(CLEAN)
         assert db.execute("SELECT to_regclass('jobs'), to_regclass('job_events'), to_regclass('workers')").fetchone() == (None, None, None)
         assert schema.check_sync(database_url)[0] is False
-        assert schema.apply_sync(database_url) == "applied schema version 1"
+        assert schema.apply_sync(database_url) == "applied schema version 1.2"
         assert db.execute(CATALOG).fetchall() == before
     assert db.execute("SELECT event_type FROM domain_events").fetchall() == [("JobCreated",)]
     assert db.execute("SELECT count(*) FROM provider_configs").fetchone() == (1,)
+
+
+def test_a_filled_database_of_the_first_revision_is_upgraded(empty_database_url: str, db: Connection) -> None:
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute((Path(__file__).parent / "schema-1.1.sql").read_bytes())
+        conn.execute("""SELECT hodei_enqueue('{"command": "true", "retries": 2}')""")
+        filled = conn.execute("SELECT id, state, spec FROM jobs").fetchall(), conn.execute("SELECT job_id FROM job_queue").fetchall()
+        assert schema.check_sync(empty_database_url) == (
+            False,
+            "the database's schema is version 1.1, this program's is 1.2; run `hodei db apply`",
+        )
+        assert schema.apply_sync(empty_database_url) == "applied schema version 1.2"
+        assert conn.execute(CATALOG).fetchall() == db.execute(CATALOG).fetchall(), "the same as a fresh one"
+        assert (
+            conn.execute("SELECT id, state, spec FROM jobs").fetchall(),
+            conn.execute("SELECT job_id FROM job_queue").fetchall(),
+        ) == filled
+
+
+def test_a_newer_revision_is_no_reason_to_refuse(db: Connection, database_url: str) -> None:
+    """Servers of the commit before run beside newer ones on one database."""
+    db.execute("UPDATE hodei_schema SET revision = 99")
+    assert schema.check_sync(database_url) == (True, "schema version 1.99 stands")
+    assert schema.apply_sync(database_url) == "schema version 1.99 stands; nothing to do"
+    db.execute(CLEAN)
+    with pytest.raises(Exception, match=r"revision 1\.99, newer than this program's 1\.2: run `hodei db apply` of the newer program"):
+        schema.apply_sync(database_url)
 
 
 def test_a_newer_schema_is_refused_and_left_alone(db: Connection, database_url: str) -> None:
@@ -74,7 +101,7 @@ def test_a_newer_schema_is_refused_and_left_alone(db: Connection, database_url: 
     stands, words = schema.check_sync(database_url)
     assert not stands
     assert "newer" in words
-    with pytest.raises(Exception, match="version 99, newer than this program's 1"):
+    with pytest.raises(Exception, match=r"version 99\.2, newer than this program's 1\.2"):
         schema.apply_sync(database_url)
 
 

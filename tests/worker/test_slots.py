@@ -88,14 +88,43 @@ def test_after_a_reconnect_all_that_was_not_acknowledged_is_said_again(worker: W
     assert ([a.lease for a in frame.accepts], [r.lease for r in frame.results]) == ([1, 2], [2])
 
 
-def test_a_stale_lease_is_killed_and_forgotten_without_a_word(worker: Worker) -> None:
+def test_a_stale_lease_is_killed_and_what_is_left_of_it_is_told_as_late(worker: Worker) -> None:
     worker.offer(1)
     worker.said()
     worker.slots.resumed(pb.Resume(lease=1, holds=False))
-    assert worker.supervisor.said[-1] == ("stop", 1)
-    worker.end(1, outcome="LOST", reason="WORKER_LOST")
+    assert worker.supervisor.said[-2:] == [("stop", 1), ("read", 1)]
+    assert worker.phases() == {}, "nobody gave it to us any more"
+    worker.slots.heard({"op": "chunk", "lease": 1, "seq": 0, "stream": 1, "offset": 0, "line": 1, "read_us": 1}, b"x")
+    worker.end(1, chunks=1, outcome="LOST", reason="WORKER_LOST")
+    frame = worker.said()
+    assert ([c.late_job_id for c in frame.logs], list(frame.results)) == (["job-1"], [])
+    worker.slots.log_acked(1, 1)
+    assert [r.late_job_id for r in worker.said().results] == ["job-1"]
+    worker.slots.say_late_again()
+    assert [r.late_job_id for r in worker.said().results] == ["job-1"], "on the next stream again"
+    worker.slots.result_acked(1)
     assert worker.slots.empty
-    assert not worker.said().results
+
+
+def test_a_refused_offer_that_never_ran_is_forgotten(worker: Worker) -> None:
+    worker.offer(1, 2, 3)
+    worker.slots.refused(3, "taken back")
+    assert worker.supervisor.said[-1] == ("forget", 3)
+    assert set(worker.phases()) == {1, 2}
+
+
+def test_when_the_supervisor_dies_what_ran_is_reported_lost_and_the_rest_goes_on(worker: Worker) -> None:
+    worker.offer(1, 2, 3)
+    worker.said()
+    worker.end(1, chunks=5)
+    assert worker.phases() == {1: pb.Held.ENDED, 2: pb.Held.RUNNING, 3: pb.Held.RUNNING}
+    after = Supervisor()
+    known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
+    lost = ENDED | {"outcome": "LOST", "reason": "WORKER_LOST", "log_chunks": 1 << 62, "log_lost": True}
+    worker.slots.adopt_after_death(after, [known | {"lease": 1, "result": ENDED | {"log_chunks": 5}}, known | {"lease": 2, "result": lost}])
+    results = {r.lease: r.outcome for r in worker.said().results}
+    assert results == {1: pb.SUCCEEDED, 2: pb.LOST, 3: pb.LOST}, "1 without the log that died, 3 though the journal missed it"
+    assert ("purge", 3) in after.said
 
 
 def test_a_cancel_of_a_waiting_offer_needs_no_process(worker: Worker) -> None:

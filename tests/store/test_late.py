@@ -1,0 +1,214 @@
+"""What comes too late is kept for the record and changes nothing; limits that workers do not keep; clocks that jump."""
+
+import uuid
+from datetime import UTC, datetime
+
+from hodei.domain.job import MAX_LOSSES
+from hodei.store import job_logs, job_queue, jobs, leases, workers
+from hodei.store.database import Connection as AsyncConnection
+from hodei.store.job_logs import Chunk
+from hodei.store.leases import Claimant, Late
+from tests.chaos.checker import violations
+from tests.conftest import Connection
+from tests.factories import assigned_job, on, pending_job, ready_worker, running_job, silence, word
+
+
+def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
+    events = db.execute(
+        "SELECT event_type, payload->>'new_state' FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at", [str(job_id)]
+    )
+    return [(row[0], row[1]) for row in events]
+
+
+def chunk(offer: job_queue.Offer, seq: int) -> Chunk:
+    return Chunk(offer.lease, offer.worker_id, seq, 1, seq, 1, datetime.now(UTC), b"x")
+
+
+def test_a_late_result_is_recorded_once_and_changes_no_state(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> uuid.UUID:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker, on_lost="fail")
+        await leases.record_results(conn, [word(offer, "LOST", actor="system:job_rescuer", log_chunks=-1)], MAX_LOSSES)
+        late = Late(offer.job_id, word(offer))
+        assert await leases.record_results(conn, [late.result], MAX_LOSSES) == [], "the fence"
+        assert [await leases.record_late(conn, late) for _ in range(3)] == [True, True, True]
+        return offer.job_id
+
+    job_id = on(database_url, story)
+    assert story_of(db, job_id)[-2:] == [("JobStatusChanged", "FAILED"), ("JobLateResult", None)]
+    assert db.execute("SELECT state, reason FROM jobs").fetchall() == [("FAILED", "WORKER_LOST")]
+    (payload,) = db.execute("SELECT payload FROM domain_events WHERE event_type = 'JobLateResult'").fetchone() or ({},)
+    assert {key: payload[key] for key in ("outcome", "attempt", "lease")} == {"outcome": "SUCCEEDED", "attempt": 1, "lease": 1}
+    assert violations(db) == []
+
+
+def test_a_result_that_was_recorded_but_not_acknowledged_is_no_late_one(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> bool:
+        offer = await running_job(conn, await ready_worker(conn))
+        await leases.record_results(conn, [word(offer)], MAX_LOSSES)
+        return await leases.record_late(conn, Late(offer.job_id, word(offer)))
+
+    assert on(database_url, story) is True
+    assert db.execute("SELECT count(*) FROM domain_events WHERE event_type = 'JobLateResult'").fetchone() == (0,)
+
+
+def test_nobody_can_write_late_into_a_job_that_was_never_his(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker, stranger = await ready_worker(conn), await ready_worker(conn)
+        offer = await running_job(conn, worker, on_lost="fail")
+        await leases.record_results(conn, [word(offer, "LOST", actor="system:x")], MAX_LOSSES)
+        foreign = offer._replace(worker_id=stranger.id)
+        for claim in (foreign, offer._replace(lease=999), offer._replace(job_id=uuid.uuid4())):
+            assert await leases.record_late(conn, Late(claim.job_id, word(claim)))
+            await job_logs.append_late(conn, claim.job_id, [chunk(claim, 0)])
+
+    on(database_url, story)
+    assert db.execute("SELECT count(*) FROM domain_events WHERE event_type = 'JobLateResult'").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM job_logs").fetchone() == (0,)
+
+
+def test_late_chunks_are_kept_under_their_own_attempt_and_marked(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        first = await running_job(conn, worker)
+        await job_logs.append(conn, [chunk(first, 0)])
+        await leases.record_results(conn, [word(first, "LOST", actor="system:x")], MAX_LOSSES)
+        (second,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        await leases.accept(conn, [Claimant(second.lease, worker.id)])
+        await job_logs.append(conn, [chunk(second, 0)])
+        for _ in range(2):
+            await job_logs.append_late(conn, first.job_id, [chunk(first, 0), chunk(first, 1)])
+        await job_logs.append_late(conn, first.job_id, [chunk(second, 1)])  # that one holds: it is not late
+
+    on(database_url, story)
+    kept = db.execute("SELECT attempt, lease, seq, late FROM job_logs ORDER BY lease, seq").fetchall()
+    assert kept == [(1, 1, 0, False), (1, 1, 1, True), (2, 2, 0, False)]
+
+
+def test_attempts_are_told_apart(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> list[tuple[object, ...]]:
+        worker = await ready_worker(conn)
+        first = await running_job(conn, worker)
+        await job_logs.append(conn, [chunk(first, 0)])
+        await leases.record_results(conn, [word(first, "LOST", actor="system:x")], MAX_LOSSES)
+        (second,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        await leases.accept(conn, [Claimant(second.lease, worker.id)])
+        found = await jobs.attempts(conn, first.job_id)
+        return [(a.attempt, a.outcome, a.reason, a.log_bytes, a.ended_at is not None) for a in found]
+
+    assert on(database_url, story) == [(1, "LOST", "WORKER_LOST", 1, True), (2, None, None, 0, False)]
+
+
+def test_an_exit_code_that_is_final_is_not_run_again(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> list[str]:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker, retries=5, final_exit_codes=[3, 4])
+        return [e.new_state for e in await leases.record_results(conn, [word(offer, "FAILED")], MAX_LOSSES)]
+
+    assert on(database_url, story) == ["FAILED"]
+
+
+# ── limits ──
+
+
+def test_a_job_that_waits_too_long_in_the_queue_fails(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> uuid.UUID:
+        patient = await pending_job(conn, queue_timeout=3600)
+        due = await pending_job(conn, queue_timeout=60, run_at="2126-01-01T00:00:00Z")
+        hasty = await pending_job(conn, queue_timeout=60)
+        assert not (await job_queue.look(conn, 30, 30)).expired
+        await conn.execute("UPDATE job_queue SET expires_at = expires_at - interval '61 seconds'")
+        assert (await job_queue.look(conn, 30, 30)).expired
+        assert await job_queue.expire(conn) == [hasty], "its term begins when it is due"
+        assert await job_queue.expire(conn) == []
+        assert {patient, due} == {row[0] for row in await (await conn.execute("SELECT job_id FROM job_queue")).fetchall()}
+        return hasty
+
+    job_id = on(database_url, story)
+    row = db.execute("SELECT state, reason, message FROM jobs WHERE id = %s", [job_id]).fetchone()
+    assert row == ("FAILED", "TIMEOUT", "waited in the queue longer than 60 s")
+    assert violations(db) == []
+
+
+def test_the_term_in_the_queue_outlives_a_returned_offer_and_begins_anew_for_a_retry(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        offer = await assigned_job(conn, worker, queue_timeout=60, retries=1)
+        await leases.release(conn, [Claimant(offer.lease, worker.id)], "x", "y")
+        terms = "SELECT extract(epoch FROM q.expires_at - j.created_at)::integer FROM job_queue q JOIN jobs j ON j.id = q.job_id"
+        assert (await (await conn.execute(terms)).fetchone()) == (60,)
+        (again,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        await leases.accept(conn, [Claimant(again.lease, worker.id)])
+        await leases.record_results(conn, [word(again, "FAILED")], MAX_LOSSES)
+
+    on(database_url, story)
+    assert db.execute("SELECT expires_at - ready_at FROM job_queue").fetchone() == db.execute("SELECT interval '60 s'").fetchone()
+
+
+def test_limits_that_the_worker_does_not_keep_are_found(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'")
+        slow = await running_job(conn, worker, timeout=100, grace=5)
+        silent = await running_job(conn, worker, silence_timeout=100)
+        await running_job(conn, worker)
+        assert await leases.overrun(conn) == []
+        assert not (await job_queue.look(conn, 30, 30)).overrun
+        await conn.execute("UPDATE leases SET end_by = end_by - interval '134 s', accepted_at = accepted_at - interval '129 s'")
+        assert await leases.overrun(conn) == []
+        await conn.execute("UPDATE leases SET end_by = end_by - interval '2 s', accepted_at = accepted_at - interval '2 s'")
+        assert (await job_queue.look(conn, 30, 30)).overrun
+        found = await leases.overrun(conn)
+        assert [(c.lease, bool(by_time)) for c, by_time in found] == [(slow.lease, True), (silent.lease, False)]
+        await job_logs.append(conn, [chunk(silent, 0)])
+        assert [c.lease for c, _ in await leases.overrun(conn)] == [slow.lease], "it spoke"
+        await conn.execute("UPDATE hodei_listening SET listening_since = clock_timestamp()")
+        assert await leases.overrun(conn) == [], "nobody listened (R7)"
+
+    on(database_url, story)
+
+
+def test_leases_that_a_worker_lists_and_nobody_gave_it_are_found(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker, other = await ready_worker(conn), await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        listed = [Claimant(offer.lease, worker.id), Claimant(offer.lease, other.id), Claimant(77, worker.id)]
+        assert sorted(await leases.unknown(conn, listed)) == sorted(listed[1:])
+
+    on(database_url, story)
+
+
+# ── the database's clock ──
+
+
+def test_a_clock_set_forward_loses_nobody(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        offer = await assigned_job(conn, worker)
+        await silence(conn, worker, 600)
+        await conn.execute("UPDATE hodei_listening SET last_beat = last_beat - interval '10 minutes'")
+        await conn.execute("UPDATE leases SET accept_by = accept_by - interval '10 minutes'")
+        assert await workers.judge_silent(conn, 30.0, 60.0) == [], "before the next beat"
+        assert await leases.overdue(conn, 10.0) == []
+        await workers.listening(conn)
+        assert await workers.judge_silent(conn, 30.0, 60.0) == [], "and after it"
+        assert await leases.overdue(conn, 10.0) == []
+        await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '61 s'")
+        assert [c.lease for c in await leases.overdue(conn, 10.0)] == [offer.lease]
+        assert len(await workers.judge_silent(conn, 30.0, 60.0)) == 1
+
+    on(database_url, story)
+
+
+def test_a_clock_set_back_does_not_keep_the_silent_for_as_long(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        await assigned_job(conn, worker)
+        await conn.execute("UPDATE workers SET last_heartbeat = last_heartbeat + interval '10 minutes'")
+        await conn.execute("UPDATE leases SET accept_by = accept_by + interval '10 minutes'")
+        await conn.execute("UPDATE hodei_listening SET last_beat = last_beat + interval '10 minutes', listening_since = now()")
+        await workers.listening(conn)
+        ahead = "SELECT (SELECT max(last_heartbeat) FROM workers) > clock_timestamp(), max(accept_by) > clock_timestamp() + interval '11 s'"
+        assert await (await conn.execute(f"{ahead} FROM leases".encode())).fetchone() == (False, False)
+
+    on(database_url, story)
