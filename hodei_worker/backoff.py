@@ -7,7 +7,7 @@ from dataclasses import dataclass
 @dataclass
 class Backoff:
     first_s: float = 0.2
-    longest_s: float = 30.0
+    longest_s: float = 10.0
     _bound_s: float = 0.0
 
     def next_s(self) -> float:

@@ -21,7 +21,7 @@ OUTCOMES = {"SUCCEEDED": pb.SUCCEEDED, "FAILED": pb.FAILED, "CANCELLED": pb.CANC
 
 SUPERVISOR_DIED: dict[str, Any] = {
     "outcome": "LOST", "reason": "WORKER_LOST", "message": "the worker's supervisor died; its processes were killed", "run_us": 1,
-    "log_chunks": 1 << 62, "log_lost": True,
+    "log_chunks": 1 << 62, "spooled": 0,
 }  # fmt: skip
 
 
@@ -112,9 +112,11 @@ class Slots:
                 self._supervisor.send("purge", lease=job.lease)
             if job.phase is Phase.RUNNING:
                 self._ended(job, results.get(job.lease) or SUPERVISOR_DIED | {"started_us": job.started_us})
-            elif job.result is not None:
-                job.result["log_lost"] = True
-                self._report(job)
+            if not job.late:  # its log is read again, from where it was acknowledged
+                job.sent = job.acked
+                self._supervisor.send("read", lease=job.lease, seq=job.acked)
+            else:
+                self._say_late(job)
 
     # ── the server says ──
 
@@ -245,7 +247,7 @@ class Slots:
     def _report(self, job: Held) -> None:
         """The result goes out once the log is stored, so that no final state comes before the log's tail (R5)."""
         result = job.result
-        if result is None or (job.acked < result["log_chunks"] and not result.get("log_lost")):
+        if result is None or job.acked < result.get("spooled", result["log_chunks"]):
             return
         message = pb.Result(
             lease=job.lease, outcome=OUTCOMES[result["outcome"]], reason=result["reason"], message=result["message"][:2000],

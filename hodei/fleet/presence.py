@@ -61,6 +61,12 @@ OUTBOX_BOUND = 50_000
 """Messages not yet written to one worker. Full means that it does not read: its stream is closed, and it comes back with what it holds."""
 
 
+FLUSH_TIMEOUT_S = 5.0
+
+ISOLATED_AFTER_S = 10.0
+"""Without heartbeats stored; with the driver's 10 s for a connection that hangs, its workers are elsewhere before they count as silent."""
+
+
 class WorkerStream:
     """One connected worker, as this server sees it. Only its own stream's tasks and the dispatcher touch it, all on one loop."""
 
@@ -126,6 +132,7 @@ class Presence:
         self._database = database
         self._streams: dict[uuid.UUID, WorkerStream] = {}
         self._pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]] = {}
+        self._stored_at = 0.0  # loop time of the last heartbeats that reached the database
         self.forgotten: asyncio.Queue[leases.Claimant] = asyncio.Queue(10_000)  # full: the next heartbeat names them again
 
     def __len__(self) -> int:
@@ -167,16 +174,25 @@ class Presence:
 
     async def run(self) -> None:
         """Flushes heartbeats once a second; while the database is away they are kept, the newest of each worker."""
+        loop = asyncio.get_running_loop()
+        self._stored_at = loop.time()
         while True:
             await asyncio.sleep(1.0)
-            if not self._pulses:
-                continue
             pulses, self._pulses = self._pulses, {}
             try:
-                await self._database.run(functools.partial(self._flush, pulses))
+                if pulses:
+                    await self._database.run(functools.partial(self._flush, pulses), timeout_s=FLUSH_TIMEOUT_S)
+                self._stored_at = loop.time()
             except Unavailable as error:
                 self._pulses = pulses | self._pulses
                 logger.bind(component="WorkerMonitor").warning("heartbeats wait: {}", error)
+                if loop.time() - self._stored_at > ISOLATED_AFTER_S:
+                    self._let_go()
+
+    def _let_go(self) -> None:
+        """This server is cut off from the database, others may not be: who stays with us would be given up as silent."""
+        for stream in self:
+            stream.close("this server cannot reach the database")
 
     async def _flush(self, pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]], conn: Connection) -> None:
         said = [workers.Heartbeat(s.worker_id, s.session, p.busy_slots, p.draining, p.current_job_id) for s, p in pulses.values()]

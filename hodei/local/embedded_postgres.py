@@ -50,6 +50,11 @@ class EmbeddedPostgres:
         return f"postgresql://postgres:{quote(self._password_file.read_text())}@127.0.0.1:{self.port}/{dbname}"
 
     @property
+    def pid(self) -> int | None:
+        """Of the postmaster, while it runs."""
+        return self._process.pid if self._process else None
+
+    @property
     def _password_file(self) -> Path:
         return self.base / "password"
 

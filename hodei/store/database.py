@@ -19,8 +19,18 @@ from hodei.domain.errors import Unavailable
 Connection = AsyncConnection[TupleRow]
 T = TypeVar("T")
 
-CALL_TIMEOUT_S = 30.0
-"""Longest that one call may take, waiting for a connection included; the driver then cancels it in PostgreSQL."""
+CALL_TIMEOUT_S = 15.0
+"""Longest that one call may take, waiting for a connection included; the driver then cancels it in PostgreSQL and, where that is not
+answered within 10 s, closes the connection."""
+
+SOCKET: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A database host that vanished is noticed within 15 s (milliseconds in the last one)."""
 
 POOL_SIZE = 6
 """Connections of one server besides the listener's: claims, results, logs, heartbeats, and two for everybody who asks."""
@@ -41,7 +51,7 @@ class Database:
                 "autocommit": True,
                 "application_name": "hodei-server",
                 "prepare_threshold": 5 if prepare else None,
-                "connect_timeout": 5,
+                **SOCKET,
             },
         )
 
@@ -97,9 +107,7 @@ async def listen(url: str, channels: tuple[LiteralString, ...], hear: Callable[[
 
     A half-open connection is found by a SELECT whenever 10 s pass without a word.
     """
-    async with await AsyncConnection.connect(
-        url, autocommit=True, application_name="hodei-server listener", connect_timeout=5, keepalives_idle=10
-    ) as conn:
+    async with await AsyncConnection.connect(url, autocommit=True, application_name="hodei-server listener", **SOCKET) as conn:
         for channel in channels:
             await conn.execute(b"LISTEN " + channel.encode())
         hear("", "")

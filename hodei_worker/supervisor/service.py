@@ -73,18 +73,23 @@ class Supervisor:
             socket_path.unlink(missing_ok=True)
 
     def _recover(self) -> None:
-        """A supervisor before us died: what it left running nobody can hear any more. Killed, and reported lost."""
-        shutil.rmtree(self._state / "spool", ignore_errors=True)
+        """A supervisor before us died: what it left running nobody can hear any more. Killed, and reported lost.
+
+        What it has spooled is sent before that; what was in the pipes is gone, and the counted chunks say so.
+        """
+        for left in (self._state / "spool").glob("*"):
+            if not left.name.isdigit() or int(left.name) not in self._journal.entries:
+                shutil.rmtree(left, ignore_errors=True)
         for lease, entry in self._journal.entries.items():
-            job = Job(entry, Spool(self._state / "spool" / str(lease)), result=entry.get("result"))
+            job = Job(entry, Spool.recover(self._state / "spool" / str(lease)), result=entry.get("result"))
             self._jobs[lease] = job
             if job.result is None:
                 kin.send(kin.with_lease(lease), signal.SIGKILL)
                 message = "the worker's supervisor died; its processes were killed"
                 job.result = {"outcome": "LOST", "reason": "WORKER_LOST", "message": message, "run_us": 1, "log_chunks": 1 << 62}
                 job.result["started_us"] = entry.get("started_us", 1)
-            job.result["log_lost"] = True  # what was not acknowledged of it
-            self._journal.ended(lease, job.result)
+                self._journal.ended(lease, job.result)
+            job.result["spooled"] = min(job.spool.next_seq, job.result["log_chunks"])
         shutil.rmtree(self._state / "jobs", ignore_errors=True)
 
     # ── life ──

@@ -1,9 +1,11 @@
 """One job's output on disk until the server has it: chunks appended to segment files, deleted segment by segment as they are acknowledged.
 
-Nothing is done per line but counting newlines. A job that writes nothing costs no file.
+Nothing is done per line but counting newlines. A job that writes nothing costs no file. Each chunk lies behind a header that tells all of
+it, so that the next supervisor can read what one that died has left.
 """
 
 import os
+import struct
 import time
 from collections import deque
 from pathlib import Path
@@ -13,6 +15,10 @@ CHUNK_BYTES = 65_536
 SEGMENT_BYTES = 8 << 20
 FULL_BYTES = 64 << 20
 """Unacknowledged bytes of one job. Full: its pipes are not read until the server has caught up; the job waits in its write."""
+
+
+HEADER = struct.Struct(">QBQQqI")
+"""Sequence number, stream, offset, line, time, length of the data."""
 
 
 class Chunk(NamedTuple):
@@ -45,6 +51,26 @@ class Spool:
         self.acked = 0
         self.unacked_bytes = 0
 
+    @classmethod
+    def recover(cls, folder: Path) -> "Spool":
+        """What a supervisor that died has left, up to the chunk that it was writing; to be read and acknowledged, not appended to."""
+        spool = cls(folder)
+        for path in sorted(folder.glob("*.log"), key=lambda path: int(path.stem)):
+            segment = int(path.stem)
+            spool._files[segment] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            size, position = path.stat().st_size, 0
+            while position + HEADER.size <= size:
+                seq, *told, length = HEADER.unpack(os.pread(spool._files[segment], HEADER.size, position))
+                position += HEADER.size
+                if position + length > size:
+                    break
+                if not spool._places:
+                    spool.acked = seq
+                spool._places.append(_Place(segment, position, length, *told))
+                spool.unacked_bytes += length
+                position += length
+        return spool
+
     @property
     def next_seq(self) -> int:
         return self.acked + len(self._places)
@@ -57,13 +83,13 @@ class Spool:
         """OSError when the disk is full: nothing was added."""
         segment = self._segment()
         position = self._segment_bytes
+        told = stream, self._offsets[stream], self._lines[stream], time.time_ns() // 1000
+        entry = HEADER.pack(self.next_seq, *told, len(data)) + data
         written = 0
-        while written < len(data):
-            written += os.pwrite(self._files[segment], data[written:], position + written)
-        self._segment_bytes += len(data)
-        self._places.append(
-            _Place(segment, position, len(data), stream, self._offsets[stream], self._lines[stream], time.time_ns() // 1000)
-        )
+        while written < len(entry):
+            written += os.pwrite(self._files[segment], entry[written:], position + written)
+        self._segment_bytes += len(entry)
+        self._places.append(_Place(segment, position + HEADER.size, len(data), *told))
         self._offsets[stream] += len(data)
         self._lines[stream] += data.count(b"\n")
         self.unacked_bytes += len(data)

@@ -1,11 +1,12 @@
 """Attacks a real system at random from a printed seed, waits until it is at rest, and has it judged. `bin/chaos --minutes N --seed S`.
 
-Two servers, two workers that keep their jobs. Faults: kill -9 and SIGTERM of servers, kill -9 of workers, SIGSTOP of anything, database
-sessions terminated, cancels.
+Two servers, two workers that keep their jobs, a durable PostgreSQL, and a proxy on every way between them. See docs/reliability.md.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -13,154 +14,277 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from hodei.local.embedded_postgres import EmbeddedPostgres
-from hodei.local.stack import Part
-from tests.chaos.checker import violations
-from tests.running import Hodei, start
+import psycopg
 
-LINES = 5
-EXPECTED = b"".join(b"line %d\n" % n for n in range(1, LINES + 1))
-REST_S = 180.0
-"""For all jobs to end after the last fault: lost-after (60 s) and a rerun, twice."""
+from hodei.local.embedded_postgres import EmbeddedPostgres, free_port
+from hodei.local.stack import Part, Stack, mint_token
+from tests.chaos.checker import orphans, traces_in, violations
+from tests.conftest import SCHEMA, Connection
+from tests.fault_proxy import FaultProxy
+from tests.local_pgbouncer import PgBouncer
+
+REST_S = 240.0
+"""For all jobs to end after the last fault: lost-after (60 s) and a rerun, thrice."""
+
+JOB = """
+T={folder}/$HODEI_JOB_ID.$HODEI_LEASE
+echo start >>$T
+n=0
+while [ $n -lt {lines} ]; do
+    n=$((n + 1))
+    echo "line $n {padding}"
+    echo "line $n {padding}" >>$T
+    sleep {pause}
+done
+exit {code}
+"""
 
 
 class Chaos:
-    def __init__(self, hodei: Hodei, folder: Path, seed: int) -> None:
-        self._hodei = hodei
+    def __init__(self, folder: Path, seed: int, *, pgbouncer: bool = False) -> None:
         self._folder = folder
         self._dice = random.Random(seed)
-        self._ports = [int(address.rsplit(":")[-1]) for address in hodei.addresses]
-        self._servers = dict(enumerate(hodei.stack.parts))
-        self._workers = {number: self._worker(number, hodei.token()) for number in (0, 1)}
+        self._stack = Stack(folder / "logs")
+        self._pgbouncer = pgbouncer
         self.trace = folder / "trace"
+        self.trace.mkdir()
         self.faults: Counter[str] = Counter()
         self.jobs = 0
 
+    @contextlib.contextmanager
+    def system(self) -> Iterator["Chaos"]:
+        with contextlib.ExitStack() as stack:
+            self._database = stack.enter_context(EmbeddedPostgres(self._folder / "postgres"))
+            self.url = self._database.dsn()
+            with psycopg.connect(self.url) as conn:
+                conn.execute(SCHEMA.read_text().encode())
+            host = f"127.0.0.1:{self._database.port}"
+            way = stack.enter_context(PgBouncer(self._folder / "pgbouncer", self.url)).address if self._pgbouncer else host
+            self._to_database = [stack.enter_context(FaultProxy(way)) for _ in range(2)]
+            self._ports = [free_port(), free_port()]
+            self._servers = {n: self._server(n) for n in (0, 1)}
+            self._links = {(w, s): stack.enter_context(FaultProxy(f"127.0.0.1:{self._ports[s]}")) for w in (0, 1) for s in (0, 1)}
+            self._workers = {n: self._worker(n, mint_token(self.url)) for n in (0, 1)}
+            try:
+                yield self
+            finally:
+                self._stack.stop()
+
+    def connect(self) -> Connection:
+        """Past every proxy; waits for the database."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return psycopg.connect(self.url, autocommit=True, options="-c timezone=UTC")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
     def run(self, seconds: float) -> None:
         faults = (
-            self._server_killed,
-            self._server_killed,
-            self._server_stopped,
-            self._worker_killed,
-            self._frozen,
-            self._cancel,
-            self._sessions,
-        )
+            self._server_killed, self._server_killed, self._server_deployed, self._worker_killed, self._worker_killed,
+            self._worker_upgraded, self._supervisor_killed, self._frozen, self._cancelled, self._cancelled,
+            self._sessions_terminated, self._sessions_terminated, self._worker_cut, self._worker_cut,
+            self._worker_stalled, self._worker_half_open, self._worker_trickled, self._database_cut,
+            self._database_stalled, self._database_restarted, self._database_crashed,
+        )  # fmt: skip
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for _ in range(self._dice.randrange(1, 6)):
                 self._enqueue()
-            time.sleep(self._dice.uniform(0.2, 1.5))
+            time.sleep(self._dice.uniform(0.1, 1.0))
             fault = self._dice.choice(faults)
             fault()
             self.faults[fault.__name__.strip("_")] += 1
+        self._heal()
 
-    def await_rest(self) -> list[str]:
-        """What has not ended in time is a violation."""
-        deadline = time.monotonic() + REST_S
-        while left := self._hodei.sql("SELECT id::text, state FROM jobs WHERE completed_at IS NULL LIMIT 10"):
-            if time.monotonic() > deadline:
-                return [f"{job_id}: still {state} after {REST_S:g} s of rest" for job_id, state in left]
-            time.sleep(0.3)
-        return []
-
-    def starts(self) -> list[tuple[str, str]]:
-        lines = self.trace.read_text().splitlines() if self.trace.exists() else []
-        return [(line.split()[0], line.split()[1]) for line in lines]
+    def judge(self) -> list[str]:
+        """Waits for the end of every job, and then for the end of every process; what has not ended in time is a violation."""
+        with self.connect() as conn:
+            deadline = time.monotonic() + REST_S
+            while left := conn.execute("SELECT id::text, state FROM jobs WHERE completed_at IS NULL LIMIT 10").fetchall():
+                if time.monotonic() > deadline:
+                    return [f"{job_id}: still {state} after {REST_S:g} s of rest" for job_id, state in left]
+                time.sleep(0.3)
+            jobs = {row[0] for row in conn.execute("SELECT id::text FROM jobs")}
+            deadline = time.monotonic() + 15
+            while (living := orphans(jobs)) and time.monotonic() < deadline:
+                time.sleep(0.2)  # one that was refused is being killed
+            deadlocks = (self._database.base / "postgres.log").read_text().count("deadlock detected")
+            found = violations(conn, traces_in(self.trace)) + living
+            return found + ([f"{deadlocks} deadlocks"] if deadlocks else [])
 
     # ── work ──
 
     def _enqueue(self) -> None:
-        pause = self._dice.choice([0.05, 0.2, 1, 2]) / LINES
-        loop = f"n=0; while [ $n -lt {LINES} ]; do n=$((n + 1)); echo line $n; sleep {pause}; done"
-        command = f"echo $HODEI_JOB_ID $HODEI_LEASE >>{self.trace}; {loop}; exit {self._dice.choice([0, 0, 0, 3])}"
-        spec = json.dumps({"command": command, "retries": self._dice.choice([0, 0, 1])})
-        self._hodei.sql("SELECT hodei_enqueue(%s::jsonb)", spec)
+        lines, pause = self._dice.choice([(5, 0.02), (5, 0.1), (20, 0.1), (10, 0.5)])
+        padding = "x" * self._dice.choice([0, 0, 0, 3000])
+        command = JOB.format(folder=self.trace, lines=lines, pause=pause, padding=padding, code=self._dice.choice([0, 0, 0, 3]))
+        spec = json.dumps({"script": command, "retries": self._dice.choice([0, 0, 1])})
+        with self.connect() as conn:
+            conn.execute("SELECT hodei_enqueue(%s::jsonb)", [spec])
         self.jobs += 1
 
-    def _worker(self, number: int, token: str | None) -> Part:
-        servers = ",".join(self._dice.sample(self._hodei.addresses, 2))
-        name = f"worker-{number}-{time.monotonic_ns()}"
-        return self._hodei.stack.worker(name, servers, self._folder / f"w{number}", token, "--on-worker-exit", "keep")
+    def _server(self, number: int) -> Part:
+        url, name = self.url, f"server-{number}-{time.monotonic_ns()}"
+        through = url.replace(urlsplit(url).netloc.split("@")[1], self._to_database[number].address)
+        environment = {"HODEI_LISTEN_URL": url} if self._pgbouncer else {}
+        self._stack.server(name, through, self._ports[number], environment=environment)
+        return self._stack.parts[-1]
 
-    # ── faults ──
+    def _worker(self, number: int, token: str | None) -> Part:
+        links = [self._links[number, server].address for server in (0, 1)]
+        name = f"worker-{number}-{time.monotonic_ns()}"
+        return self._stack.worker(name, ",".join(links), self._folder / f"w{number}", token, "--on-worker-exit", "keep")
+
+    # ── processes ──
 
     def _server_killed(self) -> None:
         self._replace_server(signal.SIGKILL)
 
-    def _server_stopped(self) -> None:
+    def _server_deployed(self) -> None:
         self._replace_server(signal.SIGTERM)
 
     def _replace_server(self, number: signal.Signals) -> None:
         which = self._dice.choice((0, 1))
         self._end(self._servers[which], number)
-        self._hodei.stack.server(f"server-{which}-{time.monotonic_ns()}", self._hodei.url, self._ports[which])
-        self._servers[which] = self._hodei.stack.parts[-1]
+        self._servers[which] = self._server(which)
 
     def _worker_killed(self) -> None:
         which = self._dice.choice((0, 1))
         self._end(self._workers[which], signal.SIGKILL)
         self._workers[which] = self._worker(which, None)
 
+    def _worker_upgraded(self) -> None:
+        """As `systemctl restart`: TERM, and again because it is not to wait for its jobs."""
+        which = self._dice.choice((0, 1))
+        part = self._workers[which]
+        part.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        self._end(part, signal.SIGTERM)
+        self._workers[which] = self._worker(which, None)
+
+    def _supervisor_killed(self) -> None:
+        which = str(self._folder / f"w{self._dice.choice((0, 1))}")
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if b"hodei_worker.supervisor" in words and which.encode() in words:
+                    _kill(int(entry.name), signal.SIGKILL)
+
     def _end(self, part: Part, number: signal.Signals) -> None:
         part.process.send_signal(number)
         part.process.wait()
-        self._hodei.stack.parts.remove(part)
+        self._stack.parts.remove(part)
 
     def _frozen(self) -> None:
         part = self._dice.choice([*self._servers.values(), *self._workers.values()])
         part.process.send_signal(signal.SIGSTOP)
-        time.sleep(self._dice.uniform(0.5, 4))
+        time.sleep(self._dice.uniform(0.5, 6))
         part.process.send_signal(signal.SIGCONT)
 
-    def _cancel(self) -> None:
-        for (job_id,) in self._hodei.sql("SELECT id::text FROM jobs WHERE completed_at IS NULL ORDER BY random() LIMIT 1"):
-            self._hodei.run("job", "cancel", job_id)
+    def _cancelled(self) -> None:
+        address = f"127.0.0.1:{self._ports[self._dice.choice((0, 1))]}"
+        with self.connect() as conn:
+            found = conn.execute("SELECT id::text FROM jobs WHERE completed_at IS NULL ORDER BY id").fetchall()
+        if found:
+            part = self._stack.start("cancel", ["hodei.cli.main", "--server", address, "job", "cancel", self._dice.choice(found)[0]])
+            part.process.wait(60)
+            self._stack.parts.remove(part)
 
-    def _sessions(self) -> None:
-        self._hodei.sql(
-            "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'hodei-server%%' "
-            "AND datname = current_database() ORDER BY random() LIMIT %s) victims",
-            2,
-        )
+    # ── the network ──
+
+    def _worker_cut(self) -> None:
+        self._dice.choice(list(self._links.values())).cut()
+
+    def _worker_stalled(self) -> None:
+        self._for_a_while(self._dice.choice(list(self._links.values())), "stall")
+
+    def _worker_half_open(self) -> None:
+        self._for_a_while(self._dice.choice(list(self._links.values())), "half_open", self._dice.choice(("to", "back")))
+
+    def _worker_trickled(self) -> None:
+        self._for_a_while(self._dice.choice(list(self._links.values())), "trickle", 3000)
+
+    def _database_cut(self) -> None:
+        self._dice.choice(self._to_database).cut()
+
+    def _database_stalled(self) -> None:
+        self._for_a_while(self._dice.choice(self._to_database), "stall")
+
+    def _for_a_while(self, proxy: FaultProxy, fault: str, *how: object) -> None:
+        getattr(proxy, fault)(*how)
+        time.sleep(self._dice.choice([1, 3, 8]))
+        proxy.heal()
+
+    def _heal(self) -> None:
+        for proxy in (*self._links.values(), *self._to_database):
+            proxy.heal()
+
+    # ── the database ──
+
+    def _database_restarted(self) -> None:
+        self._database.stop()
+        time.sleep(self._dice.uniform(0, 2))
+        self._database.start()
+
+    def _database_crashed(self) -> None:
+        """Immediate shutdown: every session dies in the middle of what it does, and the log is replayed."""
+        assert self._database.pid is not None
+        _kill(self._database.pid, signal.SIGQUIT)
+        self._database_restarted()
+
+    def _sessions_terminated(self) -> None:
+        with self.connect() as conn:
+            conn.execute("""
+                SELECT pg_terminate_backend(pid) FROM (
+                    SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+                    ORDER BY random() LIMIT 3) victims""")
 
 
-def attack(seconds: float, seed: int) -> list[str]:
-    """Prints figures, returns violations."""
+def _kill(pid: int, number: signal.Signals) -> None:
+    descriptor = os.pidfd_open(pid)
+    signal.pidfd_send_signal(descriptor, number)
+    os.close(descriptor)
+
+
+def attack(seconds: float, seed: int, *, pgbouncer: bool = False, keep: bool = False) -> tuple[Chaos, list[str]]:
+    """Prints figures, returns what was done and the violations."""
     base = Path(tempfile.mkdtemp(prefix="hodei-chaos-"))
     base.chmod(0o755)
+    chaos = Chaos(base, seed, pgbouncer=pgbouncer)
+    found: list[str] = []
     try:
-        with EmbeddedPostgres(base / "postgres", durable=False) as database:
-            url = urlsplit(database.dsn())
-            server = SimpleNamespace(user=url.username, password=unquote(url.password or ""), host=url.hostname, port=url.port)
-            hodei = start(server, base)
-            try:
-                chaos = Chaos(hodei, base, seed)
-                chaos.run(seconds)
-                found = chaos.await_rest() + violations(hodei.conn, chaos.starts(), EXPECTED)
-                states = hodei.sql("SELECT state, coalesce(reason, ''), count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2")
-                print(f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults {dict(chaos.faults)}, {len(found)} violations")
-                print("  ".join(f"{state} {reason} {count}".replace("  ", " ") for state, reason, count in states))
-            finally:
-                hodei.stack.stop()
-                hodei.conn.close()
+        with chaos.system():
+            chaos.run(seconds)
+            found = chaos.judge()
+            with chaos.connect() as conn:
+                states = conn.execute("SELECT state, coalesce(reason, ''), count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2").fetchall()
+            print(f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults {dict(chaos.faults)}, {len(found)} violations")
+            print("  ".join(f"{state} {reason} {count}".replace("  ", " ") for state, reason, count in states), flush=True)
     finally:
-        shutil.rmtree(base, ignore_errors=True)
-    return found
+        if keep or found:
+            print(f"everything is kept in {base}", file=sys.stderr)
+        else:
+            shutil.rmtree(base, ignore_errors=True)
+    return chaos, found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bin/chaos", description="Attack a real system at random, then judge it.")
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=None, help="of an earlier run, to repeat its faults")
+    parser.add_argument("--pgbouncer", action="store_true", help="servers reach PostgreSQL through a PgBouncer in transaction mode")
+    parser.add_argument("--keep", action="store_true", help="leave the database, logs and traces for inspection")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", flush=True)
-    found = attack(given.minutes * 60, seed)
+    _, found = attack(given.minutes * 60, seed, pgbouncer=given.pgbouncer, keep=given.keep)
     for violation in found:
         print(f"VIOLATION {violation}", file=sys.stderr)
     sys.exit(1 if found else 0)

@@ -3,9 +3,11 @@
 `violations` is empty for a sound system. Each kind is planted in tests/chaos/test_checker.py and must be caught there.
 """
 
+import os
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from hodei.domain.job import FINAL, TRANSITIONS, JobState
 from tests.conftest import Connection
@@ -13,14 +15,31 @@ from tests.conftest import Connection
 Event = tuple[str, Any, str | None, str | None]
 
 
-def violations(db: Connection, traces: list[tuple[str, str]] | None = None, expected_log: bytes | None = None) -> list[str]:
-    """`traces`: a (job id, lease) for each start, as the jobs themselves wrote them down. `expected_log`: what every attempt that ended by
-    itself has written."""
-    found = [*_stories(db), *_queue(db), *_leases(db)]
-    if traces is not None:
-        found += _starts(db, traces)
-    if expected_log is not None:
-        found += _logs(db, expected_log)
+class Trace(NamedTuple):
+    """What one start of a job really did, written down by the job itself: each line first to stdout, then here."""
+
+    job_id: str
+    lease: int
+    starts: int
+    wrote: bytes
+
+
+def traces_in(folder: Path) -> list[Trace]:
+    """Files named JOB.LEASE; a start writes the first line `start`."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        job_id, _, lease = path.name.partition(".")
+        lines = path.read_bytes().splitlines(keepends=True)
+        found.append(Trace(job_id, int(lease), lines.count(b"start\n"), b"".join(line for line in lines if line != b"start\n")))
+    return found
+
+
+def violations(db: Connection, traces: Sequence[Trace] = (), *, undisturbed: bool = False) -> list[str]:
+    """`undisturbed`: nothing happened but deploys of servers, so every job has had exactly one attempt."""
+    found = [*_stories(db), *_queue(db), *_leases(db), *_chunks(db), *_starts(db, traces), *_logs(db, traces)]
+    if undisturbed:
+        spent = db.execute("SELECT id, attempts FROM jobs WHERE attempts <> 1").fetchall()
+        found += [f"{job_id}: {attempts} attempts, though only servers were deployed" for job_id, attempts in spent]
     return found
 
 
@@ -29,11 +48,11 @@ def _stories(db: Connection) -> Iterator[str]:
     for job_id, state, attempts, updated_at in db.execute("SELECT id::text, state, attempts, updated_at FROM jobs").fetchall():
         events: list[Event] = db.execute(
             "SELECT event_type, occurred_at, payload->>'old_state', payload->>'new_state' FROM domain_events "
-            "WHERE aggregate_id = %s ORDER BY id",
+            "WHERE aggregate_id = %s ORDER BY occurred_at, id",
             [job_id],
         ).fetchall()
         times = [event[1] for event in events]
-        if times != sorted(set(times)):
+        if len(set(times)) != len(times):
             yield f"{job_id}: events tie or run backwards"
         if not times or times[-1] != updated_at:
             yield f"{job_id}: updated_at is not the time of its last event"
@@ -76,29 +95,77 @@ def _leases(db: Connection) -> Iterator[str]:
     fenced = set(db.execute("SELECT id, lease FROM jobs WHERE lease IS NOT NULL").fetchall())
     yield from (f"{job_id}: lease {lease} is live, but its job does not know it" for job_id, lease in held - fenced)
     yield from (f"{job_id}: has lease {lease}, which is not live" for job_id, lease in fenced - held)
+    twice = db.execute(
+        "SELECT payload->>'lease', count(*) FROM domain_events WHERE event_type = 'JobAssigned' GROUP BY 1 HAVING count(*) > 1"
+    )
+    yield from (f"lease {lease} was given {times} times" for lease, times in twice)
 
 
-def _starts(db: Connection, traces: list[tuple[str, str]]) -> Iterator[str]:
-    """What really ran: each lease at most once, and no more often than attempts were counted."""
-    counted = {row[0]: row[1] for row in db.execute("SELECT id::text, attempts FROM jobs")}
-    yield from (f"{job_id}: lease {lease} was started {n} times" for (job_id, lease), n in Counter(traces).items() if n > 1)
-    for job_id, starts in Counter(job_id for job_id, _ in traces).items():
-        if job_id not in counted:
-            yield f"{job_id}: it ran, but there is no such job"
-        elif starts > counted[job_id]:
-            yield f"{job_id}: started {starts} times, {counted[job_id]} attempts counted"
+def _chunks(db: Connection) -> Iterator[str]:
+    """Under each lease: seq without holes from 0, each stream's bytes following each other."""
+    holes = db.execute("""
+        SELECT job_id, lease FROM job_logs GROUP BY job_id, lease HAVING min(seq) <> 0 OR max(seq) + 1 <> count(*)""")
+    yield from (f"{job_id}: the log of lease {lease} has a hole" for job_id, lease in holes)
+    jumps = db.execute("""
+        SELECT DISTINCT job_id, lease FROM (
+            SELECT job_id, lease, byte_offset,
+                   sum(octet_length(data)) OVER (PARTITION BY job_id, lease, stream ORDER BY seq) - octet_length(data) AS before
+            FROM job_logs) g
+        WHERE byte_offset <> before""")
+    yield from (f"{job_id}: the log of lease {lease} jumps" for job_id, lease in jumps)
 
 
-def _logs(db: Connection, expected: bytes) -> Iterator[str]:
-    """Of every job that succeeded: the last attempt's log is whole, in order, and says so."""
-    rows = db.execute("""
-        SELECT j.id::text, j.logs_complete, (
-            SELECT string_agg(g.data, '' ORDER BY g.seq) FROM job_logs g
-            WHERE g.job_id = j.id AND g.stream = 1 AND g.lease = (SELECT max(m.lease) FROM job_logs m WHERE m.job_id = j.id))
-        FROM jobs j WHERE j.state = 'SUCCEEDED'
-    """)
-    for job_id, complete, data in rows:
-        if not complete:
-            yield f"{job_id}: succeeded with an incomplete log"
-        elif bytes(data or b"") != expected:
-            yield f"{job_id}: its log is not what it wrote"
+def _starts(db: Connection, traces: Sequence[Trace]) -> Iterator[str]:
+    """What really ran: each lease at most once, and none that the story does not know as an attempt or as an offer taken back."""
+    told = set(
+        db.execute("""
+        SELECT aggregate_id, (payload->>'lease')::bigint FROM domain_events
+        WHERE event_type IN ('JobUnassigned', 'JobLateResult') OR event_type = 'JobStatusChanged' AND payload->>'new_state' = 'RUNNING'""")
+    )
+    for trace in traces:
+        if trace.starts > 1:
+            yield f"{trace.job_id}: lease {trace.lease} was started {trace.starts} times"
+        if (trace.job_id, trace.lease) not in told:
+            yield f"{trace.job_id}: lease {trace.lease} ran, and nothing tells of it"
+
+
+def _logs(db: Connection, traces: Sequence[Trace]) -> Iterator[str]:
+    """Byte for byte: of an attempt that ended by itself all that it wrote; of one that was killed all but for its last words, unless the
+    gap is stated."""
+    stored: dict[tuple[str, int], bytes] = {
+        (row[0], row[1]): bytes(row[2])
+        for row in db.execute("SELECT job_id::text, lease, string_agg(data, '' ORDER BY seq) FROM job_logs WHERE stream = 1 GROUP BY 1, 2")
+    }
+    ends: dict[tuple[str, int], tuple[bool | None, bool]] = {
+        (row[0], row[1]): (row[2], row[3])
+        for row in db.execute("""
+            SELECT aggregate_id, (payload->>'lease')::bigint, (payload->>'logs_complete')::boolean, payload ? 'exit_code'
+            FROM domain_events WHERE event_type = 'JobStatusChanged' AND payload->>'old_state' = 'RUNNING' AND payload ? 'lease'""")
+    }
+    for trace in traces:
+        log = stored.get((trace.job_id, trace.lease), b"")
+        complete, by_itself = ends.get((trace.job_id, trace.lease), (False, False))
+        if by_itself and complete and log != trace.wrote:
+            yield f"{trace.job_id}: the log of lease {trace.lease} is not what it wrote ({len(log)} bytes of {len(trace.wrote)})"
+        elif complete and not log.startswith(trace.wrote):
+            yield f"{trace.job_id}: the log of lease {trace.lease} says that it is complete, and is not"
+        elif not log.startswith(trace.wrote) and not trace.wrote.startswith(log):
+            yield f"{trace.job_id}: the log of lease {trace.lease} holds what was never written"
+    incomplete = db.execute("SELECT id FROM jobs WHERE state = 'SUCCEEDED' AND logs_complete IS NOT TRUE")
+    yield from (f"{row[0]}: succeeded with an incomplete log" for row in incomplete)
+
+
+def orphans(jobs: set[str]) -> list[str]:
+    """Processes that carry one of these jobs' ids, when none should run any more."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                environment = (entry / "environ").read_bytes().split(b"\0")
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            ids = [e.partition(b"=")[2].decode() for e in environment if e.startswith(b"HODEI_JOB_ID=")]
+            if command and ids and ids[0] in jobs:
+                found.append(f"{ids[0]}: process {entry.name} of it still lives")
+    return found

@@ -1,16 +1,32 @@
 """The judge is judged: a sound database passes, and each planted wrong is named."""
 
+import os
+import subprocess
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
+from hodei.domain.job import MAX_LOSSES
+from hodei.store import job_logs, leases
 from hodei.store.database import Connection as AsyncConnection
-from tests.chaos.checker import violations
+from hodei.store.job_logs import Chunk
+from tests.chaos.checker import Trace, orphans, traces_in, violations
 from tests.conftest import Connection
-from tests.factories import assigned_job, final_job, on, pending_job, ready_worker, running_job
+from tests.factories import assigned_job, on, pending_job, ready_worker, running_job, word
+
+WROTE = b"one\ntwo\n"
 
 
 async def _sound(conn: AsyncConnection) -> str:
     worker = await ready_worker(conn)
-    done = await final_job(conn, worker)
+    done = await running_job(conn, worker)
+    now = datetime.now(UTC)
+    await job_logs.append(
+        conn, [Chunk(done.lease, worker.id, 0, 1, 0, 1, now, b"one\n"), Chunk(done.lease, worker.id, 1, 1, 4, 2, now, b"two\n")]
+    )
+    await leases.record_results(conn, [word(done, exit_code=0, log_chunks=2)], MAX_LOSSES)
     await running_job(conn, worker)
     await assigned_job(conn, worker)
     await pending_job(conn)
@@ -43,13 +59,26 @@ PLANTED = {
         "events tie or run backwards",
     ),
     "a lease nobody knows": ("UPDATE leases SET lease = lease + 1000", "but its job does not know it"),
+    "a lease given twice": (
+        "UPDATE domain_events SET payload = payload || '{\"lease\": 1}' WHERE event_type = 'JobAssigned'",
+        "was given 3 times",
+    ),
     "an attempt too many": ("UPDATE jobs SET attempts = attempts + 1 WHERE state = 'SUCCEEDED'", "its events say SUCCEEDED after 1"),
+    "an attempt that nobody told": ("DELETE FROM domain_events WHERE payload->>'new_state' = 'RUNNING'", "ran, and nothing tells of it"),
+    "a log with a hole": ("DELETE FROM job_logs WHERE seq = 0", "has a hole"),
+    "a log that jumps": ("UPDATE job_logs SET byte_offset = byte_offset + 1 WHERE seq = 1", "jumps"),
+    "a wrong byte": ("UPDATE job_logs SET data = 'twi' WHERE seq = 1", "is not what it wrote (7 bytes of 8)"),
+    "a missing tail": ("DELETE FROM job_logs WHERE seq = 1", "is not what it wrote (4 bytes of 8)"),
+    "an incomplete log of a success": (
+        "UPDATE jobs SET logs_complete = false WHERE state = 'SUCCEEDED'",
+        "succeeded with an incomplete log",
+    ),
 }
 
 
 def test_a_sound_database_passes(database_url: str, db: Connection) -> None:
     done = on(database_url, _sound)
-    assert violations(db, [(done, "1")]) == []
+    assert violations(db, [Trace(done, 1, 1, WROTE)]) == []
 
 
 @pytest.mark.parametrize("plant", PLANTED)
@@ -57,16 +86,38 @@ def test_it_catches(database_url: str, db: Connection, plant: str) -> None:
     done = on(database_url, _sound)
     statement, words = PLANTED[plant]
     db.execute(statement.replace("{done}", done).encode())
-    assert any(words in violation for violation in violations(db)), violations(db)
+    found = violations(db, [Trace(done, 1, 1, WROTE)])
+    assert any(words in violation for violation in found), found
 
 
-def test_it_catches_double_and_uncounted_starts_and_wrong_logs(database_url: str, db: Connection) -> None:
+def test_it_catches_double_and_unknown_starts(database_url: str, db: Connection) -> None:
     done = on(database_url, _sound)
-    assert violations(db, [(done, "1"), (done, "1")]) == [
-        f"{done}: lease 1 was started 2 times",
-        f"{done}: started 2 times, 1 attempts counted",
-    ]
-    assert violations(db, [("ghost", "1")]) == ["ghost: it ran, but there is no such job"]
-    assert violations(db, expected_log=b"hello\n") == [f"{done}: its log is not what it wrote"]
-    db.execute("UPDATE jobs SET logs_complete = false WHERE state = 'SUCCEEDED'")
-    assert violations(db, expected_log=b"hello\n") == [f"{done}: succeeded with an incomplete log"]
+    assert violations(db, [Trace(done, 1, 2, WROTE)]) == [f"{done}: lease 1 was started 2 times"]
+    assert "ghost: lease 1 ran, and nothing tells of it" in violations(db, [Trace("ghost", 1, 1, b"")])
+
+
+def test_it_catches_an_attempt_that_a_deploy_has_spent(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> str:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        await leases.record_results(conn, [word(offer, "LOST")], MAX_LOSSES)
+        again = await running_job(conn, worker)
+        await leases.record_results(conn, [word(again)], MAX_LOSSES)
+        return str(offer.job_id)
+
+    job_id = on(database_url, story)
+    assert f"{job_id}: 2 attempts, though only servers were deployed" not in violations(db)
+    assert any("though only servers were deployed" in v for v in violations(db, undisturbed=True))
+
+
+def test_it_catches_orphans() -> None:
+    job_id = str(uuid.uuid4())
+    assert orphans({job_id}) == []
+    with subprocess.Popen(["sleep", "60"], env=os.environ | {"HODEI_JOB_ID": job_id}) as process:
+        assert orphans({job_id}) == [f"{job_id}: process {process.pid} of it still lives"]
+        process.kill()
+
+
+def test_a_trace_is_read_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "job.7").write_bytes(b"start\none\ntwo\n")
+    assert traces_in(tmp_path) == [Trace("job", 7, 1, WROTE)]

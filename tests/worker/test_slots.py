@@ -120,11 +120,14 @@ def test_when_the_supervisor_dies_what_ran_is_reported_lost_and_the_rest_goes_on
     assert worker.phases() == {1: pb.Held.ENDED, 2: pb.Held.RUNNING, 3: pb.Held.RUNNING}
     after = Supervisor()
     known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
-    lost = ENDED | {"outcome": "LOST", "reason": "WORKER_LOST", "log_chunks": 1 << 62, "log_lost": True}
+    lost = ENDED | {"outcome": "LOST", "reason": "WORKER_LOST", "log_chunks": 1 << 62, "spooled": 1}
     worker.slots.adopt_after_death(after, [known | {"lease": 1, "result": ENDED | {"log_chunks": 5}}, known | {"lease": 2, "result": lost}])
-    results = {r.lease: r.outcome for r in worker.said().results}
-    assert results == {1: pb.SUCCEEDED, 2: pb.LOST, 3: pb.LOST}, "1 without the log that died, 3 though the journal missed it"
+    assert {r.lease: r.outcome for r in worker.said().results} == {3: pb.LOST}, "though the journal missed it"
     assert ("purge", 3) in after.said
+    assert {("read", 1), ("read", 2)} <= set(after.said), "their logs are read again"
+    worker.slots.log_acked(1, 5)
+    worker.slots.log_acked(2, 1)
+    assert {r.lease: r.outcome for r in worker.said().results} == {1: pb.SUCCEEDED, 2: pb.LOST}
 
 
 def test_a_cancel_of_a_waiting_offer_needs_no_process(worker: Worker) -> None:

@@ -53,3 +53,22 @@ def test_it_is_full_at_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert spool.full
     spool.ack(1)
     assert not spool.full
+
+
+def test_what_a_supervisor_that_died_has_left_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hodei_worker.supervisor.spool.SEGMENT_BYTES", 100)
+    spool = Spool(tmp_path / "s")
+    for n in range(10):
+        spool.append(1 + n % 2, b"line %d\n" % n * 3)
+    spool.ack(4)
+    with (tmp_path / "s" / "5.log").open("ab") as file:  # the chunk that it was writing when it died
+        file.write(b"\0" * 20)
+    again = Spool.recover(tmp_path / "s")
+    assert again.acked <= 4
+    assert again.next_seq == 10
+    again.ack(4)
+    assert [again.read(seq) for seq in range(4, 10)] == [spool.read(seq) for seq in range(4, 10)]
+    again.ack(10)
+    again.close()
+    assert not (tmp_path / "s").exists()
+    assert Spool.recover(tmp_path / "nothing").next_seq == 0

@@ -1,0 +1,114 @@
+"""What networks do: cut, stall, half-open, trickle, one way or the other. Running jobs go on, and nothing is lost or run twice."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.eventually import eventually
+from tests.fault_proxy import FaultProxy
+from tests.running import Hodei
+
+FOUND_WITHIN_S = 30.0
+"""By which a half-open connection must be found, on both sides."""
+
+
+@pytest.fixture
+def links(fresh: Hodei) -> Iterator[list[FaultProxy]]:
+    """Between a worker and each server."""
+    with FaultProxy(fresh.addresses[0]) as first, FaultProxy(fresh.addresses[1]) as second:
+        yield [first, second]
+
+
+def connect(fresh: Hodei, links: list[FaultProxy], *flags: str) -> Path:
+    state = fresh.folder / "w"
+    fresh.stack.worker("worker", ",".join(link.address for link in links), state, fresh.token(), *flags)
+    return state
+
+
+def counting(hodei: Hodei, seconds: int) -> str:
+    """A job that writes a line each 100 ms."""
+    return hodei.submit("--command", f"n=0; while [ $n -lt {seconds * 10} ]; do n=$((n + 1)); echo $n; sleep 0.1; done")
+
+
+def expect_whole(hodei: Hodei, job_id: str, seconds: int) -> None:
+    job = hodei.finish(job_id)
+    assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
+    assert hodei.ok("job", "logs", job_id).text == "".join(f"{n}\n" for n in range(1, seconds * 10 + 1))
+
+
+def test_cut_and_refused_connections_disturb_no_running_job(fresh: Hodei, links: list[FaultProxy]) -> None:
+    connect(fresh, links)
+    job_id = counting(fresh, 4)
+    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    for _ in range(4):
+        for link in links:
+            link.cut()
+        time.sleep(0.5)
+    links[0].refuse()
+    expect_whole(fresh, job_id, 4)
+
+
+@pytest.mark.parametrize("direction", ["to", "back", "both"])
+def test_a_half_open_stream_is_found_on_both_sides_and_the_job_goes_on(fresh: Hodei, links: list[FaultProxy], direction: str) -> None:
+    connect(fresh, links)
+    job_id = counting(fresh, 3)
+    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    here = next(n for n in (0, 1) if "worker connected" in fresh.log(f"server-{n}"))
+    begun = time.monotonic()
+    if direction == "both":
+        links[here].stall()
+    else:
+        links[here].half_open(direction)
+    eventually(lambda: "worker connected" in fresh.log(f"server-{1 - here}"), FOUND_WITHIN_S + 5)
+    eventually(lambda: "worker's stream" in fresh.log(f"server-{here}"), FOUND_WITHIN_S + 5)
+    assert time.monotonic() - begun < FOUND_WITHIN_S
+    expect_whole(fresh, job_id, 3)
+    assert fresh.sql("SELECT count(*) FROM domain_events WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')") == [(0,)]
+
+
+def test_a_trickle_is_slow_and_loses_nothing(fresh: Hodei, links: list[FaultProxy]) -> None:
+    connect(fresh, links)
+    for link in links:
+        link.trickle(4000)
+    job_id = fresh.submit("--command", "head -c 20000 /dev/zero | tr '\\0' x")
+    job = fresh.finish(job_id)
+    assert (job["state"], job["log_bytes"], job["logs_complete"]) == ("SUCCEEDED", 20000, True)
+
+
+def test_a_server_that_is_cut_off_from_the_database_lets_its_workers_go(tmp_path: Path, fresh: Hodei) -> None:
+    """Others may reach it: a worker that stays would be given up as silent."""
+    host = fresh.url.split("@")[1].split("/")[0]
+    with FaultProxy(host) as link, FaultProxy(fresh.addresses[0]) as other:
+        isolated = fresh.stack.server("isolated", fresh.url.replace(host, link.address))
+        other.refuse()
+        fresh.stack.worker("worker", f"{isolated},{other.address}", tmp_path / "w", fresh.token())
+        other.heal()
+        job_id = counting(fresh, 3)
+        eventually(lambda: fresh.job(job_id, server=0)["state"] == "RUNNING")
+        link.stall()
+        eventually(lambda: "worker connected" in fresh.log("server-0"), FOUND_WITHIN_S)
+        expect_whole(fresh, job_id, 3)
+        assert "cannot reach the database" in fresh.log("isolated")
+        link.heal()
+
+
+def test_a_worker_that_is_told_to_stops_its_jobs_when_nobody_answers(fresh: Hodei, links: list[FaultProxy]) -> None:
+    """--on-disconnect stop: after lost-after (here the shortest, 45 s) its jobs run elsewhere, so here they end."""
+    for part, address in zip(list(fresh.stack.parts), list(fresh.addresses), strict=True):
+        fresh.stack.stop_part(part)
+        fresh.stack.server(f"{part.name}-again", fresh.url, int(address.rsplit(":")[-1]), "--lost-after", "45")
+    connect(fresh, links, "--on-disconnect", "stop")
+    job_id = fresh.submit("--on-lost", "fail", "--command", "sleep 600")
+    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    for link in links:
+        link.stall()
+    eventually(lambda: "running jobs are stopped" in fresh.log("worker"), 60)
+    eventually(lambda: fresh.job(job_id)["reason"] == "WORKER_LOST", 60)
+    for link in links:
+        link.heal()
+    late = "SELECT payload->>'outcome' FROM domain_events WHERE event_type = 'JobLateResult'"
+    eventually(lambda: fresh.sql(late) == [("LOST",)], 30)
+    (beat,) = fresh.sql("SELECT payload->>'last_heartbeat' IS NOT NULL FROM domain_events WHERE payload->>'new_status' = 'Terminated'")
+    assert beat == (True,)
