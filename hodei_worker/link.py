@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from loguru import logger
+
+import hodei_worker
 from hodei_worker.config import BadSetting, Settings
 from hodei_worker.supervisor import wire
 from hodei_worker.supervisor.__main__ import socket_in
@@ -29,11 +32,27 @@ class Link:
 
     @classmethod
     async def open(cls, settings: Settings) -> "Link":
+        """SupervisorGone: five times it hung up at once (one that was about to end for want of work may do so once)."""
+        for _ in range(5):
+            if link := await cls._open(settings):
+                return link
+            await asyncio.sleep(0.2)
+        raise SupervisorGone("the supervisor closed its socket at once: another agent is connected to it")
+
+    @classmethod
+    async def _open(cls, settings: Settings) -> "Link | None":
         reader, writer = await _connect(settings)
         writer.write(wire.encode({"op": "hello", "version": wire.VERSION, "keep": settings.on_worker_exit == "keep"}))
         frame = await wire.read(reader)
         if frame is None:
-            raise SupervisorGone("the supervisor closed its socket at once: another agent is connected to it")
+            return None
+        if frame[0].get("release") != hodei_worker.__version__ and not frame[0]["jobs"]:
+            logger.info("the supervisor is of release {} and holds nothing: it is replaced", frame[0].get("release"))
+            writer.write(wire.encode({"op": "exit"}))
+            while await wire.read(reader):
+                continue
+            writer.close()
+            return None
         return cls(reader, writer, frame[0]["jobs"])
 
     def send(self, op: str, payload: bytes = b"", **header: Any) -> None:

@@ -109,7 +109,7 @@ class Slots:
             if job.phase is Phase.WAITING:
                 continue
             if job.lease not in results:
-                self._supervisor.send("purge", lease=job.lease)
+                self._supervisor.send("purge", lease=job.lease, job_id=job.job_id)
             if job.phase is Phase.RUNNING:
                 self._ended(job, results.get(job.lease) or SUPERVISOR_DIED | {"started_us": job.started_us})
             if not job.late:  # its log is read again, from where it was acknowledged

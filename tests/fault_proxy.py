@@ -130,6 +130,7 @@ class FaultProxy:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     """close() then sends RST."""
-    if end := writer.get_extra_info("socket"):
+    end = writer.get_extra_info("socket")
+    if end is not None and end.fileno() >= 0:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

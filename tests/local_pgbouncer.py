@@ -1,9 +1,13 @@
-"""A real PgBouncer in transaction mode, in front of a PostgreSQL of the tests."""
+"""A real PgBouncer in transaction mode, in front of a PostgreSQL of the tests.
+
+Before its version 1.21 it cannot carry prepared statements: servers behind it are started with HODEI_PREPARE=false.
+"""
 
 import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -24,7 +28,6 @@ auth_type = plain
 auth_file = {folder}/users.txt
 pool_mode = transaction
 default_pool_size = 8
-max_prepared_statements = 200
 server_connect_timeout = 5
 server_login_retry = 1
 ignore_startup_parameters = options,extra_float_digits
@@ -39,8 +42,8 @@ def program() -> str | None:
 
 
 class PgBouncer:
-    def __init__(self, folder: Path, url: str) -> None:
-        self._folder = folder
+    def __init__(self, url: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="hodei-pgbouncer-"))
         self._behind = urlsplit(url)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,7 +60,6 @@ class PgBouncer:
         found = program()
         if found is None:
             pytest.skip("no pgbouncer on this machine (on Debian: apt install pgbouncer)")
-        self._folder.mkdir(parents=True, exist_ok=True)
         behind = self._behind
         words = {"host": behind.hostname, "port": behind.port, "listen": self.port, "folder": self._folder}
         (self._folder / "pgbouncer.ini").write_text(CONFIG.format(**words))
@@ -78,6 +80,7 @@ class PgBouncer:
         if self._process:
             self._process.kill()
             self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + 10

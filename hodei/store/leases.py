@@ -289,14 +289,21 @@ async def orphaned(conn: Connection) -> list[tuple[Claimant, bool]]:
     return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, ORPHANED)]
 
 
-# `held`: every lease that these workers listed in the heartbeat now written. One that was accepted 15 s ago or earlier and is listed no
-# more is unknown to its worker.
+# `held`: every lease that these workers listed in the heartbeat now written. One that was accepted 15 s ago or earlier and is missing in two
+# heartbeats is unknown to its worker; in one it may have been accepted meanwhile, by a clock that jumped.
 FORGOTTEN = """
+WITH missing AS (
+    UPDATE leases l SET missing_since = clock_timestamp()
+    WHERE l.worker_id = ANY (%(workers)s::uuid[])
+      AND l.accepted_at < clock_timestamp() - interval '15 seconds'
+      AND l.missing_since IS NULL
+      AND l.lease <> ALL (%(held)s::bigint[])
+), back AS (
+    UPDATE leases l SET missing_since = NULL WHERE l.lease = ANY (%(held)s::bigint[]) AND l.missing_since IS NOT NULL
+)
 SELECT l.lease, l.worker_id
 FROM leases l
-WHERE l.worker_id = ANY (%(workers)s::uuid[])
-  AND l.accepted_at < clock_timestamp() - interval '15 seconds'
-  AND l.lease <> ALL (%(held)s::bigint[])
+WHERE l.worker_id = ANY (%(workers)s::uuid[]) AND l.missing_since IS NOT NULL AND l.lease <> ALL (%(held)s::bigint[])
 LIMIT 500
 """
 

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.prepare import JobUser
 from hodei_worker.supervisor.service import Supervisor
 
@@ -23,6 +24,7 @@ def main() -> None:
     state, keep, log_limit, *user = sys.argv[1:]
     os.chdir("/")
     os.umask(0o022)
+    kin.spare_me()
     asyncio.run(supervise(Path(state), keep=keep == "keep", log_limit=int(log_limit), user=JobUser.named(user[0]) if user else None))
 
 

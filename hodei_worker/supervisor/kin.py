@@ -1,4 +1,5 @@
-"""A job's processes, also those that left its group: found through the kernel's parent links and the HODEI_LEASE they carry.
+"""A job's processes, also those that left its group: found through the kernel's parent links and the HODEI_JOB_ID and HODEI_LEASE they
+carry (both: lease numbers are of one database, and workers of several may share a host).
 
 The supervisor is a child subreaper: what a job leaves behind becomes its child. Pids of strangers are never waited for nor killed.
 """
@@ -26,16 +27,13 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def lease_of(pid: int) -> int | None:
-    """The lease in its environment at its start; None for strangers and for the dead."""
+def belongs(pid: int, job_id: str, lease: int) -> bool:
+    """By its environment at its start; False for strangers and for the dead."""
     try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return None
-    for entry in environment.split(b"\0"):
-        if entry.startswith(b"HODEI_LEASE="):
-            return int(entry[12:]) if entry[12:].isdigit() else None
-    return None
+        return False
+    return f"HODEI_LEASE={lease}".encode() in environment and f"HODEI_JOB_ID={job_id}".encode() in environment
 
 
 def is_dead(pid: int) -> bool:
@@ -59,10 +57,10 @@ def family(roots: list[int]) -> set[int]:
     return found
 
 
-def with_lease(lease: int) -> set[int]:
-    """Every process that carries this lease, by a look at all of /proc: about 1 ms for 40 processes."""
+def of_attempt(job_id: str, lease: int) -> set[int]:
+    """Every process that belongs to it, by a look at all of /proc: about 1 ms for 40 processes."""
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return {pid for pid in pids if lease_of(pid) == lease and not is_dead(pid)}
+    return {pid for pid in pids if belongs(pid, job_id, lease) and not is_dead(pid)}
 
 
 def send(pids: set[int], number: signal.Signals) -> None:
@@ -78,6 +76,32 @@ def send_to_group(leader: int, number: signal.Signals) -> None:
         os.killpg(leader, number)
     except (ProcessLookupError, PermissionError):
         return
+
+
+def spare_me() -> None:
+    """When memory is short the kernel is to take others; only root may ask for that."""
+    _score(os.getpid(), -500)
+
+
+def offer_as_victim(pid: int) -> None:
+    """When memory is short the kernel is to take the job, not the worker."""
+    _score(pid, 500)
+
+
+def _score(pid: int, adjustment: int) -> None:
+    try:
+        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123  a hot path
+            file.write(str(adjustment))
+    except OSError:
+        return
+
+
+def oom_kills() -> int:
+    """How many processes of this host the kernel has killed for want of memory, in cgroups or at large."""
+    for line in Path("/proc/vmstat").read_text().splitlines():
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return 0
 
 
 def reap_orphans(known: set[int]) -> None:

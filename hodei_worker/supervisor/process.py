@@ -41,12 +41,14 @@ class JobProcess:
         wrote: Callable[[], None],
         stopping: Callable[[], None],
         pids: set[int],
+        memory_was_short: Callable[[], bool],
     ) -> None:
         self._start = start
         self._spec = start["spec"]
         self._folder = folder
         self._user = user
         self._stopping = stopping
+        self._memory_was_short = memory_was_short  # the kernel has killed somebody just now
         self._pids = pids  # of all jobs' own processes, shared: nobody else may wait for them
         self._loop = asyncio.get_running_loop()
         self.output = Output(spool, int(self._spec.get("log_limit", log_limit)), wrote, self._disk_full)
@@ -111,6 +113,7 @@ class JobProcess:
             for fd in theirs.values():
                 os.close(fd)
         self._pids.add(self._pid)
+        kin.offer_as_victim(self._pid)
         pidfd = os.pidfd_open(self._pid)
         self._loop.add_reader(pidfd, self._seen_exit, pidfd)
         if timeout_s := self._spec.get("timeout"):
@@ -169,7 +172,7 @@ class JobProcess:
             self._timers.append(self._loop.call_later(0.5, self._kill))
 
     def _signal(self, number: signal.Signals) -> None:
-        escaped = kin.family([self._pid]) | kin.with_lease(self._start["lease"])
+        escaped = kin.family([self._pid]) | kin.of_attempt(self._start["job_id"], self._start["lease"])
         kin.send_to_group(self._pid, number)
         kin.send({pid for pid in escaped if _group(pid) != self._pid}, number)
 
@@ -178,7 +181,7 @@ class JobProcess:
     def _leftovers(self) -> set[int]:
         """What our job left behind: its group, and orphans that became our children and carry its lease."""
         strangers = [pid for pid in kin.children(os.getpid()) if pid not in self._pids]
-        mine = [p for p in strangers if _group(p) == self._pid or kin.lease_of(p) == self._start["lease"]]
+        mine = [p for p in strangers if _group(p) == self._pid or kin.belongs(p, self._start["job_id"], self._start["lease"])]
         return kin.family(mine)
 
     async def _end_leftovers(self) -> int:
@@ -220,6 +223,8 @@ class JobProcess:
             if os.WIFSIGNALED(status):
                 number = os.WTERMSIG(status)
                 result |= {"outcome": "FAILED", "signal": number, "reason": "SIGNALED", "message": f"ended by signal {_name(number)}"}
+                if number == signal.SIGKILL and self._cause is None and self._memory_was_short():
+                    result |= {"reason": "OOM_KILLED", "message": "killed by the kernel: the worker's memory is short"}
             elif code := os.WEXITSTATUS(status):
                 result |= {"outcome": "FAILED", "exit_code": code, "reason": "EXIT_NONZERO", "message": f"exit code {code}"}
             else:

@@ -10,11 +10,13 @@ import os
 import shutil
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hodei_worker
 from hodei_worker.supervisor import kin, wire
 from hodei_worker.supervisor.journal import Journal
 from hodei_worker.supervisor.prepare import JobUser
@@ -48,13 +50,17 @@ class Supervisor:
         self._jobs: dict[int, Job] = {}
         self._pids: set[int] = set()
         self._agent: asyncio.StreamWriter | None = None
+        self._greeted = False  # nothing is said to an agent before our hello, which tells what there is
         self._starts: asyncio.Queue[Job] = asyncio.Queue()  # bounded by the agent's slots
         self._idle_since = time.monotonic()
         self._over = asyncio.Event()
+        self._replaced = False
+        self._oom_kills = deque([kin.oom_kills()], maxlen=7)  # of the last 3 s
         self._group: asyncio.TaskGroup | None = None
         self._journal = Journal(state / "journal")
 
     async def run(self, socket_path: Path) -> None:
+        self._socket = socket_path
         kin.become_subreaper()
         self._recover()
         socket_path.unlink(missing_ok=True)
@@ -70,7 +76,8 @@ class Supervisor:
                 await self._over.wait()
                 watcher.cancel()
         finally:
-            socket_path.unlink(missing_ok=True)
+            if not self._replaced:
+                socket_path.unlink(missing_ok=True)
 
     def _recover(self) -> None:
         """A supervisor before us died: what it left running nobody can hear any more. Killed, and reported lost.
@@ -84,7 +91,7 @@ class Supervisor:
             job = Job(entry, Spool.recover(self._state / "spool" / str(lease)), result=entry.get("result"))
             self._jobs[lease] = job
             if job.result is None:
-                kin.send(kin.with_lease(lease), signal.SIGKILL)
+                kin.send(kin.of_attempt(entry["job_id"], lease), signal.SIGKILL)
                 message = "the worker's supervisor died; its processes were killed"
                 job.result = {"outcome": "LOST", "reason": "WORKER_LOST", "message": message, "run_us": 1, "log_chunks": 1 << 62}
                 job.result["started_us"] = entry.get("started_us", 1)
@@ -97,6 +104,7 @@ class Supervisor:
     async def _watch_alone(self) -> None:
         while True:
             await asyncio.sleep(0.5)
+            self._oom_kills.append(kin.oom_kills())
             if self._agent or self._pids or any(job.result is None for job in self._jobs.values()):
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > ALONE_S:
@@ -108,13 +116,30 @@ class Supervisor:
                 job.process.stop({"outcome": "LOST", "reason": "WORKER_LOST", "message": "the worker was stopped"})
         self._over.set()  # the task group waits for the jobs' ends
 
+    def _memory_was_short(self) -> bool:
+        """Whether the kernel has killed somebody in the last 3 s, whom no earlier answer has accounted for."""
+        now = kin.oom_kills()
+        short = now > self._oom_kills[0]
+        if short:
+            self._oom_kills.clear()
+            self._oom_kills.append(now)
+        return short
+
+    def _exit(self, _header: wire.Header, _payload: bytes) -> None:
+        """The agent waits for the end of the connection before it starts another: our socket must be gone by then."""
+        self._replaced = True
+        self._socket.unlink(missing_ok=True)
+        self._end_all()
+        if self._agent:
+            self._agent.close()
+
     # ── the agent ──
 
     async def _serve_agent(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._agent:
             writer.close()
             return
-        self._agent = writer
+        self._agent, self._greeted = writer, False
         try:
             while frame := await wire.read(reader):
                 self._take(*frame)
@@ -128,16 +153,17 @@ class Supervisor:
     def _take(self, header: wire.Header, payload: bytes) -> None:
         ops: dict[str, Callable[[wire.Header, bytes], None]] = {
             "hello": self._hello, "start": self._start, "stop": self._stop, "read": self._read, "ack": self._ack,
-            "forget": self._forget, "purge": self._purge, "exit": lambda _header, _payload: self._end_all(),
+            "forget": self._forget, "purge": self._purge, "exit": self._exit,
         }  # fmt: skip
         if op := ops.get(header["op"]):
             op(header, payload)
 
     def _send(self, op: str, payload: bytes = b"", **header: Any) -> None:
-        if self._agent:
+        if self._agent and self._greeted:
             self._agent.write(wire.encode({"op": op, **header}, payload))
 
     def _hello(self, header: wire.Header, _: bytes) -> None:
+        self._greeted = True
         self._keep = header.get("keep", self._keep)
         jobs = [
             {key: job.start.get(key) for key in ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us")}
@@ -146,7 +172,7 @@ class Supervisor:
         ]
         for job in self._jobs.values():
             job.next_to_send, job.sent_bytes, job.sizes = 1 << 62, 0, {}  # until the agent says from where
-        self._send("hello", version=wire.VERSION, jobs=jobs)
+        self._send("hello", version=wire.VERSION, release=hodei_worker.__version__, jobs=jobs)
 
     def _start(self, header: wire.Header, payload: bytes) -> None:
         lease = header["lease"]
@@ -165,6 +191,7 @@ class Supervisor:
             wrote=lambda: self._pump(lease, job),
             stopping=lambda: self._send("stopping", lease=lease),
             pids=self._pids,
+            memory_was_short=self._memory_was_short,
         )
         self._group.create_task(self._run(lease, job))
 
@@ -202,7 +229,7 @@ class Supervisor:
 
     def _pump(self, lease: int, job: Job) -> None:
         """Sends what the window allows."""
-        while self._agent and job.sent_bytes < WINDOW_BYTES and (chunk := job.spool.read(job.next_to_send)):
+        while self._agent and self._greeted and job.sent_bytes < WINDOW_BYTES and (chunk := job.spool.read(job.next_to_send)):
             job.next_to_send += 1
             job.sent_bytes += len(chunk.data)
             job.sizes[chunk.seq] = len(chunk.data)
@@ -214,7 +241,7 @@ class Supervisor:
     def _purge(self, header: wire.Header, _: bytes) -> None:
         """Of a supervisor that died and could not even write its journal."""
         if header["lease"] not in self._jobs:
-            kin.send(kin.with_lease(header["lease"]), signal.SIGKILL)
+            kin.send(kin.of_attempt(header["job_id"], header["lease"]), signal.SIGKILL)
 
     def _forget(self, header: wire.Header, _: bytes) -> None:
         job = self._jobs.get(header["lease"])

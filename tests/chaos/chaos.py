@@ -63,7 +63,7 @@ class Chaos:
             with psycopg.connect(self.url) as conn:
                 conn.execute(SCHEMA.read_text().encode())
             host = f"127.0.0.1:{self._database.port}"
-            way = stack.enter_context(PgBouncer(self._folder / "pgbouncer", self.url)).address if self._pgbouncer else host
+            way = stack.enter_context(PgBouncer(self.url)).address if self._pgbouncer else host
             self._to_database = [stack.enter_context(FaultProxy(way)) for _ in range(2)]
             self._ports = [free_port(), free_port()]
             self._servers = {n: self._server(n) for n in (0, 1)}
@@ -133,7 +133,7 @@ class Chaos:
     def _server(self, number: int) -> Part:
         url, name = self.url, f"server-{number}-{time.monotonic_ns()}"
         through = url.replace(urlsplit(url).netloc.split("@")[1], self._to_database[number].address)
-        environment = {"HODEI_LISTEN_URL": url} if self._pgbouncer else {}
+        environment = {"HODEI_LISTEN_URL": url, "HODEI_PREPARE": "false"} if self._pgbouncer else {}
         self._stack.server(name, through, self._ports[number], environment=environment)
         return self._stack.parts[-1]
 

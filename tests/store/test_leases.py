@@ -278,6 +278,8 @@ def test_a_job_that_its_worker_has_forgotten_is_found(database_url: str) -> None
         offer = await running_job(conn, worker)
         soon = await leases.forgotten(conn, [worker.id], [])
         await conn.execute("UPDATE leases SET accepted_at = now() - interval '16 s'")
+        for held in ([], [offer.lease], []):
+            assert await leases.forgotten(conn, [worker.id], held) == [], "missing once, listed again, missing once"
         return soon, await leases.forgotten(conn, [worker.id], []), len(await leases.forgotten(conn, [worker.id], [offer.lease]))
 
     soon, later, listed = on(database_url, story)
