@@ -28,7 +28,7 @@ from hodei.rpc.job_service import JobService
 from hodei.rpc.principal import PrincipalInterceptor
 from hodei.rpc.worker_service import WorkerService
 from hodei.store import schema, workers
-from hodei.store.database import Database, listen, translated
+from hodei.store.database import TROUBLE, Database, listen, translated
 
 GRPC_OPTIONS = [
     ("grpc.so_reuseport", 0),  # a port that is taken is refused, not shared
@@ -189,7 +189,7 @@ class Server:
                 else:
                     for row in await self.database.run(lambda conn, w=worker_id: workers.list_all(conn, worker_id=w)):  # type: ignore[misc]
                         self.worker_service.notice_change(row)
-            except Unavailable as error:
+            except TROUBLE as error:
                 logger.warning("{}", error)
 
 

@@ -10,10 +10,9 @@ import random
 
 from loguru import logger
 
-from hodei.domain.errors import Unavailable
 from hodei.fleet.presence import GoAway, Presence
 from hodei.store import server, workers
-from hodei.store.database import Database
+from hodei.store.database import TROUBLE, Database
 
 LOOK_EVERY_S = 10.0
 
@@ -35,7 +34,7 @@ class Balancer:
             try:
                 servers = await self._database.run(server.count)
                 connected = await self._database.run(workers.count_connected)
-            except Unavailable:
+            except TROUBLE:
                 continue
             self._send_away(surplus(len(self._presence), connected, servers))
 

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from loguru import logger
 
-from hodei.domain.errors import Unavailable
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.store import leases, workers
-from hodei.store.database import Connection, Database
+from hodei.store.database import TROUBLE, Connection, Database
 from hodei.store.job_queue import Offer
 
 
@@ -183,7 +182,7 @@ class Presence:
                 if pulses:
                     await self._database.run(functools.partial(self._flush, pulses), timeout_s=FLUSH_TIMEOUT_S)
                 self._stored_at = loop.time()
-            except Unavailable as error:
+            except TROUBLE as error:
                 self._pulses = pulses | self._pulses
                 logger.bind(component="WorkerMonitor").warning("heartbeats wait: {}", error)
                 if loop.time() - self._stored_at > ISOLATED_AFTER_S:

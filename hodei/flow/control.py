@@ -15,7 +15,7 @@ from hodei.fleet.presence import Cancel, Presence, Refused, ResultAck, WorkerStr
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
 from hodei.store import jobs, leases
-from hodei.store.database import Connection, Database
+from hodei.store.database import TROUBLE, Connection, Database
 from hodei.store.leases import Claimant, Ended, Result
 
 NOT_YOURS = "this lease no longer holds: the job was given away, cancelled or has ended"
@@ -142,7 +142,10 @@ class JobController:
     async def _end_forgotten(self) -> None:
         while True:
             claimant = await self._presence.forgotten.get()
-            await self.lose([claimant], "the worker lives but does not know this job any more", "system:job_controller")
+            try:
+                await self.lose([claimant], "the worker lives but does not know this job any more", "system:job_controller")
+            except TROUBLE as error:  # the next heartbeat names it again
+                self._log.warning("lease {} cannot be ended: {}", claimant.lease, error)
 
     # ── cancel ──
 

@@ -9,11 +9,10 @@ import time
 
 from loguru import logger
 
-from hodei.domain.errors import Unavailable
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.fleet.presence import Presence
 from hodei.store import job_queue, leases
-from hodei.store.database import Database
+from hodei.store.database import TROUBLE, Database
 from hodei.store.job_queue import Offer
 
 CLAIM_AT_MOST = 200
@@ -48,7 +47,7 @@ class JobDispatcher:
             try:
                 while not self._stopping and await self._round():
                     pass
-            except Unavailable as error:
+            except TROUBLE as error:
                 self._log.warning("cannot claim: {}", error)  # the sweep's look wakes us again
 
     async def _round(self) -> bool:

@@ -10,13 +10,12 @@ import time
 
 from loguru import logger
 
-from hodei.domain.errors import Unavailable
 from hodei.domain.worker import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
 from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
 from hodei.store import job_queue, leases, workers
-from hodei.store.database import Database
+from hodei.store.database import TROUBLE, Database
 
 LISTEN_BEAT_S = 5.0
 """Between two beats into hodei_listening; a gap over 15 s of all servers restarts every term of silence (R7)."""
@@ -39,7 +38,7 @@ class JobRescuer:
             try:
                 await self._beat()
                 await self._sweep()
-            except Unavailable as error:
+            except TROUBLE as error:
                 self._log.warning("sweep waits: {}", error)
             await asyncio.sleep(random.uniform(0.8, 1.2))  # noqa: S311
 

@@ -25,7 +25,7 @@ from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert
 from hodei.rpc.errors import status_of
 from hodei.store import leases, workers
-from hodei.store.database import Database
+from hodei.store.database import TROUBLE, Database
 
 PROTOCOL = 1
 """The one version of the contract that this server speaks."""
@@ -72,7 +72,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             write = workers.leave if stopped else workers.disconnect
             try:
                 await self._database.run(lambda conn, write=write, s=stream: write(conn, s.worker_id, s.session))  # type: ignore[misc]
-            except Unavailable as error:
+            except TROUBLE as error:
                 logger.bind(component="WorkerMonitor", worker_id=stream.worker_id).warning("{}", error)
 
     def send_away(self, why: str) -> None:

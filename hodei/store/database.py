@@ -32,6 +32,9 @@ SOCKET: dict[str, Any] = {
 }
 """A database host that vanished is noticed within 15 s (milliseconds in the last one)."""
 
+TROUBLE = (Unavailable, psycopg.Error)
+"""What a service that must not end waits out: the database is away, or refuses one statement (a row changed by hand)."""
+
 POOL_SIZE = 6
 """Connections of one server besides the listener's: claims, results, logs, heartbeats, and two for everybody who asks."""
 

@@ -289,8 +289,8 @@ async def orphaned(conn: Connection) -> list[tuple[Claimant, bool]]:
     return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, ORPHANED)]
 
 
-# `held`: every lease that these workers listed in the heartbeat now written. One that was accepted 15 s ago or earlier and is missing in two
-# heartbeats is unknown to its worker; in one it may have been accepted meanwhile, by a clock that jumped.
+# `held`: every lease that these workers listed in the heartbeat now written. One that was accepted 15 s ago or earlier and is missing in
+# two heartbeats is unknown to its worker; in one it may have been accepted meanwhile, by a clock that jumped.
 FORGOTTEN = """
 WITH missing AS (
     UPDATE leases l SET missing_since = clock_timestamp()

@@ -99,6 +99,10 @@ def _leases(db: Connection) -> Iterator[str]:
         "SELECT payload->>'lease', count(*) FROM domain_events WHERE event_type = 'JobAssigned' GROUP BY 1 HAVING count(*) > 1"
     )
     yield from (f"lease {lease} was given {times} times" for lease, times in twice)
+    late = db.execute(
+        "SELECT payload->>'lease', count(*) FROM domain_events WHERE event_type = 'JobLateResult' GROUP BY 1 HAVING count(*) > 1"
+    )
+    yield from (f"lease {lease} has {times} late results" for lease, times in late)
 
 
 def _chunks(db: Connection) -> Iterator[str]:

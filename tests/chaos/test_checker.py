@@ -63,6 +63,11 @@ PLANTED = {
         "UPDATE domain_events SET payload = payload || '{\"lease\": 1}' WHERE event_type = 'JobAssigned'",
         "was given 3 times",
     ),
+    "two late results": (
+        """INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+           SELECT now(), 'JobLateResult', 'x', 'x', 'x', '{"lease": 9}' FROM generate_series(1, 2)""",
+        "lease 9 has 2 late results",
+    ),
     "an attempt too many": ("UPDATE jobs SET attempts = attempts + 1 WHERE state = 'SUCCEEDED'", "its events say SUCCEEDED after 1"),
     "an attempt that nobody told": ("DELETE FROM domain_events WHERE payload->>'new_state' = 'RUNNING'", "ran, and nothing tells of it"),
     "a log with a hole": ("DELETE FROM job_logs WHERE seq = 0", "has a hole"),

@@ -1,0 +1,104 @@
+"""Two connections, each pair of statements that lock: the first holds its transaction open, the second comes, the first ends.
+
+No deadlock, both end, and what is left is sound.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import product
+
+import psycopg
+import pytest
+
+from hodei.domain.job import MAX_LOSSES
+from hodei.store import job_logs, job_queue, jobs, leases, workers
+from hodei.store.database import Connection
+from hodei.store.job_logs import Chunk
+from hodei.store.job_queue import Offer
+from hodei.store.leases import Claimant, Late
+from tests.chaos.checker import violations
+from tests.factories import AWorker, assigned_job, pending_job, ready_worker, running_job, word
+
+Verb = Callable[[Connection, AWorker, uuid.UUID, Offer | None], Awaitable[object]]
+NOBODY = Offer(0, uuid.UUID(int=0), uuid.UUID(int=0), 1, "", "", "{}")
+
+
+def said(worker: AWorker, offer: Offer | None) -> Claimant:
+    return Claimant((offer or NOBODY).lease, worker.id)
+
+
+def chunk(worker: AWorker, offer: Offer | None) -> Chunk:
+    return Chunk((offer or NOBODY).lease, worker.id, 0, 1, 0, 1, datetime.now(UTC), b"x")
+
+
+VERBS: dict[str, Verb] = {
+    "claim": lambda c, w, _j, _o: job_queue.claim(c, [w.id], {}, 10.0),
+    "accept": lambda c, w, _j, o: leases.accept(c, [said(w, o)]),
+    "succeed": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY)], MAX_LOSSES),
+    "fail": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "FAILED")], MAX_LOSSES),
+    "lose": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "LOST", actor="system:job_rescuer")], MAX_LOSSES),
+    "release": lambda c, w, _j, o: leases.release(c, [said(w, o)], "x", "system:job_rescuer"),
+    "late result": lambda c, _w, j, o: leases.record_late(c, Late(j, word(o or NOBODY))),
+    "log": lambda c, w, _j, o: job_logs.append(c, [chunk(w, o)]),
+    "late log": lambda c, w, j, o: job_logs.append_late(c, j, [chunk(w, o)]),
+    "cancel queued": lambda c, _w, j, _o: jobs.cancel_queued(c, j, "cli:ana"),
+    "cancel": lambda c, _w, j, _o: jobs.request_cancel(c, j, "cli:ana"),
+    "cancel delivered": lambda c, w, _j, o: leases.cancel_delivered(c, w.id, [said(w, o).lease], stopping=True),
+    "renew": lambda c, w, _j, o: leases.renew_offers(c, [said(w, o).lease], 10.0),
+    "forgotten": lambda c, w, _j, _o: leases.forgotten(c, [w.id], []),
+    "expire": lambda c, _w, _j, _o: job_queue.expire(c),
+    "promote": lambda c, _w, _j, _o: job_queue.promote(c),
+    "beat": lambda c, w, _j, o: workers.beat(c, [workers.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)]),
+    "judge silent": lambda c, _w, _j, _o: workers.judge_silent(c, 0.0, 0.001),
+    "drain": lambda c, w, _j, _o: workers.drain(c, w.id, "cli:ana"),
+    "listening": lambda c, _w, _j, _o: workers.listening(c),
+}  # fmt: skip
+
+
+async def prepared(conn: Connection, state: str) -> tuple[AWorker, uuid.UUID, Offer | None]:
+    await conn.execute("TRUNCATE jobs, job_queue, leases, workers, worker_bootstrap_tokens, domain_events, job_logs, hodei_listening")
+    worker = await ready_worker(conn)
+    limits = {"retries": 1, "queue_timeout": 60, "timeout": 60}
+    if state == "queued":
+        job_id = await pending_job(conn, **limits)
+        await conn.execute("UPDATE job_queue SET expires_at = now() - interval '1 s'")
+        return worker, job_id, None
+    offer = await (assigned_job if state == "offered" else running_job)(conn, worker, **limits)
+    await conn.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
+    return worker, offer.job_id, offer
+
+
+async def interleave(first: Connection, second: Connection, one: Verb, other: Verb, state: str, *, commit: bool) -> str:
+    """Empty when all is well."""
+    worker, job_id, offer = await prepared(first, state)
+    trouble = ""
+    try:
+        async with asyncio.timeout(10.0), asyncio.TaskGroup() as group, first.transaction(force_rollback=not commit):
+            await one(first, worker, job_id, offer)
+            task = group.create_task(_other(second, other, worker, job_id, offer))
+            await asyncio.wait({task}, timeout=0.02)
+    except* (psycopg.Error, TimeoutError) as errors:
+        trouble = repr(errors.exceptions[0])
+    return trouble
+
+
+async def _other(conn: Connection, verb: Verb, worker: AWorker, job_id: uuid.UUID, offer: Offer | None) -> None:
+    await verb(conn, worker, job_id, offer)
+
+
+@pytest.mark.parametrize("commit", [True, False], ids=["commits", "rolls-back"])
+@pytest.mark.parametrize("state", ["queued", "offered", "running"])
+def test_each_pair_of_statements(database_url: str, state: str, commit: bool) -> None:
+    async def all_pairs() -> list[str]:
+        wrong = []
+        connect = psycopg.AsyncConnection.connect
+        async with await connect(database_url, autocommit=True) as first, await connect(database_url, autocommit=True) as second:
+            with psycopg.connect(database_url, autocommit=True) as judge:
+                for (name, one), (other_name, other) in product(VERBS.items(), repeat=2):
+                    trouble = await interleave(first, second, one, other, state, commit=commit)
+                    wrong += [f"{name} then {other_name}: {words}" for words in [trouble, *violations(judge)] if words]
+        return wrong
+
+    assert asyncio.run(all_pairs()) == []
