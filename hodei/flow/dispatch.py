@@ -29,6 +29,7 @@ class JobDispatcher:
         self._wake = asyncio.Event()
         self._stopping = False
         self._claimed_since_look = 0
+        self.claimed = 0  # since the start
         self._condition = ""
         self._said_at = 0.0
         self._log = logger.bind(component="JobDispatcher")
@@ -60,6 +61,7 @@ class JobDispatcher:
             )
             await self._send(offers)
             self._claimed_since_look += len(offers)
+            self.claimed += len(offers)
             again = again or (len(offers) == len(wanted) and len(slots) > len(wanted))
         return again
 

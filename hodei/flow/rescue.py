@@ -21,6 +21,10 @@ LISTEN_BEAT_S = 5.0
 """Between two beats into hodei_listening; a gap over 15 s of all servers restarts every term of silence (R7)."""
 
 
+TIDY_EVERY_S, TIDY_FROM = 2.0, 200
+"""How often, and from how many claims of this server since, the hot tables are vacuumed."""
+
+
 class JobRescuer:
     def __init__(
         self, database: Database, presence: Presence, dispatcher: JobDispatcher, controller: JobController, lost_after_s: float
@@ -31,6 +35,7 @@ class JobRescuer:
         self._controller = controller
         self._lost_after_s = lost_after_s
         self._beaten_at = -LISTEN_BEAT_S
+        self._tidied_at, self._tidied_claims = 0.0, 0
         self._log = logger.bind(component="JobRescuer")
 
     async def run(self) -> None:
@@ -38,6 +43,7 @@ class JobRescuer:
             try:
                 await self._beat()
                 await self._sweep()
+                await self._tidy()
             except TROUBLE as error:
                 self._log.warning("sweep waits: {}", error)
             await asyncio.sleep(random.uniform(0.8, 1.2))  # noqa: S311
@@ -66,6 +72,12 @@ class JobRescuer:
         if found.silent_workers or found.orphaned_leases:
             await self._end_orphaned()
         self._dispatcher.observe(ready=found.ready or found.due)
+
+    async def _tidy(self) -> None:
+        now, claims = time.monotonic(), self._dispatcher.claimed
+        if now - self._tidied_at >= TIDY_EVERY_S and claims - self._tidied_claims >= TIDY_FROM:
+            self._tidied_at, self._tidied_claims = now, claims
+            await self._database.run(job_queue.vacuum)
 
     async def _take_back(self) -> None:
         overdue = await self._database.run(lambda conn: leases.overdue(conn, ACCEPT_WITHIN_S))

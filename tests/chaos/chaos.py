@@ -45,11 +45,12 @@ exit {code}
 
 
 class Chaos:
-    def __init__(self, folder: Path, seed: int, *, pgbouncer: bool = False) -> None:
+    def __init__(self, folder: Path, seed: int, *, pgbouncer: bool = False, other_tree: Path | None = None) -> None:
         self._folder = folder
         self._dice = random.Random(seed)
         self._stack = Stack(folder / "logs")
         self._pgbouncer = pgbouncer
+        self._other_tree = other_tree  # the second server's and the second worker's code: the commit before
         self.trace = folder / "trace"
         self.trace.mkdir()
         self.faults: Counter[str] = Counter()
@@ -85,7 +86,8 @@ class Chaos:
                     raise
                 time.sleep(0.1)
 
-    def run(self, seconds: float) -> None:
+    def run(self, seconds: float, at_least: int = 0) -> None:
+        """For so long, and until there were so many faults."""
         faults = (
             self._server_killed, self._server_killed, self._server_deployed, self._worker_killed, self._worker_killed,
             self._worker_upgraded, self._supervisor_killed, self._frozen, self._cancelled, self._cancelled,
@@ -94,7 +96,7 @@ class Chaos:
             self._database_stalled, self._database_restarted, self._database_crashed,
         )  # fmt: skip
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end or self.faults.total() < at_least:
             for _ in range(self._dice.randrange(1, 6)):
                 self._enqueue()
             time.sleep(self._dice.uniform(0.1, 1.0))
@@ -134,13 +136,18 @@ class Chaos:
         url, name = self.url, f"server-{number}-{time.monotonic_ns()}"
         through = url.replace(urlsplit(url).netloc.split("@")[1], self._to_database[number].address)
         environment = {"HODEI_LISTEN_URL": url, "HODEI_PREPARE": "false"} if self._pgbouncer else {}
+        environment |= self._code(number)
         self._stack.server(name, through, self._ports[number], environment=environment)
         return self._stack.parts[-1]
 
     def _worker(self, number: int, token: str | None) -> Part:
         links = [self._links[number, server].address for server in (0, 1)]
         name = f"worker-{number}-{time.monotonic_ns()}"
-        return self._stack.worker(name, ",".join(links), self._folder / f"w{number}", token, "--on-worker-exit", "keep")
+        keep = ("--on-worker-exit", "keep")
+        return self._stack.worker(name, ",".join(links), self._folder / f"w{number}", token, *keep, environment=self._code(number))
+
+    def _code(self, number: int) -> dict[str, str]:
+        return {"PYTHONPATH": str(self._other_tree)} if self._other_tree and number == 1 else {}
 
     # ── processes ──
 
@@ -253,15 +260,17 @@ def _kill(pid: int, number: signal.Signals) -> None:
     os.close(descriptor)
 
 
-def attack(seconds: float, seed: int, *, pgbouncer: bool = False, keep: bool = False) -> tuple[Chaos, list[str]]:
+def attack(
+    seconds: float, seed: int, *, pgbouncer: bool = False, keep: bool = False, at_least: int = 0, other_tree: Path | None = None
+) -> tuple[Chaos, list[str]]:
     """Prints figures, returns what was done and the violations."""
     base = Path(tempfile.mkdtemp(prefix="hodei-chaos-"))
     base.chmod(0o755)
-    chaos = Chaos(base, seed, pgbouncer=pgbouncer)
+    chaos = Chaos(base, seed, pgbouncer=pgbouncer, other_tree=other_tree)
     found: list[str] = []
     try:
         with chaos.system():
-            chaos.run(seconds)
+            chaos.run(seconds, at_least)
             found = chaos.judge()
             with chaos.connect() as conn:
                 states = conn.execute("SELECT state, coalesce(reason, ''), count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2").fetchall()
@@ -280,11 +289,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=None, help="of an earlier run, to repeat its faults")
     parser.add_argument("--pgbouncer", action="store_true", help="servers reach PostgreSQL through a PgBouncer in transaction mode")
+    parser.add_argument("--other-tree", type=Path, help="the second server and worker run this checkout's code, as during a deploy")
     parser.add_argument("--keep", action="store_true", help="leave the database, logs and traces for inspection")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", flush=True)
-    _, found = attack(given.minutes * 60, seed, pgbouncer=given.pgbouncer, keep=given.keep)
+    _, found = attack(given.minutes * 60, seed, pgbouncer=given.pgbouncer, keep=given.keep, other_tree=given.other_tree)
     for violation in found:
         print(f"VIOLATION {violation}", file=sys.stderr)
     sys.exit(1 if found else 0)

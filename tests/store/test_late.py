@@ -4,6 +4,7 @@ import uuid
 from datetime import UTC, datetime
 
 from hodei.domain.job import MAX_LOSSES
+from hodei.fleet.balance import surplus
 from hodei.store import job_logs, job_queue, jobs, leases, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
@@ -212,3 +213,31 @@ def test_a_clock_set_back_does_not_keep_the_silent_for_as_long(database_url: str
         assert await (await conn.execute(f"{ahead} FROM leases".encode())).fetchone() == (False, False)
 
     on(database_url, story)
+
+
+# ── housekeeping ──
+
+
+def test_the_hot_tables_are_vacuumed_whoever_else_is_at_it(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        for _ in range(20):
+            await pending_job(conn)
+        await conn.execute("DELETE FROM job_queue")
+        await job_queue.vacuum(conn)
+
+    on(database_url, story)
+    db.execute("SELECT pg_stat_force_next_flush()")
+    assert db.execute("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname IN ('job_queue', 'leases')").fetchall() == [(1,), (1,)]
+
+
+def test_workers_are_spread_by_what_is_above_the_fair_share(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> int:
+        worker = await ready_worker(conn)
+        await ready_worker(conn)
+        await workers.disconnect(conn, worker.id, worker.session)
+        return await workers.count_connected(conn)
+
+    assert on(database_url, story) == 1
+    assert [surplus(mine, 12, 3) for mine in (0, 4, 5, 6, 12)] == [0, 0, 0, 1, 4]
+    assert surplus(12, 12, 1) == 0, "there is nobody else"
+    assert [surplus(mine, 1, 2) for mine in (0, 1)] == [0, 0]

@@ -1,0 +1,44 @@
+"""A system to be measured: a durable PostgreSQL with stock settings, servers, workers, all real processes on this machine."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from hodei.local.embedded_postgres import EmbeddedPostgres
+from hodei.local.stack import Stack, mint_token
+
+QUIET = {"HODEI_LOG": "warning,hodei.server=info"}
+
+
+@dataclass
+class System:
+    folder: Path
+    url: str
+    stack: Stack
+    servers: list[str]
+
+    def bench_worker(self, number: int, slots: int) -> None:
+        argv = ["bench.worker", self.servers[number % len(self.servers)], "--slots", str(slots)]
+        part = self.stack.start(f"bench-worker-{number}", argv, {"HODEI_OTP_TOKEN": mint_token(self.url)})
+        self.stack.await_words(part, "connected")
+
+
+@contextlib.contextmanager
+def system(servers: int) -> Iterator[System]:
+    folder = Path(tempfile.mkdtemp(prefix="hodei-bench-"))
+    folder.chmod(0o755)
+    schema = Path(__file__).parents[1] / "schema.sql"
+    try:
+        with EmbeddedPostgres(folder / "postgres") as database:
+            with psycopg.connect(database.dsn()) as conn:
+                conn.execute(schema.read_bytes())
+            with Stack(folder / "logs") as stack:
+                addresses = [stack.server(f"server-{n}", database.dsn(), environment=QUIET) for n in range(servers)]
+                yield System(folder, database.dsn(), stack, addresses)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
