@@ -292,6 +292,9 @@ def main() -> None:
     parser.add_argument("--other-tree", type=Path, help="the second server and worker run this checkout's code, as during a deploy")
     parser.add_argument("--keep", action="store_true", help="leave the database, logs and traces for inspection")
     given = parser.parse_args()
+    if given.other_tree:
+        given.other_tree = given.other_tree.absolute()
+        os.chdir("/")  # Python looks into the current folder before PYTHONPATH
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", flush=True)
     _, found = attack(given.minutes * 60, seed, pgbouncer=given.pgbouncer, keep=given.keep, other_tree=given.other_tree)
