@@ -123,7 +123,8 @@ CREATE TABLE IF NOT EXISTS leases (
     stopping_at timestamptz,                       -- the worker said that TERM is on its way
     log_at timestamptz,                            -- last chunk stored
     end_by timestamptz,                            -- accepted, and spec.timeout and grace and a margin after that: the sweep ends it
-    silence_s double precision                     -- spec.silence_timeout
+    silence_s double precision,                    -- spec.silence_timeout
+    start_by timestamptz                           -- accepted, and spec.start_timeout and a margin; NULL once its process runs
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX IF NOT EXISTS leases_by_worker ON leases (worker_id);                       -- heartbeat, rescue
@@ -131,7 +132,8 @@ ALTER TABLE leases                                                              
     ADD COLUMN IF NOT EXISTS stopping_at timestamptz,
     ADD COLUMN IF NOT EXISTS log_at timestamptz,
     ADD COLUMN IF NOT EXISTS end_by timestamptz,
-    ADD COLUMN IF NOT EXISTS silence_s double precision;
+    ADD COLUMN IF NOT EXISTS silence_s double precision,
+    ADD COLUMN IF NOT EXISTS start_by timestamptz;
 
 CREATE TABLE IF NOT EXISTS workers (
     id uuid PRIMARY KEY,

@@ -12,6 +12,7 @@ import psycopg
 from hodei.local.embedded_postgres import EmbeddedPostgres
 from hodei.local.stack import Stack, mint_token
 
+TELLING = {"HODEI_LOG": "info"}
 QUIET = {"HODEI_LOG": "warning,hodei.server=info"}
 
 
@@ -19,6 +20,7 @@ QUIET = {"HODEI_LOG": "warning,hodei.server=info"}
 class System:
     folder: Path
     url: str
+    database: EmbeddedPostgres
     stack: Stack
     servers: list[str]
 
@@ -29,7 +31,7 @@ class System:
 
 
 @contextlib.contextmanager
-def system(servers: int) -> Iterator[System]:
+def system(servers: int, environment: dict[str, str] = QUIET) -> Iterator[System]:
     folder = Path(tempfile.mkdtemp(prefix="hodei-bench-"))
     folder.chmod(0o755)
     schema = Path(__file__).parents[1] / "schema.sql"
@@ -38,7 +40,7 @@ def system(servers: int) -> Iterator[System]:
             with psycopg.connect(database.dsn()) as conn:
                 conn.execute(schema.read_bytes())
             with Stack(folder / "logs") as stack:
-                addresses = [stack.server(f"server-{n}", database.dsn(), environment=QUIET) for n in range(servers)]
-                yield System(folder, database.dsn(), stack, addresses)
+                addresses = [stack.server(f"server-{n}", database.dsn(), environment=environment) for n in range(servers)]
+                yield System(folder, database.dsn(), database, stack, addresses)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -23,6 +23,7 @@ class Outbox:
         self._results: list[pb.Result] = []
         self._stopping: list[pb.Stopping] = []
         self._cancels: list[int] = []
+        self._started: list[int] = []
         self._logs: deque[pb.LogChunk] = deque()  # bounded by the jobs' windows of unacknowledged bytes
         self._heartbeat: pb.Heartbeat | None = None
         self._wake.clear()
@@ -51,6 +52,10 @@ class Outbox:
         self._cancels.append(lease)
         self._wake.set()
 
+    def started(self, lease: int) -> None:
+        self._started.append(lease)
+        self._wake.set()
+
     def log(self, message: pb.LogChunk) -> None:
         self._logs.append(message)
         self._wake.set()
@@ -64,7 +69,7 @@ class Outbox:
         await self._wake.wait()
         frame = pb.WorkerFrame(
             accepts=self._accepts[:1000], rejects=self._rejects[:1000], results=self._results[:300], stopping=self._stopping[:1000],
-            cancels_received=self._cancels[:1000],
+            cancels_received=self._cancels[:1000], started=self._started[:1000],
         )  # fmt: skip
         if self._heartbeat is not None:
             frame.heartbeat.CopyFrom(self._heartbeat)
@@ -74,7 +79,8 @@ class Outbox:
             size += len(chunk.data) + 40
             frame.logs.append(chunk)
         del self._accepts[:1000], self._rejects[:1000], self._results[:300], self._stopping[:1000], self._cancels[:1000]
+        del self._started[:1000]
         self._heartbeat = None
-        if not (self._accepts or self._rejects or self._results or self._stopping or self._cancels or self._logs):
+        if not (self._accepts or self._rejects or self._results or self._stopping or self._cancels or self._started or self._logs):
             self._wake.clear()
         return frame

@@ -41,6 +41,7 @@ class Held:
     phase: Phase
     spec: str = ""
     started_us: int = 0
+    tells_start: bool = False  # its process runs, and the servers wait to hear so (start_timeout)
     result: dict[str, Any] | None = None
     acked: int = 0  # log chunks that a server has stored
     sent: int = 0  # log chunks that went out
@@ -97,6 +98,7 @@ class Slots:
             self._held[entry["lease"]] = Held(
                 entry["lease"], entry["job_id"] or "", entry.get("attempt") or 0, entry.get("correlation_id") or "",
                 entry.get("actor") or "", phase, started_us=entry.get("started_us") or 1, result=entry.get("result"),
+                tells_start=bool(entry.get("spawned")),
             )  # fmt: skip
         if known:
             logger.info("adopted {} jobs from the supervisor", len(known))
@@ -211,6 +213,8 @@ class Slots:
         self._supervisor.send("read", lease=job.lease, seq=resume.log_seq)
         if not resume.accepted and job.phase is not Phase.WAITING and job.started_us:
             self._outbox.accept(pb.Accept(lease=job.lease, started_unix_us=job.started_us))
+        if job.tells_start:
+            self._outbox.started(job.lease)
         self._report(job)
 
     # ── the supervisor says ──
@@ -232,6 +236,9 @@ class Slots:
                         late_job_id=job.job_id if job.late else "",
                     )
                 )  # fmt: skip
+            case "started":
+                job.tells_start = True
+                self._outbox.started(job.lease)
             case "stopping":
                 self._outbox.stopping(pb.Stopping(lease=job.lease))
             case "ended":

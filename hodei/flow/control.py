@@ -77,6 +77,9 @@ class JobController:
         self._log.bind(job_id=late.job_id, worker_id=said.worker_id).info("JobLateResult {} of lease {}", said.outcome, said.lease)
         stream.send(ResultAck(said.lease))
 
+    async def started(self, stream: WorkerStream, started: list[int]) -> None:
+        await self._database.run(lambda conn: leases.started(conn, stream.worker_id, started))
+
     async def cancel_delivered(self, stream: WorkerStream, told: list[int], *, stopping: bool) -> None:
         await self._database.run(lambda conn: leases.cancel_delivered(conn, stream.worker_id, told, stopping=stopping))
 
@@ -116,15 +119,12 @@ class JobController:
             "JobStatusChanged {} → {}{}", end.old_state, end.new_state, f" ({end.reason})" if end.reason else ""
         )
 
-    async def end_overrun(self, overrun: list[tuple[Claimant, bool]]) -> None:
+    async def end_overrun(self, overrun: list[tuple[Claimant, str]]) -> None:
         """Ends attempts that their workers should have ended: FAILED, TIMEOUT. The worker hears of it by refusal, and kills them."""
-        words = {
-            True: "ran longer than its time-out, and its worker did not end it",
-            False: "was silent for longer than its silence_timeout",
-        }
+        tail = ", and its worker did not end it"
         said = [
-            Result(c.lease, c.worker_id, "FAILED", "system:job_rescuer", ran=True, reason="TIMEOUT", message=words[by_time], log_chunks=-1)
-            for c, by_time in overrun
+            Result(c.lease, c.worker_id, "FAILED", "system:job_rescuer", ran=True, reason="TIMEOUT", message=words + tail, log_chunks=-1)
+            for c, words in overrun
         ]
         for end in await self._database.run(lambda conn: leases.record_results(conn, said, MAX_LOSSES)):
             self._say(end)

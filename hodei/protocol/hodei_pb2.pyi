@@ -52,7 +52,7 @@ class RegisterResponse(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ...) -> None: ...
 
 class WorkerFrame(_message.Message):
-    __slots__ = ("hello", "heartbeat", "accepts", "rejects", "logs", "results", "stopping", "cancels_received")
+    __slots__ = ("hello", "heartbeat", "accepts", "rejects", "logs", "results", "stopping", "cancels_received", "started")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTS_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class WorkerFrame(_message.Message):
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
     CANCELS_RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     accepts: _containers.RepeatedCompositeFieldContainer[Accept]
@@ -69,7 +70,8 @@ class WorkerFrame(_message.Message):
     results: _containers.RepeatedCompositeFieldContainer[Result]
     stopping: _containers.RepeatedCompositeFieldContainer[Stopping]
     cancels_received: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ...) -> None: ...
+    started: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "clock_unix_us")

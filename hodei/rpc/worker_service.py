@@ -224,6 +224,9 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
                     else:
                         group.create_task(self._controller.ended(stream, result))
 
+        if frame.started:
+            await self._controller.started(stream, list(frame.started))
+
     @staticmethod
     async def _write(stream: WorkerStream, context: Context) -> None:
         while True:

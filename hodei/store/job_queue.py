@@ -157,7 +157,7 @@ SELECT EXISTS (SELECT FROM job_queue WHERE waiting IS NULL),
        EXISTS (SELECT FROM job_queue WHERE waiting IS NOT NULL AND ready_at <= clock_timestamp()),
        EXISTS (SELECT FROM job_queue WHERE expires_at <= clock_timestamp()),
        EXISTS (SELECT FROM leases l
-               WHERE l.end_by < clock_timestamp()
+               WHERE l.end_by < clock_timestamp() OR l.start_by < clock_timestamp()
                   OR coalesce(l.log_at, l.accepted_at) + make_interval(secs => l.silence_s + %(margin_s)s) < clock_timestamp()),
        EXISTS (SELECT FROM leases WHERE accepted_at IS NULL AND accept_by < clock_timestamp()),
        EXISTS (SELECT FROM workers w

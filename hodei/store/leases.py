@@ -40,7 +40,8 @@ WITH said AS (
     UPDATE leases l
     SET accepted_at = s.updated_at,
         end_by = s.updated_at + make_interval(secs => (s.spec ->> 'timeout')::float8 + coalesce((s.spec ->> 'start_timeout')::float8, 0)
-            + coalesce((s.spec ->> 'grace')::float8, 10) + %(margin_s)s)
+            + coalesce((s.spec ->> 'grace')::float8, 10) + %(margin_s)s),
+        start_by = s.updated_at + make_interval(secs => (s.spec ->> 'start_timeout')::float8 + %(margin_s)s)
     FROM started s
     WHERE l.lease = s.lease
 ), story AS (
@@ -312,12 +313,16 @@ async def forgotten(conn: Connection, workers: list[uuid.UUID], held: list[int])
     return [Claimant(*row) for row in await rows(conn, FORGOTTEN, {"workers": workers, "held": held})]
 
 
-# A limit that the worker should have enforced and did not, a margin ago: of the whole run, or of silence since the last stored chunk.
+# A limit that the worker should have enforced and did not, a margin ago: of the start, of the run, of silence since the last stored chunk.
 OVERRUN = """
-SELECT l.lease, l.worker_id, l.end_by < clock_timestamp() AS by_time
+SELECT l.lease, l.worker_id,
+       CASE WHEN l.end_by < clock_timestamp() THEN 'ran longer than its timeout'
+            WHEN l.start_by < clock_timestamp() THEN 'did not start within its start_timeout'
+            ELSE 'was silent for longer than its silence_timeout' END
 FROM leases l CROSS JOIN hodei_listening h
 WHERE h.last_beat > clock_timestamp() - interval '15 seconds'
   AND (greatest(l.end_by, h.listening_since + make_interval(secs => %(margin_s)s)) < clock_timestamp() AND l.end_by IS NOT NULL
+       OR greatest(l.start_by, h.listening_since + make_interval(secs => %(margin_s)s)) < clock_timestamp() AND l.start_by IS NOT NULL
        OR greatest(coalesce(l.log_at, l.accepted_at), h.listening_since) + make_interval(secs => l.silence_s + %(margin_s)s)
           < clock_timestamp())
 ORDER BY l.lease
@@ -325,8 +330,8 @@ LIMIT 500
 """
 
 
-async def overrun(conn: Connection) -> list[tuple[Claimant, bool]]:
-    """Accepted leases beyond a limit, and whether it is the time-out (else silence)."""
+async def overrun(conn: Connection) -> list[tuple[Claimant, str]]:
+    """Accepted leases beyond a limit, and which one."""
     return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, OVERRUN, {"margin_s": LIMIT_MARGIN_S})]
 
 
@@ -439,6 +444,15 @@ LIMIT 1000
 
 async def undelivered_cancels(conn: Connection, workers: list[uuid.UUID]) -> list[Claimant]:
     return [Claimant(*row) for row in await rows(conn, UNDELIVERED_CANCELS, {"workers": workers})]
+
+
+STARTED = """
+UPDATE leases l SET start_by = NULL WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s AND l.start_by IS NOT NULL
+"""
+
+
+async def started(conn: Connection, worker_id: uuid.UUID, leases: list[int]) -> None:
+    await conn.execute(STARTED, {"worker": worker_id, "leases": leases})
 
 
 CANCEL_DELIVERED = """

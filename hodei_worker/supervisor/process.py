@@ -39,6 +39,7 @@ class JobProcess:
         log_limit: int,
         user: JobUser | None,
         wrote: Callable[[], None],
+        started: Callable[[], None],
         stopping: Callable[[], None],
         pids: set[int],
         memory_was_short: Callable[[], bool],
@@ -47,6 +48,7 @@ class JobProcess:
         self._spec = start["spec"]
         self._folder = folder
         self._user = user
+        self._started = started
         self._stopping = stopping
         self._memory_was_short = memory_was_short  # the kernel has killed somebody just now
         self._pids = pids  # of all jobs' own processes, shared: nobody else may wait for them
@@ -114,6 +116,7 @@ class JobProcess:
                 os.close(fd)
         self._pids.add(self._pid)
         kin.offer_as_victim(self._pid)
+        self._started()
         pidfd = os.pidfd_open(self._pid)
         self._loop.add_reader(pidfd, self._seen_exit, pidfd)
         if timeout_s := self._spec.get("timeout"):

@@ -166,7 +166,7 @@ class Supervisor:
         self._greeted = True
         self._keep = header.get("keep", self._keep)
         jobs = [
-            {key: job.start.get(key) for key in ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us")}
+            {key: job.start.get(key) for key in ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us", "spawned")}
             | {"result": job.result}
             for job in self._jobs.values()
         ]
@@ -189,11 +189,18 @@ class Supervisor:
             self._log_limit,
             self._user,
             wrote=lambda: self._pump(lease, job),
+            started=lambda: self._started(lease, job),
             stopping=lambda: self._send("stopping", lease=lease),
             pids=self._pids,
             memory_was_short=self._memory_was_short,
         )
         self._group.create_task(self._run(lease, job))
+
+    def _started(self, lease: int, job: Job) -> None:
+        """Of interest only where there is a limit to it."""
+        if job.start["spec"].get("start_timeout"):
+            job.start["spawned"] = True
+            self._send("started", lease=lease)
 
     async def _run(self, lease: int, job: Job) -> None:
         assert job.process is not None  # noqa: S101

@@ -6,7 +6,7 @@ is {"op": "hello", "version": 1}; a supervisor may be older than the agent that 
 agent → supervisor   start (lease, job_id, attempt, correlation_id, actor, spec) · stop (lease, outcome, reason, message, grace?)
                      read (lease, seq: send chunks from here on) · ack (lease, seq: all before are stored) · forget (lease)
                      purge (lease, job_id: kill what carries it, nobody knows it) · exit
-supervisor → agent   hello (jobs) · started (lease, started_us) · chunk (lease, seq, stream, offset, line, read_us) + bytes
+supervisor → agent   hello (jobs) · started (lease) · chunk (lease, seq, stream, offset, line, read_us) + bytes
                      stopping (lease) · ended (lease, result)
 """
 

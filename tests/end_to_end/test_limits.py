@@ -77,6 +77,13 @@ def test_a_worker_that_lists_a_lease_nobody_gave_it_kills_that_job_and_its_log_i
     assert hodei.job(job_id)["state"] == "FAILED"
 
 
+def test_a_job_that_has_started_is_not_taken_for_one_that_has_not(hodei: Hodei) -> None:
+    job_id = hodei.submit("--start-timeout", "30", "--command", "echo up; sleep 60")
+    eventually(lambda: hodei.sql("SELECT accepted_at IS NOT NULL, start_by FROM leases WHERE job_id = %s", job_id) == [(True, None)])
+    hodei.ok("job", "cancel", job_id)
+    hodei.finish(job_id)
+
+
 def test_a_repeated_name_of_each_limit_stands_in_the_spec(hodei: Hodei) -> None:
     flags = ["--queue-timeout", "1h", "--start-timeout", "30", "--silence-timeout", "5m", "--final-exit-code", "2"]
     job_id = hodei.submit(*flags, "--command", "true")

@@ -160,11 +160,25 @@ def test_limits_that_the_worker_does_not_keep_are_found(database_url: str, db: C
         await conn.execute("UPDATE leases SET end_by = end_by - interval '2 s', accepted_at = accepted_at - interval '2 s'")
         assert (await job_queue.look(conn, 30, 30)).overrun
         found = await leases.overrun(conn)
-        assert [(c.lease, bool(by_time)) for c, by_time in found] == [(slow.lease, True), (silent.lease, False)]
+        assert [(c.lease, words.split()[-1]) for c, words in found] == [(slow.lease, "timeout"), (silent.lease, "silence_timeout")]
         await job_logs.append(conn, [chunk(silent, 0)])
         assert [c.lease for c, _ in await leases.overrun(conn)] == [slow.lease], "it spoke"
         await conn.execute("UPDATE hodei_listening SET listening_since = clock_timestamp()")
         assert await leases.overrun(conn) == [], "nobody listened (R7)"
+
+    on(database_url, story)
+
+
+def test_a_start_that_takes_too_long_is_found_until_the_worker_says_that_it_runs(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'")
+        slow = await running_job(conn, worker, start_timeout=100)
+        quick = await running_job(conn, worker, start_timeout=100)
+        await leases.started(conn, worker.id, [quick.lease])
+        await conn.execute("UPDATE leases SET start_by = start_by - interval '131 s'")
+        assert (await job_queue.look(conn, 30, 30)).overrun
+        assert [(c.lease, words) for c, words in await leases.overrun(conn)] == [(slow.lease, "did not start within its start_timeout")]
 
     on(database_url, story)
 
