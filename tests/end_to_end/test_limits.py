@@ -1,8 +1,16 @@
 """Limits, attempts and cancels as users meet them, through the real programs."""
 
+import hashlib
 import json
+import queue
+import signal
 import time
+import uuid
 
+import grpc
+
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
 from tests.eventually import eventually
 from tests.running import Hodei
 
@@ -105,3 +113,43 @@ def test_a_cancel_in_the_same_instant_as_the_exit_ends_once(hodei: Hodei) -> Non
             "SELECT count(*) FROM domain_events WHERE aggregate_id = %s AND payload->>'new_state' IN ('SUCCEEDED', 'CANCELLED', 'FAILED')"
         )
         assert hodei.sql(ends, job_id) == [(1,)]
+
+
+def test_an_offered_job_is_cancelled_as_soon_as_its_worker_answers_or_the_offer_lapses(fresh: Hodei) -> None:
+    part = fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token())
+    part.process.send_signal(signal.SIGSTOP)
+    job_id = fresh.submit("--command", "sleep 60")
+    eventually(lambda: fresh.sql("SELECT accepted_at FROM leases WHERE job_id = %s", job_id) == [(None,)])
+    assert fresh.job(job_id)["state"] == "PENDING"
+    fresh.ok("job", "cancel", job_id, server=1)
+    assert fresh.job(job_id)["cancel"] == "requested"
+    part.process.send_signal(signal.SIGCONT)
+    job = fresh.finish(job_id)
+    assert (job["state"], job["reason"]) == ("CANCELLED", "CANCELLED")
+
+
+def test_a_job_that_its_living_worker_does_not_know_any_more_runs_again(fresh: Hodei) -> None:
+    """A scripted worker accepts, and lists nothing in its heartbeats."""
+    me, secret = str(uuid.uuid4()), b"s" * 32
+    frames: queue.Queue[pb.WorkerFrame] = queue.Queue()
+    with grpc.insecure_channel(fresh.addresses[0]) as channel:
+        stub = hodei_pb2_grpc.WorkerServiceStub(channel)
+        digest = hashlib.sha256(secret).digest()
+        stub.Register(pb.RegisterRequest(token=fresh.token(), worker_id=me, secret_sha256=digest, name="forgetful"))
+        frames.put(pb.WorkerFrame(hello=pb.Hello(protocol_min=1, protocol_max=1, instance=str(uuid.uuid4()), slots=1)))
+        call = stub.Connect(iter(frames.get, None), metadata=(("authorization", f"Bearer {me}:{secret.hex()}"),))
+        next(call)
+        job_id = fresh.submit("--command", "echo here")
+        offer = next(offer for frame in call for offer in frame.run)
+        frames.put(pb.WorkerFrame(accepts=[pb.Accept(lease=offer.lease, started_unix_us=1)]))
+        eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+        fresh.stack.worker("worker", fresh.addresses[1], fresh.folder / "w", fresh.token())
+        fresh.sql("UPDATE leases SET accepted_at = accepted_at - interval '15 seconds'")
+        for _ in range(3):
+            frames.put(pb.WorkerFrame(heartbeat=pb.Heartbeat(draining=True)))
+            time.sleep(1.2)
+        job = fresh.finish(job_id)
+        call.cancel()
+    assert (job["state"], job["attempts"]) == ("SUCCEEDED", 2)
+    lost = "SELECT payload->>'message' FROM domain_events WHERE aggregate_id = %s AND payload->>'reason' = 'WORKER_LOST' LIMIT 1"
+    assert fresh.sql(lost, job_id) == [("the worker lives but does not know this job any more",)]
