@@ -74,9 +74,10 @@ class Scene:
         self.until(lambda: self.one("SELECT completed_at IS NOT NULL FROM jobs WHERE id = %s", job_id))
 
     def new_log(self, job_id: str) -> float:
-        """Until a byte written after now is stored."""
-        before = self.log_bytes(job_id)
-        return self.until(lambda: self.log_bytes(job_id) > before + 200)
+        """Until a chunk that the worker read after now is stored."""
+        now = time.time()
+        newest = "SELECT coalesce(extract(epoch FROM max(read_at)), 0)::float8 FROM job_logs WHERE job_id = %s"
+        return self.until(lambda: self.one(newest, job_id) > now)
 
     # ── what dies ──
 
