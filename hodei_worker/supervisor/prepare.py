@@ -40,10 +40,9 @@ class StartFailed(Exception):
 
 
 def prepare(folder: Path, start: dict[str, Any], user: JobUser | None) -> Prepared:
-    """StartFailed: no such program or folder, or the disk takes nothing more. `folder` is this attempt's own and is removed afterwards."""
+    """StartFailed: no such program or folder, or the disk takes nothing more. `folder` is this attempt's own: see clear."""
     spec = start["spec"]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         workdir = _workdir(folder, spec, user)
         environment = _environment(start, workdir, user)
         argv = _argv(folder, spec, user)
@@ -62,10 +61,39 @@ def _workdir(folder: Path, spec: dict[str, Any], user: JobUser | None) -> str:
         if not Path(given).is_dir():
             raise StartFailed(f"workdir {given}: no such folder on this worker")
         return str(given)
-    fresh = folder / "work"
-    fresh.mkdir(mode=0o700)
-    _give(fresh, user)
-    return str(fresh)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileNotFoundError:  # the first job
+        folder.parent.mkdir(parents=True)
+        folder.mkdir(mode=0o700)
+    _give(folder, user)
+    return str(folder)
+
+
+def _files(folder: Path) -> Path:
+    """Beside the working folder, not in it; made only for jobs that have any."""
+    return folder.with_name(f"{folder.name}.files")
+
+
+def _file(folder: Path, name: str, data: bytes, mode: int, user: JobUser | None) -> str:
+    files = _files(folder)
+    files.mkdir(parents=True, exist_ok=True)
+    path = files / name
+    path.write_bytes(data)
+    path.chmod(mode)
+    _give(path, user)
+    return str(path)
+
+
+def clear(folder: Path) -> None:
+    """What prepare has made and the job has left there. Most leave nothing: two calls."""
+    for made in (folder, _files(folder)):
+        try:
+            os.rmdir(made)  # noqa: PTH106  a hot path
+        except FileNotFoundError:
+            continue
+        except OSError:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> dict[str, str]:
@@ -86,11 +114,7 @@ def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> d
 
 def _argv(folder: Path, spec: dict[str, Any], user: JobUser | None) -> list[str]:
     if (script := spec.get("script")) is not None:
-        path = folder / "script"
-        path.write_text(script, encoding="utf-8")
-        path.chmod(0o700)
-        _give(path, user)
-        return [*spec["interpreter"], str(path)]
+        return [*spec["interpreter"], _file(folder, "script", script.encode(), 0o700, user)]
     command = spec["command"]
     return ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
 
@@ -103,11 +127,7 @@ def _stdin(folder: Path, spec: dict[str, Any], user: JobUser | None) -> str:
         data = base64.b64decode(spec["stdin_base64"])
     else:
         return os.devnull
-    path = folder / "stdin"
-    path.write_bytes(data)
-    path.chmod(0o600)
-    _give(path, user)
-    return str(path)
+    return _file(folder, "stdin", data, 0o600, user)
 
 
 def _give(path: Path, user: JobUser | None) -> None:

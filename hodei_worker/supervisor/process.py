@@ -6,7 +6,6 @@ is waited for. Whoever stops it sends TERM to the group and to what escaped it, 
 
 import asyncio
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any
 
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.output import Output
-from hodei_worker.supervisor.prepare import JobUser, Prepared, StartFailed, prepare
+from hodei_worker.supervisor.prepare import JobUser, Prepared, StartFailed, clear, prepare
 from hodei_worker.supervisor.spool import Spool
 
 GRACE_S = 10.0
@@ -78,7 +77,7 @@ class JobProcess:
             leftovers = await self._end_leftovers()
             await self._drain()
         self.output.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        clear(self._folder)
         run_us = max(1, int((time.monotonic() - begun) * 1e6))
         return self._result() | {
             "run_us": run_us,

@@ -92,7 +92,7 @@ def test_a_jobs_environment_holds_nothing_of_the_workers(hodei: Hodei) -> None:
 
 def test_each_attempt_has_a_fresh_folder_that_is_gone_afterwards(hodei: Hodei) -> None:
     folder = hodei.ok("job", "run", "--command", "pwd; ls -A; touch left").text.strip()
-    assert Path(folder).name == "work"
+    assert Path(folder).parent.name == "jobs"
     eventually(lambda: not Path(folder).exists())
 
 
