@@ -223,6 +223,46 @@ class Store(RuleBasedStateMachine):
         self.judge.execute("UPDATE job_queue SET ready_at = ready_at - interval '1 hour' WHERE waiting IS NOT NULL")
         self.on(job_queue.promote)
 
+    @rule(commit=commits, pick=st.integers(0, 99))
+    def retry(self, commit: str, pick: int) -> None:
+        """A new job with the spec of one that has ended."""
+        if ended := sorted(self._final):
+            old, new = ended[pick % len(ended)], uuid7()
+
+            async def repeat(conn: AsyncConnection) -> None:
+                async with conn.transaction():
+                    await jobs.create(conn, [jobs.NewJob(new, "cli:test", {"command": "true"})])
+                    await jobs.name_origin(conn, new, old)
+
+            self.say(commit, repeat)
+            self._jobs.append(new)
+
+    @rule(commit=commits, which=st.integers(0, 2), lists=st.booleans())
+    def heartbeat(self, commit: str, which: int, lists: bool) -> None:
+        """With all that it holds; or without, and twice: then its accepted jobs are unknown to it, and end as lost."""
+        worker = self._workers[which]
+        mine = [offer for offer in self._offers.values() if offer.worker_id == worker.id]
+        beat = workers.Heartbeat(worker.id, worker.session, len(mine), draining=False, current_job_id=None)
+        assert self.say(commit, lambda conn: workers.beat(conn, [beat])) == {worker.id}
+        held = [offer.lease for offer in mine] if lists else []
+        self.say(commit, lambda conn: leases.renew_offers(conn, held, 10.0))
+        unknown = self.on(lambda conn: leases.unknown(conn, [Claimant(lease, worker.id) for lease in held]))
+        for claimant in unknown:
+            self.refuse(self._offers[claimant.lease])
+        self.judge.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
+        if found := self.on(lambda conn: leases.forgotten(conn, [worker.id], held)):
+            self.on(lambda conn: leases.record_results(conn, [by_sweep(c, "LOST") for c in found], MAX_LOSSES))
+
+    @rule(which=st.integers(0, 2), undo=st.booleans())
+    def drain(self, which: int, undo: bool) -> None:
+        assert self.on(lambda conn: (workers.undrain if undo else workers.drain)(conn, self._workers[which].id, "cli:ana"))
+
+    @rule(commit=commits, pick=st.integers(0, 99), stopping=st.booleans())
+    def cancel_delivered(self, commit: str, pick: int, stopping: bool) -> None:
+        if offer := self.held(pick):
+            self.say(commit, lambda conn: leases.cancel_delivered(conn, offer.worker_id, [offer.lease], stopping=stopping))
+            self.say(commit, lambda conn: leases.started(conn, offer.worker_id, [offer.lease]))
+
     @precondition(lambda self: len(self._jobs) > 3)
     @rule()
     def patience_ends(self) -> None:

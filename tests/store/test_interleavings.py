@@ -8,20 +8,23 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from itertools import product
+from typing import Any
 
 import psycopg
 import pytest
 
 from hodei.domain.job import MAX_LOSSES
+from hodei.domain.spec import normalise
 from hodei.store import job_logs, job_queue, jobs, leases, workers
 from hodei.store.database import Connection
 from hodei.store.job_logs import Chunk
 from hodei.store.job_queue import Offer
 from hodei.store.leases import Claimant, Late
 from tests.chaos.checker import violations
-from tests.factories import AWorker, assigned_job, pending_job, ready_worker, running_job, word
+from tests.factories import SECRET_HASH, AWorker, assigned_job, pending_job, ready_worker, running_job, word
 
 Verb = Callable[[Connection, AWorker, uuid.UUID, Offer | None], Awaitable[object]]
+LIMITS: dict[str, Any] = {"retries": 1, "queue_timeout": 60, "timeout": 60, "start_timeout": 60}
 NOBODY = Offer(0, uuid.UUID(int=0), uuid.UUID(int=0), 1, "", "", "{}")
 
 
@@ -53,6 +56,13 @@ VERBS: dict[str, Verb] = {
     "beat": lambda c, w, _j, o: workers.beat(c, [workers.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)]),
     "judge silent": lambda c, _w, _j, _o: workers.judge_silent(c, 0.0, 0.001),
     "drain": lambda c, w, _j, _o: workers.drain(c, w.id, "cli:ana"),
+    "create again": lambda c, _w, j, _o: jobs.create(c, [jobs.NewJob(j, "cli:test", normalise({"command": "true", **LIMITS}).normal)]),
+    "name origin": lambda c, _w, j, _o: jobs.name_origin(c, j, j),
+    "started": lambda c, w, _j, o: leases.started(c, w.id, [said(w, o).lease]),
+    "connect": lambda c, w, _j, _o: workers.connect(c, workers.Greeting(w.id, SECRET_HASH, uuid.uuid4(), "w", "0", 4, 0, {}), 0.0),
+    "leave": lambda c, w, _j, _o: workers.leave(c, w.id, w.session),
+    "disconnect": lambda c, w, _j, _o: workers.disconnect(c, w.id, w.session),
+    "revoke": lambda c, w, _j, _o: workers.revoke(c, w.id, "cli:ana"),
     "listening": lambda c, _w, _j, _o: workers.listening(c),
 }  # fmt: skip
 
@@ -60,12 +70,11 @@ VERBS: dict[str, Verb] = {
 async def prepared(conn: Connection, state: str) -> tuple[AWorker, uuid.UUID, Offer | None]:
     await conn.execute("TRUNCATE jobs, job_queue, leases, workers, worker_bootstrap_tokens, domain_events, job_logs, hodei_listening")
     worker = await ready_worker(conn)
-    limits = {"retries": 1, "queue_timeout": 60, "timeout": 60}
     if state == "queued":
-        job_id = await pending_job(conn, **limits)
+        job_id = await pending_job(conn, **LIMITS)
         await conn.execute("UPDATE job_queue SET expires_at = now() - interval '1 s'")
         return worker, job_id, None
-    offer = await (assigned_job if state == "offered" else running_job)(conn, worker, **limits)
+    offer = await (assigned_job if state == "offered" else running_job)(conn, worker, **LIMITS)
     await conn.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
     return worker, offer.job_id, offer
 
