@@ -34,6 +34,7 @@ class EmbeddedPostgres:
         self.base = base.expanduser().absolute()
         self.data = self.base / "data"
         self.port = port
+        self.programs = Path()  # the folder of those that run, known from the start on
         self._durable = durable
         self._prefer = prefer
         self._user = unprivileged_user()
@@ -66,12 +67,12 @@ class EmbeddedPostgres:
         self._own()
         try:
             self._open_to_its_user()
-            programs = self._programs()
+            self.programs = self._programs()
             self._await_orphan()
             if not (self.data / "PG_VERSION").exists():
-                self._initialise(programs)
+                self._initialise(self.programs)
             self.port = self.port or free_port()
-            self._spawn(programs)
+            self._spawn(self.programs)
             self._await_ready()
         except BaseException:
             self.stop()
