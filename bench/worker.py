@@ -22,10 +22,11 @@ OPTIONS = [("grpc.max_receive_message_length", 4 << 20)]
 
 
 class BenchWorker:
-    def __init__(self, server: str, slots: int, token: str) -> None:
+    def __init__(self, server: str, slots: int, token: str, labels: dict[str, str]) -> None:
         self._server = server
         self._slots = slots
         self._token = token
+        self._labels = labels
         self._id, self._secret = str(uuid.uuid4()), secrets.token_bytes(32)
         self._held: set[int] = set()  # reported, and not acknowledged
 
@@ -35,7 +36,9 @@ class BenchWorker:
             digest = hashlib.sha256(self._secret).digest()
             await stub.Register(pb.RegisterRequest(token=self._token, worker_id=self._id, secret_sha256=digest, name="bench"))
             call = stub.Connect(metadata=(("authorization", f"Bearer {self._id}:{self._secret.hex()}"),))
-            hello = pb.Hello(protocol_min=1, protocol_max=1, instance=str(uuid.uuid4()), name="bench", slots=self._slots)
+            hello = pb.Hello(
+                protocol_min=1, protocol_max=1, instance=str(uuid.uuid4()), name="bench", slots=self._slots, labels=self._labels
+            )
             await call.write(pb.WorkerFrame(hello=hello))
             print("connected", flush=True)
             async with asyncio.TaskGroup() as group:
@@ -71,7 +74,7 @@ def main() -> None:
     parser.add_argument("server")
     parser.add_argument("--slots", type=int, default=200)
     given = parser.parse_args()
-    asyncio.run(BenchWorker(given.server, given.slots, os.environ["HODEI_OTP_TOKEN"]).run())
+    asyncio.run(BenchWorker(given.server, given.slots, os.environ["HODEI_OTP_TOKEN"], {"kind": "bench"}).run())
 
 
 if __name__ == "__main__":

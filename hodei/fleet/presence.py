@@ -14,7 +14,7 @@ from typing import NamedTuple
 from loguru import logger
 
 from hodei.domain.worker import ACCEPT_WITHIN_S
-from hodei.store import leases, workers
+from hodei.store import leases, stray_leases, workers
 from hodei.store.database import TROUBLE, Connection, Database
 from hodei.store.job_queue import Offer
 
@@ -202,9 +202,9 @@ class Presence:
         if waiting := [lease for _, p in pulses.values() for lease in p.waiting]:
             await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
         listed = [leases.Claimant(lease, s.worker_id) for s, p in pulses.values() for lease in p.live]
-        for claimant in await leases.unknown(conn, listed) if listed else []:
+        for claimant in await stray_leases.unknown(conn, listed) if listed else []:
             pulses[claimant.worker_id][0].send(Refused(claimant.lease, "the worker lists a lease that does not hold"))
         held = [lease for _, p in pulses.values() for lease in p.held]
-        for claimant in await leases.forgotten(conn, list(alive), held):
+        for claimant in await stray_leases.forgotten(conn, list(alive), held):
             if not self.forgotten.full():
                 self.forgotten.put_nowait(claimant)

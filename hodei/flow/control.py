@@ -14,7 +14,7 @@ from hodei.domain.job import FINAL, MAX_LOSSES
 from hodei.fleet.presence import Cancel, Presence, Refused, ResultAck, WorkerStream
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
-from hodei.store import jobs, leases
+from hodei.store import jobs, leases, stray_leases
 from hodei.store.database import TROUBLE, Connection, Database
 from hodei.store.leases import Claimant, Ended, Result
 
@@ -65,10 +65,10 @@ class JobController:
         await self._database.run(lambda conn: leases.release(conn, said, why, f"worker:{stream.worker_id}"))
         self._log.bind(worker_id=stream.worker_id).info("JobUnassigned: {} offers came back: {}", len(said), why)
 
-    async def ended_late(self, stream: WorkerStream, late: leases.Late) -> None:
+    async def ended_late(self, stream: WorkerStream, late: stray_leases.Late) -> None:
         """The word of a worker whose lease no longer holds: for the record only (R1)."""
         for _ in range(20):
-            if await self._database.run(lambda conn: leases.record_late(conn, late)):
+            if await self._database.run(lambda conn: stray_leases.record_late(conn, late)):
                 break
             await asyncio.sleep(0.05)
         else:

@@ -14,7 +14,7 @@ from hodei.domain.worker import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFT
 from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
-from hodei.store import job_queue, leases, workers
+from hodei.store import job_queue, leases, stray_leases, workers
 from hodei.store.database import TROUBLE, Database
 
 LISTEN_BEAT_S = 5.0
@@ -63,7 +63,7 @@ class JobRescuer:
         if found.expired:
             for job_id in await self._database.run(job_queue.expire):
                 self._log.bind(job_id=job_id).info("JobStatusChanged PENDING → FAILED (TIMEOUT): it waited too long in the queue")
-        if found.overrun and (overrun := await self._database.run(leases.overrun)):
+        if found.overrun and (overrun := await self._database.run(stray_leases.overrun)):
             await self._controller.end_overrun(overrun)
         if found.overdue_offers:
             await self._take_back()
@@ -80,7 +80,7 @@ class JobRescuer:
             await self._database.run(job_queue.vacuum)
 
     async def _take_back(self) -> None:
-        overdue = await self._database.run(lambda conn: leases.overdue(conn, ACCEPT_WITHIN_S))
+        overdue = await self._database.run(lambda conn: stray_leases.overdue(conn, ACCEPT_WITHIN_S))
         if overdue:
             back = await self._database.run(
                 lambda conn: leases.release(conn, overdue, f"not accepted within {ACCEPT_WITHIN_S:g} s", "system:job_rescuer")
@@ -97,7 +97,7 @@ class JobRescuer:
             self._log.bind(worker_id=worker_id).warning("worker is {}: last heard of at {}", state, last_heartbeat)
 
     async def _end_orphaned(self) -> None:
-        orphaned = await self._database.run(leases.orphaned)
+        orphaned = await self._database.run(stray_leases.orphaned)
         lost = [claimant for claimant, accepted in orphaned if accepted]
         offers = [claimant for claimant, accepted in orphaned if not accepted]
         if lost:

@@ -24,7 +24,7 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert
 from hodei.rpc.errors import status_of
-from hodei.store import leases, workers
+from hodei.store import leases, stray_leases, workers
 from hodei.store.database import TROUBLE, Database
 
 PROTOCOL = 1
@@ -220,7 +220,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
                     result = convert.result(said, stream.worker_id)
                     if said.late_job_id:
                         job_id = convert.uuid_of(said.late_job_id, "late_job_id")
-                        group.create_task(self._controller.ended_late(stream, leases.Late(job_id, result)))
+                        group.create_task(self._controller.ended_late(stream, stray_leases.Late(job_id, result)))
                     else:
                         group.create_task(self._controller.ended(stream, result))
 

@@ -27,6 +27,13 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def my_children() -> list[int]:
+    """Of this process, which has one thread: what children(os.getpid()) says, for a quarter of its time."""
+    me = os.getpid()
+    with open(f"/proc/{me}/task/{me}/children", encoding="ascii") as file:  # noqa: PTH123  a hot path
+        return [int(word) for word in file.read().split()]
+
+
 def belongs(pid: int, job_id: str, lease: int) -> bool:
     """By its environment at its start; False for strangers and for the dead."""
     try:
@@ -106,7 +113,7 @@ def oom_kills() -> int:
 
 def reap_orphans(known: set[int]) -> None:
     """Zombies that jobs left to us; `known` are the jobs' own processes, whose exit codes are waited for elsewhere."""
-    for pid in children(os.getpid()):
+    for pid in my_children():
         if pid not in known:
             try:
                 os.waitpid(pid, os.WNOHANG)

@@ -182,7 +182,7 @@ class JobProcess:
 
     def _leftovers(self) -> set[int]:
         """What our job left behind: its group, and orphans that became our children and carry its lease."""
-        strangers = [pid for pid in kin.children(os.getpid()) if pid not in self._pids]
+        strangers = [pid for pid in kin.my_children() if pid not in self._pids]
         mine = [p for p in strangers if _group(p) == self._pid or kin.belongs(p, self._start["job_id"], self._start["lease"])]
         return kin.family(mine)
 
@@ -190,6 +190,8 @@ class JobProcess:
         """TERM, 2 s (what was stopped: the rest of its grace), KILL; how many there were when it ended by itself."""
         for timer in self._timers:
             timer.cancel()
+        if all(pid in self._pids for pid in kin.my_children()):
+            return 0  # nearly always
         left = self._leftovers()
         found = len(left)
         deadline = self._kill_at if self._cause else self._loop.time() + LEFTOVER_GRACE_S

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hodei.store import leases
+from hodei.store import leases, stray_leases
 from hodei.store.database import Connection as AsyncConnection
 from tests.conftest import TREE, Connection
 from tests.factories import assigned_job, final_job, on, pending_job, ready_worker, running_job, silence
@@ -144,7 +144,7 @@ def test_clean_drops_what_it_says_in_one_transaction_and_can_be_repeated(
 
 
 async def _claimable_after_clean(conn: AsyncConnection) -> list[leases.Claimant]:
-    return [claimant for claimant, _ in await leases.orphaned(conn)]
+    return [claimant for claimant, _ in await stray_leases.orphaned(conn)]
 
 
 def test_clean_ends_recorded_processes_and_no_others(shell_env: dict[str, str], tmp_path: Path) -> None:

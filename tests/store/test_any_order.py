@@ -19,10 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL, MAX_LOSSES
 from hodei.domain.spec import normalise
-from hodei.store import job_logs, job_queue, jobs, leases, workers
+from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
-from hodei.store.leases import Claimant, Late
+from hodei.store.leases import Claimant
+from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
 from tests.conftest import Connection
 from tests.factories import SECRET_HASH, AWorker, ready_worker, word
@@ -132,7 +133,7 @@ class Store(RuleBasedStateMachine):
                 assert not (ended and repeated), "recorded twice"
                 ended = ended or repeated
             if not ended or again:
-                assert self.on(lambda conn: leases.record_late(conn, Late(offer.job_id, said)))
+                assert self.on(lambda conn: stray_leases.record_late(conn, Late(offer.job_id, said)))
             self._offers.pop(offer.lease)
 
     @rule(commit=commits, pick=st.integers(0, 99), outcome=st.sampled_from(["SUCCEEDED", "LOST"]))
@@ -141,7 +142,7 @@ class Store(RuleBasedStateMachine):
             offer = self._stale[pick % len(self._stale)]
             assert self.on(lambda conn: leases.record_results(conn, [word(offer, outcome)], MAX_LOSSES)) == [], "the fence"
             assert self.on(lambda conn: leases.accept(conn, [Claimant(offer.lease, offer.worker_id)])) == {}, "the fence"
-            assert self.say(commit, lambda conn: leases.record_late(conn, Late(offer.job_id, word(offer, outcome))))
+            assert self.say(commit, lambda conn: stray_leases.record_late(conn, Late(offer.job_id, word(offer, outcome))))
 
     @rule(commit=commits, pick=st.integers(0, 99), back=st.integers(0, 2))
     def log(self, commit: str, pick: int, back: int) -> None:
@@ -190,7 +191,7 @@ class Store(RuleBasedStateMachine):
         self._workers[which] = AWorker(worker.id, session.session)
 
     def sweep_orphaned(self, commit: str) -> None:
-        found = self.on(leases.orphaned)
+        found = self.on(stray_leases.orphaned)
         lost = [by_sweep(claimant, "LOST") for claimant, accepted in found if accepted]
         if lost:
             self.say(commit, lambda conn: leases.record_results(conn, lost, MAX_LOSSES))
@@ -204,7 +205,7 @@ class Store(RuleBasedStateMachine):
         self.judge.execute(
             "UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour', last_beat = clock_timestamp()"
         )
-        found = self.on(lambda conn: leases.overdue(conn, 10.0))
+        found = self.on(lambda conn: stray_leases.overdue(conn, 10.0))
         if found:
             self.say(commit, lambda conn: leases.release(conn, found, "not accepted", "system:job_rescuer"))
 
@@ -214,7 +215,7 @@ class Store(RuleBasedStateMachine):
             "UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour', last_beat = clock_timestamp()"
         )
         self.judge.execute("UPDATE leases SET end_by = end_by - interval '1 hour'")
-        if found := self.on(leases.overrun):
+        if found := self.on(stray_leases.overrun):
             said = [by_sweep(claimant, "FAILED", "TIMEOUT") for claimant, _ in found]
             self.on(lambda conn: leases.record_results(conn, said, MAX_LOSSES))
 
@@ -246,11 +247,11 @@ class Store(RuleBasedStateMachine):
         assert self.say(commit, lambda conn: workers.beat(conn, [beat])) == {worker.id}
         held = [offer.lease for offer in mine] if lists else []
         self.say(commit, lambda conn: leases.renew_offers(conn, held, 10.0))
-        unknown = self.on(lambda conn: leases.unknown(conn, [Claimant(lease, worker.id) for lease in held]))
+        unknown = self.on(lambda conn: stray_leases.unknown(conn, [Claimant(lease, worker.id) for lease in held]))
         for claimant in unknown:
             self.refuse(self._offers[claimant.lease])
         self.judge.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
-        if found := self.on(lambda conn: leases.forgotten(conn, [worker.id], held)):
+        if found := self.on(lambda conn: stray_leases.forgotten(conn, [worker.id], held)):
             self.on(lambda conn: leases.record_results(conn, [by_sweep(c, "LOST") for c in found], MAX_LOSSES))
 
     @rule(which=st.integers(0, 2), undo=st.booleans())

@@ -15,11 +15,12 @@ import pytest
 
 from hodei.domain.job import MAX_LOSSES
 from hodei.domain.spec import normalise
-from hodei.store import job_logs, job_queue, jobs, leases, workers
+from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, workers
 from hodei.store.database import Connection
 from hodei.store.job_logs import Chunk
 from hodei.store.job_queue import Offer
-from hodei.store.leases import Claimant, Late
+from hodei.store.leases import Claimant
+from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
 from tests.factories import SECRET_HASH, AWorker, assigned_job, pending_job, ready_worker, running_job, word
 
@@ -43,14 +44,14 @@ VERBS: dict[str, Verb] = {
     "fail": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "FAILED")], MAX_LOSSES),
     "lose": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "LOST", actor="system:job_rescuer")], MAX_LOSSES),
     "release": lambda c, w, _j, o: leases.release(c, [said(w, o)], "x", "system:job_rescuer"),
-    "late result": lambda c, _w, j, o: leases.record_late(c, Late(j, word(o or NOBODY))),
+    "late result": lambda c, _w, j, o: stray_leases.record_late(c, Late(j, word(o or NOBODY))),
     "log": lambda c, w, _j, o: job_logs.append(c, [chunk(w, o)]),
     "late log": lambda c, w, j, o: job_logs.append_late(c, j, [chunk(w, o)]),
     "cancel queued": lambda c, _w, j, _o: jobs.cancel_queued(c, j, "cli:ana"),
     "cancel": lambda c, _w, j, _o: jobs.request_cancel(c, j, "cli:ana"),
     "cancel delivered": lambda c, w, _j, o: leases.cancel_delivered(c, w.id, [said(w, o).lease], stopping=True),
     "renew": lambda c, w, _j, o: leases.renew_offers(c, [said(w, o).lease], 10.0),
-    "forgotten": lambda c, w, _j, _o: leases.forgotten(c, [w.id], []),
+    "forgotten": lambda c, w, _j, _o: stray_leases.forgotten(c, [w.id], []),
     "expire": lambda c, _w, _j, _o: job_queue.expire(c),
     "promote": lambda c, _w, _j, _o: job_queue.promote(c),
     "beat": lambda c, w, _j, o: workers.beat(c, [workers.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)]),

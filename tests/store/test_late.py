@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 from hodei.domain.job import MAX_LOSSES
 from hodei.fleet.balance import surplus
-from hodei.store import job_logs, job_queue, jobs, leases, workers
+from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
-from hodei.store.leases import Claimant, Late
+from hodei.store.leases import Claimant
+from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
 from tests.conftest import Connection
 from tests.factories import assigned_job, on, pending_job, ready_worker, running_job, silence, word
@@ -32,7 +33,7 @@ def test_a_late_result_is_recorded_once_and_changes_no_state(database_url: str, 
         await leases.record_results(conn, [word(offer, "LOST", actor="system:job_rescuer", log_chunks=-1)], MAX_LOSSES)
         late = Late(offer.job_id, word(offer))
         assert await leases.record_results(conn, [late.result], MAX_LOSSES) == [], "the fence"
-        assert [await leases.record_late(conn, late) for _ in range(3)] == [True, True, True]
+        assert [await stray_leases.record_late(conn, late) for _ in range(3)] == [True, True, True]
         return offer.job_id
 
     job_id = on(database_url, story)
@@ -47,7 +48,7 @@ def test_a_result_that_was_recorded_but_not_acknowledged_is_no_late_one(database
     async def story(conn: AsyncConnection) -> bool:
         offer = await running_job(conn, await ready_worker(conn))
         await leases.record_results(conn, [word(offer)], MAX_LOSSES)
-        return await leases.record_late(conn, Late(offer.job_id, word(offer)))
+        return await stray_leases.record_late(conn, Late(offer.job_id, word(offer)))
 
     assert on(database_url, story) is True
     assert db.execute("SELECT count(*) FROM domain_events WHERE event_type = 'JobLateResult'").fetchone() == (0,)
@@ -60,7 +61,7 @@ def test_nobody_can_write_late_into_a_job_that_was_never_his(database_url: str, 
         await leases.record_results(conn, [word(offer, "LOST", actor="system:x")], MAX_LOSSES)
         foreign = offer._replace(worker_id=stranger.id)
         for claim in (foreign, offer._replace(lease=999), offer._replace(job_id=uuid.uuid4())):
-            assert await leases.record_late(conn, Late(claim.job_id, word(claim)))
+            assert await stray_leases.record_late(conn, Late(claim.job_id, word(claim)))
             await job_logs.append_late(conn, claim.job_id, [chunk(claim, 0)])
 
     on(database_url, story)
@@ -153,18 +154,18 @@ def test_limits_that_the_worker_does_not_keep_are_found(database_url: str, db: C
         slow = await running_job(conn, worker, timeout=100, grace=5)
         silent = await running_job(conn, worker, silence_timeout=100)
         await running_job(conn, worker)
-        assert await leases.overrun(conn) == []
+        assert await stray_leases.overrun(conn) == []
         assert not (await job_queue.look(conn, 30, 30)).overrun
         await conn.execute("UPDATE leases SET end_by = end_by - interval '134 s', accepted_at = accepted_at - interval '129 s'")
-        assert await leases.overrun(conn) == []
+        assert await stray_leases.overrun(conn) == []
         await conn.execute("UPDATE leases SET end_by = end_by - interval '2 s', accepted_at = accepted_at - interval '2 s'")
         assert (await job_queue.look(conn, 30, 30)).overrun
-        found = await leases.overrun(conn)
+        found = await stray_leases.overrun(conn)
         assert [(c.lease, words.split()[-1]) for c, words in found] == [(slow.lease, "timeout"), (silent.lease, "silence_timeout")]
         await job_logs.append(conn, [chunk(silent, 0)])
-        assert [c.lease for c, _ in await leases.overrun(conn)] == [slow.lease], "it spoke"
+        assert [c.lease for c, _ in await stray_leases.overrun(conn)] == [slow.lease], "it spoke"
         await conn.execute("UPDATE hodei_listening SET listening_since = clock_timestamp()")
-        assert await leases.overrun(conn) == [], "nobody listened (R7)"
+        assert await stray_leases.overrun(conn) == [], "nobody listened (R7)"
 
     on(database_url, story)
 
@@ -178,7 +179,9 @@ def test_a_start_that_takes_too_long_is_found_until_the_worker_says_that_it_runs
         await leases.started(conn, worker.id, [quick.lease])
         await conn.execute("UPDATE leases SET start_by = start_by - interval '131 s'")
         assert (await job_queue.look(conn, 30, 30)).overrun
-        assert [(c.lease, words) for c, words in await leases.overrun(conn)] == [(slow.lease, "did not start within its start_timeout")]
+        assert [(c.lease, words) for c, words in await stray_leases.overrun(conn)] == [
+            (slow.lease, "did not start within its start_timeout")
+        ]
 
     on(database_url, story)
 
@@ -188,7 +191,7 @@ def test_leases_that_a_worker_lists_and_nobody_gave_it_are_found(database_url: s
         worker, other = await ready_worker(conn), await ready_worker(conn)
         offer = await running_job(conn, worker)
         listed = [Claimant(offer.lease, worker.id), Claimant(offer.lease, other.id), Claimant(77, worker.id)]
-        assert sorted(await leases.unknown(conn, listed)) == sorted(listed[1:])
+        assert sorted(await stray_leases.unknown(conn, listed)) == sorted(listed[1:])
 
     on(database_url, story)
 
@@ -204,12 +207,12 @@ def test_a_clock_set_forward_loses_nobody(database_url: str) -> None:
         await conn.execute("UPDATE hodei_listening SET last_beat = last_beat - interval '10 minutes'")
         await conn.execute("UPDATE leases SET accept_by = accept_by - interval '10 minutes'")
         assert await workers.judge_silent(conn, 30.0, 60.0) == [], "before the next beat"
-        assert await leases.overdue(conn, 10.0) == []
+        assert await stray_leases.overdue(conn, 10.0) == []
         await workers.listening(conn)
         assert await workers.judge_silent(conn, 30.0, 60.0) == [], "and after it"
-        assert await leases.overdue(conn, 10.0) == []
+        assert await stray_leases.overdue(conn, 10.0) == []
         await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '61 s'")
-        assert [c.lease for c in await leases.overdue(conn, 10.0)] == [offer.lease]
+        assert [c.lease for c in await stray_leases.overdue(conn, 10.0)] == [offer.lease]
         assert len(await workers.judge_silent(conn, 30.0, 60.0)) == 1
 
     on(database_url, story)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from hodei.domain.job import MAX_LOSSES
-from hodei.store import job_logs, job_queue, jobs, leases, workers
+from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Claimant
@@ -132,9 +132,9 @@ def test_an_offer_that_lapses_returns_with_its_age_and_spends_no_attempt(databas
         age = await (await conn.execute("SELECT enqueued_at FROM job_queue")).fetchone()
         await job_queue.claim(conn, [worker.id], {}, 10.0)
         await conn.execute("UPDATE leases SET accept_by = now() - interval '1 s'")
-        assert await leases.overdue(conn, 10.0) == [], "the servers have not listened for a whole term yet"
+        assert await stray_leases.overdue(conn, 10.0) == [], "the servers have not listened for a whole term yet"
         await conn.execute("UPDATE hodei_listening SET listening_since = now() - interval '1 minute'")
-        (late,) = await leases.overdue(conn, 10.0)
+        (late,) = await stray_leases.overdue(conn, 10.0)
         await leases.release(conn, [late], "not accepted within 10 s", "system:job_rescuer")
         return job_id, age, await (await conn.execute("SELECT enqueued_at FROM job_queue")).fetchone()
 
@@ -152,7 +152,7 @@ def test_an_offer_that_the_worker_lists_as_waiting_is_kept(database_url: str) ->
         await conn.execute("UPDATE leases SET accept_by = now() - interval '1 s'")
         await conn.execute("UPDATE hodei_listening SET listening_since = now() - interval '1 minute'")
         await leases.renew_offers(conn, [offer.lease], 10.0)
-        return await leases.overdue(conn, 10.0)
+        return await stray_leases.overdue(conn, 10.0)
 
     assert on(database_url, story) == []
 
@@ -241,7 +241,7 @@ def test_a_lost_workers_leases_are_found_and_a_silent_one_keeps_its_own(database
         judged = [(row[0], row[1]) for row in await workers.judge_silent(conn, 30.0, 60.0)]
         assert judged == sorted([(silent.id, "UNREACHABLE"), (gone.id, "TERMINATED")])
         assert await workers.judge_silent(conn, 30.0, 60.0) == [], "once"
-        return await leases.orphaned(conn), judged, Claimant(offer.lease, gone.id)
+        return await stray_leases.orphaned(conn), judged, Claimant(offer.lease, gone.id)
 
     orphaned, _, claimant = on(database_url, story)
     assert orphaned == [(claimant, True)]
@@ -276,11 +276,15 @@ def test_a_job_that_its_worker_has_forgotten_is_found(database_url: str) -> None
     async def story(conn: AsyncConnection) -> tuple[list[Claimant], list[Claimant], int]:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker)
-        soon = await leases.forgotten(conn, [worker.id], [])
+        soon = await stray_leases.forgotten(conn, [worker.id], [])
         await conn.execute("UPDATE leases SET accepted_at = now() - interval '16 s'")
         for held in ([], [offer.lease], []):
-            assert await leases.forgotten(conn, [worker.id], held) == [], "missing once, listed again, missing once"
-        return soon, await leases.forgotten(conn, [worker.id], []), len(await leases.forgotten(conn, [worker.id], [offer.lease]))
+            assert await stray_leases.forgotten(conn, [worker.id], held) == [], "missing once, listed again, missing once"
+        return (
+            soon,
+            await stray_leases.forgotten(conn, [worker.id], []),
+            len(await stray_leases.forgotten(conn, [worker.id], [offer.lease])),
+        )
 
     soon, later, listed = on(database_url, story)
     assert (soon, len(later), listed) == ([], 1, 0)

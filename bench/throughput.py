@@ -1,0 +1,154 @@
+"""`bin/bench`: jobs per second along each path, beside what the machine allows, all in one run. Medians of --rounds.
+
+A figure alone says nothing on another machine: read the ratios.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import psycopg
+
+from bench.system import QUIET, System, system
+from hodei.local.stack import mint_token
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from tests.chaos.checker import violations
+
+ENQUEUE = """SELECT count(*) FROM hodei_create_jobs((
+    SELECT jsonb_agg(jsonb_build_object('id', hodei_uuid7(), 'actor', 'bench', 'spec', %s::jsonb)) FROM generate_series(1, %s)))"""
+
+
+class Bench:
+    def __init__(self, under_test: System) -> None:
+        self._system = under_test
+        self.conn = psycopg.connect(under_test.url, autocommit=True)
+
+    def enqueue(self, spec: dict[str, object], jobs: int) -> None:
+        for start in range(0, jobs, 500):
+            self.conn.execute(ENQUEUE, [json.dumps(spec), min(500, jobs - start)])
+
+    def ended(self, jobs: int) -> None:
+        """Waits until so many have succeeded since the last truncate."""
+        deadline = time.monotonic() + 300
+        while True:
+            ((left,),) = self.conn.execute("SELECT (SELECT count(*) FROM job_queue) + (SELECT count(*) FROM leases)").fetchall()
+            ((done,),) = self.conn.execute("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'").fetchall() if not left else ((0,),)
+            if done >= jobs:
+                return
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{done} of {jobs} jobs after 300 s")
+            time.sleep(0.02)
+
+    def clear(self) -> None:
+        self.conn.execute("TRUNCATE jobs, job_queue, leases, domain_events, job_logs")
+        self.conn.execute("CHECKPOINT")
+
+    def drained_per_s(self, labels: dict[str, str], command: object, jobs: int, *, lines: int = 0) -> float:
+        """Jobs that wait for nobody, then their label is lifted: from there on until the last has ended."""
+        self.clear()
+        spec = {"command": command, "labels": {"held": "yes", **labels}}
+        self.enqueue(spec, jobs)
+        begun = time.monotonic()
+        self.conn.execute("UPDATE job_queue SET labels = labels - 'held'")
+        self.conn.execute("NOTIFY hodei_work")
+        self.ended(jobs)
+        return jobs / (time.monotonic() - begun)
+
+    def created_per_s(self, jobs: int) -> float:
+        """Through the API in batches of 500, while they are worked off: until the last has ended."""
+        self.clear()
+        spec = json.dumps({"command": "true", "labels": {"kind": "bench"}})
+        begun = time.monotonic()
+        with grpc.insecure_channel(self._system.servers[0]) as channel:
+            stub = hodei_pb2_grpc.JobServiceStub(channel)
+            for _ in range(jobs // 500):
+                stub.CreateJobs(pb.CreateJobsRequest(specs=[spec] * 500), timeout=60)
+        self.ended(jobs)
+        return jobs / (time.monotonic() - begun)
+
+    def single_creates_per_s(self, jobs: int, clients: int = 64) -> float:
+        """One job a call, from so many callers at once."""
+        self.clear()
+        spec = json.dumps({"command": "true", "labels": {"kind": "bench"}})
+        with grpc.insecure_channel(self._system.servers[0]) as channel:
+            stub = hodei_pb2_grpc.JobServiceStub(channel)
+            request = pb.CreateJobsRequest(specs=[spec])
+            with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+                begun = time.monotonic()
+                for _ in pool.map(lambda _: stub.CreateJobs(request, timeout=60), range(jobs)):
+                    pass
+                took = time.monotonic() - begun
+        self.ended(jobs)
+        return jobs / took
+
+
+def ceiling(program: Path, command: list[str], seconds: float = 1.5) -> float:
+    """Starts per second of the C loop on all cores together."""
+    running = [subprocess.Popen([program, str(seconds), *command], stdout=subprocess.PIPE, text=True) for _ in range(os.cpu_count() or 1)]
+    return sum(float(process.communicate()[0]) for process in running)
+
+
+def compiled(folder: Path) -> Path | None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return None
+    subprocess.run([compiler, "-O2", "-o", folder / "spawn", Path(__file__).with_name("spawn.c")], check=True)
+    return folder / "spawn"
+
+
+def measure(rounds: int, jobs: int) -> dict[str, object]:
+    with system(servers=2) as under_test:
+        bench = Bench(under_test)
+        for number in range(2):
+            under_test.bench_worker(number, slots=400)
+        under_test.stack.worker(
+            "worker", under_test.servers[0], under_test.folder / "w", mint_token(under_test.url), "--slots", "16", "--label", "kind=real",
+            environment=QUIET | {"HODEI_LOG": "warning,hodei_worker.session=info"},
+        )  # fmt: skip
+        loop = compiled(under_test.folder)
+        real = {"kind": "real"}
+        paths: dict[str, Callable[[], float]] = {
+            "server path, queued": lambda: bench.drained_per_s({"kind": "bench"}, "true", jobs),
+            "server path, created in batches of 500": lambda: bench.created_per_s(jobs),
+            "single creates, 64 at once": lambda: bench.single_creates_per_s(jobs // 4),
+            "sh -c true, real worker": lambda: bench.drained_per_s(real, "true", jobs // 10),
+            "argv true, real worker": lambda: bench.drained_per_s(real, ["/bin/true"], jobs // 10),
+            "10 log lines, real worker": lambda: bench.drained_per_s(real, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; done", jobs // 10),
+        }
+        if loop:
+            paths["ceiling: sh -c true"] = lambda: ceiling(loop, ["/bin/sh", "-c", "true"])
+            paths["ceiling: argv true"] = lambda: ceiling(loop, ["/bin/true"])
+        figures: dict[str, list[float]] = {}
+        for _ in range(rounds):
+            for name, path in paths.items():
+                figures.setdefault(name, []).append(round(path(), 1))
+                print(f"{name}: {figures[name][-1]:,.0f}/s", file=sys.stderr, flush=True)
+        bench.conn.execute("DELETE FROM jobs WHERE random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)")
+        return {
+            "cores": os.cpu_count(), "rounds": rounds, "jobs": jobs, "violations": violations(bench.conn),
+            "per_second": {n: {"median": statistics.median(f), "least": min(f), "most": max(f)} for n, f in figures.items()},
+        }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bin/bench", description="Jobs per second along each path, beside what the machine allows.")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=20_000)
+    given = parser.parse_args()
+    result = measure(given.rounds, given.jobs)
+    print(json.dumps(result, indent=2))
+    sys.exit(1 if result["violations"] else 0)
+
+
+if __name__ == "__main__":
+    main()

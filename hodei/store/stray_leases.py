@@ -1,0 +1,153 @@
+"""Leases that went astray: offers nobody accepts, attempts whose worker is gone, forgot them or breaks limits, words that come late.
+
+Everything here only finds, but for record_late; what was found is ended by the guarded statements of leases.py.
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hodei.domain.worker import LIMIT_MARGIN_S
+from hodei.store.database import Connection, rows
+from hodei.store.leases import Claimant, Result
+
+# Silence counts from listening_since: after an outage nothing is taken back before a full term of listening (R7).
+OVERDUE = """
+SELECT l.lease, l.worker_id
+FROM leases l CROSS JOIN hodei_listening h
+WHERE l.accepted_at IS NULL
+  AND h.last_beat > clock_timestamp() - interval '15 seconds'
+  AND greatest(l.accept_by, h.listening_since + make_interval(secs => %(accept_within_s)s)) < clock_timestamp()
+ORDER BY l.accept_by
+LIMIT 500
+"""
+
+
+async def overdue(conn: Connection, accept_within_s: float) -> list[Claimant]:
+    return [Claimant(*row) for row in await rows(conn, OVERDUE, {"accept_within_s": accept_within_s})]
+
+
+# Of workers that are given up (or were cleaned away): their accepted leases are lost, their offers go back.
+ORPHANED = """
+SELECT l.lease, l.worker_id, l.accepted_at IS NOT NULL
+FROM leases l LEFT JOIN workers w ON w.id = l.worker_id
+WHERE w.id IS NULL OR w.state = 'TERMINATED'
+ORDER BY l.lease
+LIMIT 500
+"""
+
+
+async def orphaned(conn: Connection) -> list[tuple[Claimant, bool]]:
+    return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, ORPHANED)]
+
+
+# `held`: every lease that these workers listed in the heartbeat now written. One that was accepted 15 s ago or earlier and is missing in
+# two heartbeats is unknown to its worker; in one it may have been accepted meanwhile, by a clock that jumped.
+FORGOTTEN = """
+WITH missing AS (
+    UPDATE leases l SET missing_since = clock_timestamp()
+    WHERE l.worker_id = ANY (%(workers)s::uuid[])
+      AND l.accepted_at < clock_timestamp() - interval '15 seconds'
+      AND l.missing_since IS NULL
+      AND l.lease <> ALL (%(held)s::bigint[])
+), back AS (
+    UPDATE leases l SET missing_since = NULL WHERE l.lease = ANY (%(held)s::bigint[]) AND l.missing_since IS NOT NULL
+)
+SELECT l.lease, l.worker_id
+FROM leases l
+WHERE l.worker_id = ANY (%(workers)s::uuid[]) AND l.missing_since IS NOT NULL AND l.lease <> ALL (%(held)s::bigint[])
+LIMIT 500
+"""
+
+
+async def forgotten(conn: Connection, workers: list[uuid.UUID], held: list[int]) -> list[Claimant]:
+    return [Claimant(*row) for row in await rows(conn, FORGOTTEN, {"workers": workers, "held": held})]
+
+
+# A limit that the worker should have enforced and did not, a margin ago: of the start, of the run, of silence since the last stored chunk.
+OVERRUN = """
+SELECT l.lease, l.worker_id,
+       CASE WHEN l.end_by < clock_timestamp() THEN 'ran longer than its timeout'
+            WHEN l.start_by < clock_timestamp() THEN 'did not start within its start_timeout'
+            ELSE 'was silent for longer than its silence_timeout' END
+FROM leases l CROSS JOIN hodei_listening h
+WHERE h.last_beat > clock_timestamp() - interval '15 seconds'
+  AND (greatest(l.end_by, h.listening_since + make_interval(secs => %(margin_s)s)) < clock_timestamp() AND l.end_by IS NOT NULL
+       OR greatest(l.start_by, h.listening_since + make_interval(secs => %(margin_s)s)) < clock_timestamp() AND l.start_by IS NOT NULL
+       OR greatest(coalesce(l.log_at, l.accepted_at), h.listening_since) + make_interval(secs => l.silence_s + %(margin_s)s)
+          < clock_timestamp())
+ORDER BY l.lease
+LIMIT 500
+"""
+
+
+async def overrun(conn: Connection) -> list[tuple[Claimant, str]]:
+    """Accepted leases beyond a limit, and which one."""
+    return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, OVERRUN, {"margin_s": LIMIT_MARGIN_S})]
+
+
+# Leases that a worker lists and nobody gave it (any more): it is to be refused, though it may never say a word about them.
+UNKNOWN = """
+SELECT s.lease, s.worker_id
+FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
+WHERE NOT EXISTS (SELECT FROM leases l WHERE l.lease = s.lease AND l.worker_id = s.worker_id)
+"""
+
+
+async def unknown(conn: Connection, listed: Sequence[Claimant]) -> list[Claimant]:
+    parameters = {"leases": [c.lease for c in listed], "workers": [c.worker_id for c in listed]}
+    return [Claimant(*row) for row in await rows(conn, UNKNOWN, parameters)]
+
+
+class Late(NamedTuple):
+    """A result whose lease no longer holds."""
+
+    job_id: uuid.UUID
+    result: Result
+
+
+# `known`: this lease was once this worker's for this job. `told`: its word, or this very late one, stands already (a reply was lost).
+# The job's updated_at guards: whoever else wrote to its story meanwhile makes us look again (`written` false).
+RECORD_LATE = """
+WITH said AS (
+    SELECT s.*, j.updated_at AS seen_at, j.correlation_id,
+           (SELECT (a.payload ->> 'attempt')::integer FROM domain_events a
+            WHERE a.aggregate_id = s.job_id::text AND a.event_type = 'JobAssigned' AND a.worker_id = s.worker_id
+              AND a.payload ->> 'lease' = s.lease::text) AS attempt,
+           EXISTS (SELECT FROM domain_events e
+                   WHERE e.aggregate_id = s.job_id::text AND e.payload ->> 'lease' = s.lease::text AND e.actor = 'worker:' || s.worker_id
+                     AND (e.event_type = 'JobLateResult' OR e.event_type = 'JobStatusChanged' AND e.payload ->> 'new_state' <> 'RUNNING')
+                  ) AS told
+    FROM (SELECT %(job_id)s::uuid AS job_id, %(lease)s::bigint AS lease, %(worker_id)s::uuid AS worker_id, %(outcome)s::text AS outcome,
+                 %(reason)s::text AS reason, %(message)s::text AS message, %(exit_code)s::integer AS exit_code,
+                 %(signal)s::integer AS signal) s
+    JOIN jobs j ON j.id = s.job_id
+), held AS MATERIALIZED (
+    SELECT s.*, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at
+    FROM said s JOIN jobs j ON j.id = s.job_id AND j.updated_at = s.seen_at AND j.lease IS DISTINCT FROM s.lease
+    WHERE s.attempt IS NOT NULL AND NOT s.told
+    ORDER BY j.id
+    FOR UPDATE OF j
+), moved AS (
+    UPDATE jobs j SET updated_at = h.at FROM held h WHERE j.id = h.job_id AND j.updated_at = h.seen_at RETURNING h.*
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT m.at, 'JobLateResult', m.job_id::text, m.correlation_id, 'worker:' || m.worker_id, m.worker_id,
+           jsonb_strip_nulls(jsonb_build_object(
+               'job_id', m.job_id, 'worker_id', m.worker_id, 'lease', m.lease, 'attempt', m.attempt, 'outcome', m.outcome,
+               'reason', m.reason, 'message', left(m.message, 2000), 'exit_code', m.exit_code, 'signal', m.signal))
+    FROM moved m
+)
+SELECT s.lease, s.attempt IS NULL OR s.told, EXISTS (SELECT FROM moved m WHERE m.lease = s.lease) FROM said s
+"""
+
+
+async def record_late(conn: Connection, late: Late) -> bool:
+    """Writes a late result down as JobLateResult; it changes no state. True: it stands, or there is no job to keep it under."""
+    said = late.result
+    parameters = {
+        "job_id": late.job_id, "lease": said.lease, "worker_id": said.worker_id, "outcome": said.outcome, "reason": said.reason,
+        "message": said.message, "exit_code": said.exit_code, "signal": said.signal,
+    }  # fmt: skip
+    found = await rows(conn, RECORD_LATE, parameters)
+    return not found or found[0][1] or found[0][2]
