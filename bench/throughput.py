@@ -18,6 +18,7 @@ from pathlib import Path
 import grpc
 import psycopg
 
+from bench import cpu
 from bench.system import QUIET, System, system
 from hodei.local.stack import mint_token
 from hodei.protocol import hodei_pb2 as pb
@@ -32,6 +33,7 @@ class Bench:
     def __init__(self, under_test: System) -> None:
         self._system = under_test
         self.conn = psycopg.connect(under_test.url, autocommit=True)
+        self.jobs_done = 0  # by the path last taken
 
     def enqueue(self, spec: dict[str, object], jobs: int) -> None:
         for start in range(0, jobs, 500):
@@ -44,6 +46,7 @@ class Bench:
             ((left,),) = self.conn.execute("SELECT (SELECT count(*) FROM job_queue) + (SELECT count(*) FROM leases)").fetchall()
             ((done,),) = self.conn.execute("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'").fetchall() if not left else ((0,),)
             if done >= jobs:
+                self.jobs_done = jobs
                 return
             if time.monotonic() > deadline:
                 raise SystemExit(f"{done} of {jobs} jobs after 300 s")
@@ -106,7 +109,7 @@ def compiled(folder: Path) -> Path | None:
     return folder / "spawn"
 
 
-def measure(rounds: int, jobs: int) -> dict[str, object]:
+def measure(rounds: int, jobs: int, only: list[str]) -> dict[str, object]:
     with system(servers=2) as under_test:
         bench = Bench(under_test)
         for number in range(2):
@@ -129,13 +132,20 @@ def measure(rounds: int, jobs: int) -> dict[str, object]:
             paths["ceiling: sh -c true"] = lambda: ceiling(loop, ["/bin/sh", "-c", "true"])
             paths["ceiling: argv true"] = lambda: ceiling(loop, ["/bin/true"])
         figures: dict[str, list[float]] = {}
+        shares: dict[str, cpu.Seconds] = {}
         for _ in range(rounds):
             for name, path in paths.items():
+                if only and not any(word in name for word in only):
+                    continue
+                before, bench.jobs_done = cpu.spent(under_test), 0
                 figures.setdefault(name, []).append(round(path(), 1))
-                print(f"{name}: {figures[name][-1]:,.0f}/s", file=sys.stderr, flush=True)
+                if bench.jobs_done:
+                    shares[name] = cpu.per_job_us(before, cpu.spent(under_test), bench.jobs_done)
+                print(f"{name}: {figures[name][-1]:,.0f}/s {shares.get(name, '')}", file=sys.stderr, flush=True)
         bench.conn.execute("DELETE FROM jobs WHERE random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)")
         return {
             "cores": os.cpu_count(), "rounds": rounds, "jobs": jobs, "violations": violations(bench.conn),
+            "cpu_us_per_job": shares,
             "per_second": {n: {"median": statistics.median(f), "least": min(f), "most": max(f)} for n, f in figures.items()},
         }  # fmt: skip
 
@@ -144,8 +154,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bin/bench", description="Jobs per second along each path, beside what the machine allows.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--only", action="append", default=[], metavar="WORDS", help="paths whose name has these words")
     given = parser.parse_args()
-    result = measure(given.rounds, given.jobs)
+    result = measure(given.rounds, given.jobs, given.only)
     print(json.dumps(result, indent=2))
     sys.exit(1 if result["violations"] else 0)
 
