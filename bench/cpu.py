@@ -8,7 +8,7 @@ Seconds = dict[str, float]
 
 
 def spent(under_test: System) -> Seconds:
-    """By part since its start; `jobs` is what the jobs of real workers have used. A process that ended between two looks counts with its parent."""
+    """By part since its start; `jobs` is what the jobs of real workers used. Who ended between two looks counts with its parent."""
     seconds = {"server": 0.0, "worker": 0.0, "postgres": 0.0, "jobs": 0.0}
     postmaster = under_test.database.pid or 0
     seconds["postgres"] = sum(_own(process) for process in _tree(postmaster)) + _ended(psutil.Process(postmaster))
@@ -26,7 +26,7 @@ def per_job_us(before: Seconds, after: Seconds, jobs: int) -> dict[str, float]:
 
 def resident_mb(pid: int) -> float:
     """Of a process and those below it."""
-    return round(sum(process.memory_info().rss for process in _tree(pid)) / 1e6, 1)
+    return round(float(sum(process.memory_info().rss for process in _tree(pid))) / 1e6, 1)
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -37,7 +37,13 @@ class BenchWorker:
             await stub.Register(pb.RegisterRequest(token=self._token, worker_id=self._id, secret_sha256=digest, name="bench"))
             call = stub.Connect(metadata=(("authorization", f"Bearer {self._id}:{self._secret.hex()}"),))
             hello = pb.Hello(
-                protocol_min=1, protocol_max=1, instance=str(uuid.uuid4()), name="bench", slots=self._slots, labels=self._labels
+                protocol_min=1,
+                protocol_max=1,
+                instance=str(uuid.uuid4()),
+                name="bench",
+                slots=self._slots,
+                labels=self._labels,
+                capabilities=["recall"],
             )
             await call.write(pb.WorkerFrame(hello=hello))
             print("connected", flush=True)

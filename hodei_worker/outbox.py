@@ -20,7 +20,8 @@ class Outbox:
     def clear(self) -> None:
         self._accepts: list[pb.Accept] = []
         self._rejects: list[pb.Reject] = []
-        self._results: list[pb.Result] = []
+        self._results: deque[tuple[int, pb.Result]] = deque()  # with how many chunks go before it
+        self._logs_in = self._logs_out = 0  # chunks given, and gone
         self._stopping: list[pb.Stopping] = []
         self._cancels: list[int] = []
         self._started: list[int] = []
@@ -41,7 +42,8 @@ class Outbox:
         self._wake.set()
 
     def result(self, message: pb.Result) -> None:
-        self._results.append(message)
+        """Goes when every chunk given before it has gone, in the same frame at the earliest: servers store a frame's logs first."""
+        self._results.append((self._logs_in, message))
         self._wake.set()
 
     def stopping(self, message: pb.Stopping) -> None:
@@ -58,17 +60,20 @@ class Outbox:
 
     def log(self, message: pb.LogChunk) -> None:
         self._logs.append(message)
+        self._logs_in += 1
         self._wake.set()
 
     def heartbeat(self, message: pb.Heartbeat) -> None:
         self._heartbeat = message
         self._wake.set()
 
-    async def frame(self) -> pb.WorkerFrame:
-        """Waits for something to say, then takes as much of it as a frame holds."""
+    async def something(self) -> None:
         await self._wake.wait()
+
+    def frame(self) -> pb.WorkerFrame:
+        """As much of what is to be said as a frame holds."""
         frame = pb.WorkerFrame(
-            accepts=self._accepts[:1000], rejects=self._rejects[:1000], results=self._results[:300], stopping=self._stopping[:1000],
+            accepts=self._accepts[:1000], rejects=self._rejects[:1000], stopping=self._stopping[:1000],
             cancels_received=self._cancels[:1000], started=self._started[:1000],
         )  # fmt: skip
         if self._heartbeat is not None:
@@ -78,7 +83,10 @@ class Outbox:
             chunk = self._logs.popleft()
             size += len(chunk.data) + 40
             frame.logs.append(chunk)
-        del self._accepts[:1000], self._rejects[:1000], self._results[:300], self._stopping[:1000], self._cancels[:1000]
+            self._logs_out += 1
+        while self._results and self._results[0][0] <= self._logs_out and len(frame.results) < 300:
+            frame.results.append(self._results.popleft()[1])
+        del self._accepts[:1000], self._rejects[:1000], self._stopping[:1000], self._cancels[:1000]
         del self._started[:1000]
         self._heartbeat = None
         if not (self._accepts or self._rejects or self._results or self._stopping or self._cancels or self._started or self._logs):

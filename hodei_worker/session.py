@@ -37,6 +37,9 @@ CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
 LOG_ACK_S = 5.0
 """For the acknowledgement of a log batch, before it is said that it takes too long."""
 
+GATHER_S = 0.005
+"""Between two frames: what one alone says goes at once, what a busy worker says goes together."""
+
 FINAL = {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED}
 
 
@@ -174,7 +177,7 @@ class Session:
     def _hello(self) -> pb.Hello:
         return pb.Hello(
             protocol_min=1, protocol_max=1, instance=self._instance, name=self._settings.name, version=hodei_worker.__version__,
-            slots=self._settings.slots, labels=self._settings.labels, capabilities=["process"], held=self._slots.held(),
+            slots=self._settings.slots, labels=self._settings.labels, capabilities=["process", "recall"], held=self._slots.held(),
             clock_unix_us=time.time_ns() // 1000,
         )  # fmt: skip
 
@@ -195,6 +198,8 @@ class Session:
             self._slots.refused(refusal.lease, refusal.why)
         for offer in frame.run:
             self._slots.offered(offer)
+        if frame.recall:
+            self._slots.recalled(frame.recall)
         for cancel in frame.cancel:
             self._slots.cancel(cancel.lease, cancel.reason, cancel.message)
         if frame.drain:
@@ -204,8 +209,14 @@ class Session:
             raise StreamOver(frame.go_away.why)
 
     async def _write(self, call: Any) -> None:
+        loop = asyncio.get_running_loop()
+        next_at = 0.0
         while True:
-            frame = await self._outbox.frame()
+            await self._outbox.something()
+            if (early_s := next_at - loop.time()) > 0:
+                await asyncio.sleep(early_s)
+            next_at = loop.time() + GATHER_S
+            frame = self._outbox.frame()
             try:
                 await call.write(frame)
             except asyncio.InvalidStateError:

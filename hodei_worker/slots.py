@@ -7,6 +7,7 @@ import asyncio
 import json
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -46,6 +47,7 @@ class Held:
     acked: int = 0  # log chunks that a server has stored
     sent: int = 0  # log chunks that went out
     progress_at: float = 0.0  # monotonic: the last acknowledgement, or the first chunk after one
+    reported: bool = False  # its result went out on this stream
     late: bool = False  # refused: killed; what is left of its log and its result go out for the record
 
     @property
@@ -65,15 +67,16 @@ class Slots:
         self._supervisor = supervisor
         self._outbox = outbox
         self._held: dict[int, Held] = {}
+        self.running = 0
         self._waiting: deque[int] = deque()  # bounded by what the server offers: its count of our free slots
         self.draining = False
         self.changed = asyncio.Event()  # what is held: time for a heartbeat
 
     # ── what is held ──
 
-    @property
-    def running(self) -> int:
-        return sum(1 for job in self._held.values() if job.phase is Phase.RUNNING)
+    def _enter(self, job: Held, phase: Phase) -> None:
+        self.running += (phase is Phase.RUNNING) - (job.phase is Phase.RUNNING)
+        job.phase = phase
 
     @property
     def empty(self) -> bool:
@@ -94,12 +97,13 @@ class Slots:
     def adopt(self, known: list[dict[str, Any]]) -> None:
         """Jobs that the supervisor kept while there was no agent."""
         for entry in known:
-            phase = Phase.ENDED if entry.get("result") else Phase.RUNNING
-            self._held[entry["lease"]] = Held(
+            job = Held(
                 entry["lease"], entry["job_id"] or "", entry.get("attempt") or 0, entry.get("correlation_id") or "",
-                entry.get("actor") or "", phase, started_us=entry.get("started_us") or 1, result=entry.get("result"),
+                entry.get("actor") or "", Phase.WAITING, started_us=entry.get("started_us") or 1, result=entry.get("result"),
                 tells_start=bool(entry.get("spawned")),
             )  # fmt: skip
+            self._enter(job, Phase.ENDED if job.result else Phase.RUNNING)
+            self._held[job.lease] = job
         if known:
             logger.info("adopted {} jobs from the supervisor", len(known))
 
@@ -115,8 +119,9 @@ class Slots:
             if job.phase is Phase.RUNNING:
                 self._ended(job, results.get(job.lease) or SUPERVISOR_DIED | {"started_us": job.started_us})
             if not job.late:  # its log is read again, from where it was acknowledged
-                job.sent = job.acked
+                job.sent, job.reported = job.acked, False
                 self._supervisor.send("read", lease=job.lease, seq=job.acked)
+                self._report(job)
             else:
                 self._say_late(job)
 
@@ -139,7 +144,7 @@ class Slots:
         """Accept = a slot takes the job (R2); its process starts without waiting for the server's commit."""
         while self._waiting and self.running < self.slots:
             job = self._held[self._waiting.popleft()]
-            job.phase = Phase.RUNNING
+            self._enter(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
             self._supervisor.send(
                 "start", job.spec.encode(), lease=job.lease, job_id=job.job_id, attempt=job.attempt,
@@ -179,6 +184,17 @@ class Slots:
             self._supervisor.send("stop", lease=lease, grace=0, **cause)
         self._say_late(job)
 
+    def recalled(self, leases: Iterable[int]) -> None:
+        """Servers want offers back that wait here: other workers are free, or will be sooner."""
+        for lease in leases:
+            job = self._held.get(lease)
+            if job and job.phase is Phase.WAITING:
+                del self._held[lease]
+                self._waiting.remove(lease)
+                self._outbox.reject(pb.Reject(lease=lease, reason="asked back: no slot of this worker took it in time"))
+                job.log.info("given back (lease {}): no slot took it in time", lease)
+        self.changed.set()
+
     def say_late_again(self) -> None:
         """On a new stream: what is late has no resume from the server."""
         for job in self._held.values():
@@ -186,7 +202,7 @@ class Slots:
                 self._say_late(job)
 
     def _say_late(self, job: Held) -> None:
-        job.sent = job.acked
+        job.sent, job.reported = job.acked, False
         self._supervisor.send("read", lease=job.lease, seq=job.acked)
         self._report(job)
 
@@ -194,7 +210,6 @@ class Slots:
         if (job := self._held.get(lease)) and next_seq > job.acked:
             job.acked, job.progress_at = next_seq, time.monotonic()
             self._supervisor.send("ack", lease=lease, seq=next_seq)
-            self._report(job)
 
     def result_acked(self, lease: int) -> None:
         if job := self._held.get(lease):
@@ -209,7 +224,7 @@ class Slots:
             self.refused(resume.lease, "it did not hold any more when the worker came back")
             return
         job.acked = max(job.acked, resume.log_seq)
-        job.sent = job.acked
+        job.sent, job.reported = job.acked, False
         self._supervisor.send("read", lease=job.lease, seq=resume.log_seq)
         if not resume.accepted and job.phase is not Phase.WAITING and job.started_us:
             self._outbox.accept(pb.Accept(lease=job.lease, started_unix_us=job.started_us))
@@ -236,6 +251,7 @@ class Slots:
                         late_job_id=job.job_id if job.late else "",
                     )
                 )  # fmt: skip
+                self._report(job)
             case "started":
                 job.tells_start = True
                 self._outbox.started(job.lease)
@@ -245,17 +261,19 @@ class Slots:
                 self._ended(job, header["result"])
 
     def _ended(self, job: Held, result: dict[str, Any]) -> None:
-        job.phase, job.result = Phase.ENDED, result
+        self._enter(job, Phase.ENDED)
+        job.result = result
         self._fill()
         self.changed.set()
         job.log.info("ended: {} {}; LogBatch: {} chunks in all", result["outcome"], result["message"], result["log_chunks"])
         self._report(job)
 
     def _report(self, job: Held) -> None:
-        """The result goes out once the log is stored, so that no final state comes before the log's tail (R5)."""
+        """Once, and behind the last of the log: no final state comes before the log's tail (R5)."""
         result = job.result
-        if result is None or job.acked < result.get("spooled", result["log_chunks"]):
+        if result is None or job.reported or job.sent < result.get("spooled", result["log_chunks"]):
             return
+        job.reported = True
         message = pb.Result(
             lease=job.lease, outcome=OUTCOMES[result["outcome"]], reason=result["reason"], message=result["message"][:2000],
             run_us=result["run_us"], peak_memory_bytes=result.get("peak_memory_bytes", 0), cpu_us=result.get("cpu_us", 0),
@@ -270,9 +288,10 @@ class Slots:
         self._outbox.result(message)
 
     def _forget(self, job: Held) -> None:
-        self._held.pop(job.lease, None)
-        if job.lease in self._waiting:
+        if job.phase is Phase.WAITING:
             self._waiting.remove(job.lease)
+        self._enter(job, Phase.ENDED)
+        del self._held[job.lease]
         self._supervisor.send("forget", lease=job.lease)
         self.changed.set()
 

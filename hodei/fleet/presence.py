@@ -14,6 +14,7 @@ from typing import NamedTuple
 from loguru import logger
 
 from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.fleet.prefetch import RECALL_AFTER_S, Prefetch
 from hodei.store import leases, stray_leases, workers
 from hodei.store.database import TROUBLE, Connection, Database
 from hodei.store.job_queue import Offer
@@ -41,6 +42,12 @@ class Refused(NamedTuple):
     why: str
 
 
+class Recall(NamedTuple):
+    """Offers that wait behind a busy slot: give back what has not started."""
+
+    leases: list[int]
+
+
 class Drain(NamedTuple):
     on: bool
 
@@ -54,7 +61,7 @@ class Beat(NamedTuple):
     """The server's own heartbeat, so that the worker finds a half-open stream."""
 
 
-Message = Offer | Cancel | LogAck | ResultAck | Refused | Drain | GoAway | Beat
+Message = Offer | Cancel | LogAck | ResultAck | Refused | Recall | Drain | GoAway | Beat
 
 OUTBOX_BOUND = 50_000
 """Messages not yet written to one worker. Full means that it does not read: its stream is closed, and it comes back with what it holds."""
@@ -69,15 +76,28 @@ ISOLATED_AFTER_S = 10.0
 class WorkerStream:
     """One connected worker, as this server sees it. Only its own stream's tasks and the dispatcher touch it, all on one loop."""
 
-    def __init__(self, worker_id: uuid.UUID, session: int, slots: int, labels: dict[str, str], *, draining: bool, name: str = "") -> None:
+    def __init__(
+        self,
+        worker_id: uuid.UUID,
+        session: int,
+        slots: int,
+        labels: dict[str, str],
+        *,
+        draining: bool,
+        name: str = "",
+        can_recall: bool = False,
+    ) -> None:
         self.worker_id = worker_id
         self.session = session
         self.slots = slots
         self.labels = labels
+        self.label_key = tuple(sorted(labels.items()))
         self.name = name
         self.drained_by_operator = draining
         self.drained_by_worker = False
         self.held: dict[int, uuid.UUID] = {}  # lease → job: offered or running; out when its result arrives
+        self.waiting: dict[int, float] = {}  # lease → loop time of its offer, until the worker accepts it; oldest first
+        self.prefetch = Prefetch(slots, able=can_recall)
         self.closed: asyncio.Event = asyncio.Event()
         self.why_closed = ""
         self._outbox: deque[Message] = deque()
@@ -89,6 +109,28 @@ class WorkerStream:
             return 0
         return max(0, self.slots - len(self.held))
 
+    @property
+    def credit(self) -> int:
+        """How many offers it may get now. While its slots are taken it waits for half of what may be sent ahead: small claims cost more."""
+        if self.drained_by_operator or self.drained_by_worker or self.closed.is_set():
+            return 0
+        ahead = self.prefetch.offers
+        credit = self.slots + ahead - len(self.held)
+        return 0 if credit < ahead // 2 and len(self.held) >= self.slots else max(0, credit)
+
+    def let_go(self, lease: int) -> None:
+        """It is no longer this worker's: ended, rejected, refused or taken back."""
+        self.held.pop(lease, None)
+        self.waiting.pop(lease, None)
+
+    def recall_overdue(self) -> None:
+        """Asks back what has waited too long behind busy slots."""
+        now = asyncio.get_running_loop().time()
+        overdue = [lease for lease, since in self.waiting.items() if now - since > RECALL_AFTER_S]
+        if overdue and len(self.held) > self.slots:
+            self.prefetch.stalled()
+            self.send(Recall(overdue))
+
     def send(self, message: Message) -> None:
         if len(self._outbox) >= OUTBOX_BOUND:
             self.close("does not read its stream")
@@ -98,6 +140,7 @@ class WorkerStream:
 
     def offer(self, offer: Offer) -> None:
         self.held[offer.lease] = offer.job_id
+        self.waiting[offer.lease] = asyncio.get_running_loop().time()
         self.send(offer)
 
     def close(self, why: str) -> None:
@@ -153,19 +196,13 @@ class Presence:
             del self._streams[stream.worker_id]
         self._pulses.pop(stream.worker_id, None)
 
-    def free_slots(self) -> list[tuple[dict[str, str], list[uuid.UUID]]]:
-        """For each set of labels: a worker's id for every free slot, the workers taking turns."""
-        groups: dict[tuple[tuple[str, str], ...], list[WorkerStream]] = {}
+    def credits(self) -> list[tuple[dict[str, str], list[uuid.UUID]]]:
+        """For each set of labels: a worker's id for every offer it may get, free slots before what is sent ahead, the workers in turns."""
+        groups: dict[tuple[tuple[str, str], ...], list[tuple[WorkerStream, int]]] = {}
         for stream in self._streams.values():
-            if stream.free_slots:
-                groups.setdefault(tuple(sorted(stream.labels.items())), []).append(stream)
-        return [
-            (
-                dict(labels),
-                [w for turn in zip_longest(*([s.worker_id] * s.free_slots for s in streams)) for w in turn if w is not None],
-            )
-            for labels, streams in groups.items()
-        ]
+            if credit := stream.credit:
+                groups.setdefault(stream.label_key, []).append((stream, credit))
+        return [(dict(labels), _in_turns(streams)) for labels, streams in groups.items()]
 
     def pulse(self, stream: WorkerStream, pulse: Pulse) -> None:
         stream.drained_by_worker = pulse.draining
@@ -177,6 +214,8 @@ class Presence:
         self._stored_at = loop.time()
         while True:
             await asyncio.sleep(1.0)
+            for stream in self:
+                stream.recall_overdue()
             pulses, self._pulses = self._pulses, {}
             try:
                 if pulses:
@@ -208,3 +247,9 @@ class Presence:
         for claimant in await stray_leases.forgotten(conn, list(alive), held):
             if not self.forgotten.full():
                 self.forgotten.put_nowait(claimant)
+
+
+def _in_turns(streams: list[tuple[WorkerStream, int]]) -> list[uuid.UUID]:
+    free = ([stream.worker_id] * min(credit, stream.free_slots) for stream, credit in streams)
+    ahead = ([stream.worker_id] * (credit - min(credit, stream.free_slots)) for stream, credit in streams)
+    return [worker for shares in (free, ahead) for turn in zip_longest(*shares) for worker in turn if worker is not None]

@@ -43,13 +43,16 @@ class JobController:
 
     async def accepted(self, stream: WorkerStream, lease: int) -> None:
         """The worker's slot took the job (R2); its process has started without waiting for this commit."""
+        stream.waiting.pop(lease, None)
         held = await self._news.submit(_News(Claimant(lease, stream.worker_id), None))
         if held is None:
             self._refuse(stream, lease)
 
     async def ended(self, stream: WorkerStream, result: Result) -> None:
         """The slot is free at once; the worker forgets the lease only when the commit is acknowledged."""
-        stream.held.pop(result.lease, None)
+        stream.let_go(result.lease)
+        if result.ran:
+            stream.prefetch.ran(result.run_us / 1e6)
         self._dispatcher.wake()
         ended = await self._news.submit(_News(Claimant(result.lease, stream.worker_id), result))
         if ended is None:
@@ -59,7 +62,7 @@ class JobController:
 
     async def rejected(self, stream: WorkerStream, refusals: dict[int, str]) -> None:
         for lease in refusals:
-            stream.held.pop(lease, None)
+            stream.let_go(lease)
         said = [Claimant(lease, stream.worker_id) for lease in refusals]
         why = "; ".join(sorted(set(refusals.values())))[:200]
         await self._database.run(lambda conn: leases.release(conn, said, why, f"worker:{stream.worker_id}"))
@@ -84,7 +87,7 @@ class JobController:
         await self._database.run(lambda conn: leases.cancel_delivered(conn, stream.worker_id, told, stopping=stopping))
 
     def _refuse(self, stream: WorkerStream, lease: int) -> None:
-        stream.held.pop(lease, None)
+        stream.let_go(lease)
         stream.send(Refused(lease, NOT_YOURS))
         self._log.bind(worker_id=stream.worker_id).info("refused lease {}: {}", lease, NOT_YOURS)
 

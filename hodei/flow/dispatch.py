@@ -54,7 +54,7 @@ class JobDispatcher:
     async def _round(self) -> bool:
         """One claim for each set of labels. True: it may be worth asking again."""
         again = False
-        for labels, slots in self._presence.free_slots():
+        for labels, slots in self._presence.credits():
             wanted = slots[:CLAIM_AT_MOST]
             offers = await self._database.run(
                 lambda conn, wanted=wanted, labels=labels: job_queue.claim(conn, wanted, labels, ACCEPT_WITHIN_S)  # type: ignore[misc]
@@ -88,7 +88,7 @@ class JobDispatcher:
             condition = "No jobs in queue"
         elif self._claimed_since_look:
             condition = ""
-        elif any(True for _ in self._presence.free_slots()):
+        elif any(stream.free_slots for stream in self._presence):
             condition = "No available workers with the labels that the queued jobs require"
         else:
             condition = "No available workers: none connected here has a free slot"

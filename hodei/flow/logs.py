@@ -52,6 +52,8 @@ class LogKeeper:
         for lease in by_lease:
             if lease in answer:
                 next_seq, job_id = answer[lease]
+                if next_seq <= by_lease[lease][-1].seq:  # its result may be behind it: nothing more is taken from this stream
+                    raise Invalid(f"log chunks of lease {lease} have a gap: expected {next_seq}, got {by_lease[lease][0].seq}")
                 stream.send(LogAck(lease, next_seq))
                 for written in self._followers.get(job_id, ()):
                     written.set()

@@ -88,7 +88,7 @@ class JobRescuer:
             self._log.info("JobUnassigned: {} offers were not accepted in time and are queued again", len(back))
             for claimant in overdue:
                 if stream := self._presence.get(claimant.worker_id):
-                    stream.held.pop(claimant.lease, None)
+                    stream.let_go(claimant.lease)
 
     async def _judge_silent(self) -> None:
         for worker_id, state, last_heartbeat in await self._database.run(

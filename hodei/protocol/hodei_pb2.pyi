@@ -213,7 +213,7 @@ class Stopping(_message.Message):
     def __init__(self, lease: _Optional[int] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "beat_unix_us")
+    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "recall", "beat_unix_us")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +223,7 @@ class ServerFrame(_message.Message):
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     UNDRAIN_FIELD_NUMBER: _ClassVar[int]
     GO_AWAY_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
     BEAT_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     run: _containers.RepeatedCompositeFieldContainer[RunJob]
@@ -233,8 +234,9 @@ class ServerFrame(_message.Message):
     drain: bool
     undrain: bool
     go_away: GoAway
+    recall: _containers.RepeatedScalarFieldContainer[int]
     beat_unix_us: int
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., beat_unix_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., beat_unix_us: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("protocol", "session", "heartbeat_s", "lost_after_s", "clock_unix_us", "resume")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from hodei.domain.errors import Invalid
-from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, LogAck, Message, Refused, ResultAck
+from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, LogAck, Message, Recall, Refused, ResultAck
 from hodei.protocol import hodei_pb2 as pb
 from hodei.store.job_logs import Chunk, StoredChunk
 from hodei.store.job_queue import Offer
@@ -64,6 +64,8 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
             frame.refused.add(lease=lease, why=why)
         case Cancel(lease, reason, words):
             frame.cancel.add(lease=lease, reason=reason, message=words)
+        case Recall(leases):
+            frame.recall.extend(leases)
         case Drain(on):
             frame.drain, frame.undrain = on, not on
         case Beat():

@@ -124,7 +124,10 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
                 "upgrade the older of the two"
             )
         session = await self._connect(worker_id, secret, hello)
-        stream = WorkerStream(worker_id, session.session, hello.slots, dict(hello.labels), draining=session.draining, name=hello.name)
+        stream = WorkerStream(
+            worker_id, session.session, hello.slots, dict(hello.labels), draining=session.draining, name=hello.name,
+            can_recall="recall" in hello.capabilities,
+        )  # fmt: skip
         await self._resume(stream, hello, context)
         self._presence.add(stream)
         self._dispatcher.wake()

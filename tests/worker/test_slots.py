@@ -36,9 +36,11 @@ class Worker:
         self.slots.heard({"op": "ended", "lease": lease, "result": ENDED | {"log_chunks": chunks} | more}, b"")
 
     def said(self) -> pb.WorkerFrame:
-        import asyncio
+        return pb.WorkerFrame() if self.outbox.empty else self.outbox.frame()
 
-        return pb.WorkerFrame() if self.outbox.empty else asyncio.run(self.outbox.frame())
+    def wrote(self, lease: int, *seqs: int) -> None:
+        for seq in seqs:
+            self.slots.heard({"op": "chunk", "lease": lease, "seq": seq, "stream": 1, "offset": seq, "line": 1, "read_us": 1}, b"x")
 
     def phases(self) -> dict[int, int]:
         return {held.lease: held.phase for held in self.slots.held()}
@@ -63,15 +65,17 @@ def test_an_offer_that_comes_twice_runs_once(worker: Worker) -> None:
     assert worker.supervisor.said == [("start", 1)]
 
 
-def test_a_result_waits_for_its_log_and_is_kept_until_acknowledged(worker: Worker) -> None:
+def test_a_result_goes_behind_its_log_and_is_kept_until_acknowledged(worker: Worker) -> None:
     worker.offer(1)
     worker.said()
+    worker.wrote(1, 0)
     worker.end(1, chunks=2)
     assert not worker.said().results
-    worker.slots.log_acked(1, 1)
-    assert not worker.said().results
+    worker.wrote(1, 1)
+    frame = worker.said()
+    assert ([c.seq for c in frame.logs], [r.lease for r in frame.results]) == ([1], [1])
     worker.slots.log_acked(1, 2)
-    assert [r.lease for r in worker.said().results] == [1]
+    assert not worker.said().results, "once"
     assert worker.phases() == {1: pb.Held.ENDED}
     worker.slots.result_acked(1)
     assert worker.slots.empty
@@ -94,12 +98,11 @@ def test_a_stale_lease_is_killed_and_what_is_left_of_it_is_told_as_late(worker: 
     worker.slots.resumed(pb.Resume(lease=1, holds=False))
     assert worker.supervisor.said[-2:] == [("stop", 1), ("read", 1)]
     assert worker.phases() == {}, "nobody gave it to us any more"
-    worker.slots.heard({"op": "chunk", "lease": 1, "seq": 0, "stream": 1, "offset": 0, "line": 1, "read_us": 1}, b"x")
+    worker.wrote(1, 0)
     worker.end(1, chunks=1, outcome="LOST", reason="WORKER_LOST")
     frame = worker.said()
-    assert ([c.late_job_id for c in frame.logs], list(frame.results)) == (["job-1"], [])
+    assert ([c.late_job_id for c in frame.logs], [r.late_job_id for r in frame.results]) == (["job-1"], ["job-1"])
     worker.slots.log_acked(1, 1)
-    assert [r.late_job_id for r in worker.said().results] == ["job-1"]
     worker.slots.say_late_again()
     assert [r.late_job_id for r in worker.said().results] == ["job-1"], "on the next stream again"
     worker.slots.result_acked(1)
@@ -125,8 +128,8 @@ def test_when_the_supervisor_dies_what_ran_is_reported_lost_and_the_rest_goes_on
     assert {r.lease: r.outcome for r in worker.said().results} == {3: pb.LOST}, "though the journal missed it"
     assert ("purge", 3) in after.said
     assert {("read", 1), ("read", 2)} <= set(after.said), "their logs are read again"
-    worker.slots.log_acked(1, 5)
-    worker.slots.log_acked(2, 1)
+    worker.wrote(1, 0, 1, 2, 3, 4)
+    worker.wrote(2, 0)
     assert {r.lease: r.outcome for r in worker.said().results} == {1: pb.SUCCEEDED, 2: pb.LOST}
 
 
@@ -145,6 +148,15 @@ def test_draining_hands_waiting_offers_back_and_takes_no_new_ones(worker: Worker
     assert [r.lease for r in worker.said().rejects] == [3, 4]
     assert worker.slots.heartbeat().draining
     assert set(worker.phases()) == {1, 2}
+
+
+def test_what_servers_ask_back_is_given_back_unless_a_slot_has_it(worker: Worker) -> None:
+    worker.offer(1, 2, 3, 4)
+    worker.said()
+    worker.slots.recalled([2, 3, 9])
+    assert [r.lease for r in worker.said().rejects] == [3]
+    worker.end(1)
+    assert [a.lease for a in worker.said().accepts] == [4]
 
 
 def test_jobs_that_the_supervisor_kept_are_adopted(worker: Worker) -> None:
