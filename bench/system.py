@@ -13,7 +13,7 @@ from hodei.local.embedded_postgres import EmbeddedPostgres
 from hodei.local.stack import Stack, mint_token
 
 TELLING = {"HODEI_LOG": "info"}
-QUIET = {"HODEI_LOG": "warning,hodei.server=info"}
+QUIET = {"HODEI_LOG": "success"}
 
 
 @dataclass

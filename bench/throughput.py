@@ -5,6 +5,7 @@ A figure alone says nothing on another machine: read the ratios.
 
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 import grpc
 import psycopg
 
-from bench import cpu
+from bench import cpu, profile
 from bench.system import QUIET, System, system
 from hodei.local.stack import mint_token
 from hodei.protocol import hodei_pb2 as pb
@@ -109,14 +110,14 @@ def compiled(folder: Path) -> Path | None:
     return folder / "spawn"
 
 
-def measure(rounds: int, jobs: int, only: list[str]) -> dict[str, object]:
+def measure(rounds: int, jobs: int, only: list[str], profiles: Path | None) -> dict[str, object]:
     with system(servers=2) as under_test:
         bench = Bench(under_test)
         for number in range(2):
             under_test.bench_worker(number, slots=400)
         under_test.stack.worker(
             "worker", under_test.servers[0], under_test.folder / "w", mint_token(under_test.url), "--slots", "16", "--label", "kind=real",
-            environment=QUIET | {"HODEI_LOG": "warning,hodei_worker.session=info"},
+            environment=QUIET,
         )  # fmt: skip
         loop = compiled(under_test.folder)
         real = {"kind": "real"}
@@ -138,7 +139,9 @@ def measure(rounds: int, jobs: int, only: list[str]) -> dict[str, object]:
                 if only and not any(word in name for word in only):
                     continue
                 before, bench.jobs_done = cpu.spent(under_test), 0
-                figures.setdefault(name, []).append(round(path(), 1))
+                spied = profile.recorded(under_test, profiles, name.replace(" ", "-")) if profiles else contextlib.nullcontext()
+                with spied:
+                    figures.setdefault(name, []).append(round(path(), 1))
                 if bench.jobs_done:
                     shares[name] = cpu.per_job_us(before, cpu.spent(under_test), bench.jobs_done)
                 print(f"{name}: {figures[name][-1]:,.0f}/s {shares.get(name, '')}", file=sys.stderr, flush=True)
@@ -155,8 +158,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--only", action="append", default=[], metavar="WORDS", help="paths whose name has these words")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="what py-spy saw goes there; slows what is measured")
     given = parser.parse_args()
-    result = measure(given.rounds, given.jobs, given.only)
+    result = measure(given.rounds, given.jobs, given.only, given.profile)
     print(json.dumps(result, indent=2))
     sys.exit(1 if result["violations"] else 0)
 

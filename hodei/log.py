@@ -5,7 +5,7 @@ A line about a job ends `correlation_id=… actor=… job_id=… worker_id=…`,
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
@@ -14,21 +14,21 @@ from hodei.domain.errors import Invalid
 if TYPE_CHECKING:
     from loguru import FilterDict, Record
 
-LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
+LEVELS = ("trace", "debug", "info", "success", "warning", "error", "critical")
 ABOUT = ("correlation_id", "actor", "job_id", "worker_id")
 
 
 def configure(level: str, log_format: str, parts: str = "") -> None:
     """`parts`: as HODEI_LOG, "info,hodei.flow=debug"; a bare level in it replaces `level`. Invalid names what is wrong."""
-    levels: FilterDict = {"": _level(level)}
+    levels: dict[str | None, str] = {"": _level(level)}
     for part in filter(None, (p.strip() for p in parts.split(","))):
         name, separator, value = part.rpartition("=")
         levels[name if separator else ""] = _level(value)
     logger.remove()
     logger.add(
         sys.stderr,
-        level=0,
-        filter=levels,
+        level=min(logger.level(name).no for name in levels.values()),  # what no part wants costs next to nothing
+        filter=cast("FilterDict", levels),
         format=_json_line if log_format == "json" else _text_line,
         colorize=False,
         backtrace=False,

@@ -88,7 +88,7 @@ class Server:
             ]  # fmt: skip
             await grpc_server.start()
             await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
-            logger.info("hodei-server is ready on {}", self._settings.grpc)
+            logger.success("hodei-server is ready on {}", self._settings.grpc)
             await stop.asked.wait()
             await self._drain(grpc_server, stop)
             for task in tasks:

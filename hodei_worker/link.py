@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from loguru import logger
@@ -25,9 +24,9 @@ class SupervisorGone(Exception):
 
 
 class Link:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, jobs: list[dict[str, Any]]) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, connection: wire.Connection, jobs: list[dict[str, Any]], meanwhile: list[tuple[wire.Header, bytes]]) -> None:
+        self._connection = connection
+        self._meanwhile = meanwhile  # heard since the hello
         self.jobs = jobs  # that the supervisor already has: to be adopted
 
     @classmethod
@@ -41,40 +40,51 @@ class Link:
 
     @classmethod
     async def _open(cls, settings: Settings) -> "Link | None":
-        reader, writer = await _connect(settings)
-        writer.write(wire.encode({"op": "hello", "version": wire.VERSION, "keep": settings.on_worker_exit == "keep"}))
-        frame = await wire.read(reader)
-        if frame is None:
+        heard: list[tuple[wire.Header, bytes]] = []
+        greeted = asyncio.Event()
+
+        def hear(header: wire.Header, payload: bytes) -> None:
+            heard.append((header, payload))
+            greeted.set()
+
+        connection = await _connect(settings, hear)
+        connection.ended.add_done_callback(lambda _: greeted.set())
+        connection.send("hello", version=wire.VERSION, keep=settings.on_worker_exit == "keep")
+        await greeted.wait()
+        if not heard:
             return None
-        if frame[0].get("release") != hodei_worker.__version__ and not frame[0]["jobs"]:
-            logger.info("the supervisor is of release {} and holds nothing: it is replaced", frame[0].get("release"))
-            writer.write(wire.encode({"op": "exit"}))
-            while await wire.read(reader):
-                continue
-            writer.close()
+        hello = heard.pop(0)[0]
+        if hello.get("release") != hodei_worker.__version__ and not hello["jobs"]:
+            logger.info("the supervisor is of release {} and holds nothing: it is replaced", hello.get("release"))
+            connection.send("exit")
+            await connection.ended
             return None
-        return cls(reader, writer, frame[0]["jobs"])
+        return cls(connection, hello["jobs"], heard)
 
     def send(self, op: str, payload: bytes = b"", **header: Any) -> None:
         """Never waits: what the agent says is small, and the supervisor reads it at once."""
-        self._writer.write(wire.encode({"op": op, **header}, payload))
+        self._connection.send(op, payload, **header)
 
-    async def run(self, hear: Callable[[wire.Header, bytes], None]) -> None:
+    async def run(self, hear: wire.Hear) -> None:
         """Hands each frame over; SupervisorDied at its end."""
-        while frame := await wire.read(self._reader):
-            hear(*frame)
+        self._connection.hear = hear
+        while self._meanwhile:
+            hear(*self._meanwhile.pop(0))
+        await self._connection.ended
         raise SupervisorDied("the supervisor ended")
 
     def close(self) -> None:
-        self._writer.close()
+        self._connection.close()
 
 
-async def _connect(settings: Settings) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(settings: Settings, hear: wire.Hear) -> wire.Connection:
     path = str(socket_in(settings.state_dir))
     started: subprocess.Popen[bytes] | None = None
+    loop = asyncio.get_running_loop()
     for _ in range(200):
         try:
-            return await asyncio.open_unix_connection(path, limit=wire.MOST)
+            _, connection = await loop.create_unix_connection(lambda: wire.Connection(hear), path)
+            return connection
         except OSError:
             started = started or _start(settings)
         if started.poll() is not None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
@@ -11,20 +11,21 @@ from hodei_worker.config import BadSetting
 if TYPE_CHECKING:
     from loguru import FilterDict, Record
 
-LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
+LEVELS = ("trace", "debug", "info", "success", "warning", "error", "critical")
 ABOUT = ("correlation_id", "actor", "job_id", "worker_id")
 
 
 def configure(level: str, log_format: str, parts: str, worker_id: str) -> None:
     """`parts`: as HODEI_LOG, "info,hodei_worker.session=debug"; a bare level in it replaces `level`."""
-    levels: FilterDict = {"": _level(level)}
+    levels: dict[str | None, str] = {"": _level(level)}
     for part in filter(None, (p.strip() for p in parts.split(","))):
         name, separator, value = part.rpartition("=")
         levels[name if separator else ""] = _level(value)
     logger.remove()
     logger.configure(extra={"worker_id": worker_id})
     line = _json_line if log_format == "json" else _text_line
-    logger.add(sys.stderr, level=0, filter=levels, format=line, colorize=False, backtrace=False, diagnose=False)
+    lowest = min(logger.level(name).no for name in levels.values())  # what no part wants costs next to nothing
+    logger.add(sys.stderr, level=lowest, filter=cast("FilterDict", levels), format=line, colorize=False, backtrace=False, diagnose=False)
 
 
 def _level(name: str) -> str:

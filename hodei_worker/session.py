@@ -138,7 +138,7 @@ class Session:
             call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(metadata=self._identity.metadata)
             await self._open(call)
             backoff.reset()
-            logger.info("connected to {}", address)
+            logger.success("connected to {}", address)
             self.connected = True
             try:
                 async with asyncio.TaskGroup() as group:

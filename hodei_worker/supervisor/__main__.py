@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from hodei_worker.supervisor import kin
-from hodei_worker.supervisor.prepare import JobUser
 from hodei_worker.supervisor.service import Supervisor
+from hodei_worker.supervisor.user import JobUser
 
 
 async def supervise(state: Path, *, keep: bool, log_limit: int, user: JobUser | None) -> None:

@@ -1,7 +1,7 @@
 """What the supervisor must not forget when it dies: which leases it started, and results that nobody has acknowledged.
 
 Append-only JSON lines, rewritten when half of it is history. Not synced to the platter: it survives the process, not the host, and a host
-that loses power has lost its jobs as well.
+that loses power has lost its jobs as well. Lines gather until `flush`, which comes before a job is spawned and before an end is told.
 """
 
 import json
@@ -11,12 +11,15 @@ from typing import Any
 COMPACT_AFTER = 1000
 """Lines beyond the live ones."""
 
+KEPT = ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us")
+
 
 class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.entries: dict[int, dict[str, Any]] = {}  # lease → its start, with "result" once it has ended
         self._lines = 0
+        self._unwritten: list[str] = []
         self._load()
         self._file = self._path.open("a", encoding="utf-8")
 
@@ -40,26 +43,31 @@ class Journal:
             self.entries[lease] = entry
 
     def started(self, start: dict[str, Any]) -> None:
-        kept = ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us")
-        self._write({key: start[key] for key in kept if key in start})
+        self._note({key: start[key] for key in KEPT if key in start})
 
     def ended(self, lease: int, result: dict[str, Any]) -> None:
-        self._write({"lease": lease, "result": result})
+        self._note({"lease": lease, "result": result})
 
     def forgotten(self, lease: int) -> None:
-        self._write({"lease": lease, "forgotten": True})
-        if self._lines > COMPACT_AFTER + 2 * len(self.entries):
-            self._compact()
+        self._note({"lease": lease, "forgotten": True})
 
-    def _write(self, entry: dict[str, Any]) -> None:
-        """A full disk loses the memory of this entry after a crash, not the job."""
+    def _note(self, entry: dict[str, Any]) -> None:
         self._apply(entry)
-        self._lines += 1
+        self._unwritten.append(json.dumps(entry))
+
+    def flush(self) -> None:
+        """A full disk loses the memory of these entries after a crash, not the jobs."""
+        if not self._unwritten:
+            return
+        lines, self._unwritten = self._unwritten, []
+        self._lines += len(lines)
         try:
-            self._file.write(json.dumps(entry) + "\n")
+            self._file.write("\n".join(lines) + "\n")
             self._file.flush()
         except OSError:
             return
+        if self._lines > COMPACT_AFTER + 2 * len(self.entries):
+            self._compact()
 
     def _compact(self) -> None:
         fresh = self._path.with_suffix(".new")

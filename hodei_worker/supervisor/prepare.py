@@ -2,32 +2,17 @@
 
 import base64
 import os
-import pwd
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from hodei_worker.supervisor.place import Place
+from hodei_worker.supervisor.user import JobUser
 
 SANE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True)
-class JobUser:
-    """Whom jobs run as."""
-
-    name: str
-    uid: int
-    gid: int
-    home: str
-
-    @classmethod
-    def named(cls, name: str) -> "JobUser":
-        entry = pwd.getpwnam(name)
-        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
-
-
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     program: str
     argv: list[str]
     environment: dict[str, str]
@@ -39,61 +24,40 @@ class StartFailed(Exception):
     """The job cannot start, and why, in words for its owner."""
 
 
-def prepare(folder: Path, start: dict[str, Any], user: JobUser | None) -> Prepared:
-    """StartFailed: no such program or folder, or the disk takes nothing more. `folder` is this attempt's own: see clear."""
-    spec = start["spec"]
+def prepare(place: Place, start: dict[str, Any]) -> Prepared:
+    """StartFailed: no such program or folder, or the disk takes nothing more."""
+    spec, user = start["spec"], place.user
     try:
-        workdir = _workdir(folder, spec, user)
+        workdir = _workdir(place, spec)
         environment = _environment(start, workdir, user)
-        argv = _argv(folder, spec, user)
-        stdin = _stdin(folder, spec, user)
+        argv = _argv(place, spec)
+        stdin = _stdin(place, spec)
     except OSError as error:
-        raise StartFailed(f"cannot prepare the job: {error.strerror or error}: {error.filename or folder}") from error
-    program = _program(argv[0], workdir, environment["PATH"])
+        where = error.filename or "the worker's state folder"
+        raise StartFailed(f"cannot prepare the job: {error.strerror or error}: {where}") from error
     if user is None:
+        program = argv[0] if os.path.isabs(argv[0]) else _found(argv[0], workdir, environment["PATH"])  # noqa: PTH117
         return Prepared(program, argv, environment, workdir, stdin)
+    program = _found(argv[0], workdir, environment["PATH"])
     become = ["setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--init-groups", "--", program, *argv[1:]]
-    return Prepared(_program("setpriv", workdir, SANE_PATH), become, environment, workdir, stdin)
+    return Prepared(_found("setpriv", workdir, SANE_PATH), become, environment, workdir, stdin)
 
 
-def _workdir(folder: Path, spec: dict[str, Any], user: JobUser | None) -> str:
+def why_not(prepared: Prepared, error: OSError) -> StartFailed:
+    """Of a spawn that failed: in the words of a search for its program, where that finds the reason."""
+    try:
+        _found(prepared.argv[0], prepared.workdir, prepared.environment["PATH"])
+    except StartFailed as failed:
+        return failed
+    return StartFailed(f"{prepared.argv[0]}: {error.strerror}")
+
+
+def _workdir(place: Place, spec: dict[str, Any]) -> str:
     if given := spec.get("workdir"):
         if not Path(given).is_dir():
             raise StartFailed(f"workdir {given}: no such folder on this worker")
         return str(given)
-    try:
-        folder.mkdir(mode=0o700)
-    except FileNotFoundError:  # the first job
-        folder.parent.mkdir(parents=True)
-        folder.mkdir(mode=0o700)
-    _give(folder, user)
-    return str(folder)
-
-
-def _files(folder: Path) -> Path:
-    """Beside the working folder, not in it; made only for jobs that have any."""
-    return folder.with_name(f"{folder.name}.files")
-
-
-def _file(folder: Path, name: str, data: bytes, mode: int, user: JobUser | None) -> str:
-    files = _files(folder)
-    files.mkdir(parents=True, exist_ok=True)
-    path = files / name
-    path.write_bytes(data)
-    path.chmod(mode)
-    _give(path, user)
-    return str(path)
-
-
-def clear(folder: Path) -> None:
-    """What prepare has made and the job has left there. Most leave nothing: two calls."""
-    for made in (folder, _files(folder)):
-        try:
-            os.rmdir(made)  # noqa: PTH106  a hot path
-        except FileNotFoundError:
-            continue
-        except OSError:
-            shutil.rmtree(made, ignore_errors=True)
+    return place.folder()
 
 
 def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> dict[str, str]:
@@ -112,14 +76,14 @@ def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> d
     }
 
 
-def _argv(folder: Path, spec: dict[str, Any], user: JobUser | None) -> list[str]:
+def _argv(place: Place, spec: dict[str, Any]) -> list[str]:
     if (script := spec.get("script")) is not None:
-        return [*spec["interpreter"], _file(folder, "script", script.encode(), 0o700, user)]
+        return [*spec["interpreter"], place.file("script", script.encode(), 0o700)]
     command = spec["command"]
     return ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
 
 
-def _stdin(folder: Path, spec: dict[str, Any], user: JobUser | None) -> str:
+def _stdin(place: Place, spec: dict[str, Any]) -> str:
     """A file, whatever its size: a pipe would have to be fed while the job runs."""
     if "stdin" in spec:
         data = spec["stdin"].encode()
@@ -127,15 +91,10 @@ def _stdin(folder: Path, spec: dict[str, Any], user: JobUser | None) -> str:
         data = base64.b64decode(spec["stdin_base64"])
     else:
         return os.devnull
-    return _file(folder, "stdin", data, 0o600, user)
+    return place.file("stdin", data, 0o600)
 
 
-def _give(path: Path, user: JobUser | None) -> None:
-    if user:
-        os.chown(path, user.uid, user.gid)
-
-
-def _program(name: str, workdir: str, search: str) -> str:
+def _found(name: str, workdir: str, search: str) -> str:
     if "/" in name:
         found = name if os.path.isabs(name) else os.path.join(workdir, name)  # noqa: PTH117, PTH118  a name, kept as it was written
         if not Path(found).exists():

@@ -9,13 +9,15 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.output import Output
-from hodei_worker.supervisor.prepare import JobUser, Prepared, StartFailed, clear, prepare
-from hodei_worker.supervisor.spool import Spool
+from hodei_worker.supervisor.place import Folders, Place
+from hodei_worker.supervisor.poller import Poller
+from hodei_worker.supervisor.prepare import Prepared, StartFailed, prepare, why_not
+from hodei_worker.supervisor.spool import Chunk, Tape
 
 GRACE_S = 10.0
 LEFTOVER_GRACE_S = 2.0
@@ -24,74 +26,95 @@ LEFTOVER_GRACE_S = 2.0
 DRAIN_S = 2.0
 """For a pipe to come to its end after everything that we know of has ended."""
 
+VICTIM_AFTER_S = 0.05
+"""From then on the kernel, when memory is short, is to take the job and not the worker; a shorter one has no time to take much."""
+
+SPAWN_DEFAULTS = [signal.SIGPIPE, signal.SIGINT, signal.SIGTERM]
+
 Result = dict[str, Any]
 
 
-class JobProcess:
-    """`run` returns its result. `stop` may be called at any time; the process's own end before TERM wins."""
+@dataclass
+class Host:
+    """What all jobs of a supervisor share."""
 
-    def __init__(
-        self,
-        start: dict[str, Any],
-        folder: Path,
-        spool: Spool,
-        log_limit: int,
-        user: JobUser | None,
-        wrote: Callable[[], None],
-        started: Callable[[], None],
-        stopping: Callable[[], None],
-        pids: set[int],
-        memory_was_short: Callable[[], bool],
-    ) -> None:
+    poller: Poller
+    folders: Folders
+    log_limit: int
+    group: asyncio.TaskGroup
+    memory_was_short: Callable[[], bool]  # the kernel has killed somebody just now
+    pids: set[int]  # of all jobs' own processes: nobody else may wait for them
+
+
+@dataclass
+class Ears:
+    """Who hears of a job's life."""
+
+    wrote: Callable[[Chunk], None]
+    started: Callable[[], None]
+    stopping: Callable[[], None]
+    ended: Callable[[Result], None]
+
+
+class JobProcess:
+    """`begin` once; `stop` at any time: the process's own end before TERM wins. What it comes to is told to its ears, once."""
+
+    def __init__(self, start: dict[str, Any], host: Host, tape: Tape, ears: Ears) -> None:
         self._start = start
         self._spec = start["spec"]
-        self._folder = folder
-        self._user = user
-        self._started = started
-        self._stopping = stopping
-        self._memory_was_short = memory_was_short  # the kernel has killed somebody just now
-        self._pids = pids  # of all jobs' own processes, shared: nobody else may wait for them
+        self._host = host
+        self._ears = ears
+        self._pids = host.pids
+        self._place = Place(host.folders, str(start["lease"]))
         self._loop = asyncio.get_running_loop()
-        self.output = Output(spool, int(self._spec.get("log_limit", log_limit)), wrote, self._disk_full)
-        self._spool = spool
+        limit = int(self._spec.get("log_limit", host.log_limit))
+        self.output = Output(host.poller, tape, limit, ears.wrote, self._disk_full, self._output_ended)
+        self._tape = tape
+        self._begun = time.monotonic()
         self._pid = 0
+        self._pidfd = 0
         self._exit: tuple[int, Any] | None = None
-        self._exited = asyncio.Event()
         self._cause: Result | None = None  # why we stopped it
         self._kill_at = 0.0  # end of the grace after that, by the loop's clock
         self._timers: list[asyncio.TimerHandle] = []
+        self._leftover_count = 0
+        self._quiet = False  # its process has ended and left nobody: only the pipes' ends are waited for
+        self._over = False
 
-    async def run(self) -> Result:
-        begun = time.monotonic()
+    def begin(self) -> None:
         try:
-            prepared = prepare(self._folder, self._start, self._user)
-            if (limit_s := self._spec.get("start_timeout")) and time.monotonic() - begun > limit_s:
+            prepared = prepare(self._place, self._start)
+            if (limit_s := self._spec.get("start_timeout")) and time.monotonic() - self._begun > limit_s:
                 self._cause = {"outcome": "FAILED", "reason": "TIMEOUT", "message": f"did not start within {limit_s:g} s"}
             if self._cause is None:
                 self._spawn(prepared)
         except StartFailed as error:
             self._cause = {"outcome": "FAILED", "reason": "START_FAILED", "message": str(error)}
-        leftovers = 0
-        if self._pid:
-            await self._exited.wait()
-            leftovers = await self._end_leftovers()
-            await self._drain()
+        except (OSError, ValueError) as error:
+            self._cause = {"outcome": "FAILED", "reason": "INTERNAL", "message": f"the worker could not run the job: {error}"}
+        if not self._pid:
+            self._end(0)
+
+    def _end(self, leftovers: int) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._cancel_timers()
         self.output.close()
-        clear(self._folder)
-        run_us = max(1, int((time.monotonic() - begun) * 1e6))
-        return self._result() | {
-            "run_us": run_us,
-            "started_us": self._start["started_us"],
-            "log_chunks": self._spool.next_seq,
-            "log_bytes": self.output.kept_bytes,
-            "log_dropped_bytes": self.output.dropped_bytes,
-            "leftover_processes": leftovers,
-        }
+        self._place.clear()
+        result = self._result()
+        result["run_us"] = max(1, int((time.monotonic() - self._begun) * 1e6))
+        result["started_us"] = self._start["started_us"]
+        result["log_chunks"] = self._tape.next_seq
+        result["log_bytes"] = self.output.kept_bytes
+        result["log_dropped_bytes"] = self.output.dropped_bytes
+        result["leftover_processes"] = leftovers
+        self._ears.ended(result)
 
     # ── start ──
 
     def _spawn(self, prepared: Prepared) -> None:
-        theirs = self.output.open()
+        theirs = self.output.pipes()
         try:
             os.chdir(prepared.workdir)  # posix_spawn cannot; this process is single-threaded and needs no folder of its own
             self._pid = os.posix_spawn(
@@ -105,19 +128,19 @@ class JobProcess:
                 ],
                 setsid=True,
                 setsigmask=[],
-                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+                setsigdef=SPAWN_DEFAULTS,
             )
         except OSError as error:
-            raise StartFailed(f"{prepared.argv[0]}: {error.strerror}") from error
+            raise why_not(prepared, error) from error
         finally:
             os.chdir("/")
             for fd in theirs.values():
                 os.close(fd)
         self._pids.add(self._pid)
-        kin.offer_as_victim(self._pid)
-        self._started()
-        pidfd = os.pidfd_open(self._pid)
-        self._loop.add_reader(pidfd, self._seen_exit, pidfd)
+        self._ears.started()
+        self._pidfd = os.pidfd_open(self._pid)
+        self._host.poller.watch(self._pidfd, self._reap)
+        self._timers.append(self._loop.call_later(VICTIM_AFTER_S, kin.offer_as_victim, self._pid))
         if timeout_s := self._spec.get("timeout"):
             words = f"ran longer than its time-out of {timeout_s:g} s"
             self._timers.append(self._loop.call_later(timeout_s, self.stop, {"outcome": "FAILED", "reason": "TIMEOUT", "message": words}))
@@ -133,11 +156,6 @@ class JobProcess:
         words = f"wrote nothing for longer than its silence_timeout of {limit_s:g} s"
         self.stop({"outcome": "FAILED", "reason": "TIMEOUT", "message": words})
 
-    def _seen_exit(self, pidfd: int) -> None:
-        self._loop.remove_reader(pidfd)
-        os.close(pidfd)
-        self._reap()
-
     def _reap(self) -> bool:
         """True: it has ended, and its exit code is known."""
         if self._exit is None and self._pid:
@@ -145,8 +163,33 @@ class JobProcess:
             if pid:
                 self._exit = (status, usage)
                 self._pids.discard(self._pid)
-                self._exited.set()
+                self._host.poller.close(self._pidfd)
+                self._wind_down()
         return self._exit is not None
+
+    def _wind_down(self) -> None:
+        """Nearly always nobody is left and the pipes are at their end."""
+        self._cancel_timers()
+        if any(pid not in self._pids for pid in kin.my_children()):
+            self._host.group.create_task(self._end_leftovers())
+        else:
+            self._await_output(0)
+
+    def _await_output(self, leftovers: int) -> None:
+        self._quiet, self._leftover_count = True, leftovers
+        if self.output.open:
+            self._timers.append(self._loop.call_later(DRAIN_S, self._end, leftovers))
+        else:
+            self._end(leftovers)
+
+    def _output_ended(self) -> None:
+        if self._quiet:
+            self._end(self._leftover_count)
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
 
     # ── stop ──
 
@@ -157,7 +200,7 @@ class JobProcess:
         self._cause = cause
         if not self._pid:
             return  # not started yet: it will not be
-        self._stopping()
+        self._ears.stopping()
         grace = float(self._spec.get("grace", GRACE_S)) if grace_s is None else grace_s
         self._kill_at = self._loop.time() + grace
         if grace <= 0:
@@ -186,14 +229,10 @@ class JobProcess:
         mine = [p for p in strangers if _group(p) == self._pid or kin.belongs(p, self._start["job_id"], self._start["lease"])]
         return kin.family(mine)
 
-    async def _end_leftovers(self) -> int:
-        """TERM, 2 s (what was stopped: the rest of its grace), KILL; how many there were when it ended by itself."""
-        for timer in self._timers:
-            timer.cancel()
-        if all(pid in self._pids for pid in kin.my_children()):
-            return 0  # nearly always
+    async def _end_leftovers(self) -> None:
+        """TERM, 2 s (what was stopped: the rest of its grace), KILL; counted are those there were when it ended by itself."""
         left = self._leftovers()
-        found = len(left)
+        found = 0 if self._cause else len(left)
         deadline = self._kill_at if self._cause else self._loop.time() + LEFTOVER_GRACE_S
         if not self._cause:
             kin.send(left, signal.SIGTERM)
@@ -206,14 +245,7 @@ class JobProcess:
             if self._loop.time() > deadline + 10:
                 break  # in an uninterruptible sleep: nothing more can be done
         kin.reap_orphans(self._pids)
-        return 0 if self._cause else found
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(DRAIN_S):
-                await self.output.ended.wait()
-        except TimeoutError:
-            return
+        self._await_output(found)
 
     def _disk_full(self) -> None:
         self.stop({"outcome": "FAILED", "reason": "LIMIT_EXCEEDED", "message": "the worker's disk is full: the job's log cannot be kept"})
@@ -227,7 +259,7 @@ class JobProcess:
             if os.WIFSIGNALED(status):
                 number = os.WTERMSIG(status)
                 result |= {"outcome": "FAILED", "signal": number, "reason": "SIGNALED", "message": f"ended by signal {_name(number)}"}
-                if number == signal.SIGKILL and self._cause is None and self._memory_was_short():
+                if number == signal.SIGKILL and self._cause is None and self._host.memory_was_short():
                     result |= {"reason": "OOM_KILLED", "message": "killed by the kernel: the worker's memory is short"}
             elif code := os.WEXITSTATUS(status):
                 result |= {"outcome": "FAILED", "exit_code": code, "reason": "EXIT_NONZERO", "message": f"exit code {code}"}

@@ -5,10 +5,11 @@ has come for a while, it ends by itself.
 """
 
 import asyncio
+import functools
 import json
 import os
-import shutil
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from typing import Any
 import hodei_worker
 from hodei_worker.supervisor import kin, wire
 from hodei_worker.supervisor.journal import Journal
-from hodei_worker.supervisor.prepare import JobUser
-from hodei_worker.supervisor.process import JobProcess, Result
-from hodei_worker.supervisor.spool import Spool
+from hodei_worker.supervisor.place import Folders
+from hodei_worker.supervisor.poller import Poller
+from hodei_worker.supervisor.process import Ears, Host, JobProcess, Result
+from hodei_worker.supervisor.spool import Chunk, Spool, Tape
+from hodei_worker.supervisor.user import JobUser
 
 WINDOW_BYTES = 1_500_000
 """Of one job's log sent to the agent and not acknowledged by a server."""
@@ -33,7 +36,7 @@ ALONE_S = 5.0
 @dataclass
 class Job:
     start: dict[str, Any]
-    spool: Spool
+    tape: Tape
     process: JobProcess | None = None
     result: Result | None = None
     next_to_send: int = 0
@@ -49,14 +52,13 @@ class Supervisor:
         self._user = user
         self._jobs: dict[int, Job] = {}
         self._pids: set[int] = set()
-        self._agent: asyncio.StreamWriter | None = None
+        self._agent: wire.Connection | None = None
         self._greeted = False  # nothing is said to an agent before our hello, which tells what there is
-        self._starts: asyncio.Queue[Job] = asyncio.Queue()  # bounded by the agent's slots
+        self._to_begin: list[JobProcess] = []  # of this turn of the loop
         self._idle_since = time.monotonic()
         self._over = asyncio.Event()
         self._replaced = False
         self._oom_kills = deque([kin.oom_kills()], maxlen=7)  # of the last 3 s
-        self._group: asyncio.TaskGroup | None = None
         self._journal = Journal(state / "journal")
 
     async def run(self, socket_path: Path) -> None:
@@ -64,17 +66,21 @@ class Supervisor:
         kin.become_subreaper()
         self._recover()
         socket_path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve_agent, str(socket_path), limit=1 << 20)
+        loop = self._loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(self._meet_agent, str(socket_path))
         socket_path.chmod(0o600)
-        loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._end_all)
         loop.add_signal_handler(signal.SIGINT, self._end_all)
         try:
-            async with server, asyncio.TaskGroup() as group:
-                self._group = group
-                watcher = group.create_task(self._watch_alone())
+            async with server, asyncio.TaskGroup() as self._group:
+                folders = Folders(self._state / "jobs", self._user)
+                self._host = Host(Poller(), folders, self._log_limit, self._group, self._memory_was_short, self._pids)
+                watcher = self._group.create_task(self._watch_alone())
                 await self._over.wait()
                 watcher.cancel()
+                await self._until_all_ended()
+                if self._agent:
+                    self._agent.close()
         finally:
             if not self._replaced:
                 socket_path.unlink(missing_ok=True)
@@ -84,11 +90,9 @@ class Supervisor:
 
         What it has spooled is sent before that; what was in the pipes is gone, and the counted chunks say so.
         """
-        for left in (self._state / "spool").glob("*"):
-            if not left.name.isdigit() or int(left.name) not in self._journal.entries:
-                shutil.rmtree(left, ignore_errors=True)
+        self._spool, tapes = Spool.recover(self._state / "spool", self._journal.entries)
         for lease, entry in self._journal.entries.items():
-            job = Job(entry, Spool.recover(self._state / "spool" / str(lease)), result=entry.get("result"))
+            job = Job(entry, tapes[lease], result=entry.get("result"))
             self._jobs[lease] = job
             if job.result is None:
                 kin.send(kin.of_attempt(entry["job_id"], lease), signal.SIGKILL)
@@ -96,8 +100,8 @@ class Supervisor:
                 job.result = {"outcome": "LOST", "reason": "WORKER_LOST", "message": message, "run_us": 1, "log_chunks": 1 << 62}
                 job.result["started_us"] = entry.get("started_us", 1)
                 self._journal.ended(lease, job.result)
-            job.result["spooled"] = min(job.spool.next_seq, job.result["log_chunks"])
-        shutil.rmtree(self._state / "jobs", ignore_errors=True)
+            job.result["spooled"] = min(job.tape.next_seq, job.result["log_chunks"])
+        self._journal.flush()
 
     # ── life ──
 
@@ -114,7 +118,11 @@ class Supervisor:
         for job in self._jobs.values():
             if job.process and job.result is None:
                 job.process.stop({"outcome": "LOST", "reason": "WORKER_LOST", "message": "the worker was stopped"})
-        self._over.set()  # the task group waits for the jobs' ends
+        self._over.set()
+
+    async def _until_all_ended(self) -> None:
+        while any(job.process for job in self._jobs.values()):
+            await asyncio.sleep(0.02)
 
     def _memory_was_short(self) -> bool:
         """Whether the kernel has killed somebody in the last 3 s, whom no earlier answer has accounted for."""
@@ -135,20 +143,21 @@ class Supervisor:
 
     # ── the agent ──
 
-    async def _serve_agent(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _meet_agent(self) -> wire.Connection:
+        agent = wire.Connection(self._take, before_write=self._journal.flush)
         if self._agent:
-            writer.close()
-            return
-        self._agent, self._greeted = writer, False
-        try:
-            while frame := await wire.read(reader):
-                self._take(*frame)
-                await writer.drain()
-        finally:
-            self._agent = None
-            writer.close()
-            if not self._keep:
-                self._end_all()
+            self._loop.call_soon(agent.close)
+            return agent
+        self._agent, self._greeted = agent, False
+        agent.ended.add_done_callback(self._agent_left)
+        return agent
+
+    def _agent_left(self, ended: "asyncio.Future[None]") -> None:
+        self._agent = None
+        if ended.exception():
+            print(f"the agent's connection ended: {ended.exception()!r}", file=sys.stderr, flush=True)
+        if not self._keep:
+            self._end_all()
 
     def _take(self, header: wire.Header, payload: bytes) -> None:
         ops: dict[str, Callable[[wire.Header, bytes], None]] = {
@@ -160,7 +169,7 @@ class Supervisor:
 
     def _send(self, op: str, payload: bytes = b"", **header: Any) -> None:
         if self._agent and self._greeted:
-            self._agent.write(wire.encode({"op": op, **header}, payload))
+            self._agent.send(op, payload, **header)
 
     def _hello(self, header: wire.Header, _: bytes) -> None:
         self._greeted = True
@@ -176,25 +185,28 @@ class Supervisor:
 
     def _start(self, header: wire.Header, payload: bytes) -> None:
         lease = header["lease"]
-        if lease in self._jobs or self._group is None:
+        if lease in self._jobs or self._over.is_set():
             return
         start = header | {"spec": json.loads(payload), "started_us": time.time_ns() // 1000}
-        job = Job(start, Spool(self._state / "spool" / str(lease)))
-        self._jobs[lease] = job
+        job = self._jobs[lease] = Job(start, self._spool.tape(lease))
         self._journal.started(start)
-        job.process = JobProcess(
-            start,
-            self._state / "jobs" / str(lease),
-            job.spool,
-            self._log_limit,
-            self._user,
-            wrote=lambda: self._pump(lease, job),
-            started=lambda: self._started(lease, job),
-            stopping=lambda: self._send("stopping", lease=lease),
-            pids=self._pids,
-            memory_was_short=self._memory_was_short,
+        ears = Ears(
+            wrote=functools.partial(self._pump, lease, job),
+            started=functools.partial(self._started, lease, job),
+            stopping=functools.partial(self._send, "stopping", lease=lease),
+            ended=functools.partial(self._ended, lease, job),
         )
-        self._group.create_task(self._run(lease, job))
+        job.process = JobProcess(start, self._host, job.tape, ears)
+        if not self._to_begin:
+            self._loop.call_soon(self._begin)
+        self._to_begin.append(job.process)
+
+    def _begin(self) -> None:
+        """All that came in one read, behind one write to the journal."""
+        self._journal.flush()
+        begin, self._to_begin = self._to_begin, []
+        for process in begin:
+            process.begin()
 
     def _started(self, lease: int, job: Job) -> None:
         """Of interest only where there is a limit to it."""
@@ -202,17 +214,11 @@ class Supervisor:
             job.start["spawned"] = True
             self._send("started", lease=lease)
 
-    async def _run(self, lease: int, job: Job) -> None:
-        assert job.process is not None  # noqa: S101
-        try:
-            job.result = await job.process.run()
-        except (OSError, ValueError) as error:
-            message = f"the worker could not run the job: {error}"
-            job.result = {"outcome": "FAILED", "reason": "INTERNAL", "message": message, "run_us": 1, "log_chunks": job.spool.next_seq}
-        job.process = None
-        self._journal.ended(lease, job.result)
-        self._pump(lease, job)
-        self._send("ended", lease=lease, result=job.result)
+    def _ended(self, lease: int, job: Job, result: Result) -> None:
+        job.process, job.result = None, result
+        job.start.pop("spec", None)
+        self._journal.ended(lease, result)
+        self._send("ended", lease=lease, result=result)
 
     def _stop(self, header: wire.Header, _: bytes) -> None:
         job = self._jobs.get(header["lease"])
@@ -221,22 +227,25 @@ class Supervisor:
 
     def _read(self, header: wire.Header, _: bytes) -> None:
         if job := self._jobs.get(header["lease"]):
-            job.spool.ack(header["seq"])
-            job.next_to_send, job.sent_bytes, job.sizes = max(header["seq"], job.spool.acked), 0, {}
+            job.tape.ack(header["seq"])
+            job.next_to_send, job.sent_bytes, job.sizes = max(header["seq"], job.tape.acked), 0, {}
             self._pump(header["lease"], job)
 
     def _ack(self, header: wire.Header, _: bytes) -> None:
         if job := self._jobs.get(header["lease"]):
-            for seq in range(job.spool.acked, header["seq"]):
+            for seq in range(job.tape.acked, header["seq"]):
                 job.sent_bytes -= job.sizes.pop(seq, 0)
-            job.spool.ack(header["seq"])
+            job.tape.ack(header["seq"])
             if job.process:
                 job.process.output.resume()
             self._pump(header["lease"], job)
 
-    def _pump(self, lease: int, job: Job) -> None:
-        """Sends what the window allows."""
-        while self._agent and self._greeted and job.sent_bytes < WINDOW_BYTES and (chunk := job.spool.read(job.next_to_send)):
+    def _pump(self, lease: int, job: Job, fresh: Chunk | None = None) -> None:
+        """Sends what the window allows; a chunk that was written just now need not be read back."""
+        while self._agent and self._greeted and job.sent_bytes < WINDOW_BYTES:
+            chunk = fresh if fresh and fresh.seq == job.next_to_send else job.tape.read(job.next_to_send)
+            if chunk is None:
+                return
             job.next_to_send += 1
             job.sent_bytes += len(chunk.data)
             job.sizes[chunk.seq] = len(chunk.data)
@@ -254,8 +263,9 @@ class Supervisor:
         job = self._jobs.get(header["lease"])
         if job and job.result is not None:
             del self._jobs[header["lease"]]
-            job.spool.close()
+            job.tape.close()
             self._journal.forgotten(header["lease"])
+            self._loop.call_soon(self._journal.flush)
 
 
 def environment_for_jobs() -> dict[str, str]:

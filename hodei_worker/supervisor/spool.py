@@ -1,13 +1,16 @@
-"""One job's output on disk until the server has it: chunks appended to segment files, deleted segment by segment as they are acknowledged.
+"""The jobs' output on disk until a server has it: chunks of all jobs behind one another in segment files, each deleted when all in it is
+acknowledged.
 
-Nothing is done per line but counting newlines. A job that writes nothing costs no file. Each chunk lies behind a header that tells all of
-it, so that the next supervisor can read what one that died has left.
+Nothing is done per line but counting newlines, and nothing per job: to make and remove a file waits for the disk's journal. Each chunk lies
+behind a header that tells all of it, so that the next supervisor can read what one that died has left.
 """
 
 import os
+import shutil
 import struct
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +20,8 @@ FULL_BYTES = 64 << 20
 """Unacknowledged bytes of one job. Full: its pipes are not read until the server has caught up; the job waits in its write."""
 
 
-HEADER = struct.Struct(">QBQQqI")
-"""Sequence number, stream, offset, line, time, length of the data."""
+HEADER = struct.Struct(">QQBQQqI")
+"""Lease, sequence number, stream, offset, line, time, length of the data."""
 
 
 class Chunk(NamedTuple):
@@ -40,36 +43,106 @@ class _Place(NamedTuple):
     read_us: int
 
 
+class _Segment:
+    def __init__(self, path: Path, flags: int = os.O_CREAT | os.O_EXCL) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+        self.bytes = os.fstat(self.fd).st_size
+        self.live = 0  # chunks in it that are not acknowledged
+
+    def remove(self) -> None:
+        os.close(self.fd)
+        self.path.unlink(missing_ok=True)
+
+
 class Spool:
+    """One supervisor's. `tape` is one job's part of it."""
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder  # made with the first chunk
-        self._places: deque[_Place] = deque()  # of chunks not acknowledged, from self.acked on
-        self._files: dict[int, int] = {}  # segment → descriptor
-        self._segment_bytes = 0
-        self._offsets = {1: 0, 2: 0, 3: 0}
-        self._lines = {1: 1, 2: 1, 3: 1}
-        self.acked = 0
-        self.unacked_bytes = 0
+        self._segments: dict[int, _Segment] = {}
+        self._newest = 0
 
     @classmethod
-    def recover(cls, folder: Path) -> "Spool":
-        """What a supervisor that died has left, up to the chunk that it was writing; to be read and acknowledged, not appended to."""
+    def recover(cls, folder: Path, leases: Iterable[int]) -> tuple["Spool", dict[int, "Tape"]]:
+        """What a supervisor that died has left of these leases, up to the chunk that it was writing; the rest is removed."""
         spool = cls(folder)
-        for path in sorted(folder.glob("*.log"), key=lambda path: int(path.stem)):
-            segment = int(path.stem)
-            spool._files[segment] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            size, position = path.stat().st_size, 0
-            while position + HEADER.size <= size:
-                seq, *told, length = HEADER.unpack(os.pread(spool._files[segment], HEADER.size, position))
+        tapes = {lease: Tape(spool, lease) for lease in leases}
+        segments = (int(path.stem) for path in folder.glob("*.log") if path.stem.isdigit())
+        for number in sorted(segments):
+            spool._segments[number] = segment = _Segment(folder / f"{number}.log", 0)
+            spool._newest = number
+            position = 0
+            while position + HEADER.size <= segment.bytes:
+                lease, seq, *told, length = HEADER.unpack(os.pread(segment.fd, HEADER.size, position))
                 position += HEADER.size
-                if position + length > size:
+                if position + length > segment.bytes:
                     break
-                if not spool._places:
-                    spool.acked = seq
-                spool._places.append(_Place(segment, position, length, *told))
-                spool.unacked_bytes += length
+                if tape := tapes.get(lease):
+                    tape._found(seq, _Place(number, position, length, *told))
                 position += length
-        return spool
+        for number in list(spool._segments):
+            spool._remove_if_dead(number)
+        spool._newest += 1  # what died may have left half a chunk at the end of the last one
+        return spool, tapes
+
+    def tape(self, lease: int) -> "Tape":
+        return Tape(self, lease)
+
+    def write(self, header: bytes, data: bytes) -> tuple[int, int]:
+        """The segment, and the position of data in it. OSError when the disk is full: nothing was added."""
+        segment = self._open_segment()
+        position, whole = segment.bytes, len(header) + len(data)
+        written = os.pwritev(segment.fd, (header, data), position)
+        while written < whole:
+            written += os.pwrite(segment.fd, (header + data)[written:], position + written)
+        segment.bytes += whole
+        segment.live += 1
+        return self._newest, position + len(header)
+
+    def _open_segment(self) -> _Segment:
+        segment = self._segments.get(self._newest)
+        if segment is not None and segment.bytes < SEGMENT_BYTES:
+            return segment
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = _Segment(self._folder / f"{self._newest + 1}.log")
+        before, self._newest = self._newest, self._newest + 1
+        self._segments[self._newest] = fresh
+        self._remove_if_dead(before)
+        return fresh
+
+    def read(self, place: _Place) -> bytes:
+        return os.pread(self._segments[place.segment].fd, place.length, place.position)
+
+    def let_go(self, segment: int) -> None:
+        """One chunk of it is not needed any more."""
+        self._segments[segment].live -= 1
+        if segment != self._newest:
+            self._remove_if_dead(segment)
+
+    def _remove_if_dead(self, number: int) -> None:
+        if (segment := self._segments.get(number)) and not segment.live:
+            self._segments.pop(number).remove()
+
+    def close(self) -> None:
+        """At the supervisor's own end, when nothing of it is needed any more."""
+        for segment in self._segments.values():
+            os.close(segment.fd)
+        self._segments.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Tape:
+    """One job's output: numbered chunks, from the first one that is not acknowledged."""
+
+    def __init__(self, spool: Spool, lease: int) -> None:
+        self._spool = spool
+        self._lease = lease
+        self._places: deque[_Place] = deque()  # of chunks not acknowledged, from self.acked on
+        self._offsets = [0, 0, 0, 0]  # by stream
+        self._lines = [1, 1, 1, 1]
+        self.acked = 0
+        self.unacked_bytes = 0
 
     @property
     def next_seq(self) -> int:
@@ -79,54 +152,38 @@ class Spool:
     def full(self) -> bool:
         return self.unacked_bytes >= FULL_BYTES
 
-    def append(self, stream: int, data: bytes) -> None:
+    def append(self, stream: int, data: bytes) -> Chunk:
         """OSError when the disk is full: nothing was added."""
-        segment = self._segment()
-        position = self._segment_bytes
-        told = stream, self._offsets[stream], self._lines[stream], time.time_ns() // 1000
-        entry = HEADER.pack(self.next_seq, *told, len(data)) + data
-        written = 0
-        while written < len(entry):
-            written += os.pwrite(self._files[segment], entry[written:], position + written)
-        self._segment_bytes += len(entry)
-        self._places.append(_Place(segment, position + HEADER.size, len(data), *told))
+        chunk = Chunk(self.next_seq, stream, self._offsets[stream], self._lines[stream], time.time_ns() // 1000, data)
+        header = HEADER.pack(self._lease, chunk.seq, stream, chunk.offset, chunk.line, chunk.read_us, len(data))
+        segment, position = self._spool.write(header, data)
+        self._places.append(_Place(segment, position, len(data), stream, chunk.offset, chunk.line, chunk.read_us))
         self._offsets[stream] += len(data)
         self._lines[stream] += data.count(b"\n")
         self.unacked_bytes += len(data)
+        return chunk
 
-    def _segment(self) -> int:
-        newest = max(self._files, default=0)
-        if newest and self._segment_bytes < SEGMENT_BYTES:
-            return newest
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._folder / f"{newest + 1}.log"
-        self._files[newest + 1] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._segment_bytes = 0
-        return newest + 1
+    def _found(self, seq: int, place: _Place) -> None:
+        if not self._places:
+            self.acked = seq
+        self._places.append(place)
+        self._spool._segments[place.segment].live += 1
+        self.unacked_bytes += place.length
 
     def read(self, seq: int) -> Chunk | None:
         """None: not written yet, or acknowledged already."""
         if not self.acked <= seq < self.next_seq:
             return None
         place = self._places[seq - self.acked]
-        data = os.pread(self._files[place.segment], place.length, place.position)
-        return Chunk(seq, place.stream, place.offset, place.line, place.read_us, data)
+        return Chunk(seq, place.stream, place.offset, place.line, place.read_us, self._spool.read(place))
 
     def ack(self, seq: int) -> None:
         """Everything before seq is stored: it is not needed here any more."""
         while self._places and self.acked < seq:
-            self.unacked_bytes -= self._places.popleft().length
+            place = self._places.popleft()
+            self.unacked_bytes -= place.length
             self.acked += 1
-        oldest = self._places[0].segment if self._places else max(self._files, default=0)
-        for segment in [s for s in self._files if s < oldest]:
-            self._remove(segment)
+            self._spool.let_go(place.segment)
 
     def close(self) -> None:
-        for segment in list(self._files):
-            self._remove(segment)
-        if self._folder.exists():
-            self._folder.rmdir()
-
-    def _remove(self, segment: int) -> None:
-        os.close(self._files.pop(segment))
-        (self._folder / f"{segment}.log").unlink(missing_ok=True)
+        self.ack(self.next_seq)

@@ -8,67 +8,90 @@ from hodei_worker.supervisor import spool as module
 from hodei_worker.supervisor.spool import Spool
 
 
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_chunks_know_their_place(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "s")
+    tape = Spool(tmp_path / "s").tape(1)
     for stream, data in ((1, b"a\nb"), (2, b"err\n"), (1, b"c\n")):
-        spool.append(stream, data)
-    chunks = [spool.read(seq) for seq in range(3)]
+        tape.append(stream, data)
+    chunks = [tape.read(seq) for seq in range(3)]
     assert [(c.seq, c.stream, c.offset, c.line, c.data) for c in chunks if c] == [
         (0, 1, 0, 1, b"a\nb"),
         (1, 2, 0, 1, b"err\n"),
         (2, 1, 3, 2, b"c\n"),
     ]
-    assert spool.read(3) is None
+    assert tape.read(3) is None
 
 
-def test_a_silent_job_costs_no_file_and_a_finished_one_leaves_none(tmp_path: Path) -> None:
+def test_what_was_appended_is_what_is_read(tmp_path: Path) -> None:
+    tape = Spool(tmp_path / "s").tape(1)
+    assert tape.append(2, b"x" * 70_000) == tape.read(0)
+
+
+def test_silent_jobs_cost_no_file_and_many_share_one(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s")
+    tapes = [spool.tape(lease) for lease in range(10)]
     assert not (tmp_path / "s").exists()
-    spool.append(1, b"x")
-    assert len(list((tmp_path / "s").iterdir())) == 1
-    spool.ack(1)
+    for tape in tapes:
+        tape.append(1, b"x")
+    assert files(tmp_path / "s") == ["1.log"]
     spool.close()
     assert not (tmp_path / "s").exists()
 
 
-def test_segments_go_as_they_are_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_goes_when_all_in_it_is_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SEGMENT_BYTES", 100)
     spool = Spool(tmp_path / "s")
+    tape, other = spool.tape(1), spool.tape(2)
     for number in range(10):
-        spool.append(1, bytes([number]) * 60)
-    assert len(list((tmp_path / "s").iterdir())) == 5
-    spool.ack(7)
-    assert spool.read(6) is None
-    seventh = spool.read(7)
-    assert seventh
-    assert (seventh.data, seventh.offset) == (b"\7" * 60, 420)
-    assert len(list((tmp_path / "s").iterdir())) == 2
-    assert spool.unacked_bytes == 180
+        (other if number == 3 else tape).append(1, bytes([number]) * 60)
+    assert len(files(tmp_path / "s")) == 10
+    tape.ack(7)
+    assert tape.read(6) is None
+    eighth = tape.read(7)
+    assert eighth
+    assert (eighth.data, eighth.offset) == (b"\x08" * 60, 420)
+    assert files(tmp_path / "s") == ["10.log", "4.log", "9.log"], "the fourth holds what is not acknowledged of the other job"
+    assert tape.unacked_bytes == 120
+    other.close()
+    tape.close()
+    assert files(tmp_path / "s") == ["10.log"], "the newest is still written to"
 
 
-def test_it_is_full_at_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tape_is_full_at_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FULL_BYTES", 100)
-    spool = Spool(tmp_path / "s")
-    spool.append(1, b"x" * 100)
-    assert spool.full
-    spool.ack(1)
-    assert not spool.full
+    tape = Spool(tmp_path / "s").tape(1)
+    tape.append(1, b"x" * 100)
+    assert tape.full
+    tape.ack(1)
+    assert not tape.full
 
 
 def test_what_a_supervisor_that_died_has_left_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hodei_worker.supervisor.spool.SEGMENT_BYTES", 100)
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 300)
     spool = Spool(tmp_path / "s")
+    tape, other, forgotten = spool.tape(1), spool.tape(2), spool.tape(3)
     for n in range(10):
-        spool.append(1 + n % 2, b"line %d\n" % n * 3)
-    spool.ack(4)
-    with (tmp_path / "s" / "5.log").open("ab") as file:  # the chunk that it was writing when it died
+        tape.append(1 + n % 2, b"line %d\n" % n * 3)
+        other.append(1, b"%d" % n)
+        forgotten.append(1, b"%d" % n)
+    tape.ack(4)
+    newest = max((tmp_path / "s").iterdir(), key=lambda path: int(path.stem))
+    with newest.open("ab") as file:  # the chunk that it was writing when it died
         file.write(b"\0" * 20)
-    again = Spool.recover(tmp_path / "s")
-    assert again.acked <= 4
-    assert again.next_seq == 10
-    again.ack(4)
-    assert [again.read(seq) for seq in range(4, 10)] == [spool.read(seq) for seq in range(4, 10)]
-    again.ack(10)
-    again.close()
-    assert not (tmp_path / "s").exists()
-    assert Spool.recover(tmp_path / "nothing").next_seq == 0
+    again, tapes = Spool.recover(tmp_path / "s", [1, 2])
+    assert tapes[1].acked <= 4
+    assert (tapes[1].next_seq, tapes[2].next_seq) == (10, 10)
+    tapes[1].ack(4)
+    assert [tapes[1].read(seq) for seq in range(4, 10)] == [tape.read(seq) for seq in range(4, 10)]
+    assert [tapes[2].read(seq) for seq in range(10)] == [other.read(seq) for seq in range(10)]
+    again.tape(9).append(1, b"new")
+    for one in tapes.values():
+        one.close()
+    assert len(files(tmp_path / "s")) == 1, "only the new one"
+
+
+def test_nothing_left_is_nothing_read(tmp_path: Path) -> None:
+    assert Spool.recover(tmp_path / "nothing", [1])[1][1].next_seq == 0
