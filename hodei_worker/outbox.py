@@ -22,12 +22,18 @@ class Outbox:
         self._rejects: list[pb.Reject] = []
         self._results: deque[tuple[int, pb.Result]] = deque()  # with how many chunks go before it
         self._logs_in = self._logs_out = 0  # chunks given, and gone
+        self._log_bytes = 0  # of chunks that wait
         self._stopping: list[pb.Stopping] = []
         self._cancels: list[int] = []
         self._started: list[int] = []
         self._logs: deque[pb.LogChunk] = deque()  # bounded by the jobs' windows of unacknowledged bytes
         self._heartbeat: pb.Heartbeat | None = None
         self._wake.clear()
+
+    @property
+    def heavy(self) -> bool:
+        """Of logs: they fill a good part of a frame already."""
+        return self._log_bytes > FRAME_LOG_BYTES // 4
 
     @property
     def empty(self) -> bool:
@@ -61,6 +67,7 @@ class Outbox:
     def log(self, message: pb.LogChunk) -> None:
         self._logs.append(message)
         self._logs_in += 1
+        self._log_bytes += len(message.data)
         self._wake.set()
 
     def heartbeat(self, message: pb.Heartbeat) -> None:
@@ -83,6 +90,7 @@ class Outbox:
             chunk = self._logs.popleft()
             size += len(chunk.data) + 40
             frame.logs.append(chunk)
+            self._log_bytes -= len(chunk.data)
             self._logs_out += 1
         while self._results and self._results[0][0] <= self._logs_out and len(frame.results) < 300:
             frame.results.append(self._results.popleft()[1])

@@ -32,7 +32,7 @@ class LogAck(NamedTuple):
 
 
 class ResultAck(NamedTuple):
-    lease: int
+    leases: list[int]
 
 
 class Refused(NamedTuple):

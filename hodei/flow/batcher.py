@@ -5,7 +5,7 @@ No timers: an idle system pays one round trip, a busy one forms large batches by
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import psycopg
@@ -17,18 +17,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class _Waiting(NamedTuple, Generic[T, R]):
-    item: T
+class _Group(NamedTuple, Generic[T, R]):
+    items: Sequence[T]
     size: int
-    answer: asyncio.Future[R]
+    answers: asyncio.Future[list[R | Exception]]
 
 
 class Batcher(Generic[T, R]):
     """`flush` takes the gathered items and returns an answer for each, in order; it must be one transaction.
 
-    `most` and `most_bytes` bound a batch; `waiting` bounds what has not been flushed: when it is full, submit waits, and with it the stream
-    that feeds it. A patient batcher tries again while the database is away (its callers hold what they sent on their own disk); any other
-    gives its callers Unavailable at once.
+    `most` items and `most_bytes` are where gathering stops: a batch is at most one group beyond them. `waiting` bounds the groups that
+    have not been flushed: when it is full, submit waits, and with it the stream that feeds it. A patient batcher tries again while the
+    database is away (its callers hold what they sent on their own disk); any other gives its callers Unavailable at once.
     """
 
     def __init__(
@@ -44,69 +44,76 @@ class Batcher(Generic[T, R]):
         self._most = most
         self._most_bytes = most_bytes
         self._patient = patient
-        self._queue: asyncio.Queue[_Waiting[T, R]] = asyncio.Queue(waiting)
-        self._left_over: _Waiting[T, R] | None = None  # taken from the queue, but too big for the batch before
+        self._queue: asyncio.Queue[_Group[T, R]] = asyncio.Queue(waiting)
 
     async def submit(self, item: T, size: int = 0) -> R:
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Waiting(item, size, answer))
-        return await answer
+        (answer,) = await self.submit_all([item], size)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def submit_all(self, items: Sequence[T], size: int = 0) -> list[R | Exception]:
+        """Of items that come together: an answer for each, or what PostgreSQL has against it. Unavailable: none was stored."""
+        if not items:
+            return []
+        answers: asyncio.Future[list[R | Exception]] = asyncio.get_running_loop().create_future()
+        await self._queue.put(_Group(items, size, answers))
+        return await answers
 
     async def run(self) -> None:
         """The service; ends only when cancelled, and then leaves nobody waiting."""
-        batch: list[_Waiting[T, R]] = []
+        groups: list[_Group[T, R]] = []
         try:
             while True:
-                batch = await self._gather()
-                await self._answer(batch)
+                groups = await self._gather()
+                await self._answer(groups)
         finally:
             self._queue.shutdown() if hasattr(self._queue, "shutdown") else None
-            left = batch + ([self._left_over] if self._left_over else [])
             while not self._queue.empty():
-                left.append(self._queue.get_nowait())
-            for entry in left:
-                if not entry.answer.done():
-                    entry.answer.set_exception(Unavailable("this server is shutting down; ask another one"))
+                groups.append(self._queue.get_nowait())
+            _fail(groups, Unavailable("this server is shutting down; ask another one"))
 
-    async def _gather(self) -> list[_Waiting[T, R]]:
-        first = self._left_over or await self._queue.get()
-        self._left_over = None
-        batch, size = [first], first.size
-        while len(batch) < self._most and not self._queue.empty():
-            entry = self._queue.get_nowait()
-            if size + entry.size > self._most_bytes:
-                self._left_over = entry
-                break
-            batch.append(entry)
-            size += entry.size
-        return batch
+    async def _gather(self) -> list[_Group[T, R]]:
+        groups = [await self._queue.get()]
+        count, size = len(groups[0].items), groups[0].size
+        while count < self._most and size < self._most_bytes and not self._queue.empty():
+            group = self._queue.get_nowait()
+            groups.append(group)
+            count += len(group.items)
+            size += group.size
+        return groups
 
-    async def _answer(self, batch: list[_Waiting[T, R]]) -> None:
+    async def _answer(self, groups: list[_Group[T, R]]) -> None:
+        try:
+            answers = iter(await self._store([item for group in groups for item in group.items]))
+        except Unavailable as error:
+            return _fail(groups, error)
+        for group in groups:
+            mine = [next(answers) for _ in group.items]
+            if not group.answers.done():
+                group.answers.set_result(mine)
+        return None
+
+    async def _store(self, items: list[T]) -> list[R | Exception]:
         pause_s = 0.1
         while True:
             try:
-                answers = await self._flush([entry.item for entry in batch])
+                return list(await self._flush(items))
             except Unavailable as error:
                 if not self._patient:
-                    return self._fail(batch, error)
+                    raise
                 logger.warning("{}; trying again in {:.1f} s", error, pause_s)
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
                 pause_s = min(pause_s * 2, 5.0)
             except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.InternalError) as error:
-                if len(batch) == 1:
-                    return self._fail(batch, error)
+                if len(items) == 1:
+                    return [error]
                 # One row that PostgreSQL refuses must not take the others with it.
-                middle = len(batch) // 2
-                await self._answer(batch[:middle])
-                return await self._answer(batch[middle:])
-            else:
-                for entry, answer in zip(batch, answers, strict=True):
-                    if not entry.answer.done():
-                        entry.answer.set_result(answer)
-                return None
+                middle = len(items) // 2
+                return await self._store(items[:middle]) + await self._store(items[middle:])
 
-    @staticmethod
-    def _fail(batch: list[_Waiting[T, R]], error: Exception) -> None:
-        for entry in batch:
-            if not entry.answer.done():
-                entry.answer.set_exception(error)
+
+def _fail(groups: "Sequence[_Group[T, R]]", error: Exception) -> None:
+    for group in groups:
+        if not group.answers.done():
+            group.answers.set_exception(error)

@@ -5,6 +5,7 @@ A refused speaker is told so at once and kills that job's processes: only one cl
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from loguru import logger
@@ -15,7 +16,7 @@ from hodei.fleet.presence import Cancel, Presence, Refused, ResultAck, WorkerStr
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
 from hodei.store import jobs, leases, stray_leases
-from hodei.store.database import TROUBLE, Connection, Database
+from hodei.store.database import TROUBLE, Database
 from hodei.store.leases import Claimant, Ended, Result
 
 NOT_YOURS = "this lease no longer holds: the job was given away, cancelled or has ended"
@@ -41,24 +42,29 @@ class JobController:
             group.create_task(self._news.run())
             group.create_task(self._end_forgotten())
 
-    async def accepted(self, stream: WorkerStream, lease: int) -> None:
-        """The worker's slot took the job (R2); its process has started without waiting for this commit."""
-        stream.waiting.pop(lease, None)
-        held = await self._news.submit(_News(Claimant(lease, stream.worker_id), None))
-        if held is None:
-            self._refuse(stream, lease)
-
-    async def ended(self, stream: WorkerStream, result: Result) -> None:
-        """The slot is free at once; the worker forgets the lease only when the commit is acknowledged."""
-        stream.let_go(result.lease)
-        if result.ran:
-            stream.prefetch.ran(result.run_us / 1e6)
-        self._dispatcher.wake()
-        ended = await self._news.submit(_News(Claimant(result.lease, stream.worker_id), result))
-        if ended is None:
-            self._refuse(stream, result.lease)
-        else:
-            stream.send(ResultAck(result.lease))
+    async def heard(self, stream: WorkerStream, accepts: Sequence[int], results: Sequence[Result]) -> None:
+        """Of one frame. A slot that took a job has started it without waiting for this commit (R2), one whose job has ended is free at
+        once; the worker forgets a lease only when the commit is acknowledged."""
+        for lease in accepts:
+            stream.waiting.pop(lease, None)
+        for result in results:
+            stream.let_go(result.lease)
+            if result.ran:
+                stream.prefetch.ran(result.run_us / 1e6)
+        if results:
+            self._dispatcher.wake()
+        news = [_News(Claimant(lease, stream.worker_id), None) for lease in accepts]
+        news += [_News(Claimant(result.lease, stream.worker_id), result) for result in results]
+        recorded: list[int] = []
+        for (said, of_result), answer in zip(news, await self._news.submit_all(news), strict=True):
+            if isinstance(answer, Exception):
+                raise answer
+            if answer is None:
+                self._refuse(stream, said.lease)
+            elif of_result:
+                recorded.append(said.lease)
+        if recorded:
+            stream.send(ResultAck(recorded))
 
     async def rejected(self, stream: WorkerStream, refusals: dict[int, str]) -> None:
         for lease in refusals:
@@ -78,7 +84,7 @@ class JobController:
             raise Unavailable(f"late result of job {late.job_id}: its story did not come to rest")
         said = late.result
         self._log.bind(job_id=late.job_id, worker_id=said.worker_id).info("JobLateResult {} of lease {}", said.outcome, said.lease)
-        stream.send(ResultAck(said.lease))
+        stream.send(ResultAck([said.lease]))
 
     async def started(self, stream: WorkerStream, started: list[int]) -> None:
         await self._database.run(lambda conn: leases.started(conn, stream.worker_id, started))
@@ -95,14 +101,8 @@ class JobController:
         """Results first: one that overtook its own accept writes RUNNING too, and that accept finds the lease gone."""
         results = {n.said.lease: n.result for n in news if n.result}
         accepts = [n.said for n in news if n.result is None and n.said.lease not in results]
-
-        async def write(conn: Connection) -> tuple[dict[int, Ended], dict[int, uuid.UUID]]:
-            ended = await leases.record_results(conn, list(results.values()), MAX_LOSSES) if results else []
-            held = await leases.accept(conn, accepts) if accepts else {}
-            return {e.lease: e for e in ended}, held
-
-        both = bool(results and accepts)
-        ended, held = await (self._database.transact(write) if both else self._database.run(write))
+        found, held = await self._database.run(lambda conn: leases.settle(conn, list(results.values()), accepts, MAX_LOSSES))
+        ended = {end.lease: end for end in found}
         for end in ended.values():
             self._say(end)
         for said in accepts:

@@ -3,7 +3,6 @@
 Single creates that come together are one batch.
 """
 
-import asyncio
 import json
 import uuid
 from collections.abc import Sequence
@@ -44,28 +43,30 @@ class Enqueuer:
         """One answer for each spec, in order. Invalid for the whole call: too many of them. A refused spec does not touch the others."""
         if len(specs) > MOST_SPECS:
             raise Invalid(f"specs: expected at most {MOST_SPECS} in one call, got {len(specs)}")
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._create(spec, actor)) for spec in specs]
-        return [task.result() for task in tasks]
+        created: list[Created | None] = [None] * len(specs)
+        new: dict[int, NewJob] = {}  # by place in the call
+        for place, text in enumerate(specs):
+            try:
+                spec = normalise(text)
+            except Invalid as error:
+                created[place] = Created(None, existed=False, error=error)
+            else:
+                new[place] = NewJob(spec.id or uuid7(), f"{actor}:{spec.actor}" if spec.actor else actor, spec.normal)
+        outcomes = await self._creates.submit_all(list(new.values()))
+        for (place, job), outcome in zip(new.items(), outcomes, strict=True):
+            created[place] = self._created(job, outcome)
+        return [one for one in created if one]
 
-    async def _create(self, text: str, caller: str) -> Created:
-        try:
-            spec = normalise(text)
-        except Invalid as error:
-            return Created(None, existed=False, error=error)
-        actor = f"{caller}:{spec.actor}" if spec.actor else caller
-        new = NewJob(spec.id or uuid7(), actor, spec.normal)
-        outcome = await self._creates.submit(new)
+    @staticmethod
+    def _created(job: NewJob, outcome: str | Exception) -> Created:
+        if isinstance(outcome, Exception):
+            raise outcome
         if outcome == "conflict":
-            return Created(new.id, existed=False, error=Duplicate(f"id: job {new.id} exists with another spec"))
+            return Created(job.id, existed=False, error=Duplicate(f"id: job {job.id} exists with another spec"))
         if outcome == "created":
-            logger.bind(
-                component="JobController",
-                correlation_id=spec.normal.get("correlation_id", new.id),
-                actor=actor,
-                job_id=new.id,
-            ).info("Job created successfully (JobCreated)")
-        return Created(new.id, existed=outcome == "existed", error=None)
+            about = {"correlation_id": job.spec.get("correlation_id", job.id), "actor": job.actor, "job_id": job.id}
+            logger.bind(component="JobController", **about).info("Job created successfully (JobCreated)")
+        return Created(job.id, existed=outcome == "existed", error=None)
 
     async def retry(self, old_id: uuid.UUID, new_id: uuid.UUID | None, actor: str) -> uuid.UUID:
         """A new job with the spec and correlation id of one that has ended; due at once. NotFound; Conflict: not final yet."""

@@ -58,8 +58,8 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
             )  # fmt: skip
         case LogAck(lease, next_seq):
             frame.log_acks.add(lease=lease, next_seq=next_seq)
-        case ResultAck(lease):
-            frame.result_acks.append(lease)
+        case ResultAck(leases):
+            frame.result_acks.extend(leases)
         case Refused(lease, why):
             frame.refused.add(lease=lease, why=why)
         case Cancel(lease, reason, words):

@@ -216,17 +216,12 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         if frame.rejects:
             await self._controller.rejected(stream, {said.lease: said.reason for said in frame.rejects})
         if frame.accepts or frame.results:
-            async with asyncio.TaskGroup() as group:
-                for accept in frame.accepts:
-                    group.create_task(self._controller.accepted(stream, accept.lease))
-                for said in frame.results:
-                    result = convert.result(said, stream.worker_id)
-                    if said.late_job_id:
-                        job_id = convert.uuid_of(said.late_job_id, "late_job_id")
-                        group.create_task(self._controller.ended_late(stream, stray_leases.Late(job_id, result)))
-                    else:
-                        group.create_task(self._controller.ended(stream, result))
-
+            results = [convert.result(said, stream.worker_id) for said in frame.results if not said.late_job_id]
+            await self._controller.heard(stream, [said.lease for said in frame.accepts], results)
+        for said in frame.results:
+            if said.late_job_id:
+                late = stray_leases.Late(convert.uuid_of(said.late_job_id, "late_job_id"), convert.result(said, stream.worker_id))
+                await self._controller.ended_late(stream, late)
         if frame.started:
             await self._controller.started(stream, list(frame.started))
 

@@ -4,14 +4,16 @@ Nothing here leaves state in a session, so that a transaction pooler may stand b
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import functools
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
 import psycopg_pool
 from loguru import logger
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.rows import TupleRow
 
 from hodei.domain.errors import Unavailable
@@ -121,21 +123,64 @@ async def listen(url: str, channels: tuple[LiteralString, ...], hear: Callable[[
                 await conn.execute(b"SELECT 1")
 
 
-# The plan that a small table gets must not flip when it is large, nor one cached while it was empty: the claim walks its index in order.
+@functools.cache
+def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
+    """With PostgreSQL's own $1, $2 in place of %(name)s, and the names in that order: the driver would parse a long statement each time."""
+    names: dict[str, int] = {}
+    text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.setdefault(match[1], len(names) + 1)}", statement)
+    return text, tuple(names)
+
+
+def array(values: Sequence[object]) -> str:
+    """An array as PostgreSQL writes it, of no type until the statement's cast names it. The driver would bind a list as int2[], int4[] or
+    text[] by what is in it, and each combination is another statement to PostgreSQL, to be planned anew."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return "{" + str(list(values))[1:-1] + "}"
+    if kinds == {type(None)}:
+        return "{" + ",".join(["NULL"] * len(values)) + "}"
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
+
+
+def arrays(fields: Sequence[str], records: Sequence[tuple[object, ...]]) -> dict[str, object]:
+    """Records as a statement's parameters: an array for each field."""
+    return {field: array(column) for field, column in zip(fields, zip(*records, strict=True), strict=True)}
+
+
+# The plan that a small table gets must not flip when it is large, nor one cached while it was empty: every hot statement walks indexes.
 KEEP_THE_PLAN = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
        set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
 """
 
+Call = tuple[LiteralString, dict[str, Any]]
+"""A statement and its parameters."""
 
-async def guarded_rows(conn: Connection, statement: LiteralString, parameters: dict[str, Any]) -> list[TupleRow]:
-    """As rows, under KEEP_THE_PLAN: a transaction of its own in one round trip (settings are local to it)."""
+
+async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
+    """As rows, of each call, under KEEP_THE_PLAN: one transaction in one round trip (settings are local to it)."""
+    cursors = []
     async with conn.pipeline(), conn.transaction():
         await conn.execute(KEEP_THE_PLAN)
-        cursor = await conn.execute(statement, parameters)
-    return await cursor.fetchall()
+        for statement, parameters in calls:
+            cursors.append(await execute(conn, statement, parameters))
+    return [await cursor.fetchall() for cursor in cursors]
 
 
 async def rows(conn: Connection, statement: LiteralString, parameters: dict[str, Any] | None = None) -> list[TupleRow]:
-    cursor = await conn.execute(statement, parameters)
-    return await cursor.fetchall()
+    return await (await execute(conn, statement, parameters or {})).fetchall()
+
+
+async def execute(conn: Connection, statement: LiteralString, parameters: dict[str, Any]) -> AsyncRawCursor[TupleRow]:
+    text, names = numbered(statement)
+    cursor = AsyncRawCursor(conn)
+    await cursor.execute(text.encode(), [parameters[name] for name in names], binary=True)
+    return cursor

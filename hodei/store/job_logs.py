@@ -2,15 +2,13 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import NamedTuple
 
-from hodei.store.database import Connection, rows
+from hodei.store.database import Connection, arrays, execute, guarded_rows, rows
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Columns of APPEND's `said`, in this order. Chunks of one lease come in order and without gaps within a batch."""
 
     lease: int
@@ -22,8 +20,6 @@ class Chunk:
     read_at: datetime
     data: bytes
 
-
-CHUNK_COLUMNS = tuple(f.name for f in fields(Chunk))
 
 # A batch that begins beyond the cursor has a gap: nothing of that lease is taken, and the answer says where to go on.
 APPEND = """
@@ -59,9 +55,12 @@ SELECT c.lease, CASE WHEN c.first_seq <= c.log_seq THEN greatest(c.log_seq, c.ne
 
 async def append(conn: Connection, chunks: Sequence[Chunk]) -> dict[int, tuple[int, uuid.UUID]]:
     """For each lease that holds: the next seq it is to send, and its job. A lease that is not in the answer is stale."""
-    columns = zip(*map(astuple, chunks), strict=True)
-    parameters: dict[str, object] = {name: list(column) for name, column in zip(CHUNK_COLUMNS, columns, strict=True)}
-    return {row[0]: (row[1], row[2]) for row in await rows(conn, APPEND, parameters)}
+    (found,) = await guarded_rows(conn, (APPEND, _parameters(chunks)))
+    return {row[0]: (row[1], row[2]) for row in found}
+
+
+def _parameters(chunks: Sequence[Chunk]) -> dict[str, object]:
+    return arrays(Chunk._fields[:-1], [chunk[:-1] for chunk in chunks]) | {"data": [chunk.data for chunk in chunks]}
 
 
 # Of a lease that no longer holds: kept under its own attempt and marked, if it was ever this worker's for this job. Sent again, it is
@@ -88,9 +87,7 @@ ON CONFLICT (job_id, lease, seq) DO NOTHING
 
 async def append_late(conn: Connection, job_id: uuid.UUID, chunks: Sequence[Chunk]) -> None:
     """Keeps them for the record; those of a job that nobody knows are let go."""
-    columns = zip(*map(astuple, chunks), strict=True)
-    parameters: dict[str, object] = {name: list(column) for name, column in zip(CHUNK_COLUMNS, columns, strict=True)}
-    await conn.execute(APPEND_LATE, parameters | {"job": job_id})
+    await execute(conn, APPEND_LATE, _parameters(chunks) | {"job": job_id})
 
 
 class StoredChunk(NamedTuple):

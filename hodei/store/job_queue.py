@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from hodei.store.database import Connection, guarded_rows, rows
+from hodei.store.database import Connection, array, guarded_rows, rows
 
 
 class Offer(NamedTuple):
@@ -65,7 +65,8 @@ ORDER BY l.n
 
 async def claim(conn: Connection, workers: list[uuid.UUID], labels: dict[str, str], accept_within_s: float) -> list[Offer]:
     """Takes up to len(workers) ready jobs whose labels are among `labels`, highest priority first, then oldest."""
-    found = await guarded_rows(conn, CLAIM, {"workers": workers, "labels": Jsonb(labels), "accept_within_s": accept_within_s})
+    parameters = {"workers": array(workers), "labels": Jsonb(labels), "accept_within_s": accept_within_s}
+    (found,) = await guarded_rows(conn, (CLAIM, parameters))
     return [Offer(*row) for row in found]
 
 

@@ -6,11 +6,10 @@ result is stale: its speaker is to be refused.
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
 from typing import NamedTuple
 
 from hodei.domain.worker import LIMIT_MARGIN_S
-from hodei.store.database import Connection, rows
+from hodei.store.database import Call, Connection, array, arrays, guarded_rows, rows
 
 
 class Claimant(NamedTuple):
@@ -55,14 +54,16 @@ SELECT h.lease, h.id FROM held h
 """
 
 
+def _accept(said: Sequence[Claimant]) -> Call:
+    return ACCEPT, {"leases": array([c.lease for c in said]), "workers": array([c.worker_id for c in said]), "margin_s": LIMIT_MARGIN_S}
+
+
 async def accept(conn: Connection, said: Sequence[Claimant]) -> dict[int, uuid.UUID]:
     """PENDING → RUNNING. Returns the leases that hold, with their jobs; saying it again changes nothing."""
-    parameters = {"leases": [c.lease for c in said], "workers": [c.worker_id for c in said], "margin_s": LIMIT_MARGIN_S}
-    return dict(await rows(conn, ACCEPT, parameters))
+    return dict((await guarded_rows(conn, _accept(said)))[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """A worker's last word about a lease (or a sweep's, in its place). Columns of RESULT's `said`, in this order."""
 
     lease: int
@@ -92,8 +93,6 @@ class Ended(NamedTuple):
     worker_id: uuid.UUID
     correlation_id: str
 
-
-RESULT_COLUMNS = tuple(f.name for f in fields(Result))
 
 # The policy of what runs again stands here once, in the CASEs of `held` (docs/architecture.md). A job whose accept has not been
 # written yet gets RUNNING and its end in one row update, both events included. `retries` counts the job's own failures: back-off 1 s,
@@ -197,11 +196,26 @@ FROM ended e
 """
 
 
+def _result(said: Sequence[Result], max_losses: int) -> Call:
+    return RESULT, arrays(Result._fields, said) | {"max_losses": max_losses}
+
+
 async def record_results(conn: Connection, said: Sequence[Result], max_losses: int) -> list[Ended]:
     """Ends attempts: final, or PENDING again by policy. A lease that is not in the answer is stale and nothing was written for it."""
-    columns = zip(*map(astuple, said), strict=True)
-    parameters: dict[str, object] = {name: list(column) for name, column in zip(RESULT_COLUMNS, columns, strict=True)}
-    return [Ended(*row[:7]) for row in await rows(conn, RESULT, parameters | {"max_losses": max_losses})]
+    (found,) = await guarded_rows(conn, _result(said, max_losses))
+    return [Ended(*row[:7]) for row in found]
+
+
+async def settle(
+    conn: Connection, results: Sequence[Result], accepts: Sequence[Claimant], max_losses: int
+) -> tuple[list[Ended], dict[int, uuid.UUID]]:
+    """Both in one transaction and one round trip, results first: one that overtook its own accept writes RUNNING too."""
+    if not accepts:
+        return await record_results(conn, results, max_losses), {}
+    if not results:
+        return [], await accept(conn, accepts)
+    ended, held = await guarded_rows(conn, _result(results, max_losses), _accept(accepts))
+    return [Ended(*row[:7]) for row in ended], dict(held)
 
 
 # An offer goes back as it came: same age, no attempt spent. Where a cancel waits for it, it ends there.
@@ -256,8 +270,9 @@ SELECT r.lease, (SELECT count(*) FROM wake) FROM released r
 
 async def release(conn: Connection, said: Sequence[Claimant], reason: str, actor: str) -> list[int]:
     """Gives offers back that were not accepted; one that was accepted meanwhile stays."""
-    parameters = {"leases": [c.lease for c in said], "workers": [c.worker_id for c in said], "reason": reason, "actor": actor}
-    return [row[0] for row in await rows(conn, RELEASE, parameters)]
+    leases, workers = array([c.lease for c in said]), array([c.worker_id for c in said])
+    (found,) = await guarded_rows(conn, (RELEASE, {"leases": leases, "workers": workers, "reason": reason, "actor": actor}))
+    return [row[0] for row in found]
 
 
 RENEW_OFFERS = """
