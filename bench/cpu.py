@@ -9,14 +9,15 @@ Seconds = dict[str, float]
 
 def spent(under_test: System) -> Seconds:
     """By part since its start; `jobs` is what the jobs of real workers used. Who ended between two looks counts with its parent."""
-    seconds = {"server": 0.0, "worker": 0.0, "postgres": 0.0, "jobs": 0.0}
+    seconds = {"server": 0.0, "worker": 0.0, "supervisor": 0.0, "postgres": 0.0, "jobs": 0.0}
     postmaster = under_test.database.pid or 0
     seconds["postgres"] = sum(_own(process) for process in _tree(postmaster)) + _ended(psutil.Process(postmaster))
     for part in under_test.stack.parts:
         name = "server" if part.name.startswith("server") else "worker"
         for process in _tree(part.process.pid):
-            seconds[name] += _own(process)
-            seconds["jobs"] += _ended(process) if "hodei_worker.supervisor" in process.cmdline() else 0.0
+            supervises = "hodei_worker.supervisor" in process.cmdline()
+            seconds["supervisor" if supervises else name] += _own(process)
+            seconds["jobs"] += _ended(process) if supervises else 0.0
     return seconds
 
 

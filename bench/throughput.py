@@ -4,7 +4,7 @@ A figure alone says nothing on another machine: read the ratios.
 """
 
 import argparse
-import concurrent.futures
+import asyncio
 import contextlib
 import json
 import os
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import grpc.aio
 import psycopg
 
 from bench import cpu, profile
@@ -57,16 +58,21 @@ class Bench:
         self.conn.execute("TRUNCATE jobs, job_queue, leases, domain_events, job_logs")
         self.conn.execute("CHECKPOINT")
 
-    def drained_per_s(self, labels: dict[str, str], command: object, jobs: int, *, lines: int = 0) -> float:
-        """Jobs that wait for nobody, then their label is lifted: from there on until the last has ended."""
+    def drained_per_s(self, labels: dict[str, str], command: object, jobs: int) -> float:
+        """Jobs that wait while all workers are drained; from the moment at which they are not any more until the last has ended."""
         self.clear()
-        spec = {"command": command, "labels": {"held": "yes", **labels}}
-        self.enqueue(spec, jobs)
+        self.drain(on=True)
+        self.enqueue({"command": command, "labels": labels}, jobs)
         begun = time.monotonic()
-        self.conn.execute("UPDATE job_queue SET labels = labels - 'held'")
-        self.conn.execute("NOTIFY hodei_work")
+        self.drain(on=False)
         self.ended(jobs)
         return jobs / (time.monotonic() - begun)
+
+    def drain(self, *, on: bool) -> None:
+        with grpc.insecure_channel(self._system.servers[0]) as channel:
+            stub = hodei_pb2_grpc.FleetServiceStub(channel)
+            for worker in stub.ListWorkers(pb.ListWorkersRequest()).workers:
+                stub.DrainWorker(pb.DrainWorkerRequest(worker_id=worker.worker_id, undo=not on))
 
     def created_per_s(self, jobs: int) -> float:
         """Through the API in batches of 500, while they are worked off: until the last has ended."""
@@ -81,19 +87,26 @@ class Bench:
         return jobs / (time.monotonic() - begun)
 
     def single_creates_per_s(self, jobs: int, clients: int = 64) -> float:
-        """One job a call, from so many callers at once."""
+        """One job a call, from so many callers at once: until the last call is answered."""
         self.clear()
-        spec = json.dumps({"command": "true", "labels": {"kind": "bench"}})
-        with grpc.insecure_channel(self._system.servers[0]) as channel:
-            stub = hodei_pb2_grpc.JobServiceStub(channel)
-            request = pb.CreateJobsRequest(specs=[spec])
-            with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-                begun = time.monotonic()
-                for _ in pool.map(lambda _: stub.CreateJobs(request, timeout=60), range(jobs)):
-                    pass
-                took = time.monotonic() - begun
+        took = asyncio.run(self._create_singly(jobs, clients))
         self.ended(jobs)
         return jobs / took
+
+    async def _create_singly(self, jobs: int, clients: int) -> float:
+        request = pb.CreateJobsRequest(specs=[json.dumps({"command": "true", "labels": {"kind": "bench"}})])
+        async with grpc.aio.insecure_channel(self._system.servers[0]) as channel:
+            stub = hodei_pb2_grpc.JobServiceStub(channel)
+
+            async def client() -> None:
+                for _ in range(jobs // clients):
+                    await stub.CreateJobs(request, timeout=60)
+
+            begun = time.monotonic()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(clients):
+                    group.create_task(client())
+            return time.monotonic() - begun
 
 
 def ceiling(program: Path, command: list[str], seconds: float = 1.5) -> float:
@@ -124,10 +137,10 @@ def measure(rounds: int, jobs: int, only: list[str], profiles: Path | None) -> d
         paths: dict[str, Callable[[], float]] = {
             "server path, queued": lambda: bench.drained_per_s({"kind": "bench"}, "true", jobs),
             "server path, created in batches of 500": lambda: bench.created_per_s(jobs),
-            "single creates, 64 at once": lambda: bench.single_creates_per_s(jobs // 4),
-            "sh -c true, real worker": lambda: bench.drained_per_s(real, "true", jobs // 10),
-            "argv true, real worker": lambda: bench.drained_per_s(real, ["/bin/true"], jobs // 10),
-            "10 log lines, real worker": lambda: bench.drained_per_s(real, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; done", jobs // 10),
+            "single creates, 64 at once": lambda: bench.single_creates_per_s(jobs // 4 // 64 * 64),
+            "sh -c true, real worker": lambda: bench.drained_per_s(real, "true", jobs // 4),
+            "argv true, real worker": lambda: bench.drained_per_s(real, ["/bin/true"], jobs // 4),
+            "10 log lines, real worker": lambda: bench.drained_per_s(real, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; done", jobs // 4),
         }
         if loop:
             paths["ceiling: sh -c true"] = lambda: ceiling(loop, ["/bin/sh", "-c", "true"])

@@ -25,7 +25,7 @@ from hodei.flow.rescue import JobRescuer
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
-from hodei.rpc.principal import PrincipalInterceptor
+from hodei.rpc.principal import Answering
 from hodei.rpc.worker_service import WorkerService
 from hodei.store import schema, workers
 from hodei.store.database import TROUBLE, Database, listen, translated
@@ -115,10 +115,11 @@ class Server:
             return
 
     def _bind(self) -> grpc.aio.Server:
-        server = grpc.aio.server(interceptors=[PrincipalInterceptor()], options=GRPC_OPTIONS)
-        hodei_pb2_grpc.add_WorkerServiceServicer_to_server(self.worker_service, server)
-        hodei_pb2_grpc.add_JobServiceServicer_to_server(JobService(self.database, self.enqueuer, self.controller, self.logs), server)
-        hodei_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(self.database), server)
+        server = grpc.aio.server(options=GRPC_OPTIONS)
+        job_service = JobService(self.database, self.enqueuer, self.controller, self.logs)
+        hodei_pb2_grpc.add_WorkerServiceServicer_to_server(Answering(self.worker_service), server)
+        hodei_pb2_grpc.add_JobServiceServicer_to_server(Answering(job_service), server)
+        hodei_pb2_grpc.add_FleetServiceServicer_to_server(Answering(FleetService(self.database)), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
         reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

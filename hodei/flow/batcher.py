@@ -1,6 +1,6 @@
 """Natural batching: whatever arrives while one round trip to the database is in flight goes together in the next.
 
-No timers: an idle system pays one round trip, a busy one forms large batches by itself. Used for creates, accepts and results, and logs.
+An idle system pays one round trip, a busy one forms large batches by itself. Used for creates, accepts and results, and logs.
 """
 
 import asyncio
@@ -17,6 +17,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+MOST_REST_S = 0.01
+
+
 class _Group(NamedTuple, Generic[T, R]):
     items: Sequence[T]
     size: int
@@ -28,7 +31,8 @@ class Batcher(Generic[T, R]):
 
     `most` items and `most_bytes` are where gathering stops: a batch is at most one group beyond them. `waiting` bounds the groups that
     have not been flushed: when it is full, submit waits, and with it the stream that feeds it. A patient batcher tries again while the
-    database is away (its callers hold what they sent on their own disk); any other gives its callers Unavailable at once.
+    database is away (its callers hold what they sent on their own disk); any other gives its callers Unavailable at once. `rest`: how many
+    times as long as a flush took it then waits for more to gather; for those that nobody waits for.
     """
 
     def __init__(
@@ -39,11 +43,13 @@ class Batcher(Generic[T, R]):
         most_bytes: int = 1 << 62,
         waiting: int = 10_000,
         patient: bool = False,
+        rest: float = 0.0,
     ) -> None:
         self._flush = flush
         self._most = most
         self._most_bytes = most_bytes
         self._patient = patient
+        self._rest = rest
         self._queue: asyncio.Queue[_Group[T, R]] = asyncio.Queue(waiting)
 
     async def submit(self, item: T, size: int = 0) -> R:
@@ -63,10 +69,14 @@ class Batcher(Generic[T, R]):
     async def run(self) -> None:
         """The service; ends only when cancelled, and then leaves nobody waiting."""
         groups: list[_Group[T, R]] = []
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 groups = await self._gather()
+                begun = loop.time()
                 await self._answer(groups)
+                if self._rest:
+                    await asyncio.sleep(min(MOST_REST_S, self._rest * (loop.time() - begun)))
         finally:
             self._queue.shutdown() if hasattr(self._queue, "shutdown") else None
             while not self._queue.empty():

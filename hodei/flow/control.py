@@ -34,7 +34,7 @@ class JobController:
         self._database = database
         self._presence = presence
         self._dispatcher = dispatcher
-        self._news: Batcher[_News, uuid.UUID | Ended | None] = Batcher(self._flush, most=500, patient=True)
+        self._news: Batcher[_News, uuid.UUID | Ended | None] = Batcher(self._flush, most=500, patient=True, rest=1.0)
         self._log = logger.bind(component="JobController")
 
     async def run(self) -> None:

@@ -18,6 +18,11 @@ from hodei.store.job_queue import Offer
 CLAIM_AT_MOST = 200
 """Jobs of one claim: larger batches gain nothing (docs/performance.md) and make slots wait for each other."""
 
+REST = 3.0
+MOST_REST_S = 0.02
+"""After a claim that found less than it asked for: so many times as long as it took. A machine that is busy claims more at a time, and one
+that is not is ready again after a few milliseconds."""
+
 REMIND_EVERY_S = 30.0
 """How often a condition that lasts is said again."""
 
@@ -42,14 +47,17 @@ class JobDispatcher:
         self._stopping = True
 
     async def run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
             self._wake.clear()
+            begun = loop.time()
             try:
                 while not self._stopping and await self._round():
-                    pass
+                    begun = loop.time()
             except TROUBLE as error:
                 self._log.warning("cannot claim: {}", error)  # the sweep's look wakes us again
+            await asyncio.sleep(min(MOST_REST_S, REST * (loop.time() - begun)))
 
     async def _round(self) -> bool:
         """One claim for each set of labels. True: it may be worth asking again."""

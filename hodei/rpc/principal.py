@@ -1,14 +1,15 @@
-"""Who calls: one interceptor resolves a principal for every call and turns its errors into statuses.
+"""Who calls: every call is answered for a principal, and its errors become statuses here and nowhere else.
 
 Now the only way in is loopback, or a network that was declared trusted by --insecure: the principal is `local`, and the actor is what the
-caller says of itself. Keys and TLS will resolve to others here and nowhere else.
+caller says of itself. Keys and TLS will resolve to others here.
 """
 
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
-import grpc
 import grpc.aio
 
 from hodei.domain.errors import HodeiError
@@ -20,36 +21,28 @@ actor: contextvars.ContextVar[str] = contextvars.ContextVar("actor")
 """Of the call at hand: `cli:<user>`, or `local` when the caller does not say."""
 
 
-def resolve(metadata: tuple[tuple[str, str | bytes], ...]) -> str:
-    said = dict(metadata).get("hodei-actor", "")
-    text = said.decode(errors="replace") if isinstance(said, bytes) else said
-    return "".join(c for c in text if c.isprintable() and not c.isspace())[:200] or "local"
+def resolve(metadata: Iterable[Any]) -> str:
+    said = next((value for key, value in metadata if key == "hodei-actor"), "")
+    return _name(said.decode(errors="replace") if isinstance(said, bytes) else said)
 
 
-class PrincipalInterceptor(grpc.aio.ServerInterceptor):
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        who = resolve(tuple(handler_call_details.invocation_metadata or ()))
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(
-                _answering(handler.unary_unary, who), handler.request_deserializer, handler.response_serializer
-            )
-        if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, who), handler.request_deserializer, handler.response_serializer
-            )
-        return handler  # the workers' stream authenticates itself and turns its own errors into statuses
+@functools.lru_cache(1000)
+def _name(said: str) -> str:
+    return "".join(c for c in said if c.isprintable() and not c.isspace())[:200] or "local"
 
 
-def _answering(behaviour: Callable[..., Awaitable[Any]], who: str) -> Callable[..., Awaitable[Any]]:
+class Answering:
+    """A servicer's calls, answered so. A wrapper and not an interceptor, which would make a handler anew for each call."""
+
+    def __init__(self, servicer: object) -> None:
+        for name, method in inspect.getmembers(servicer, inspect.ismethod):
+            if name[0].isupper():  # as gRPC names its calls
+                setattr(self, name, _streaming(method) if inspect.isasyncgenfunction(method) else _answering(method))
+
+
+def _answering(behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     async def answer(request: Any, context: Context) -> Any:
-        actor.set(who)
+        actor.set(resolve(context.invocation_metadata() or ()))
         try:
             return await behaviour(request, context)
         except grpc.aio.AbortError:
@@ -60,9 +53,9 @@ def _answering(behaviour: Callable[..., Awaitable[Any]], who: str) -> Callable[.
     return answer
 
 
-def _streaming(behaviour: Callable[..., AsyncIterator[Any]], who: str) -> Callable[..., AsyncIterator[Any]]:
+def _streaming(behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
     async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-        actor.set(who)
+        actor.set(resolve(context.invocation_metadata() or ()))
         try:
             async for message in behaviour(request, context):
                 yield message

@@ -220,8 +220,8 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             await self._controller.heard(stream, [said.lease for said in frame.accepts], results)
         for said in frame.results:
             if said.late_job_id:
-                late = stray_leases.Late(convert.uuid_of(said.late_job_id, "late_job_id"), convert.result(said, stream.worker_id))
-                await self._controller.ended_late(stream, late)
+                job_id = convert.uuid_of(said.late_job_id, "late_job_id")
+                await self._controller.ended_late(stream, stray_leases.Late(job_id, convert.result(said, stream.worker_id)))
         if frame.started:
             await self._controller.started(stream, list(frame.started))
 

@@ -24,9 +24,7 @@ class Offer(NamedTuple):
 # Lock, then delete and update, in CTEs: a LIMIT in a sub-select may be run again by a nested loop and take more rows than it says.
 # One worker id for each free slot, in the order in which slots are to be filled.
 CLAIM = """
-WITH slots AS (
-    SELECT s.worker_id, s.n FROM unnest(%(workers)s::uuid[]) WITH ORDINALITY AS s (worker_id, n)
-), ready AS MATERIALIZED (
+WITH ready AS MATERIALIZED (
     SELECT q.job_id, q.enqueued_at, q.priority
     FROM job_queue q
     WHERE q.waiting IS NULL AND q.labels <@ %(labels)s
@@ -34,16 +32,16 @@ WITH slots AS (
     LIMIT cardinality(%(workers)s::uuid[])
     FOR UPDATE SKIP LOCKED
 ), numbered AS (
-    SELECT r.job_id, r.enqueued_at, row_number() OVER (ORDER BY r.priority DESC, r.enqueued_at, r.job_id) AS n
+    SELECT r.job_id, r.enqueued_at, (row_number() OVER (ORDER BY r.priority DESC, r.enqueued_at, r.job_id))::integer AS n
     FROM ready r
 ), unqueued AS (
     DELETE FROM job_queue q USING ready r WHERE q.job_id = r.job_id
 ), leased AS (
     UPDATE jobs j
     SET lease = nextval('hodei_lease_seq'),
-        worker_id = s.worker_id,
+        worker_id = (%(workers)s::uuid[])[n.n],
         updated_at = greatest(clock_timestamp(), j.updated_at + interval '1 microsecond')
-    FROM numbered n JOIN slots s ON s.n = n.n
+    FROM numbered n
     WHERE j.id = n.job_id AND j.state = 'PENDING' AND j.lease IS NULL
     RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor, j.spec, j.updated_at, n.enqueued_at, n.n
 ), offers AS (
