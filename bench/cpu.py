@@ -8,14 +8,18 @@ Seconds = dict[str, float]
 
 
 def spent(under_test: System) -> Seconds:
-    """By part since its start; `jobs` is what the jobs of real workers used. Who ended between two looks counts with its parent."""
-    seconds = {"server": 0.0, "worker": 0.0, "supervisor": 0.0, "postgres": 0.0, "jobs": 0.0}
+    """By part since its start; `jobs` is what the jobs of real workers used, `idle` what nobody did on any core.
+
+    Who ended between two looks counts with its parent.
+    """
+    seconds = dict.fromkeys(("server", "worker", "supervisor", "postgres", "jobs"), 0.0)
+    seconds["idle"] = float(psutil.cpu_times().idle)
     postmaster = under_test.database.pid or 0
     seconds["postgres"] = sum(_own(process) for process in _tree(postmaster)) + _ended(psutil.Process(postmaster))
     for part in under_test.stack.parts:
         name = "server" if part.name.startswith("server") else "worker"
         for process in _tree(part.process.pid):
-            supervises = "hodei_worker.supervisor" in process.cmdline()
+            supervises = _is_supervisor(process)
             seconds["supervisor" if supervises else name] += _own(process)
             seconds["jobs"] += _ended(process) if supervises else 0.0
     return seconds
@@ -52,3 +56,10 @@ def _ended(process: psutil.Process) -> float:
     except psutil.NoSuchProcess:
         return 0.0
     return float(times.children_user + times.children_system)
+
+
+def _is_supervisor(process: psutil.Process) -> bool:
+    try:
+        return "hodei_worker.supervisor" in process.cmdline()
+    except psutil.Error:
+        return False

@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -35,7 +35,16 @@ class Bench:
     def __init__(self, under_test: System) -> None:
         self._system = under_test
         self.conn = psycopg.connect(under_test.url, autocommit=True)
-        self.jobs_done = 0  # by the path last taken
+        self.share: cpu.Seconds = {}  # µs of processor for each job, in the window last timed
+
+    @contextlib.contextmanager
+    def timed(self, jobs: int) -> Iterator[list[float]]:
+        """Yields a list that gets jobs per second at its end."""
+        took: list[float] = []
+        before, begun = cpu.spent(self._system), time.monotonic()
+        yield took
+        took.append(jobs / (time.monotonic() - begun))
+        self.share = cpu.per_job_us(before, cpu.spent(self._system), jobs)
 
     def enqueue(self, spec: dict[str, object], jobs: int) -> None:
         for start in range(0, jobs, 500):
@@ -48,7 +57,6 @@ class Bench:
             ((left,),) = self.conn.execute("SELECT (SELECT count(*) FROM job_queue) + (SELECT count(*) FROM leases)").fetchall()
             ((done,),) = self.conn.execute("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'").fetchall() if not left else ((0,),)
             if done >= jobs:
-                self.jobs_done = jobs
                 return
             if time.monotonic() > deadline:
                 raise SystemExit(f"{done} of {jobs} jobs after 300 s")
@@ -63,10 +71,10 @@ class Bench:
         self.clear()
         self.drain(on=True)
         self.enqueue({"command": command, "labels": labels}, jobs)
-        begun = time.monotonic()
-        self.drain(on=False)
-        self.ended(jobs)
-        return jobs / (time.monotonic() - begun)
+        with self.timed(jobs) as per_s:
+            self.drain(on=False)
+            self.ended(jobs)
+        return per_s[0]
 
     def drain(self, *, on: bool) -> None:
         with grpc.insecure_channel(self._system.servers[0]) as channel:
@@ -78,22 +86,22 @@ class Bench:
         """Through the API in batches of 500, while they are worked off: until the last has ended."""
         self.clear()
         spec = json.dumps({"command": "true", "labels": {"kind": "bench"}})
-        begun = time.monotonic()
-        with grpc.insecure_channel(self._system.servers[0]) as channel:
+        with self.timed(jobs) as per_s, grpc.insecure_channel(self._system.servers[0]) as channel:
             stub = hodei_pb2_grpc.JobServiceStub(channel)
             for _ in range(jobs // 500):
                 stub.CreateJobs(pb.CreateJobsRequest(specs=[spec] * 500), timeout=60)
-        self.ended(jobs)
-        return jobs / (time.monotonic() - begun)
+            self.ended(jobs)
+        return per_s[0]
 
     def single_creates_per_s(self, jobs: int, clients: int = 64) -> float:
         """One job a call, from so many callers at once: until the last call is answered."""
         self.clear()
-        took = asyncio.run(self._create_singly(jobs, clients))
+        with self.timed(jobs) as per_s:
+            asyncio.run(self._create_singly(jobs, clients))
         self.ended(jobs)
-        return jobs / took
+        return per_s[0]
 
-    async def _create_singly(self, jobs: int, clients: int) -> float:
+    async def _create_singly(self, jobs: int, clients: int) -> None:
         request = pb.CreateJobsRequest(specs=[json.dumps({"command": "true", "labels": {"kind": "bench"}})])
         async with grpc.aio.insecure_channel(self._system.servers[0]) as channel:
             stub = hodei_pb2_grpc.JobServiceStub(channel)
@@ -102,11 +110,9 @@ class Bench:
                 for _ in range(jobs // clients):
                     await stub.CreateJobs(request, timeout=60)
 
-            begun = time.monotonic()
             async with asyncio.TaskGroup() as group:
                 for _ in range(clients):
                     group.create_task(client())
-            return time.monotonic() - begun
 
 
 def ceiling(program: Path, command: list[str], seconds: float = 1.5) -> float:
@@ -151,12 +157,12 @@ def measure(rounds: int, jobs: int, only: list[str], profiles: Path | None) -> d
             for name, path in paths.items():
                 if only and not any(word in name for word in only):
                     continue
-                before, bench.jobs_done = cpu.spent(under_test), 0
+                bench.share = {}
                 spied = profile.recorded(under_test, profiles, name.replace(" ", "-")) if profiles else contextlib.nullcontext()
                 with spied:
                     figures.setdefault(name, []).append(round(path(), 1))
-                if bench.jobs_done:
-                    shares[name] = cpu.per_job_us(before, cpu.spent(under_test), bench.jobs_done)
+                if bench.share:
+                    shares[name] = bench.share
                 print(f"{name}: {figures[name][-1]:,.0f}/s {shares.get(name, '')}", file=sys.stderr, flush=True)
         bench.conn.execute("DELETE FROM jobs WHERE random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)")
         return {

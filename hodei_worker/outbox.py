@@ -4,21 +4,30 @@ Emptied when a stream ends: whatever still matters is said again from what the w
 """
 
 import asyncio
+import time
 from collections import deque
 
 from hodei.protocol import hodei_pb2 as pb
+
+MOST = 300
+"""Messages of a kind in one frame: results of 2,000 characters each stay under 1 MiB."""
 
 FRAME_LOG_BYTES = 800_000
 """Log bytes of one frame, so that it stays under 1 MiB."""
 
 
+ACCEPT_AFTER_S = 0.05
+"""An accept waits so long for its job's result: of a job that has ended by then only the result is said, and one write records both."""
+
+
 class Outbox:
-    def __init__(self) -> None:
+    def __init__(self, accept_after_s: float = ACCEPT_AFTER_S) -> None:
+        self._accept_after_s = accept_after_s
         self._wake = asyncio.Event()
         self.clear()
 
     def clear(self) -> None:
-        self._accepts: list[pb.Accept] = []
+        self._accepts: dict[int, tuple[float, pb.Accept]] = {}  # by lease, with the monotonic time at which it goes; oldest first
         self._rejects: list[pb.Reject] = []
         self._results: deque[tuple[int, pb.Result]] = deque()  # with how many chunks go before it
         self._logs_in = self._logs_out = 0  # chunks given, and gone
@@ -28,7 +37,6 @@ class Outbox:
         self._started: list[int] = []
         self._logs: deque[pb.LogChunk] = deque()  # bounded by the jobs' windows of unacknowledged bytes
         self._heartbeat: pb.Heartbeat | None = None
-        self._wake.clear()
 
     @property
     def heavy(self) -> bool:
@@ -37,11 +45,20 @@ class Outbox:
 
     @property
     def empty(self) -> bool:
-        return not self._wake.is_set()
+        return not self._accepts and self._due_in_s() is None
+
+    def _due_in_s(self) -> float | None:
+        """How long what is here may still wait; None when there is nothing."""
+        if self._results or self._logs or self._heartbeat or self._rejects or self._stopping or self._cancels or self._started:
+            return 0.0
+        for due_at, _ in self._accepts.values():
+            return max(0.0, due_at - time.monotonic())
+        return None
 
     def accept(self, message: pb.Accept) -> None:
-        self._accepts.append(message)
-        self._wake.set()
+        self._accepts[message.lease] = (time.monotonic() + self._accept_after_s, message)
+        if len(self._accepts) == 1:
+            self._wake.set()
 
     def reject(self, message: pb.Reject) -> None:
         self._rejects.append(message)
@@ -75,28 +92,41 @@ class Outbox:
         self._wake.set()
 
     async def something(self) -> None:
-        await self._wake.wait()
+        """Until there is something that is not to wait any longer."""
+        while (due_in_s := self._due_in_s()) != 0:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(due_in_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
 
     def frame(self) -> pb.WorkerFrame:
         """As much of what is to be said as a frame holds."""
         frame = pb.WorkerFrame(
-            accepts=self._accepts[:1000], rejects=self._rejects[:1000], stopping=self._stopping[:1000],
-            cancels_received=self._cancels[:1000], started=self._started[:1000],
+            rejects=self._rejects[:MOST], stopping=self._stopping[:MOST], cancels_received=self._cancels[:MOST],
+            started=self._started[:MOST],
         )  # fmt: skip
+        del self._rejects[:MOST], self._stopping[:MOST], self._cancels[:MOST], self._started[:MOST]
         if self._heartbeat is not None:
             frame.heartbeat.CopyFrom(self._heartbeat)
+            self._heartbeat = None
         size = 0
         while self._logs and size < FRAME_LOG_BYTES:
             chunk = self._logs.popleft()
             size += len(chunk.data) + 40
-            frame.logs.append(chunk)
             self._log_bytes -= len(chunk.data)
+            frame.logs.append(chunk)
             self._logs_out += 1
-        while self._results and self._results[0][0] <= self._logs_out and len(frame.results) < 300:
-            frame.results.append(self._results.popleft()[1])
-        del self._accepts[:1000], self._rejects[:1000], self._stopping[:1000], self._cancels[:1000]
-        del self._started[:1000]
-        self._heartbeat = None
-        if not (self._accepts or self._rejects or self._results or self._stopping or self._cancels or self._started or self._logs):
-            self._wake.clear()
+        while self._results and self._results[0][0] <= self._logs_out and len(frame.results) < MOST:
+            result = self._results.popleft()[1]
+            self._accepts.pop(result.lease, None)
+            frame.results.append(result)
+        due = [lease for lease in frame.started if lease in self._accepts]  # servers take a start of accepted jobs only
+        now = time.monotonic()
+        for lease, (due_at, _) in self._accepts.items():
+            if due_at > now or len(due) >= MOST:
+                break
+            due.append(lease)
+        frame.accepts.extend(self._accepts.pop(lease)[1] for lease in dict.fromkeys(due))
         return frame

@@ -151,8 +151,8 @@ class Slots:
                 correlation_id=job.correlation_id, actor=job.actor,
             )  # fmt: skip
             self._outbox.accept(pb.Accept(lease=job.lease, started_unix_us=job.started_us))
-            job.log.info("Executing (lease {}) command: {}", job.lease, shown(job.spec))
-            job.spec = ""
+            spec, job.spec = job.spec, ""
+            job.log.opt(lazy=True).info("Executing (lease {}) command: {}", lambda job=job: job.lease, lambda spec=spec: shown(spec))
 
     def cancel(self, lease: int, reason: str, message: str) -> None:
         job = self._held.get(lease)

@@ -5,6 +5,7 @@ The supervisor is a child subreaper: what a job leaves behind becomes its child.
 """
 
 import ctypes
+import functools
 import os
 import signal
 from pathlib import Path
@@ -27,11 +28,29 @@ def children(pid: int) -> list[int]:
     return found
 
 
+SHORT = 2000
+"""Bytes. The kernel answers by the page: what is shorter is all there is."""
+
+_children_files: dict[str, int] = {}  # by thread
+
+
 def my_children() -> list[int]:
-    """Of this process, which has one thread: what children(os.getpid()) says, for a quarter of its time."""
-    me = os.getpid()
-    with open(f"/proc/{me}/task/{me}/children", encoding="ascii") as file:  # noqa: PTH123  a hot path
-        return [int(word) for word in file.read().split()]
+    """Of all threads of this process: what children(os.getpid()) says, for a third of its time. Files of threads stay open."""
+    found: list[int] = []
+    for thread in threads():
+        if thread not in _children_files:
+            _children_files[thread] = os.open(f"/proc/self/task/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
+        said = part = os.pread(_children_files[thread], 65_536, 0)
+        while len(part) > SHORT:
+            said += (part := os.pread(_children_files[thread], 65_536, len(said)))
+        found += map(int, said.split())
+    return found
+
+
+@functools.cache
+def threads() -> list[str]:
+    """Of this process. Asked first when all have been started: they last as long as it does."""
+    return [entry.name for entry in Path("/proc/self/task").iterdir()]
 
 
 def belongs(pid: int, job_id: str, lease: int) -> bool:
@@ -112,7 +131,8 @@ def oom_kills() -> int:
 
 
 def reap_orphans(known: set[int]) -> None:
-    """Zombies that jobs left to us; `known` are the jobs' own processes, whose exit codes are waited for elsewhere."""
+    """Zombies that jobs left to us; `known` are the jobs' own processes, whose exit codes are waited for elsewhere. Not while one is being
+    spawned: it may have ended before it is known."""
     for pid in my_children():
         if pid not in known:
             try:

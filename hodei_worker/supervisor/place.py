@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 from itertools import count
 from pathlib import Path
 
@@ -10,13 +9,14 @@ from hodei_worker.supervisor.user import JobUser
 
 
 class Folders:
-    """Working folders, used again while they come back as they were given: to make and remove one waits for the disk's journal."""
+    """Working folders, used again while they come back untouched: to make and remove one waits for the disk's journal."""
 
     def __init__(self, parent: Path, user: JobUser | None) -> None:
         """What a supervisor before us has left there is removed."""
         self.parent = parent
         self.user = user
         self._free: list[str] = []
+        self._ctimes: dict[str, int] = {}  # of folders in which nothing was made, removed or changed
         self._numbers = count(1)
         shutil.rmtree(parent, ignore_errors=True)
 
@@ -27,25 +27,22 @@ class Folders:
         self.parent.mkdir(parents=True, exist_ok=True)
         os.mkdir(folder, 0o700)  # noqa: PTH102
         give(folder, self.user)
+        self._ctimes[folder] = os.lstat(folder).st_ctime_ns
         return folder
 
     def give_back(self, folder: str) -> None:
-        if self._is_as_given(folder):
-            self._free.append(folder)
+        """The time of its last change tells: the kernel keeps it, and no job can set it."""
+        try:
+            if os.lstat(folder).st_ctime_ns == self._ctimes[folder]:
+                self._free.append(folder)
+                return
+        except OSError:
+            pass
+        del self._ctimes[folder]
+        if Path(folder).is_symlink():
+            Path(folder).unlink()
         else:
             shutil.rmtree(folder, ignore_errors=True)
-            Path(folder).unlink(missing_ok=True) if Path(folder).is_symlink() else None
-
-    def _is_as_given(self, folder: str) -> bool:
-        try:
-            found = os.lstat(folder)
-            owner = self.user.uid if self.user else os.getuid()
-            if found.st_mode != stat.S_IFDIR | 0o700 or found.st_uid != owner:
-                return False
-            with os.scandir(folder) as entries:
-                return next(entries, None) is None
-        except OSError:
-            return False
 
 
 class Place:
@@ -53,8 +50,8 @@ class Place:
 
     def __init__(self, folders: Folders, name: str) -> None:
         self._folders = folders
-        self._files = folders.parent / f"{name}.files"
-        self._has_files = False
+        self._name = name
+        self._files: Path | None = None
         self._folder: str | None = None
 
     @property
@@ -67,8 +64,9 @@ class Place:
 
     def file(self, name: str, data: bytes, mode: int) -> str:
         """Not in the working folder, which is the job's."""
-        self._files.mkdir(parents=True, exist_ok=True)
-        self._has_files = True
+        if self._files is None:
+            self._files = self._folders.parent / f"{self._name}.files"
+            self._files.mkdir(parents=True, exist_ok=True)
         path = self._files / name
         path.write_bytes(data)
         path.chmod(mode)
@@ -78,7 +76,7 @@ class Place:
     def clear(self) -> None:
         if self._folder:
             self._folders.give_back(self._folder)
-        if self._has_files:
+        if self._files:
             shutil.rmtree(self._files, ignore_errors=True)
 
 

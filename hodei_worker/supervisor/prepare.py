@@ -60,15 +60,17 @@ def _workdir(place: Place, spec: dict[str, Any]) -> str:
     return place.folder()
 
 
+DEFAULTS = {"PATH": SANE_PATH, "LANG": "C.UTF-8", "TZ": "UTC"} | {
+    key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ
+}
+"""Nothing of the worker's but where programs and home are, and how text and time are shown; least of all its token."""
+
+
 def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> dict[str, str]:
-    """Nothing of the worker's but where programs and home are, and how text and time are shown; least of all its token."""
-    mine = {key: os.environ[key] for key in ("LANG", "TZ") if key in os.environ}
     return {
-        "PATH": os.environ.get("PATH", SANE_PATH),
-        "HOME": user.home if user else os.environ.get("HOME", workdir),
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        **mine,
+        "HOME": workdir,
+        **DEFAULTS,
+        **({"HOME": user.home} if user else {}),
         **start["spec"].get("env", {}),
         "HODEI_JOB_ID": start["job_id"],
         "HODEI_ATTEMPT": str(start["attempt"]),

@@ -1,15 +1,16 @@
 """One job's process, from its spawn to its result.
 
-Spawned by posix_spawn (vfork: fast whatever this process holds), in its own session; its end is seen through a pidfd and only its own pid
-is waited for. Whoever stops it sends TERM to the group and to what escaped it, then KILL after the grace.
+In its own session; its end is seen through a pidfd and only its own pid is waited for. Whoever stops it sends TERM to the group and to what
+escaped it, then KILL after the grace.
 """
 
 import asyncio
+import functools
 import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hodei_worker.supervisor import kin
@@ -17,6 +18,7 @@ from hodei_worker.supervisor.output import Output
 from hodei_worker.supervisor.place import Folders, Place
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.prepare import Prepared, StartFailed, prepare, why_not
+from hodei_worker.supervisor.spawner import Spawn, Spawner
 from hodei_worker.supervisor.spool import Chunk, Tape
 
 GRACE_S = 10.0
@@ -25,11 +27,6 @@ LEFTOVER_GRACE_S = 2.0
 
 DRAIN_S = 2.0
 """For a pipe to come to its end after everything that we know of has ended."""
-
-VICTIM_AFTER_S = 0.05
-"""From then on the kernel, when memory is short, is to take the job and not the worker; a shorter one has no time to take much."""
-
-SPAWN_DEFAULTS = [signal.SIGPIPE, signal.SIGINT, signal.SIGTERM]
 
 Result = dict[str, Any]
 
@@ -44,6 +41,8 @@ class Host:
     group: asyncio.TaskGroup
     memory_was_short: Callable[[], bool]  # the kernel has killed somebody just now
     pids: set[int]  # of all jobs' own processes: nobody else may wait for them
+    spawner: Spawner
+    newcomers: set[int] = field(default_factory=set)  # of these, whom the kernel has not been told to take first when memory is short
 
 
 @dataclass
@@ -73,6 +72,8 @@ class JobProcess:
         self._begun = time.monotonic()
         self._pid = 0
         self._pidfd = 0
+        self._spawning = False
+        self._stop_when_spawned: tuple[Result, float | None] | None = None
         self._exit: tuple[int, Any] | None = None
         self._cause: Result | None = None  # why we stopped it
         self._kill_at = 0.0  # end of the grace after that, by the loop's clock
@@ -92,7 +93,7 @@ class JobProcess:
             self._cause = {"outcome": "FAILED", "reason": "START_FAILED", "message": str(error)}
         except (OSError, ValueError) as error:
             self._cause = {"outcome": "FAILED", "reason": "INTERNAL", "message": f"the worker could not run the job: {error}"}
-        if not self._pid:
+        if not self._spawning:
             self._end(0)
 
     def _end(self, leftovers: int) -> None:
@@ -114,38 +115,33 @@ class JobProcess:
     # ── start ──
 
     def _spawn(self, prepared: Prepared) -> None:
-        theirs = self.output.pipes()
-        try:
-            os.chdir(prepared.workdir)  # posix_spawn cannot; this process is single-threaded and needs no folder of its own
-            self._pid = os.posix_spawn(
-                prepared.program,
-                prepared.argv,
-                prepared.environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, prepared.stdin, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, theirs[1], 1),
-                    (os.POSIX_SPAWN_DUP2, theirs[2], 2),
-                ],
-                setsid=True,
-                setsigmask=[],
-                setsigdef=SPAWN_DEFAULTS,
-            )
-        except OSError as error:
-            raise why_not(prepared, error) from error
-        finally:
-            os.chdir("/")
-            for fd in theirs.values():
-                os.close(fd)
-        self._pids.add(self._pid)
-        self._ears.started()
-        self._pidfd = os.pidfd_open(self._pid)
+        theirs = self._theirs = self.output.pipes()
+        spawn = Spawn(prepared.program, prepared.argv, prepared.environment, prepared.workdir, prepared.stdin, theirs[1], theirs[2])
+        self._spawning = True
+        self._host.spawner.spawn(spawn, functools.partial(self._spawned, prepared))
+
+    def _spawned(self, prepared: Prepared, pid: int, error: int) -> None:
+        self._spawning = False
+        for fd in self._theirs.values():
+            os.close(fd)
+        if error:
+            failed = why_not(prepared, OSError(error, os.strerror(error)))
+            self._cause = {"outcome": "FAILED", "reason": "START_FAILED", "message": str(failed)}
+            return self._end(0)
+        self._pid = pid
+        self._pidfd = os.pidfd_open(pid)
+        self._host.newcomers.add(pid)
         self._host.poller.watch(self._pidfd, self._reap)
-        self._timers.append(self._loop.call_later(VICTIM_AFTER_S, kin.offer_as_victim, self._pid))
+        self._ears.started()
         if timeout_s := self._spec.get("timeout"):
             words = f"ran longer than its time-out of {timeout_s:g} s"
             self._timers.append(self._loop.call_later(timeout_s, self.stop, {"outcome": "FAILED", "reason": "TIMEOUT", "message": words}))
         if silence_s := self._spec.get("silence_timeout"):
             self._timers.append(self._loop.call_later(silence_s, self._watch_silence, silence_s))
+        if self._stop_when_spawned:
+            cause, grace_s = self._stop_when_spawned
+            self.stop(cause, grace_s)
+        return None
 
     def _watch_silence(self, limit_s: float) -> None:
         """A job whose pipes we do not read (its spool is full) is not to blame."""
@@ -163,6 +159,7 @@ class JobProcess:
             if pid:
                 self._exit = (status, usage)
                 self._pids.discard(self._pid)
+                self._host.newcomers.discard(self._pid)
                 self._host.poller.close(self._pidfd)
                 self._wind_down()
         return self._exit is not None
@@ -170,7 +167,7 @@ class JobProcess:
     def _wind_down(self) -> None:
         """Nearly always nobody is left and the pipes are at their end."""
         self._cancel_timers()
-        if any(pid not in self._pids for pid in kin.my_children()):
+        if self._leftovers():
             self._host.group.create_task(self._end_leftovers())
         else:
             self._await_output(0)
@@ -195,6 +192,9 @@ class JobProcess:
 
     def stop(self, cause: Result, grace_s: float | None = None) -> None:
         """TERM to the whole family, KILL after the grace. The first cause stays."""
+        if self._spawning:
+            self._stop_when_spawned = self._stop_when_spawned or (cause, grace_s)
+            return
         if self._cause is not None or self._reap():
             return
         self._cause = cause
@@ -226,6 +226,8 @@ class JobProcess:
     def _leftovers(self) -> set[int]:
         """What our job left behind: its group, and orphans that became our children and carry its lease."""
         strangers = [pid for pid in kin.my_children() if pid not in self._pids]
+        if not strangers:
+            return set()  # nearly always
         mine = [p for p in strangers if _group(p) == self._pid or kin.belongs(p, self._start["job_id"], self._start["lease"])]
         return kin.family(mine)
 
@@ -240,12 +242,16 @@ class JobProcess:
             if self._loop.time() >= deadline:
                 kin.send(left, signal.SIGKILL)
             await asyncio.sleep(0.02)
-            kin.reap_orphans(self._pids)
+            self._reap_orphans()
             left = self._leftovers()
             if self._loop.time() > deadline + 10:
                 break  # in an uninterruptible sleep: nothing more can be done
-        kin.reap_orphans(self._pids)
+        self._reap_orphans()
         self._await_output(found)
+
+    def _reap_orphans(self) -> None:
+        if not self._host.spawner.in_flight:
+            kin.reap_orphans(self._pids)
 
     def _disk_full(self) -> None:
         self.stop({"outcome": "FAILED", "reason": "LIMIT_EXCEEDED", "message": "the worker's disk is full: the job's log cannot be kept"})

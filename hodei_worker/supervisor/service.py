@@ -23,11 +23,17 @@ from hodei_worker.supervisor.journal import Journal
 from hodei_worker.supervisor.place import Folders
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.process import Ears, Host, JobProcess, Result
+from hodei_worker.supervisor.spawner import Spawner
 from hodei_worker.supervisor.spool import Chunk, Spool, Tape
 from hodei_worker.supervisor.user import JobUser
 
 WINDOW_BYTES = 1_500_000
 """Of one job's log sent to the agent and not acknowledged by a server."""
+
+BEGIN_AT_ONCE = 8
+"""Processes that are spawned in one turn of the loop."""
+
+VICTIMS_EVERY_S = 0.1
 
 ALONE_S = 5.0
 """How long an idle supervisor without an agent waits for one."""
@@ -54,7 +60,7 @@ class Supervisor:
         self._pids: set[int] = set()
         self._agent: wire.Connection | None = None
         self._greeted = False  # nothing is said to an agent before our hello, which tells what there is
-        self._to_begin: list[JobProcess] = []  # of this turn of the loop
+        self._to_begin: deque[JobProcess] = deque()  # bounded by the agent's slots
         self._idle_since = time.monotonic()
         self._over = asyncio.Event()
         self._replaced = False
@@ -73,11 +79,14 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGINT, self._end_all)
         try:
             async with server, asyncio.TaskGroup() as self._group:
-                folders = Folders(self._state / "jobs", self._user)
-                self._host = Host(Poller(), folders, self._log_limit, self._group, self._memory_was_short, self._pids)
-                watcher = self._group.create_task(self._watch_alone())
+                poller, folders = Poller(), Folders(self._state / "jobs", self._user)
+                self._host = Host(
+                    poller, folders, self._log_limit, self._group, self._memory_was_short, self._pids, Spawner(poller, self._pids)
+                )
+                watchers = [self._group.create_task(self._watch_alone()), self._group.create_task(self._offer_victims())]
                 await self._over.wait()
-                watcher.cancel()
+                for watcher in watchers:
+                    watcher.cancel()
                 await self._until_all_ended()
                 if self._agent:
                     self._agent.close()
@@ -113,6 +122,15 @@ class Supervisor:
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > ALONE_S:
                 self._over.set()
+
+    async def _offer_victims(self) -> None:
+        """When memory is short the kernel is to take a job and not the worker. A job that has ended before we come by had no time to take
+        much."""
+        while True:
+            await asyncio.sleep(VICTIMS_EVERY_S)
+            newcomers = self._host.newcomers
+            while newcomers:
+                kin.offer_as_victim(newcomers.pop())
 
     def _end_all(self) -> None:
         for job in self._jobs.values():
@@ -202,11 +220,12 @@ class Supervisor:
         self._to_begin.append(job.process)
 
     def _begin(self) -> None:
-        """All that came in one read, behind one write to the journal."""
+        """A few, behind the write to the journal that names them; the rest in the next turn: meanwhile others end, and make room."""
         self._journal.flush()
-        begin, self._to_begin = self._to_begin, []
-        for process in begin:
-            process.begin()
+        for _ in range(min(BEGIN_AT_ONCE, len(self._to_begin))):
+            self._to_begin.popleft().begin()
+        if self._to_begin:
+            self._loop.call_soon(self._begin)
 
     def _started(self, lease: int, job: Job) -> None:
         """Of interest only where there is a limit to it."""

@@ -22,12 +22,14 @@ MOST = 4 << 20
 
 LENGTHS = struct.Struct(">II")
 
+to_json = json.JSONEncoder(check_circular=False).encode
+
 Header = dict[str, Any]
 Hear = Callable[[Header, bytes], None]
 
 
 def encode(header: Header, payload: bytes = b"") -> bytes:
-    text = json.dumps(header).encode()
+    text = to_json(header).encode()
     return LENGTHS.pack(4 + len(text) + len(payload), len(text)) + text + payload
 
 
