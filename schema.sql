@@ -8,8 +8,8 @@
 --   leases                    one narrow row for each claim in flight: whose it is, until when an offer stands, how far its log has come.
 --   workers                   the agents, whether they are there, and the hash of their credential (never the credential).
 --   worker_bootstrap_tokens   one-time tokens, minted by `hodei token create` or by INSERT.
---   domain_events             the audit: every change of state, written in the same transaction. Never updated, never deleted.
---   job_logs                  what jobs wrote, in chunks of bytes under their lease.
+--   domain_events             the audit: every change of state, written in the same transaction. Never updated; goes by whole days.
+--   job_logs                  what jobs wrote, in chunks of bytes under their lease. Goes by whole days.
 --   provider_configs          where workers come from, for on-call engineers and later provisioning.
 --   hodei_listening           since when at least one server has listened without a gap: silence of a worker counts from then.
 --   hodei_schema              the version of this file that stands.
@@ -172,16 +172,53 @@ CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
     created_by text NOT NULL DEFAULT 'sql:' || session_user
 );
 
+-- Events and logs lie in a partition for each day (UTC), made ahead by hodei_make_days and dropped by hodei/store/retention.py.
+-- What a database of revision 1 or 2 has of them becomes the partition of today, from the beginning of time.
+DO $$
+DECLARE
+    today text := to_char(clock_timestamp() AT TIME ZONE 'UTC', '_YYYYMMDD');
+    parent text;
+    taken text;
+BEGIN
+    FOREACH parent IN ARRAY ARRAY['domain_events', 'job_logs'] LOOP
+        IF (SELECT c.relkind FROM pg_class c WHERE c.oid = to_regclass(parent)) = 'r' THEN
+            EXECUTE format('ALTER TABLE %I RENAME TO %I', parent, parent || today);
+            EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', parent || today, parent || '_pkey');
+            FOR taken IN SELECT c.conname FROM pg_constraint c WHERE c.conrelid = to_regclass(parent || today) AND c.contype = 'n' LOOP
+                EXECUTE format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I', parent || today, taken, taken || '_before');
+            END LOOP;
+        END IF;
+    END LOOP;
+    IF to_regclass('domain_events') IS NULL AND to_regclass('domain_events' || today) IS NOT NULL THEN
+        DROP VIEW IF EXISTS job_events;
+        EXECUTE format('ALTER TABLE %I ALTER id DROP IDENTITY', 'domain_events' || today);
+        ALTER INDEX domain_events_of_aggregate RENAME TO domain_events_of_aggregate_before;
+        ALTER INDEX domain_events_of_correlation RENAME TO domain_events_of_correlation_before;
+        ALTER INDEX domain_events_by_time RENAME TO domain_events_by_time_before;
+        CREATE SEQUENCE domain_events_id_seq AS bigint;
+        EXECUTE format('SELECT setval(''domain_events_id_seq'', (SELECT coalesce(max(id), 0) + 1 FROM %I), false)', 'domain_events' || today);
+        EXECUTE format('ALTER TABLE %I ALTER id SET DEFAULT nextval(''domain_events_id_seq'')', 'domain_events' || today);
+    END IF;
+    IF to_regclass('job_logs') IS NULL AND to_regclass('job_logs' || today) IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %I ADD COLUMN IF NOT EXISTS late boolean NOT NULL DEFAULT false', 'job_logs' || today);
+        EXECUTE format('ALTER TABLE %I ADD COLUMN stored_at timestamptz NOT NULL DEFAULT now()', 'job_logs' || today);
+        EXECUTE format('ALTER TABLE %I ALTER stored_at SET DEFAULT clock_timestamp()', 'job_logs' || today);
+    END IF;
+END $$;
+
+CREATE SEQUENCE IF NOT EXISTS domain_events_id_seq AS bigint;
+
 CREATE TABLE IF NOT EXISTS domain_events (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id bigint NOT NULL DEFAULT nextval('domain_events_id_seq'),
     occurred_at timestamptz NOT NULL,              -- per aggregate strictly increasing
     event_type text NOT NULL,
     aggregate_id text NOT NULL,                    -- the job's, worker's or provider's id; a token's fingerprint
     correlation_id text NOT NULL,
     actor text NOT NULL,
     worker_id uuid,
-    payload jsonb NOT NULL
-);
+    payload jsonb NOT NULL,
+    PRIMARY KEY (id, occurred_at)
+) PARTITION BY RANGE (occurred_at);
 
 CREATE INDEX IF NOT EXISTS domain_events_of_aggregate ON domain_events (aggregate_id, occurred_at);
 CREATE INDEX IF NOT EXISTS domain_events_of_correlation ON domain_events (correlation_id, occurred_at);
@@ -203,7 +240,7 @@ CREATE TABLE IF NOT EXISTS job_logs (
     lease bigint NOT NULL,
     seq bigint NOT NULL,
     attempt integer NOT NULL,
-    stream smallint NOT NULL CHECK (stream IN (
+    stream smallint NOT NULL CONSTRAINT job_logs_stream_check CHECK (stream IN (
         1,              -- stdout
         2,              -- stderr
         3)),            -- a notice of Hodei's own, not the job's bytes
@@ -212,9 +249,53 @@ CREATE TABLE IF NOT EXISTS job_logs (
     read_at timestamptz NOT NULL,                  -- when the worker read it
     data bytea NOT NULL,
     late boolean NOT NULL DEFAULT false,           -- came when its lease no longer held
-    PRIMARY KEY (job_id, lease, seq)               -- attempts follow in the order of their leases
-);
-ALTER TABLE job_logs ADD COLUMN IF NOT EXISTS late boolean NOT NULL DEFAULT false;       -- since revision 2
+    stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (job_id, lease, seq, stored_at)    -- attempts follow in the order of their leases; the cursor on the lease row deduplicates
+) PARTITION BY RANGE (stored_at);
+
+-- Makes the partitions of today and the days after it, as far as they are missing; returns how many. What came while there was none lies in
+-- the default partition (servers warn of it) and moves. ATTACH, not CREATE … PARTITION OF: it lets inserts pass.
+CREATE OR REPLACE FUNCTION hodei_make_days(ahead integer DEFAULT 8) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    parent record;
+    day timestamp;
+    part text;
+    today timestamp := date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC');
+    bounds text;
+    stray boolean;
+    made integer := 0;
+BEGIN
+    FOR parent IN SELECT * FROM (VALUES ('domain_events', 'occurred_at'), ('job_logs', 'stored_at')) AS p (name, key) LOOP
+        IF to_regclass(parent.name || '_default') IS NULL THEN
+            EXECUTE format('CREATE TABLE %I PARTITION OF %I DEFAULT', parent.name || '_default', parent.name);
+        END IF;
+        FOR day IN SELECT generate_series(today, today + make_interval(days => ahead), interval '1 day') LOOP
+            part := parent.name || to_char(day, '_YYYYMMDD');
+            CONTINUE WHEN EXISTS (SELECT FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid WHERE c.oid = to_regclass(part));
+            IF to_regclass(part) IS NOT NULL THEN  -- of an older revision: it holds whatever came before, too
+                EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (MINVALUE) TO (%L)', parent.name, part,
+                               (day + interval '1 day') AT TIME ZONE 'UTC');
+                CONTINUE;
+            END IF;
+            bounds := format('%I >= %L AND %I < %L', parent.key, day AT TIME ZONE 'UTC',
+                             parent.key, (day + interval '1 day') AT TIME ZONE 'UTC');
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', part, parent.name);
+            EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %s)', parent.name || '_default', bounds) INTO stray;
+            IF stray THEN
+                EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent.name || '_default');
+                EXECUTE format('WITH moved AS (DELETE FROM %I WHERE %s RETURNING *) INSERT INTO %I SELECT * FROM moved',
+                               parent.name || '_default', bounds, part);
+            END IF;
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent.name, part,
+                           day AT TIME ZONE 'UTC', (day + interval '1 day') AT TIME ZONE 'UTC');
+            made := made + 1;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END $$;
+
+SELECT hodei_make_days();
 
 CREATE TABLE IF NOT EXISTS provider_configs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -534,6 +615,6 @@ REVOKE ALL ON FUNCTION hodei_enqueue(jsonb) FROM PUBLIC;
 -- After a clean that dropped jobs or workers: what spoke for them speaks for nothing.
 DELETE FROM leases l WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = l.job_id AND j.lease = l.lease);
 
-INSERT INTO hodei_schema (version, revision) VALUES (1, 2)
+INSERT INTO hodei_schema (version, revision) VALUES (1, 3)
 ON CONFLICT (only_row) DO UPDATE SET version = excluded.version, revision = excluded.revision, applied_at = clock_timestamp()
 WHERE (hodei_schema.version, hodei_schema.revision) < (excluded.version, excluded.revision);

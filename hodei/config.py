@@ -19,6 +19,7 @@ class Settings:
     prepare: bool = True
     lost_after_s: float = 60.0
     drain_s: float = 30.0
+    keep_days: int = 30  # 0: everything is kept
 
     def __post_init__(self) -> None:
         host, _, port = self.grpc.rpartition(":")
@@ -29,5 +30,7 @@ class Settings:
                 f"--grpc {self.grpc}: beyond loopback the connection is neither encrypted nor are callers authenticated; "
                 "add --insecure to accept that"
             )
+        if self.keep_days < 0:
+            raise Invalid(f"--keep-days: expected days, or 0 to keep everything, got {self.keep_days}")
         if self.lost_after_s < 45:
             raise Invalid(f"--lost-after: expected at least 45 s (UNREACHABLE comes at 30 s), got {self.lost_after_s:g}")

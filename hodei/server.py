@@ -21,6 +21,7 @@ from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.enqueue import Enqueuer
 from hodei.flow.logs import LogKeeper
+from hodei.flow.maintain import Maintainer
 from hodei.flow.rescue import JobRescuer
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
 from hodei.rpc.fleet_service import FleetService
@@ -59,6 +60,7 @@ class Server:
         self.enqueuer = Enqueuer(self.database, self.dispatcher)
         self.rescuer = JobRescuer(self.database, self.presence, self.dispatcher, self.controller, settings.lost_after_s)
         self.balancer = Balancer(self.database, self.presence)
+        self.maintainer = Maintainer(self.database, settings.keep_days)
         self.worker_service = WorkerService(
             self.database, self.presence, self.dispatcher, self.controller, self.logs, settings.lost_after_s
         )
@@ -83,7 +85,8 @@ class Server:
                 group.create_task(service)
                 for service in (
                     self.enqueuer.run(), self.controller.run(), self.logs.run(), self.presence.run(), self.dispatcher.run(),
-                    self.rescuer.run(), self.balancer.run(), self.worker_service.run(), self._listen(), self._notice_changes(),
+                    self.rescuer.run(), self.balancer.run(), self.worker_service.run(), self.maintainer.run(), self._listen(),
+                    self._notice_changes(),
                 )
             ]  # fmt: skip
             await grpc_server.start()

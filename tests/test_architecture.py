@@ -17,7 +17,8 @@ MAY = {
     "hodei.rpc": {"hodei", "hodei.domain", "hodei.store", "hodei.fleet", "hodei.flow", "hodei.protocol"},
     "hodei.local": {"hodei.cli"},
     "hodei.cli": {
-        "hodei.domain", "hodei.protocol", "hodei.log", "hodei.config", "hodei.server", "hodei.store", "hodei.local", "hodei_worker",
+        "hodei.domain", "hodei.protocol", "hodei.log", "hodei.config", "hodei.server", "hodei.store", "hodei.flow", "hodei.local",
+        "hodei_worker",
     },
     "hodei_worker": {"hodei.protocol"},
 }  # fmt: skip

@@ -44,3 +44,50 @@ def check(database_url: str) -> None:
         raise click.ClickException(str(error).strip()) from error
     click.echo(words)
     sys.exit(0 if stands else 1)
+
+
+@db.command(epilog="\b\nExample:\n  hodei db maintain --keep-days 30")
+@database_url
+@click.option("--keep-days", envvar="HODEI_KEEP_DAYS", default=30, show_default=True, type=click.IntRange(min=0), help="0: delete nothing.")
+@click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def maintain(database_url: str, keep_days: int, output: str) -> None:
+    """Make days ahead; delete what is older than --keep-days. Servers do the same by themselves, each hour."""
+    import asyncio
+    import dataclasses
+    import json
+
+    import psycopg
+
+    from hodei.domain.errors import HodeiError
+    from hodei.flow.maintain import Maintainer, Report
+    from hodei.store.database import Database
+    from hodei.store.retention import Busy
+
+    def progress(report: Report) -> None:
+        if output == "text" and sys.stderr.isatty():
+            click.echo(f"\r{report.jobs_deleted} jobs deleted, {len(report.days_dropped)} days dropped", nl=False, err=True)
+
+    async def run() -> Report:
+        async with Database(database_url) as database:
+            return await Maintainer(database, keep_days).once(progress)
+
+    try:
+        report = asyncio.run(run())
+    except (HodeiError, Busy, psycopg.Error) as error:
+        raise click.ClickException(str(error).strip()) from error
+    if output == "json":
+        click.echo(json.dumps(dataclasses.asdict(report), indent=2))
+        return
+    click.echo(f"{report.days_made} partitions made ahead")
+    click.echo(
+        f"{report.jobs_deleted} final jobs, {report.workers_deleted} terminated workers, {report.tokens_deleted} dead tokens deleted"
+    )
+    click.echo(f"{len(report.days_dropped)} days dropped{': ' if report.days_dropped else ''}{', '.join(report.days_dropped)}")
+    for name, job_id in report.days_held.items():
+        click.echo(f"{name} stays: job {job_id} has its story in it")
+    for name in report.days_busy:
+        click.echo(f"{name} stays for now: another transaction holds a lock on it")
+    if report.stray_events or report.stray_chunks:
+        click.echo(
+            f"{report.stray_events} events and {report.stray_chunks} log chunks lie in default partitions: no day was ready for them"
+        )

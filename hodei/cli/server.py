@@ -18,6 +18,7 @@ Example:
 @click.option("--insecure", envvar="HODEI_INSECURE", is_flag=True, help="Allow listening beyond loopback, without TLS and keys.")
 @click.option("--prepare/--no-prepare", envvar="HODEI_PREPARE", default=True, help="Prepared statements (off for old poolers).")
 @click.option("--lost-after", envvar="HODEI_LOST_AFTER", default=60.0, show_default=True, help="Seconds of silence that lose a worker.")
+@click.option("--keep-days", envvar="HODEI_KEEP_DAYS", default=30, show_default=True, help="Of final jobs, events, logs; 0: for ever.")
 @click.option("--log-level", envvar="HODEI_LOG_LEVEL", default="info", show_default=True, help="HODEI_LOG=info,hodei.flow=debug for parts.")
 @click.option("--log-format", envvar="HODEI_LOG_FORMAT", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def server(
@@ -27,6 +28,7 @@ def server(
     insecure: bool,
     prepare: bool,
     lost_after: float,
+    keep_days: int,
     log_level: str,
     log_format: str,
 ) -> None:
@@ -47,6 +49,7 @@ def server(
             insecure=insecure,
             prepare=prepare,
             lost_after_s=lost_after,
+            keep_days=keep_days,
         )
         from hodei.server import run
 

@@ -91,7 +91,8 @@ class LogKeeper:
                 job = await self._database.run(lambda conn: jobs.get(conn, job_id))
                 if job is None:
                     raise NotFound(f"no job {job_id}")
-                while page := await self._database.run(lambda conn: job_logs.read(conn, job_id, lease, seq)):  # noqa: B023
+                born = job.created_at
+                while page := await self._database.run(lambda conn: job_logs.read(conn, job_id, born, lease, seq)):  # noqa: B023
                     lease, seq = page[-1].lease, page[-1].seq
                     yield page, f"{lease}.{seq}", None
                 if not follow or job.state in FINAL:

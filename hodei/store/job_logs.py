@@ -81,7 +81,7 @@ INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_li
 SELECT %(job)s, s.lease, s.seq, a.attempt, s.stream, s.byte_offset, s.first_line, s.read_at, s.data, true
 FROM said s JOIN assigned a ON a.lease = s.lease
 WHERE EXISTS (SELECT FROM jobs j WHERE j.id = %(job)s AND j.lease IS DISTINCT FROM s.lease)
-ON CONFLICT (job_id, lease, seq) DO NOTHING
+  AND NOT EXISTS (SELECT FROM job_logs g WHERE g.job_id = %(job)s AND g.lease = s.lease AND g.seq = s.seq)
 """
 
 
@@ -111,7 +111,7 @@ FROM (
     FROM (
         SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data, g.late
         FROM job_logs g
-        WHERE g.job_id = %(job)s AND (g.lease, g.seq) > (%(lease)s, %(seq)s)
+        WHERE g.job_id = %(job)s AND (g.lease, g.seq) > (%(lease)s, %(seq)s) AND g.stored_at >= %(created_at)s - interval '1 day'
         ORDER BY g.job_id, g.lease, g.seq
         LIMIT 500
     ) g
@@ -121,6 +121,7 @@ ORDER BY p.lease, p.seq
 """
 
 
-async def read(conn: Connection, job_id: uuid.UUID, lease: int, seq: int) -> list[StoredChunk]:
-    """The page after (lease, seq); (0, -1) is before everything."""
-    return [StoredChunk(*row) for row in await rows(conn, READ, {"job": job_id, "lease": lease, "seq": seq})]
+async def read(conn: Connection, job_id: uuid.UUID, created_at: datetime, lease: int, seq: int) -> list[StoredChunk]:
+    """The page after (lease, seq); (0, -1) is before everything. Of days before the job's creation none is asked."""
+    parameters = {"job": job_id, "created_at": created_at, "lease": lease, "seq": seq}
+    return [StoredChunk(*row) for row in await rows(conn, READ, parameters)]

@@ -122,11 +122,8 @@ class Store(RuleBasedStateMachine):
     def result(self, commit: str, pick: int, outcome: str, again: bool) -> None:
         """Also of an offer whose accept is not written yet; a refused one is told as late."""
         if offer := self.held(pick):
-            said = (
-                word(offer, outcome, reason="CANCELLED" if outcome == "CANCELLED" else None)
-                if outcome != "FAILED"
-                else word(offer, outcome)
-            )
+            more = {} if outcome == "FAILED" else {"reason": "CANCELLED" if outcome == "CANCELLED" else None}
+            said = word(offer, outcome, log_chunks=self._next_chunk.get(offer.lease, 0), **more)
             ended = self.on(lambda conn: leases.record_results(conn, [said], MAX_LOSSES)) if commit != "lost call" else []
             if commit != "ok":
                 repeated = self.on(lambda conn: leases.record_results(conn, [said], MAX_LOSSES))

@@ -21,11 +21,14 @@ DROP TABLE IF EXISTS job_events CASCADE;
 """
 
 CATALOG = """
+WITH days AS (SELECT c.relname FROM pg_class c WHERE c.relispartition AND c.relkind = 'r')
 SELECT 'column', table_name, column_name, data_type || coalesce(column_default, '') || is_nullable
-FROM information_schema.columns WHERE table_schema = 'public'
-UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT IN (SELECT relname FROM days)
+UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes
+WHERE schemaname = 'public' AND tablename NOT IN (SELECT relname FROM days)
 UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-WHERE connamespace = 'public'::regnamespace
+WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT IN (SELECT relname FROM days)
+UNION ALL SELECT 'day', relname, '', '' FROM days
 UNION ALL SELECT 'function', proname, '', md5(prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, '' FROM pg_trigger WHERE NOT tgisinternal
 ORDER BY 1, 2, 3, 4
@@ -63,27 +66,38 @@ def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(db: Connecti
         db.execute(CLEAN)
         assert db.execute("SELECT to_regclass('jobs'), to_regclass('job_events'), to_regclass('workers')").fetchone() == (None, None, None)
         assert schema.check_sync(database_url)[0] is False
-        assert schema.apply_sync(database_url) == "applied schema version 1.2"
+        assert schema.apply_sync(database_url) == "applied schema version 1.3"
         assert db.execute(CATALOG).fetchall() == before
     assert db.execute("SELECT event_type FROM domain_events").fetchall() == [("JobCreated",)]
     assert db.execute("SELECT count(*) FROM provider_configs").fetchone() == (1,)
 
 
-def test_a_filled_database_of_the_first_revision_is_upgraded(empty_database_url: str, db: Connection) -> None:
+@pytest.mark.parametrize("revision", [1, 2])
+def test_a_filled_database_of_an_older_revision_is_upgraded(empty_database_url: str, db: Connection, revision: int) -> None:
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
-        conn.execute((Path(__file__).parent / "schema-1.1.sql").read_bytes())
+        conn.execute((Path(__file__).parent / f"schema-1.{revision}.sql").read_bytes())
         conn.execute("""SELECT hodei_enqueue('{"command": "true", "retries": 2}')""")
-        filled = conn.execute("SELECT id, state, spec FROM jobs").fetchall(), conn.execute("SELECT job_id FROM job_queue").fetchall()
+        conn.execute(
+            "INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data) "
+            "SELECT id, 1, 0, 1, 1, 0, 1, now() - interval '9 days', 'x' FROM jobs"
+        )
+        conn.execute("INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload) "
+                     "SELECT now() - interval '90 days', 'WorkerStatusChanged', 'w', 'w', 'x', '{}'")  # fmt: skip
+        kept = (
+            "SELECT id, state, spec FROM jobs", "SELECT job_id FROM job_queue", "SELECT job_id, event_type FROM job_events",
+            "SELECT id, occurred_at, event_type, payload FROM domain_events ORDER BY id", "SELECT job_id, lease, seq, data FROM job_logs",
+        )  # fmt: skip
+        filled = [conn.execute(look.encode()).fetchall() for look in kept]
         assert schema.check_sync(empty_database_url) == (
             False,
-            "the database's schema is version 1.1, this program's is 1.2; run `hodei db apply`",
+            f"the database's schema is version 1.{revision}, this program's is 1.3; run `hodei db apply`",
         )
-        assert schema.apply_sync(empty_database_url) == "applied schema version 1.2"
+        assert schema.apply_sync(empty_database_url) == "applied schema version 1.3"
         assert conn.execute(CATALOG).fetchall() == db.execute(CATALOG).fetchall(), "the same as a fresh one"
-        assert (
-            conn.execute("SELECT id, state, spec FROM jobs").fetchall(),
-            conn.execute("SELECT job_id FROM job_queue").fetchall(),
-        ) == filled
+        assert [conn.execute(look.encode()).fetchall() for look in kept] == filled
+        conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
+        assert conn.execute("SELECT count(DISTINCT id) = count(*), count(*) FROM domain_events").fetchone() == (True, 3)
+        assert conn.execute("SELECT count(*) FROM domain_events_default").fetchone() == (0,)
 
 
 def test_a_newer_revision_is_no_reason_to_refuse(db: Connection, database_url: str) -> None:
@@ -92,7 +106,7 @@ def test_a_newer_revision_is_no_reason_to_refuse(db: Connection, database_url: s
     assert schema.check_sync(database_url) == (True, "schema version 1.99 stands")
     assert schema.apply_sync(database_url) == "schema version 1.99 stands; nothing to do"
     db.execute(CLEAN)
-    with pytest.raises(Exception, match=r"revision 1\.99, newer than this program's 1\.2: run `hodei db apply` of the newer program"):
+    with pytest.raises(Exception, match=r"revision 1\.99, newer than this program's 1\.3: run `hodei db apply` of the newer program"):
         schema.apply_sync(database_url)
 
 
@@ -101,7 +115,7 @@ def test_a_newer_schema_is_refused_and_left_alone(db: Connection, database_url: 
     stands, words = schema.check_sync(database_url)
     assert not stands
     assert "newer" in words
-    with pytest.raises(Exception, match=r"version 99\.2, newer than this program's 1\.2"):
+    with pytest.raises(Exception, match=r"version 99\.3, newer than this program's 1\.3"):
         schema.apply_sync(database_url)
 
 

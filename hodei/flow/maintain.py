@@ -1,0 +1,112 @@
+"""What time does to the tables: days ahead are made, and what is older than --keep-days goes, final jobs before the days of their events.
+
+Leaderless: any number of servers may do it at once, in short transactions with pauses between them; what one has done, another does not
+find. Failure: what could not be done now (a lock, a database that is away) is done an hour later; days stand a week ahead.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from loguru import logger
+
+from hodei.store import retention
+from hodei.store.database import TROUBLE, Connection, Database
+
+T = TypeVar("T")
+
+EVERY_S = 3600.0
+
+BATCH = 1000
+"""Jobs deleted in one transaction: some 10 ms."""
+
+PAUSE_S = 0.05
+"""Between batches, so that those who work come first."""
+
+TRIES = 20
+"""For a lock that is busy, a second apart."""
+
+
+@dataclass
+class Report:
+    days_made: int = 0
+    stray_events: int = 0
+    stray_chunks: int = 0
+    jobs_deleted: int = 0
+    workers_deleted: int = 0
+    tokens_deleted: int = 0
+    days_dropped: list[str] = field(default_factory=list)
+    days_held: dict[str, str] = field(default_factory=dict)  # by whom: a job that is not deleted yet
+    days_busy: list[str] = field(default_factory=list)  # somebody else's transaction is in the way
+
+
+class Maintainer:
+    def __init__(self, database: Database, keep_days: int, tries: int = TRIES) -> None:
+        """keep_days 0: everything is kept."""
+        self._database = database
+        self._keep_days = keep_days
+        self._tries = tries
+        self._log = logger.bind(component="Maintainer")
+
+    async def run(self) -> None:
+        while True:
+            try:
+                self._tell(await self.once())
+            except (*TROUBLE, retention.Busy) as error:
+                self._log.warning("maintenance waits: {}", error)
+                await asyncio.sleep(random.uniform(30.0, 60.0))  # noqa: S311
+                continue
+            await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def once(self, progress: Callable[[Report], None] = lambda _: None) -> Report:
+        report = Report()
+        report.days_made = await self._patiently(retention.make_days)
+        report.stray_events, report.stray_chunks = await self._database.run(retention.strays)
+        if not self._keep_days:
+            return report
+        days = self._keep_days
+        while deleted := await self._database.run(lambda conn: retention.delete_jobs(conn, days, BATCH)):
+            report.jobs_deleted += deleted
+            progress(report)
+            await asyncio.sleep(PAUSE_S)
+        for day in await self._database.run(lambda conn: retention.old_days(conn, days)):
+            await self._drop(day, report)
+            progress(report)
+        report.workers_deleted = await self._database.run(lambda conn: retention.delete_workers(conn, days))
+        report.tokens_deleted = await self._database.run(lambda conn: retention.delete_tokens(conn, days))
+        return report
+
+    async def _drop(self, day: retention.Day, report: Report) -> None:
+        try:
+            holder = await self._patiently(lambda conn: retention.drop_day(conn, day))
+        except retention.Busy:
+            report.days_busy.append(day.name)
+            return
+        if holder:
+            report.days_held[day.name] = str(holder)
+        else:
+            report.days_dropped.append(day.name)
+
+    async def _patiently(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        for _ in range(self._tries - 1):
+            try:
+                return await self._database.run(work)
+            except retention.Busy:
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+        return await self._database.run(work)
+
+    def _tell(self, report: Report) -> None:
+        if report.stray_events or report.stray_chunks:
+            self._log.warning(
+                "{} events and {} log chunks lie in domain_events_default and job_logs_default: no day was ready for them; "
+                "`hodei db maintain` moves those of today and later",
+                report.stray_events, report.stray_chunks,
+            )  # fmt: skip
+        for name, job_id in report.days_held.items():
+            self._log.warning("{} is older than {} days and stays: job {} has its story in it", name, self._keep_days, job_id)
+        for name in report.days_busy:
+            self._log.warning("{} is older than {} days and stays for now: its lock is busy", name, self._keep_days)
+        if report.jobs_deleted or report.days_dropped:
+            self._log.info("{} final jobs and {} old days are gone", report.jobs_deleted, len(report.days_dropped))

@@ -1,0 +1,144 @@
+"""What goes after a while: final jobs, then whole days of events and logs, workers that are gone and tokens that are dead."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from hodei.store.database import Connection, rows
+
+DAYS_AHEAD = 8
+"""Partitions that stand ready besides today's: a week without a running server does no harm."""
+
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '100ms'"
+"""Whoever inserts or reads queues behind a lock that we wait for: not for long."""
+
+
+class Busy(Exception):
+    """Somebody else holds a lock on the tables: to be tried again."""
+
+
+@asynccontextmanager
+async def _impatient(conn: Connection) -> AsyncIterator[None]:
+    """A transaction that does not wait for locks. Busy: it had to."""
+    try:
+        async with conn.transaction():
+            await conn.execute(LOCK_TIMEOUT)
+            yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise Busy(str(error)) from error
+
+
+# One at a time: another server that is at it does the same.
+MAKE_DAYS = """
+SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('hodei days')) THEN hodei_make_days(%(ahead)s) ELSE 0 END
+"""
+
+
+async def make_days(conn: Connection) -> int:
+    """How many were made; or Busy."""
+    async with _impatient(conn):
+        made: int = (await rows(conn, MAKE_DAYS, {"ahead": DAYS_AHEAD}))[0][0]
+    return made
+
+
+STRAYS = """
+SELECT (SELECT count(*) FROM (SELECT FROM domain_events_default LIMIT 10000) e),
+       (SELECT count(*) FROM (SELECT FROM job_logs_default LIMIT 10000) g)
+"""
+
+
+async def strays(conn: Connection) -> tuple[int, int]:
+    """Events and log chunks, counted up to 10,000, that no day has a partition for."""
+    events, chunks = (await rows(conn, STRAYS))[0]
+    return events, chunks
+
+
+# Oldest first, by the index of creation. A job that was created that long ago and is not final stays, and costs each batch a look.
+DELETE_JOBS = """
+WITH old AS MATERIALIZED (
+    SELECT j.id FROM jobs j
+    WHERE j.created_at < clock_timestamp() - make_interval(days => %(days)s)
+      AND j.completed_at < clock_timestamp() - make_interval(days => %(days)s)
+    ORDER BY j.created_at, j.id
+    LIMIT %(most)s
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM jobs j USING old o WHERE j.id = o.id RETURNING j.id
+)
+SELECT count(*) FROM gone
+"""
+
+
+async def delete_jobs(conn: Connection, days: int, most: int) -> int:
+    count: int = (await rows(conn, DELETE_JOBS, {"days": days, "most": most}))[0][0]
+    return count
+
+
+class Day(NamedTuple):
+    """A partition."""
+
+    name: str
+    parent: str
+    day: date
+
+
+DAYS = """
+SELECT c.relname, p.relname
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
+WHERE i.inhparent IN ('domain_events'::regclass, 'job_logs'::regclass) AND c.relname ~ '_[0-9]{8}$'
+ORDER BY c.relname
+"""
+
+
+async def old_days(conn: Connection, days: int) -> list[Day]:
+    """Those that ended so many days ago or earlier, oldest first."""
+    first_kept = datetime.now(UTC).date() - timedelta(days=days)
+    found = [
+        Day(name, parent, datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date()) for name, parent in await rows(conn, DAYS)
+    ]
+    return [day for day in found if day.day < first_kept]
+
+
+HOLDS = {"domain_events": "d.aggregate_id = j.id::text", "job_logs": "d.job_id = j.id"}
+
+HOLDER = "SELECT j.id FROM jobs j WHERE j.created_at < {end} AND EXISTS (SELECT FROM {part} d WHERE {holds}) LIMIT 1"
+
+
+async def drop_day(conn: Connection, day: Day) -> uuid.UUID | None:
+    """Drops it; or says which job, not deleted yet, still has events or logs in it; or Busy."""
+    end = datetime.combine(day.day + timedelta(days=1), datetime.min.time(), UTC)
+    ask = sql.SQL(HOLDER).format(end=sql.Literal(end), part=sql.Identifier(day.name), holds=sql.SQL(HOLDS[day.parent]))
+    async with _impatient(conn):
+        holder = await (await conn.execute(ask)).fetchone()
+        if holder:
+            return uuid.UUID(str(holder[0]))
+        await conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(day.name)))
+    return None
+
+
+DELETE_WORKERS = """
+DELETE FROM workers w
+WHERE w.state = 'TERMINATED' AND w.updated_at < clock_timestamp() - make_interval(days => %(days)s)
+  AND NOT EXISTS (SELECT FROM leases l WHERE l.worker_id = w.id)
+RETURNING w.id
+"""
+
+DELETE_TOKENS = """
+DELETE FROM worker_bootstrap_tokens t
+WHERE coalesce(t.consumed_at, t.revoked_at, t.expires_at) < clock_timestamp() - make_interval(days => %(days)s)
+  AND (t.consumed_at IS NOT NULL OR t.revoked_at IS NOT NULL OR t.expires_at < clock_timestamp())
+RETURNING t.created_at
+"""
+
+
+async def delete_workers(conn: Connection, days: int) -> int:
+    return len(await rows(conn, DELETE_WORKERS, {"days": days}))
+
+
+async def delete_tokens(conn: Connection, days: int) -> int:
+    return len(await rows(conn, DELETE_TOKENS, {"days": days}))
