@@ -37,7 +37,7 @@ CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
 LOG_ACK_S = 5.0
 """For the acknowledgement of a log batch, before it is said that it takes too long."""
 
-GATHER_S = 0.03
+GATHER_S = 0.06
 """Between two frames of a busy worker, so that what it says goes together: then most short jobs are accepted and ended in one."""
 
 AT_ONCE = 4

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any, Protocol
 
 from loguru import logger
@@ -50,7 +51,7 @@ class Held:
     reported: bool = False  # its result went out on this stream
     late: bool = False  # refused: killed; what is left of its log and its result go out for the record
 
-    @property
+    @cached_property
     def log(self) -> Any:
         return logger.bind(correlation_id=self.correlation_id, actor=self.actor, job_id=self.job_id)
 

@@ -31,26 +31,19 @@ def children(pid: int) -> list[int]:
 SHORT = 2000
 """Bytes. The kernel answers by the page: what is shorter is all there is."""
 
-_children_files: dict[str, int] = {}  # by thread
-
-
-def my_children() -> list[int]:
-    """Of all threads of this process: what children(os.getpid()) says, for a third of its time. Files of threads stay open."""
-    found: list[int] = []
-    for thread in threads():
-        if thread not in _children_files:
-            _children_files[thread] = os.open(f"/proc/self/task/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
-        said = part = os.pread(_children_files[thread], 65_536, 0)
-        while len(part) > SHORT:
-            said += (part := os.pread(_children_files[thread], 65_536, len(said)))
-        found += map(int, said.split())
-    return found
-
 
 @functools.cache
-def threads() -> list[str]:
-    """Of this process. Asked first when all have been started: they last as long as it does."""
-    return [entry.name for entry in Path("/proc/self/task").iterdir()]
+def _orphans_file() -> int:
+    return os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def orphans() -> list[int]:
+    """What jobs left behind and the kernel gave to us: it gives them to the first thread, whose own children they are then. Jobs' own
+    processes are children of the threads that spawn (spawner.py)."""
+    said = part = os.pread(_orphans_file(), 65_536, 0)
+    while len(part) > SHORT:
+        said += (part := os.pread(_orphans_file(), 65_536, len(said)))
+    return [int(pid) for pid in said.split()] if said else []
 
 
 def belongs(pid: int, job_id: str, lease: int) -> bool:
@@ -130,12 +123,10 @@ def oom_kills() -> int:
     return 0
 
 
-def reap_orphans(known: set[int]) -> None:
-    """Zombies that jobs left to us; `known` are the jobs' own processes, whose exit codes are waited for elsewhere. Not while one is being
-    spawned: it may have ended before it is known."""
-    for pid in my_children():
-        if pid not in known:
-            try:
-                os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                continue
+def reap_orphans() -> None:
+    """Zombies that jobs left to us; exit codes of the jobs' own processes are waited for elsewhere."""
+    for pid in orphans():
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            continue

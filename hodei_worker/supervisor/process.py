@@ -40,9 +40,8 @@ class Host:
     log_limit: int
     group: asyncio.TaskGroup
     memory_was_short: Callable[[], bool]  # the kernel has killed somebody just now
-    pids: set[int]  # of all jobs' own processes: nobody else may wait for them
     spawner: Spawner
-    newcomers: set[int] = field(default_factory=set)  # of these, whom the kernel has not been told to take first when memory is short
+    newcomers: set[int] = field(default_factory=set)  # processes that the kernel has not been told to take first when memory is short
 
 
 @dataclass
@@ -63,7 +62,6 @@ class JobProcess:
         self._spec = start["spec"]
         self._host = host
         self._ears = ears
-        self._pids = host.pids
         self._place = Place(host.folders, str(start["lease"]))
         self._loop = asyncio.get_running_loop()
         limit = int(self._spec.get("log_limit", host.log_limit))
@@ -158,7 +156,6 @@ class JobProcess:
             pid, status, usage = os.wait4(self._pid, os.WNOHANG)
             if pid:
                 self._exit = (status, usage)
-                self._pids.discard(self._pid)
                 self._host.newcomers.discard(self._pid)
                 self._host.poller.close(self._pidfd)
                 self._wind_down()
@@ -225,7 +222,7 @@ class JobProcess:
 
     def _leftovers(self) -> set[int]:
         """What our job left behind: its group, and orphans that became our children and carry its lease."""
-        strangers = [pid for pid in kin.my_children() if pid not in self._pids]
+        strangers = kin.orphans()
         if not strangers:
             return set()  # nearly always
         mine = [p for p in strangers if _group(p) == self._pid or kin.belongs(p, self._start["job_id"], self._start["lease"])]
@@ -242,16 +239,12 @@ class JobProcess:
             if self._loop.time() >= deadline:
                 kin.send(left, signal.SIGKILL)
             await asyncio.sleep(0.02)
-            self._reap_orphans()
+            kin.reap_orphans()
             left = self._leftovers()
             if self._loop.time() > deadline + 10:
                 break  # in an uninterruptible sleep: nothing more can be done
-        self._reap_orphans()
+        kin.reap_orphans()
         self._await_output(found)
-
-    def _reap_orphans(self) -> None:
-        if not self._host.spawner.in_flight:
-            kin.reap_orphans(self._pids)
 
     def _disk_full(self) -> None:
         self.stop({"outcome": "FAILED", "reason": "LIMIT_EXCEEDED", "message": "the worker's disk is full: the job's log cannot be kept"})

@@ -6,7 +6,6 @@ has come for a while, it ends by itself.
 
 import asyncio
 import functools
-import json
 import os
 import signal
 import sys
@@ -16,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 import hodei_worker
 from hodei_worker.supervisor import kin, wire
@@ -57,7 +58,6 @@ class Supervisor:
         self._log_limit = log_limit
         self._user = user
         self._jobs: dict[int, Job] = {}
-        self._pids: set[int] = set()
         self._agent: wire.Connection | None = None
         self._greeted = False  # nothing is said to an agent before our hello, which tells what there is
         self._to_begin: deque[JobProcess] = deque()  # bounded by the agent's slots
@@ -66,6 +66,10 @@ class Supervisor:
         self._replaced = False
         self._oom_kills = deque([kin.oom_kills()], maxlen=7)  # of the last 3 s
         self._journal = Journal(state / "journal")
+        self._ops: dict[str, Callable[[wire.Header, bytes], None]] = {
+            "hello": self._hello, "start": self._start, "stop": self._stop, "read": self._read, "ack": self._ack,
+            "forget": self._forget, "purge": self._purge, "exit": self._exit,
+        }  # fmt: skip
 
     async def run(self, socket_path: Path) -> None:
         self._socket = socket_path
@@ -80,9 +84,7 @@ class Supervisor:
         try:
             async with server, asyncio.TaskGroup() as self._group:
                 poller, folders = Poller(), Folders(self._state / "jobs", self._user)
-                self._host = Host(
-                    poller, folders, self._log_limit, self._group, self._memory_was_short, self._pids, Spawner(poller, self._pids)
-                )
+                self._host = Host(poller, folders, self._log_limit, self._group, self._memory_was_short, Spawner(poller))
                 watchers = [self._group.create_task(self._watch_alone()), self._group.create_task(self._offer_victims())]
                 await self._over.wait()
                 for watcher in watchers:
@@ -118,7 +120,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(0.5)
             self._oom_kills.append(kin.oom_kills())
-            if self._agent or self._pids or any(job.result is None for job in self._jobs.values()):
+            if self._agent or any(job.result is None for job in self._jobs.values()):
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > ALONE_S:
                 self._over.set()
@@ -178,11 +180,7 @@ class Supervisor:
             self._end_all()
 
     def _take(self, header: wire.Header, payload: bytes) -> None:
-        ops: dict[str, Callable[[wire.Header, bytes], None]] = {
-            "hello": self._hello, "start": self._start, "stop": self._stop, "read": self._read, "ack": self._ack,
-            "forget": self._forget, "purge": self._purge, "exit": self._exit,
-        }  # fmt: skip
-        if op := ops.get(header["op"]):
+        if op := self._ops.get(header["op"]):
             op(header, payload)
 
     def _send(self, op: str, payload: bytes = b"", **header: Any) -> None:
@@ -205,7 +203,7 @@ class Supervisor:
         lease = header["lease"]
         if lease in self._jobs or self._over.is_set():
             return
-        start = header | {"spec": json.loads(payload), "started_us": time.time_ns() // 1000}
+        start = header | {"spec": orjson.loads(payload), "started_us": time.time_ns() // 1000}
         job = self._jobs[lease] = Job(start, self._spool.tape(lease))
         self._journal.started(start)
         ears = Ears(

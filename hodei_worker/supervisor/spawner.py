@@ -1,7 +1,8 @@
 """Spawns processes beside the loop: posix_spawn keeps its thread until the child has become its program, and meanwhile the loop goes on.
 
 Through ctypes, because os.posix_spawn holds the interpreter for that time, and cannot set the child's folder. It is glibc's or musl's
-posix_spawn in its vfork form: fast whatever this process holds, and no Python runs in the child.
+posix_spawn in its vfork form: fast whatever this process holds, and no Python runs in the child. The loop prepares all that the call
+needs: a thread that waits for the interpreter waits for the loop, so it is to need it as little as can be.
 """
 
 import ctypes
@@ -40,38 +41,45 @@ class Spawn(NamedTuple):
     stderr: int
 
 
-class Spawner:
-    """`pids` is told of a process before anybody else can hear of it."""
+class _Call(NamedTuple):
+    """What posix_spawn is called with, and who is told."""
 
-    def __init__(self, poller: Poller, pids: set[int]) -> None:
-        self._pids = pids
-        self._todo: queue.SimpleQueue[tuple[Spawn, Answer]] = queue.SimpleQueue()
-        self._done: deque[tuple[Answer, int, int]] = deque()
+    program: bytes
+    actions: Any
+    argv: Any
+    environment: Any
+    answer: Answer
+
+
+class Spawner:
+    def __init__(self, poller: Poller) -> None:
+        self._todo: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._done: deque[tuple[_Call, int, int]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._libc: Any = ctypes.CDLL(None)
+        self._waits: Any = ctypes.CDLL(None)  # whose calls let go of the interpreter
+        self._quick: Any = ctypes.PyDLL(None)  # whose calls do not
         self._attributes = self._make_attributes()
-        self.in_flight = 0
         poller.watch(self._wake, self._answer)
         for number in range(THREADS):
             threading.Thread(target=self._work, name=f"spawn-{number}", daemon=True).start()
 
     def spawn(self, wanted: Spawn, answer: Answer) -> None:
         """In a session of its own, with nothing open but stdin, stdout and stderr; ValueError: a NUL in what a program is to be given."""
-        if "\0" in wanted.program or any("\0" in word for word in (*wanted.argv, *wanted.environment, *wanted.environment.values())):
+        environment = [f"{name}={value}" for name, value in wanted.environment.items()]
+        if any("\0" in word for word in (wanted.program, *wanted.argv, *environment)):
             raise ValueError("embedded null byte")
-        self.in_flight += 1
-        self._todo.put((wanted, answer))
+        self._todo.put(_Call(os.fsencode(wanted.program), self._actions(wanted), _strings(wanted.argv), _strings(environment), answer))
 
     def _answer(self) -> None:
         os.eventfd_read(self._wake)
         while self._done:
-            answer, pid, error = self._done.popleft()
-            self.in_flight -= 1
-            answer(pid, error)
+            call, pid, error = self._done.popleft()
+            self._quick.posix_spawn_file_actions_destroy(call.actions)
+            call.answer(pid, error)
 
     def _make_attributes(self) -> Any:
         attributes, none, defaulted = (ctypes.create_string_buffer(OPAQUE_BYTES) for _ in range(3))
-        libc = self._libc
+        libc = self._quick
         libc.posix_spawnattr_init(attributes)
         libc.sigemptyset(none)
         libc.sigemptyset(defaulted)
@@ -82,31 +90,25 @@ class Spawner:
         libc.posix_spawnattr_setflags(attributes, ctypes.c_short(SETSID | SETSIGMASK | SETSIGDEF))
         return attributes
 
-    def _work(self) -> None:
-        actions, pid = ctypes.create_string_buffer(OPAQUE_BYTES), ctypes.c_int()
-        while True:
-            wanted, answer = self._todo.get()
-            error = self._spawn(wanted, actions, pid)
-            if not error:
-                self._pids.add(pid.value)
-            self._done.append((answer, 0 if error else pid.value, error))
-            if self._todo.empty() or len(self._done) >= TOLD_AT_ONCE:
-                os.eventfd_write(self._wake, 1)
-
-    def _spawn(self, wanted: Spawn, actions: Any, pid: Any) -> int:
-        libc = self._libc
+    def _actions(self, wanted: Spawn) -> Any:
+        libc, actions = self._quick, ctypes.create_string_buffer(OPAQUE_BYTES)
         libc.posix_spawn_file_actions_init(actions)
-        try:
-            libc.posix_spawn_file_actions_addopen(actions, 0, os.fsencode(wanted.stdin), os.O_RDONLY, 0)
-            libc.posix_spawn_file_actions_adddup2(actions, wanted.stdout, 1)
-            libc.posix_spawn_file_actions_adddup2(actions, wanted.stderr, 2)
-            libc.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(wanted.workdir))
-            argv = _strings(wanted.argv)
-            environment = _strings([f"{name}={value}" for name, value in wanted.environment.items()])
-            program = os.fsencode(wanted.program)
-            return int(libc.posix_spawn(ctypes.byref(pid), program, actions, self._attributes, argv, environment))
-        finally:
-            libc.posix_spawn_file_actions_destroy(actions)
+        libc.posix_spawn_file_actions_addopen(actions, 0, os.fsencode(wanted.stdin), os.O_RDONLY, 0)
+        libc.posix_spawn_file_actions_adddup2(actions, wanted.stdout, 1)
+        libc.posix_spawn_file_actions_adddup2(actions, wanted.stderr, 2)
+        libc.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(wanted.workdir))
+        return actions
+
+    def _work(self) -> None:
+        pid, one = ctypes.c_int(), ctypes.c_uint64(1)
+        while True:
+            call = self._todo.get()
+            error = int(
+                self._waits.posix_spawn(ctypes.byref(pid), call.program, call.actions, self._attributes, call.argv, call.environment)
+            )
+            self._done.append((call, 0 if error else pid.value, error))
+            if self._todo.empty() or len(self._done) >= TOLD_AT_ONCE:
+                self._quick.eventfd_write(self._wake, one)
 
 
 def _strings(words: list[str]) -> Any:

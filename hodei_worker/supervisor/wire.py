@@ -11,10 +11,11 @@ supervisor → agent   hello (jobs) · started (lease) · chunk (lease, seq, str
 """
 
 import asyncio
-import json
 import struct
 from collections.abc import Callable
 from typing import Any
+
+import orjson
 
 VERSION = 1
 MOST = 4 << 20
@@ -22,14 +23,12 @@ MOST = 4 << 20
 
 LENGTHS = struct.Struct(">II")
 
-to_json = json.JSONEncoder(check_circular=False).encode
-
 Header = dict[str, Any]
 Hear = Callable[[Header, bytes], None]
 
 
 def encode(header: Header, payload: bytes = b"") -> bytes:
-    text = to_json(header).encode()
+    text = orjson.dumps(header)
     return LENGTHS.pack(4 + len(text) + len(payload), len(text)) + text + payload
 
 
@@ -66,7 +65,7 @@ class Connection(asyncio.Protocol):
                 if len(received) < end:
                     break
                 payload_at = header_at + header_length
-                self.hear(json.loads(received[header_at:payload_at]), bytes(memoryview(received)[payload_at:end]))
+                self.hear(orjson.loads(received[header_at:payload_at]), bytes(memoryview(received)[payload_at:end]))
                 at = end
         except Exception as error:  # noqa: BLE001  a fault of ours must end who waits for us, not be logged by the loop
             self._end(error)
