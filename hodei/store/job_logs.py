@@ -32,7 +32,8 @@ WITH said AS MATERIALIZED (
     SELECT s.lease, s.worker_id, min(s.seq) AS first_seq, max(s.seq) + 1 AS next_seq FROM said s GROUP BY s.lease, s.worker_id
 ), cursors AS MATERIALIZED (
     SELECT l.lease, l.job_id, l.attempt, l.log_seq, p.first_seq, p.next_seq
-    FROM leases l JOIN spans p ON p.lease = l.lease AND p.worker_id = l.worker_id
+    FROM leases l JOIN spans p ON p.lease = l.lease AND p.worker_id IS NOT DISTINCT FROM l.worker_id
+    WHERE l.lease = ANY (%(lease)s::bigint[])
     ORDER BY l.lease
     FOR UPDATE OF l
 ), stored AS (
@@ -40,14 +41,16 @@ WITH said AS MATERIALIZED (
     SELECT c.job_id, s.lease, s.seq, c.attempt, s.stream, s.byte_offset, s.first_line, s.read_at, s.data
     FROM said s JOIN cursors c ON c.lease = s.lease
     WHERE c.first_seq <= c.log_seq AND s.seq >= c.log_seq
+), sizes AS (
+    SELECT c.lease, c.next_seq, sum(octet_length(s.data)) FILTER (WHERE s.stream < 3) AS bytes
+    FROM said s JOIN cursors c ON c.lease = s.lease
+    WHERE c.first_seq <= c.log_seq AND s.seq >= c.log_seq
+    GROUP BY c.lease, c.next_seq
 ), moved AS (
     UPDATE leases l
-    SET log_seq = c.next_seq,
-        log_at = clock_timestamp(),
-        log_bytes = l.log_bytes + (SELECT coalesce(sum(octet_length(s.data)), 0) FROM said s
-                                   WHERE s.lease = c.lease AND s.seq >= c.log_seq AND s.stream < 3)
-    FROM cursors c
-    WHERE l.lease = c.lease AND c.first_seq <= c.log_seq AND c.next_seq > c.log_seq
+    SET log_seq = z.next_seq, log_at = clock_timestamp(), log_bytes = l.log_bytes + coalesce(z.bytes, 0)
+    FROM sizes z
+    WHERE l.lease = z.lease AND l.lease = ANY (ARRAY(SELECT z.lease FROM sizes z))
 )
 SELECT c.lease, CASE WHEN c.first_seq <= c.log_seq THEN greatest(c.log_seq, c.next_seq) ELSE c.log_seq END, c.job_id FROM cursors c
 """

@@ -35,14 +35,14 @@ WITH ready AS MATERIALIZED (
     SELECT r.job_id, r.enqueued_at, (row_number() OVER (ORDER BY r.priority DESC, r.enqueued_at, r.job_id))::integer AS n
     FROM ready r
 ), unqueued AS (
-    DELETE FROM job_queue q USING ready r WHERE q.job_id = r.job_id
+    DELETE FROM job_queue q WHERE q.job_id = ANY (ARRAY(SELECT r.job_id FROM ready r))
 ), leased AS (
     UPDATE jobs j
     SET lease = nextval('hodei_lease_seq'),
         worker_id = (%(workers)s::uuid[])[n.n],
         updated_at = greatest(clock_timestamp(), j.updated_at + interval '1 microsecond')
     FROM numbered n
-    WHERE j.id = n.job_id AND j.state = 'PENDING' AND j.lease IS NULL
+    WHERE j.id = n.job_id AND j.id = ANY (ARRAY(SELECT r.job_id FROM ready r)) AND j.state = 'PENDING' AND j.lease IS NULL
     RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor, j.spec, j.updated_at, n.enqueued_at, n.n
 ), offers AS (
     INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by, silence_s)

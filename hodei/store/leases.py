@@ -22,18 +22,21 @@ class Claimant(NamedTuple):
 ACCEPT = """
 WITH said AS (
     SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
+), told AS MATERIALIZED (
+    SELECT s.lease, l.job_id
+    FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
+    WHERE l.lease = ANY (%(leases)s::bigint[])
 ), held AS MATERIALIZED (
-    SELECT j.id, j.lease, l.attempt, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS accepted_at
-    FROM said s
-    JOIN leases l ON l.lease = s.lease AND l.worker_id = s.worker_id
-    JOIN jobs j ON j.id = l.job_id AND j.lease = s.lease
+    SELECT j.id, j.lease, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS accepted_at
+    FROM told t JOIN jobs j ON j.id = t.job_id AND j.lease = t.lease
+    WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t))
     ORDER BY j.id
     FOR UPDATE OF j
 ), started AS (
     UPDATE jobs j
     SET state = 'RUNNING', attempts = j.attempts + 1, started_at = h.accepted_at, updated_at = h.accepted_at
     FROM held h
-    WHERE j.id = h.id AND j.lease = h.lease AND j.state = 'PENDING'
+    WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease AND j.state = 'PENDING'
     RETURNING j.id, j.lease, j.worker_id, j.correlation_id, j.attempts, j.updated_at, j.spec
 ), accepted AS (
     UPDATE leases l
@@ -42,7 +45,7 @@ WITH said AS (
             + coalesce((s.spec ->> 'grace')::float8, 10) + %(margin_s)s),
         start_by = s.updated_at + make_interval(secs => (s.spec ->> 'start_timeout')::float8 + %(margin_s)s)
     FROM started s
-    WHERE l.lease = s.lease
+    WHERE l.lease = s.lease AND l.lease = ANY (ARRAY(SELECT s.lease FROM started s))
 ), story AS (
     INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
     SELECT s.updated_at, 'JobStatusChanged', s.id::text, s.correlation_id, 'worker:' || s.worker_id, s.worker_id,
@@ -106,10 +109,13 @@ WITH said AS (
         %(leftover_processes)s::integer[]
     ) AS s (lease, worker_id, outcome, actor, ran, reason, message, exit_code, signal, run_us, peak_memory_bytes, cpu_us, log_chunks,
             log_bytes, log_dropped_bytes, leftover_processes)
+), told AS MATERIALIZED (
+    SELECT s.*, l.job_id, l.log_seq = s.log_chunks AS logs_complete, l.log_bytes AS stored_bytes
+    FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
+    WHERE l.lease = ANY (%(lease)s::bigint[])
 ), held AS MATERIALIZED (
     SELECT s.*, j.id, j.state AS old_state, j.correlation_id, j.updated_at AS last_event_at,
            j.state = 'PENDING' AND s.ran AS ran_unaccepted,
-           l.log_seq = s.log_chunks AS logs_complete, l.log_bytes AS stored_bytes,
            greatest(clock_timestamp(), j.updated_at + interval '2 microseconds') AS ended_at,
            CASE WHEN s.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
                 WHEN s.outcome = 'LOST' AND (j.losses + 1 >= %(max_losses)s OR j.spec ->> 'on_lost' = 'fail') THEN 'FAILED'
@@ -124,9 +130,8 @@ WITH said AS (
                 WHEN s.outcome = 'LOST' THEN 'WORKER_LOST'
                 ELSE s.reason
            END AS why
-    FROM said s
-    JOIN leases l ON l.lease = s.lease AND l.worker_id = s.worker_id
-    JOIN jobs j ON j.id = l.job_id AND j.lease = s.lease
+    FROM told s JOIN jobs j ON j.id = s.job_id AND j.lease = s.lease
+    WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t))
     ORDER BY j.id
     FOR UPDATE OF j
 ), ended AS (
@@ -151,12 +156,12 @@ WITH said AS (
         logs_complete = h.logs_complete,
         leftover_processes = h.leftover_processes
     FROM held h
-    WHERE j.id = h.id AND j.lease = h.lease
+    WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease
     RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.losses, h.lease, h.worker_id, h.old_state, h.new_state,
               h.why, h.message, h.actor, h.correlation_id, h.ended_at, h.ran_unaccepted, h.outcome, h.exit_code, h.signal,
               h.logs_complete, h.leftover_processes
 ), unleased AS (
-    DELETE FROM leases l USING ended e WHERE l.lease = e.lease
+    DELETE FROM leases l WHERE l.lease = ANY (ARRAY(SELECT e.lease FROM ended e))
 ), requeued AS (
     INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at)
     SELECT e.id, e.priority, e.ended_at, coalesce(e.spec -> 'labels', '{}'),
@@ -222,13 +227,15 @@ async def settle(
 RELEASE = """
 WITH said AS (
     SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
+), told AS MATERIALIZED (
+    SELECT s.lease, l.job_id, l.enqueued_at
+    FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
+    WHERE l.lease = ANY (%(leases)s::bigint[])
 ), held AS MATERIALIZED (
-    SELECT j.id, j.lease, l.enqueued_at, j.cancel_requested_at IS NOT NULL AS cancelled,
+    SELECT j.id, j.lease, t.enqueued_at, j.cancel_requested_at IS NOT NULL AS cancelled,
            greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS released_at
-    FROM said s
-    JOIN leases l ON l.lease = s.lease AND l.worker_id = s.worker_id
-    JOIN jobs j ON j.id = l.job_id AND j.lease = s.lease
-    WHERE j.state = 'PENDING'
+    FROM told t JOIN jobs j ON j.id = t.job_id AND j.lease = t.lease
+    WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t)) AND j.state = 'PENDING'
     ORDER BY j.id
     FOR UPDATE OF j
 ), released AS (
@@ -239,10 +246,10 @@ WITH said AS (
         reason = CASE WHEN h.cancelled THEN 'CANCELLED' END,
         completed_at = CASE WHEN h.cancelled THEN h.released_at + interval '1 microsecond' END
     FROM held h
-    WHERE j.id = h.id AND j.lease = h.lease AND j.state = 'PENDING'
+    WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease AND j.state = 'PENDING'
     RETURNING j.id, j.priority, j.spec, j.worker_id, j.correlation_id, j.cancel_actor, h.lease, h.enqueued_at, h.cancelled, h.released_at
 ), unleased AS (
-    DELETE FROM leases l USING released r WHERE l.lease = r.lease
+    DELETE FROM leases l WHERE l.lease = ANY (ARRAY(SELECT r.lease FROM released r))
 ), requeued AS (
     INSERT INTO job_queue (job_id, priority, enqueued_at, labels, expires_at)
     SELECT r.id, r.priority, r.enqueued_at, coalesce(r.spec -> 'labels', '{}'),

@@ -90,7 +90,7 @@ async def overrun(conn: Connection) -> list[tuple[Claimant, str]]:
 UNKNOWN = """
 SELECT s.lease, s.worker_id
 FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
-WHERE NOT EXISTS (SELECT FROM leases l WHERE l.lease = s.lease AND l.worker_id = s.worker_id)
+WHERE (s.lease, s.worker_id) NOT IN (SELECT l.lease, l.worker_id FROM leases l WHERE l.lease = ANY (%(leases)s::bigint[]))
 """
 
 

@@ -111,6 +111,7 @@ WITH said AS (
     SELECT w.id, w.state, s.busy_slots, s.current_job_id,
            CASE WHEN w.draining OR s.draining THEN 'DRAINING' WHEN s.busy_slots >= w.slots THEN 'BUSY' ELSE 'READY' END AS new_state
     FROM said s JOIN workers w ON w.id = s.worker_id AND w.session = s.session AND w.revoked_at IS NULL
+    WHERE w.id = ANY (%(worker_id)s::uuid[])
     ORDER BY w.id
     FOR UPDATE OF w
 ), beaten AS (
@@ -119,7 +120,7 @@ WITH said AS (
         updated_at = CASE WHEN b.state = b.new_state THEN w.updated_at
                           ELSE greatest(clock_timestamp(), w.updated_at + interval '1 microsecond') END
     FROM before b
-    WHERE w.id = b.id
+    WHERE w.id = b.id AND w.id = ANY (ARRAY(SELECT b.id FROM before b))
     RETURNING w.id, w.session, b.state AS old_state, w.state, w.updated_at, w.last_heartbeat
 ), story AS (
     INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)

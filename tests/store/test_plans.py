@@ -1,0 +1,153 @@
+"""Plans of the hot statements cannot flip: at no rows, 10,000 and 1,000,000, with statistics that are fresh, missing or of another time,
+planned for these parameters or for any. Each table that grows is entered by the key that the statement has, never walked.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from hodei.store import job_logs, job_queue, leases, stray_leases, workers
+from hodei.store.database import KEEP_THE_PLAN, arrays, numbered
+from hodei.store.job_logs import Chunk
+from hodei.store.leases import Result
+from hodei.store.workers import HEARTBEAT_COLUMNS
+from tests.conftest import SCHEMA, Connection, url_of
+
+GROWING = {"jobs", "job_queue", "leases", "workers", "domain_events", "job_logs"}
+
+ID = "01890000-0000-7000-8000-000000000001"
+A_RESULT = Result(1, ID, "SUCCEEDED", "worker:w", True)  # type: ignore[arg-type]
+A_CHUNK = Chunk(1, ID, 0, 1, 0, 1, "2026-01-01", b"")  # type: ignore[arg-type]
+
+
+def several(record: tuple[Any, ...], fields: tuple[str, ...], many: int = 40) -> dict[str, Any]:
+    return arrays(fields, [record] * many)
+
+
+# statement → parameters, and the one table that it may walk in the order of an index (the claim: from the head of the ready rows)
+HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
+    "claim": (job_queue.CLAIM, {"workers": "{" + ",".join([ID] * 40) + "}", "labels": "{}", "accept_within_s": 10}, "job_queue"),
+    "accept": (leases.ACCEPT, several((1, ID), ("leases", "workers")) | {"margin_s": 10}, ""),
+    "result": (leases.RESULT, several(A_RESULT, Result._fields) | {"max_losses": 3}, ""),
+    "release": (leases.RELEASE, several((1, ID), ("leases", "workers")) | {"reason": "r", "actor": "a"}, ""),
+    "append": (job_logs.APPEND, several(A_CHUNK[:-1], Chunk._fields[:-1]) | {"data": "{}"}, ""),
+    "beat": (workers.BEAT, several((ID, 1, 0, False, None), HEARTBEAT_COLUMNS), ""),
+    "unknown": (stray_leases.UNKNOWN, several((1, ID), ("leases", "workers")), ""),
+}
+
+
+def explained(conn: Connection, name: str, mode: str) -> dict[str, Any]:
+    statement, parameters, _ = HOT[name]
+    text, names = numbered(statement)
+    values = sql.SQL(", ").join(sql.Literal(parameters[n] if isinstance(parameters[n], int | bool) else str(parameters[n])) for n in names)
+    with conn.transaction(force_rollback=True):
+        conn.execute(KEEP_THE_PLAN)
+        conn.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
+        conn.execute(f"PREPARE hot AS {text}".encode())
+        ((plan,),) = conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE hot ({})").format(values)).fetchall()
+        conn.execute("DEALLOCATE hot")
+    found: dict[str, Any] = plan[0]["Plan"]
+    return found
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def walks(plan: dict[str, Any], allowed: str) -> list[str]:
+    """Scans of growing tables without a key."""
+    found = []
+    for node in nodes(plan):
+        table = str(node.get("Relation Name", ""))
+        table = next((name for name in GROWING if table == name or table.startswith(f"{name}_2")), table)
+        if table not in GROWING or node["Node Type"] == "ModifyTable" or "Index Cond" in node:
+            continue
+        if table == allowed and node.get("Index Name") == "job_queue_ready":
+            continue
+        found.append(f"{node['Node Type']} {node.get('Index Name', '')} on {table}")
+    return found
+
+
+FILL = """
+WITH n AS (SELECT n, hodei_uuid7() AS id FROM generate_series(1, %(many)s) n), j AS (
+    INSERT INTO jobs (id, name, spec, correlation_id, actor, state, completed_at)
+    SELECT id, 'j', '{"command": "true"}', id::text, 'sql:test', 'SUCCEEDED', clock_timestamp() FROM n
+)
+INSERT INTO job_queue (job_id) SELECT id FROM n
+"""
+FILL_LEASES = """
+INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by)
+SELECT nextval('hodei_lease_seq'), hodei_uuid7(), hodei_uuid7(), 1, now(), now(), now() FROM generate_series(1, %(many)s)
+"""
+FILL_WORKERS = "INSERT INTO workers (id) SELECT hodei_uuid7() FROM generate_series(1, %(many)s)"
+
+
+@pytest.fixture(scope="module")
+def grown(pg_server: Any) -> Iterator[Connection]:
+    """A database of this module's own: it grows from test to test."""
+    admin = psycopg.connect(
+        host=pg_server.host, port=pg_server.port, user=pg_server.user, password=pg_server.password, dbname="postgres", autocommit=True
+    )
+    admin.execute("DROP DATABASE IF EXISTS hodei_plans")
+    admin.execute("CREATE DATABASE hodei_plans")
+    with psycopg.connect(url_of(admin).rpartition("/")[0] + "/hodei_plans", autocommit=True) as conn:
+        conn.execute(SCHEMA.read_bytes())
+        conn.execute("ALTER SYSTEM SET autovacuum = off") if False else None
+        yield conn
+    admin.execute("DROP DATABASE hodei_plans WITH (FORCE)")
+    admin.close()
+
+
+def fill(conn: Connection, jobs: int, rows: int) -> None:
+    for table in ("jobs", "job_queue", "leases", "workers"):
+        conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)".encode())
+    conn.execute(FILL, {"many": jobs})
+    conn.execute(FILL_LEASES, {"many": rows})
+    conn.execute(FILL_WORKERS, {"many": rows})
+
+
+def check(conn: Connection, scene: str) -> None:
+    wrong = {}
+    for name in HOT:
+        for mode in ("force_custom_plan", "force_generic_plan"):
+            plan = explained(conn, name, mode)
+            if found := walks(plan, HOT[name][2]):
+                wrong[f"{scene}: {name}, {mode}"] = found
+    assert not wrong, json.dumps(wrong, indent=2)
+
+
+def test_of_a_new_database(grown: Connection) -> None:
+    check(grown, "never analysed")
+    grown.execute("VACUUM ANALYZE")
+    check(grown, "vacuumed empty")
+
+
+def test_of_statistics_from_when_it_was_empty(grown: Connection) -> None:
+    fill(grown, 10_000, 2_000)
+    check(grown, "10 k, statistics of an empty table")
+    grown.execute("ANALYZE")
+    check(grown, "10 k")
+
+
+def test_of_a_queue_that_was_vacuumed_empty(grown: Connection) -> None:
+    grown.execute("DELETE FROM job_queue")
+    grown.execute("DELETE FROM leases")
+    grown.execute("VACUUM job_queue, leases")
+    check(grown, "vacuumed empty, statistics of 10 k")
+    grown.execute("VACUUM ANALYZE job_queue, leases")
+    check(grown, "vacuumed empty and analysed, many jobs")
+    fill(grown, 10_000, 2_000)
+    check(grown, "10 k again, statistics of an empty table")
+
+
+def test_of_a_million(grown: Connection) -> None:
+    fill(grown, 1_000_000, 10_000)
+    check(grown, "1 M, statistics of before")
+    grown.execute("VACUUM ANALYZE")
+    check(grown, "1 M")
