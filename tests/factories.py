@@ -11,7 +11,7 @@ import psycopg
 from hodei.domain.ids import uuid7
 from hodei.domain.job import MAX_LOSSES
 from hodei.domain.spec import normalise
-from hodei.store import job_queue, jobs, leases, worker_bootstrap_tokens, workers
+from hodei.store import job_queue, jobs, leases, sweep, worker_bootstrap_tokens, workers
 from hodei.store.database import Connection
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ async def ready_worker(conn: Connection, *, name: str = "w", slots: int = 4, lab
     greeting = workers.Greeting(me, SECRET_HASH, uuid7(), name, "0", slots, 0, labels or {})
     session = await workers.connect(conn, greeting, 25.0)
     assert session
-    await workers.listening(conn)
+    await sweep.look(conn, 30, 30)
     return AWorker(me, session.session)
 
 

@@ -11,7 +11,7 @@ import random
 from loguru import logger
 
 from hodei.fleet.presence import GoAway, Presence
-from hodei.store import server, workers
+from hodei.store import server
 from hodei.store.database import TROUBLE, Database
 
 LOOK_EVERY_S = 10.0
@@ -31,12 +31,13 @@ class Balancer:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S * random.uniform(0.5, 1.5))  # noqa: S311  servers must not act as one
+            if len(self._presence) == 0:
+                continue
             try:
-                servers = await self._database.run(server.count)
-                connected = await self._database.run(workers.count_connected)
+                found = await self._database.run(server.count)
             except TROUBLE:
                 continue
-            self._send_away(surplus(len(self._presence), connected, servers))
+            self._send_away(surplus(len(self._presence), found.connected_workers, found.servers))
 
     def _send_away(self, number: int) -> None:
         streams = list(self._presence)

@@ -234,7 +234,8 @@ class Presence:
 
     async def _flush(self, pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]], conn: Connection) -> None:
         said = [workers.Heartbeat(s.worker_id, s.session, p.busy_slots, p.draining, p.current_job_id) for s, p in pulses.values()]
-        alive = await workers.beat(conn, said)
+        held = [lease for _, p in pulses.values() for lease in p.held]
+        alive = await workers.beat(conn, said, held)
         for stream, _ in pulses.values():
             if stream.worker_id not in alive:
                 stream.close("its session no longer speaks for it")
@@ -243,8 +244,8 @@ class Presence:
         listed = [leases.Claimant(lease, s.worker_id) for s, p in pulses.values() for lease in p.live]
         for claimant in await stray_leases.unknown(conn, listed) if listed else []:
             pulses[claimant.worker_id][0].send(Refused(claimant.lease, "the worker lists a lease that does not hold"))
-        held = [lease for _, p in pulses.values() for lease in p.held]
-        for claimant in await stray_leases.forgotten(conn, list(alive), held):
+        astray = [worker_id for worker_id, missing in alive.items() if missing]
+        for claimant in await stray_leases.forgotten(conn, astray, held) if astray else []:
             if not self.forgotten.full():
                 self.forgotten.put_nowait(claimant)
 

@@ -14,12 +14,14 @@ from hodei.domain.worker import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFT
 from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
-from hodei.store import job_queue, leases, stray_leases, workers
+from hodei.store import job_queue, leases, stray_leases, sweep, workers
 from hodei.store.database import TROUBLE, Database
 
-LISTEN_BEAT_S = 5.0
-"""Between two beats into hodei_listening; a gap over 15 s of all servers restarts every term of silence (R7)."""
+LOOK_EVERY_S = (0.9, 1.5)
+"""Between two looks; some jitter, so that servers do not look as one."""
 
+CANCELS_EVERY_S = 5.0
+"""How often undelivered cancels are told again: their notification may have been missed."""
 
 TIDY_EVERY_S, TIDY_FROM = 2.0, 200
 """How often, and from how many claims of this server since, the hot tables are vacuumed."""
@@ -34,30 +36,29 @@ class JobRescuer:
         self._dispatcher = dispatcher
         self._controller = controller
         self._lost_after_s = lost_after_s
-        self._beaten_at = -LISTEN_BEAT_S
+        self._cancels_at = 0.0
         self._tidied_at, self._tidied_claims = 0.0, 0
         self._log = logger.bind(component="JobRescuer")
 
     async def run(self) -> None:
         while True:
             try:
-                await self._beat()
                 await self._sweep()
+                await self._tell_cancels()
                 await self._tidy()
             except TROUBLE as error:
                 self._log.warning("sweep waits: {}", error)
-            await asyncio.sleep(random.uniform(0.8, 1.2))  # noqa: S311
+            await asyncio.sleep(random.uniform(*LOOK_EVERY_S))  # noqa: S311
 
-    async def _beat(self) -> None:
-        """Also tells undelivered cancels again: their notification may have been missed."""
-        if time.monotonic() - self._beaten_at < LISTEN_BEAT_S:
-            return
-        await self._database.run(workers.listening)
-        self._beaten_at = time.monotonic()
-        await self._controller.deliver_cancels([stream.worker_id for stream in self._presence])
+    async def _tell_cancels(self) -> None:
+        now = time.monotonic()
+        busy = [stream.worker_id for stream in self._presence if stream.held]
+        if busy and now - self._cancels_at >= CANCELS_EVERY_S:
+            self._cancels_at = now
+            await self._controller.deliver_cancels(busy)
 
     async def _sweep(self) -> None:
-        found = await self._database.run(lambda conn: job_queue.look(conn, UNREACHABLE_AFTER_S, LIMIT_MARGIN_S))
+        found = await self._database.run(lambda conn: sweep.look(conn, UNREACHABLE_AFTER_S, LIMIT_MARGIN_S))
         if found.due:
             await self._database.run(job_queue.promote)
         if found.expired:

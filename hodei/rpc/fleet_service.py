@@ -73,7 +73,7 @@ async def _status(conn: Connection) -> pb.Status:
         slots=fleet.slots,
         slots_busy=fleet.busy_slots,
         tokens_usable=await worker_bootstrap_tokens.count_usable(conn),
-        servers=await server.count(conn),
+        servers=(await server.count(conn)).servers,
         version=hodei.__version__,
         schema_version=schema.VERSION,
         database=await server.database_version(conn),

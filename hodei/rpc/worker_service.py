@@ -188,8 +188,10 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             if not isinstance(frame, pb.WorkerFrame):
                 raise _StreamEnded("closed by the worker")
             if frame.HasField("heartbeat"):
+                drained = stream.drained_by_worker
                 self._presence.pulse(stream, pulse(frame.heartbeat))
-                self._dispatcher.wake()
+                if drained and not stream.drained_by_worker:
+                    self._dispatcher.wake()
             await inbox.put(frame)
 
     async def _commit(self, stream: WorkerStream, inbox: asyncio.Queue[pb.WorkerFrame]) -> None:
@@ -237,7 +239,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         loop = asyncio.get_running_loop()
         while True:
             try:
-                async with asyncio.timeout(HEARTBEAT_S / 2):
+                async with asyncio.timeout(HEARTBEAT_S):
                     await stream.closed.wait()
                 raise _StreamEnded(stream.why_closed)
             except TimeoutError:

@@ -157,8 +157,8 @@ def arrays(fields: Sequence[str], records: Sequence[tuple[object, ...]]) -> dict
 
 # The plan that a small table gets must not flip when it is large, nor one made while it was empty: statistics say so of a queue whenever a
 # vacuum has found it drained. Every hot statement names the rows that it wants of each growing table (`= ANY (…)`), so that an index finds
-# them whatever the planner believes, and joins them as a hash: its cost is that of the batch, not of the table. (Compared by IS NOT DISTINCT
-# FROM is what another index would offer in order: the planner would walk it.)
+# them whatever the planner believes, and joins them as a hash: its cost is that of the batch, not of the table. (IS NOT DISTINCT FROM
+# compares what another index would offer in order: the planner would walk it.)
 KEEP_THE_PLAN = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
        set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true)

@@ -1,7 +1,6 @@
 """The queue: who waits, and the claim that takes from it."""
 
 import uuid
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from psycopg.types.json import Jsonb
@@ -135,36 +134,3 @@ VACUUM = (
 async def vacuum(conn: Connection) -> None:
     for statement in VACUUM:
         await conn.execute(statement)
-
-
-@dataclass(frozen=True)
-class Attention:
-    """What a sweep finds to do, in one look."""
-
-    ready: bool
-    due: bool
-    expired: bool
-    overrun: bool
-    overdue_offers: bool
-    silent_workers: bool
-    orphaned_leases: bool
-
-
-# One statement a second for each idle server: it looks, and only what it finds is acted on.
-LOOK = """
-SELECT EXISTS (SELECT FROM job_queue WHERE waiting IS NULL),
-       EXISTS (SELECT FROM job_queue WHERE waiting IS NOT NULL AND ready_at <= clock_timestamp()),
-       EXISTS (SELECT FROM job_queue WHERE expires_at <= clock_timestamp()),
-       EXISTS (SELECT FROM leases l
-               WHERE l.end_by < clock_timestamp() OR l.start_by < clock_timestamp()
-                  OR coalesce(l.log_at, l.accepted_at) + make_interval(secs => l.silence_s + %(margin_s)s) < clock_timestamp()),
-       EXISTS (SELECT FROM leases WHERE accepted_at IS NULL AND accept_by < clock_timestamp()),
-       EXISTS (SELECT FROM workers w
-               WHERE w.state NOT IN ('TERMINATED', 'REGISTERING')
-                 AND w.last_heartbeat < clock_timestamp() - make_interval(secs => %(unreachable_after_s)s)),
-       EXISTS (SELECT FROM leases l LEFT JOIN workers w ON w.id = l.worker_id WHERE w.id IS NULL OR w.state = 'TERMINATED')
-"""
-
-
-async def look(conn: Connection, unreachable_after_s: float, margin_s: float) -> Attention:
-    return Attention(*(await rows(conn, LOOK, {"unreachable_after_s": unreachable_after_s, "margin_s": margin_s}))[0])

@@ -49,13 +49,14 @@ WITH missing AS (
     WHERE l.worker_id = ANY (%(workers)s::uuid[])
       AND l.accepted_at < clock_timestamp() - interval '15 seconds'
       AND l.missing_since IS NULL
-      AND l.lease <> ALL (%(held)s::bigint[])
+      AND l.lease NOT IN (SELECT h.lease FROM unnest(%(held)s::bigint[]) h (lease))
 ), back AS (
     UPDATE leases l SET missing_since = NULL WHERE l.lease = ANY (%(held)s::bigint[]) AND l.missing_since IS NOT NULL
 )
 SELECT l.lease, l.worker_id
 FROM leases l
-WHERE l.worker_id = ANY (%(workers)s::uuid[]) AND l.missing_since IS NOT NULL AND l.lease <> ALL (%(held)s::bigint[])
+WHERE l.worker_id = ANY (%(workers)s::uuid[]) AND l.missing_since IS NOT NULL
+  AND l.lease NOT IN (SELECT h.lease FROM unnest(%(held)s::bigint[]) h (lease))
 LIMIT 500
 """
 

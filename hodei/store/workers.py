@@ -5,14 +5,14 @@ Each change of state writes WorkerStatusChanged in its statement; its names are 
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from hodei.store.database import Connection, rows
+from hodei.store.database import Connection, array, arrays, rows
 
 
 class Session(NamedTuple):
@@ -89,8 +89,7 @@ async def is_known(conn: Connection, worker_id: uuid.UUID, credential_sha256: by
     return bool(await rows(conn, IS_KNOWN, {"worker": worker_id, "credential": credential_sha256}))
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(NamedTuple):
     """Columns of BEAT's `said`, in this order."""
 
     worker_id: uuid.UUID
@@ -100,7 +99,7 @@ class Heartbeat:
     current_job_id: uuid.UUID | None
 
 
-HEARTBEAT_COLUMNS = tuple(f.name for f in fields(Heartbeat))
+HEARTBEAT_COLUMNS = Heartbeat._fields
 
 # One row per worker, gathered and flushed together each second.
 BEAT = """
@@ -130,15 +129,17 @@ WITH said AS (
     FROM beaten b
     WHERE b.old_state <> b.state
 )
-SELECT b.id FROM beaten b
+SELECT b.id, EXISTS (SELECT FROM leases l
+                     WHERE l.worker_id = b.id AND l.accepted_at < clock_timestamp() - interval '15 seconds'
+                       AND (l.missing_since IS NOT NULL OR l.lease NOT IN (SELECT h.lease FROM unnest(%(held)s::bigint[]) h (lease))))
+FROM beaten b
 """
 
 
-async def beat(conn: Connection, said: Sequence[Heartbeat]) -> set[uuid.UUID]:
-    """The workers whose session still speaks for them; any other has been superseded, revoked or cleaned away."""
-    columns = zip(*map(astuple, said), strict=True)
-    parameters = {name: list(column) for name, column in zip(HEARTBEAT_COLUMNS, columns, strict=True)}
-    return {row[0] for row in await rows(conn, BEAT, parameters)}
+async def beat(conn: Connection, said: Sequence[Heartbeat], held: Sequence[int]) -> dict[uuid.UUID, bool]:
+    """The workers whose session still speaks for them; any other has been superseded, revoked or cleaned away. True: of the leases that
+    it should know, not all are among `held`, those that these workers listed (stray_leases.forgotten says which)."""
+    return dict(await rows(conn, BEAT, arrays(HEARTBEAT_COLUMNS, said) | {"held": array(held)}))
 
 
 # One statement for each way in which a worker's state changes without its heartbeat; `why` goes into the event.
@@ -253,29 +254,6 @@ async def judge_silent(conn: Connection, unreachable_after_s: float, lost_after_
     return [(row[0], row[1], row[2]) for row in await rows(conn, SILENT, parameters)]
 
 
-# A gap of over 15 s restarts listening_since: nobody was there to hear, or the clock was set forward. Where it was set back, times that lie
-# ahead would keep a silent worker or a stale offer for as long: they are brought to now.
-LISTENING = """
-WITH ahead AS MATERIALIZED (
-    SELECT FROM hodei_listening h WHERE h.last_beat > clock_timestamp() + interval '15 seconds'
-), heartbeats AS (
-    UPDATE workers w SET last_heartbeat = clock_timestamp() WHERE EXISTS (SELECT FROM ahead) AND w.last_heartbeat > clock_timestamp()
-), offers AS (
-    UPDATE leases l SET accept_by = clock_timestamp() + interval '10 seconds'
-    WHERE EXISTS (SELECT FROM ahead) AND l.accept_by > clock_timestamp() + interval '10 seconds'
-)
-INSERT INTO hodei_listening AS h (listening_since, last_beat) VALUES (clock_timestamp(), clock_timestamp())
-ON CONFLICT (only_row) DO UPDATE
-SET listening_since = CASE WHEN abs(extract(epoch FROM clock_timestamp() - h.last_beat)) > 15 THEN clock_timestamp()
-                           ELSE h.listening_since END,
-    last_beat = clock_timestamp()
-"""
-
-
-async def listening(conn: Connection) -> None:
-    await conn.execute(LISTENING)
-
-
 @dataclass(frozen=True, slots=True)
 class Worker:
     id: uuid.UUID
@@ -308,14 +286,6 @@ async def list_all(conn: Connection, *, every: bool = True, worker_id: uuid.UUID
     async with conn.cursor(row_factory=class_row(Worker)) as cursor:
         await cursor.execute(LIST, {"worker": worker_id, "every": every})
         return await cursor.fetchall()
-
-
-COUNT_CONNECTED = "SELECT count(*) FROM workers w WHERE w.connected"
-
-
-async def count_connected(conn: Connection) -> int:
-    found: int = (await rows(conn, COUNT_CONNECTED))[0][0]
-    return found
 
 
 # Slots taken are counted by accepted leases: heartbeats tell them up to a second late.

@@ -44,7 +44,7 @@ async def _full(conn: AsyncConnection) -> Scene:
     running = await running_job(conn, live)
     offered = await assigned_job(conn, live)
     lost = await lost_worker(conn)
-    await workers.beat(conn, [workers.Heartbeat(live.id, live.session, 1, draining=False, current_job_id=running.job_id)])
+    await workers.beat(conn, [workers.Heartbeat(live.id, live.session, 1, draining=False, current_job_id=running.job_id)], [])
     queued = await pending_job(conn)
     jobs = [str(offer.job_id) for offer in (finished, failed, running, offered)]
     return Scene(jobs[0], jobs[1], jobs[2], jobs[3], str(queued), live.id, lost.id)

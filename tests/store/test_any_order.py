@@ -241,14 +241,16 @@ class Store(RuleBasedStateMachine):
         worker = self._workers[which]
         mine = [offer for offer in self._offers.values() if offer.worker_id == worker.id]
         beat = workers.Heartbeat(worker.id, worker.session, len(mine), draining=False, current_job_id=None)
-        assert self.say(commit, lambda conn: workers.beat(conn, [beat])) == {worker.id}
         held = [offer.lease for offer in mine] if lists else []
+        self.judge.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
+        ((beaten, astray),) = self.say(commit, lambda conn: workers.beat(conn, [beat], held)).items()
+        assert beaten == worker.id
         self.say(commit, lambda conn: leases.renew_offers(conn, held, 10.0))
         unknown = self.on(lambda conn: stray_leases.unknown(conn, [Claimant(lease, worker.id) for lease in held]))
         for claimant in unknown:
             self.refuse(self._offers[claimant.lease])
-        self.judge.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
         if found := self.on(lambda conn: stray_leases.forgotten(conn, [worker.id], held)):
+            assert astray
             self.on(lambda conn: leases.record_results(conn, [by_sweep(c, "LOST") for c in found], MAX_LOSSES))
 
     @rule(which=st.integers(0, 2), undo=st.booleans())

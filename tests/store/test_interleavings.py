@@ -15,7 +15,7 @@ import pytest
 
 from hodei.domain.job import MAX_LOSSES
 from hodei.domain.spec import normalise
-from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, workers
+from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, sweep, workers
 from hodei.store.database import Connection
 from hodei.store.job_logs import Chunk
 from hodei.store.job_queue import Offer
@@ -54,7 +54,7 @@ VERBS: dict[str, Verb] = {
     "forgotten": lambda c, w, _j, _o: stray_leases.forgotten(c, [w.id], []),
     "expire": lambda c, _w, _j, _o: job_queue.expire(c),
     "promote": lambda c, _w, _j, _o: job_queue.promote(c),
-    "beat": lambda c, w, _j, o: workers.beat(c, [workers.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)]),
+    "beat": lambda c, w, _j, o: workers.beat(c, [workers.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)], []),
     "judge silent": lambda c, _w, _j, _o: workers.judge_silent(c, 0.0, 0.001),
     "drain": lambda c, w, _j, _o: workers.drain(c, w.id, "cli:ana"),
     "create again": lambda c, _w, j, _o: jobs.create(c, [jobs.NewJob(j, "cli:test", normalise({"command": "true", **LIMITS}).normal)]),
@@ -64,7 +64,7 @@ VERBS: dict[str, Verb] = {
     "leave": lambda c, w, _j, _o: workers.leave(c, w.id, w.session),
     "disconnect": lambda c, w, _j, _o: workers.disconnect(c, w.id, w.session),
     "revoke": lambda c, w, _j, _o: workers.revoke(c, w.id, "cli:ana"),
-    "listening": lambda c, _w, _j, _o: workers.listening(c),
+    "look": lambda c, _w, _j, _o: sweep.look(c, 30, 30),
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from hodei.domain.job import MAX_LOSSES
 from hodei.fleet.balance import surplus
-from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, workers
+from hodei.store import job_logs, job_queue, jobs, leases, server, stray_leases, sweep, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Claimant
@@ -118,9 +118,9 @@ def test_a_job_that_waits_too_long_in_the_queue_fails(database_url: str, db: Con
         patient = await pending_job(conn, queue_timeout=3600)
         due = await pending_job(conn, queue_timeout=60, run_at="2126-01-01T00:00:00Z")
         hasty = await pending_job(conn, queue_timeout=60)
-        assert not (await job_queue.look(conn, 30, 30)).expired
+        assert not (await sweep.look(conn, 30, 30)).expired
         await conn.execute("UPDATE job_queue SET expires_at = expires_at - interval '61 seconds'")
-        assert (await job_queue.look(conn, 30, 30)).expired
+        assert (await sweep.look(conn, 30, 30)).expired
         assert await job_queue.expire(conn) == [hasty], "its term begins when it is due"
         assert await job_queue.expire(conn) == []
         assert {patient, due} == {row[0] for row in await (await conn.execute("SELECT job_id FROM job_queue")).fetchall()}
@@ -155,11 +155,11 @@ def test_limits_that_the_worker_does_not_keep_are_found(database_url: str, db: C
         silent = await running_job(conn, worker, silence_timeout=100)
         await running_job(conn, worker)
         assert await stray_leases.overrun(conn) == []
-        assert not (await job_queue.look(conn, 30, 30)).overrun
+        assert not (await sweep.look(conn, 30, 30)).overrun
         await conn.execute("UPDATE leases SET end_by = end_by - interval '134 s', accepted_at = accepted_at - interval '129 s'")
         assert await stray_leases.overrun(conn) == []
         await conn.execute("UPDATE leases SET end_by = end_by - interval '2 s', accepted_at = accepted_at - interval '2 s'")
-        assert (await job_queue.look(conn, 30, 30)).overrun
+        assert (await sweep.look(conn, 30, 30)).overrun
         found = await stray_leases.overrun(conn)
         assert [(c.lease, words.split()[-1]) for c, words in found] == [(slow.lease, "timeout"), (silent.lease, "silence_timeout")]
         await job_logs.append(conn, [chunk(silent, 0)])
@@ -178,7 +178,7 @@ def test_a_start_that_takes_too_long_is_found_until_the_worker_says_that_it_runs
         quick = await running_job(conn, worker, start_timeout=100)
         await leases.started(conn, worker.id, [quick.lease])
         await conn.execute("UPDATE leases SET start_by = start_by - interval '131 s'")
-        assert (await job_queue.look(conn, 30, 30)).overrun
+        assert (await sweep.look(conn, 30, 30)).overrun
         assert [(c.lease, words) for c, words in await stray_leases.overrun(conn)] == [
             (slow.lease, "did not start within its start_timeout")
         ]
@@ -208,7 +208,7 @@ def test_a_clock_set_forward_loses_nobody(database_url: str) -> None:
         await conn.execute("UPDATE leases SET accept_by = accept_by - interval '10 minutes'")
         assert await workers.judge_silent(conn, 30.0, 60.0) == [], "before the next beat"
         assert await stray_leases.overdue(conn, 10.0) == []
-        await workers.listening(conn)
+        await sweep.look(conn, 30, 30)
         assert await workers.judge_silent(conn, 30.0, 60.0) == [], "and after it"
         assert await stray_leases.overdue(conn, 10.0) == []
         await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '61 s'")
@@ -225,7 +225,7 @@ def test_a_clock_set_back_does_not_keep_the_silent_for_as_long(database_url: str
         await conn.execute("UPDATE workers SET last_heartbeat = last_heartbeat + interval '10 minutes'")
         await conn.execute("UPDATE leases SET accept_by = accept_by + interval '10 minutes'")
         await conn.execute("UPDATE hodei_listening SET last_beat = last_beat + interval '10 minutes', listening_since = now()")
-        await workers.listening(conn)
+        await sweep.look(conn, 30, 30)
         ahead = "SELECT (SELECT max(last_heartbeat) FROM workers) > clock_timestamp(), max(accept_by) > clock_timestamp() + interval '11 s'"
         assert await (await conn.execute(f"{ahead} FROM leases".encode())).fetchone() == (False, False)
 
@@ -252,7 +252,7 @@ def test_workers_are_spread_by_what_is_above_the_fair_share(database_url: str) -
         worker = await ready_worker(conn)
         await ready_worker(conn)
         await workers.disconnect(conn, worker.id, worker.session)
-        return await workers.count_connected(conn)
+        return (await server.count(conn)).connected_workers
 
     assert on(database_url, story) == 1
     assert [surplus(mine, 12, 3) for mine in (0, 4, 5, 6, 12)] == [0, 0, 0, 1, 4]

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from hodei.domain.job import MAX_LOSSES
-from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, workers
+from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, sweep, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Claimant
@@ -254,31 +254,35 @@ def test_nobody_is_lost_before_a_full_term_of_listening(database_url: str) -> No
         worker = await ready_worker(conn)
         await silence(conn, worker, 3600)
         await conn.execute("UPDATE hodei_listening SET last_beat = now() - interval '10 minutes'")
-        await workers.listening(conn)
+        await sweep.look(conn, 30, 30)
         return list(await workers.judge_silent(conn, 30.0, 60.0))
 
     assert on(database_url, story) == []
 
 
 def test_a_superseded_session_speaks_for_nobody(database_url: str) -> None:
-    async def story(conn: AsyncConnection) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
+    async def story(conn: AsyncConnection) -> tuple[dict[uuid.UUID, bool], dict[uuid.UUID, bool]]:
         worker = await ready_worker(conn)
-        old = await workers.beat(conn, [workers.Heartbeat(worker.id, worker.session - 1, 0, draining=False, current_job_id=None)])
-        now = await workers.beat(conn, [workers.Heartbeat(worker.id, worker.session, 0, draining=False, current_job_id=None)])
-        assert now == {worker.id}
+        old = await workers.beat(conn, [workers.Heartbeat(worker.id, worker.session - 1, 0, draining=False, current_job_id=None)], [])
+        now = await workers.beat(conn, [workers.Heartbeat(worker.id, worker.session, 0, draining=False, current_job_id=None)], [])
+        assert now == {worker.id: False}
         await lost_worker(conn)
         return old, now
 
-    assert on(database_url, story)[0] == set()
+    assert on(database_url, story)[0] == {}
 
 
 def test_a_job_that_its_worker_has_forgotten_is_found(database_url: str) -> None:
     async def story(conn: AsyncConnection) -> tuple[list[Claimant], list[Claimant], int]:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker)
+        beat = workers.Heartbeat(worker.id, worker.session, 1, draining=False, current_job_id=None)
         soon = await stray_leases.forgotten(conn, [worker.id], [])
+        assert await workers.beat(conn, [beat], []) == {worker.id: False}
         await conn.execute("UPDATE leases SET accepted_at = now() - interval '16 s'")
+        assert await workers.beat(conn, [beat], [offer.lease]) == {worker.id: False}
         for held in ([], [offer.lease], []):
+            assert await workers.beat(conn, [beat], held) == {worker.id: True}, "not listed, or not listed the last time"
             assert await stray_leases.forgotten(conn, [worker.id], held) == [], "missing once, listed again, missing once"
         return (
             soon,
