@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -67,10 +67,14 @@ async def pending_job(conn: Connection, **spec: Any) -> uuid.UUID:
     return job_id
 
 
+async def claim(conn: Connection, workers: Sequence[uuid.UUID], labels: dict[str, str] | None = None) -> list[job_queue.Offer]:
+    return (await job_queue.claim(conn, job_queue.Wish(workers, labels or {}), 10.0)).offers
+
+
 async def assigned_job(conn: Connection, worker: AWorker, **spec: Any) -> job_queue.Offer:
     """Offered to the worker, not accepted; takes the whole queue's best, so keep it empty otherwise."""
     await pending_job(conn, **spec)
-    (offer,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+    (offer,) = await claim(conn, [worker.id])
     return offer
 
 

@@ -5,12 +5,16 @@ Claim and assignment are committed before anything is sent; if this process dies
 """
 
 import asyncio
+import contextlib
 import time
+import uuid
+from collections.abc import Iterator
 
 from loguru import logger
 
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.fleet.presence import Presence
+from hodei.flow.queue_head import QueueHead
 from hodei.store import job_queue, leases
 from hodei.store.database import TROUBLE, Database
 from hodei.store.job_queue import Offer
@@ -27,17 +31,37 @@ REMIND_EVERY_S = 30.0
 """How often a condition that lasts is said again."""
 
 
+MOST_SETS = 10
+"""Sets of labels that are asked for in one round. A fleet with more begins with those that can run what waits at the queue's head."""
+
+MOST_PAUSE_S = 10.0
+"""Between two looks at jobs that were ready and that nobody here could run, if nothing else wakes us; the first is a second, then twice
+as long."""
+
+Credit = tuple[dict[str, str], list[uuid.UUID]]
+
+
 class JobDispatcher:
     def __init__(self, database: Database, presence: Presence) -> None:
         self._database = database
         self._presence = presence
         self._wake = asyncio.Event()
         self._stopping = False
+        self._claiming = False  # one claim at a time: a second one would count on the same free slots
+        self._heads: dict[tuple[tuple[str, str], ...], QueueHead] = {}  # by labels; emptied when there are too many
+        self._turn = 0
         self._claimed_since_look = 0
         self.claimed = 0  # since the start
+        self._pause_s = 0.0
+        self._look_at = 0.0
         self._condition = ""
         self._said_at = 0.0
         self._log = logger.bind(component="JobDispatcher")
+
+    @property
+    def wading(self) -> bool:
+        """Claims find dead rows that cannot be vacuumed."""
+        return any(head.wading for head in self._heads.values())
 
     def wake(self) -> None:
         self._wake.set()
@@ -51,29 +75,83 @@ class JobDispatcher:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._claiming:
+                continue  # whoever does will wake us
             begun = loop.time()
             try:
-                while not self._stopping and await self._round():
-                    begun = loop.time()
+                with self._one_claim():
+                    while not self._stopping and await self._round():
+                        begun = loop.time()
             except TROUBLE as error:
                 self._log.warning("cannot claim: {}", error)  # the sweep's look wakes us again
             await asyncio.sleep(min(MOST_REST_S, REST * (loop.time() - begun)))
 
     async def _round(self) -> bool:
         """One claim for each set of labels. True: it may be worth asking again."""
-        again = False
-        for labels, slots in self._presence.credits():
+        credits, again = self._presence.credits(), False
+        if len(credits) > MOST_SETS:
+            credits, again = await self._worth_asking(credits)
+        fruitful = False
+        for labels, slots in credits:
             wanted = slots[:CLAIM_AT_MOST]
-            offers = await self._database.run(
-                lambda conn, wanted=wanted, labels=labels: job_queue.claim(conn, wanted, labels, ACCEPT_WITHIN_S)  # type: ignore[misc]
-            )
-            await self._send(offers)
-            self._claimed_since_look += len(offers)
-            self.claimed += len(offers)
+            offers = await self._claim(labels, wanted)
+            await self.send(offers)
+            fruitful = fruitful or bool(offers)
             again = again or (len(offers) == len(wanted) and len(slots) > len(wanted))
-        return again
+        return again and fruitful
 
-    async def _send(self, offers: list[Offer]) -> None:
+    @contextlib.contextmanager
+    def _one_claim(self) -> Iterator[None]:
+        self._claiming = True
+        try:
+            yield
+        finally:
+            self._claiming = False
+
+    async def _worth_asking(self, credits: list[Credit]) -> tuple[list[Credit], bool]:
+        """Few enough of them, those first that can run what waits; whether others are left. Each has its turn."""
+        required, complete = await self._database.run(job_queue.required)
+        fit = [credit for credit in credits if any(labels.items() <= credit[0].items() for labels in required)]
+        self._turn += 1
+        start = self._turn * MOST_SETS % len(credits)
+        others = [] if complete else [credit for credit in credits[start:] + credits[:start] if credit not in fit]
+        return (fit[: MOST_SETS // 2] + others)[:MOST_SETS] if others else fit[:MOST_SETS], len(fit) > MOST_SETS
+
+    async def _claim(self, labels: dict[str, str], workers: list[uuid.UUID]) -> list[Offer]:
+        loop = asyncio.get_running_loop()
+        if len(self._heads) > 1000:
+            self._heads.clear()
+        head = self._heads.setdefault(tuple(sorted(labels.items())), QueueHead())
+        wish = job_queue.Wish(workers, labels, head.begin(loop.time()))
+        begun = loop.time()
+        claimed = await self._database.run(lambda conn: job_queue.claim(conn, wish, ACCEPT_WITHIN_S))
+        head.ended(wish.beyond, claimed.last, loop.time(), loop.time() - begun)
+        return claimed.offers
+
+    @contextlib.contextmanager
+    def along(self, labels: dict[str, str], jobs: int) -> Iterator[job_queue.Wish | None]:
+        """A claim that an enqueue of a few jobs with these labels takes along in its own transaction: where a slot is free, they are
+        offered without another way to the database. None: there is none, or a claim is under way. What it claimed is to be sent."""
+        wish = None if self._stopping or self._claiming or self.wading else self._wish_for(labels, jobs)
+        if wish is None:
+            yield None
+            return
+        try:
+            with self._one_claim():
+                yield wish
+        finally:
+            self.wake()
+
+    def _wish_for(self, labels: dict[str, str], jobs: int) -> job_queue.Wish | None:
+        for theirs, workers in self._presence.credits():
+            if labels.items() <= theirs.items():
+                return job_queue.Wish(workers[:jobs], theirs)
+        return None
+
+    async def send(self, offers: list[Offer]) -> None:
+        """What was claimed, and is committed."""
+        self._claimed_since_look += len(offers)
+        self.claimed += len(offers)
         unsent: list[leases.Claimant] = []
         for offer in offers:
             log = self._log.bind(correlation_id=offer.correlation_id, actor=offer.actor, job_id=offer.job_id, worker_id=offer.worker_id)
@@ -90,8 +168,13 @@ class JobDispatcher:
 
     def observe(self, *, ready: bool) -> None:
         """Told once a second whether ready jobs wait: says why nothing moves, on change and every 30 s while it lasts."""
-        if ready:
+        now = time.monotonic()
+        if not ready or self._claimed_since_look:
+            self._pause_s = 0.0
+        if ready and now >= self._look_at:
             self.wake()
+            self._pause_s = min(MOST_PAUSE_S, max(1.0, 2 * self._pause_s))
+            self._look_at = now + self._pause_s
         if not ready:
             condition = "No jobs in queue"
         elif self._claimed_since_look:
@@ -101,7 +184,6 @@ class JobDispatcher:
         else:
             condition = "No available workers: none connected here has a free slot"
         self._claimed_since_look = 0
-        now = time.monotonic()
         if condition and (condition != self._condition or now - self._said_at >= REMIND_EVERY_S):
             self._log.info(condition)
             logger.bind(component="JobController").info("alive: {} workers connected to this server", len(self._presence))

@@ -14,6 +14,7 @@ from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, NotFou
 from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL
 from hodei.domain.spec import normalise
+from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
 from hodei.store import jobs
@@ -22,6 +23,10 @@ from hodei.store.jobs import NewJob
 
 MOST_SPECS = 1000
 """Specs of one call."""
+
+
+FEW = 8
+"""Jobs of a batch that takes a claim along; where more come together, creates and claims overlap on two connections."""
 
 
 class Created(NamedTuple):
@@ -89,12 +94,23 @@ class Enqueuer:
         logger.bind(component="JobController", actor=actor, job_id=new).info("Job created successfully (JobCreated), repeats {}", old_id)
         return new
 
+    async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, str]:
+        """A few jobs take a claim along, in the same transaction: on an idle system they are on their way to a worker at once."""
+        if len(new) <= FEW:
+            with self._dispatcher.along(new[0].spec.get("labels", {}), len(new)) as wish:
+                if wish:
+                    outcomes, claimed = await self._database.run(lambda conn: jobs.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S))
+                    await self._dispatcher.send(claimed.offers)
+                    return outcomes
+        outcomes = await self._database.run(lambda conn: jobs.create(conn, new))
+        self._dispatcher.wake()
+        return outcomes
+
     async def _flush(self, new: list[NewJob]) -> list[str]:
         """An id that comes twice in one batch is asked about twice: the second sees what the first stored."""
         first: dict[uuid.UUID, NewJob] = {}
         twice = [job for job in new if first.setdefault(job.id, job) is not job]
-        outcomes = await self._database.run(lambda conn: jobs.create(conn, list(first.values())))
-        self._dispatcher.wake()
+        outcomes = await self._store(list(first.values()))
         again: dict[int, str] = {}
         for job in twice:
             again[id(job)] = (await self._database.run(lambda conn, job=job: jobs.create(conn, [job])))[job.id]  # type: ignore[misc]

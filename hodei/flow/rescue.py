@@ -27,6 +27,12 @@ TIDY_EVERY_S, TIDY_FROM = 2.0, 200
 """How often, and from how many claims of this server since, the hot tables are vacuumed."""
 
 
+MANY_DEAD = 10_000
+"""Rows that vacuums leave in the queue. Some are always there for a moment; so many are held back by an old transaction."""
+
+WARN_EVERY_S = 30.0
+
+
 class JobRescuer:
     def __init__(
         self, database: Database, presence: Presence, dispatcher: JobDispatcher, controller: JobController, lost_after_s: float
@@ -38,6 +44,7 @@ class JobRescuer:
         self._lost_after_s = lost_after_s
         self._cancels_at = 0.0
         self._tidied_at, self._tidied_claims = 0.0, 0
+        self._warned_at = -WARN_EVERY_S
         self._log = logger.bind(component="JobRescuer")
 
     async def run(self) -> None:
@@ -79,6 +86,13 @@ class JobRescuer:
         if now - self._tidied_at >= TIDY_EVERY_S and claims - self._tidied_claims >= TIDY_FROM:
             self._tidied_at, self._tidied_claims = now, claims
             await self._database.run(job_queue.vacuum)
+            held_back = await self._database.run(job_queue.held_back)
+            if held_back.dead_rows > MANY_DEAD and now - self._warned_at >= WARN_EVERY_S:
+                self._warned_at = now
+                self._log.warning(
+                    "job_queue has {} dead rows that no vacuum can remove; the oldest transaction is of {}: end it, or claims get slower",
+                    held_back.dead_rows, held_back.by or "somebody whom this role cannot see",
+                )  # fmt: skip
 
     async def _take_back(self) -> None:
         overdue = await self._database.run(lambda conn: stray_leases.overdue(conn, ACCEPT_WITHIN_S))

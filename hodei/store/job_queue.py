@@ -1,11 +1,13 @@
 """The queue: who waits, and the claim that takes from it."""
 
 import uuid
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, LiteralString, NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from hodei.store.database import Connection, array, guarded_rows, rows
+from hodei.store.database import Call, Connection, array, guarded_rows, rows
 
 
 class Offer(NamedTuple):
@@ -20,18 +22,38 @@ class Offer(NamedTuple):
     spec: str  # JSON, as stored
 
 
+class Position(NamedTuple):
+    """Of a row in the order of the queue."""
+
+    priority: int
+    enqueued_at: datetime
+
+
+class Wish(NamedTuple):
+    """What is asked of the queue: a worker's id for each job wanted, in the order in which slots are to be filled; what they can run."""
+
+    workers: Sequence[uuid.UUID]
+    labels: dict[str, str]
+    beyond: Position | None = None  # only jobs of its priority, from its age on: what dead rows lie before it are not waded through
+
+
+class Claimed(NamedTuple):
+    offers: list[Offer]
+    last: Position | None  # where the claim ended; None: nothing was ready
+
+
 # Lock, then delete and update, in CTEs: a LIMIT in a sub-select may be run again by a nested loop and take more rows than it says.
-# One worker id for each free slot, in the order in which slots are to be filled.
-CLAIM = """
+CLAIM_HEAD: LiteralString = """
 WITH ready AS MATERIALIZED (
     SELECT q.job_id, q.enqueued_at, q.priority
     FROM job_queue q
-    WHERE q.waiting IS NULL AND q.labels <@ %(labels)s
+    WHERE q.waiting IS NULL AND q.labels <@ %(labels)s"""
+CLAIM_TAIL: LiteralString = """
     ORDER BY q.priority DESC, q.enqueued_at, q.job_id
     LIMIT cardinality(%(workers)s::uuid[])
     FOR UPDATE SKIP LOCKED
 ), numbered AS (
-    SELECT r.job_id, r.enqueued_at, (row_number() OVER (ORDER BY r.priority DESC, r.enqueued_at, r.job_id))::integer AS n
+    SELECT r.job_id, r.priority, r.enqueued_at, (row_number() OVER (ORDER BY r.priority DESC, r.enqueued_at, r.job_id))::integer AS n
     FROM ready r
 ), unqueued AS (
     DELETE FROM job_queue q WHERE q.job_id = ANY (ARRAY(SELECT r.job_id FROM ready r))
@@ -42,7 +64,8 @@ WITH ready AS MATERIALIZED (
         updated_at = greatest(clock_timestamp(), j.updated_at + interval '1 microsecond')
     FROM numbered n
     WHERE j.id = n.job_id AND j.id = ANY (ARRAY(SELECT r.job_id FROM ready r)) AND j.state = 'PENDING' AND j.lease IS NULL
-    RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor, j.spec, j.updated_at, n.enqueued_at, n.n
+    RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor, j.spec, j.updated_at, n.priority,
+              n.enqueued_at, n.n
 ), offers AS (
     INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by, silence_s)
     SELECT l.lease, l.id, l.worker_id, l.attempt, l.enqueued_at, l.updated_at,
@@ -54,17 +77,50 @@ WITH ready AS MATERIALIZED (
            jsonb_build_object('job_id', l.id, 'worker_id', l.worker_id, 'lease', l.lease, 'attempt', l.attempt)
     FROM leased l
 )
-SELECT l.lease, l.id, l.worker_id, l.attempt, l.correlation_id, l.actor, l.spec::text
+SELECT l.lease, l.id, l.worker_id, l.attempt, l.correlation_id, l.actor, l.spec::text, l.priority, l.enqueued_at
 FROM leased l
 ORDER BY l.n
 """
+CLAIM = CLAIM_HEAD + CLAIM_TAIL
+CLAIM_BEYOND = CLAIM_HEAD + " AND q.priority = %(priority)s AND q.enqueued_at >= %(enqueued_at)s" + CLAIM_TAIL
 
 
-async def claim(conn: Connection, workers: list[uuid.UUID], labels: dict[str, str], accept_within_s: float) -> list[Offer]:
-    """Takes up to len(workers) ready jobs whose labels are among `labels`, highest priority first, then oldest."""
-    parameters = {"workers": array(workers), "labels": Jsonb(labels), "accept_within_s": accept_within_s}
-    (found,) = await guarded_rows(conn, (CLAIM, parameters))
-    return [Offer(*row) for row in found]
+def claiming(wish: Wish, accept_within_s: float) -> Call:
+    """The claim as a call, for whoever takes it along in a transaction; `claimed` reads its answer."""
+    parameters = {"workers": array(wish.workers), "labels": Jsonb(wish.labels), "accept_within_s": accept_within_s}
+    if wish.beyond is None:
+        return CLAIM, parameters
+    return CLAIM_BEYOND, parameters | wish.beyond._asdict()
+
+
+def claimed(found: Sequence[tuple[Any, ...]]) -> Claimed:
+    return Claimed([Offer(*row[:7]) for row in found], Position(*found[-1][7:]) if found else None)
+
+
+async def claim(conn: Connection, wish: Wish, accept_within_s: float) -> Claimed:
+    """Takes up to len(wish.workers) ready jobs whose labels are among the wish's, highest priority first, then oldest."""
+    (found,) = await guarded_rows(conn, claiming(wish, accept_within_s))
+    return claimed(found)
+
+
+HEAD = 1000
+"""Ready jobs from the head of the queue that are asked what they require."""
+
+REQUIRED = """
+SELECT h.labels, sum(count(*)) OVER () < %(head)s FROM (
+    SELECT q.labels FROM job_queue q
+    WHERE q.waiting IS NULL
+    ORDER BY q.priority DESC, q.enqueued_at, q.job_id
+    LIMIT %(head)s
+) h
+GROUP BY h.labels
+"""
+
+
+async def required(conn: Connection) -> tuple[list[dict[str, str]], bool]:
+    """The sets of labels that jobs at the head of the queue require; whether that is all that are ready."""
+    found = await rows(conn, REQUIRED, {"head": HEAD})
+    return [row[0] for row in found], all(row[1] for row in found)
 
 
 # What is due becomes ready, its age counted from then. At most 1,000 at a time; the next sweep takes the rest.
@@ -134,3 +190,29 @@ VACUUM = (
 async def vacuum(conn: Connection) -> None:
     for statement in VACUUM:
         await conn.execute(statement)
+
+
+class HeldBack(NamedTuple):
+    """What vacuums cannot remove from the queue, and who is to blame as far as this role may see."""
+
+    dead_rows: int
+    by: str | None
+
+
+HELD_BACK = """
+SELECT pg_stat_get_dead_tuples('job_queue'::regclass), (
+    SELECT h.who FROM (
+        SELECT format('process %s (%s, user %s), in a transaction since %s', a.pid, coalesce(nullif(a.application_name, ''), 'no name'),
+                      a.usename, to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS')), age(a.backend_xmin)
+        FROM pg_stat_activity a WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_backend_pid()
+        UNION ALL SELECT 'prepared transaction ' || p.gid, age(p.transaction) FROM pg_prepared_xacts p
+        UNION ALL SELECT 'replication slot ' || s.slot_name, age(s.xmin) FROM pg_replication_slots s WHERE s.xmin IS NOT NULL
+    ) h (who, age)
+    ORDER BY h.age DESC
+    LIMIT 1
+)
+"""
+
+
+async def held_back(conn: Connection) -> HeldBack:
+    return HeldBack(*(await rows(conn, HELD_BACK))[0])

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import class_row
 
-from hodei.store.database import Connection, rows
+from hodei.store import job_queue
+from hodei.store.database import Call, Connection, guarded_rows, rows
+from hodei.store.job_queue import Claimed, Wish
 
 
 class NewJob(NamedTuple):
@@ -21,10 +23,22 @@ class NewJob(NamedTuple):
 CREATE = "SELECT c.job_id, c.outcome FROM hodei_create_jobs(%(records)s::jsonb) c"
 
 
+def _creating(new: Sequence[NewJob]) -> Call:
+    records = [{"id": str(job.id), "actor": job.actor, "spec": job.spec} for job in new]
+    return CREATE, {"records": json.dumps(records, ensure_ascii=False)}
+
+
 async def create(conn: Connection, new: Sequence[NewJob]) -> dict[uuid.UUID, str]:
     """Outcome for each id: created, existed (same spec) or conflict (another spec; nothing of it stored)."""
-    records = json.dumps([{"id": str(job.id), "actor": job.actor, "spec": job.spec} for job in new], ensure_ascii=False)
-    return dict(await rows(conn, CREATE, {"records": records}))
+    return dict(await rows(conn, *_creating(new)))
+
+
+async def create_and_claim(
+    conn: Connection, new: Sequence[NewJob], wish: Wish, accept_within_s: float
+) -> tuple[dict[uuid.UUID, str], Claimed]:
+    """Both in one transaction and one round trip. What is claimed need not be what is created: the best that waits goes first."""
+    outcomes, found = await guarded_rows(conn, _creating(new), job_queue.claiming(wish, accept_within_s))
+    return dict(outcomes), job_queue.claimed(found)
 
 
 RETRIED_FROM = "UPDATE jobs SET retry_of = %(old)s WHERE id = %(new)s AND retry_of IS NULL"

@@ -99,8 +99,6 @@ class Heartbeat(NamedTuple):
     current_job_id: uuid.UUID | None
 
 
-HEARTBEAT_COLUMNS = Heartbeat._fields
-
 # One row per worker, gathered and flushed together each second.
 BEAT = """
 WITH said AS (
@@ -139,7 +137,7 @@ FROM beaten b
 async def beat(conn: Connection, said: Sequence[Heartbeat], held: Sequence[int]) -> dict[uuid.UUID, bool]:
     """The workers whose session still speaks for them; any other has been superseded, revoked or cleaned away. True: of the leases that
     it should know, not all are among `held`, those that these workers listed (stray_leases.forgotten says which)."""
-    return dict(await rows(conn, BEAT, arrays(HEARTBEAT_COLUMNS, said) | {"held": array(held)}))
+    return dict(await rows(conn, BEAT, arrays(Heartbeat._fields, said) | {"held": array(held)}))
 
 
 # One statement for each way in which a worker's state changes without its heartbeat; `why` goes into the event.

@@ -26,7 +26,7 @@ from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
 from tests.conftest import Connection
-from tests.factories import SECRET_HASH, AWorker, ready_worker, word
+from tests.factories import SECRET_HASH, AWorker, claim, ready_worker, word
 
 T = TypeVar("T")
 TABLES = "jobs, job_queue, leases, workers, worker_bootstrap_tokens, domain_events, job_logs, hodei_listening"
@@ -102,7 +102,7 @@ class Store(RuleBasedStateMachine):
         worker = self._workers[which]
         if commit == "lost call":
             return
-        for offer in self.on(lambda conn: job_queue.claim(conn, [worker.id] * slots, {}, 10.0)):
+        for offer in self.on(lambda conn: claim(conn, [worker.id] * slots)):
             if commit == "ok":
                 self._offers[offer.lease] = offer
 

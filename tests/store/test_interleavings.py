@@ -22,7 +22,7 @@ from hodei.store.job_queue import Offer
 from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
-from tests.factories import SECRET_HASH, AWorker, assigned_job, pending_job, ready_worker, running_job, word
+from tests.factories import SECRET_HASH, AWorker, assigned_job, claim, pending_job, ready_worker, running_job, word
 
 Verb = Callable[[Connection, AWorker, uuid.UUID, Offer | None], Awaitable[object]]
 LIMITS: dict[str, Any] = {"retries": 1, "queue_timeout": 60, "timeout": 60, "start_timeout": 60}
@@ -38,7 +38,7 @@ def chunk(worker: AWorker, offer: Offer | None) -> Chunk:
 
 
 VERBS: dict[str, Verb] = {
-    "claim": lambda c, w, _j, _o: job_queue.claim(c, [w.id], {}, 10.0),
+    "claim": lambda c, w, _j, _o: claim(c, [w.id]),
     "accept": lambda c, w, _j, o: leases.accept(c, [said(w, o)]),
     "succeed": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY)], MAX_LOSSES),
     "fail": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "FAILED")], MAX_LOSSES),

@@ -12,7 +12,7 @@ from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
 from tests.conftest import Connection
-from tests.factories import assigned_job, on, pending_job, ready_worker, running_job, silence, word
+from tests.factories import assigned_job, claim, on, pending_job, ready_worker, running_job, silence, word
 
 
 def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
@@ -60,9 +60,9 @@ def test_nobody_can_write_late_into_a_job_that_was_never_his(database_url: str, 
         offer = await running_job(conn, worker, on_lost="fail")
         await leases.record_results(conn, [word(offer, "LOST", actor="system:x")], MAX_LOSSES)
         foreign = offer._replace(worker_id=stranger.id)
-        for claim in (foreign, offer._replace(lease=999), offer._replace(job_id=uuid.uuid4())):
-            assert await stray_leases.record_late(conn, Late(claim.job_id, word(claim)))
-            await job_logs.append_late(conn, claim.job_id, [chunk(claim, 0)])
+        for false in (foreign, offer._replace(lease=999), offer._replace(job_id=uuid.uuid4())):
+            assert await stray_leases.record_late(conn, Late(false.job_id, word(false)))
+            await job_logs.append_late(conn, false.job_id, [chunk(false, 0)])
 
     on(database_url, story)
     assert db.execute("SELECT count(*) FROM domain_events WHERE event_type = 'JobLateResult'").fetchone() == (0,)
@@ -75,7 +75,7 @@ def test_late_chunks_are_kept_under_their_own_attempt_and_marked(database_url: s
         first = await running_job(conn, worker)
         await job_logs.append(conn, [chunk(first, 0)])
         await leases.record_results(conn, [word(first, "LOST", actor="system:x")], MAX_LOSSES)
-        (second,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        (second,) = await claim(conn, [worker.id])
         await leases.accept(conn, [Claimant(second.lease, worker.id)])
         await job_logs.append(conn, [chunk(second, 0)])
         for _ in range(2):
@@ -93,7 +93,7 @@ def test_attempts_are_told_apart(database_url: str) -> None:
         first = await running_job(conn, worker)
         await job_logs.append(conn, [chunk(first, 0)])
         await leases.record_results(conn, [word(first, "LOST", actor="system:x")], MAX_LOSSES)
-        (second,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        (second,) = await claim(conn, [worker.id])
         await leases.accept(conn, [Claimant(second.lease, worker.id)])
         found = await jobs.attempts(conn, first.job_id)
         return [(a.attempt, a.outcome, a.reason, a.log_bytes, a.ended_at is not None) for a in found]
@@ -139,7 +139,7 @@ def test_the_term_in_the_queue_outlives_a_returned_offer_and_begins_anew_for_a_r
         await leases.release(conn, [Claimant(offer.lease, worker.id)], "x", "y")
         terms = "SELECT extract(epoch FROM q.expires_at - j.created_at)::integer FROM job_queue q JOIN jobs j ON j.id = q.job_id"
         assert (await (await conn.execute(terms)).fetchone()) == (60,)
-        (again,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        (again,) = await claim(conn, [worker.id])
         await leases.accept(conn, [Claimant(again.lease, worker.id)])
         await leases.record_results(conn, [word(again, "FAILED")], MAX_LOSSES)
 

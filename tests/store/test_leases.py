@@ -12,7 +12,7 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Claimant
 from tests.conftest import Connection
-from tests.factories import AWorker, assigned_job, final_job, lost_worker, on, pending_job, ready_worker, running_job, silence, word
+from tests.factories import AWorker, assigned_job, claim, final_job, lost_worker, on, pending_job, ready_worker, running_job, silence, word
 
 
 def state(db: Connection, job_id: uuid.UUID) -> tuple[object, ...]:
@@ -30,7 +30,7 @@ def test_a_claim_takes_the_best_and_leaves_it_pending(database_url: str, db: Con
         worker = await ready_worker(conn)
         for name, priority in (("low", -1), ("old", 0), ("new", 0), ("high", 1)):
             await pending_job(conn, name=name, priority=priority)
-        return await job_queue.claim(conn, [worker.id] * 3, {}, 10.0)
+        return await claim(conn, [worker.id] * 3)
 
     offers = on(database_url, story)
     names: dict[uuid.UUID, str] = dict(db.execute("SELECT id, name FROM jobs").fetchall())
@@ -44,7 +44,7 @@ def test_eight_claimers_take_each_job_once(database_url: str, db: Connection) ->
     async def claimer(worker: AWorker) -> list[uuid.UUID]:
         taken: list[uuid.UUID] = []
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
-            while offers := await job_queue.claim(conn, [worker.id] * 7, {}, 10.0):
+            while offers := await claim(conn, [worker.id] * 7):
                 taken += [offer.job_id for offer in offers]
         return taken
 
@@ -66,8 +66,8 @@ def test_labels_must_match(database_url: str) -> None:
     async def story(conn: AsyncConnection) -> tuple[int, int]:
         worker = await ready_worker(conn)
         await pending_job(conn, labels={"gpu": "a100"})
-        none = await job_queue.claim(conn, [worker.id], {"zone": "a"}, 10.0)
-        one = await job_queue.claim(conn, [worker.id], {"zone": "a", "gpu": "a100"}, 10.0)
+        none = await claim(conn, [worker.id], {"zone": "a"})
+        one = await claim(conn, [worker.id], {"zone": "a", "gpu": "a100"})
         return len(none), len(one)
 
     assert on(database_url, story) == (0, 1)
@@ -94,7 +94,7 @@ def test_a_stale_writer_changes_nothing(database_url: str, db: Connection, how: 
         first, second = await ready_worker(conn), await ready_worker(conn)
         stale = await assigned_job(conn, first)
         assert await leases.release(conn, [Claimant(stale.lease, first.id)], "not accepted", "system:job_rescuer") == [stale.lease]
-        (now,) = await job_queue.claim(conn, [second.id], {}, 10.0)
+        (now,) = await claim(conn, [second.id])
         assert now.lease > stale.lease
         await leases.accept(conn, [Claimant(now.lease, second.id)])
         said = {
@@ -130,7 +130,7 @@ def test_an_offer_that_lapses_returns_with_its_age_and_spends_no_attempt(databas
         worker = await ready_worker(conn)
         job_id = await pending_job(conn)
         age = await (await conn.execute("SELECT enqueued_at FROM job_queue")).fetchone()
-        await job_queue.claim(conn, [worker.id], {}, 10.0)
+        await claim(conn, [worker.id])
         await conn.execute("UPDATE leases SET accept_by = now() - interval '1 s'")
         assert await stray_leases.overdue(conn, 10.0) == [], "the servers have not listened for a whole term yet"
         await conn.execute("UPDATE hodei_listening SET listening_since = now() - interval '1 minute'")
@@ -166,7 +166,7 @@ def test_a_failure_within_its_retries_runs_again_after_a_back_off(database_url: 
         assert await job_queue.promote(conn) == 0
         await conn.execute("UPDATE job_queue SET ready_at = now() - interval '1 s'")
         assert await job_queue.promote(conn) == 1
-        (again,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        (again,) = await claim(conn, [worker.id])
         assert again.attempt == 2
         await leases.accept(conn, [Claimant(again.lease, worker.id)])
         (ended,) = await leases.record_results(conn, [word(again, "FAILED")], MAX_LOSSES)
@@ -188,7 +188,7 @@ def test_an_attempt_lost_with_its_worker_runs_again_twice(
         job_id = await pending_job(conn, **spec)
         became = []
         for _ in states:
-            (offer,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+            (offer,) = await claim(conn, [worker.id])
             await leases.accept(conn, [Claimant(offer.lease, worker.id)])
             lost = word(offer, "LOST", message="gone")
             became += [end.new_state for end in await leases.record_results(conn, [lost], MAX_LOSSES)]

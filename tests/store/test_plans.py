@@ -14,7 +14,7 @@ from hodei.store import job_logs, job_queue, leases, stray_leases, workers
 from hodei.store.database import KEEP_THE_PLAN, arrays, numbered
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Result
-from hodei.store.workers import HEARTBEAT_COLUMNS
+from hodei.store.workers import Heartbeat
 from tests.conftest import SCHEMA, Connection, url_of
 
 GROWING = {"jobs", "job_queue", "leases", "workers", "domain_events", "job_logs"}
@@ -31,11 +31,16 @@ def several(record: tuple[Any, ...], fields: tuple[str, ...], many: int = 40) ->
 # statement → parameters, and the one table that it may walk in the order of an index (the claim: from the head of the ready rows)
 HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
     "claim": (job_queue.CLAIM, {"workers": "{" + ",".join([ID] * 40) + "}", "labels": "{}", "accept_within_s": 10}, "job_queue"),
+    "claim beyond": (
+        job_queue.CLAIM_BEYOND,
+        {"workers": "{" + ",".join([ID] * 40) + "}", "labels": "{}", "accept_within_s": 10, "priority": 0, "enqueued_at": "2026-01-01"},
+        "",
+    ),
     "accept": (leases.ACCEPT, several((1, ID), ("leases", "workers")) | {"margin_s": 10}, ""),
     "result": (leases.RESULT, several(A_RESULT, Result._fields) | {"max_losses": 3}, ""),
     "release": (leases.RELEASE, several((1, ID), ("leases", "workers")) | {"reason": "r", "actor": "a"}, ""),
     "append": (job_logs.APPEND, several(A_CHUNK[:-1], Chunk._fields[:-1]) | {"data": "{}"}, ""),
-    "beat": (workers.BEAT, several((ID, 1, 0, False, None), HEARTBEAT_COLUMNS), ""),
+    "beat": (workers.BEAT, several((ID, 1, 0, False, None), Heartbeat._fields) | {"held": "{}"}, ""),
     "unknown": (stray_leases.UNKNOWN, several((1, ID), ("leases", "workers")), ""),
 }
 
@@ -98,7 +103,6 @@ def grown(pg_server: Any) -> Iterator[Connection]:
     admin.execute("CREATE DATABASE hodei_plans")
     with psycopg.connect(url_of(admin).rpartition("/")[0] + "/hodei_plans", autocommit=True) as conn:
         conn.execute(SCHEMA.read_bytes())
-        conn.execute("ALTER SYSTEM SET autovacuum = off") if False else None
         yield conn
     admin.execute("DROP DATABASE hodei_plans WITH (FORCE)")
     admin.close()

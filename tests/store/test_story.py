@@ -9,7 +9,7 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
 from tests.chaos.checker import violations
 from tests.conftest import Connection
-from tests.factories import AWorker, on, pending_job, ready_worker, word
+from tests.factories import AWorker, claim, on, pending_job, ready_worker, word
 
 
 async def _live(conn: AsyncConnection, seed: int) -> None:
@@ -28,7 +28,7 @@ async def _one_verb(
     verb = dice.choice(["claim", "accept", "result", "result", "release", "cancel", "promote", "promote"])
     offer = dice.choice(known) if known else None
     if verb == "claim" or offer is None:
-        known += await job_queue.claim(conn, [dice.choice(fleet).id] * 2, {}, 10.0)
+        known += await claim(conn, [dice.choice(fleet).id] * 2)
     elif verb == "accept":
         await leases.accept(conn, [Claimant(o.lease, o.worker_id) for o in dice.sample(known, min(3, len(known)))])
     elif verb == "result":
@@ -57,7 +57,7 @@ def test_accept_and_result_in_one_statement_leave_both_events_in_order(database_
     async def story(conn: AsyncConnection) -> str:
         worker = await ready_worker(conn)
         await pending_job(conn)
-        (offer,) = await job_queue.claim(conn, [worker.id], {}, 10.0)
+        (offer,) = await claim(conn, [worker.id])
         await leases.record_results(conn, [word(offer, run_us=3_600_000_000)], MAX_LOSSES)
         return str(offer.job_id)
 
