@@ -1,4 +1,4 @@
-"""`bin/bench`: jobs per second along each path, beside what the machine allows, all in one run. Medians of --rounds.
+"""`python -m bench.throughput`: jobs per second along each path, beside what the machine allows, all in one run. Medians of --rounds.
 
 A figure alone says nothing on another machine: read the ratios.
 """
@@ -144,9 +144,9 @@ def measure(rounds: int, jobs: int, only: list[str], profiles: Path | None) -> d
             "server path, queued": lambda: bench.drained_per_s({"kind": "bench"}, "true", jobs),
             "server path, created in batches of 500": lambda: bench.created_per_s(jobs),
             "single creates, 64 at once": lambda: bench.single_creates_per_s(jobs // 4 // 64 * 64),
-            "sh -c true, real worker": lambda: bench.drained_per_s(real, "true", jobs // 4),
-            "argv true, real worker": lambda: bench.drained_per_s(real, ["/bin/true"], jobs // 4),
-            "10 log lines, real worker": lambda: bench.drained_per_s(real, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; done", jobs // 4),
+            "sh -c true, real worker": lambda: bench.drained_per_s(real, "true", jobs // 2),
+            "argv true, real worker": lambda: bench.drained_per_s(real, ["/bin/true"], jobs // 2),
+            "10 log lines, real worker": lambda: bench.drained_per_s(real, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; done", jobs // 2),
         }
         if loop:
             paths["ceiling: sh -c true"] = lambda: ceiling(loop, ["/bin/sh", "-c", "true"])
@@ -173,7 +173,9 @@ def measure(rounds: int, jobs: int, only: list[str], profiles: Path | None) -> d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bin/bench", description="Jobs per second along each path, beside what the machine allows.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.throughput", description="Jobs per second along each path, beside what the machine allows."
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--only", action="append", default=[], metavar="WORDS", help="paths whose name has these words")

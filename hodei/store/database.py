@@ -6,6 +6,7 @@ Nothing here leaves state in a session, so that a transaction pooler may stand b
 import asyncio
 import functools
 import re
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString, TypeVar
@@ -14,6 +15,8 @@ import psycopg
 import psycopg_pool
 from loguru import logger
 from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 from psycopg.rows import TupleRow
 
 from hodei.domain.errors import Unavailable
@@ -153,6 +156,23 @@ def _element(value: object) -> str:
 def arrays(fields: Sequence[str], records: Sequence[tuple[object, ...]]) -> dict[str, object]:
     """Records as a statement's parameters: an array for each field."""
     return {field: array(column) for field, column in zip(fields, zip(*records, strict=True), strict=True)}
+
+
+class Blobs(list[bytes]):
+    """A bytea[] parameter. The driver would write each byte of a list of bytes as text, up to five for one."""
+
+
+class _BlobsDumper(Dumper):
+    format = Format.BINARY
+    oid = psycopg.adapters.types["bytea"].array_oid
+
+    def dump(self, blobs: Sequence[bytes]) -> bytes:
+        """As PostgreSQL sends an array: dimensions, no nulls, element type; length and first index; then each with its length."""
+        head = struct.pack(">iiIii", 1, 0, psycopg.adapters.types["bytea"].oid, len(blobs), 1)
+        return head + b"".join(part for blob in blobs for part in (len(blob).to_bytes(4, "big"), blob))
+
+
+psycopg.adapters.register_dumper(Blobs, _BlobsDumper)
 
 
 # The plan that a small table gets must not flip when it is large, nor one made while it was empty: statistics say so of a queue whenever a

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from hodei.store.database import Connection, arrays, execute, guarded_rows, rows
+from hodei.store.database import Blobs, Connection, arrays, execute, guarded_rows, rows
 
 
 class Chunk(NamedTuple):
@@ -63,7 +63,7 @@ async def append(conn: Connection, chunks: Sequence[Chunk]) -> dict[int, tuple[i
 
 
 def _parameters(chunks: Sequence[Chunk]) -> dict[str, object]:
-    return arrays(Chunk._fields[:-1], [chunk[:-1] for chunk in chunks]) | {"data": [chunk.data for chunk in chunks]}
+    return arrays(Chunk._fields[:-1], [chunk[:-1] for chunk in chunks]) | {"data": Blobs(chunk.data for chunk in chunks)}
 
 
 # Of a lease that no longer holds: kept under its own attempt and marked, if it was ever this worker's for this job. Sent again, it is

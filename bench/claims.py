@@ -1,0 +1,210 @@
+"""`python -m bench.claims`: how long a claim of 50 jobs takes where the queue is deep, or its head full of dead rows.
+
+The claim itself, without a server; and at last a server at work while somebody holds an old snapshot open, so that no vacuum helps.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+import uuid
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, IsolationLevel
+
+from bench import cpu
+from bench.idle import percent
+from bench.system import System, system
+from bench.throughput import ENQUEUE, Bench
+from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.store import job_queue
+from hodei.store.database import SOCKET, Connection
+
+LABELS = {"kind": "bench"}
+SPEC = json.dumps({"command": "true", "labels": LABELS})
+
+CLAIMED = 50
+"""Jobs of one claim."""
+
+TIDY_EVERY = 32
+"""Claims between two vacuums, where there are any: what a server of 800 jobs per second does in its 2 s."""
+
+RATE, WINDOW_S = 800, 10.0
+"""Jobs per second given to the server, and how often it is looked at."""
+
+WARNINGS = ("old snapshot", "oldest transaction")
+
+
+def measure(claims: int = 200, deep: int = 1_000_000, dead: int = 200_000, drained: int = 100_000) -> dict[str, Any]:
+    with system(servers=0) as under_test:
+        direct = asyncio.run(_direct(under_test.url, claims, deep, dead))
+    with system(servers=1) as under_test:
+        return {"claims": claims, "jobs_per_claim": CLAIMED, "ms": direct, "through_a_server": _through_a_server(under_test, drained)}
+
+
+# ── the claim itself ──
+
+
+async def _direct(url: str, claims: int, deep: int, dead: int) -> dict[str, Any]:
+    """One connection for all cases, which has claimed from an empty queue before: a server's, whose plans are cached."""
+    async with await AsyncConnection.connect(url, autocommit=True, application_name="hodei-server", prepare_threshold=5, **SOCKET) as conn:
+        for _ in range(10):
+            await _claim(conn)
+        figures: dict[str, Any] = {}
+        for queued in (10_000, deep):
+            await _filled(conn, queued)
+            figures[f"{queued:,} queued"] = await _timed(conn, claims, tidy=True)
+        await conn.execute("ALTER TABLE job_queue SET (autovacuum_enabled = false)")
+        figures[f"{dead:,} dead rows"] = await _dead_rows(conn, claims, dead)
+        figures[f"{dead:,} dead rows, an old snapshot"] = await _old_snapshot(conn, url, claims, dead)
+        return figures
+
+
+async def _dead_rows(conn: Connection, claims: int, dead: int) -> dict[str, Any]:
+    await _filled(conn, dead + 10_000)
+    await _claim_all(conn, dead)
+    return {
+        "not vacuumed": await _timed(conn, claims, tidy=False),
+        "vacuum took": await _vacuumed_ms(conn),
+        "vacuumed": await _timed(conn, claims, tidy=True),
+    }
+
+
+async def _old_snapshot(conn: Connection, url: str, claims: int, dead: int) -> dict[str, Any]:
+    await _filled(conn, dead + 10_000)
+    async with await AsyncConnection.connect(url) as old:
+        await old.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        await old.execute("SELECT 1")
+        await _claim_all(conn, dead)
+        figures = {"vacuum in vain took": await _vacuumed_ms(conn), "held": await _timed(conn, claims, tidy=True)}
+    return figures | {"vacuum after it took": await _vacuumed_ms(conn), "released": await _timed(conn, claims, tidy=True)}
+
+
+async def _filled(conn: Connection, jobs: int) -> None:
+    """So many wait, and nothing else is there; as at rest: analysed, and on the disk."""
+    await conn.execute("TRUNCATE jobs, job_queue, leases, domain_events, job_logs")
+    for start in range(0, jobs, 5000):
+        await conn.execute(ENQUEUE, [SPEC, min(5000, jobs - start)])
+    await conn.execute("VACUUM (ANALYZE) jobs, job_queue, leases")
+    await conn.execute("CHECKPOINT")
+
+
+async def _claim(conn: Connection, jobs: int = CLAIMED) -> int:
+    return len(await job_queue.claim(conn, [uuid.UUID(int=n % 10) for n in range(jobs)], LABELS, ACCEPT_WITHIN_S))
+
+
+async def _claim_all(conn: Connection, jobs: int) -> None:
+    """What is claimed is dead in the queue. It is not run."""
+    while jobs > 0:
+        jobs -= await _claim(conn, min(1000, jobs))
+
+
+async def _timed(conn: Connection, claims: int, *, tidy: bool) -> dict[str, float]:
+    """As many come after each claim as it took: the queue stays as deep."""
+    took = []
+    for n in range(claims):
+        begun = time.perf_counter()
+        claimed = await _claim(conn)
+        took.append((time.perf_counter() - begun) * 1000)
+        if claimed != CLAIMED:
+            raise SystemExit(f"a claim found {claimed} jobs")
+        await conn.execute(ENQUEUE, [SPEC, CLAIMED])
+        if tidy and n % TIDY_EVERY == TIDY_EVERY - 1:
+            await job_queue.vacuum(conn)
+    cuts = statistics.quantiles(took, n=100, method="inclusive")
+    figures = {"p50": cuts[49], "p99": cuts[98], "most": max(took), "first": took[0]}
+    return _said("claims", {name: round(ms, 2) for name, ms in figures.items()})
+
+
+async def _vacuumed_ms(conn: Connection) -> float:
+    begun = time.perf_counter()
+    await job_queue.vacuum(conn)
+    return _said("vacuum", {"ms": round((time.perf_counter() - begun) * 1000, 1)})["ms"]
+
+
+def _said(name: str, figures: dict[str, float]) -> dict[str, float]:
+    print(f"{name}: {figures}", file=sys.stderr, flush=True)
+    return figures
+
+
+# ── through a server ──
+
+
+def _through_a_server(under_test: System, drained: int) -> dict[str, Any]:
+    """Windows until so many jobs are done under the old snapshot (or four times as long as it should take), and two when it is gone."""
+    bench = Bench(under_test)
+    under_test.bench_worker(0, slots=400)
+    bench.enqueue(json.loads(SPEC), 2000)
+    bench.ended(2000)
+    bench.clear()
+    feeder = _Feeder(bench)
+    windows: list[dict[str, Any]] = []
+    with ExitStack() as held:
+        old = held.enter_context(psycopg.connect(under_test.url))
+        old.isolation_level = IsolationLevel.REPEATABLE_READ
+        old.execute("SELECT 1")
+        most = int(4 * drained / RATE / WINDOW_S) + 1
+        while len(windows) < most and (not windows or windows[-1]["done"] < drained):
+            windows.append(_window(under_test, bench, feeder, "held"))
+        held.close()
+        after = [_window(under_test, bench, feeder, "released") for _ in range(2)]
+    log = under_test.stack.parts[0].log.read_text(errors="replace").splitlines()
+    return {
+        "fed_per_s": RATE, "window_s": WINDOW_S, "held": windows, "released": after,
+        "jobs_per_s": round(statistics.median(window["jobs_per_s"] for window in windows), 1), "at_the_end": windows[-1],
+        "warnings": [line for line in log if any(words in line.lower() for words in WARNINGS)],
+    }  # fmt: skip
+
+
+class _Feeder:
+    """Enqueues at a steady rate while somebody waits in it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._begun, self.enqueued = time.monotonic(), 0
+
+    def wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (now := time.monotonic()) < end:
+            if (due := int((now - self._begun) * RATE) - self.enqueued) > 0:
+                self._bench.conn.execute(ENQUEUE, [SPEC, due])
+                self.enqueued += due
+            time.sleep(0.05)
+
+
+def _window(under_test: System, bench: Bench, feeder: _Feeder, name: str) -> dict[str, Any]:
+    done, before, begun = _done(bench), cpu.spent(under_test), time.monotonic()
+    feeder.wait(WINDOW_S)
+    took = time.monotonic() - begun
+    spent = percent(before, cpu.spent(under_test), took)
+    now = _done(bench)
+    window = {
+        "done": now, "waiting": feeder.enqueued - now, "jobs_per_s": round((now - done) / took, 1),
+        "cpu_percent": {part: spent[part] for part in ("server", "postgres", "idle")},
+    }  # fmt: skip
+    print(f"{name}: {window}", file=sys.stderr, flush=True)
+    return window
+
+
+def _done(bench: Bench) -> int:
+    """Each of them has left a dead row in the queue."""
+    ((done,),) = bench.conn.execute("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'").fetchall()
+    return int(done)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.claims", description="How long a claim takes on deep and dirty queues.")
+    parser.add_argument("--claims", type=int, default=200, help="of each case")
+    parser.add_argument("--deep", type=int, default=1_000_000, help="jobs of the deep queue")
+    parser.add_argument("--dead", type=int, default=200_000, help="dead rows at the head")
+    parser.add_argument("--drained", type=int, default=100_000, help="jobs through a server under an old snapshot")
+    given = parser.parse_args()
+    print(json.dumps(measure(given.claims, given.deep, given.dead, given.drained), indent=2))
+
+
+if __name__ == "__main__":
+    main()

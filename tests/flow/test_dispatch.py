@@ -1,0 +1,155 @@
+"""The dispatcher with streams that lead nowhere, on PostgreSQL: whom it asks for, how often, and what a create takes along."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hodei.domain.ids import uuid7
+from hodei.fleet.presence import Presence, WorkerStream
+from hodei.flow.dispatch import MOST_SETS, JobDispatcher
+from hodei.flow.enqueue import FEW, Enqueuer
+from hodei.store.database import Database
+from tests.conftest import Connection
+
+
+class Scene:
+    def __init__(self, database: Database) -> None:
+        self.presence = Presence(database)
+        self.dispatcher = JobDispatcher(database, self.presence)
+        self.enqueuer = Enqueuer(database, self.dispatcher)
+
+    def worker(self, slots: int, **labels: str) -> WorkerStream:
+        stream = WorkerStream(uuid7(), 1, slots, labels, draining=False)
+        self.presence.add(stream)
+        return stream
+
+    async def round(self) -> bool:
+        return await self.dispatcher._round()
+
+
+def played(url: str, story: Callable[[Scene], Awaitable[None]]) -> None:
+    async def play() -> None:
+        async with Database(url) as database, asyncio.TaskGroup() as group:
+            scene = Scene(database)
+            service = group.create_task(scene.enqueuer.run())
+            await story(scene)
+            service.cancel()
+
+    asyncio.run(play())
+
+
+def spec(**labels: str) -> str:
+    return '{"command": "true", "labels": {' + ", ".join(f'"{key}": "{value}"' for key, value in labels.items()) + "}}"
+
+
+def transactions(db: Connection, job_id: Any) -> list[tuple[str, str]]:
+    return db.execute(
+        "SELECT event_type, xmin::text FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at", [str(job_id)]
+    ).fetchall()
+
+
+def test_a_lone_create_takes_its_claim_along(database_url: str, db: Connection) -> None:
+    async def story(scene: Scene) -> None:
+        stream = scene.worker(1)
+        (first,) = await scene.enqueuer.create([spec()], "cli:ana")
+        (second,) = await scene.enqueuer.create([spec()], "cli:ana")
+        assert list(stream.held.values()) == [first.job_id], "the only slot is taken by the first"
+        (created, at), (assigned, then) = transactions(db, first.job_id)
+        assert (created, assigned, at) == ("JobCreated", "JobAssigned", then)
+        assert len(transactions(db, second.job_id)) == 1
+
+    played(database_url, story)
+
+
+def test_a_create_takes_nothing_along_for_workers_without_its_labels(database_url: str, db: Connection) -> None:
+    async def story(scene: Scene) -> None:
+        scene.worker(4, zone="b")
+        fitting = scene.worker(4, zone="a", gpu="a100")
+        (created,) = await scene.enqueuer.create([spec(gpu="a100")], "cli:ana")
+        assert list(fitting.held.values()) == [created.job_id]
+        (lonely,) = await scene.enqueuer.create([spec(gpu="h100")], "cli:ana")
+        assert len(transactions(db, lonely.job_id)) == 1
+
+    played(database_url, story)
+
+
+def test_many_creates_together_leave_the_claim_to_the_dispatcher(database_url: str, db: Connection) -> None:
+    async def story(scene: Scene) -> None:
+        stream = scene.worker(100)
+        created = await scene.enqueuer.create([spec()] * (FEW + 1), "cli:ana")
+        assert not stream.held
+        await scene.round()
+        assert set(stream.held.values()) == {one.job_id for one in created}
+
+    played(database_url, story)
+
+
+def test_while_a_claim_is_under_way_a_create_takes_none_along(database_url: str) -> None:
+    async def story(scene: Scene) -> None:
+        scene.worker(1)
+        with scene.dispatcher.along({}, 1) as first, scene.dispatcher.along({}, 1) as second:
+            assert first is not None
+            assert second is None, "both would count on the same slot"
+
+    played(database_url, story)
+
+
+def test_a_fleet_of_many_label_sets_is_asked_for_in_turns(database_url: str, db: Connection) -> None:
+    """Each worker has labels of its own. Who can run what waits at the head is asked first; each job is found within a few rounds."""
+
+    async def story(scene: Scene) -> None:
+        streams = [scene.worker(1, name=str(n)) for n in range(5 * MOST_SETS)]
+        await scene.enqueuer.create([spec(name="37")] * (FEW + 1), "cli:ana")
+        await scene.round()
+        assert [len(stream.held) for stream in streams if stream.held] == [1], "the one of 50 that fits, in the first round"
+        db.execute(
+            "INSERT INTO job_queue (job_id, labels, priority) SELECT gen_random_uuid(), %s, 5 FROM generate_series(1, 1500)",
+            ['{"name": "nobody"}'],
+        )
+        hidden = await scene.enqueuer.create([spec(name="12")] * (FEW + 1), "cli:ana")
+        for _ in range(5):
+            await scene.round()
+        assert set(streams[12].held.values()) < {one.job_id for one in hidden}, "behind 1,500 that nobody can run"
+        assert len(streams[12].held) == 1
+
+    played(database_url, story)
+
+
+def test_looks_at_jobs_that_nobody_can_run_get_rarer(database_url: str) -> None:
+    async def story(scene: Scene) -> None:
+        dispatcher = scene.dispatcher
+        dispatcher.observe(ready=True)
+        assert dispatcher._wake.is_set()
+        dispatcher._wake.clear()
+        dispatcher.observe(ready=True)
+        assert not dispatcher._wake.is_set(), "a second has not passed"
+        dispatcher.observe(ready=False)
+        dispatcher._look_at = 0.0
+        dispatcher.observe(ready=True)
+        assert dispatcher._wake.is_set()
+
+    played(database_url, story)
+
+
+def test_claims_go_on_beyond_a_place(database_url: str, db: Connection) -> None:
+    from hodei.store import job_queue
+    from tests.factories import on
+
+    jobs = [db.execute("""SELECT hodei_enqueue('{"command": "true"}')""").fetchall()[0][0] for _ in range(4)]
+    ((urgent,),) = db.execute("""SELECT hodei_enqueue('{"command": "true", "priority": 9}')""").fetchall()
+
+    async def story(conn: Any) -> list[list[uuid.UUID]]:
+        worker, taken = uuid7(), []
+        beyond = None
+        for number, place in ((2, True), (1, False), (5, False), (5, True)):
+            wish = job_queue.Wish([worker] * number, {}, None if place else beyond)
+            claimed = await job_queue.claim(conn, wish, 10.0)
+            taken.append([offer.job_id for offer in claimed.offers])
+            beyond = claimed.last or beyond
+            if number == 2:
+                beyond = claimed.last
+                db.execute("UPDATE job_queue SET enqueued_at = enqueued_at - interval '1 hour' WHERE job_id = %s", [jobs[3]])
+        return taken
+
+    assert on(database_url, story) == [[urgent, jobs[0]], [jobs[1]], [jobs[2]], [jobs[3]]], "what came to lie before it waits for the head"
