@@ -15,6 +15,8 @@ MOST = 300
 FRAME_LOG_BYTES = 800_000
 """Log bytes of one frame, so that it stays under 1 MiB."""
 
+HEAVY_BYTES = FRAME_LOG_BYTES // 4
+
 
 ACCEPT_AFTER_S = 0.05
 """An accept waits so long for its job's result: of a job that has ended by then only the result is said, and one write records both."""
@@ -24,6 +26,7 @@ class Outbox:
     def __init__(self, accept_after_s: float = ACCEPT_AFTER_S) -> None:
         self._accept_after_s = accept_after_s
         self._wake = asyncio.Event()
+        self._heavy = asyncio.Event()  # logs fill a good part of a frame already
         self.clear()
 
     def clear(self) -> None:
@@ -37,11 +40,7 @@ class Outbox:
         self._started: list[int] = []
         self._logs: deque[pb.LogChunk] = deque()  # bounded by the jobs' windows of unacknowledged bytes
         self._heartbeat: pb.Heartbeat | None = None
-
-    @property
-    def heavy(self) -> bool:
-        """Of logs: they fill a good part of a frame already."""
-        return self._log_bytes > FRAME_LOG_BYTES // 4
+        self._heavy.clear()
 
     @property
     def empty(self) -> bool:
@@ -86,6 +85,8 @@ class Outbox:
         self._logs_in += 1
         self._log_bytes += len(message.data)
         self._wake.set()
+        if self._log_bytes > HEAVY_BYTES:
+            self._heavy.set()
 
     def heartbeat(self, message: pb.Heartbeat) -> None:
         self._heartbeat = message
@@ -100,6 +101,14 @@ class Outbox:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def gather(self, most_s: float) -> None:
+        """Lets more come; but logs that are heavy already wait for nothing."""
+        try:
+            async with asyncio.timeout(most_s):
+                await self._heavy.wait()
+        except TimeoutError:
+            return
 
     def frame(self) -> pb.WorkerFrame:
         """As much of what is to be said as a frame holds."""
@@ -118,6 +127,8 @@ class Outbox:
             self._log_bytes -= len(chunk.data)
             frame.logs.append(chunk)
             self._logs_out += 1
+        if self._log_bytes <= HEAVY_BYTES:
+            self._heavy.clear()
         while self._results and self._results[0][0] <= self._logs_out and len(frame.results) < MOST:
             result = self._results.popleft()[1]
             self._accepts.pop(result.lease, None)

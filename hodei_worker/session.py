@@ -217,9 +217,9 @@ class Session:
         while True:
             await self._outbox.something()
             early_s = due_at - (AT_ONCE - 1) * GATHER_S - loop.time()
-            if early_s > 0 and not self._outbox.heavy:
-                await asyncio.sleep(early_s)
-            due_at = max(due_at, loop.time()) + GATHER_S
+            if early_s > 0:
+                await self._outbox.gather(early_s)
+            due_at = min(max(due_at, loop.time()) + GATHER_S, loop.time() + AT_ONCE * GATHER_S)  # heavy frames do not count against others
             frame = self._outbox.frame()
             try:
                 await call.write(frame)
