@@ -1,18 +1,9 @@
 """`python -m hodei_worker.supervisor STATE_DIR keep|kill LOG_LIMIT [JOB_USER]`: started by the agent, never by hand."""
 
-import asyncio
 import gc
 import os
 import sys
 from pathlib import Path
-
-from hodei_worker.supervisor import kin
-from hodei_worker.supervisor.service import Supervisor
-from hodei_worker.supervisor.user import JobUser
-
-
-async def supervise(state: Path, *, keep: bool, log_limit: int, user: JobUser | None) -> None:
-    await Supervisor(state, keep=keep, log_limit=log_limit, user=user).run(socket_in(state))
 
 
 def socket_in(state: Path) -> Path:
@@ -22,13 +13,24 @@ def socket_in(state: Path) -> Path:
 
 
 def main() -> None:
-    state, keep, log_limit, *user = sys.argv[1:]
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # asyncio does without it: 4 MB that a unix socket has no use for
+    import asyncio
+
+    from hodei_worker.supervisor import kin
+    from hodei_worker.supervisor.service import Supervisor
+    from hodei_worker.supervisor.user import JobUser
+
+    async def supervise() -> None:
+        state, keep, log_limit, *user = sys.argv[1:]
+        job_user = JobUser.named(user[0]) if user else None
+        await Supervisor(Path(state), keep=keep == "keep", log_limit=int(log_limit), user=job_user).run(socket_in(Path(state)))
+
     os.chdir("/")
     os.umask(0o022)
     kin.spare_me()
     gc.freeze()
     gc.set_threshold(20_000)  # a job leaves hardly a cycle behind: to look for them after each few took a tenth of the time
-    asyncio.run(supervise(Path(state), keep=keep == "keep", log_limit=int(log_limit), user=JobUser.named(user[0]) if user else None))
+    asyncio.run(supervise())
 
 
 if __name__ == "__main__":
