@@ -3,6 +3,7 @@
 import json
 import time
 
+import psycopg
 import pytest
 
 from tests.eventually import eventually
@@ -169,3 +170,26 @@ def test_lines_as_json(fresh: Hodei) -> None:
     fresh.stack.server("json", fresh.url, 0, "--log-format", "json", environment={"HODEI_LOG": "info,hodei.flow=debug"})
     for line in fresh.log("json").splitlines():
         assert {"time", "level", "message"} <= set(json.loads(line))
+
+
+def test_an_old_transaction_is_named_while_it_holds_dead_rows_back(fresh: Hodei) -> None:
+    """Each claimed job leaves a dead row in the queue. Jobs go on, and the log says whom to ask."""
+    argv = ["bench.worker", fresh.addresses[0], "--slots", "400"]
+    fresh.stack.await_words(fresh.stack.start("bench", argv, {"HODEI_OTP_TOKEN": fresh.token()}), "connected")
+    with psycopg.connect(fresh.url, application_name="monthly-report") as report:
+        report.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        ((pid,),) = report.execute("SELECT pg_backend_pid() FROM jobs RIGHT JOIN (VALUES (1)) one ON true LIMIT 1").fetchall()
+
+        def enqueue(jobs: int) -> None:
+            records = "jsonb_build_object('id', hodei_uuid7(), 'actor', 'test', 'spec', '{\"command\": \"true\"}'::jsonb)"
+            fresh.sql(f"SELECT count(*) FROM hodei_create_jobs((SELECT jsonb_agg({records}) FROM generate_series(1, {jobs})))")
+
+        for _ in range(12):
+            enqueue(1000)
+
+        def named() -> bool:
+            enqueue(250)  # a server that claims nothing need not look
+            return f"the oldest transaction is of process {pid} (monthly-report" in fresh.log("server-0")
+
+        eventually(named, most_s=20, every_s=0.3)
+    eventually(lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state <> 'SUCCEEDED'") == [(0,)], most_s=20)
