@@ -157,11 +157,10 @@ def measure(lines: int = 5_000_000) -> dict[str, Any]:
     with system(servers=1) as under_test, psycopg.connect(under_test.url, autocommit=True) as conn:
         scene = Scene(under_test, conn)
         result: dict[str, Any] = {"lines": lines, "bytes": lines * LINE_BYTES, "cores": os.cpu_count()}
-        for name, alike, followed in (
-            ("lines alike", True, False),
-            ("lines alike, followed", True, True),
-            ("random lines, followed", False, True),
-        ):
+        for way, to in (("into /dev/null", "> /dev/null"), ("through a pipe", "| cat > /dev/null")):
+            result[f"ceiling: lines_per_s {way}"] = Writer(under_test.folder, lines, alike=True).ceiling_per_s(to)
+            print(f"ceiling {way}: {result[f'ceiling: lines_per_s {way}']:,.0f} lines/s", file=sys.stderr, flush=True)
+        for name, (alike, followed) in KINDS.items():
             writer = Writer(under_test.folder, lines, alike)
             result[name] = scene.written(writer, followed=followed)
             print(f"{name}: {result[name]}", file=sys.stderr, flush=True)

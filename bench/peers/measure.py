@@ -51,9 +51,10 @@ def measure(rounds: int, only: list[str]) -> dict[str, Any]:
         if not chosen:
             continue
         try:
+            version = _version(peer, tools)
             with service(peer.service, tools) as running, _scratch() as folder:
                 rates = _rounds(Runner(peer, tools, running, folder), chosen, rounds, skipped)
-                versions = f"{peer.package} {_version(peer, tools)}, {running.words}"
+                versions = f"{peer.package} {version}, {running.words}"
             result[peer.name] = {
                 name: {**_figures(of), "versions": versions, "setting": peer.settings[name].words} for name, of in rates.items()
             }
@@ -180,7 +181,8 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def _version(peer: Peer, tools: Tools) -> str:
-    if peer.package == "graphile-worker":
+    """Unavailable, before any server is started for it, when the peer itself is not there."""
+    if peer.package == "graphile-worker" and tools["node"]:
         return str(json.loads((tools.modules / peer.package / "package.json").read_text())["version"])
     argv = [str(tools["python"]), "-c", f"import importlib.metadata as m; print(m.version({peer.package!r}))"]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
