@@ -20,7 +20,6 @@ import psycopg
 from bench import cpu, worker
 from bench.system import System, system
 from bench.throughput import Bench
-from hodei.protocol import hodei_pb2 as pb
 from tests.chaos.checker import violations
 
 SPREAD_S = 10.0
@@ -143,40 +142,11 @@ def start_workers(under_test: System, conn: psycopg.Connection[Any], number: int
         time.sleep(0.1)
 
 
-class _OneWriteAtATime:
-    """A stream as gRPC wants it used: a second write beside one in flight ends it."""
-
-    def __init__(self, call: Any, turn: asyncio.Lock) -> None:
-        self._call = call
-        self._turn = turn
-
-    async def write(self, frame: pb.WorkerFrame) -> None:
-        async with self._turn:
-            await self._call.write(frame)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._call, name)
-
-
-class StreamWorker(worker.BenchWorker):
-    """Among hundreds, heartbeats and answers do meet."""
-
-    def __init__(self, server: str, slots: int, token: str) -> None:
-        super().__init__(server, slots, token, {"kind": "bench"})
-        self._turn = asyncio.Lock()
-
-    async def _beat(self, call: Any) -> None:
-        await super()._beat(_OneWriteAtATime(call, self._turn))
-
-    async def _work(self, call: Any) -> None:
-        await super()._work(_OneWriteAtATime(call, self._turn))
-
-
 async def _be_workers(servers: list[str], tokens: list[str], slots: int) -> None:
     worker.OPTIONS.append(("grpc.use_local_subchannel_pool", 1))  # channels to one address would share a connection
     async with asyncio.TaskGroup() as group:
         for n, token in enumerate(tokens):
-            group.create_task(StreamWorker(servers[n % len(servers)], slots, token).run())
+            group.create_task(worker.BenchWorker(servers[n % len(servers)], slots, token, {"kind": "bench"}).run())
             await asyncio.sleep(SPREAD_S / len(tokens))
 
 

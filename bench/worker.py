@@ -29,6 +29,7 @@ class BenchWorker:
         self._labels = labels
         self._id, self._secret = str(uuid.uuid4()), secrets.token_bytes(32)
         self._held: set[int] = set()  # reported, and not acknowledged
+        self._writing = asyncio.Lock()  # a stream takes one frame at a time
 
     async def run(self) -> None:
         async with grpc.aio.insecure_channel(self._server, options=OPTIONS) as channel:
@@ -57,13 +58,15 @@ class BenchWorker:
             beat = pb.Heartbeat(busy_slots=0)
             for lease in list(self._held):
                 beat.held.add(lease=lease, phase=pb.Held.ENDED)
-            await call.write(pb.WorkerFrame(heartbeat=beat))
+            async with self._writing:
+                await call.write(pb.WorkerFrame(heartbeat=beat))
 
     async def _work(self, call: Any) -> None:
         while isinstance(frame := await call.read(), pb.ServerFrame):
             self._held.difference_update(frame.result_acks)
             if frame.run:
-                await call.write(self._done(frame))
+                async with self._writing:
+                    await call.write(self._done(frame))
         raise SystemExit(f"the server ended the stream: {await call.details()}")
 
     def _done(self, frame: pb.ServerFrame) -> pb.WorkerFrame:

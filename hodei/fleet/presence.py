@@ -8,7 +8,6 @@ import functools
 import uuid
 from collections import deque
 from collections.abc import Iterator
-from itertools import zip_longest
 from typing import NamedTuple
 
 from loguru import logger
@@ -174,6 +173,7 @@ class Presence:
         self._database = database
         self._streams: dict[uuid.UUID, WorkerStream] = {}
         self._pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]] = {}
+        self._first = 0  # whose turn it is to be the first
         self._stored_at = 0.0  # loop time of the last heartbeats that reached the database
         self.forgotten: asyncio.Queue[leases.Claimant] = asyncio.Queue(10_000)  # full: the next heartbeat names them again
 
@@ -196,13 +196,15 @@ class Presence:
             del self._streams[stream.worker_id]
         self._pulses.pop(stream.worker_id, None)
 
-    def credits(self) -> list[tuple[dict[str, str], list[uuid.UUID]]]:
-        """For each set of labels: a worker's id for every offer it may get, free slots before what is sent ahead, the workers in turns."""
+    def credits(self, most: int) -> list[tuple[dict[str, str], list[uuid.UUID]]]:
+        """For each set of labels, `most` at most: a worker's id for every offer it may get, free slots before what is sent ahead, the
+        workers in turns, another one first each time."""
+        self._first += 1
         groups: dict[tuple[tuple[str, str], ...], list[tuple[WorkerStream, int]]] = {}
         for stream in self._streams.values():
             if credit := stream.credit:
                 groups.setdefault(stream.label_key, []).append((stream, credit))
-        return [(dict(labels), _in_turns(streams)) for labels, streams in groups.items()]
+        return [(dict(labels), _in_turns(streams, self._first, most)) for labels, streams in groups.items()]
 
     def pulse(self, stream: WorkerStream, pulse: Pulse) -> None:
         stream.drained_by_worker = pulse.draining
@@ -250,7 +252,14 @@ class Presence:
                 self.forgotten.put_nowait(claimant)
 
 
-def _in_turns(streams: list[tuple[WorkerStream, int]]) -> list[uuid.UUID]:
-    free = ([stream.worker_id] * min(credit, stream.free_slots) for stream, credit in streams)
-    ahead = ([stream.worker_id] * (credit - min(credit, stream.free_slots)) for stream, credit in streams)
-    return [worker for shares in (free, ahead) for turn in zip_longest(*shares) for worker in turn if worker is not None]
+def _in_turns(streams: list[tuple[WorkerStream, int]], first: int, most: int) -> list[uuid.UUID]:
+    first %= len(streams)
+    free = [(stream.worker_id, min(credit, stream.free_slots)) for stream, credit in streams[first:] + streams[:first]]
+    ahead = [(stream.worker_id, credit - min(credit, stream.free_slots)) for stream, credit in streams[first:] + streams[:first]]
+    turns: list[uuid.UUID] = []
+    for shares in (free, ahead):
+        turn = 0
+        while len(turns) < most and (having := [worker_id for worker_id, share in shares if share > turn]):
+            turns += having
+            turn += 1
+    return turns[:most]

@@ -31,8 +31,9 @@ class Batcher(Generic[T, R]):
 
     `most` items and `most_bytes` are where gathering stops: a batch is at most one group beyond them. `waiting` bounds the groups that
     have not been flushed: when it is full, submit waits, and with it the stream that feeds it. A patient batcher tries again while the
-    database is away (its callers hold what they sent on their own disk); any other gives its callers Unavailable at once. `rest`: how many
-    times as long as a flush took it then waits for more to gather; for those that nobody waits for.
+    database is away (its callers hold what they sent on their own disk, and nobody waits for them); any other gives its callers Unavailable
+    at once. `rest`: how many times as long as a flush took it then waits for more to gather; unless it is patient, only after a flush of
+    several groups: whoever comes alone is not kept waiting.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Batcher(Generic[T, R]):
                 groups = await self._gather()
                 begun = loop.time()
                 await self._answer(groups)
-                if self._rest:
+                if self._rest and (self._patient or len(groups) > 1):
                     await asyncio.sleep(min(MOST_REST_S, self._rest * (loop.time() - begun)))
         finally:
             self._queue.shutdown() if hasattr(self._queue, "shutdown") else None

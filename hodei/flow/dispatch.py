@@ -88,16 +88,15 @@ class JobDispatcher:
 
     async def _round(self) -> bool:
         """One claim for each set of labels. True: it may be worth asking again."""
-        credits, again = self._presence.credits(), False
+        credits, again = self._presence.credits(CLAIM_AT_MOST), False
         if len(credits) > MOST_SETS:
             credits, again = await self._worth_asking(credits)
         fruitful = False
-        for labels, slots in credits:
-            wanted = slots[:CLAIM_AT_MOST]
+        for labels, wanted in credits:
             offers = await self._claim(labels, wanted)
             await self.send(offers)
             fruitful = fruitful or bool(offers)
-            again = again or (len(offers) == len(wanted) and len(slots) > len(wanted))
+            again = again or len(offers) == len(wanted)
         return again and fruitful
 
     @contextlib.contextmanager
@@ -143,9 +142,9 @@ class JobDispatcher:
             self.wake()
 
     def _wish_for(self, labels: dict[str, str], jobs: int) -> job_queue.Wish | None:
-        for theirs, workers in self._presence.credits():
+        for theirs, workers in self._presence.credits(jobs):
             if labels.items() <= theirs.items():
-                return job_queue.Wish(workers[:jobs], theirs)
+                return job_queue.Wish(workers, theirs)
         return None
 
     async def send(self, offers: list[Offer]) -> None:

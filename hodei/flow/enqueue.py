@@ -39,7 +39,7 @@ class Enqueuer:
     def __init__(self, database: Database, dispatcher: JobDispatcher) -> None:
         self._database = database
         self._dispatcher = dispatcher
-        self._creates: Batcher[NewJob, str] = Batcher(self._flush, most=500, waiting=5000)
+        self._creates: Batcher[NewJob, str] = Batcher(self._flush, most=500, waiting=5000, rest=1.0)
 
     async def run(self) -> None:
         await self._creates.run()
