@@ -189,9 +189,10 @@ Call = tuple[LiteralString, dict[str, Any]]
 
 
 async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
-    """As rows, of each call, under KEEP_THE_PLAN: one transaction in one round trip (settings are local to it)."""
+    """As rows, of each call, under KEEP_THE_PLAN: one round trip and one transaction, to which the settings are local. PostgreSQL makes one
+    of what a pipeline sends before its end; to say BEGIN and COMMIT as well would take as long as the statements themselves."""
     cursors = []
-    async with conn.pipeline(), conn.transaction():
+    async with conn.pipeline():
         await conn.execute(KEEP_THE_PLAN)
         for statement, parameters in calls:
             cursors.append(await execute(conn, statement, parameters))
