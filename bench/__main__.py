@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from bench import claims, idle, latency, logs, memory, report, scaling, soak, startup, throughput
+from bench import claims, hot, idle, latency, logs, memory, report, scaling, soak, startup, throughput
 from bench.peers.measure import measure as measure_peers
 
 TREE = Path(__file__).parents[1]
@@ -30,6 +30,7 @@ def sections(rounds: int, profiles: Path | None) -> dict[str, Callable[[], dict[
         "peers": lambda: measure_peers(rounds, []),
         "latency": latency.measure,
         "logs": logs.measure,
+        "hot": hot.measure,
         "claims": claims.measure,
         "idle": idle.measure,
         "memory": memory.measure,

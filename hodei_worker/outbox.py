@@ -30,7 +30,7 @@ class Outbox:
         self.clear()
 
     def clear(self) -> None:
-        self._accepts: dict[int, tuple[float, pb.Accept]] = {}  # by lease, with the monotonic time at which it goes; oldest first
+        self._accepts: dict[int, tuple[float, int]] = {}  # lease → when it goes (monotonic), when its job started (µs); oldest first
         self._rejects: list[pb.Reject] = []
         self._results: deque[tuple[int, pb.Result]] = deque()  # with how many chunks go before it
         self._logs_in = self._logs_out = 0  # chunks given, and gone
@@ -54,8 +54,8 @@ class Outbox:
             return max(0.0, due_at - time.monotonic())
         return None
 
-    def accept(self, message: pb.Accept) -> None:
-        self._accepts[message.lease] = (time.monotonic() + self._accept_after_s, message)
+    def accept(self, lease: int, started_us: int) -> None:
+        self._accepts[lease] = (time.monotonic() + self._accept_after_s, started_us)
         if len(self._accepts) == 1:
             self._wake.set()
 
@@ -139,5 +139,6 @@ class Outbox:
             if due_at > now or len(due) >= MOST:
                 break
             due.append(lease)
-        frame.accepts.extend(self._accepts.pop(lease)[1] for lease in dict.fromkeys(due))
+        for lease in dict.fromkeys(due):
+            frame.accepts.add(lease=lease, started_unix_us=self._accepts.pop(lease)[1])
         return frame

@@ -151,7 +151,7 @@ class Slots:
                 "start", job.spec.encode(), lease=job.lease, job_id=job.job_id, attempt=job.attempt,
                 correlation_id=job.correlation_id, actor=job.actor,
             )  # fmt: skip
-            self._outbox.accept(pb.Accept(lease=job.lease, started_unix_us=job.started_us))
+            self._outbox.accept(job.lease, job.started_us)
             spec, job.spec = job.spec, ""
             job.log.opt(lazy=True).info("Executing (lease {}) command: {}", lambda job=job: job.lease, lambda spec=spec: shown(spec))
 
@@ -228,7 +228,7 @@ class Slots:
         job.sent, job.reported = job.acked, False
         self._supervisor.send("read", lease=job.lease, seq=resume.log_seq)
         if not resume.accepted and job.phase is not Phase.WAITING and job.started_us:
-            self._outbox.accept(pb.Accept(lease=job.lease, started_unix_us=job.started_us))
+            self._outbox.accept(job.lease, job.started_us)
         if job.tells_start:
             self._outbox.started(job.lease)
         self._report(job)

@@ -350,9 +350,18 @@ def _where_the_time_goes(sections: Figures, notes: str) -> str:
                 [(path, *(number(share.get(part)) for part in PARTS)) for path, share in shares.items()],
             ),
             plot("cost", "Microseconds of processor for each job, by who spends them"),
+            *_profiles(sections.get("hot") or {}),
             *([notes.strip()] if notes.strip() else []),
         ]
     )
+
+
+def _profiles(hot: Figures) -> Iterable[str]:
+    for load, parts in hot.get("seen", {}).items():
+        for part, rows in parts.items():
+            yield f"### What py-spy sees of the {part}: {load}"
+            shown = [(f"`{function}`", f"{own:.1%}", f"{below:.1%}") for function, own, below in rows]
+            yield table(["function", "itself", "with what it calls"], shown)
 
 
 def _judged(sections: Figures) -> str:

@@ -20,7 +20,7 @@ from hodei.store.database import TROUBLE, Database
 from hodei.store.job_queue import Offer
 
 CLAIM_AT_MOST = 200
-"""Jobs of one claim: larger batches gain nothing (docs/performance.md) and make slots wait for each other."""
+"""Jobs of one claim: larger ones make slots wait for each other."""
 
 REST = 3.0
 MOST_REST_S = 0.02
@@ -47,6 +47,7 @@ class JobDispatcher:
         self._presence = presence
         self._wake = asyncio.Event()
         self._stopping = False
+        self._missed = False  # a wake-up came while a create had a claim along
         self._claiming = False  # one claim at a time: a second one would count on the same free slots
         self._heads: dict[tuple[tuple[str, str], ...], QueueHead] = {}  # by labels; emptied when there are too many
         self._turn = 0
@@ -76,7 +77,8 @@ class JobDispatcher:
             await self._wake.wait()
             self._wake.clear()
             if self._claiming:
-                continue  # whoever does will wake us
+                self._missed = True  # whoever does will wake us
+                continue
             begun = loop.time()
             try:
                 with self._one_claim():
@@ -139,7 +141,9 @@ class JobDispatcher:
             with self._one_claim():
                 yield wish
         finally:
-            self.wake()
+            if self._missed:
+                self._missed = False
+                self.wake()
 
     def _wish_for(self, labels: dict[str, str], jobs: int) -> job_queue.Wish | None:
         for theirs, workers in self._presence.credits(jobs):

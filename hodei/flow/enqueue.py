@@ -101,6 +101,8 @@ class Enqueuer:
                 if wish:
                     outcomes, claimed = await self._database.run(lambda conn: jobs.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S))
                     await self._dispatcher.send(claimed.offers)
+                    if len(claimed.offers) < len(new):
+                        self._dispatcher.wake()
                     return outcomes
         outcomes = await self._database.run(lambda conn: jobs.create(conn, new))
         self._dispatcher.wake()

@@ -117,10 +117,8 @@ def _score(pid: int, adjustment: int) -> None:
 
 def oom_kills() -> int:
     """How many processes of this host the kernel has killed for want of memory, in cgroups or at large."""
-    for line in Path("/proc/vmstat").read_text().splitlines():
-        if line.startswith("oom_kill "):
-            return int(line.split()[1])
-    return 0
+    _, name, rest = Path("/proc/vmstat").read_bytes().partition(b"\noom_kill ")
+    return int(rest.partition(b"\n")[0]) if name else 0
 
 
 def reap_orphans() -> None:

@@ -56,6 +56,7 @@ class Spawner:
         self._todo: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         self._done: deque[tuple[_Call, int, int]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._waits: Any = ctypes.CDLL(None)  # whose calls let go of the interpreter
         self._quick: Any = ctypes.PyDLL(None)  # whose calls do not
         self._attributes = self._make_attributes()
@@ -66,9 +67,9 @@ class Spawner:
     def spawn(self, wanted: Spawn, answer: Answer) -> None:
         """In a session of its own, with nothing open but stdin, stdout and stderr; ValueError: a NUL in what a program is to be given."""
         environment = [f"{name}={value}" for name, value in wanted.environment.items()]
-        if any("\0" in word for word in (wanted.program, *wanted.argv, *environment)):
+        if "\0" in "".join((wanted.program, *wanted.argv, *environment)):
             raise ValueError("embedded null byte")
-        self._todo.put(_Call(os.fsencode(wanted.program), self._actions(wanted), _strings(wanted.argv), _strings(environment), answer))
+        self._todo.put(_Call(_bytes(wanted.program), self._actions(wanted), _strings(wanted.argv), _strings(environment), answer))
 
     def _answer(self) -> None:
         os.eventfd_read(self._wake)
@@ -93,10 +94,13 @@ class Spawner:
     def _actions(self, wanted: Spawn) -> Any:
         libc, actions = self._quick, ctypes.create_string_buffer(OPAQUE_BYTES)
         libc.posix_spawn_file_actions_init(actions)
-        libc.posix_spawn_file_actions_addopen(actions, 0, os.fsencode(wanted.stdin), os.O_RDONLY, 0)
+        if wanted.stdin == os.devnull:
+            libc.posix_spawn_file_actions_adddup2(actions, self._nothing, 0)
+        else:
+            libc.posix_spawn_file_actions_addopen(actions, 0, _bytes(wanted.stdin), os.O_RDONLY, 0)
         libc.posix_spawn_file_actions_adddup2(actions, wanted.stdout, 1)
         libc.posix_spawn_file_actions_adddup2(actions, wanted.stderr, 2)
-        libc.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(wanted.workdir))
+        libc.posix_spawn_file_actions_addchdir_np(actions, _bytes(wanted.workdir))
         return actions
 
     def _work(self) -> None:
@@ -113,4 +117,9 @@ class Spawner:
 
 def _strings(words: list[str]) -> Any:
     """A NULL-terminated array, as C wants it."""
-    return (ctypes.c_char_p * (len(words) + 1))(*map(os.fsencode, words))
+    return (ctypes.c_char_p * (len(words) + 1))(*map(_bytes, words))
+
+
+def _bytes(word: str) -> bytes:
+    """As os.fsencode does it where file names are UTF-8, without asking each time whether they are."""
+    return word.encode("utf-8", "surrogateescape")
