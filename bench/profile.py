@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import re
 import signal
 import subprocess
 import sysconfig
@@ -13,7 +14,7 @@ import psutil
 from bench.system import System
 
 RATE = 200
-"""Samples per second of each process."""
+"""Samples per second of each process; only of threads that hold the interpreter: those that wait look busy to py-spy."""
 
 
 @contextlib.contextmanager
@@ -23,7 +24,7 @@ def recorded(under_test: System, folder: Path, name: str) -> Iterator[None]:
     program = Path(sysconfig.get_path("scripts")) / "py-spy"
     spies = [
         subprocess.Popen(
-            [program, "record", "--pid", str(pid), "--rate", str(RATE), "--format", "raw", "--duration", "3600", "--output",
+            [program, "record", "--gil", "--pid", str(pid), "--rate", str(RATE), "--format", "raw", "--duration", "3600", "--output",
              folder / f"{name}.{part}.folded"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
@@ -55,7 +56,7 @@ def top(path: Path, most: int = 25) -> list[tuple[str, float, float]]:
     samples = 0
     for line in path.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
-        frames = [frame.rpartition(":")[0] or frame for frame in stack.split(";")]
+        frames = [re.sub(r":\d+\)$", ")", frame) for frame in stack.split(";")]
         samples += int(count)
         own[frames[-1]] += int(count)
         for frame in set(frames):

@@ -112,7 +112,7 @@ def reached(target: Target, figure: float | None) -> str:
 
 def _throughput(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        f"{number(section['jobs'])} no-op jobs a round along the server's paths, a quarter of them where a real worker starts processes;",
+        f"{number(section['jobs'])} no-op jobs a round along the server's paths, half of them where a real worker starts processes;",
         f"{section['rounds']} rounds, two servers. *Server path*: gRPC workers that run nothing, so that what is left is servers and",
         "PostgreSQL; *queued* means that all jobs wait before the first worker may take one, *created* that they are created meanwhile.",
         "*Real worker*: one worker of 16 slots. *Ceiling*: a loop in C that starts the same command on all cores and does nothing else.",

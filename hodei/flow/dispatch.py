@@ -30,7 +30,6 @@ that is not is ready again after a few milliseconds."""
 REMIND_EVERY_S = 30.0
 """How often a condition that lasts is said again."""
 
-
 MOST_SETS = 10
 """Sets of labels that are asked for in one round. A fleet with more begins with those that can run what waits at the queue's head."""
 
@@ -112,11 +111,15 @@ class JobDispatcher:
     async def _worth_asking(self, credits: list[Credit]) -> tuple[list[Credit], bool]:
         """Few enough of them, those first that can run what waits; whether others are left. Each has its turn."""
         required, complete = await self._database.run(job_queue.required)
-        fit = [credit for credit in credits if any(labels.items() <= credit[0].items() for labels in required)]
         self._turn += 1
         start = self._turn * MOST_SETS % len(credits)
-        others = [] if complete else [credit for credit in credits[start:] + credits[:start] if credit not in fit]
-        return (fit[: MOST_SETS // 2] + others)[:MOST_SETS] if others else fit[:MOST_SETS], len(fit) > MOST_SETS
+        fit: list[Credit] = []
+        others: list[Credit] = []
+        for credit in credits[start:] + credits[:start]:
+            (fit if any(labels.items() <= credit[0].items() for labels in required) else others).append(credit)
+        if complete or not others:
+            return fit[:MOST_SETS], len(fit) > MOST_SETS
+        return (fit[: MOST_SETS // 2] + others)[:MOST_SETS], len(fit) > MOST_SETS
 
     async def _claim(self, labels: dict[str, str], workers: list[uuid.UUID]) -> list[Offer]:
         loop = asyncio.get_running_loop()
@@ -173,7 +176,7 @@ class JobDispatcher:
         """Told once a second whether ready jobs wait: says why nothing moves, on change and every 30 s while it lasts."""
         now = time.monotonic()
         if not ready or self._claimed_since_look:
-            self._pause_s = 0.0
+            self._pause_s = self._look_at = 0.0
         if ready and now >= self._look_at:
             self.wake()
             self._pause_s = min(MOST_PAUSE_S, max(1.0, 2 * self._pause_s))

@@ -127,7 +127,7 @@ async def required(conn: Connection) -> tuple[list[dict[str, str]], bool]:
 PROMOTE = """
 WITH due AS MATERIALIZED (
     SELECT q.job_id FROM job_queue q
-    WHERE q.waiting IS NOT NULL AND q.ready_at <= clock_timestamp()
+    WHERE q.waiting IS NOT NULL AND q.ready_at <= statement_timestamp()
     ORDER BY q.ready_at
     LIMIT 1000
     FOR UPDATE SKIP LOCKED
@@ -151,7 +151,7 @@ async def promote(conn: Connection) -> int:
 EXPIRE = """
 WITH due AS MATERIALIZED (
     SELECT q.job_id FROM job_queue q
-    WHERE q.expires_at <= clock_timestamp()
+    WHERE q.expires_at <= statement_timestamp()
     ORDER BY q.expires_at
     LIMIT 500
     FOR UPDATE SKIP LOCKED

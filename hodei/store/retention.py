@@ -62,13 +62,13 @@ async def strays(conn: Connection) -> tuple[int, int]:
 DELETE_JOBS = """
 WITH old AS MATERIALIZED (
     SELECT j.id FROM jobs j
-    WHERE j.created_at < clock_timestamp() - make_interval(days => %(days)s)
-      AND j.completed_at < clock_timestamp() - make_interval(days => %(days)s)
+    WHERE j.created_at < statement_timestamp() - make_interval(days => %(days)s)
+      AND j.completed_at < statement_timestamp() - make_interval(days => %(days)s)
     ORDER BY j.created_at, j.id
     LIMIT %(most)s
     FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM jobs j USING old o WHERE j.id = o.id RETURNING j.id
+    DELETE FROM jobs j WHERE j.id = ANY (ARRAY(SELECT o.id FROM old o)) RETURNING j.id
 )
 SELECT count(*) FROM gone
 """

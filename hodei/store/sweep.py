@@ -21,8 +21,9 @@ class Attention:
     orphaned_leases: bool
 
 
-# A gap of over 15 s restarts listening_since: nobody was there to hear, or the clock was set forward. Where it was set back, times that lie
-# ahead would keep a silent worker or a stale offer for as long: they are brought to now.
+# What is due is asked by the statement's own time, which an index can be entered by: clock_timestamp() may differ from row to row, and all
+# that is not due would be walked. A gap of over 15 s restarts listening_since: nobody was there to hear, or the clock was set forward. If
+# it was set back, times that lie ahead would keep a silent worker or a stale offer for as long: they are brought to now.
 LOOK = """
 WITH ahead AS MATERIALIZED (
     SELECT FROM hodei_listening h WHERE h.last_beat > clock_timestamp() + interval '15 seconds'
@@ -43,8 +44,8 @@ WITH ahead AS MATERIALIZED (
     ON CONFLICT (only_row) DO NOTHING
 )
 SELECT EXISTS (SELECT FROM job_queue WHERE waiting IS NULL),
-       EXISTS (SELECT FROM job_queue WHERE waiting IS NOT NULL AND ready_at <= clock_timestamp()),
-       EXISTS (SELECT FROM job_queue WHERE expires_at <= clock_timestamp()),
+       EXISTS (SELECT FROM job_queue WHERE waiting IS NOT NULL AND ready_at <= statement_timestamp()),
+       EXISTS (SELECT FROM job_queue WHERE expires_at <= statement_timestamp()),
        EXISTS (SELECT FROM leases l
                WHERE l.end_by < clock_timestamp() OR l.start_by < clock_timestamp()
                   OR coalesce(l.log_at, l.accepted_at) + make_interval(secs => l.silence_s + %(margin_s)s) < clock_timestamp()),

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from hodei.store import job_logs, job_queue, leases, stray_leases, workers
+from hodei.store import job_logs, job_queue, leases, retention, stray_leases, sweep, workers
 from hodei.store.database import KEEP_THE_PLAN, arrays, numbered
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Result
@@ -150,8 +150,33 @@ def test_of_a_queue_that_was_vacuumed_empty(grown: Connection) -> None:
     check(grown, "10 k again, statistics of an empty table")
 
 
+def test_sweeps_do_not_walk_what_is_not_due(grown: Connection) -> None:
+    """Not under the guard: at these sizes the planner takes the index by itself, if it can be entered by the time that is asked for."""
+    grown.execute(
+        "INSERT INTO job_queue (job_id, waiting, ready_at, expires_at) "
+        "SELECT hodei_uuid7(), 'RUN_AT', now() + interval '1 day', now() + interval '2 days' FROM generate_series(1, 50000)"
+    )
+    grown.execute("ANALYZE job_queue")
+    for statement in (sweep.LOOK, job_queue.PROMOTE, job_queue.EXPIRE):
+        text = statement % {"unreachable_after_s": 30, "margin_s": 30, "beat_every_s": 5}
+        ((plan,),) = grown.execute(b"EXPLAIN (FORMAT JSON) " + text.encode()).fetchall()
+        timed = ("job_queue_waiting", "job_queue_expires")
+        found = [node for node in nodes(plan[0]["Plan"]) if node.get("Index Name") in timed]
+        assert found, text
+        assert all("statement_timestamp()" in node.get("Index Cond", "") for node in found), found
+    grown.execute("DELETE FROM job_queue WHERE waiting IS NOT NULL")
+
+
 def test_of_a_million(grown: Connection) -> None:
     fill(grown, 1_000_000, 10_000)
     check(grown, "1 M, statistics of before")
     grown.execute("VACUUM ANALYZE")
     check(grown, "1 M")
+
+
+def test_retention_does_not_look_at_the_young(grown: Connection) -> None:
+    text = retention.DELETE_JOBS % {"days": 30, "most": 1000}
+    ((plan,),) = grown.execute(b"EXPLAIN (FORMAT JSON) " + text.encode()).fetchall()
+    conditions = {node["Index Name"]: node.get("Index Cond", "") for node in nodes(plan[0]["Plan"]) if "Index Name" in node}
+    assert "statement_timestamp()" in conditions["jobs_newest_first"], plan
+    assert "ANY" in conditions["jobs_pkey"], plan
