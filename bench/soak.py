@@ -22,12 +22,17 @@ ENQUEUE = """SELECT count(*) FROM hodei_create_jobs((
     FROM generate_series(1, %s)))"""
 
 
+WAL = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
+"""Bytes so far."""
+
+
 def soak(minutes: float, rate: int) -> dict[str, object]:
     with system(servers=2) as under_test:
         for number in range(2):
             under_test.bench_worker(number, slots=100)
         with psycopg.connect(under_test.url, autocommit=True) as enqueuer, psycopg.connect(under_test.url, autocommit=True) as watcher:
             samples: list[dict[str, int]] = []
+            wal = _one(watcher, WAL)
             begun = time.monotonic()
             sampled, enqueued, behind = begun, 0, 0
             while (now := time.monotonic()) - begun < minutes * 60:
@@ -46,6 +51,7 @@ def soak(minutes: float, rate: int) -> dict[str, object]:
                 if time.monotonic() > deadline:
                     raise SystemExit("the queue is not empty 30 s after the last job")
                 time.sleep(0.1)
+            written = _one(watcher, WAL) - wal
             ended = {row[0]: row for row in watcher.execute(SAMPLE, [list(TABLES)])}
             found = _judged(watcher)
         return {
@@ -55,6 +61,7 @@ def soak(minutes: float, rate: int) -> dict[str, object]:
             },
             "hot_updates": {table: round(ended[table][3] / max(1, ended[table][2]), 3) for table in TABLES},
             "bytes": {table: ended[table][4] for table in TABLES},
+            "wal_kb_per_job": round(written / enqueued / 1000, 2),
             "violations": found,
         }  # fmt: skip
 

@@ -249,7 +249,7 @@ SERVERS, PROCESSOR, WAL = "servers", "database's processor", "database's WAL"
 
 
 def fleet(model: Model, sections: dict[str, Any], servers: int = 10, workers: int = 5_000, database_cores: int = 32) -> Fleet:
-    wal_kb = float(at(sections, "scaling", "wal_kb_per_job") or WAL_KB)
+    wal_kb = float(at(sections, "soak", "wal_kb_per_job") or WAL_KB)
     idle = float(at(sections, "idle", "figures", "idle workers", "statements_per_s") or 2.0)
     frames, rate, walls = frames_of(servers, workers), 10_000.0, dict[str, float]()
     for _ in range(50):

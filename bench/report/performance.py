@@ -301,7 +301,8 @@ def _startup(section: Figures, _: Figures) -> Iterable[str]:
 def _soak(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
         f"{number(section['jobs'])} jobs in {number(section['minutes'])} minutes at {number(section['jobs_per_s'])} a second, dead rows",
-        f"sampled every 5 s. The queue never held more than {number(section['longest_queue'])} jobs.",
+        f"sampled every 5 s. The queue never held more than {number(section['longest_queue'])} jobs. A job wrote",
+        f"{number(section.get('wal_kb_per_job'))} kB of WAL, checkpoints and all.",
     )
     yield table(
         ["table", "dead rows, median", "most", "HOT updates", "MB at the end"],

@@ -147,7 +147,9 @@ def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
     yield prose(
         "Nobody has measured this: it is what the constants say of servers, workers and database on machines of their own, where the",
         f"least of the walls decides. Two of them rest on assumptions: a database can use {model.BUSY * 100:.0f} % of its cores, and its",
-        f"disk takes {number(model.DISK_MB_PER_S)} MB of WAL a second. A job writes {number(ten.wal_kb)} kB of WAL. The second column is",
+        f"disk takes {number(model.DISK_MB_PER_S)} MB of WAL a second. A job writes {number(ten.wal_kb)} kB of WAL"
+        + (", as in the soak. The" if at(sections, "soak", "wal_kb_per_job") else ", which is a guess until the soak is measured. The"),
+        "second column is",
         "the number of servers from which they are not the first wall any more.",
     )
     rows: list[tuple[str, Callable[[model.Fleet], str]]] = [
