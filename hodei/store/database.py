@@ -179,9 +179,10 @@ psycopg.adapters.register_dumper(Blobs, _BlobsDumper)
 # vacuum has found it drained. Every hot statement names the rows that it wants of each growing table (`= ANY (…)`), so that an index finds
 # them whatever the planner believes, and joins them as a hash: its cost is that of the batch, not of the table. (IS NOT DISTINCT FROM
 # compares what another index would offer in order: the planner would walk it.)
+# Before PostgreSQL 18 what is switched off and yet used counts as dear, and dear statements would be compiled, for half a second each.
 KEEP_THE_PLAN = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-       set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true)
+       set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)
 """
 
 Call = tuple[LiteralString, dict[str, Any]]

@@ -7,7 +7,7 @@ from hodei.store.database import Blobs, Connection, guarded_rows
 from tests.conftest import Connection as Db
 from tests.factories import on
 
-WHO = "SELECT pg_current_xact_id()::text, current_setting('enable_nestloop')"
+WHO = "SELECT pg_current_xact_id()::text, current_setting('enable_nestloop') || ', jit ' || current_setting('jit')"
 
 
 def test_guarded_calls_are_one_transaction_with_settings_of_its_own(database_url: str) -> None:
@@ -19,7 +19,7 @@ def test_guarded_calls_are_one_transaction_with_settings_of_its_own(database_url
 
     ((one, setting), (other, _)), after = on(database_url, story)
     assert one == other
-    assert (setting, after) == ("off", "on")
+    assert (setting, after) == ("off, jit off", "on")
 
 
 def test_a_call_that_fails_takes_those_before_it_back(database_url: str, db: Db) -> None:
