@@ -14,8 +14,8 @@ def performance(figures: Figures, notes: str) -> str:
         "# Performance",
         prose(
             "How fast Hodei is, what it costs, and what it is measured against. Everything on this page is made from",
-            "[figures.json](figures.json) by `python -m bench.report`: one run on one machine, the system and all peers on the same",
-            "cores. A figure alone says nothing on another machine: read the ratios. Unless said otherwise a figure is the median of the",
+            "[figures.json](figures.json) by `python -m bench.report`: measured section after section on one machine with nothing else to",
+            "do; Hodei's jobs per second, the ceilings and all peers in one run. Logs are at the level `success`. A figure alone says nothing on another machine: read the ratios. Unless said otherwise a figure is the median of the",
             "rounds, with the least and the most in brackets. PostgreSQL is durable and has stock settings.",
         ),
         "## How to repeat it",
@@ -43,7 +43,7 @@ def _machine(figures: Figures) -> str:
         ("kernel", str(machine.get("kernel", "?"))),
         ("Python", str(machine.get("python", "?"))),
         ("PostgreSQL", str(machine.get("postgres", "?"))),
-        ("measured", f"{figures.get('date', '?')}, commit `{figures.get('commit', '?')}`"),
+        ("measured", f"{figures.get('date', '?')}, the last section at commit `{figures.get('commit', '?')}`"),
     ]
     return "\n\n".join(["## The machine", "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in rows)])])
 
