@@ -15,7 +15,8 @@ def performance(figures: Figures, notes: str) -> str:
         prose(
             "How fast Hodei is, what it costs, and what it is measured against. Everything on this page is made from",
             "[figures.json](figures.json) by `python -m bench.report`: measured section after section on one machine with nothing else to",
-            "do; Hodei's jobs per second, the ceilings and all peers in one run. Logs are at the level `success`. A figure alone says nothing on another machine: read the ratios. Unless said otherwise a figure is the median of the",
+            "do; Hodei's jobs per second, the ceilings and all peers in one run. Logs are at the level `success`. A figure alone says",
+            "nothing on another machine: read the ratios. Unless said otherwise a figure is the median of the",
             "rounds, with the least and the most in brackets. PostgreSQL is durable and has stock settings.",
         ),
         "## How to repeat it",
