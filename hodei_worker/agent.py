@@ -41,10 +41,8 @@ class Agent:
                 await self._drain(slots, session, outbox)
                 for task in tasks:
                     task.cancel()
-        except* GiveUp as given_up:
-            raise given_up.exceptions[0] from None
-        except* SupervisorGone as gone:
-            raise gone.exceptions[0] from None
+        except* (GiveUp, SupervisorGone) as ends:
+            raise ends.exceptions[0] from None
         finally:
             self._link.close()
         logger.info("hodei-worker has ended")

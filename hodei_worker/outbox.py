@@ -1,6 +1,6 @@
 """What is to be said to the server, gathered until the stream can take it: one frame carries all that came meanwhile.
 
-Emptied when a stream ends: whatever still matters is said again from what the worker holds.
+Emptied when a stream begins: whatever still matters is said again from what the worker holds.
 """
 
 import asyncio

@@ -85,7 +85,6 @@ class Session:
                 self.connected = False
                 if self._slots.unacknowledged_for_s() > 0:
                     logger.warning("Failed to send log batch to server: the stream ended; it is kept and sent again")
-                self._outbox.clear()
             try:
                 async with asyncio.timeout(max(backoff.next_s(), self._pause_s)):
                     await self.leaving.wait()
@@ -149,10 +148,8 @@ class Session:
                     group.create_task(self._write(call))
                     group.create_task(self._beat())
                     group.create_task(self._watch(call))
-            except* grpc.aio.AioRpcError as errors:
-                raise errors.exceptions[0] from None
-            except* StreamOver as over:
-                raise over.exceptions[0] from None
+            except* (grpc.aio.AioRpcError, StreamOver) as ends:  # reader and writer may both have found it; its status says most
+                raise min(ends.exceptions, key=lambda end: isinstance(end, StreamOver)) from None
             finally:
                 call.cancel()
 
@@ -172,6 +169,7 @@ class Session:
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
         if abs(skew_s) > 5:
             logger.warning("this host's clock differs from the server's by {:.0f} s; times of log lines will show it", skew_s)
+        self._outbox.clear()  # of the last stream and since: a result among it could overtake its log, which begins anew
         for resume in frame.welcome.resume:
             self._slots.resumed(resume)
         self._slots.say_late_again()

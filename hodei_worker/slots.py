@@ -44,9 +44,11 @@ class Held:
     spec: str = ""
     started_us: int = 0
     tells_start: bool = False  # its process runs, and the servers wait to hear so (start_timeout)
+    stopping: bool = False  # TERM is on its way to it: servers ask until they hear so
     result: dict[str, Any] | None = None
     acked: int = 0  # log chunks that a server has stored
     sent: int = 0  # log chunks that went out
+    reading: int = 0  # how often its log was read anew; chunks of an earlier reading were on their way when it began
     progress_at: float = 0.0  # monotonic: the last acknowledgement, or the first chunk after one
     reported: bool = False  # its result went out on this stream
     late: bool = False  # refused: killed; what is left of its log and its result go out for the record
@@ -101,7 +103,7 @@ class Slots:
             job = Held(
                 entry["lease"], entry["job_id"] or "", entry.get("attempt") or 0, entry.get("correlation_id") or "",
                 entry.get("actor") or "", Phase.WAITING, started_us=entry.get("started_us") or 1, result=entry.get("result"),
-                tells_start=bool(entry.get("spawned")),
+                tells_start=bool(entry.get("spawned")), acked=entry.get("acked", 0), sent=entry.get("acked", 0),
             )  # fmt: skip
             self._enter(job, Phase.ENDED if job.result else Phase.RUNNING)
             self._held[job.lease] = job
@@ -119,12 +121,7 @@ class Slots:
                 self._supervisor.send("purge", lease=job.lease, job_id=job.job_id)
             if job.phase is Phase.RUNNING:
                 self._ended(job, results.get(job.lease) or SUPERVISOR_DIED | {"started_us": job.started_us})
-            if not job.late:  # its log is read again, from where it was acknowledged
-                job.sent, job.reported = job.acked, False
-                self._supervisor.send("read", lease=job.lease, seq=job.acked)
-                self._report(job)
-            else:
-                self._say_late(job)
+            self._say_again(job)
 
     # ── the server says ──
 
@@ -183,7 +180,7 @@ class Slots:
         if job.phase is Phase.RUNNING:
             cause: dict[str, Any] = {"outcome": "LOST", "reason": "WORKER_LOST", "message": why}
             self._supervisor.send("stop", lease=lease, grace=0, **cause)
-        self._say_late(job)
+        self._say_again(job)
 
     def recalled(self, leases: Iterable[int]) -> None:
         """Servers want offers back that wait here: other workers are free, or will be sooner."""
@@ -200,11 +197,14 @@ class Slots:
         """On a new stream: what is late has no resume from the server."""
         for job in self._held.values():
             if job.late:
-                self._say_late(job)
+                self._say_again(job)
 
-    def _say_late(self, job: Held) -> None:
+    def _say_again(self, job: Held) -> None:
+        """The log from where it was acknowledged, and the result behind it. What the supervisor has sent before it hears of this is let
+        go: it would come ahead of what is read again, and leave a gap in the log."""
         job.sent, job.reported = job.acked, False
-        self._supervisor.send("read", lease=job.lease, seq=job.acked)
+        job.reading += 1
+        self._supervisor.send("read", lease=job.lease, seq=job.acked, reading=job.reading)
         self._report(job)
 
     def log_acked(self, lease: int, next_seq: int) -> None:
@@ -225,13 +225,13 @@ class Slots:
             self.refused(resume.lease, "it did not hold any more when the worker came back")
             return
         job.acked = max(job.acked, resume.log_seq)
-        job.sent, job.reported = job.acked, False
-        self._supervisor.send("read", lease=job.lease, seq=resume.log_seq)
         if not resume.accepted and job.phase is not Phase.WAITING and job.started_us:
             self._outbox.accept(job.lease, job.started_us)
         if job.tells_start:
             self._outbox.started(job.lease)
-        self._report(job)
+        if job.stopping and job.phase is Phase.RUNNING:
+            self._outbox.stopping(pb.Stopping(lease=job.lease))
+        self._say_again(job)
 
     # ── the supervisor says ──
 
@@ -241,6 +241,8 @@ class Slots:
             return
         match header["op"]:
             case "chunk":
+                if header.get("reading", job.reading) != job.reading:
+                    return
                 if job.sent <= job.acked:
                     job.progress_at = time.monotonic()
                 job.sent = header["seq"] + 1
@@ -257,6 +259,7 @@ class Slots:
                 job.tells_start = True
                 self._outbox.started(job.lease)
             case "stopping":
+                job.stopping = True
                 self._outbox.stopping(pb.Stopping(lease=job.lease))
             case "ended":
                 self._ended(job, header["result"])

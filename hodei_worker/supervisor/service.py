@@ -47,6 +47,7 @@ class Job:
     process: JobProcess | None = None
     result: Result | None = None
     next_to_send: int = 0
+    reading: int = 0  # the agent's number for its last `read`
     sent_bytes: int = 0  # not acknowledged
     sizes: dict[int, int] = field(default_factory=dict)  # seq → bytes, of what was sent and is not acknowledged
 
@@ -192,7 +193,7 @@ class Supervisor:
         self._keep = header.get("keep", self._keep)
         jobs = [
             {key: job.start.get(key) for key in ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us", "spawned")}
-            | {"result": job.result}
+            | {"result": job.result, "acked": job.tape.acked}
             for job in self._jobs.values()
         ]
         for job in self._jobs.values():
@@ -246,6 +247,7 @@ class Supervisor:
         if job := self._jobs.get(header["lease"]):
             job.tape.ack(header["seq"])
             job.next_to_send, job.sent_bytes, job.sizes = max(header["seq"], job.tape.acked), 0, {}
+            job.reading = header.get("reading", 0)
             self._pump(header["lease"], job)
 
     def _ack(self, header: wire.Header, _: bytes) -> None:
@@ -268,7 +270,7 @@ class Supervisor:
             job.sizes[chunk.seq] = len(chunk.data)
             self._send(
                 "chunk", chunk.data, lease=lease, seq=chunk.seq, stream=chunk.stream, offset=chunk.offset, line=chunk.line,
-                read_us=chunk.read_us,
+                read_us=chunk.read_us, reading=job.reading,
             )  # fmt: skip
 
     def _purge(self, header: wire.Header, _: bytes) -> None:

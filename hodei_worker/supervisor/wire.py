@@ -4,10 +4,10 @@ A frame is: total length (4 bytes, big-endian), header length (4 bytes), header 
 is {"op": "hello", "version": 1}; a supervisor may be older than the agent that adopts its jobs, so headers only ever gain keys.
 
 agent → supervisor   start (lease, job_id, attempt, correlation_id, actor, spec) · stop (lease, outcome, reason, message, grace?)
-                     read (lease, seq: send chunks from here on) · ack (lease, seq: all before are stored) · forget (lease)
-                     purge (lease, job_id: kill what carries it, nobody knows it) · exit
-supervisor → agent   hello (jobs) · started (lease) · chunk (lease, seq, stream, offset, line, read_us) + bytes
-                     stopping (lease) · ended (lease, result)
+                     read (lease, seq: send chunks from here on, reading: its number) · ack (lease, seq: all before are stored)
+                     forget (lease) · purge (lease, job_id: kill what carries it, nobody knows it) · exit
+supervisor → agent   hello (jobs) · started (lease) · stopping (lease) · ended (lease, result)
+                     chunk (lease, seq, stream, offset, line, read_us, reading: the last `read` that it heard of) + bytes
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """What networks do: cut, stall, half-open, trickle, one way or the other. Running jobs go on, and nothing is lost or run twice."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,22 @@ def test_cut_and_refused_connections_disturb_no_running_job(fresh: Hodei, links:
         time.sleep(0.5)
     links[0].refuse()
     expect_whole(fresh, job_id, 4)
+
+
+def test_no_result_overtakes_its_log_when_the_stream_is_cut_as_the_job_ends(fresh: Hodei, links: list[FaultProxy]) -> None:
+    """What the worker has read between two streams must not go ahead of what it reads again: neither log nor result."""
+    connect(fresh, links, "--slots", "16")
+    command = "n=0; while [ $n -lt 9 ]; do n=$((n + 1)); echo $n; sleep 0.06; done"
+    jobs = [fresh.sql("SELECT hodei_enqueue(%s::jsonb)::text", json.dumps({"command": command}))[0][0] for _ in range(160)]
+    while fresh.sql("SELECT id FROM jobs WHERE completed_at IS NULL LIMIT 1"):
+        for link in links:
+            link.cut()
+        time.sleep(0.3)
+    wrong = fresh.sql("SELECT id::text, state, logs_complete FROM jobs WHERE NOT (state = 'SUCCEEDED' AND logs_complete AND attempts = 1)")
+    assert wrong == []
+    assert {fresh.ok("job", "logs", job_id).text for job_id in jobs[::40]} == {"".join(f"{n}\n" for n in range(1, 10))}
+    for server in ("server-0", "server-1"):
+        assert "have a gap" not in fresh.log(server)
 
 
 @pytest.mark.parametrize("direction", ["to", "back", "both"])

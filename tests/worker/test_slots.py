@@ -17,9 +17,12 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.said: list[tuple[str, int]] = []
+        self.reading = 0  # the number of the last `read`, whichever the job
 
     def send(self, op: str, payload: bytes = b"", **header: Any) -> None:
         self.said.append((op, header["lease"]))
+        if op == "read":
+            self.reading = header["reading"]
 
 
 class Worker:
@@ -38,9 +41,10 @@ class Worker:
     def said(self) -> pb.WorkerFrame:
         return pb.WorkerFrame() if self.outbox.empty else self.outbox.frame()
 
-    def wrote(self, lease: int, *seqs: int) -> None:
+    def wrote(self, lease: int, *seqs: int, **more: Any) -> None:
         for seq in seqs:
-            self.slots.heard({"op": "chunk", "lease": lease, "seq": seq, "stream": 1, "offset": seq, "line": 1, "read_us": 1}, b"x")
+            chunk = {"op": "chunk", "lease": lease, "seq": seq, "stream": 1, "offset": seq, "line": 1, "read_us": 1}
+            self.slots.heard(chunk | more, b"x")
 
     def phases(self) -> dict[int, int]:
         return {held.lease: held.phase for held in self.slots.held()}
@@ -100,6 +104,35 @@ def test_after_a_reconnect_all_that_was_not_acknowledged_is_said_again(worker: W
         worker.slots.resumed(pb.Resume(lease=lease, holds=True, log_seq=0, accepted=False))
     frame = worker.said()
     assert ([a.lease for a in frame.accepts], [r.lease for r in frame.results]) == ([1], [2]), "of 2 the result says it all"
+
+
+def test_what_was_on_its_way_when_the_log_is_read_again_is_let_go(worker: Worker) -> None:
+    worker.offer(1)
+    worker.wrote(1, 0, 1, 2, reading=0)
+    worker.end(1, chunks=5)
+    worker.outbox.clear()
+    worker.slots.resumed(pb.Resume(lease=1, holds=True, log_seq=1, accepted=True))
+    worker.wrote(1, 3, 4, reading=0)
+    assert worker.said() == pb.WorkerFrame(), "neither a chunk behind a gap nor the result behind it"
+    worker.wrote(1, 1, 2, 3, 4, reading=worker.supervisor.reading)
+    frame = worker.said()
+    assert ([c.seq for c in frame.logs], [r.lease for r in frame.results]) == ([1, 2, 3, 4], [1])
+
+
+def test_that_a_job_is_stopping_is_said_on_the_next_stream_too(worker: Worker) -> None:
+    worker.offer(1)
+    worker.slots.cancel(1, "CANCELLED", "cancelled")
+    worker.slots.heard({"op": "stopping", "lease": 1}, b"")
+    worker.outbox.clear()
+    worker.slots.resumed(pb.Resume(lease=1, holds=True, accepted=True))
+    assert [said.lease for said in worker.said().stopping] == [1]
+
+
+def test_a_late_job_whose_whole_log_was_acknowledged_to_the_agent_before_is_told(worker: Worker) -> None:
+    known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
+    worker.slots.adopt([known | {"lease": 6, "result": ENDED | {"log_chunks": 3}, "acked": 3}])
+    worker.slots.resumed(pb.Resume(lease=6, holds=False))
+    assert [r.late_job_id for r in worker.said().results] == ["j"]
 
 
 def test_a_stale_lease_is_killed_and_what_is_left_of_it_is_told_as_late(worker: Worker) -> None:
