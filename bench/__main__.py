@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, metavar="FOLDER", help="what py-spy saw of throughput goes there; slows what is measured")
     given = parser.parse_args()
     chosen = given.only or [name for name in every if name not in ASKED_FOR]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended; what was started is stopped"))  # as by Ctrl-C: on the way out
     if given.peers and "peers" not in chosen:
         chosen.insert(1, "peers")
     figures: dict[str, Any] = {"machine": machine(), "commit": _commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "sections": {}}

@@ -35,8 +35,8 @@ from hodei.store.database import TROUBLE, Database, listen, translated
 GRPC_OPTIONS = [
     ("grpc.so_reuseport", 0),  # a port that is taken is refused, not shared
     ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),  # without it an unanswered ping is noticed only after a minute
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # unsaid, a minute; less, and a slow link ends by what is in flight
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),

@@ -86,13 +86,13 @@ def test_a_half_open_stream_is_found_on_both_sides_and_the_job_goes_on(fresh: Ho
 
 
 def test_a_trickle_is_slow_and_loses_nothing(fresh: Hodei, links: list[FaultProxy]) -> None:
-    """Three seconds of it: an answer to a ping that waits behind longer than 5 s would end the connection."""
+    """Five seconds of it: an answer to a ping that waits behind longer than 10 s would end the connection."""
     connect(fresh, links)
     for link in links:
         link.trickle(4000)
-    job_id = fresh.submit("--command", "head -c 12000 /dev/zero | tr '\\0' x")
+    job_id = fresh.submit("--command", "head -c 20000 /dev/zero | tr '\\0' x")
     job = fresh.finish(job_id)
-    assert (job["state"], job["log_bytes"], job["logs_complete"]) == ("SUCCEEDED", 12000, True)
+    assert (job["state"], job["log_bytes"], job["logs_complete"]) == ("SUCCEEDED", 20000, True)
 
 
 def test_a_server_that_is_cut_off_from_the_database_lets_its_workers_go(tmp_path: Path, fresh: Hodei) -> None:
