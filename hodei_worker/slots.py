@@ -224,8 +224,10 @@ class Slots:
         if not resume.holds:
             self.refused(resume.lease, "it did not hold any more when the worker came back")
             return
+        if job.phase is Phase.WAITING:
+            return  # the supervisor does not know it yet
         job.acked = max(job.acked, resume.log_seq)
-        if not resume.accepted and job.phase is not Phase.WAITING and job.started_us:
+        if not resume.accepted and job.started_us:
             self._outbox.accept(job.lease, job.started_us)
         if job.tells_start:
             self._outbox.started(job.lease)

@@ -67,6 +67,21 @@ def test_no_result_overtakes_its_log_when_the_stream_is_cut_as_the_job_ends(fres
         assert "have a gap" not in fresh.log(server)
 
 
+def test_offers_that_wait_at_the_worker_when_the_stream_is_cut_run_and_are_heard(fresh: Hodei, links: list[FaultProxy]) -> None:
+    """Short jobs, so that more are sent ahead, and behind them some that are long enough to be waited for while the worker comes back."""
+    connect(fresh, links, "--slots", "1")
+    enqueue = "SELECT hodei_enqueue(%s::jsonb) FROM generate_series(1, %s)"
+    fresh.sql(enqueue, json.dumps({"command": "true"}), 100)
+    fresh.sql(enqueue, json.dumps({"command": "echo heard; sleep 0.4"}), 12)
+    eventually(lambda: fresh.sql("SELECT id FROM jobs WHERE state = 'RUNNING' AND spec->>'command' <> 'true'"), 30)
+    assert fresh.sql("SELECT count(*) > 3 FROM leases WHERE accepted_at IS NULL") == [(True,)], "none was sent ahead: nothing is tried"
+    for link in links:
+        link.cut()
+    eventually(lambda: fresh.sql("SELECT count(*) FROM jobs WHERE completed_at IS NULL") == [(0,)], 30)
+    heard = "SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED' AND logs_complete AND spec->>'command' <> 'true' AND log_bytes = 6"
+    assert fresh.sql(heard) == [(12,)]
+
+
 @pytest.mark.parametrize("direction", ["to", "back", "both"])
 def test_a_half_open_stream_is_found_on_both_sides_and_the_job_goes_on(fresh: Hodei, links: list[FaultProxy], direction: str) -> None:
     connect(fresh, links)

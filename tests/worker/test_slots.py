@@ -119,6 +119,19 @@ def test_what_was_on_its_way_when_the_log_is_read_again_is_let_go(worker: Worker
     assert ([c.seq for c in frame.logs], [r.lease for r in frame.results]) == ([1, 2, 3, 4], [1])
 
 
+def test_an_offer_that_waits_across_a_reconnect_is_heard_when_it_runs(worker: Worker) -> None:
+    """The supervisor does not know it yet: there is nothing to read again, and its chunks are of the first reading."""
+    worker.offer(1, 2, 3)
+    worker.outbox.clear()
+    worker.slots.resumed(pb.Resume(lease=3, holds=True))
+    assert ("read", 3) not in worker.supervisor.said
+    worker.end(1)
+    worker.wrote(3, 0, reading=0)
+    worker.end(3, chunks=1)
+    frame = worker.said()
+    assert ([c.lease for c in frame.logs], [r.lease for r in frame.results]) == ([3], [1, 3])
+
+
 def test_that_a_job_is_stopping_is_said_on_the_next_stream_too(worker: Worker) -> None:
     worker.offer(1)
     worker.slots.cancel(1, "CANCELLED", "cancelled")
