@@ -81,10 +81,48 @@ CREATE TABLE IF NOT EXISTS jobs (
     logs_complete boolean,                         -- of the last attempt: every chunk the worker counted is here
     leftover_processes integer,
     retry_of uuid,
+    -- What the statements of a job's life read of the spec, in the type in which they use it. NULL: not given.
+    timeout_ms bigint,
+    start_timeout_ms bigint,
+    silence_timeout_ms bigint,
+    queue_timeout_ms bigint,
+    grace_ms bigint,
+    retries integer,
+    lone_losses integer NOT NULL DEFAULT 0,        -- attempts lost when no other job of that worker was
     CONSTRAINT jobs_final_has_its_time CHECK ((state IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) = (completed_at IS NOT NULL)),
     CONSTRAINT jobs_running_has_its_lease CHECK (state <> 'RUNNING' OR lease IS NOT NULL),
     CONSTRAINT jobs_final_has_no_lease CHECK (completed_at IS NULL OR lease IS NULL)
 ) WITH (fillfactor = 70);  -- the updates of claim, accept and result stay on their page; no index on state for the same reason
+
+-- Milliseconds of a spec's seconds, for what older releases stored unchecked: never an error, and
+-- within what can be used.
+CREATE OR REPLACE FUNCTION hodei_ms(seconds jsonb) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN jsonb_typeof(seconds) = 'number'
+            THEN least(greatest(round(seconds::numeric * 1000), 0), 31536000000)::bigint END;
+
+DO $$  -- since revision 4; a live job of an older one gets its columns from its spec
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = 'jobs'::regclass
+                   AND a.attname = 'lone_losses' AND NOT a.attisdropped) THEN
+        ALTER TABLE jobs
+            ADD COLUMN timeout_ms bigint,
+            ADD COLUMN start_timeout_ms bigint,
+            ADD COLUMN silence_timeout_ms bigint,
+            ADD COLUMN queue_timeout_ms bigint,
+            ADD COLUMN grace_ms bigint,
+            ADD COLUMN retries integer,
+            ADD COLUMN lone_losses integer NOT NULL DEFAULT 0;
+        UPDATE jobs j
+        SET timeout_ms = hodei_ms(j.spec -> 'timeout'),
+            start_timeout_ms = hodei_ms(j.spec -> 'start_timeout'),
+            silence_timeout_ms = hodei_ms(j.spec -> 'silence_timeout'),
+            queue_timeout_ms = hodei_ms(j.spec -> 'queue_timeout'),
+            grace_ms = hodei_ms(j.spec -> 'grace'),
+            retries = least(hodei_ms(j.spec -> 'retries') / 1000, 1000)::integer
+        WHERE j.completed_at IS NULL;
+    END IF;
+END $$;
 
 CREATE INDEX IF NOT EXISTS jobs_newest_first ON jobs (created_at DESC, id DESC);         -- job list, the guide's recent jobs
 CREATE INDEX IF NOT EXISTS jobs_by_correlation ON jobs (correlation_id, created_at);     -- job list --correlation-id
@@ -99,12 +137,15 @@ CREATE TABLE IF NOT EXISTS job_queue (
         'BACKOFF')),    -- failed or lost, runs again later
     ready_at timestamptz,                          -- when `waiting` ends
     expires_at timestamptz,                        -- end of spec.queue_timeout, counted from when it is ready
+    unseen_ms bigint,                              -- spec.queue_timeout of a row that no sweep has seen: its transaction may be open for long
     CONSTRAINT job_queue_waits_until CHECK ((waiting IS NULL) = (ready_at IS NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX IF NOT EXISTS job_queue_ready ON job_queue (priority DESC, enqueued_at, job_id) WHERE waiting IS NULL;  -- claim
 CREATE INDEX IF NOT EXISTS job_queue_waiting ON job_queue (ready_at) WHERE waiting IS NOT NULL;                     -- promote
 ALTER TABLE job_queue ADD COLUMN IF NOT EXISTS expires_at timestamptz;                                              -- since revision 2
+ALTER TABLE job_queue ADD COLUMN IF NOT EXISTS unseen_ms bigint;                                                    -- since revision 4
+CREATE INDEX IF NOT EXISTS job_queue_unseen ON job_queue (job_id) WHERE unseen_ms IS NOT NULL;                      -- see
 CREATE INDEX IF NOT EXISTS job_queue_expires ON job_queue (expires_at) WHERE expires_at IS NOT NULL;                -- expire
 
 CREATE TABLE IF NOT EXISTS leases (
@@ -113,6 +154,7 @@ CREATE TABLE IF NOT EXISTS leases (
     worker_id uuid NOT NULL,
     attempt integer NOT NULL,                      -- that an accept makes it
     enqueued_at timestamptz NOT NULL,              -- of the queue row, should the offer return
+    expires_at timestamptz,                        -- likewise
     offered_at timestamptz NOT NULL,
     accept_by timestamptz NOT NULL,                -- renewed while the worker's inventory lists the offer as waiting
     accepted_at timestamptz,
@@ -133,7 +175,8 @@ ALTER TABLE leases                                                              
     ADD COLUMN IF NOT EXISTS log_at timestamptz,
     ADD COLUMN IF NOT EXISTS end_by timestamptz,
     ADD COLUMN IF NOT EXISTS silence_s double precision,
-    ADD COLUMN IF NOT EXISTS start_by timestamptz;
+    ADD COLUMN IF NOT EXISTS start_by timestamptz,
+    ADD COLUMN IF NOT EXISTS expires_at timestamptz;                                     -- since revision 4
 
 CREATE TABLE IF NOT EXISTS workers (
     id uuid PRIMARY KEY,
@@ -314,8 +357,13 @@ CREATE TABLE IF NOT EXISTS provider_configs (
 CREATE TABLE IF NOT EXISTS hodei_listening (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     listening_since timestamptz NOT NULL,
-    last_beat timestamptz NOT NULL
+    last_beat timestamptz NOT NULL,
+    checked_at timestamptz,                        -- when a server last looked for jobs that nothing moves on
+    check_took_s double precision NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
+ALTER TABLE hodei_listening                        -- since revision 4
+    ADD COLUMN IF NOT EXISTS checked_at timestamptz,
+    ADD COLUMN IF NOT EXISTS check_took_s double precision NOT NULL DEFAULT 0;
 
 -- ─────────────────────────────── tokens: minted by anybody, on the record ───────────────────────────────
 
@@ -360,157 +408,246 @@ BEGIN
     RAISE EXCEPTION '%', what USING ERRCODE = 'invalid_parameter_value';
 END $$;
 
--- One text value of a spec: its type, length and shape, or the reason why not. NULL when absent.
-CREATE OR REPLACE FUNCTION hodei_spec_text(spec jsonb, key text, longest integer, pattern text DEFAULT NULL, shape text DEFAULT NULL)
-RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+-- The spec without the keys that are null, or the reason why it is no JSON object.
+CREATE OR REPLACE FUNCTION hodei_spec_object(given jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF given IS NULL OR jsonb_typeof(given) <> 'object' THEN
+        PERFORM hodei_refuse(format('spec: expected a JSON object, got %s',
+                                    coalesce(jsonb_typeof(given), 'null')));
+    END IF;
+    RETURN coalesce((SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(given) e
+                     WHERE jsonb_typeof(e.value) <> 'null'), '{}');
+END $$;
+
+-- Checks one text value of a spec: its length, its control characters, its shape.
+CREATE OR REPLACE FUNCTION hodei_spec_text(
+    spec jsonb, key text, longest integer, pattern text, shape text, controls boolean
+) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     given jsonb := spec -> key;
     value text := spec ->> key;
 BEGIN
     IF given IS NULL THEN
-        RETURN NULL;
+        RETURN;
     ELSIF jsonb_typeof(given) <> 'string' THEN
         PERFORM hodei_refuse(format('%s: expected a string, got %s', key, jsonb_typeof(given)));
     ELSIF value = '' OR length(value) > longest THEN
-        PERFORM hodei_refuse(format('%s: expected 1 to %s characters, got %s', key, longest, length(value)));
-    ELSIF pattern IS NOT NULL AND value !~ pattern THEN
+        PERFORM hodei_refuse(format('%s: expected 1 to %s characters, got %s', key, longest,
+                                    length(value)));
+    ELSIF NOT controls AND value ~ E'[\u0001-\u001f\u007f-\u009f]' THEN
+        PERFORM hodei_refuse(format('%s: expected text without control characters', key));
+    ELSIF value !~ pattern THEN
         PERFORM hodei_refuse(format('%s: expected %s, got "%s"', key, shape, left(value, 80)));
     END IF;
-    RETURN value;
 END $$;
 
--- One number of a spec between its bounds. NULL when absent.
-CREATE OR REPLACE FUNCTION hodei_spec_number(spec jsonb, key text, at_least numeric, at_most numeric, whole boolean, above boolean DEFAULT false)
-RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS $$
+-- The spec with one number in its stored form: between its bounds, rounded to so many decimals.
+-- A whole number (places 0) is not rounded but expected.
+CREATE OR REPLACE FUNCTION hodei_spec_number(
+    spec jsonb, key text, at_least numeric, at_most numeric, places integer
+) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     given jsonb := spec -> key;
     value numeric;
-    expected text := CASE WHEN whole THEN 'a whole number from ' WHEN above THEN 'seconds above ' ELSE 'seconds from ' END
-        || at_least || ' to ' || at_most;
+    expected text := CASE WHEN places > 0 THEN 'seconds' ELSE 'a whole number' END
+        || ' from ' || at_least || ' to ' || at_most;
 BEGIN
     IF given IS NULL THEN
-        RETURN NULL;
+        RETURN spec;
     ELSIF jsonb_typeof(given) <> 'number' THEN
         PERFORM hodei_refuse(format('%s: expected %s, got %s', key, expected, jsonb_typeof(given)));
     END IF;
     value := given::numeric;
-    IF value < at_least OR value > at_most OR (above AND value = at_least) OR (whole AND value <> trunc(value)) THEN
-        PERFORM hodei_refuse(format('%s: expected %s, got %s', key, expected, trim_scale(value)));
+    IF value < at_least OR value > at_most OR (places = 0 AND value <> trunc(value)) THEN
+        PERFORM hodei_refuse(format('%s: expected %s, got %s', key, expected,
+                                    left(trim_scale(value)::text, 80)));
     END IF;
-    RETURN value;
+    RETURN spec || jsonb_build_object(key, trim_scale(round(value, places)));
 END $$;
 
--- A list of strings of a spec, the first of them not empty. Nothing when absent.
-CREATE OR REPLACE FUNCTION hodei_spec_list(spec jsonb, key text) RETURNS void
+-- Checks a program with its arguments: a list of strings, the first of them not blank.
+CREATE OR REPLACE FUNCTION hodei_spec_arguments(spec jsonb, key text, longest integer) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    length integer;
 BEGIN
     IF jsonb_typeof(spec -> key) <> 'array' THEN
-        PERFORM hodei_refuse(format('%s: expected a list of strings, got %s', key, jsonb_typeof(spec -> key)));
+        PERFORM hodei_refuse(format('%s: expected a list of strings, got %s', key,
+                                    jsonb_typeof(spec -> key)));
     ELSIF EXISTS (SELECT FROM jsonb_array_elements(spec -> key) e WHERE jsonb_typeof(e) <> 'string') THEN
         PERFORM hodei_refuse(format('%s: expected a list of strings', key));
     ELSIF coalesce(trim(spec -> key ->> 0, E' \t\r\n'), '') = '' THEN
         PERFORM hodei_refuse(format('%s: expected a program to run, got an empty one', key));
     END IF;
-END $$;
-
--- A list of exit codes of a spec. Nothing when absent.
-CREATE OR REPLACE FUNCTION hodei_spec_codes(spec jsonb, key text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-    IF spec -> key IS NULL THEN
-        RETURN;
-    ELSIF jsonb_typeof(spec -> key) <> 'array' THEN
-        PERFORM hodei_refuse(format('%s: expected a list of exit codes from 1 to 255, got %s', key, jsonb_typeof(spec -> key)));
-    ELSIF EXISTS (SELECT FROM jsonb_array_elements(spec -> key) e
-                  WHERE CASE jsonb_typeof(e) WHEN 'number' THEN e::numeric <> trunc(e::numeric) OR e::numeric NOT BETWEEN 1 AND 255
-                        ELSE true END) THEN
-        PERFORM hodei_refuse(format('%s: expected a list of exit codes from 1 to 255', key));
-    ELSIF jsonb_array_length(spec -> key) > 255 THEN
-        PERFORM hodei_refuse(format('%s: expected at most 255 entries, got %s', key, jsonb_array_length(spec -> key)));
+    SELECT max(octet_length(a)) INTO length FROM jsonb_array_elements_text(spec -> key) a;
+    IF length > longest THEN
+        PERFORM hodei_refuse(format('%s: expected arguments of at most %s bytes, got one of %s', key,
+                                    longest, length));
     END IF;
 END $$;
 
--- A map of strings of a spec: how many, and the shape of its keys. Nothing when absent.
-CREATE OR REPLACE FUNCTION hodei_spec_map(spec jsonb, key text, most integer, pattern text, shape text, longest integer) RETURNS void
+-- The spec with its list of exit codes in the stored form: whole numbers from 1 to 255.
+CREATE OR REPLACE FUNCTION hodei_spec_exit_codes(spec jsonb, key text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    expected text := key || ': expected a list of exit codes from 1 to 255';
+BEGIN
+    IF spec -> key IS NULL THEN
+        RETURN spec;
+    ELSIF jsonb_typeof(spec -> key) <> 'array' THEN
+        PERFORM hodei_refuse(format('%s, got %s', expected, jsonb_typeof(spec -> key)));
+    ELSIF jsonb_array_length(spec -> key) > 255 THEN
+        PERFORM hodei_refuse(format('%s: expected at most 255 entries, got %s', key,
+                                    jsonb_array_length(spec -> key)));
+    ELSIF EXISTS (
+        SELECT FROM jsonb_array_elements(spec -> key) e
+        WHERE CASE jsonb_typeof(e)
+              WHEN 'number' THEN e::numeric <> trunc(e::numeric) OR e::numeric NOT BETWEEN 1 AND 255
+              ELSE true END
+    ) THEN
+        PERFORM hodei_refuse(expected);
+    END IF;
+    RETURN spec || jsonb_build_object(key, (
+        SELECT coalesce(jsonb_agg(trunc(e.code::numeric) ORDER BY e.place), '[]')
+        FROM jsonb_array_elements(spec -> key) WITH ORDINALITY AS e (code, place)));
+END $$;
+
+-- Checks a map of strings: how many, the shape of their names, and the length of a value, or, where
+-- `longest` is 0, of NAME=VALUE in bytes.
+CREATE OR REPLACE FUNCTION hodei_spec_map(
+    spec jsonb, key text, most integer, pattern text, shape text, longest integer,
+    longest_pair integer, controls boolean
+) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     entry record;
-    entries integer := 0;
+    value text;
+    size integer;
 BEGIN
     IF spec -> key IS NULL THEN
         RETURN;
     ELSIF jsonb_typeof(spec -> key) <> 'object' THEN
-        PERFORM hodei_refuse(format('%s: expected an object of strings, got %s', key, jsonb_typeof(spec -> key)));
+        PERFORM hodei_refuse(format('%s: expected an object of strings, got %s', key,
+                                    jsonb_typeof(spec -> key)));
     END IF;
-    FOR entry IN SELECT e.key AS name, e.value FROM jsonb_each(spec -> key) e LOOP
-        entries := entries + 1;
+    SELECT count(*) INTO size FROM jsonb_object_keys(spec -> key);
+    IF size > most THEN
+        PERFORM hodei_refuse(format('%s: expected at most %s entries, got %s', key, most, size));
+    END IF;
+    FOR entry IN SELECT e.key AS name, e.value AS given FROM jsonb_each(spec -> key) e LOOP
+        value := entry.given #>> '{}';
+        size := octet_length(entry.name) + 1 + octet_length(value);
         IF entry.name !~ pattern THEN
             PERFORM hodei_refuse(format('%s: expected %s, got "%s"', key, shape, left(entry.name, 80)));
-        ELSIF jsonb_typeof(entry.value) <> 'string' THEN
-            PERFORM hodei_refuse(format('%s.%s: expected a string, got %s', key, entry.name, jsonb_typeof(entry.value)));
-        ELSIF length(entry.value #>> '{}') > longest THEN
-            PERFORM hodei_refuse(format('%s.%s: expected at most %s characters, got %s', key, entry.name, longest, length(entry.value #>> '{}')));
+        ELSIF jsonb_typeof(entry.given) <> 'string' THEN
+            PERFORM hodei_refuse(format('%s.%s: expected a string, got %s', key, entry.name,
+                                        jsonb_typeof(entry.given)));
+        ELSIF longest = 0 AND size > longest_pair THEN
+            PERFORM hodei_refuse(format('%s.%s: expected NAME=VALUE of at most %s bytes, got %s', key,
+                                        entry.name, longest_pair, size));
+        ELSIF longest > 0 AND length(value) > longest THEN
+            PERFORM hodei_refuse(format('%s.%s: expected at most %s characters, got %s', key,
+                                        entry.name, longest, length(value)));
+        ELSIF NOT controls AND value ~ E'[\u0001-\u001f\u007f-\u009f]' THEN
+            PERFORM hodei_refuse(format('%s.%s: expected text without control characters', key,
+                                        entry.name));
         END IF;
     END LOOP;
-    IF entries > most THEN
-        PERFORM hodei_refuse(format('%s: expected at most %s entries, got %s', key, most, entries));
-    END IF;
 END $$;
 
--- Refuses what is no job and returns what is, in its stored form: nulls dropped, `id` and `actor` taken out (they have columns), `interpreter` a
--- list, `command` never null. hodei/domain/spec.py says the same to callers of the API; one table of cases holds both to one answer.
+DROP FUNCTION IF EXISTS  -- of revision 3 and before
+    hodei_spec_text(jsonb, text, integer, text, text),
+    hodei_spec_number(jsonb, text, numeric, numeric, boolean, boolean),
+    hodei_spec_list(jsonb, text),
+    hodei_spec_codes(jsonb, text),
+    hodei_spec_map(jsonb, text, integer, text, text, integer);
+
+-- Refuses what is no job and returns what is, in its stored form: nulls dropped, `id` and `actor` taken
+-- out (they have columns), seconds rounded to milliseconds, `interpreter` a list, `command` never null.
+-- A stored form comes back as it is. hodei/domain/spec.py gives the same answers; the lines between the
+-- marks are made from hodei/domain/spec_keys.py by scripts/spec-sql.
 CREATE OR REPLACE FUNCTION hodei_normalise_spec(given jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    known constant text[] := ARRAY['id', 'name', 'command', 'script', 'interpreter', 'env', 'workdir', 'stdin', 'stdin_base64', 'timeout', 'grace',
-        'priority', 'labels', 'retries', 'on_lost', 'correlation_id', 'actor', 'run_at', 'log_limit', 'queue_timeout', 'start_timeout',
-        'silence_timeout', 'final_exit_codes'];
-    spec jsonb;
+    spec jsonb := hodei_spec_object(given);
     stranger text;
+    at timestamptz;
+    -- <made>
+    known constant text[] := ARRAY[
+        'id', 'name', 'command', 'script', 'interpreter', 'env',
+        'workdir', 'stdin', 'stdin_base64', 'timeout', 'grace', 'priority',
+        'labels', 'retries', 'on_lost', 'correlation_id', 'actor', 'run_at',
+        'log_limit', 'queue_timeout', 'start_timeout', 'silence_timeout', 'final_exit_codes'];
+    most_bytes constant integer := 262144;
+    longest_argument constant integer := 131071;
+    run_at_shape constant text :=
+        'a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z';
+    -- </made>
 BEGIN
-    IF given IS NULL OR jsonb_typeof(given) <> 'object' THEN
-        PERFORM hodei_refuse(format('spec: expected a JSON object, got %s', coalesce(jsonb_typeof(given), 'null')));
-    ELSIF octet_length(given::text) > 262144 THEN
-        PERFORM hodei_refuse(format('spec: expected at most 262144 bytes of JSON, got %s', octet_length(given::text)));
-    END IF;
-    spec := coalesce((SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(given) e WHERE jsonb_typeof(e.value) <> 'null'), '{}');
-    SELECT min(k) INTO stranger FROM jsonb_object_keys(spec) k WHERE k <> ALL (known);
+    SELECT min(k COLLATE "C") INTO stranger FROM jsonb_object_keys(spec) k WHERE k <> ALL (known);
     IF stranger IS NOT NULL THEN
-        PERFORM hodei_refuse(format('%s: unknown key; known are %s', left(stranger, 80), array_to_string(known, ', ')));
+        PERFORM hodei_refuse(format('%s: unknown key; known are %s', left(stranger, 80),
+                                    array_to_string(known, ', ')));
     END IF;
+    -- <made>
+    PERFORM hodei_spec_text(spec, 'id', 36,
+        '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$',
+        'a UUID', false);
+    PERFORM hodei_spec_text(spec, 'name', 200,
+        '',
+        '', false);
+    PERFORM hodei_spec_text(spec, 'actor', 200,
+        '',
+        '', false);
+    PERFORM hodei_spec_text(spec, 'correlation_id', 200,
+        '',
+        '', false);
+    PERFORM hodei_spec_text(spec, 'workdir', 4096,
+        '^/',
+        'an absolute path', true);
+    PERFORM hodei_spec_text(spec, 'on_lost', 5,
+        '^(rerun|fail)$',
+        '"rerun" or "fail"', false);
+    spec := hodei_spec_number(spec, 'timeout', 0.001, 31536000, 3);
+    spec := hodei_spec_number(spec, 'queue_timeout', 0.001, 31536000, 3);
+    spec := hodei_spec_number(spec, 'start_timeout', 0.001, 31536000, 3);
+    spec := hodei_spec_number(spec, 'silence_timeout', 0.001, 31536000, 3);
+    spec := hodei_spec_number(spec, 'grace', 0, 600, 3);
+    spec := hodei_spec_number(spec, 'priority', -1000, 1000, 0);
+    spec := hodei_spec_number(spec, 'retries', 0, 1000, 0);
+    spec := hodei_spec_number(spec, 'log_limit', 0, 1000000000000, 0);
+    spec := hodei_spec_exit_codes(spec, 'final_exit_codes');
+    PERFORM hodei_spec_map(spec, 'env', 1000,
+        '^[A-Za-z_][A-Za-z0-9_]*$', 'names of letters, digits and _',
+        0, longest_argument, true);
+    PERFORM hodei_spec_map(spec, 'labels', 32,
+        '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$', 'names of up to 63 letters, digits, . _ / -',
+        255, longest_argument, false);
+    PERFORM hodei_spec_text(spec, 'run_at', 40,
+        '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-5]):[0-5][0-9])$',
+        'a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z', false);
+    -- </made>
 
-    PERFORM hodei_spec_text(spec, 'id', 36, '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$', 'a UUID');
-    PERFORM hodei_spec_text(spec, 'name', 200);
-    PERFORM hodei_spec_text(spec, 'actor', 200);
-    PERFORM hodei_spec_text(spec, 'correlation_id', 200);
-    PERFORM hodei_spec_text(spec, 'workdir', 4096, '^/', 'an absolute path');
-    PERFORM hodei_spec_text(spec, 'on_lost', 5, '^(rerun|fail)$', '"rerun" or "fail"');
-    PERFORM hodei_spec_number(spec, 'timeout', 0, 31536000, false, true);
-    PERFORM hodei_spec_number(spec, 'queue_timeout', 0, 31536000, false, true);
-    PERFORM hodei_spec_number(spec, 'start_timeout', 0, 31536000, false, true);
-    PERFORM hodei_spec_number(spec, 'silence_timeout', 0, 31536000, false, true);
-    PERFORM hodei_spec_number(spec, 'grace', 0, 600, false);
-    PERFORM hodei_spec_number(spec, 'priority', -1000, 1000, true);
-    PERFORM hodei_spec_number(spec, 'retries', 0, 1000, true);
-    PERFORM hodei_spec_number(spec, 'log_limit', 0, 1000000000000, true);
-    PERFORM hodei_spec_codes(spec, 'final_exit_codes');
-    PERFORM hodei_spec_map(spec, 'env', 1000, '^[A-Za-z_][A-Za-z0-9_]*$', 'names of letters, digits and _', 131072);
-    PERFORM hodei_spec_map(spec, 'labels', 32, '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$', 'names of up to 63 letters, digits, . _ / -', 255);
-
-    IF spec ?& ARRAY['command', 'script'] THEN
-        PERFORM hodei_refuse('command: expected either command or script, got both');
-    ELSIF spec ? 'script' THEN
+    IF spec ? 'script' THEN
         IF jsonb_typeof(spec -> 'script') <> 'string' OR trim(spec ->> 'script', E' \t\r\n') = '' THEN
-            PERFORM hodei_refuse('script: expected the text of a script, got ' || CASE jsonb_typeof(spec -> 'script')
-                WHEN 'string' THEN 'an empty one' ELSE jsonb_typeof(spec -> 'script') END);
+            PERFORM hodei_refuse('script: expected the text of a script, got '
+                || CASE jsonb_typeof(spec -> 'script') WHEN 'string' THEN 'an empty one'
+                   ELSE jsonb_typeof(spec -> 'script') END);
         END IF;
         IF jsonb_typeof(spec -> 'interpreter') = 'string' THEN
             spec := jsonb_set(spec, '{interpreter}', jsonb_build_array(spec -> 'interpreter'));
         ELSIF NOT spec ? 'interpreter' THEN
             spec := spec || '{"interpreter": ["/bin/sh"]}';
         END IF;
-        PERFORM hodei_spec_list(spec, 'interpreter');
-        spec := jsonb_set(spec, '{command}', spec -> 'interpreter' || '["<script>"]');
+        PERFORM hodei_spec_arguments(spec, 'interpreter', longest_argument);
+        IF NOT spec ? 'command' THEN
+            spec := jsonb_set(spec, '{command}', spec -> 'interpreter' || '["<script>"]');
+        ELSIF spec -> 'command' <> spec -> 'interpreter' || '["<script>"]' THEN
+            PERFORM hodei_refuse('command: expected either command or script, got both');
+        END IF;
     ELSIF spec ? 'interpreter' THEN
         PERFORM hodei_refuse('interpreter: expected a script with it');
     ELSIF NOT spec ? 'command' THEN
@@ -520,7 +657,7 @@ BEGIN
             PERFORM hodei_refuse('command: expected a program to run, got an empty one');
         END IF;
     ELSE
-        PERFORM hodei_spec_list(spec, 'command');
+        PERFORM hodei_spec_arguments(spec, 'command', longest_argument);
     END IF;
 
     IF spec ?& ARRAY['stdin', 'stdin_base64'] THEN
@@ -531,23 +668,40 @@ BEGIN
             OR spec ->> 'stdin_base64' !~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$') THEN
         PERFORM hodei_refuse('stdin_base64: expected base64 text');
     END IF;
-    IF hodei_spec_text(spec, 'run_at', 40, '^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)$',
-            'a time with its offset, as 2026-01-31T12:00:00Z') IS NOT NULL THEN
+    IF spec ? 'run_at' THEN  -- its pattern has passed: what is left are impossible days and far years
         BEGIN
-            PERFORM (spec ->> 'run_at')::timestamptz;
-        EXCEPTION WHEN OTHERS THEN
-            PERFORM hodei_refuse(format('run_at: expected a time with its offset, as 2026-01-31T12:00:00Z, got "%s"', spec ->> 'run_at'));
+            at := (spec ->> 'run_at')::timestamptz;
+        EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format THEN
+            at := NULL;
         END;
+        IF at IS NULL OR at < '2000-01-01T00:00:00Z' OR at >= '3000-01-01T00:00:00Z' THEN
+            PERFORM hodei_refuse(format('run_at: expected %s, got "%s"', run_at_shape, spec ->> 'run_at'));
+        END IF;
+    END IF;
+    IF octet_length(spec::text) > most_bytes THEN
+        PERFORM hodei_refuse(format('spec: expected at most %s bytes of JSON, got %s', most_bytes,
+                                    octet_length(spec::text)));
     END IF;
     RETURN spec - 'id' - 'actor';
 END $$;
 
--- Creates jobs from normalised records [{"id", "actor", "spec"}, …] in one transaction: jobs, queue rows, JobCreated events, one wake-up.
--- The same id with the same spec is the same job (`existed`); with another spec it is refused (`conflict`) and nothing of it is stored.
--- The API and hodei_enqueue both come through here.
--- The settings keep plans from flipping: a plan cached while jobs was small must not scan it when it is large.
+-- A name for a job that was given none: the first word of its command where that is a plain word. What
+-- else stands in a command line may be a secret.
+CREATE OR REPLACE FUNCTION hodei_default_name(command jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(substring(
+    ltrim(CASE jsonb_typeof(command) WHEN 'array' THEN command ->> 0 ELSE command #>> '{}' END, E' \t\r\n')
+    FROM '^([A-Za-z0-9_./+-]{1,200})(?:[[:space:];&|<>]|$)'), 'job');
+
+-- Creates jobs from normalised records [{"id", "actor", "spec"}, …] in one transaction: jobs, queue
+-- rows, JobCreated events, one wake-up. In the order of their ids: where priorities are equal they are
+-- claimed so. The same id with the same spec is the same job (`existed`); with another spec it is refused
+-- (`conflict`) and nothing of it is stored. The API and hodei_enqueue both come through here.
+-- The settings keep plans from flipping: a plan cached while jobs was small must not scan it when it is
+-- large.
 CREATE OR REPLACE FUNCTION hodei_create_jobs(records jsonb) RETURNS TABLE (job_id uuid, outcome text)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     created uuid[];
@@ -558,27 +712,37 @@ BEGIN
         FROM jsonb_to_recordset(records) AS r (id uuid, actor text, spec jsonb)
         ORDER BY r.id
     ), new_jobs AS (
-        INSERT INTO jobs (id, name, spec, priority, correlation_id, actor, run_at)
+        INSERT INTO jobs (id, name, spec, priority, correlation_id, actor, run_at, timeout_ms,
+                          start_timeout_ms, silence_timeout_ms, queue_timeout_ms, grace_ms, retries)
         SELECT w.id,
-               coalesce(w.spec ->> 'name', left(coalesce(nullif(CASE jsonb_typeof(w.spec -> 'command')
-                   WHEN 'array' THEN (SELECT string_agg(a, ' ') FROM jsonb_array_elements_text(w.spec -> 'command') a)
-                   ELSE w.spec ->> 'command' END, ''), 'job'), 200)),
-               w.spec, coalesce((w.spec ->> 'priority')::numeric::integer, 0), coalesce(w.spec ->> 'correlation_id', w.id::text), w.actor, w.run_at
+               coalesce(w.spec ->> 'name', hodei_default_name(w.spec -> 'command')),
+               w.spec,
+               coalesce((w.spec -> 'priority')::integer, 0),
+               coalesce(w.spec ->> 'correlation_id', w.id::text),
+               w.actor,
+               w.run_at,
+               ((w.spec -> 'timeout')::numeric * 1000)::bigint,
+               ((w.spec -> 'start_timeout')::numeric * 1000)::bigint,
+               ((w.spec -> 'silence_timeout')::numeric * 1000)::bigint,
+               ((w.spec -> 'queue_timeout')::numeric * 1000)::bigint,
+               ((w.spec -> 'grace')::numeric * 1000)::bigint,
+               (w.spec -> 'retries')::integer
         FROM wanted w
         ON CONFLICT (id) DO NOTHING
-        RETURNING id, name, priority, correlation_id, actor, spec, run_at, updated_at
+        RETURNING id, name, priority, correlation_id, actor, spec, run_at, updated_at, queue_timeout_ms
     ), queued AS (
-        INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at)
+        INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at, unseen_ms)
         SELECT n.id, n.priority, n.updated_at, coalesce(n.spec -> 'labels', '{}'),
                CASE WHEN n.run_at > clock_timestamp() THEN 'RUN_AT' END,
                CASE WHEN n.run_at > clock_timestamp() THEN n.run_at END,
-               greatest(n.run_at, n.updated_at) + make_interval(secs => (n.spec ->> 'queue_timeout')::float8)
+               n.queue_timeout_ms
         FROM new_jobs n
         RETURNING job_queue.job_id, waiting
     ), events AS (
         INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
         SELECT n.updated_at, 'JobCreated', n.id::text, n.correlation_id, n.actor,
-               jsonb_build_object('job_id', n.id, 'name', n.name, 'new_state', 'PENDING', 'priority', n.priority)
+               jsonb_build_object('job_id', n.id, 'name', n.name, 'new_state', 'PENDING',
+                                  'priority', n.priority)
         FROM new_jobs n
     )
     SELECT array_agg(q.job_id), bool_or(q.waiting IS NULL) INTO created, ready FROM queued q;
@@ -587,9 +751,12 @@ BEGIN
         PERFORM pg_notify('hodei_work', '');
     END IF;
 
-    -- A second statement: it sees a job that another transaction committed while the INSERT waited for it.
+    -- A second statement: it sees a job that another transaction committed while the INSERT waited.
     RETURN QUERY
-        SELECT r.id, CASE WHEN r.id = ANY (created) AND j.spec = r.spec THEN 'created' WHEN j.spec = r.spec THEN 'existed' ELSE 'conflict' END
+        SELECT r.id,
+               CASE WHEN r.id = ANY (created) AND j.spec = r.spec THEN 'created'
+                    WHEN j.spec = r.spec THEN 'existed'
+                    ELSE 'conflict' END
         FROM jsonb_to_recordset(records) AS r (id uuid, spec jsonb) JOIN jobs j ON j.id = r.id;
 END $$;
 
@@ -615,6 +782,43 @@ REVOKE ALL ON FUNCTION hodei_enqueue(jsonb) FROM PUBLIC;
 -- After a clean that dropped jobs or workers: what spoke for them speaks for nothing.
 DELETE FROM leases l WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = l.job_id AND j.lease = l.lease);
 
-INSERT INTO hodei_schema (version, revision) VALUES (1, 3)
+-- Releases before revision 4 took limits under a millisecond and times beyond the year 3000, which no
+-- server can use or show: those that still wait end here, with their reason.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM hodei_schema s WHERE s.revision < 4) THEN
+        WITH odd AS (
+            SELECT q.job_id,
+                   CASE WHEN l.key IS NULL THEN 'run_at: expected a time of the years 2000 to 2999'
+                        ELSE l.key || ': expected at least 0.001 s' END AS message
+            FROM job_queue q
+            JOIN jobs j ON j.id = q.job_id AND j.state = 'PENDING' AND j.lease IS NULL
+            LEFT JOIN LATERAL (
+                SELECT min(k.key) AS key
+                FROM unnest(ARRAY['timeout', 'queue_timeout', 'start_timeout', 'silence_timeout']) AS k (key)
+                WHERE hodei_ms(j.spec -> k.key) < 1
+            ) l ON true
+            WHERE l.key IS NOT NULL
+               OR j.run_at < '2000-01-01T00:00:00Z' OR j.run_at >= '3000-01-01T00:00:00Z'
+        ), unqueued AS (
+            DELETE FROM job_queue q USING odd o WHERE q.job_id = o.job_id RETURNING q.job_id, o.message
+        ), rejected AS (
+            UPDATE jobs j
+            SET state = 'FAILED', reason = 'REJECTED', message = u.message,
+                (updated_at, completed_at) = (SELECT t.at, t.at FROM (
+                    SELECT greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at) t)
+            FROM unqueued u
+            WHERE j.id = u.job_id
+            RETURNING j.id, j.correlation_id, j.updated_at, j.message
+        )
+        INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+        SELECT r.updated_at, 'JobStatusChanged', r.id::text, r.correlation_id, 'system:schema',
+               jsonb_build_object('job_id', r.id, 'old_state', 'PENDING', 'new_state', 'FAILED',
+                                  'reason', 'REJECTED', 'message', r.message)
+        FROM rejected r;
+    END IF;
+END $$;
+
+INSERT INTO hodei_schema (version, revision) VALUES (1, 4)
 ON CONFLICT (only_row) DO UPDATE SET version = excluded.version, revision = excluded.revision, applied_at = clock_timestamp()
 WHERE (hodei_schema.version, hodei_schema.revision) < (excluded.version, excluded.revision);

@@ -4,13 +4,14 @@ import asyncio
 import gc
 import random
 import signal
+import sys
 import uuid
 from collections.abc import Awaitable
 
 import grpc
 import grpc.aio
 import psycopg
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from loguru import logger
 
@@ -24,11 +25,13 @@ from hodei.flow.enqueue import Enqueuer
 from hodei.flow.logs import LogKeeper
 from hodei.flow.maintain import Maintainer
 from hodei.flow.rescue import JobRescuer
+from hodei.health import Health
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
 from hodei.rpc.principal import Answering
 from hodei.rpc.worker_service import WorkerService
+from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.store import schema, workers
 from hodei.store.database import TROUBLE, Database, listen, translated
 
@@ -66,10 +69,12 @@ class Server:
             self.database, self.presence, self.dispatcher, self.controller, self.logs, settings.lost_after_s
         )
         self._changed_workers: asyncio.Queue[str] = asyncio.Queue(1000)  # full: the next heartbeat tells as well
-        self._health = health.aio.HealthServicer()
+        self.health = Health(self.rescuer)
+        self._unsound: Unsound | None = None
 
     async def run(self) -> None:
-        """Returns after a stop. Conflict: the schema is newer than this program, or the port is taken."""
+        """Returns after a stop. Conflict: the schema is newer than this program, or the port is taken. Unsound: a loop died again and
+        again."""
         stop = _Stop()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -79,19 +84,19 @@ class Server:
             return
         async with self.database:
             await self._serve(grpc_server, stop)
+        if self._unsound:
+            raise self._unsound
 
     async def _serve(self, grpc_server: grpc.aio.Server, stop: "_Stop") -> None:
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(service)
-                for service in (
-                    self.enqueuer.run(), self.controller.run(), self.logs.run(), self.presence.run(), self.dispatcher.run(),
-                    self.rescuer.run(), self.balancer.run(), self.worker_service.run(), self.maintainer.run(), self._listen(),
-                    self._notice_changes(),
-                )
-            ]  # fmt: skip
+            services = {
+                "enqueue": self.enqueuer.run, "control": self.controller.run, "logs": self.logs.run, "heartbeats": self.presence.run,
+                "dispatch": self.dispatcher.run, "rescue": self.rescuer.run, "balance": self.balancer.run,
+                "streams' ends": self.worker_service.run, "maintenance": self.maintainer.run, "listen": self._listen,
+                "changes of workers": self._notice_changes, "health": self.health.run,
+            }  # fmt: skip
+            tasks = start(group, services, lambda unsound: self._end_unsound(unsound, stop))
             await grpc_server.start()
-            await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
             logger.success("hodei-server is ready on {}", self._settings.grpc)
             await stop.asked.wait()
             await self._drain(grpc_server, stop)
@@ -99,11 +104,17 @@ class Server:
                 task.cancel()
         logger.info("hodei-server has ended")
 
+    def _end_unsound(self, unsound: Unsound, stop: "_Stop") -> None:
+        """A loop that cannot live must not claim: this server drains, and ends with an exit code of its own."""
+        self._unsound = self._unsound or unsound
+        self.dispatcher.stop_claiming()
+        stop.asked.set()
+
     async def _drain(self, grpc_server: grpc.aio.Server, stop: "_Stop") -> None:
         """First phase: claim nothing, send the workers elsewhere, let calls end. A second signal, or the term, ends it."""
         logger.info("draining: workers are sent to other servers, calls may end, at most {:g} s", self._settings.drain_s)
         self.dispatcher.stop_claiming()
-        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self.health.drain()
         self.worker_service.send_away("this server is shutting down")
         await stop.first_of(self._streams_gone(), again=True)
         await stop.first_of(grpc_server.stop(self._settings.drain_s if not stop.twice.is_set() else None), again=True)
@@ -124,7 +135,7 @@ class Server:
         hodei_pb2_grpc.add_WorkerServiceServicer_to_server(Answering(self.worker_service), server)
         hodei_pb2_grpc.add_JobServiceServicer_to_server(Answering(job_service), server)
         hodei_pb2_grpc.add_FleetServiceServicer_to_server(Answering(FleetService(self.database)), server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
         names = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
         reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         try:
@@ -257,7 +268,11 @@ def run(settings: Settings) -> None:
     """Runs until stopped. HodeiError: cannot start, and why."""
     gc.freeze()
     gc.set_threshold(20_000)  # a job leaves hardly a cycle behind: to look for them after each few took a tenth of the time
-    asyncio.run(_run(settings))
+    try:
+        asyncio.run(_run(settings))
+    except Unsound as unsound:
+        logger.critical("{}", unsound)
+        sys.exit(EXIT_UNSOUND)
 
 
 async def _run(settings: Settings) -> None:

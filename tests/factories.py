@@ -16,6 +16,8 @@ from hodei.store.database import Connection
 
 T = TypeVar("T")
 SECRET_HASH = b"h" * 32
+NOW_US = 1_790_000_000_000_000
+"""When log chunks of tests were read: of 2026."""
 
 
 def on(url: str, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -80,7 +82,7 @@ async def assigned_job(conn: Connection, worker: AWorker, **spec: Any) -> job_qu
 
 async def running_job(conn: Connection, worker: AWorker, **spec: Any) -> job_queue.Offer:
     offer = await assigned_job(conn, worker, **spec)
-    assert await leases.accept(conn, [leases.Claimant(offer.lease, worker.id)]) == {offer.lease: offer.job_id}
+    assert await leases.accept(conn, [leases.Claimant(offer.lease, worker.id)]) == {leases.Claimant(offer.lease, worker.id): offer.job_id}
     return offer
 
 
@@ -97,3 +99,14 @@ async def final_job(conn: Connection, worker: AWorker, outcome: str = "SUCCEEDED
     (ended,) = await leases.record_results(conn, [word(offer, outcome)], MAX_LOSSES)
     assert ended.new_state == outcome
     return offer
+
+
+async def promote(conn: Connection) -> int:
+    """Whatever is due gets ready; how many."""
+    return len(await job_queue.promote(conn, await job_queue.due(conn)))
+
+
+async def expire(conn: Connection) -> list[uuid.UUID]:
+    """Whatever is new starts its term, and what has waited too long fails."""
+    await job_queue.see(conn)
+    return [one.job_id for one in await job_queue.expire(conn, await job_queue.expired(conn))]

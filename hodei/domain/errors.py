@@ -30,3 +30,7 @@ class Unauthenticated(HodeiError):
 
 class Unavailable(HodeiError):
     """The database does not answer now, or this server is shutting down; the same request may succeed later or elsewhere."""
+
+
+class Locked(Unavailable):
+    """Somebody else's transaction holds a lock on a row that this needs."""

@@ -8,13 +8,15 @@ import functools
 import uuid
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from loguru import logger
 
+from hodei.domain.errors import Locked
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.fleet.prefetch import RECALL_AFTER_S, Prefetch
-from hodei.store import leases, stray_leases, workers
+from hodei.store import halves, leases, sqlstate, stray_leases, workers
 from hodei.store.database import TROUBLE, Connection, Database
 from hodei.store.job_queue import Offer
 
@@ -99,6 +101,7 @@ class WorkerStream:
         self.prefetch = Prefetch(slots, able=can_recall)
         self.closed: asyncio.Event = asyncio.Event()
         self.why_closed = ""
+        self.at_fault = False  # it is closed for what it sent
         self._outbox: deque[Message] = deque()
         self._wake = asyncio.Event()
 
@@ -142,8 +145,10 @@ class WorkerStream:
         self.waiting[offer.lease] = asyncio.get_running_loop().time()
         self.send(offer)
 
-    def close(self, why: str) -> None:
-        self.why_closed = self.why_closed or why
+    def close(self, why: str, *, fault: bool = False) -> None:
+        """Ends the stream; `fault`: for what its worker sent (INVALID_ARGUMENT)."""
+        if not self.closed.is_set():
+            self.why_closed, self.at_fault = why, fault
         self.closed.set()
 
     async def outgoing(self) -> list[Message]:
@@ -220,36 +225,65 @@ class Presence:
                 stream.recall_overdue()
             pulses, self._pulses = self._pulses, {}
             try:
-                if pulses:
-                    await self._database.run(functools.partial(self._flush, pulses), timeout_s=FLUSH_TIMEOUT_S)
+                await self._store(pulses)
                 self._stored_at = loop.time()
             except TROUBLE as error:
                 self._pulses = pulses | self._pulses
-                logger.bind(component="WorkerMonitor").warning("heartbeats wait: {}", error)
+                logger.bind(component="WorkerMonitor").warning("heartbeats wait: {}", sqlstate.primary(error))
                 if loop.time() - self._stored_at > ISOLATED_AFTER_S:
                     self._let_go()
+
+    async def _store(self, pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]]) -> None:
+        """A heartbeat that PostgreSQL refuses costs its own stream. One of a worker whose row is locked waits for the next."""
+        beats = list(pulses.values())
+        answers = await halves.each(beats, lambda some: self._database.run(functools.partial(_flush, some), timeout_s=FLUSH_TIMEOUT_S))
+        for (stream, pulse), answer in zip(beats, answers, strict=True):
+            if isinstance(answer, Locked):
+                self._pulses.setdefault(stream.worker_id, (stream, pulse))
+            elif isinstance(answer, Exception):
+                stream.close(f"its heartbeat is refused: {sqlstate.primary(answer)}", fault=True)
+            else:
+                self._follow(stream, answer)
+
+    def _follow(self, stream: WorkerStream, found: "Beaten") -> None:
+        if not found.alive:
+            stream.close("its session no longer speaks for it")
+        for lease in found.unknown:
+            stream.send(Refused(lease, "the worker lists a lease that does not hold"))
+        for lease in found.forgotten:
+            if not self.forgotten.full():
+                self.forgotten.put_nowait(leases.Claimant(lease, stream.worker_id))
 
     def _let_go(self) -> None:
         """This server is cut off from the database, others may not be: who stays with us would be given up as silent."""
         for stream in self:
             stream.close("this server cannot reach the database")
 
-    async def _flush(self, pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]], conn: Connection) -> None:
-        said = [workers.Heartbeat(s.worker_id, s.session, p.busy_slots, p.draining, p.current_job_id) for s, p in pulses.values()]
-        held = [lease for _, p in pulses.values() for lease in p.held]
-        alive = await workers.beat(conn, said, held)
-        for stream, _ in pulses.values():
-            if stream.worker_id not in alive:
-                stream.close("its session no longer speaks for it")
-        if waiting := [lease for _, p in pulses.values() for lease in p.waiting]:
-            await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
-        listed = [leases.Claimant(lease, s.worker_id) for s, p in pulses.values() for lease in p.live]
-        for claimant in await stray_leases.unknown(conn, listed) if listed else []:
-            pulses[claimant.worker_id][0].send(Refused(claimant.lease, "the worker lists a lease that does not hold"))
-        astray = [worker_id for worker_id, missing in alive.items() if missing]
-        for claimant in await stray_leases.forgotten(conn, astray, held) if astray else []:
-            if not self.forgotten.full():
-                self.forgotten.put_nowait(claimant)
+
+@dataclass
+class Beaten:
+    """What a heartbeat came to."""
+
+    alive: bool  # its session still speaks for its worker
+    unknown: list[int]  # leases that it listed and that are not this worker's
+    forgotten: list[int]  # leases of this worker that it did not list, twice
+
+
+async def _flush(beats: list[tuple[WorkerStream, Pulse]], conn: Connection) -> list[Beaten]:
+    """One answer for each. What a worker lists counts for its own leases only."""
+    said = [workers.Heartbeat(s.worker_id, s.session, p.busy_slots, p.draining, p.current_job_id) for s, p in beats]
+    held = [leases.Claimant(lease, s.worker_id) for s, p in beats for lease in p.held]
+    alive = await workers.beat(conn, said, held)
+    if waiting := [leases.Claimant(lease, s.worker_id) for s, p in beats for lease in p.waiting]:
+        await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
+    found = {s.worker_id: Beaten(s.worker_id in alive, [], []) for s, _ in beats}
+    listed = [leases.Claimant(lease, s.worker_id) for s, p in beats for lease in p.live]
+    for claimant in await stray_leases.unknown(conn, listed) if listed else []:
+        found[claimant.worker_id].unknown.append(claimant.lease)
+    astray = [worker_id for worker_id, missing in alive.items() if missing]
+    for claimant in await stray_leases.forgotten(conn, astray, held) if astray else []:
+        found[claimant.worker_id].forgotten.append(claimant.lease)
+    return [found[s.worker_id] for s, _ in beats]
 
 
 def _in_turns(streams: list[tuple[WorkerStream, int]], first: int, most: int) -> list[uuid.UUID]:

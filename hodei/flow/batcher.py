@@ -1,6 +1,8 @@
-"""Natural batching: whatever arrives while one round trip to the database is in flight goes together in the next.
+"""Natural batching: whatever arrives while one round trip to the database is in flight goes together
+in the next.
 
-An idle system pays one round trip, a busy one forms large batches by itself. Used for creates, accepts and results, and logs.
+An idle system pays one round trip, a busy one forms large batches by itself. Used for creates, accepts
+and results, and logs.
 """
 
 import asyncio
@@ -8,16 +10,25 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-import psycopg
 from loguru import logger
 
-from hodei.domain.errors import Unavailable
+from hodei.domain.errors import Locked, Unavailable
+from hodei.store import halves
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-
 MOST_REST_S = 0.01
+"""Longest pause after a flush in which more may gather."""
+
+LOCKED_S = 10.0
+"""How long a patient batcher tries items again whose row somebody else's transaction has locked."""
+
+AGAIN_S = 0.25
+"""Between two of those tries."""
+
+MOST_LOCKED = 1000
+"""Groups that wait for locks; when there are so many, further ones get Locked at once."""
 
 
 class _Group(NamedTuple, Generic[T, R]):
@@ -27,18 +38,24 @@ class _Group(NamedTuple, Generic[T, R]):
 
 
 class Batcher(Generic[T, R]):
-    """`flush` takes the gathered items and returns an answer for each, in order; it must be one transaction.
+    """Gathers items and answers each.
 
-    `most` items and `most_bytes` are where gathering stops: a batch is at most one group beyond them. `waiting` bounds the groups that
-    have not been flushed: when it is full, submit waits, and with it the stream that feeds it. A patient batcher tries again while the
-    database is away (its callers hold what they sent on their own disk, and nobody waits for them); any other gives its callers Unavailable
-    at once. `rest`: how many times as long as a flush took it then waits for more to gather; unless it is patient, only after a flush of
-    several groups: whoever comes alone is not kept waiting.
+    flush      takes the gathered items and returns an answer for each, in order, an error among them;
+               one transaction. If it raises for an item that PostgreSQL or the program refuses, that
+               one is found by halves (store/halves.py) and gets the error; the others get answers.
+    most       items, and
+    most_bytes are where gathering stops: a batch is at most one group beyond them.
+    waiting    bounds the groups that have not been flushed: when it is full, submit waits, and with
+               it the stream that feeds it.
+    patient    tries again while the database is away: its callers hold what they sent on their own
+               disk. Any other gives them Unavailable at once.
+    rest       how many times as long as a flush took it then waits for more to gather; unless it is
+               patient, only after a flush of several groups: whoever comes alone does not wait.
     """
 
     def __init__(
         self,
-        flush: Callable[[list[T]], Awaitable[list[R]]],
+        flush: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
         *,
         most: int,
         most_bytes: int = 1 << 62,
@@ -52,6 +69,12 @@ class Batcher(Generic[T, R]):
         self._patient = patient
         self._rest = rest
         self._queue: asyncio.Queue[_Group[T, R]] = asyncio.Queue(waiting)
+        self._locked = 0
+
+    @property
+    def full(self) -> bool:
+        """A further submit would wait."""
+        return self._queue.full()
 
     async def submit(self, item: T, size: int = 0) -> R:
         (answer,) = await self.submit_all([item], size)
@@ -60,12 +83,36 @@ class Batcher(Generic[T, R]):
         return answer
 
     async def submit_all(self, items: Sequence[T], size: int = 0) -> list[R | Exception]:
-        """Of items that come together: an answer for each, or what PostgreSQL has against it. Unavailable: none was stored."""
+        """Of items that come together: an answer for each, or what is against it. Unavailable: none was
+        stored."""
         if not items:
             return []
+        answers = list(await self._submit(items, size))
+        if self._patient and any(isinstance(answer, Locked) for answer in answers):
+            await self._wait_for_locks(items, answers)
+        return answers
+
+    async def _submit(self, items: Sequence[T], size: int) -> list[R | Exception]:
         answers: asyncio.Future[list[R | Exception]] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Group(items, size, answers))
         return await answers
+
+    async def _wait_for_locks(self, items: Sequence[T], answers: list[R | Exception]) -> None:
+        """Tries again those that are locked, each by itself, so that nobody else waits with them. One
+        that stays locked keeps its error: its stream ends, and says it again when it comes back."""
+        if self._locked >= MOST_LOCKED:
+            return
+        self._locked += 1
+        try:
+            async with asyncio.timeout(LOCKED_S):
+                while places := [n for n, answer in enumerate(answers) if isinstance(answer, Locked)]:
+                    await asyncio.sleep(AGAIN_S)
+                    for place in places:
+                        (answers[place],) = await halves.each([items[place]], self._flush)
+        except (TimeoutError, Unavailable):
+            return
+        finally:
+            self._locked -= 1
 
     async def run(self) -> None:
         """The service; ends only when cancelled, and then leaves nobody waiting."""
@@ -79,7 +126,6 @@ class Batcher(Generic[T, R]):
                 if self._rest and (self._patient or len(groups) > 1):
                     await asyncio.sleep(min(MOST_REST_S, self._rest * (loop.time() - begun)))
         finally:
-            self._queue.shutdown() if hasattr(self._queue, "shutdown") else None
             while not self._queue.empty():
                 groups.append(self._queue.get_nowait())
             _fail(groups, Unavailable("this server is shutting down; ask another one"))
@@ -95,33 +141,27 @@ class Batcher(Generic[T, R]):
         return groups
 
     async def _answer(self, groups: list[_Group[T, R]]) -> None:
+        """Whatever goes wrong is its callers' to hear, and ends nothing here."""
         try:
             answers = iter(await self._store([item for group in groups for item in group.items]))
-        except Unavailable as error:
-            return _fail(groups, error)
-        for group in groups:
-            mine = [next(answers) for _ in group.items]
-            if not group.answers.done():
-                group.answers.set_result(mine)
-        return None
+            for group in groups:
+                mine = [next(answers) for _ in group.items]
+                if not group.answers.done():
+                    group.answers.set_result(mine)
+        except Exception as error:  # noqa: BLE001  each caller gets it, and tells or logs it
+            _fail(groups, error)
 
     async def _store(self, items: list[T]) -> list[R | Exception]:
         pause_s = 0.1
         while True:
             try:
-                return list(await self._flush(items))
+                return await halves.each(items, self._flush)
             except Unavailable as error:
                 if not self._patient:
                     raise
                 logger.warning("{}; trying again in {:.1f} s", error, pause_s)
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
                 pause_s = min(pause_s * 2, 5.0)
-            except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.InternalError) as error:
-                if len(items) == 1:
-                    return [error]
-                # One row that PostgreSQL refuses must not take the others with it.
-                middle = len(items) // 2
-                return await self._store(items[:middle]) + await self._store(items[middle:])
 
 
 def _fail(groups: "Sequence[_Group[T, R]]", error: Exception) -> None:

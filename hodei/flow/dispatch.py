@@ -10,10 +10,14 @@ import time
 import uuid
 from collections.abc import Iterator
 
+import psycopg
 from loguru import logger
 
+from hodei.domain.errors import Locked
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.fleet.presence import Presence
+from hodei.flow.detour import Detour
+from hodei.flow.give_back import give_back
 from hodei.flow.queue_head import QueueHead
 from hodei.store import job_queue, leases
 from hodei.store.database import TROUBLE, Database
@@ -56,6 +60,7 @@ class JobDispatcher:
         self._look_at = 0.0
         self._condition = ""
         self._said_at = 0.0
+        self._detour = Detour(database)
         self._log = logger.bind(component="JobDispatcher")
 
     @property
@@ -126,9 +131,12 @@ class JobDispatcher:
         if len(self._heads) > 1000:
             self._heads.clear()
         head = self._heads.setdefault(tuple(sorted(labels.items())), QueueHead())
-        wish = job_queue.Wish(workers, labels, head.begin(loop.time()))
+        wish = job_queue.Wish(workers, labels, head.begin(loop.time()), self._detour.avoided)
         begun = loop.time()
-        claimed = await self._database.run(lambda conn: job_queue.claim(conn, wish, ACCEPT_WITHIN_S))
+        try:
+            claimed = await self._database.run(lambda conn: job_queue.claim(conn, wish, ACCEPT_WITHIN_S))
+        except (Locked, psycopg.Error) as error:
+            return await self._detour.claim(wish, error)
         head.ended(wish.beyond, claimed.last, loop.time(), loop.time() - begun)
         return claimed.offers
 
@@ -151,7 +159,7 @@ class JobDispatcher:
     def _wish_for(self, labels: dict[str, str], jobs: int) -> job_queue.Wish | None:
         for theirs, workers in self._presence.credits(jobs):
             if labels.items() <= theirs.items():
-                return job_queue.Wish(workers, theirs)
+                return job_queue.Wish(workers, theirs, avoid=self._detour.avoided)
         return None
 
     async def send(self, offers: list[Offer]) -> None:
@@ -170,7 +178,7 @@ class JobDispatcher:
             stream.offer(offer)
             log.info("RUN_JOB command sent successfully: Job dispatched successfully")
         if unsent:
-            await self._database.run(lambda conn: leases.release(conn, unsent, "the worker's stream ended", "system:job_dispatcher"))
+            await give_back(self._database, unsent, "the worker's stream ended", "system:job_dispatcher")
 
     def observe(self, *, ready: bool) -> None:
         """Told once a second whether ready jobs wait: says why nothing moves, on change and every 30 s while it lasts."""

@@ -3,27 +3,42 @@
 Single creates that come together are one batch.
 """
 
+import asyncio
 import json
+import time
 import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import psycopg
 from loguru import logger
 
-from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, NotFound
+from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Locked, NotFound
 from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL
 from hodei.domain.spec import normalise
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
-from hodei.store import jobs
+from hodei.store import jobs, sqlstate
 from hodei.store.database import Connection, Database
+from hodei.store.job_queue import Claimed, Wish
 from hodei.store.jobs import NewJob
 
 MOST_SPECS = 1000
 """Specs of one call."""
 
+
+MOST_BYTES = 4 << 20
+"""Of the specs of one batch: as many as one call may bring."""
+
+MOST_APART = 100
+"""Creates whose ids are locked, waiting to be tried one by one. When there are more they are refused at once."""
+
+LOCKED_S = 5.0
+"""For so long an id that was locked goes apart."""
+
+SWALLOWED = Invalid("the database did not store this job: a trigger on one of Hodei's tables swallowed it")
 
 FEW = 8
 """Jobs of a batch that takes a claim along; where more come together, creates and claims overlap on two connections."""
@@ -39,10 +54,14 @@ class Enqueuer:
     def __init__(self, database: Database, dispatcher: JobDispatcher) -> None:
         self._database = database
         self._dispatcher = dispatcher
-        self._creates: Batcher[NewJob, str] = Batcher(self._flush, most=500, waiting=5000, rest=1.0)
+        self._creates: Batcher[NewJob, str] = Batcher(self._flush, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=1.0)
+        self._apart: Batcher[NewJob, str] = Batcher(self._flush_alone, most=1, waiting=MOST_APART)
+        self._locked: dict[uuid.UUID, float] = {}  # ids that somebody's open transaction is creating → until when they go apart
 
     async def run(self) -> None:
-        await self._creates.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._creates.run())
+            group.create_task(self._apart.run())
 
     async def create(self, specs: Sequence[str], actor: str) -> list[Created]:
         """One answer for each spec, in order. Invalid for the whole call: too many of them. A refused spec does not touch the others."""
@@ -57,15 +76,41 @@ class Enqueuer:
                 created[place] = Created(None, existed=False, error=error)
             else:
                 new[place] = NewJob(spec.id or uuid7(), f"{actor}:{spec.actor}" if spec.actor else actor, spec.normal)
-        outcomes = await self._creates.submit_all(list(new.values()))
+        outcomes = await self._submit(list(new.values()), sum(map(len, specs)))
         for (place, job), outcome in zip(new.items(), outcomes, strict=True):
             created[place] = self._created(job, outcome)
         return [one for one in created if one]
 
+    async def _submit(self, new: list[NewJob], size: int) -> list[str | Exception]:
+        """Ids that turned out locked go apart for a while: they hold up nobody but each other."""
+        now = time.monotonic()
+        self._locked = {job_id: until for job_id, until in self._locked.items() if until > now}
+        together = [job for job in new if job.id not in self._locked]
+        outcomes = dict(zip(map(id, together), await self._creates.submit_all(together, size), strict=True))
+        for job in new:
+            if id(job) not in outcomes:
+                (outcomes[id(job)],) = await self._try_apart(job)
+            if isinstance(outcomes[id(job)], Locked) and len(self._locked) < MOST_APART:
+                self._locked[job.id] = now + LOCKED_S
+        return [outcomes[id(job)] for job in new]
+
+    async def _try_apart(self, job: NewJob) -> list[str | Exception]:
+        if self._apart.full:
+            return [Locked(f"id: job {job.id} is being created by another transaction, and many wait for such ids")]
+        return await self._apart.submit_all([job])
+
     @staticmethod
     def _created(job: NewJob, outcome: str | Exception) -> Created:
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, Locked):
+            words = f"id: job {job.id} is being created or changed by another transaction that is still open; try again"
+            return Created(job.id, existed=False, error=Locked(words))
+        if isinstance(outcome, Invalid):
+            return Created(job.id, existed=False, error=outcome)
+        if isinstance(outcome, HodeiError):
             raise outcome
+        if isinstance(outcome, Exception):
+            logger.bind(component="JobController", job_id=job.id).error("job cannot be stored: {}", sqlstate.primary(outcome))
+            return Created(job.id, existed=False, error=Invalid(f"PostgreSQL refuses this job: {sqlstate.primary(outcome)}"))
         if outcome == "conflict":
             return Created(job.id, existed=False, error=Duplicate(f"id: job {job.id} exists with another spec"))
         if outcome == "created":
@@ -99,21 +144,32 @@ class Enqueuer:
         if len(new) <= FEW:
             with self._dispatcher.along(new[0].spec.get("labels", {}), len(new)) as wish:
                 if wish:
-                    outcomes, claimed = await self._database.run(lambda conn: jobs.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S))
+                    outcomes, claimed = await self._create_and_claim(new, wish)
                     await self._dispatcher.send(claimed.offers)
                     if len(claimed.offers) < len(new):
                         self._dispatcher.wake()
                     return outcomes
-        outcomes = await self._database.run(lambda conn: jobs.create(conn, new))
+        outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
         self._dispatcher.wake()
         return outcomes
 
-    async def _flush(self, new: list[NewJob]) -> list[str]:
+    async def _create_and_claim(self, new: list[NewJob], wish: Wish) -> tuple[dict[uuid.UUID, str], Claimed]:
+        """What keeps the claim from being made must not keep the jobs from being created."""
+        try:
+            return await self._database.run(lambda conn: jobs.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S))
+        except (Locked, psycopg.Error):
+            return await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True), Claimed([], None)
+
+    async def _flush(self, new: list[NewJob]) -> list[str | Invalid]:
         """An id that comes twice in one batch is asked about twice: the second sees what the first stored."""
         first: dict[uuid.UUID, NewJob] = {}
         twice = [job for job in new if first.setdefault(job.id, job) is not job]
         outcomes = await self._store(list(first.values()))
-        again: dict[int, str] = {}
+        again: dict[int, str | Invalid] = {}
         for job in twice:
-            again[id(job)] = (await self._database.run(lambda conn, job=job: jobs.create(conn, [job])))[job.id]  # type: ignore[misc]
-        return [again.get(id(job)) or outcomes[job.id] for job in new]
+            again[id(job)] = (await self._flush_alone([job]))[0]
+        return [again[id(job)] if id(job) in again else outcomes.get(job.id, SWALLOWED) for job in new]
+
+    async def _flush_alone(self, new: list[NewJob]) -> list[str | Invalid]:
+        outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
+        return [outcomes.get(job.id, SWALLOWED) for job in new]

@@ -7,18 +7,20 @@ import asyncio
 import itertools
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
+import psycopg
 from loguru import logger
 
-from hodei.domain.errors import Invalid, NotFound
+from hodei.domain.errors import Invalid, Locked, NotFound, Unavailable
 from hodei.domain.job import FINAL
 from hodei.fleet.presence import LogAck, Refused, WorkerStream
 from hodei.flow.batcher import Batcher
-from hodei.store import job_logs, jobs
+from hodei.flow.set_aside import set_aside
+from hodei.store import job_logs, jobs, leases, sqlstate
 from hodei.store.database import Database
-from hodei.store.job_logs import Chunk, StoredChunk
+from hodei.store.job_logs import Chunk, Stored, StoredChunk
 from hodei.store.jobs import Job
+from hodei.store.leases import Claimant
 
 FLUSH_BYTES = 8 << 20
 """Log bytes of one statement; what is beyond waits for the next."""
@@ -32,7 +34,7 @@ class LogKeeper:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batches: Batcher[list[Chunk], dict[int, tuple[int, uuid.UUID]]] = Batcher(
+        self._batches: Batcher[list[Chunk], dict[Claimant, Stored]] = Batcher(
             self._flush, most=1000, most_bytes=FLUSH_BYTES, waiting=1000, patient=True
         )
         self._followers: dict[uuid.UUID, set[asyncio.Event]] = {}  # by job; woken when it writes through this server
@@ -48,33 +50,69 @@ class LogKeeper:
         for lease, group in by_lease.items():
             if any(after.seq != before.seq + 1 for before, after in itertools.pairwise(group)):
                 raise Invalid(f"log chunks of lease {lease} do not follow each other")
-        answer = await self._batches.submit(chunks, sum(len(chunk.data) for chunk in chunks))
-        for lease in by_lease:
-            if lease in answer:
-                next_seq, job_id = answer[lease]
-                if next_seq <= by_lease[lease][-1].seq:  # its result may be behind it: nothing more is taken from this stream
-                    raise Invalid(f"log chunks of lease {lease} have a gap: expected {next_seq}, got {by_lease[lease][0].seq}")
-                stream.send(LogAck(lease, next_seq))
-                for written in self._followers.get(job_id, ()):
-                    written.set()
+        groups = list(by_lease.values())
+        sizes = sum(len(chunk.data) for chunk in chunks)
+        stale: list[int] = []
+        for group, answer in zip(groups, await self._batches.submit_all(groups, sizes), strict=True):
+            said = Claimant(group[0].lease, stream.worker_id)
+            if isinstance(answer, Unavailable):
+                raise answer
+            if isinstance(answer, Exception):
+                await self._set_aside(said, answer)
+                stale.append(said.lease)
+            elif stored := answer.get(said):
+                self._stored(stream, group, stored)
             else:
-                stream.send(Refused(lease, "log of a lease that no longer holds"))
-                logger.bind(component="LogKeeper", worker_id=stream.worker_id).info("LogBatch of stale lease {} refused", lease)
+                stale.append(said.lease)
+        self._refuse(stream, stale)
+
+    def _stored(self, stream: WorkerStream, group: list[Chunk], stored: Stored) -> None:
+        """Acknowledges. Invalid: chunks are missing; the lease's result may be behind them, so nothing more is taken from this stream."""
+        lease = group[0].lease
+        if stored.next_seq <= group[-1].seq:
+            raise Invalid(f"log chunks of lease {lease} have a gap: expected {stored.next_seq}, got {group[0].seq}")
+        stream.send(LogAck(lease, stored.next_seq))
+        for written in self._followers.get(stored.job_id, ()):
+            written.set()
+
+    def _refuse(self, stream: WorkerStream, stale: list[int]) -> None:
+        for lease in stale:
+            stream.send(Refused(lease, "log of a lease that no longer holds"))
+        if stale:
+            log = logger.bind(component="LogKeeper", worker_id=stream.worker_id)
+            log.info("LogBatch refused: {} leases do not hold, the first is {}", len(stale), stale[0])
+
+    async def _set_aside(self, said: Claimant, error: Exception) -> None:
+        """A log that PostgreSQL refuses to store ends its job."""
+        jobs_of = await self._database.run(lambda conn: leases.jobs_of(conn, [said]))
+        await set_aside(self._database, jobs_of, error, "system:log_keeper")
 
     async def append_late(self, stream: WorkerStream, job_id: uuid.UUID, chunks: list[Chunk]) -> None:
         """Of a lease that was refused: kept for the record. Acknowledged also when there is no job any more to keep it under."""
-        await self._database.run(lambda conn: job_logs.append_late(conn, job_id, chunks))
+        try:
+            await self._database.run(lambda conn: job_logs.append_late(conn, job_id, chunks))
+        except psycopg.Error as error:
+            logger.bind(component="LogKeeper", job_id=job_id).error("its late log cannot be kept: {}", sqlstate.primary(error))
         for lease, next_seq in {chunk.lease: chunk.seq + 1 for chunk in chunks}.items():
             stream.send(LogAck(lease, next_seq))
 
-    async def _flush(self, batches: list[list[Chunk]]) -> list[dict[int, tuple[int, uuid.UUID]]]:
-        """Chunks of a lease that arrived in several frames are in order and without gaps here too: one stream feeds them."""
-        chunks = [chunk for batch in batches for chunk in batch]
-        seen: set[tuple[int, int]] = set()
-        unique = [c for c in chunks if (c.lease, c.seq) not in seen and not seen.add((c.lease, c.seq))]  # type: ignore[func-returns-value]
-        answer = await self._database.run(lambda conn: job_logs.append(conn, unique))
+    async def _flush(self, groups: list[list[Chunk]]) -> list[dict[Claimant, Stored] | Exception]:
+        """Each group is of one lease. Chunks of a lease that arrived in several frames are in order and without gaps here too: one stream
+        feeds them."""
+        try:
+            return await self._append(groups)
+        except Locked as error:
+            locked = await self._database.run(lambda conn: leases.locked(conn, [group[0].lease for group in groups]))
+            if not locked:
+                raise
+            free = iter(await self._append([group for group in groups if group[0].lease not in locked]))
+            return [error if group[0].lease in locked else next(free) for group in groups]
+
+    async def _append(self, groups: list[list[Chunk]]) -> list[dict[Claimant, Stored] | Exception]:
+        unique = {(c.lease, c.worker_id, c.seq): c for group in groups for c in group}
+        answer = await self._database.run(lambda conn: job_logs.append(conn, list(unique.values()))) if unique else {}
         logger.bind(component="LogKeeper").debug("LogBatch of {} chunks stored", len(unique))
-        return [answer] * len(batches)
+        return [answer] * len(groups)
 
     async def read(self, job_id: uuid.UUID, cursor: str, *, follow: bool) -> AsyncIterator[tuple[list[StoredChunk], str, Job | None]]:
         """Pages of (chunks, cursor to resume at, None); with follow it goes on until the job is final and all is sent, then (…, job).
@@ -119,7 +157,3 @@ def parse_cursor(cursor: str) -> tuple[int, int]:
         return int(lease), int(seq)
     except ValueError:
         raise Invalid(f"cursor: expected the cursor of an earlier answer, got {cursor[:80]!r}") from None
-
-
-def from_unix_us(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

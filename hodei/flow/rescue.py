@@ -7,21 +7,30 @@ already is simply not found any more. Failure: if a server dies between two acts
 import asyncio
 import random
 import time
+import uuid
+from collections.abc import Awaitable, Callable
 
+import psycopg
 from loguru import logger
 
+from hodei.domain.errors import Locked
 from hodei.domain.worker import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
 from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
-from hodei.store import job_queue, leases, stray_leases, sweep, workers
-from hodei.store.database import TROUBLE, Database
+from hodei.flow.give_back import give_back
+from hodei.flow.set_aside import set_aside
+from hodei.store import halves, invariants, job_queue, sqlstate, stray_leases, sweep, workers
+from hodei.store.database import TROUBLE, Connection, Database
 
 LOOK_EVERY_S = (0.9, 1.5)
 """Between two looks; some jitter, so that servers do not look as one."""
 
 CANCELS_EVERY_S = 5.0
 """How often undelivered cancels are told again: their notification may have been missed."""
+
+CHECK_EVERY_S = (3.0, 6.0)
+"""How often a server asks whether it is its turn to look for what a hand has broken (store/invariants.py)."""
 
 TIDY_EVERY_S, TIDY_FROM = 2.0, 200
 """How often, and from how many claims of this server since, the hot tables are vacuumed."""
@@ -42,20 +51,25 @@ class JobRescuer:
         self._dispatcher = dispatcher
         self._controller = controller
         self._lost_after_s = lost_after_s
-        self._cancels_at = 0.0
+        self._cancels_at = self._check_at = 0.0
+        self.looked_at = -1e9  # monotonic: when the database last answered, and could be written
         self._tidied_at, self._tidied_claims = 0.0, 0
         self._warned_at = -WARN_EVERY_S
         self._log = logger.bind(component="JobRescuer")
 
     async def run(self) -> None:
+        """Each act by itself: one that fails is told, and the others are done."""
+        acts = (self._sweep, self._tell_cancels, self._check, self._tidy)
         while True:
-            try:
-                await self._sweep()
-                await self._tell_cancels()
-                await self._tidy()
-            except TROUBLE as error:
-                self._log.warning("sweep waits: {}", error)
+            for act in acts:
+                await self._try(act)
             await asyncio.sleep(random.uniform(*LOOK_EVERY_S))  # noqa: S311
+
+    async def _try(self, act: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await act()
+        except TROUBLE as error:
+            self._log.warning("{} waits: {}", act.__name__.strip("_").replace("_", " "), sqlstate.primary(error))
 
     async def _tell_cancels(self) -> None:
         now = time.monotonic()
@@ -65,21 +79,69 @@ class JobRescuer:
             await self._controller.deliver_cancels(busy)
 
     async def _sweep(self) -> None:
-        found = await self._database.run(lambda conn: sweep.look(conn, UNREACHABLE_AFTER_S, LIMIT_MARGIN_S))
-        if found.due:
-            await self._database.run(job_queue.promote)
-        if found.expired:
-            for job_id in await self._database.run(job_queue.expire):
-                self._log.bind(job_id=job_id).info("JobStatusChanged PENDING → FAILED (TIMEOUT): it waited too long in the queue")
-        if found.overrun and (overrun := await self._database.run(stray_leases.overrun)):
-            await self._controller.end_overrun(overrun)
-        if found.overdue_offers:
-            await self._take_back()
-        if found.silent_workers:
-            await self._judge_silent()
-        if found.silent_workers or found.orphaned_leases:
-            await self._end_orphaned()
+        """If the look itself fails (for a row that a hand has set), everything is done as if it were due."""
+        try:
+            found = await self._database.run(lambda conn: sweep.look(conn, UNREACHABLE_AFTER_S, LIMIT_MARGIN_S))
+            self.looked_at = time.monotonic()
+        except psycopg.Error as error:
+            self._log.error("a row cannot be looked at, all sweeps are made: {}", sqlstate.primary(error))
+            found = sweep.EVERYTHING
+        due = (
+            (found.unseen, self._see), (found.due, self._promote), (found.expired, self._expire), (found.overrun, self._end_overrun),
+            (found.overdue_offers, self._take_back), (found.silent_workers, self._judge_silent),
+            (found.silent_workers or found.orphaned_leases, self._end_orphaned),
+        )  # fmt: skip
+        for is_due, act in due:
+            if is_due:
+                await self._try(act)
         self._dispatcher.observe(ready=found.ready or found.due)
+
+    async def _see(self) -> None:
+        await self._database.run(job_queue.see)
+
+    async def _promote(self) -> None:
+        await self._for_each(await self._database.run(job_queue.due), job_queue.promote)
+
+    async def _expire(self) -> None:
+        async def expire(conn: Connection, some: list[uuid.UUID]) -> None:
+            for job_id, correlation_id in await job_queue.expire(conn, some):
+                self._log.bind(correlation_id=correlation_id, actor="system:job_rescuer", job_id=job_id).info(
+                    "JobStatusChanged PENDING → FAILED (TIMEOUT)"
+                )
+
+        await self._for_each(await self._database.run(job_queue.expired), expire)
+
+    async def _for_each(self, jobs: list[uuid.UUID], act: Callable[[Connection, list[uuid.UUID]], Awaitable[object]]) -> None:
+        """One statement for all; a job that PostgreSQL refuses is set aside, one that is locked is found again."""
+
+        async def together(some: list[uuid.UUID]) -> list[None]:
+            await self._database.run(lambda conn: act(conn, some))
+            return [None] * len(some)
+
+        for job_id, answer in zip(jobs, await halves.each(jobs, together), strict=True):
+            if isinstance(answer, Exception) and not isinstance(answer, Locked):
+                await set_aside(self._database, [job_id], answer, "system:job_rescuer")
+
+    async def _end_overrun(self) -> None:
+        if overrun := await self._database.run(stray_leases.overrun):
+            await self._controller.end_overrun(overrun)
+
+    async def _check(self) -> None:
+        """What a hand has broken: jobs that nothing would move on, leases without their job."""
+        now = time.monotonic()
+        if now < self._check_at:
+            return
+        self._check_at = now + random.uniform(*CHECK_EVERY_S)  # noqa: S311
+        stray = await self._database.run(invariants.stray_jobs, timeout_s=60.0)
+        if stray:
+            await self._for_each(stray, self._mend)
+        if dropped := await self._database.run(invariants.drop_leases):
+            self._log.warning("{} leases had no job and are gone, the first is {}", len(dropped), dropped[0])
+
+    async def _mend(self, conn: Connection, jobs: list[uuid.UUID]) -> None:
+        for one in await invariants.mend(conn, jobs):
+            words = "it waited and was in no queue: it is queued again" if one.queued else "its lease was gone: it is written anew"
+            self._log.bind(correlation_id=one.correlation_id, actor="system:job_rescuer", job_id=one.job_id).warning("{}", words)
 
     async def _tidy(self) -> None:
         now, claims = time.monotonic(), self._dispatcher.claimed
@@ -97,12 +159,10 @@ class JobRescuer:
     async def _take_back(self) -> None:
         overdue = await self._database.run(lambda conn: stray_leases.overdue(conn, ACCEPT_WITHIN_S))
         if overdue:
-            back = await self._database.run(
-                lambda conn: leases.release(conn, overdue, f"not accepted within {ACCEPT_WITHIN_S:g} s", "system:job_rescuer")
-            )
+            back = await give_back(self._database, overdue, f"not accepted within {ACCEPT_WITHIN_S:g} s", "system:job_rescuer")
             self._log.info("JobUnassigned: {} offers were not accepted in time and are queued again", len(back))
             for claimant in overdue:
-                if stream := self._presence.get(claimant.worker_id):
+                if claimant.lease in back and (stream := self._presence.get(claimant.worker_id)):
                     stream.let_go(claimant.lease)
 
     async def _judge_silent(self) -> None:
@@ -118,4 +178,4 @@ class JobRescuer:
         if lost:
             await self._controller.lose(lost, "its worker was lost or its credential revoked", "system:job_rescuer")
         if offers:
-            await self._database.run(lambda conn: leases.release(conn, offers, "the worker is gone", "system:job_rescuer"))
+            await give_back(self._database, offers, "the worker is gone", "system:job_rescuer")

@@ -1,9 +1,9 @@
 """Why a PENDING job is not running, in words for people."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from hodei.store.jobs import Job
+from hodei.store.times import instant
 from hodei.store.workers import Worker
 
 
@@ -13,11 +13,11 @@ def waiting_for(job: Job, fleet: Sequence[Worker]) -> str:
         return ""
     if job.waiting and job.ready_at:
         words = "its time, " if job.waiting == "RUN_AT" else "its back-off after a failed attempt, until "
-        return words + _clock(job.ready_at)
+        return words + instant(job.ready_at)
     if job.accept_by:
-        return f"worker {job.worker_id} to accept it, until {_clock(job.accept_by)}"
+        return f"worker {job.worker_id} to accept it, until {instant(job.accept_by)}"
     if not job.queued:
-        return "nothing: it is on its way between queue and worker"
+        return "the next look of a server: it is in no queue just now"
     return _for_a_slot(job.required or {}, fleet)
 
 
@@ -35,7 +35,3 @@ def _for_a_slot(required: dict[str, str], fleet: Sequence[Worker]) -> str:
     taken = sum(w.busy_slots for w in fitting)
     total = sum(w.slots for w in fitting)
     return f"a free slot: {taken} of {total} are taken on the workers that fit" if taken >= total else "its turn: it is next"
-
-
-def _clock(at: datetime) -> str:
-    return at.isoformat(timespec="seconds")

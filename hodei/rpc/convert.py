@@ -1,10 +1,13 @@
 """Between the wire and our own types, once."""
 
+import time
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
+
+from loguru import logger
 
 from hodei.domain.errors import Invalid
+from hodei.domain.job import Reason
 from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, LogAck, Message, Recall, Refused, ResultAck
 from hodei.protocol import hodei_pb2 as pb
 from hodei.store.job_logs import Chunk, StoredChunk
@@ -17,6 +20,8 @@ from hodei.store.workers import Worker
 FRAME_BYTES = 900_000
 """Of a frame's content, so that it stays under 1 MiB with all around it."""
 
+REASONS = frozenset(Reason)
+
 OUTCOMES = {pb.SUCCEEDED: "SUCCEEDED", pb.FAILED: "FAILED", pb.CANCELLED: "CANCELLED", pb.LOST: "LOST"}
 
 
@@ -27,12 +32,8 @@ def uuid_of(text: str, what: str) -> uuid.UUID:
         raise Invalid(f"{what}: expected a UUID, got {text[:80]!r}") from None
 
 
-def unix_us(at: datetime | None) -> int:
-    return int(at.timestamp() * 1_000_000) if at else 0
-
-
 def now_unix_us() -> int:
-    return unix_us(datetime.now(UTC))
+    return time.time_ns() // 1000
 
 
 def frames(messages: Iterable[Message]) -> Iterable[pb.ServerFrame]:
@@ -74,9 +75,49 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
             frame.go_away.reconnect_after_s, frame.go_away.why = after, why
 
 
+MOST_NUMBER = 1 << 62
+"""Of any count, size or number that a worker may send: half of what a bigint holds, so that a sum of two is one."""
+
+LATEST_US = 4_102_444_800_000_000
+"""Of the year 2100: a later time of a worker is a fault."""
+
+MOST_CODE = (1 << 31) - 1
+
+
+def within(value: int, what: str, most: int = MOST_NUMBER, least: int = 0) -> int:
+    """The value, as the store can hold it. Invalid names what is out of range."""
+    if not least <= value <= most:
+        raise Invalid(f"{what}: expected {least} to {most}, got {value}")
+    return value
+
+
+def within_all(what: str, **numbers: int) -> None:
+    """As within, of several numbers at once: nearly always all are."""
+    if max(numbers.values()) > MOST_NUMBER:
+        for name, value in numbers.items():
+            within(value, f"{what}: {name}")
+
+
+def leases_of(leases: Iterable[int]) -> None:
+    """Whether the store can hold these numbers of leases."""
+    within(max(leases, default=0), "lease")
+
+
+def words(text: str, most: int) -> str:
+    """Text of a worker for people: cut, and without NUL, which PostgreSQL cannot hold."""
+    return text[:most].replace("\0", "")
+
+
 def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
+    """Invalid: a number out of its range, or a reason that is not of the closed list."""
     if said.outcome not in OUTCOMES:
         raise Invalid(f"result of lease {said.lease}: expected an outcome, got {said.outcome}")
+    if said.reason and said.reason not in REASONS:
+        raise Invalid(f"result of lease {said.lease}: expected a reason of {', '.join(REASONS)}, got {said.reason[:80]!r}")
+    within_all(
+        "result", lease=said.lease, run_us=said.run_us, peak_memory_bytes=said.peak_memory_bytes, cpu_us=said.cpu_us,
+        log_chunks=said.log_chunks, log_bytes=said.log_bytes, log_dropped_bytes=said.log_dropped_bytes,
+    )  # fmt: skip
     return Result(
         lease=said.lease,
         worker_id=worker_id,
@@ -84,26 +125,35 @@ def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
         actor=f"worker:{worker_id}",
         ran=said.started_unix_us > 0 or said.outcome not in (pb.CANCELLED, pb.LOST),
         reason=said.reason or None,
-        message=said.message[:2000].replace("\0", "") or None,
+        message=words(said.message, 2000) or None,
         exit_code=said.exit_code if said.HasField("exit_code") else None,
         signal=said.signal if said.HasField("signal") else None,
-        run_us=said.run_us,
+        run_us=min(said.run_us, LATEST_US),
         peak_memory_bytes=said.peak_memory_bytes,
         cpu_us=said.cpu_us,
         log_chunks=said.log_chunks,
         log_bytes=said.log_bytes,
         log_dropped_bytes=said.log_dropped_bytes,
-        leftover_processes=said.leftover_processes,
+        leftover_processes=min(said.leftover_processes, MOST_CODE),
     )
 
 
 def chunk(said: pb.LogChunk, worker_id: uuid.UUID) -> Chunk:
+    """Invalid: no bytes or too many, no stream, a number out of its range."""
     if not 1 <= len(said.data) <= 65536:
         raise Invalid(f"log chunk {said.seq} of lease {said.lease}: expected 1 to 65536 bytes, got {len(said.data)}")
     if said.stream not in (pb.STDOUT, pb.STDERR, pb.NOTICE):
         raise Invalid(f"log chunk {said.seq} of lease {said.lease}: expected a stream, got {said.stream}")
-    read_at = datetime.fromtimestamp(said.read_unix_us / 1_000_000, UTC)
-    return Chunk(said.lease, worker_id, said.seq, said.stream, said.byte_offset, said.first_line, read_at, said.data)
+    within_all("log chunk", lease=said.lease, seq=said.seq, byte_offset=said.byte_offset, first_line=said.first_line)
+    read_us = within(said.read_unix_us, "log chunk: read_unix_us", LATEST_US)
+    return Chunk(said.lease, worker_id, said.seq, said.stream, said.byte_offset, said.first_line, read_us, said.data)
+
+
+def rejects(said: Iterable[pb.Reject]) -> dict[int, str]:
+    """By lease, why an offer is handed back."""
+    found = {one.lease: words(one.reason, 200) for one in said}
+    leases_of(found)
+    return found
 
 
 def job(row: Job, waiting_for: str = "") -> pb.Job:
@@ -125,17 +175,26 @@ def job(row: Job, waiting_for: str = "") -> pb.Job:
         cpu_s=(row.cpu_us or 0) / 1_000_000,
         log_bytes=row.log_bytes,
         logs_complete=bool(row.logs_complete),
-        created_unix_us=unix_us(row.created_at),
-        started_unix_us=unix_us(row.started_at),
-        completed_unix_us=unix_us(row.completed_at),
+        created_unix_us=row.created_at or 0,
+        started_unix_us=row.started_at or 0,
+        completed_unix_us=row.completed_at or 0,
         cancel_requested=row.cancel_requested,
         waiting_for=waiting_for,
         leftover_processes=row.leftover_processes or 0,
-        run_at_unix_us=unix_us(row.run_at),
-        updated_unix_us=unix_us(row.updated_at),
+        run_at_unix_us=row.run_at or 0,
+        updated_unix_us=row.updated_at or 0,
         retry_of=str(row.retry_of or ""),
         cancel=row.cancel,
     )
+
+
+def listed(row: Job, waiting_for: str) -> pb.Job:
+    """As job; a row that a hand has made unreadable is shown as such, and the others of the list are shown."""
+    try:
+        return job(row, waiting_for)
+    except (ValueError, TypeError, OverflowError) as error:
+        logger.bind(component="JobService", job_id=row.id).warning("job cannot be shown: {}", error)
+        return pb.Job(job_id=str(row.id), name="(unreadable)", state=row.state, message=f"this row cannot be shown: {error}"[:300])
 
 
 def attempt(row: Attempt) -> pb.Attempts.Attempt:
@@ -143,8 +202,8 @@ def attempt(row: Attempt) -> pb.Attempts.Attempt:
         attempt=row.attempt,
         lease=row.lease,
         worker_id=str(row.worker_id or ""),
-        started_unix_us=unix_us(row.started_at),
-        ended_unix_us=unix_us(row.ended_at),
+        started_unix_us=row.started_at or 0,
+        ended_unix_us=row.ended_at or 0,
         outcome=row.outcome or "",
         reason=row.reason or "",
         exit_code=row.exit_code,
@@ -161,7 +220,7 @@ def log_page(chunks: list[StoredChunk], cursor: str, final: pb.Job | None) -> pb
                 attempt=c.attempt,
                 byte_offset=c.byte_offset,
                 first_line=c.first_line,
-                read_unix_us=unix_us(c.read_at),
+                read_unix_us=c.read_at,
                 data=c.data,
                 lease=c.lease,
                 seq=c.seq,
@@ -185,7 +244,7 @@ def worker(row: Worker) -> pb.Worker:
         heartbeat_age_s=-1.0 if row.heartbeat_age_s is None else row.heartbeat_age_s,
         version=row.version,
         current_job_id=str(row.current_job_id or ""),
-        registered_unix_us=unix_us(row.created_at),
+        registered_unix_us=row.created_at or 0,
         revoked=row.revoked,
     )
 
@@ -195,9 +254,9 @@ def token(row: Token, *, reveal: bool = False) -> pb.Token:
         token=str(row.token) if reveal else "",
         token_id=row.token_id,
         worker_id=str(row.worker_id) if row.worker_id.int else "",
-        created_unix_us=unix_us(row.created_at),
-        expires_unix_us=unix_us(row.expires_at),
-        consumed_unix_us=unix_us(row.consumed_at),
+        created_unix_us=row.created_at or 0,
+        expires_unix_us=row.expires_at or 0,
+        consumed_unix_us=row.consumed_at or 0,
         consumed_by=str(row.consumed_by or ""),
         state=row.state,
     )

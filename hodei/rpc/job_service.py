@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from hodei.domain.errors import Duplicate, Invalid, NotFound, Unavailable
+from hodei.domain.errors import Duplicate, HodeiError, Invalid, Locked, NotFound
 from hodei.domain.job import JobState, Reason
 from hodei.flow.control import JobController
 from hodei.flow.enqueue import Created, Enqueuer
@@ -44,7 +44,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         fleet = []
         if any(job.state == JobState.PENDING for job in found):
             fleet = await self._database.run(lambda conn: workers.list_all(conn, every=False))
-        return pb.ListJobsResponse(jobs=[convert.job(job, waiting_for(job, fleet)) for job in found])
+        return pb.ListJobsResponse(jobs=[convert.listed(job, waiting_for(job, fleet)) for job in found])
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:
         await self._controller.cancel(convert.uuid_of(request.job_id, "job_id"), actor.get())
@@ -63,7 +63,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         return pb.Timeline(
             events=[
                 pb.Timeline.Event(
-                    occurred_unix_us=convert.unix_us(e.occurred_at), event_type=e.event_type, aggregate_id=e.aggregate_id, actor=e.actor,
+                    occurred_unix_us=e.occurred_at, event_type=e.event_type, aggregate_id=e.aggregate_id, actor=e.actor,
                     correlation_id=e.correlation_id, payload=e.payload,
                 )
                 for e in events
@@ -97,15 +97,13 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         return await self._database.run(read)
 
 
+CODES: dict[type[HodeiError], str] = {Duplicate: "ALREADY_EXISTS", Locked: "UNAVAILABLE"}
+
+
 def _entry(created: Created) -> pb.CreateJobsResponse.Entry:
-    if isinstance(created.error, Unavailable):
-        raise created.error
-    code = "ALREADY_EXISTS" if isinstance(created.error, Duplicate) else "INVALID_ARGUMENT"
+    code = CODES.get(type(created.error), "INVALID_ARGUMENT") if created.error else ""
     return pb.CreateJobsResponse.Entry(
-        job_id=str(created.job_id or ""),
-        existed=created.existed,
-        error=str(created.error or ""),
-        error_code=code if created.error else "",
+        job_id=str(created.job_id or ""), existed=created.existed, error=str(created.error or ""), error_code=code
     )
 
 

@@ -7,6 +7,7 @@ it connects to any server and says what it holds.
 
 import asyncio
 import uuid
+from collections.abc import Iterator, Sized
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +15,7 @@ import grpc.aio
 from loguru import logger
 
 from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Unauthenticated, Unavailable
+from hodei.domain.spec import CONTROLS, PATTERNS
 from hodei.domain.worker import HEARTBEAT_S
 from hodei.fleet import registration
 from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, Presence, Pulse, WorkerStream
@@ -27,6 +29,8 @@ from hodei.rpc.errors import status_of
 from hodei.store import leases, stray_leases, workers
 from hodei.store.database import TROUBLE, Database
 
+LABEL_NAME = PATTERNS["labels"]
+
 PROTOCOL = 1
 """The one version of the contract that this server speaks."""
 
@@ -38,6 +42,18 @@ INBOX_FRAMES = 64
 
 TOGETHER_BYTES = 8 << 20
 """Of frames committed together."""
+
+MOST_ENTRIES = 2_000
+"""Of a kind in one frame; workers send 600 at most. More ends the stream."""
+
+MOST_CHUNKS = 25_000
+"""Log chunks in one frame: workers fill 800,000 bytes with them, 40 of which each chunk costs besides its data. More ends the stream."""
+
+MOST_HELD = 100_000
+"""Leases that a hello or a heartbeat lists: ten times the most slots."""
+
+MOST_LABELS_BYTES = 32_768
+"""Of the names and values of a worker's labels, and 100 of them."""
 
 Context = grpc.aio.ServicerContext[pb.WorkerFrame, pb.ServerFrame]
 
@@ -62,7 +78,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         self._controller = controller
         self._logs = logs
         self._lost_after_s = lost_after_s
-        self._ended: asyncio.Queue[tuple[WorkerStream, bool]] = asyncio.Queue()  # bounded by the number of streams
+        self._ended: asyncio.Queue[tuple[WorkerStream, bool]] = asyncio.Queue(10_000)  # full: the end is not written down
         self._closing: str | None = None
 
     async def run(self) -> None:
@@ -90,30 +106,44 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
     async def Connect(self, request_iterator: Any, context: Context) -> None:
         try:
             stream = await self._open(context)
-        except (HodeiError, TimeoutError) as error:
-            await context.abort(*status_of(Invalid("no hello within 10 s") if isinstance(error, TimeoutError) else error))
-            return
+        except _StreamEnded:
+            return  # it left before its hello: there is nobody to tell
         log = logger.bind(component="WorkerMonitor", worker_id=stream.worker_id)
         log.info("worker connected: {} slots, labels {}", stream.slots, stream.labels or "none")
+        refusal: HodeiError | None = None
         try:
             await self._serve(stream, context)
         except* _StreamEnded as ended:
             log.info("worker's stream ended: {}", ended.exceptions[0])
-        except* HodeiError as error:
-            log.warning("worker's stream is closed: {}", error.exceptions[0])
-            await context.abort(*status_of(error.exceptions[0]))
+        except* HodeiError as errors:
+            refusal = next(error for error in _leaves(errors) if isinstance(error, HodeiError))
+            log.warning("worker's stream is closed: {}", refusal)
         finally:
             stream.closed.set()
             self._presence.remove(stream)
-            self._ended.put_nowait((stream, stream.drained_by_worker and not stream.held))
+            self._write_down_end(stream)
+        if refusal:
+            await context.abort(*status_of(refusal))
+
+    def _write_down_end(self, stream: WorkerStream) -> None:
+        if self._ended.full():  # the database has been away for long: silence will tell
+            return
+        self._ended.put_nowait((stream, stream.drained_by_worker and not stream.held))
 
     # ── opening ──
 
     async def _open(self, context: Context) -> WorkerStream:
         worker_id, secret = credential(context.invocation_metadata() or ())
-        async with asyncio.timeout(10.0):
-            frame = await context.read()
-        if not isinstance(frame, pb.WorkerFrame) or not frame.HasField("hello"):
+        try:
+            async with asyncio.timeout(10.0):
+                frame = await context.read()
+        except TimeoutError:
+            raise Invalid("no hello within 10 s") from None
+        except grpc.aio.BaseError:
+            raise _StreamEnded from None
+        if not isinstance(frame, pb.WorkerFrame):
+            raise _StreamEnded
+        if not frame.HasField("hello"):
             raise Invalid("expected a hello as the first frame")
         if self._closing:
             raise Unavailable(self._closing)
@@ -134,12 +164,11 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         return stream
 
     async def _connect(self, worker_id: uuid.UUID, secret: bytes, hello: pb.Hello) -> workers.Session:
-        if not 1 <= hello.slots <= 10_000:
-            raise Invalid(f"slots: expected 1 to 10000, got {hello.slots}")
+        check_hello(hello)
         running = sum(1 for held in hello.held if held.phase == pb.Held.RUNNING)
         greeting = workers.Greeting(
             worker_id, registration.fingerprint(secret), convert.uuid_of(hello.instance, "instance"), hello.name, hello.version,
-            hello.slots, running, dict(hello.labels),
+            hello.slots, min(running, hello.slots), dict(hello.labels),
         )  # fmt: skip
         session = await self._database.run(lambda conn: workers.connect(conn, greeting, SILENT_AFTER_S))
         if session:
@@ -187,9 +216,10 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             heard.waiting_since = None
             if not isinstance(frame, pb.WorkerFrame):
                 raise _StreamEnded("closed by the worker")
+            check_frame(frame)
             if frame.HasField("heartbeat"):
                 drained = stream.drained_by_worker
-                self._presence.pulse(stream, pulse(frame.heartbeat))
+                self._presence.pulse(stream, pulse(stream, frame.heartbeat))
                 if drained and not stream.drained_by_worker:
                     self._dispatcher.wake()
             await inbox.put(frame)
@@ -198,7 +228,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         while True:
             together = await inbox.get()
             size = together.ByteSize()
-            while size < TOGETHER_BYTES and not inbox.empty():
+            while size < TOGETHER_BYTES and most_entries(together) < MOST_ENTRIES and not inbox.empty():
                 frame = inbox.get_nowait()
                 size += frame.ByteSize()
                 together.MergeFrom(frame)
@@ -216,7 +246,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         if frame.stopping:
             await self._controller.cancel_delivered(stream, [said.lease for said in frame.stopping], stopping=True)
         if frame.rejects:
-            await self._controller.rejected(stream, {said.lease: said.reason for said in frame.rejects})
+            await self._controller.rejected(stream, convert.rejects(frame.rejects))
         if frame.accepts or frame.results:
             results = [convert.result(said, stream.worker_id) for said in frame.results if not said.late_job_id]
             await self._controller.heard(stream, [said.lease for said in frame.accepts], results)
@@ -241,6 +271,8 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await stream.closed.wait()
+                if stream.at_fault:
+                    raise Invalid(stream.why_closed)
                 raise _StreamEnded(stream.why_closed)
             except TimeoutError:
                 stream.send(Beat())
@@ -266,15 +298,64 @@ class Heard:
     waiting_since: float | None = None
 
 
-def pulse(beat: pb.Heartbeat) -> Pulse:
-    running = [held.job_id for held in beat.held if held.phase == pb.Held.RUNNING and held.job_id]
+def check_hello(hello: pb.Hello) -> None:
+    """What a worker says of itself must be fit to store, to list and to print."""
+    if not 1 <= hello.slots <= 10_000:
+        raise Invalid(f"slots: expected 1 to 10000, got {hello.slots}")
+    if len(hello.held) > MOST_HELD:
+        raise Invalid(f"held: expected at most {MOST_HELD} leases, got {len(hello.held)}")
+    if len(hello.labels) > 100 or sum(len(k.encode()) + len(v.encode()) for k, v in hello.labels.items()) > MOST_LABELS_BYTES:
+        raise Invalid(f"labels: expected at most 100 of {MOST_LABELS_BYTES} bytes in all, got {len(hello.labels)}")
+    for name, value in hello.labels.items():
+        if not LABEL_NAME.search(name) or len(value) > 255 or CONTROLS.search(value) or "\0" in value:
+            raise Invalid(f"labels: expected names of letters, digits, . _ / - and values of at most 255 characters, got {name[:80]!r}")
+    for what, text, most in (("name", hello.name, 200), ("version", hello.version, 50)):
+        if len(text) > most or CONTROLS.search(text) or "\0" in text:
+            raise Invalid(f"{what}: expected at most {most} characters without control characters, got {text[:80]!r}")
+    convert.leases_of(held.lease for held in hello.held)
+
+
+def most_entries(frame: pb.WorkerFrame) -> int:
+    """Of the kind of which there are most, but for log chunks."""
+    kinds: tuple[Sized, ...] = (
+        frame.accepts, frame.rejects, frame.results, frame.stopping, frame.cancels_received, frame.started,
+    )  # fmt: skip
+    return max(len(kind) for kind in kinds)
+
+
+def check_frame(frame: pb.WorkerFrame) -> None:
+    """Before anything of a frame is used. Invalid ends this stream, and no other."""
+    convert.within(most_entries(frame), "entries of a kind in a frame", MOST_ENTRIES)
+    convert.within(len(frame.logs), "log chunks in a frame", MOST_CHUNKS)
+    convert.leases_of(said.lease for said in frame.accepts)
+    convert.leases_of(said.lease for said in frame.stopping)
+    convert.leases_of(frame.cancels_received)
+    convert.leases_of(frame.started)
+    if frame.HasField("heartbeat"):
+        beat = frame.heartbeat
+        convert.within(beat.busy_slots, "busy_slots", 10_000)
+        convert.within(len(beat.held), "leases of a heartbeat", MOST_HELD)
+        convert.leases_of(held.lease for held in beat.held)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def pulse(stream: WorkerStream, beat: pb.Heartbeat) -> Pulse:
+    """Which job a lease is for is known here; a worker's word is not needed for it."""
+    running = (stream.held[held.lease] for held in beat.held if held.phase == pb.Held.RUNNING and held.lease in stream.held)
     return Pulse(
         busy_slots=beat.busy_slots,
         draining=beat.draining,
         waiting=[held.lease for held in beat.held if held.phase == pb.Held.WAITING],
         held=[held.lease for held in beat.held],
         live=[held.lease for held in beat.held if held.phase != pb.Held.ENDED],
-        current_job_id=convert.uuid_of(running[0], "job_id") if running else None,
+        current_job_id=next(running, None),
     )
 
 

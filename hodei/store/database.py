@@ -5,7 +5,9 @@ Nothing here leaves state in a session, so that a transaction pooler may stand b
 
 import asyncio
 import functools
+import random
 import re
+import select
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +21,10 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
 
-from hodei.domain.errors import Unavailable
+from hodei.domain.errors import HodeiError, Unavailable
+from hodei.store import sqlstate, times
+
+__all__ = ["times"]  # imported for its effect: every connection reads times as integers
 
 Connection = AsyncConnection[TupleRow]
 T = TypeVar("T")
@@ -29,13 +34,15 @@ CALL_TIMEOUT_S = 15.0
 answered within 10 s, closes the connection."""
 
 SOCKET: dict[str, Any] = {
+    "client_encoding": "UTF8",
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
-"""A database host that vanished is noticed within 15 s (milliseconds in the last one)."""
+"""Of every connection. A database host that vanished is noticed within 15 s (milliseconds in the last one). The encoding is ours, not the
+database's: else the driver would refuse text that PostgreSQL could have refused row by row."""
 
 TROUBLE = (Unavailable, psycopg.Error)
 """What a service that must not end waits out: the database is away, or refuses one statement (a row changed by hand)."""
@@ -44,17 +51,25 @@ POOL_SIZE = 6
 """Connections of one server besides the listener's: claims, results, logs, heartbeats, and two for everybody who asks."""
 
 
+MOST_RUNS = POOL_SIZE + 2
+"""How often a call is run when connections turn out stale or others are in the way: each connection of the pool may be stale."""
+
+
 class Database:
-    """The pool of one server. `heal` is awaited when a table turns out to be gone (the guide's clean script), then the call runs again."""
+    """The pool of one server. `heal` is awaited when an object of the schema turns out to be gone (the guide's clean script); then the
+    call runs again."""
 
     def __init__(self, url: str, *, prepare: bool = True, heal: Callable[[], Awaitable[None]] | None = None) -> None:
         self._heal = heal
+        self._healing = asyncio.Lock()
+        self._healed = 0
         self.pool: psycopg_pool.AsyncConnectionPool[Connection] = psycopg_pool.AsyncConnectionPool(
             url,
             min_size=1,
             max_size=POOL_SIZE,
             open=False,
             timeout=10.0,
+            check=_still_open,
             kwargs={
                 "autocommit": True,
                 "application_name": "hodei-server",
@@ -70,18 +85,55 @@ class Database:
     async def __aexit__(self, *exc: object) -> None:
         await self.pool.close(timeout=5.0)
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]], *, timeout_s: float = CALL_TIMEOUT_S) -> T:
-        """Does one piece of work that is a single statement (autocommit: the statement is the transaction)."""
-        for attempt in (1, 2):
+    async def run(self, work: Callable[[Connection], Awaitable[T]], *, timeout_s: float = CALL_TIMEOUT_S, idempotent: bool = False) -> T:
+        """Does one piece of work on a connection; each statement is a transaction of its own unless `work` opens one.
+
+        It is run again, on another connection, where nothing of it was done: the connection was stale, other transactions were in the
+        way, an object of the schema was gone and is healed. And, if it is `idempotent`, where its connection was lost in the middle.
+        Unavailable: the database cannot serve now. Errors of rows come as psycopg.Error.
+        """
+        for runs_left in reversed(range(MOST_RUNS)):
+            healed = self._healed
             try:
-                async with translated(), asyncio.timeout(timeout_s), self.pool.connection() as conn:
-                    return await work(conn)
-            except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
-                if attempt == 2 or self._heal is None:
+                async with asyncio.timeout(timeout_s):
+                    return await self._once(work)
+            except TimeoutError as error:
+                raise Unavailable("the database did not answer in time; try again") from error
+            except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
+                state = getattr(error, "sqlstate", None)
+                if state in sqlstate.GONE and self._heal and healed == self._healed and runs_left > MOST_RUNS - 3:
+                    await self._mend(healed)
+                elif runs_left and state in sqlstate.STALE:
+                    continue
+                elif runs_left and state in sqlstate.IN_THE_WAY:
+                    await asyncio.sleep(random.uniform(0.002, 0.02))  # noqa: S311
+                elif runs_left == MOST_RUNS - 1 and idempotent and sqlstate.is_lost(error):
+                    continue
+                elif unavailable := sqlstate.unavailable(error):
+                    raise unavailable from error
+                else:
                     raise
-                logger.warning("a table of Hodei is gone; applying schema.sql again")
-                await self._heal()
         raise AssertionError("unreachable")
+
+    async def _once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """A connection on which anything failed is closed: a pipeline that ends in the middle leaves the driver believing in prepared
+        statements that PostgreSQL has never parsed."""
+        async with self.pool.connection() as conn:
+            try:
+                return await work(conn)
+            except HodeiError:
+                raise
+            except BaseException:
+                await conn.close()
+                raise
+
+    async def _mend(self, seen: int) -> None:
+        """Once for all calls that found the same gap."""
+        async with self._healing:
+            if seen == self._healed and self._heal:
+                logger.warning("an object of Hodei's schema is gone; applying schema.sql again")
+                await self._heal()
+                self._healed += 1
 
     async def transact(self, work: Callable[[Connection], Awaitable[T]], *, timeout_s: float = CALL_TIMEOUT_S) -> T:
         """As run, for several statements in one transaction. `work` must not await anything but this connection."""
@@ -93,21 +145,29 @@ class Database:
         return await self.run(transaction, timeout_s=timeout_s)
 
 
+async def _still_open(conn: Connection) -> None:
+    """Before a connection is used: whether PostgreSQL or a pooler ended it while it was idle. It costs no round trip: an end, or a word
+    before it, waits in the socket. OperationalError: it is over, and the pool takes another."""
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN)
+    for _ in range(3):
+        if not poll.poll(0):
+            return
+        conn.pgconn.consume_input()  # raises at the end of the stream
+    raise psycopg.OperationalError("the connection was ended while it was idle")
+
+
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Driver errors as ours: what may pass by itself becomes Unavailable; a bug stays what it is."""
+    """Driver errors as ours: what may pass by itself becomes Unavailable; an error of a row, or a bug, stays what it is."""
     try:
         yield
     except TimeoutError as error:
         raise Unavailable("the database did not answer in time; try again") from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
+    except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
+        if unavailable := sqlstate.unavailable(error):
+            raise unavailable from error
         raise
-    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
-        raise Unavailable(f"the database is not available: {first_line(error)}") from error
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 async def listen(url: str, channels: tuple[LiteralString, ...], hear: Callable[[str, str], None]) -> None:
@@ -180,9 +240,12 @@ psycopg.adapters.register_dumper(Blobs, _BlobsDumper)
 # them whatever the planner believes, and joins them as a hash: its cost is that of the batch, not of the table. (IS NOT DISTINCT FROM
 # compares what another index would offer in order: the planner would walk it.)
 # Before PostgreSQL 18 what is switched off and yet used counts as dear, and dear statements would be compiled, for half a second each.
+# A statement for many rows waits 100 ms at most for a lock that somebody else's transaction holds on one of them; then that one is looked
+# for (store/halves.py), and the others go on.
 KEEP_THE_PLAN = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-       set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)
+       set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true),
+       set_config('lock_timeout', '100ms', true)
 """
 
 Call = tuple[LiteralString, dict[str, Any]]
@@ -198,6 +261,17 @@ async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
         for statement, parameters in calls:
             cursors.append(await execute(conn, statement, parameters))
     return [await cursor.fetchall() for cursor in cursors]
+
+
+BRIEFLY = "SELECT set_config('lock_timeout', '100ms', true)"
+
+
+async def brief_rows(conn: Connection, statement: LiteralString, parameters: dict[str, Any]) -> list[TupleRow]:
+    """As rows, of a statement over the rows of many that is not hot: it waits 100 ms at most for a lock (Locked)."""
+    async with conn.pipeline():
+        await conn.execute(BRIEFLY)
+        cursor = await execute(conn, statement, parameters)
+    return await cursor.fetchall() if cursor.description else []
 
 
 async def rows(conn: Connection, statement: LiteralString, parameters: dict[str, Any] | None = None) -> list[TupleRow]:

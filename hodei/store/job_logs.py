@@ -2,10 +2,10 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from hodei.store.database import Blobs, Connection, arrays, execute, guarded_rows, rows
+from hodei.store.leases import Claimant
 
 
 class Chunk(NamedTuple):
@@ -17,7 +17,7 @@ class Chunk(NamedTuple):
     stream: int
     byte_offset: int
     first_line: int
-    read_at: datetime
+    read_us: int  # microseconds since 1970
     data: bytes
 
 
@@ -26,24 +26,25 @@ APPEND = """
 WITH said AS MATERIALIZED (
     SELECT * FROM unnest(
         %(lease)s::bigint[], %(worker_id)s::uuid[], %(seq)s::bigint[], %(stream)s::smallint[], %(byte_offset)s::bigint[],
-        %(first_line)s::bigint[], %(read_at)s::timestamptz[], %(data)s::bytea[]
-    ) AS s (lease, worker_id, seq, stream, byte_offset, first_line, read_at, data)
+        %(first_line)s::bigint[], %(read_us)s::bigint[], %(data)s::bytea[]
+    ) AS s (lease, worker_id, seq, stream, byte_offset, first_line, read_us, data)
 ), spans AS (
     SELECT s.lease, s.worker_id, min(s.seq) AS first_seq, max(s.seq) + 1 AS next_seq FROM said s GROUP BY s.lease, s.worker_id
 ), cursors AS MATERIALIZED (
-    SELECT l.lease, l.job_id, l.attempt, l.log_seq, p.first_seq, p.next_seq
+    SELECT l.lease, l.worker_id, l.job_id, l.attempt, l.log_seq, p.first_seq, p.next_seq
     FROM leases l JOIN spans p ON p.lease = l.lease AND p.worker_id IS NOT DISTINCT FROM l.worker_id
     WHERE l.lease = ANY (%(lease)s::bigint[])
     ORDER BY l.lease
     FOR UPDATE OF l
 ), stored AS (
     INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data)
-    SELECT c.job_id, s.lease, s.seq, c.attempt, s.stream, s.byte_offset, s.first_line, s.read_at, s.data
-    FROM said s JOIN cursors c ON c.lease = s.lease
+    SELECT c.job_id, s.lease, s.seq, c.attempt, s.stream, s.byte_offset, s.first_line,
+           timestamptz 'epoch' + s.read_us * interval '1 microsecond', s.data
+    FROM said s JOIN cursors c ON c.lease = s.lease AND c.worker_id = s.worker_id
     WHERE c.first_seq <= c.log_seq AND s.seq >= c.log_seq
 ), sizes AS (
     SELECT c.lease, c.next_seq, sum(octet_length(s.data)) FILTER (WHERE s.stream < 3) AS bytes
-    FROM said s JOIN cursors c ON c.lease = s.lease
+    FROM said s JOIN cursors c ON c.lease = s.lease AND c.worker_id = s.worker_id
     WHERE c.first_seq <= c.log_seq AND s.seq >= c.log_seq
     GROUP BY c.lease, c.next_seq
 ), moved AS (
@@ -52,14 +53,22 @@ WITH said AS MATERIALIZED (
     FROM sizes z
     WHERE l.lease = z.lease AND l.lease = ANY (ARRAY(SELECT z.lease FROM sizes z))
 )
-SELECT c.lease, CASE WHEN c.first_seq <= c.log_seq THEN greatest(c.log_seq, c.next_seq) ELSE c.log_seq END, c.job_id FROM cursors c
+SELECT c.lease, c.worker_id, CASE WHEN c.first_seq <= c.log_seq THEN greatest(c.log_seq, c.next_seq) ELSE c.log_seq END, c.job_id
+FROM cursors c
 """
 
 
-async def append(conn: Connection, chunks: Sequence[Chunk]) -> dict[int, tuple[int, uuid.UUID]]:
-    """For each lease that holds: the next seq it is to send, and its job. A lease that is not in the answer is stale."""
+class Stored(NamedTuple):
+    """How far the log of a lease that holds has come."""
+
+    next_seq: int
+    job_id: uuid.UUID
+
+
+async def append(conn: Connection, chunks: Sequence[Chunk]) -> dict[Claimant, Stored]:
+    """Of each lease that holds and whose worker said it: how far it has come. One that is not in the answer is stale."""
     (found,) = await guarded_rows(conn, (APPEND, _parameters(chunks)))
-    return {row[0]: (row[1], row[2]) for row in found}
+    return {Claimant(row[0], row[1]): Stored(row[2], row[3]) for row in found}
 
 
 def _parameters(chunks: Sequence[Chunk]) -> dict[str, object]:
@@ -72,19 +81,20 @@ APPEND_LATE = """
 WITH said AS MATERIALIZED (
     SELECT * FROM unnest(
         %(lease)s::bigint[], %(worker_id)s::uuid[], %(seq)s::bigint[], %(stream)s::smallint[], %(byte_offset)s::bigint[],
-        %(first_line)s::bigint[], %(read_at)s::timestamptz[], %(data)s::bytea[]
-    ) AS s (lease, worker_id, seq, stream, byte_offset, first_line, read_at, data)
+        %(first_line)s::bigint[], %(read_us)s::bigint[], %(data)s::bytea[]
+    ) AS s (lease, worker_id, seq, stream, byte_offset, first_line, read_us, data)
 ), assigned AS MATERIALIZED (
-    SELECT (a.payload ->> 'lease')::bigint AS lease, (a.payload ->> 'attempt')::integer AS attempt
-    FROM domain_events a
-    WHERE a.aggregate_id = %(job)s::uuid::text AND a.event_type = 'JobAssigned'
-      AND (a.payload ->> 'lease', a.worker_id) IN (SELECT s.lease::text, s.worker_id FROM said s)
+    SELECT DISTINCT s.lease, s.worker_id, (a.payload -> 'attempt')::integer AS attempt
+    FROM said s JOIN domain_events a
+      ON a.aggregate_id = %(job)s::uuid::text AND a.event_type = 'JobAssigned' AND a.worker_id = s.worker_id
+      AND a.payload ->> 'lease' = s.lease::text AND jsonb_typeof(a.payload -> 'attempt') = 'number'
 )
 INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data, late)
-SELECT %(job)s, s.lease, s.seq, a.attempt, s.stream, s.byte_offset, s.first_line, s.read_at, s.data, true
-FROM said s JOIN assigned a ON a.lease = s.lease
-WHERE EXISTS (SELECT FROM jobs j WHERE j.id = %(job)s AND j.lease IS DISTINCT FROM s.lease)
-  AND NOT EXISTS (SELECT FROM job_logs g WHERE g.job_id = %(job)s AND g.lease = s.lease AND g.seq = s.seq)
+SELECT %(job)s::uuid, s.lease, s.seq, a.attempt, s.stream, s.byte_offset, s.first_line,
+       timestamptz 'epoch' + s.read_us * interval '1 microsecond', s.data, true
+FROM said s JOIN assigned a ON a.lease = s.lease AND a.worker_id = s.worker_id
+WHERE EXISTS (SELECT FROM jobs j WHERE j.id = %(job)s::uuid AND j.lease IS DISTINCT FROM s.lease)
+  AND NOT EXISTS (SELECT FROM job_logs g WHERE g.job_id = %(job)s::uuid AND g.lease = s.lease AND g.seq = s.seq)
 """
 
 
@@ -100,10 +110,15 @@ class StoredChunk(NamedTuple):
     stream: int
     byte_offset: int
     first_line: int
-    read_at: datetime
+    read_at: int  # microseconds since 1970
     data: bytes
     late: bool
 
+
+A_DAY_US = 86_400_000_000
+
+LAST_FROM_US = 1 << 52
+"""Of the year 2112: a later creation was set by hand."""
 
 # A page is at most 500 chunks that begin within 800 KB: with the last one's 64 KiB its frame stays under 1 MiB.
 READ = """
@@ -114,7 +129,9 @@ FROM (
     FROM (
         SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data, g.late
         FROM job_logs g
-        WHERE g.job_id = %(job)s AND (g.lease, g.seq) > (%(lease)s, %(seq)s) AND g.stored_at >= %(created_at)s - interval '1 day'
+        WHERE g.job_id = %(job)s::uuid
+          AND (g.lease, g.seq) > (%(lease)s::bigint, %(seq)s::bigint)
+          AND g.stored_at >= timestamptz 'epoch' + %(from_us)s::bigint * interval '1 microsecond'
         ORDER BY g.job_id, g.lease, g.seq
         LIMIT 500
     ) g
@@ -124,7 +141,8 @@ ORDER BY p.lease, p.seq
 """
 
 
-async def read(conn: Connection, job_id: uuid.UUID, created_at: datetime, lease: int, seq: int) -> list[StoredChunk]:
+async def read(conn: Connection, job_id: uuid.UUID, created_at: int, lease: int, seq: int) -> list[StoredChunk]:
     """The page after (lease, seq); (0, -1) is before everything. Of days before the job's creation none is asked."""
-    parameters = {"job": job_id, "created_at": created_at, "lease": lease, "seq": seq}
+    from_us = min(max(created_at, 0), LAST_FROM_US) - A_DAY_US
+    parameters = {"job": job_id, "from_us": from_us, "lease": lease, "seq": seq}
     return [StoredChunk(*row) for row in await rows(conn, READ, parameters)]

@@ -2,12 +2,11 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from hodei.store.database import Call, Connection, array, guarded_rows, rows
+from hodei.store.database import Call, Connection, array, brief_rows, guarded_rows, rows
 
 
 class Offer(NamedTuple):
@@ -26,7 +25,7 @@ class Position(NamedTuple):
     """Of a row in the order of the queue."""
 
     priority: int
-    enqueued_at: datetime
+    enqueued_us: int  # microseconds since 1970
 
 
 class Wish(NamedTuple):
@@ -35,6 +34,8 @@ class Wish(NamedTuple):
     workers: Sequence[uuid.UUID]
     labels: dict[str, str]
     beyond: Position | None = None  # only jobs of its priority, from its age on: what dead rows lie before it are not waded through
+    avoid: Sequence[uuid.UUID] = ()  # jobs that cannot be claimed just now: somebody has locked their row, or it is at fault
+    among: Sequence[uuid.UUID] | None = None  # only these jobs
 
 
 class Claimed(NamedTuple):
@@ -45,15 +46,16 @@ class Claimed(NamedTuple):
 # Lock, then delete and update, in CTEs: a LIMIT in a sub-select may be run again by a nested loop and take more rows than it says.
 CLAIM_HEAD: LiteralString = """
 WITH ready AS MATERIALIZED (
-    SELECT q.job_id, q.enqueued_at, q.priority
+    SELECT q.job_id, q.enqueued_at, q.expires_at, q.priority
     FROM job_queue q
-    WHERE q.waiting IS NULL AND q.labels <@ %(labels)s"""
+    WHERE q.waiting IS NULL AND q.labels <@ %(labels)s AND q.job_id <> ALL (%(avoid)s::uuid[])"""
 CLAIM_TAIL: LiteralString = """
     ORDER BY q.priority DESC, q.enqueued_at, q.job_id
     LIMIT cardinality(%(workers)s::uuid[])
     FOR UPDATE SKIP LOCKED
 ), numbered AS (
-    SELECT r.job_id, r.priority, r.enqueued_at, (row_number() OVER (ORDER BY r.priority DESC, r.enqueued_at, r.job_id))::integer AS n
+    SELECT r.job_id, r.priority, r.enqueued_at, r.expires_at,
+           (row_number() OVER (ORDER BY r.priority DESC, r.enqueued_at, r.job_id))::integer AS n
     FROM ready r
 ), unqueued AS (
     DELETE FROM job_queue q WHERE q.job_id = ANY (ARRAY(SELECT r.job_id FROM ready r))
@@ -64,12 +66,12 @@ CLAIM_TAIL: LiteralString = """
         updated_at = greatest(clock_timestamp(), j.updated_at + interval '1 microsecond')
     FROM numbered n
     WHERE j.id = n.job_id AND j.id = ANY (ARRAY(SELECT r.job_id FROM ready r)) AND j.state = 'PENDING' AND j.lease IS NULL
-    RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor, j.spec, j.updated_at, n.priority,
-              n.enqueued_at, n.n
+    RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor, j.spec, j.silence_timeout_ms, j.updated_at,
+              n.priority, n.enqueued_at, n.expires_at, n.n
 ), offers AS (
-    INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by, silence_s)
-    SELECT l.lease, l.id, l.worker_id, l.attempt, l.enqueued_at, l.updated_at,
-           clock_timestamp() + make_interval(secs => %(accept_within_s)s), (l.spec ->> 'silence_timeout')::float8
+    INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, expires_at, offered_at, accept_by, silence_s)
+    SELECT l.lease, l.id, l.worker_id, l.attempt, l.enqueued_at, l.expires_at, l.updated_at,
+           clock_timestamp() + make_interval(secs => %(accept_within_s)s), l.silence_timeout_ms / 1000.0
     FROM leased l
 ), story AS (
     INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
@@ -82,12 +84,21 @@ FROM leased l
 ORDER BY l.n
 """
 CLAIM = CLAIM_HEAD + CLAIM_TAIL
-CLAIM_BEYOND = CLAIM_HEAD + " AND q.priority = %(priority)s AND q.enqueued_at >= %(enqueued_at)s" + CLAIM_TAIL
+CLAIM_BEYOND = (
+    CLAIM_HEAD
+    + " AND q.priority = %(priority)s AND q.enqueued_at >= timestamptz 'epoch' + %(enqueued_us)s::bigint * interval '1 microsecond'"
+    + CLAIM_TAIL
+)
+CLAIM_AMONG = CLAIM_HEAD + " AND q.job_id = ANY (%(among)s::uuid[])" + CLAIM_TAIL
 
 
 def claiming(wish: Wish, accept_within_s: float) -> Call:
     """The claim as a call, for whoever takes it along in a transaction; `claimed` reads its answer."""
-    parameters = {"workers": array(wish.workers), "labels": Jsonb(wish.labels), "accept_within_s": accept_within_s}
+    parameters = {
+        "workers": array(wish.workers), "labels": Jsonb(wish.labels), "accept_within_s": accept_within_s, "avoid": array(wish.avoid),
+    }  # fmt: skip
+    if wish.among is not None:
+        return CLAIM_AMONG, parameters | {"among": array(wish.among)}
     if wish.beyond is None:
         return CLAIM, parameters
     return CLAIM_BEYOND, parameters | wish.beyond._asdict()
@@ -101,6 +112,31 @@ async def claim(conn: Connection, wish: Wish, accept_within_s: float) -> Claimed
     """Takes up to len(wish.workers) ready jobs whose labels are among the wish's, highest priority first, then oldest."""
     (found,) = await guarded_rows(conn, claiming(wish, accept_within_s))
     return claimed(found)
+
+
+CLAIMABLE = (
+    "SELECT q.job_id FROM job_queue q WHERE q.waiting IS NULL AND q.labels <@ %(labels)s AND q.job_id <> ALL (%(avoid)s::uuid[])"
+    " ORDER BY q.priority DESC, q.enqueued_at, q.job_id LIMIT %(most)s"
+)
+
+
+async def claimable(conn: Connection, wish: Wish) -> list[uuid.UUID]:
+    """The jobs that a claim would take now, in its order."""
+    parameters = {"labels": Jsonb(wish.labels), "avoid": array(wish.avoid), "most": len(wish.workers)}
+    return [row[0] for row in await rows(conn, CLAIMABLE, parameters)]
+
+
+LOCKED = """
+WITH free AS (
+    SELECT j.id FROM jobs j WHERE j.id = ANY (%(jobs)s::uuid[]) FOR UPDATE SKIP LOCKED
+)
+SELECT j.id FROM jobs j WHERE j.id = ANY (%(jobs)s::uuid[]) AND j.id NOT IN (SELECT f.id FROM free f)
+"""
+
+
+async def locked(conn: Connection, jobs: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those whose row somebody else's transaction has locked."""
+    return {row[0] for row in await rows(conn, LOCKED, {"jobs": array(jobs)})}
 
 
 HEAD = 1000
@@ -123,13 +159,43 @@ async def required(conn: Connection) -> tuple[list[dict[str, str]], bool]:
     return [row[0] for row in found], all(row[1] for row in found)
 
 
-# What is due becomes ready, its age counted from then. At most 1,000 at a time; the next sweep takes the rest.
+# A queue_timeout counts from when the row could first be seen: the transaction that made it may have been open for long.
+SEE = """
+WITH unseen AS MATERIALIZED (
+    SELECT q.job_id FROM job_queue q WHERE q.unseen_ms IS NOT NULL LIMIT 1000 FOR UPDATE SKIP LOCKED
+)
+UPDATE job_queue q
+SET unseen_ms = NULL,
+    expires_at = greatest(q.ready_at, statement_timestamp()) + least(q.unseen_ms, 31536000000) * interval '1 millisecond'
+FROM unseen u
+WHERE q.job_id = u.job_id
+"""
+
+
+async def see(conn: Connection) -> None:
+    """Starts the queue_timeout of rows that are new; at most 1,000, the next sweep takes the rest."""
+    await brief_rows(conn, SEE, {})
+
+
+DUE = """
+SELECT q.job_id FROM job_queue q
+WHERE q.waiting IS NOT NULL AND q.ready_at <= statement_timestamp()
+ORDER BY q.ready_at
+LIMIT 1000
+"""
+
+
+async def due(conn: Connection) -> list[uuid.UUID]:
+    """Jobs whose time or back-off has come; at most 1,000, the next sweep takes the rest."""
+    return [row[0] for row in await rows(conn, DUE)]
+
+
+# What is due becomes ready, its age counted from then.
 PROMOTE = """
 WITH due AS MATERIALIZED (
     SELECT q.job_id FROM job_queue q
-    WHERE q.waiting IS NOT NULL AND q.ready_at <= statement_timestamp()
-    ORDER BY q.ready_at
-    LIMIT 1000
+    WHERE q.job_id = ANY (%(jobs)s::uuid[]) AND q.waiting IS NOT NULL AND q.ready_at <= statement_timestamp()
+    ORDER BY q.job_id
     FOR UPDATE SKIP LOCKED
 ), promoted AS (
     UPDATE job_queue q
@@ -138,22 +204,35 @@ WITH due AS MATERIALIZED (
     WHERE q.job_id = d.job_id
     RETURNING q.job_id
 )
-SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify('hodei_work', '')::text END FROM promoted
+SELECT p.job_id, CASE WHEN row_number() OVER () = 1 THEN pg_notify('hodei_work', '')::text END FROM promoted p
 """
 
 
-async def promote(conn: Connection) -> int:
-    count: int = (await rows(conn, PROMOTE))[0][0]
-    return count
+async def promote(conn: Connection, jobs: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    return {row[0] for row in await brief_rows(conn, PROMOTE, {"jobs": array(jobs)})}
 
 
-# Jobs that waited in the queue longer than their spec allows. The queue row is the guard, as for a cancel.
+EXPIRED = """
+SELECT q.job_id FROM job_queue q WHERE q.expires_at <= statement_timestamp() ORDER BY q.expires_at LIMIT 500
+"""
+
+
+async def expired(conn: Connection) -> list[uuid.UUID]:
+    """Jobs that have waited in the queue for longer than their spec allows; at most 500."""
+    return [row[0] for row in await rows(conn, EXPIRED)]
+
+
+class Expired(NamedTuple):
+    job_id: uuid.UUID
+    correlation_id: str
+
+
+# The queue row is the guard, as for a cancel.
 EXPIRE = """
 WITH due AS MATERIALIZED (
     SELECT q.job_id FROM job_queue q
-    WHERE q.expires_at <= statement_timestamp()
-    ORDER BY q.expires_at
-    LIMIT 500
+    WHERE q.job_id = ANY (%(jobs)s::uuid[]) AND q.expires_at <= statement_timestamp()
+    ORDER BY q.job_id
     FOR UPDATE SKIP LOCKED
 ), unqueued AS (
     DELETE FROM job_queue q USING due d WHERE q.job_id = d.job_id RETURNING q.job_id
@@ -171,12 +250,13 @@ WITH due AS MATERIALIZED (
            jsonb_build_object('job_id', e.id, 'old_state', 'PENDING', 'new_state', 'FAILED', 'reason', 'TIMEOUT', 'message', e.message)
     FROM expired e
 )
-SELECT e.id FROM expired e
+SELECT e.id, e.correlation_id FROM expired e
 """
 
 
-async def expire(conn: Connection) -> list[uuid.UUID]:
-    return [row[0] for row in await rows(conn, EXPIRE)]
+async def expire(conn: Connection, jobs: Sequence[uuid.UUID]) -> list[Expired]:
+    """PENDING → FAILED, TIMEOUT."""
+    return [Expired(*row) for row in await brief_rows(conn, EXPIRE, {"jobs": array(jobs)})]
 
 
 # Each job passes through both tables and leaves a dead row in each. Autovacuum looks once a minute: by then a claim would wade through

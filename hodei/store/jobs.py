@@ -1,16 +1,14 @@
 """Jobs as people and programs ask for them: create, get, list, cancel, timeline."""
 
 import json
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple
-
-from psycopg.rows import class_row
+from typing import Any, LiteralString, NamedTuple
 
 from hodei.store import job_queue
-from hodei.store.database import Call, Connection, guarded_rows, rows
+from hodei.store.database import Call, Connection, brief_rows, guarded_rows, rows
 from hodei.store.job_queue import Claimed, Wish
 
 
@@ -20,7 +18,12 @@ class NewJob(NamedTuple):
     spec: dict[str, Any]  # normalised
 
 
-CREATE = "SELECT c.job_id, c.outcome FROM hodei_create_jobs(%(records)s::jsonb) c"
+# The argument depends on the setting, so that it is made first: an id that somebody else's open transaction creates is not waited for.
+CREATE = """
+SELECT c.job_id, c.outcome
+FROM set_config('lock_timeout', '100ms', true) AS s (set)
+CROSS JOIN LATERAL hodei_create_jobs(CASE WHEN s.set <> '' THEN %(records)s::jsonb END) c
+"""
 
 
 def _creating(new: Sequence[NewJob]) -> Call:
@@ -51,7 +54,8 @@ async def name_origin(conn: Connection, new: uuid.UUID, old: uuid.UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row of `jobs` as the API shows it; times are UTC, None where they have not come yet."""
+    """A row of `jobs` as the API shows it, in the order of JOB_COLUMNS. Times are microseconds since 1970 (store/times.py), None where
+    they have not come yet."""
 
     id: uuid.UUID
     name: str
@@ -71,70 +75,62 @@ class Job:
     log_bytes: int
     logs_complete: bool | None
     leftover_processes: int | None
-    created_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    run_at: datetime | None
+    created_at: int
+    updated_at: int
+    started_at: int | None
+    completed_at: int | None
+    run_at: int | None
     cancel_requested: bool
     retry_of: uuid.UUID | None
     queued: bool
     waiting: str | None
-    ready_at: datetime | None
+    ready_at: int | None
     required: dict[str, str] | None
-    accept_by: datetime | None
+    accept_by: int | None
     cancel: str  # '', then requested, delivered (its worker knows), stopping (TERM is on its way)
 
 
 # The queue row and the offer tell why a PENDING job waits (flow/waiting.py puts it into words).
-GET = """
-SELECT j.id, j.name, j.state, j.reason, j.message, j.spec::text AS spec, j.attempts, j.priority, j.correlation_id, j.actor, j.worker_id,
-       j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
-       j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL AS cancel_requested, j.retry_of,
-       q.job_id IS NOT NULL AS queued, q.waiting, q.ready_at, q.labels AS required,
-       CASE WHEN l.accepted_at IS NULL THEN l.accept_by END AS accept_by,
-       CASE WHEN j.completed_at IS NOT NULL OR j.cancel_requested_at IS NULL THEN '' WHEN l.stopping_at IS NOT NULL THEN 'stopping'
-            WHEN l.cancel_delivered_at IS NOT NULL THEN 'delivered' ELSE 'requested' END AS cancel
+JOB_COLUMNS: LiteralString = """
+    j.id, j.name, j.state, j.reason, left(j.message, 2000), j.spec::text, j.attempts, j.priority, j.correlation_id, j.actor, j.worker_id,
+    j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
+    j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL, j.retry_of,
+    q.job_id IS NOT NULL, q.waiting, q.ready_at, q.labels,
+    CASE WHEN l.accepted_at IS NULL THEN l.accept_by END,
+    CASE WHEN j.completed_at IS NOT NULL OR j.cancel_requested_at IS NULL THEN ''
+         WHEN l.stopping_at IS NOT NULL THEN 'stopping'
+         WHEN l.cancel_delivered_at IS NOT NULL THEN 'delivered'
+         ELSE 'requested' END
 FROM jobs j
 LEFT JOIN job_queue q ON q.job_id = j.id
 LEFT JOIN leases l ON l.job_id = j.id
-WHERE j.id = %(job)s
 """
+
+GET = "SELECT " + JOB_COLUMNS + "WHERE j.id = %(job)s::uuid"
 
 
 async def get(conn: Connection, job_id: uuid.UUID) -> Job | None:
-    async with conn.cursor(row_factory=class_row(Job)) as cursor:
-        await cursor.execute(GET, {"job": job_id})
-        return await cursor.fetchone()
+    found = await rows(conn, GET, {"job": job_id})
+    return Job(*found[0]) if found else None
 
 
 # Newest first, by keyset: a page costs the same however far back it lies.
-LIST = """
-SELECT j.id, j.name, j.state, j.reason, j.message, j.spec::text AS spec, j.attempts, j.priority, j.correlation_id, j.actor, j.worker_id,
-       j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
-       j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL AS cancel_requested, j.retry_of,
-       q.job_id IS NOT NULL AS queued, q.waiting, q.ready_at, q.labels AS required,
-       CASE WHEN l.accepted_at IS NULL THEN l.accept_by END AS accept_by,
-       CASE WHEN j.completed_at IS NOT NULL OR j.cancel_requested_at IS NULL THEN '' WHEN l.stopping_at IS NOT NULL THEN 'stopping'
-            WHEN l.cancel_delivered_at IS NOT NULL THEN 'delivered' ELSE 'requested' END AS cancel
-FROM jobs j
-LEFT JOIN job_queue q ON q.job_id = j.id
-LEFT JOIN leases l ON l.job_id = j.id
-WHERE (%(state)s::text IS NULL OR j.state = %(state)s)
-  AND (%(reason)s::text IS NULL OR j.reason = %(reason)s)
-  AND (%(correlation)s::text IS NULL OR j.correlation_id = %(correlation)s)
-  AND (%(before)s::uuid IS NULL OR (j.created_at, j.id) < (SELECT b.created_at, b.id FROM jobs b WHERE b.id = %(before)s))
+LIST_TAIL: LiteralString = """
+WHERE (%(state)s::text IS NULL OR j.state = %(state)s::text)
+  AND (%(reason)s::text IS NULL OR j.reason = %(reason)s::text)
+  AND (%(correlation)s::text IS NULL OR j.correlation_id = %(correlation)s::text)
+  AND (%(before)s::uuid IS NULL OR (j.created_at, j.id) < (SELECT b.created_at, b.id FROM jobs b WHERE b.id = %(before)s::uuid))
 ORDER BY j.created_at DESC, j.id DESC
-LIMIT %(limit)s
+LIMIT %(limit)s::bigint
 """
+LIST = "SELECT " + JOB_COLUMNS + LIST_TAIL
 
 
 async def list_newest(
     conn: Connection, state: str | None, reason: str | None, correlation: str | None, before: uuid.UUID | None, limit: int
 ) -> list[Job]:
-    async with conn.cursor(row_factory=class_row(Job)) as cursor:
-        await cursor.execute(LIST, {"state": state, "reason": reason, "correlation": correlation, "before": before, "limit": limit})
-        return await cursor.fetchall()
+    parameters = {"state": state, "reason": reason, "correlation": correlation, "before": before, "limit": limit}
+    return [Job(*row) for row in await rows(conn, LIST, parameters)]
 
 
 # The queue row is the guard: whoever deletes it decides, this cancel or a claim.
@@ -175,18 +171,42 @@ SELECT r.lease, pg_notify('hodei_cancel', r.worker_id::text) FROM requested r
 """
 
 
+# A job that waits without a queue row (somebody's hand took it) is cancelled at once too.
+CANCEL_STRAY = """
+WITH cancelled AS (
+    UPDATE jobs j
+    SET state = 'CANCELLED', reason = 'CANCELLED', message = %(message)s, cancel_actor = %(actor)s,
+        (updated_at, completed_at, cancel_requested_at) = (SELECT t.at, t.at, t.at
+            FROM (SELECT greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at) t)
+    WHERE j.id = %(job)s::uuid AND j.state = 'PENDING' AND j.lease IS NULL
+      AND NOT EXISTS (SELECT FROM job_queue q WHERE q.job_id = j.id)
+    RETURNING j.id, j.correlation_id, j.updated_at
+)
+INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+SELECT c.updated_at, 'JobStatusChanged', c.id::text, c.correlation_id, %(actor)s,
+       jsonb_build_object('job_id', c.id, 'old_state', 'PENDING', 'new_state', 'CANCELLED', 'reason', 'CANCELLED')
+FROM cancelled c
+RETURNING aggregate_id
+"""
+
+
 async def cancel_queued(conn: Connection, job_id: uuid.UUID, actor: str) -> bool:
     """True: it waited, and is CANCELLED now."""
-    return bool(await rows(conn, CANCEL_QUEUED, {"job": job_id, "actor": actor, "message": f"cancelled by {actor}"}))
+    return bool(await brief_rows(conn, CANCEL_QUEUED, {"job": job_id, "actor": actor, "message": f"cancelled by {actor}"}))
+
+
+async def cancel_stray(conn: Connection, job_id: uuid.UUID, actor: str) -> bool:
+    """True: it waited in no queue, and is CANCELLED now."""
+    return bool(await brief_rows(conn, CANCEL_STRAY, {"job": job_id, "actor": actor, "message": f"cancelled by {actor}"}))
 
 
 async def request_cancel(conn: Connection, job_id: uuid.UUID, actor: str) -> bool:
     """True: it is in flight, and the server that holds its worker's stream has been told."""
-    return bool(await rows(conn, CANCEL_IN_FLIGHT, {"job": job_id, "actor": actor}))
+    return bool(await brief_rows(conn, CANCEL_IN_FLIGHT, {"job": job_id, "actor": actor}))
 
 
 class Event(NamedTuple):
-    occurred_at: datetime
+    occurred_at: int  # microseconds since 1970
     event_type: str
     aggregate_id: str
     actor: str
@@ -215,8 +235,8 @@ class Attempt:
     attempt: int
     lease: int
     worker_id: uuid.UUID | None
-    started_at: datetime
-    ended_at: datetime | None
+    started_at: int  # microseconds since 1970
+    ended_at: int | None
     outcome: str | None
     reason: str | None
     exit_code: int | None
@@ -224,16 +244,16 @@ class Attempt:
     log_bytes: int
 
 
-# The end of an attempt is the next change out of RUNNING with its lease; PENDING then means: failed or lost, and run again.
+# The end of an attempt is the next change out of RUNNING with its lease; PENDING then means: failed or lost, and run again. What the
+# payloads hold is read as text: a number that a hand has spoilt costs one field, not the answer.
 ATTEMPTS = """
-SELECT (s.payload ->> 'attempt')::integer AS attempt, (s.payload ->> 'lease')::bigint AS lease, s.worker_id, s.occurred_at AS started_at,
-       e.occurred_at AS ended_at,
+SELECT s.payload ->> 'attempt', s.payload ->> 'lease', s.worker_id, s.occurred_at, e.occurred_at,
        CASE WHEN e.payload ->> 'new_state' <> 'PENDING' THEN e.payload ->> 'new_state'
             WHEN e.payload ->> 'reason' = 'WORKER_LOST' THEN 'LOST'
-            WHEN e.id IS NOT NULL THEN 'FAILED' END AS outcome,
-       e.payload ->> 'reason' AS reason, (e.payload ->> 'exit_code')::integer AS exit_code, (e.payload ->> 'signal')::integer AS signal,
+            WHEN e.id IS NOT NULL THEN 'FAILED' END,
+       e.payload ->> 'reason', e.payload ->> 'exit_code', e.payload ->> 'signal',
        (SELECT coalesce(sum(octet_length(g.data)), 0) FROM job_logs g
-        WHERE g.job_id = %(job)s AND g.lease = (s.payload ->> 'lease')::bigint AND g.stream < 3)::bigint AS log_bytes
+        WHERE g.job_id = %(job)s::uuid AND g.lease::text = s.payload ->> 'lease' AND g.stream < 3)::bigint
 FROM domain_events s
 LEFT JOIN domain_events e ON e.aggregate_id = s.aggregate_id AND e.event_type = 'JobStatusChanged'
     AND e.payload ->> 'lease' = s.payload ->> 'lease' AND e.payload ->> 'old_state' = 'RUNNING'
@@ -245,9 +265,21 @@ LIMIT 1000
 
 async def attempts(conn: Connection, job_id: uuid.UUID) -> list[Attempt]:
     """Every attempt, oldest first, at most 1,000."""
-    async with conn.cursor(row_factory=class_row(Attempt)) as cursor:
-        await cursor.execute(ATTEMPTS, {"job": job_id})
-        return await cursor.fetchall()
+    return [_attempt(*row) for row in await rows(conn, ATTEMPTS, {"job": job_id})]
+
+
+def _attempt(
+    attempt: str | None, lease: str | None, worker_id: uuid.UUID | None, started_at: int, ended_at: int | None, outcome: str | None,
+    reason: str | None, exit_code: str | None, signal: str | None, log_bytes: int,
+) -> Attempt:  # fmt: skip
+    return Attempt(
+        _number(attempt) or 0, _number(lease) or 0, worker_id, started_at, ended_at, outcome, reason, _number(exit_code), _number(signal),
+        log_bytes,
+    )  # fmt: skip
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch(r"-?[0-9]{1,18}", text) else None
 
 
 # Final states are counted up to 1,000,000 by their newest: an exact count of an archive is nobody's wish at three in the morning.

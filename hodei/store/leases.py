@@ -6,10 +6,10 @@ result is stale: its speaker is to be refused.
 
 import uuid
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hodei.domain.worker import LIMIT_MARGIN_S
-from hodei.store.database import Call, Connection, array, arrays, guarded_rows, rows
+from hodei.store.database import Call, Connection, array, arrays, brief_rows, guarded_rows, rows
 
 
 class Claimant(NamedTuple):
@@ -23,11 +23,11 @@ ACCEPT = """
 WITH said AS (
     SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
 ), told AS MATERIALIZED (
-    SELECT s.lease, l.job_id
+    SELECT s.lease, s.worker_id, l.job_id
     FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
     WHERE l.lease = ANY (%(leases)s::bigint[])
 ), held AS MATERIALIZED (
-    SELECT j.id, j.lease, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS accepted_at
+    SELECT j.id, j.lease, t.worker_id, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS accepted_at
     FROM told t JOIN jobs j ON j.id = t.job_id AND j.lease = t.lease
     WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t))
     ORDER BY j.id
@@ -37,13 +37,13 @@ WITH said AS (
     SET state = 'RUNNING', attempts = j.attempts + 1, started_at = h.accepted_at, updated_at = h.accepted_at
     FROM held h
     WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease AND j.state = 'PENDING'
-    RETURNING j.id, j.lease, j.worker_id, j.correlation_id, j.attempts, j.updated_at, j.spec
+    RETURNING j.id, j.lease, j.worker_id, j.correlation_id, j.attempts, j.updated_at, j.timeout_ms, j.start_timeout_ms, j.grace_ms
 ), accepted AS (
     UPDATE leases l
     SET accepted_at = s.updated_at,
-        end_by = s.updated_at + make_interval(secs => (s.spec ->> 'timeout')::float8 + coalesce((s.spec ->> 'start_timeout')::float8, 0)
-            + coalesce((s.spec ->> 'grace')::float8, 10) + %(margin_s)s),
-        start_by = s.updated_at + make_interval(secs => (s.spec ->> 'start_timeout')::float8 + %(margin_s)s)
+        end_by = s.updated_at + make_interval(secs => %(margin_s)s)
+            + (s.timeout_ms + coalesce(s.start_timeout_ms, 0) + coalesce(s.grace_ms, 10000)) * interval '1 millisecond',
+        start_by = s.updated_at + make_interval(secs => %(margin_s)s) + s.start_timeout_ms * interval '1 millisecond'
     FROM started s
     WHERE l.lease = s.lease AND l.lease = ANY (ARRAY(SELECT s.lease FROM started s))
 ), story AS (
@@ -53,7 +53,7 @@ WITH said AS (
                               'lease', s.lease, 'attempt', s.attempts)
     FROM started s
 )
-SELECT h.lease, h.id FROM held h
+SELECT h.lease, h.worker_id, h.id FROM held h
 """
 
 
@@ -61,9 +61,13 @@ def _accept(said: Sequence[Claimant]) -> Call:
     return ACCEPT, {"leases": array([c.lease for c in said]), "workers": array([c.worker_id for c in said]), "margin_s": LIMIT_MARGIN_S}
 
 
-async def accept(conn: Connection, said: Sequence[Claimant]) -> dict[int, uuid.UUID]:
-    """PENDING → RUNNING. Returns the leases that hold, with their jobs; saying it again changes nothing."""
-    return dict((await guarded_rows(conn, _accept(said)))[0])
+async def accept(conn: Connection, said: Sequence[Claimant]) -> dict[Claimant, uuid.UUID]:
+    """PENDING → RUNNING. Returns those that hold, with their jobs; saying it again changes nothing."""
+    return _held((await guarded_rows(conn, _accept(said)))[0])
+
+
+def _held(found: Sequence[tuple[Any, ...]]) -> dict[Claimant, uuid.UUID]:
+    return {Claimant(row[0], row[1]): row[2] for row in found}
 
 
 class Result(NamedTuple):
@@ -121,7 +125,7 @@ WITH said AS (
                 WHEN s.outcome = 'LOST' AND (j.losses + 1 >= %(max_losses)s OR j.spec ->> 'on_lost' = 'fail') THEN 'FAILED'
                 WHEN s.outcome = 'LOST' THEN 'PENDING'
                 WHEN s.outcome = 'FAILED' AND j.cancel_requested_at IS NULL
-                     AND j.failures < coalesce((j.spec ->> 'retries')::numeric, 0)
+                     AND j.failures < coalesce(j.retries, 0)
                      AND (s.exit_code IS NULL OR NOT coalesce(j.spec -> 'final_exit_codes', '[]') @> to_jsonb(s.exit_code)) THEN 'PENDING'
                 ELSE s.outcome
            END AS new_state,
@@ -157,7 +161,8 @@ WITH said AS (
         leftover_processes = h.leftover_processes
     FROM held h
     WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease
-    RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.losses, h.lease, h.worker_id, h.old_state, h.new_state,
+    RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.queue_timeout_ms, j.losses, h.lease, h.worker_id,
+              h.old_state, h.new_state,
               h.why, h.message, h.actor, h.correlation_id, h.ended_at, h.ran_unaccepted, h.outcome, h.exit_code, h.signal,
               h.logs_complete, h.leftover_processes
 ), unleased AS (
@@ -166,7 +171,7 @@ WITH said AS (
     INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at)
     SELECT e.id, e.priority, e.ended_at, coalesce(e.spec -> 'labels', '{}'),
            CASE WHEN e.outcome = 'FAILED' THEN 'BACKOFF' END, CASE WHEN e.outcome = 'FAILED' THEN b.until END,
-           CASE WHEN e.outcome = 'FAILED' THEN b.until ELSE e.ended_at END + make_interval(secs => (e.spec ->> 'queue_timeout')::float8)
+           CASE WHEN e.outcome = 'FAILED' THEN b.until ELSE e.ended_at END + e.queue_timeout_ms * interval '1 millisecond'
     FROM ended e
     CROSS JOIN LATERAL (
         SELECT e.ended_at + least(power(2, least(e.failures - 1, 20)), 300) * (0.75 + random() / 2) * interval '1 second' AS until
@@ -213,14 +218,14 @@ async def record_results(conn: Connection, said: Sequence[Result], max_losses: i
 
 async def settle(
     conn: Connection, results: Sequence[Result], accepts: Sequence[Claimant], max_losses: int
-) -> tuple[list[Ended], dict[int, uuid.UUID]]:
+) -> tuple[list[Ended], dict[Claimant, uuid.UUID]]:
     """Both in one transaction and one round trip, results first: one that overtook its own accept writes RUNNING too."""
     if not accepts:
         return await record_results(conn, results, max_losses), {}
     if not results:
         return [], await accept(conn, accepts)
     ended, held = await guarded_rows(conn, _result(results, max_losses), _accept(accepts))
-    return [Ended(*row[:7]) for row in ended], dict(held)
+    return [Ended(*row[:7]) for row in ended], _held(held)
 
 
 # An offer goes back as it came: same age, no attempt spent. Where a cancel waits for it, it ends there.
@@ -228,11 +233,11 @@ RELEASE = """
 WITH said AS (
     SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
 ), told AS MATERIALIZED (
-    SELECT s.lease, l.job_id, l.enqueued_at
+    SELECT s.lease, l.job_id, l.enqueued_at, l.expires_at
     FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
     WHERE l.lease = ANY (%(leases)s::bigint[])
 ), held AS MATERIALIZED (
-    SELECT j.id, j.lease, t.enqueued_at, j.cancel_requested_at IS NOT NULL AS cancelled,
+    SELECT j.id, j.lease, t.enqueued_at, t.expires_at, j.cancel_requested_at IS NOT NULL AS cancelled,
            greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS released_at
     FROM told t JOIN jobs j ON j.id = t.job_id AND j.lease = t.lease
     WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t)) AND j.state = 'PENDING'
@@ -247,13 +252,14 @@ WITH said AS (
         completed_at = CASE WHEN h.cancelled THEN h.released_at + interval '1 microsecond' END
     FROM held h
     WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease AND j.state = 'PENDING'
-    RETURNING j.id, j.priority, j.spec, j.worker_id, j.correlation_id, j.cancel_actor, h.lease, h.enqueued_at, h.cancelled, h.released_at
+    RETURNING j.id, j.priority, j.spec, j.queue_timeout_ms, j.worker_id, j.correlation_id, j.cancel_actor, h.lease, h.enqueued_at,
+              h.expires_at, h.cancelled, h.released_at
 ), unleased AS (
     DELETE FROM leases l WHERE l.lease = ANY (ARRAY(SELECT r.lease FROM released r))
 ), requeued AS (
     INSERT INTO job_queue (job_id, priority, enqueued_at, labels, expires_at)
     SELECT r.id, r.priority, r.enqueued_at, coalesce(r.spec -> 'labels', '{}'),
-           r.enqueued_at + make_interval(secs => (r.spec ->> 'queue_timeout')::float8)
+           coalesce(r.expires_at, r.released_at + r.queue_timeout_ms * interval '1 millisecond')
     FROM released r
     WHERE NOT r.cancelled
     RETURNING job_id
@@ -285,12 +291,52 @@ async def release(conn: Connection, said: Sequence[Claimant], reason: str, actor
 RENEW_OFFERS = """
 UPDATE leases l
 SET accept_by = clock_timestamp() + make_interval(secs => %(accept_within_s)s)
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.accepted_at IS NULL
+WHERE (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
+  AND l.accepted_at IS NULL
+  AND l.offered_at > clock_timestamp() - make_interval(secs => %(most_s)s)
+"""
+
+LONGEST_OFFER_S = 30.0
+"""An offer that its worker lists as waiting is renewed for so long; then it returns: a worker asks for no more than its slots will
+take."""
+
+
+async def renew_offers(conn: Connection, waiting: Sequence[Claimant], accept_within_s: float) -> None:
+    """Of those who list their own offers as waiting."""
+    parameters = {
+        "leases": array([c.lease for c in waiting]), "workers": array([c.worker_id for c in waiting]),
+        "accept_within_s": accept_within_s, "most_s": LONGEST_OFFER_S,
+    }  # fmt: skip
+    await brief_rows(conn, RENEW_OFFERS, parameters)
+
+
+LOCKED = """
+WITH free AS (
+    SELECT l.lease
+    FROM leases l JOIN jobs j ON j.id = l.job_id
+    WHERE l.lease = ANY (%(leases)s::bigint[])
+    FOR UPDATE SKIP LOCKED
+)
+SELECT l.lease FROM leases l
+WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.lease NOT IN (SELECT f.lease FROM free f)
 """
 
 
-async def renew_offers(conn: Connection, leases: list[int], accept_within_s: float) -> None:
-    await conn.execute(RENEW_OFFERS, {"leases": leases, "accept_within_s": accept_within_s})
+async def locked(conn: Connection, leases: Sequence[int]) -> set[int]:
+    """Those that no statement can write now: somebody else's transaction has locked their row, or their job's."""
+    return {row[0] for row in await rows(conn, LOCKED, {"leases": array(leases)})}
+
+
+JOBS_OF = """
+SELECT l.job_id FROM leases l
+WHERE (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
+"""
+
+
+async def jobs_of(conn: Connection, claimants: Sequence[Claimant]) -> list[uuid.UUID]:
+    """The jobs of those leases that are these workers'."""
+    parameters = {"leases": array([c.lease for c in claimants]), "workers": array([c.worker_id for c in claimants])}
+    return [row[0] for row in await rows(conn, JOBS_OF, parameters)]
 
 
 class Standing(NamedTuple):
@@ -304,7 +350,7 @@ class Standing(NamedTuple):
 STANDING = """
 SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL, l.log_seq, j.cancel_requested_at IS NOT NULL
 FROM leases l JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s
+WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid
 """
 
 
@@ -327,22 +373,22 @@ async def undelivered_cancels(conn: Connection, workers: list[uuid.UUID]) -> lis
 
 
 STARTED = """
-UPDATE leases l SET start_by = NULL WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s AND l.start_by IS NOT NULL
+UPDATE leases l SET start_by = NULL WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid AND l.start_by IS NOT NULL
 """
 
 
 async def started(conn: Connection, worker_id: uuid.UUID, leases: list[int]) -> None:
-    await conn.execute(STARTED, {"worker": worker_id, "leases": leases})
+    await brief_rows(conn, STARTED, {"worker": worker_id, "leases": leases})
 
 
 CANCEL_DELIVERED = """
 UPDATE leases l
 SET cancel_delivered_at = coalesce(l.cancel_delivered_at, clock_timestamp()),
-    stopping_at = CASE WHEN %(stopping)s THEN coalesce(l.stopping_at, clock_timestamp()) END
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s AND l.stopping_at IS NULL
+    stopping_at = CASE WHEN %(stopping)s::boolean THEN coalesce(l.stopping_at, clock_timestamp()) END
+WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid AND l.stopping_at IS NULL
 """
 
 
 async def cancel_delivered(conn: Connection, worker_id: uuid.UUID, leases: list[int], *, stopping: bool) -> None:
     """The worker knows of the cancel; stopping: TERM is on its way."""
-    await conn.execute(CANCEL_DELIVERED, {"worker": worker_id, "leases": leases, "stopping": stopping})
+    await brief_rows(conn, CANCEL_DELIVERED, {"worker": worker_id, "leases": leases, "stopping": stopping})

@@ -13,7 +13,7 @@ from hodei.domain.errors import Conflict, Unavailable
 VERSION = 1
 """Of the schema: programs of another version refuse it."""
 
-REVISION = 3
+REVISION = 4
 """Within a version: programs of neighbouring revisions run side by side on it."""
 
 TABLES = (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hodei.domain.worker import LIMIT_MARGIN_S
-from hodei.store.database import Connection, rows
+from hodei.store.database import Connection, array, brief_rows, rows
 from hodei.store.leases import Claimant, Result
 
 # Silence counts from listening_since: after an outage nothing is taken back before a full term of listening (R7).
@@ -49,20 +49,26 @@ WITH missing AS (
     WHERE l.worker_id = ANY (%(workers)s::uuid[])
       AND l.accepted_at < clock_timestamp() - interval '15 seconds'
       AND l.missing_since IS NULL
-      AND l.lease NOT IN (SELECT h.lease FROM unnest(%(held)s::bigint[]) h (lease))
+      AND (l.lease, l.worker_id) NOT IN (SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))
 ), back AS (
-    UPDATE leases l SET missing_since = NULL WHERE l.lease = ANY (%(held)s::bigint[]) AND l.missing_since IS NOT NULL
+    UPDATE leases l SET missing_since = NULL
+    WHERE l.lease = ANY (%(held)s::bigint[]) AND l.missing_since IS NOT NULL
+      AND (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))
 )
 SELECT l.lease, l.worker_id
 FROM leases l
 WHERE l.worker_id = ANY (%(workers)s::uuid[]) AND l.missing_since IS NOT NULL
-  AND l.lease NOT IN (SELECT h.lease FROM unnest(%(held)s::bigint[]) h (lease))
+  AND (l.lease, l.worker_id) NOT IN (SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))
 LIMIT 500
 """
 
 
-async def forgotten(conn: Connection, workers: list[uuid.UUID], held: list[int]) -> list[Claimant]:
-    return [Claimant(*row) for row in await rows(conn, FORGOTTEN, {"workers": workers, "held": held})]
+async def forgotten(conn: Connection, workers: Sequence[uuid.UUID], held: Sequence[Claimant]) -> list[Claimant]:
+    """Accepted leases of these workers that they do not list: what each said it holds stands in `held`."""
+    parameters = {
+        "workers": array(workers), "held": array([c.lease for c in held]), "held_by": array([c.worker_id for c in held]),
+    }  # fmt: skip
+    return [Claimant(*row) for row in await brief_rows(conn, FORGOTTEN, parameters)]
 
 
 # A limit that the worker should have enforced and did not, a margin ago: of the start, of the run, of silence since the last stored chunk.
@@ -75,8 +81,8 @@ FROM leases l CROSS JOIN hodei_listening h
 WHERE h.last_beat > clock_timestamp() - interval '15 seconds'
   AND (greatest(l.end_by, h.listening_since + make_interval(secs => %(margin_s)s)) < clock_timestamp() AND l.end_by IS NOT NULL
        OR greatest(l.start_by, h.listening_since + make_interval(secs => %(margin_s)s)) < clock_timestamp() AND l.start_by IS NOT NULL
-       OR greatest(coalesce(l.log_at, l.accepted_at), h.listening_since) + make_interval(secs => l.silence_s + %(margin_s)s)
-          < clock_timestamp())
+       OR extract(epoch FROM clock_timestamp())::float8
+          - extract(epoch FROM greatest(coalesce(l.log_at, l.accepted_at), h.listening_since))::float8 > l.silence_s + %(margin_s)s)
 ORDER BY l.lease
 LIMIT 500
 """
@@ -96,7 +102,7 @@ WHERE (s.lease, s.worker_id) NOT IN (SELECT l.lease, l.worker_id FROM leases l W
 
 
 async def unknown(conn: Connection, listed: Sequence[Claimant]) -> list[Claimant]:
-    parameters = {"leases": [c.lease for c in listed], "workers": [c.worker_id for c in listed]}
+    parameters = {"leases": array([c.lease for c in listed]), "workers": array([c.worker_id for c in listed])}
     return [Claimant(*row) for row in await rows(conn, UNKNOWN, parameters)]
 
 
@@ -112,9 +118,9 @@ class Late(NamedTuple):
 RECORD_LATE = """
 WITH said AS (
     SELECT s.*, j.updated_at AS seen_at, j.correlation_id,
-           (SELECT (a.payload ->> 'attempt')::integer FROM domain_events a
+           (SELECT max((a.payload -> 'attempt')::integer) FROM domain_events a
             WHERE a.aggregate_id = s.job_id::text AND a.event_type = 'JobAssigned' AND a.worker_id = s.worker_id
-              AND a.payload ->> 'lease' = s.lease::text) AS attempt,
+              AND a.payload ->> 'lease' = s.lease::text AND jsonb_typeof(a.payload -> 'attempt') = 'number') AS attempt,
            EXISTS (SELECT FROM domain_events e
                    WHERE e.aggregate_id = s.job_id::text AND e.payload ->> 'lease' = s.lease::text AND e.actor = 'worker:' || s.worker_id
                      AND (e.event_type = 'JobLateResult' OR e.event_type = 'JobStatusChanged' AND e.payload ->> 'new_state' <> 'RUNNING')
@@ -150,5 +156,5 @@ async def record_late(conn: Connection, late: Late) -> bool:
         "job_id": late.job_id, "lease": said.lease, "worker_id": said.worker_id, "outcome": said.outcome, "reason": said.reason,
         "message": said.message, "exit_code": said.exit_code, "signal": said.signal,
     }  # fmt: skip
-    found = await rows(conn, RECORD_LATE, parameters)
+    found = await brief_rows(conn, RECORD_LATE, parameters)
     return not found or found[0][1] or found[0][2]

@@ -14,12 +14,15 @@ class Attention:
 
     ready: bool
     due: bool
+    unseen: bool
     expired: bool
     overrun: bool
     overdue_offers: bool
     silent_workers: bool
     orphaned_leases: bool
 
+
+EVERYTHING = Attention(*[True] * 8)
 
 # What is due is asked by the statement's own time, which an index can be entered by: clock_timestamp() may differ from row to row, and all
 # that is not due would be walked. A gap of over 15 s restarts listening_since: nobody was there to hear, or the clock was set forward. If
@@ -45,10 +48,12 @@ WITH ahead AS MATERIALIZED (
 )
 SELECT EXISTS (SELECT FROM job_queue WHERE waiting IS NULL),
        EXISTS (SELECT FROM job_queue WHERE waiting IS NOT NULL AND ready_at <= statement_timestamp()),
+       EXISTS (SELECT FROM job_queue WHERE unseen_ms IS NOT NULL),
        EXISTS (SELECT FROM job_queue WHERE expires_at <= statement_timestamp()),
        EXISTS (SELECT FROM leases l
                WHERE l.end_by < clock_timestamp() OR l.start_by < clock_timestamp()
-                  OR coalesce(l.log_at, l.accepted_at) + make_interval(secs => l.silence_s + %(margin_s)s) < clock_timestamp()),
+                  OR extract(epoch FROM clock_timestamp())::float8
+                     - extract(epoch FROM coalesce(l.log_at, l.accepted_at))::float8 > l.silence_s + %(margin_s)s),
        EXISTS (SELECT FROM leases WHERE accepted_at IS NULL AND accept_by < clock_timestamp()),
        EXISTS (SELECT FROM workers w
                WHERE w.state NOT IN ('TERMINATED', 'REGISTERING')

@@ -2,9 +2,6 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
-
-from psycopg.rows import class_row
 
 from hodei.domain.worker import NIL_ID
 from hodei.store.database import Connection, rows
@@ -62,27 +59,24 @@ class Token:
     token: uuid.UUID
     token_id: str
     worker_id: uuid.UUID
-    created_at: datetime
-    expires_at: datetime
-    consumed_at: datetime | None
+    created_at: int  # times are microseconds since 1970
+    expires_at: int
+    consumed_at: int | None
     consumed_by: uuid.UUID | None
     state: str
 
 
 MINT = """
 INSERT INTO worker_bootstrap_tokens AS t (worker_id, expires_at, created_by)
-VALUES (%(worker)s, clock_timestamp() + make_interval(secs => %(ttl_s)s), %(actor)s)
+VALUES (%(worker)s::uuid, clock_timestamp() + make_interval(secs => %(ttl_s)s::float8), %(actor)s::text)
 RETURNING t.token, hodei_token_fingerprint(t.token) AS token_id, t.worker_id, t.created_at, t.expires_at, t.consumed_at, t.consumed_by,
           'USABLE' AS state
 """
 
 
 async def mint(conn: Connection, worker_id: uuid.UUID, ttl_s: float, actor: str) -> Token:
-    async with conn.cursor(row_factory=class_row(Token)) as cursor:
-        await cursor.execute(MINT, {"worker": worker_id, "ttl_s": ttl_s, "actor": actor})
-        minted = await cursor.fetchone()
-        assert minted is not None  # noqa: S101
-        return minted
+    (minted,) = await rows(conn, MINT, {"worker": worker_id, "ttl_s": ttl_s, "actor": actor})
+    return Token(*minted)
 
 
 LIST = """
@@ -97,9 +91,7 @@ LIMIT 1000
 
 async def list_newest(conn: Connection) -> list[Token]:
     """The newest 1,000."""
-    async with conn.cursor(row_factory=class_row(Token)) as cursor:
-        await cursor.execute(LIST)
-        return await cursor.fetchall()
+    return [Token(*row) for row in await rows(conn, LIST)]
 
 
 REVOKE = """
@@ -122,9 +114,8 @@ FROM revoked r
 
 async def revoke(conn: Connection, which: str, actor: str) -> Token | None:
     """By the token or its fingerprint. None: no usable one."""
-    async with conn.cursor(row_factory=class_row(Token)) as cursor:
-        await cursor.execute(REVOKE, {"which": which, "actor": actor})
-        return await cursor.fetchone()
+    found = await rows(conn, REVOKE, {"which": which, "actor": actor})
+    return Token(*found[0]) if found else None
 
 
 COUNT_USABLE = """

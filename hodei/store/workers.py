@@ -6,13 +6,12 @@ Each change of state writes WorkerStatusChanged in its statement; its names are 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from hodei.store.database import Connection, array, arrays, rows
+from hodei.store.database import Connection, array, arrays, brief_rows, rows
+from hodei.store.leases import Claimant
 
 
 class Session(NamedTuple):
@@ -129,15 +128,17 @@ WITH said AS (
 )
 SELECT b.id, EXISTS (SELECT FROM leases l
                      WHERE l.worker_id = b.id AND l.accepted_at < clock_timestamp() - interval '15 seconds'
-                       AND (l.missing_since IS NOT NULL OR l.lease NOT IN (SELECT h.lease FROM unnest(%(held)s::bigint[]) h (lease))))
+                       AND (l.missing_since IS NOT NULL OR (l.lease, l.worker_id) NOT IN (
+                            SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))))
 FROM beaten b
 """
 
 
-async def beat(conn: Connection, said: Sequence[Heartbeat], held: Sequence[int]) -> dict[uuid.UUID, bool]:
+async def beat(conn: Connection, said: Sequence[Heartbeat], held: Sequence[Claimant]) -> dict[uuid.UUID, bool]:
     """The workers whose session still speaks for them; any other has been superseded, revoked or cleaned away. True: of the leases that
-    it should know, not all are among `held`, those that these workers listed (stray_leases.forgotten says which)."""
-    return dict(await rows(conn, BEAT, arrays(Heartbeat._fields, said) | {"held": array(held)}))
+    it should know, it did not list all in `held` (stray_leases.forgotten says which)."""
+    listed = {"held": array([c.lease for c in held]), "held_by": array([c.worker_id for c in held])}
+    return dict(await brief_rows(conn, BEAT, arrays(Heartbeat._fields, said) | listed))
 
 
 # One statement for each way in which a worker's state changes without its heartbeat; `why` goes into the event.
@@ -184,7 +185,7 @@ async def _change(
         "worker": worker_id, "session": session, "state": state, "draining": draining, "connected": connected, "revoked": revoked,
         "actor": actor, "why": why,
     }  # fmt: skip
-    return bool(await rows(conn, CHANGE, parameters))
+    return bool(await brief_rows(conn, CHANGE, parameters))
 
 
 async def drain(conn: Connection, worker_id: uuid.UUID, actor: str) -> bool:
@@ -205,12 +206,12 @@ async def leave(conn: Connection, worker_id: uuid.UUID, session: int) -> bool:
     return await _change(conn, worker_id, f"worker:{worker_id}", "stopped", session=session, state="TERMINATED", connected=False)
 
 
-DISCONNECT = "UPDATE workers SET connected = false WHERE id = %(worker)s AND session = %(session)s"
+DISCONNECT = "UPDATE workers SET connected = false WHERE id = %(worker)s::uuid AND session = %(session)s::bigint"
 
 
 async def disconnect(conn: Connection, worker_id: uuid.UUID, session: int) -> None:
     """The stream ended; the worker keeps its leases and may come back to any server."""
-    await conn.execute(DISCONNECT, {"worker": worker_id, "session": session})
+    await brief_rows(conn, DISCONNECT, {"worker": worker_id, "session": session})
 
 
 # Silence counts by the database's clock from the later of last contact and listening_since (R7). Lost: its session ends, so that a late
@@ -246,7 +247,7 @@ SELECT c.id, c.state, c.last_heartbeat FROM changed c
 """
 
 
-async def judge_silent(conn: Connection, unreachable_after_s: float, lost_after_s: float) -> list[tuple[uuid.UUID, str, datetime | None]]:
+async def judge_silent(conn: Connection, unreachable_after_s: float, lost_after_s: float) -> list[tuple[uuid.UUID, str, int | None]]:
     """Workers that have just become UNREACHABLE or TERMINATED for their silence."""
     parameters = {"unreachable_after_s": unreachable_after_s, "lost_after_s": lost_after_s}
     return [(row[0], row[1], row[2]) for row in await rows(conn, SILENT, parameters)]
@@ -263,7 +264,7 @@ class Worker:
     heartbeat_age_s: float | None
     version: str
     current_job_id: uuid.UUID | None
-    created_at: datetime
+    created_at: int  # microseconds since 1970
     revoked: bool
     draining: bool
     session: int
@@ -273,7 +274,7 @@ LIST = """
 SELECT w.id, w.name, w.state, w.labels, w.slots, w.busy_slots, extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8
        AS heartbeat_age_s, w.version, w.current_job_id, w.created_at, w.revoked_at IS NOT NULL AS revoked, w.draining, w.session
 FROM workers w
-WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s) AND (%(every)s OR w.state <> 'TERMINATED')
+WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s::uuid) AND (%(every)s::boolean OR w.state <> 'TERMINATED')
 ORDER BY w.created_at DESC
 LIMIT 1000
 """
@@ -281,9 +282,7 @@ LIMIT 1000
 
 async def list_all(conn: Connection, *, every: bool = True, worker_id: uuid.UUID | None = None) -> list[Worker]:
     """The newest 1,000; without `every`, TERMINATED ones are left out."""
-    async with conn.cursor(row_factory=class_row(Worker)) as cursor:
-        await cursor.execute(LIST, {"worker": worker_id, "every": every})
-        return await cursor.fetchall()
+    return [Worker(*row) for row in await rows(conn, LIST, {"worker": worker_id, "every": every})]
 
 
 # Slots taken are counted by accepted leases: heartbeats tell them up to a second late.

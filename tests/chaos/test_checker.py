@@ -3,7 +3,6 @@
 import os
 import subprocess
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from tests.chaos.checker import Trace, orphans, traces_in, violations
 from tests.conftest import Connection
-from tests.factories import assigned_job, on, pending_job, ready_worker, running_job, word
+from tests.factories import NOW_US, assigned_job, on, pending_job, ready_worker, running_job, word
 
 WROTE = b"one\ntwo\n"
 
@@ -22,9 +21,8 @@ WROTE = b"one\ntwo\n"
 async def _sound(conn: AsyncConnection) -> str:
     worker = await ready_worker(conn)
     done = await running_job(conn, worker)
-    now = datetime.now(UTC)
     await job_logs.append(
-        conn, [Chunk(done.lease, worker.id, 0, 1, 0, 1, now, b"one\n"), Chunk(done.lease, worker.id, 1, 1, 4, 2, now, b"two\n")]
+        conn, [Chunk(done.lease, worker.id, 0, 1, 0, 1, NOW_US, b"one\n"), Chunk(done.lease, worker.id, 1, 1, 4, 2, NOW_US, b"two\n")]
     )
     await leases.record_results(conn, [word(done, exit_code=0, log_chunks=2)], MAX_LOSSES)
     await running_job(conn, worker)

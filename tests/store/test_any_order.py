@@ -7,7 +7,6 @@ the real ones do: say it again (creates, accepts, results, logs), or forget it a
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import psycopg
@@ -26,7 +25,7 @@ from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
 from tests.conftest import Connection
-from tests.factories import SECRET_HASH, AWorker, claim, ready_worker, word
+from tests.factories import NOW_US, SECRET_HASH, AWorker, claim, expire, promote, ready_worker, word
 
 T = TypeVar("T")
 TABLES = "jobs, job_queue, leases, workers, worker_bootstrap_tokens, domain_events, job_logs, hodei_listening"
@@ -146,12 +145,11 @@ class Store(RuleBasedStateMachine):
         """Two chunks, beginning up to two before the next one: sent again after a reconnect."""
         if offer := self.held(pick, accepted=True):
             begin = max(0, self._next_chunk.get(offer.lease, 0) - back)
-            now = datetime.now(UTC)
-            chunks = [Chunk(offer.lease, offer.worker_id, seq, 1, seq, 1, now, b"x") for seq in (begin, begin + 1)]
+            chunks = [Chunk(offer.lease, offer.worker_id, seq, 1, seq, 1, NOW_US, b"x") for seq in (begin, begin + 1)]
             answer = self.say(commit, lambda conn: job_logs.append(conn, chunks))
-            if offer.lease in answer:
+            if stored := answer.get(Claimant(offer.lease, offer.worker_id)):
                 self._next_chunk[offer.lease] = max(self._next_chunk.get(offer.lease, 0), begin + 2)
-                assert answer[offer.lease][0] == self._next_chunk[offer.lease]
+                assert stored.next_seq == self._next_chunk[offer.lease]
             else:
                 self.refuse(offer)
 
@@ -219,7 +217,7 @@ class Store(RuleBasedStateMachine):
     @rule()
     def time_passes_in_the_queue(self) -> None:
         self.judge.execute("UPDATE job_queue SET ready_at = ready_at - interval '1 hour' WHERE waiting IS NOT NULL")
-        self.on(job_queue.promote)
+        self.on(promote)
 
     @rule(commit=commits, pick=st.integers(0, 99))
     def retry(self, commit: str, pick: int) -> None:
@@ -241,12 +239,12 @@ class Store(RuleBasedStateMachine):
         worker = self._workers[which]
         mine = [offer for offer in self._offers.values() if offer.worker_id == worker.id]
         beat = workers.Heartbeat(worker.id, worker.session, len(mine), draining=False, current_job_id=None)
-        held = [offer.lease for offer in mine] if lists else []
+        held = [Claimant(offer.lease, worker.id) for offer in mine] if lists else []
         self.judge.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
         ((beaten, astray),) = self.say(commit, lambda conn: workers.beat(conn, [beat], held)).items()
         assert beaten == worker.id
         self.say(commit, lambda conn: leases.renew_offers(conn, held, 10.0))
-        unknown = self.on(lambda conn: stray_leases.unknown(conn, [Claimant(lease, worker.id) for lease in held]))
+        unknown = self.on(lambda conn: stray_leases.unknown(conn, held))
         for claimant in unknown:
             self.refuse(self._offers[claimant.lease])
         if found := self.on(lambda conn: stray_leases.forgotten(conn, [worker.id], held)):
@@ -267,7 +265,7 @@ class Store(RuleBasedStateMachine):
     @rule()
     def patience_ends(self) -> None:
         self.judge.execute("UPDATE job_queue SET expires_at = expires_at - interval '1 hour'")
-        self.on(job_queue.expire)
+        self.on(expire)
 
     # ── what must hold at every moment ──
 

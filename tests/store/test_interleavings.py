@@ -6,7 +6,6 @@ No deadlock, both end, and what is left is sound.
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -15,14 +14,14 @@ import pytest
 
 from hodei.domain.job import MAX_LOSSES
 from hodei.domain.spec import normalise
-from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, sweep, workers
+from hodei.store import job_logs, jobs, leases, stray_leases, sweep, workers
 from hodei.store.database import Connection
 from hodei.store.job_logs import Chunk
 from hodei.store.job_queue import Offer
 from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
-from tests.factories import SECRET_HASH, AWorker, assigned_job, claim, pending_job, ready_worker, running_job, word
+from tests.factories import NOW_US, SECRET_HASH, AWorker, assigned_job, claim, expire, pending_job, promote, ready_worker, running_job, word
 
 Verb = Callable[[Connection, AWorker, uuid.UUID, Offer | None], Awaitable[object]]
 LIMITS: dict[str, Any] = {"retries": 1, "queue_timeout": 60, "timeout": 60, "start_timeout": 60}
@@ -34,7 +33,7 @@ def said(worker: AWorker, offer: Offer | None) -> Claimant:
 
 
 def chunk(worker: AWorker, offer: Offer | None) -> Chunk:
-    return Chunk((offer or NOBODY).lease, worker.id, 0, 1, 0, 1, datetime.now(UTC), b"x")
+    return Chunk((offer or NOBODY).lease, worker.id, 0, 1, 0, 1, NOW_US, b"x")
 
 
 VERBS: dict[str, Verb] = {
@@ -50,10 +49,10 @@ VERBS: dict[str, Verb] = {
     "cancel queued": lambda c, _w, j, _o: jobs.cancel_queued(c, j, "cli:ana"),
     "cancel": lambda c, _w, j, _o: jobs.request_cancel(c, j, "cli:ana"),
     "cancel delivered": lambda c, w, _j, o: leases.cancel_delivered(c, w.id, [said(w, o).lease], stopping=True),
-    "renew": lambda c, w, _j, o: leases.renew_offers(c, [said(w, o).lease], 10.0),
+    "renew": lambda c, w, _j, o: leases.renew_offers(c, [said(w, o)], 10.0),
     "forgotten": lambda c, w, _j, _o: stray_leases.forgotten(c, [w.id], []),
-    "expire": lambda c, _w, _j, _o: job_queue.expire(c),
-    "promote": lambda c, _w, _j, _o: job_queue.promote(c),
+    "expire": lambda c, _w, _j, _o: expire(c),
+    "promote": lambda c, _w, _j, _o: promote(c),
     "beat": lambda c, w, _j, o: workers.beat(c, [workers.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)], []),
     "judge silent": lambda c, _w, _j, _o: workers.judge_silent(c, 0.0, 0.001),
     "drain": lambda c, w, _j, _o: workers.drain(c, w.id, "cli:ana"),

@@ -1,7 +1,6 @@
 """What comes too late is kept for the record and changes nothing; limits that workers do not keep; clocks that jump."""
 
 import uuid
-from datetime import UTC, datetime
 
 from hodei.domain.job import MAX_LOSSES
 from hodei.fleet.balance import surplus
@@ -12,7 +11,7 @@ from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
 from tests.conftest import Connection
-from tests.factories import assigned_job, claim, on, pending_job, ready_worker, running_job, silence, word
+from tests.factories import NOW_US, assigned_job, claim, expire, on, pending_job, ready_worker, running_job, silence, word
 
 
 def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
@@ -23,7 +22,7 @@ def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
 
 
 def chunk(offer: job_queue.Offer, seq: int) -> Chunk:
-    return Chunk(offer.lease, offer.worker_id, seq, 1, seq, 1, datetime.now(UTC), b"x")
+    return Chunk(offer.lease, offer.worker_id, seq, 1, seq, 1, NOW_US, b"x")
 
 
 def test_a_late_result_is_recorded_once_and_changes_no_state(database_url: str, db: Connection) -> None:
@@ -118,11 +117,14 @@ def test_a_job_that_waits_too_long_in_the_queue_fails(database_url: str, db: Con
         patient = await pending_job(conn, queue_timeout=3600)
         due = await pending_job(conn, queue_timeout=60, run_at="2126-01-01T00:00:00Z")
         hasty = await pending_job(conn, queue_timeout=60)
-        assert not (await sweep.look(conn, 30, 30)).expired
+        found = await sweep.look(conn, 30, 30)
+        assert (found.unseen, found.expired) == (True, False)
+        assert await expire(conn) == [], "its term begins when it is seen"
+        assert not (await sweep.look(conn, 30, 30)).unseen
         await conn.execute("UPDATE job_queue SET expires_at = expires_at - interval '61 seconds'")
         assert (await sweep.look(conn, 30, 30)).expired
-        assert await job_queue.expire(conn) == [hasty], "its term begins when it is due"
-        assert await job_queue.expire(conn) == []
+        assert await expire(conn) == [hasty], "its term begins when it is due"
+        assert await expire(conn) == []
         assert {patient, due} == {row[0] for row in await (await conn.execute("SELECT job_id FROM job_queue")).fetchall()}
         return hasty
 

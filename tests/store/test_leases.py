@@ -12,7 +12,21 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Claimant
 from tests.conftest import Connection
-from tests.factories import AWorker, assigned_job, claim, final_job, lost_worker, on, pending_job, ready_worker, running_job, silence, word
+from tests.factories import (
+    NOW_US,
+    AWorker,
+    assigned_job,
+    claim,
+    final_job,
+    lost_worker,
+    on,
+    pending_job,
+    promote,
+    ready_worker,
+    running_job,
+    silence,
+    word,
+)
 
 
 def state(db: Connection, job_id: uuid.UUID) -> tuple[object, ...]:
@@ -78,7 +92,7 @@ def test_an_accept_counts_an_attempt_once_however_often_it_is_said(database_url:
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker)
         for _ in range(2):
-            assert await leases.accept(conn, [Claimant(offer.lease, worker.id)]) == {offer.lease: offer.job_id}
+            assert await leases.accept(conn, [Claimant(offer.lease, worker.id)]) == {Claimant(offer.lease, worker.id): offer.job_id}
         assert await leases.accept(conn, [Claimant(offer.lease, uuid.uuid4())]) == {}, "another worker's lease"
         return offer
 
@@ -151,7 +165,7 @@ def test_an_offer_that_the_worker_lists_as_waiting_is_kept(database_url: str) ->
         offer = await assigned_job(conn, worker)
         await conn.execute("UPDATE leases SET accept_by = now() - interval '1 s'")
         await conn.execute("UPDATE hodei_listening SET listening_since = now() - interval '1 minute'")
-        await leases.renew_offers(conn, [offer.lease], 10.0)
+        await leases.renew_offers(conn, [Claimant(offer.lease, worker.id)], 10.0)
         return await stray_leases.overdue(conn, 10.0)
 
     assert on(database_url, story) == []
@@ -163,9 +177,9 @@ def test_a_failure_within_its_retries_runs_again_after_a_back_off(database_url: 
         offer = await running_job(conn, worker, retries=1)
         (ended,) = await leases.record_results(conn, [word(offer, "FAILED")], MAX_LOSSES)
         assert ended.new_state == "PENDING"
-        assert await job_queue.promote(conn) == 0
+        assert await promote(conn) == 0
         await conn.execute("UPDATE job_queue SET ready_at = now() - interval '1 s'")
-        assert await job_queue.promote(conn) == 1
+        assert await promote(conn) == 1
         (again,) = await claim(conn, [worker.id])
         assert again.attempt == 2
         await leases.accept(conn, [Claimant(again.lease, worker.id)])
@@ -280,14 +294,14 @@ def test_a_job_that_its_worker_has_forgotten_is_found(database_url: str) -> None
         soon = await stray_leases.forgotten(conn, [worker.id], [])
         assert await workers.beat(conn, [beat], []) == {worker.id: False}
         await conn.execute("UPDATE leases SET accepted_at = now() - interval '16 s'")
-        assert await workers.beat(conn, [beat], [offer.lease]) == {worker.id: False}
-        for held in ([], [offer.lease], []):
+        assert await workers.beat(conn, [beat], [Claimant(offer.lease, worker.id)]) == {worker.id: False}
+        for held in ([], [Claimant(offer.lease, worker.id)], []):
             assert await workers.beat(conn, [beat], held) == {worker.id: True}, "not listed, or not listed the last time"
             assert await stray_leases.forgotten(conn, [worker.id], held) == [], "missing once, listed again, missing once"
         return (
             soon,
             await stray_leases.forgotten(conn, [worker.id], []),
-            len(await stray_leases.forgotten(conn, [worker.id], [offer.lease])),
+            len(await stray_leases.forgotten(conn, [worker.id], [Claimant(offer.lease, worker.id)])),
         )
 
     soon, later, listed = on(database_url, story)
@@ -295,9 +309,7 @@ def test_a_job_that_its_worker_has_forgotten_is_found(database_url: str) -> None
 
 
 def chunk(offer: job_queue.Offer, seq: int, data: bytes) -> Chunk:
-    from datetime import UTC, datetime
-
-    return Chunk(offer.lease, offer.worker_id, seq, 1, seq * 10, 1, datetime.now(UTC), data)
+    return Chunk(offer.lease, offer.worker_id, seq, 1, seq * 10, 1, NOW_US, data)
 
 
 def test_log_chunks_are_stored_once_in_order_and_a_gap_is_refused(database_url: str, db: Connection) -> None:
@@ -307,7 +319,7 @@ def test_log_chunks_are_stored_once_in_order_and_a_gap_is_refused(database_url: 
         answers = []
         for seqs in ([0, 1], [1, 2], [0, 1, 2], [4], [3, 4]):
             answer = await job_logs.append(conn, [chunk(offer, seq, b"%d" % seq) for seq in seqs])
-            answers.append(answer[offer.lease][0])
+            answers.append(answer[Claimant(offer.lease, worker.id)].next_seq)
         return answers
 
     assert on(database_url, story) == [2, 3, 3, 3, 5]

@@ -21,7 +21,8 @@ GROWING = {"jobs", "job_queue", "leases", "workers", "domain_events", "job_logs"
 
 ID = "01890000-0000-7000-8000-000000000001"
 A_RESULT = Result(1, ID, "SUCCEEDED", "worker:w", True)  # type: ignore[arg-type]
-A_CHUNK = Chunk(1, ID, 0, 1, 0, 1, "2026-01-01", b"")  # type: ignore[arg-type]
+A_CLAIM = {"workers": "{" + ",".join([ID] * 40) + "}", "labels": "{}", "accept_within_s": 10, "avoid": "{}"}
+A_CHUNK = Chunk(1, ID, 0, 1, 0, 1, 1, b"")  # type: ignore[arg-type]
 
 
 def several(record: tuple[Any, ...], fields: tuple[str, ...], many: int = 40) -> dict[str, Any]:
@@ -30,17 +31,21 @@ def several(record: tuple[Any, ...], fields: tuple[str, ...], many: int = 40) ->
 
 # statement → parameters, and the one table that it may walk in the order of an index (the claim: from the head of the ready rows)
 HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
-    "claim": (job_queue.CLAIM, {"workers": "{" + ",".join([ID] * 40) + "}", "labels": "{}", "accept_within_s": 10}, "job_queue"),
+    "claim": (
+        job_queue.CLAIM,
+        {"workers": "{" + ",".join([ID] * 40) + "}", "labels": "{}", "accept_within_s": 10, "avoid": "{}"},
+        "job_queue",
+    ),
     "claim beyond": (
         job_queue.CLAIM_BEYOND,
-        {"workers": "{" + ",".join([ID] * 40) + "}", "labels": "{}", "accept_within_s": 10, "priority": 0, "enqueued_at": "2026-01-01"},
+        A_CLAIM | {"priority": 0, "enqueued_us": 1},
         "",
     ),
     "accept": (leases.ACCEPT, several((1, ID), ("leases", "workers")) | {"margin_s": 10}, ""),
     "result": (leases.RESULT, several(A_RESULT, Result._fields) | {"max_losses": 3}, ""),
     "release": (leases.RELEASE, several((1, ID), ("leases", "workers")) | {"reason": "r", "actor": "a"}, ""),
     "append": (job_logs.APPEND, several(A_CHUNK[:-1], Chunk._fields[:-1]) | {"data": "{}"}, ""),
-    "beat": (workers.BEAT, several((ID, 1, 0, False, None), Heartbeat._fields) | {"held": "{}"}, ""),
+    "beat": (workers.BEAT, several((ID, 1, 0, False, None), Heartbeat._fields) | {"held": "{}", "held_by": "{}"}, ""),
     "unknown": (stray_leases.UNKNOWN, several((1, ID), ("leases", "workers")), ""),
 }
 
@@ -157,7 +162,7 @@ def test_sweeps_do_not_walk_what_is_not_due(grown: Connection) -> None:
         "SELECT hodei_uuid7(), 'RUN_AT', now() + interval '1 day', now() + interval '2 days' FROM generate_series(1, 50000)"
     )
     grown.execute("ANALYZE job_queue")
-    for statement in (sweep.LOOK, job_queue.PROMOTE, job_queue.EXPIRE):
+    for statement in (sweep.LOOK, job_queue.DUE, job_queue.EXPIRED):
         text = statement % {"unreachable_after_s": 30, "margin_s": 30, "beat_every_s": 5}
         ((plan,),) = grown.execute(b"EXPLAIN (FORMAT JSON) " + text.encode()).fetchall()
         timed = ("job_queue_waiting", "job_queue_expires")

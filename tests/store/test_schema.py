@@ -66,13 +66,13 @@ def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(db: Connecti
         db.execute(CLEAN)
         assert db.execute("SELECT to_regclass('jobs'), to_regclass('job_events'), to_regclass('workers')").fetchone() == (None, None, None)
         assert schema.check_sync(database_url)[0] is False
-        assert schema.apply_sync(database_url) == "applied schema version 1.3"
+        assert schema.apply_sync(database_url) == "applied schema version 1.4"
         assert db.execute(CATALOG).fetchall() == before
     assert db.execute("SELECT event_type FROM domain_events").fetchall() == [("JobCreated",)]
     assert db.execute("SELECT count(*) FROM provider_configs").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("revision", [1, 2])
+@pytest.mark.parametrize("revision", [1, 2, 3])
 def test_a_filled_database_of_an_older_revision_is_upgraded(empty_database_url: str, db: Connection, revision: int) -> None:
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
         conn.execute((Path(__file__).parent / f"schema-1.{revision}.sql").read_bytes())
@@ -90,14 +90,33 @@ def test_a_filled_database_of_an_older_revision_is_upgraded(empty_database_url: 
         filled = [conn.execute(look.encode()).fetchall() for look in kept]
         assert schema.check_sync(empty_database_url) == (
             False,
-            f"the database's schema is version 1.{revision}, this program's is 1.3; run `hodei db apply`",
+            f"the database's schema is version 1.{revision}, this program's is 1.4; run `hodei db apply`",
         )
-        assert schema.apply_sync(empty_database_url) == "applied schema version 1.3"
+        assert schema.apply_sync(empty_database_url) == "applied schema version 1.4"
         assert conn.execute(CATALOG).fetchall() == db.execute(CATALOG).fetchall(), "the same as a fresh one"
         assert [conn.execute(look.encode()).fetchall() for look in kept] == filled
         conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
         assert conn.execute("SELECT count(DISTINCT id) = count(*), count(*) FROM domain_events").fetchone() == (True, 3)
-        assert conn.execute("SELECT count(*) FROM domain_events_default").fetchone() == (0,)
+        stray = 1 if revision == 3 else 0  # days stand already: what is older than they lies beside them
+        assert conn.execute("SELECT count(*) FROM domain_events_default").fetchone() == (stray,)
+        assert conn.execute("SELECT retries, timeout_ms FROM jobs ORDER BY created_at LIMIT 1").fetchone() == (2, None)
+
+
+def test_what_older_doors_took_and_nobody_can_run_ends_rejected(empty_database_url: str) -> None:
+    odd = ('{"command": "x", "silence_timeout": 1e-400}', '{"command": "x", "run_at": "9999-12-31T23:59:59-14:00"}')
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute((Path(__file__).parent / "schema-1.3.sql").read_bytes())
+        for spec in (*odd, '{"command": "x", "timeout": 0.5, "grace": 0}'):
+            conn.execute("SELECT hodei_enqueue(%s::jsonb)", [spec])
+        schema.apply_sync(empty_database_url)
+        found = conn.execute("SELECT state, reason, message, timeout_ms, grace_ms FROM jobs ORDER BY created_at").fetchall()
+        events = conn.execute("SELECT count(*) FROM domain_events WHERE payload ->> 'reason' = 'REJECTED'").fetchone()
+    assert found == [
+        ("FAILED", "REJECTED", "silence_timeout: expected at least 0.001 s", None, None),
+        ("FAILED", "REJECTED", "run_at: expected a time of the years 2000 to 2999", None, None),
+        ("PENDING", None, None, 500, 0),
+    ]
+    assert events == (2,)
 
 
 def test_a_newer_revision_is_no_reason_to_refuse(db: Connection, database_url: str) -> None:
@@ -106,7 +125,7 @@ def test_a_newer_revision_is_no_reason_to_refuse(db: Connection, database_url: s
     assert schema.check_sync(database_url) == (True, "schema version 1.99 stands")
     assert schema.apply_sync(database_url) == "schema version 1.99 stands; nothing to do"
     db.execute(CLEAN)
-    with pytest.raises(Exception, match=r"revision 1\.99, newer than this program's 1\.3: run `hodei db apply` of the newer program"):
+    with pytest.raises(Exception, match=r"revision 1\.99, newer than this program's 1\.4: run `hodei db apply` of the newer program"):
         schema.apply_sync(database_url)
 
 
@@ -115,7 +134,7 @@ def test_a_newer_schema_is_refused_and_left_alone(db: Connection, database_url: 
     stands, words = schema.check_sync(database_url)
     assert not stands
     assert "newer" in words
-    with pytest.raises(Exception, match=r"version 99\.3, newer than this program's 1\.3"):
+    with pytest.raises(Exception, match=r"version 99\.4, newer than this program's 1\.4"):
         schema.apply_sync(database_url)
 
 

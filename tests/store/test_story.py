@@ -9,7 +9,7 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
 from tests.chaos.checker import violations
 from tests.conftest import Connection
-from tests.factories import AWorker, claim, on, pending_job, ready_worker, word
+from tests.factories import AWorker, claim, on, pending_job, promote, ready_worker, word
 
 
 async def _live(conn: AsyncConnection, seed: int) -> None:
@@ -42,7 +42,7 @@ async def _one_verb(
             await jobs.request_cancel(conn, job_id, "test")
     else:
         await conn.execute("UPDATE job_queue SET ready_at = now() WHERE waiting IS NOT NULL")
-        await job_queue.promote(conn)
+        await promote(conn)
 
 
 def test_the_state_rebuilt_from_the_events_equals_the_tables(database_url: str, db: Connection) -> None:

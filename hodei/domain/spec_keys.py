@@ -1,0 +1,104 @@
+"""The keys of a job's spec and the rules of their values, written down once.
+
+hodei/domain/spec.py applies them in Python; `scripts/spec-sql` writes them into schema.sql, where
+hodei_normalise_spec applies them in PostgreSQL. docs/job-spec.md tells users what each key means.
+"""
+
+from dataclasses import dataclass
+
+MOST_BYTES = 262_144
+"""JSON of a whole spec, in UTF-8. A larger one is refused."""
+
+LONGEST_ARGUMENT = 131_071
+"""Bytes of one argument and of one NAME=VALUE that Linux lets a program start with
+(MAX_ARG_STRLEN less its NUL)."""
+
+A_YEAR_S = 31_536_000
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string of 1 to `longest` characters. `pattern` is a regular expression that Python and
+    PostgreSQL read alike; `shape` says it in words. `controls`: may hold control characters."""
+
+    key: str
+    longest: int
+    pattern: str = ""
+    shape: str = ""
+    controls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number from `at_least` to `at_most`: seconds that are rounded to milliseconds
+    (places 3), or a whole number (places 0). The bounds hold before the rounding."""
+
+    key: str
+    at_least: str
+    at_most: str
+    places: int
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """An object of strings: at most `most` entries with names of a shape. `longest` characters a
+    value, or, where it is 0, NAME=VALUE of at most LONGEST_ARGUMENT bytes. `controls`: values may
+    hold control characters."""
+
+    key: str
+    most: int
+    pattern: str
+    shape: str
+    longest: int
+    controls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A list of exit codes from 1 to 255, at most 255 of them."""
+
+    key: str
+
+
+UUID = "^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
+RUN_AT = (
+    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    "T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-5]):[0-5][0-9])$"
+)
+RUN_AT_SHAPE = "a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z"
+
+KNOWN = (
+    "id", "name", "command", "script", "interpreter", "env", "workdir", "stdin", "stdin_base64",
+    "timeout", "grace", "priority", "labels", "retries", "on_lost", "correlation_id", "actor",
+    "run_at", "log_limit", "queue_timeout", "start_timeout", "silence_timeout", "final_exit_codes",
+)  # fmt: skip
+"""Every key. Those without a rule below have one of their own in spec.py and schema.sql: what to
+run, and what the job reads."""
+
+RULES: tuple[Text | Number | Map | Codes, ...] = (
+    Text("id", 36, UUID, "a UUID"),
+    Text("name", 200),
+    Text("actor", 200),
+    Text("correlation_id", 200),
+    Text("workdir", 4096, "^/", "an absolute path", controls=True),
+    Text("on_lost", 5, "^(rerun|fail)$", '"rerun" or "fail"'),
+    Number("timeout", "0.001", str(A_YEAR_S), 3),
+    Number("queue_timeout", "0.001", str(A_YEAR_S), 3),
+    Number("start_timeout", "0.001", str(A_YEAR_S), 3),
+    Number("silence_timeout", "0.001", str(A_YEAR_S), 3),
+    Number("grace", "0", "600", 3),
+    Number("priority", "-1000", "1000", 0),
+    Number("retries", "0", "1000", 0),
+    Number("log_limit", "0", "1000000000000", 0),
+    Codes("final_exit_codes"),
+    Map("env", 1000, "^[A-Za-z_][A-Za-z0-9_]*$", "names of letters, digits and _", 0, controls=True),
+    Map(
+        "labels",
+        32,
+        "^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$",
+        "names of up to 63 letters, digits, . _ / -",
+        255,
+    ),
+    Text("run_at", 40, RUN_AT, RUN_AT_SHAPE),
+)
+"""In the order in which they are checked: of two faults the first is told."""

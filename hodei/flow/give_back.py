@@ -1,0 +1,28 @@
+"""Offers that nobody accepted go back to the queue."""
+
+from collections.abc import Sequence
+
+from hodei.domain.errors import Locked
+from hodei.flow.set_aside import set_aside
+from hodei.store import halves, leases
+from hodei.store.database import Database
+from hodei.store.leases import Claimant
+
+
+async def give_back(database: Database, offers: Sequence[Claimant], reason: str, actor: str) -> list[int]:
+    """The leases whose offers are queued again. One that was accepted meanwhile stays; one whose row is
+    locked lapses later; one that PostgreSQL refuses is set aside."""
+
+    async def release(batch: list[Claimant]) -> list[bool]:
+        back = set(await database.run(lambda conn: leases.release(conn, batch, reason, actor)))
+        return [claimant.lease in back for claimant in batch]
+
+    back: list[int] = []
+    for claimant, answer in zip(offers, await halves.each(offers, release), strict=True):
+        if isinstance(answer, Exception):
+            if not isinstance(answer, Locked):
+                jobs = await database.run(lambda conn, c=claimant: leases.jobs_of(conn, [c]))  # type: ignore[misc]
+                await set_aside(database, jobs, answer, actor)
+        elif answer:
+            back.append(claimant.lease)
+    return back

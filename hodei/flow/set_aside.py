@@ -1,0 +1,26 @@
+"""A job whose row PostgreSQL will not let go on is set aside, so that all others go on."""
+
+import uuid
+from collections.abc import Sequence
+
+from loguru import logger
+
+from hodei.store import invariants, sqlstate
+from hodei.store.database import TROUBLE, Database
+
+
+async def set_aside(database: Database, jobs: Sequence[uuid.UUID], error: Exception, actor: str) -> None:
+    """Ends them FAILED, REJECTED, with what PostgreSQL has against them. If even that is refused (by
+    somebody's trigger, say) it is logged, and they stay as they are."""
+    words = f"PostgreSQL refuses to go on with this job: {sqlstate.primary(error)}"
+    log = logger.bind(component="JobController", actor=actor)
+    try:
+        ended = await database.run(lambda conn: invariants.set_aside(conn, jobs, words, actor))
+    except TROUBLE as trouble:
+        words = sqlstate.primary(trouble)
+        log.error("jobs {} cannot be set aside: {}", [str(j) for j in jobs], words)  # noqa: TRY400  one line, no rows
+        return
+    for one in ended:
+        log.bind(correlation_id=one.correlation_id, job_id=one.job_id).error(
+            "JobStatusChanged {} → FAILED (REJECTED): {}", one.old_state, words
+        )

@@ -1,0 +1,59 @@
+"""What gRPC's health service says of this server.
+
+`""` (and the services of callers): SERVING while the database is reachable and can be written.
+`hodei.v1.WorkerService`: SERVING but for draining, so that workers keep their streams through an
+outage of the database.
+"""
+
+import asyncio
+import time
+
+from grpc_health.v1 import health, health_pb2
+from loguru import logger
+
+from hodei.flow.rescue import JobRescuer
+
+OUTAGE_S = 5.0
+"""Without an answer of a database that can be written: not serving."""
+
+LOOK_EVERY_S = 0.25
+
+FOR_CALLERS = ("", "hodei.v1.JobService", "hodei.v1.FleetService")
+FOR_WORKERS = "hodei.v1.WorkerService"
+
+
+class Health:
+    """Follows the rescuer's look, which reads and writes each second."""
+
+    def __init__(self, rescuer: JobRescuer) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._rescuer = rescuer
+        self._draining = False
+        self._serving: bool | None = None
+
+    async def run(self) -> None:
+        await self._set((FOR_WORKERS,), serving=not self._draining)
+        while True:
+            reached = time.monotonic() - self._rescuer.looked_at < OUTAGE_S
+            await self._say(serving=reached and not self._draining)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def drain(self) -> None:
+        """Nothing new is to come to this server."""
+        self._draining = True
+        await self._set((FOR_WORKERS,), serving=False)
+        await self._say(serving=False)
+
+    async def _say(self, *, serving: bool) -> None:
+        if serving == self._serving:
+            return
+        if self._serving is not None and not self._draining:
+            words = "the database is back" if serving else "no database that can be written answers"
+            logger.bind(component="Health").info("{}: {}", words, "serving" if serving else "not serving")
+        self._serving = serving
+        await self._set(FOR_CALLERS, serving=serving)
+
+    async def _set(self, services: tuple[str, ...], *, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse
+        for service in services:
+            await self.servicer.set(service, status.SERVING if serving else status.NOT_SERVING)

@@ -1,0 +1,175 @@
+"""What must hold between jobs, job_queue and leases, where somebody's hand has broken it: found and
+mended.
+
+A job that waits has a queue row; a job with a lease has its row in leases; a lease has its job.
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hodei.store.database import Connection, array, brief_rows, rows
+
+# One server at a time, and for at most a hundredth of the time: the look walks all of jobs.
+TURN = """
+UPDATE hodei_listening h
+SET checked_at = clock_timestamp()
+WHERE h.checked_at IS NULL
+   OR h.checked_at < clock_timestamp() - make_interval(secs => greatest(20, 100 * h.check_took_s))
+   OR h.checked_at > clock_timestamp()
+RETURNING h.checked_at
+"""
+
+TOOK = """
+UPDATE hodei_listening h
+SET check_took_s = extract(epoch FROM clock_timestamp() - h.checked_at)
+WHERE h.checked_at <= clock_timestamp()
+"""
+
+STRAY = """
+SELECT j.id
+FROM jobs j
+WHERE j.completed_at IS NULL
+  AND CASE WHEN j.lease IS NULL THEN j.id NOT IN (SELECT q.job_id FROM job_queue q)
+           ELSE j.lease NOT IN (SELECT l.lease FROM leases l) END
+LIMIT 1000
+"""
+
+
+async def stray_jobs(conn: Connection) -> list[uuid.UUID]:
+    """Jobs that have not ended and that nothing would ever move on, at most 1,000; none when it is
+    another server's turn to look (each 20 s; later where a look takes over 0.2 s)."""
+    if not await brief_rows(conn, TURN, {}):
+        return []
+    found = [row[0] for row in await rows(conn, STRAY)]
+    await brief_rows(conn, TOOK, {})
+    return found
+
+
+class Mended(NamedTuple):
+    """A job that was queued again, or whose lease was written anew."""
+
+    job_id: uuid.UUID
+    correlation_id: str
+    queued: bool
+
+
+# One statement is one snapshot: a job that a claim or a result is moving is never stray in it.
+MEND = """
+WITH stray AS MATERIALIZED (
+    SELECT j.id, j.lease, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at
+    FROM jobs j
+    WHERE j.id = ANY (%(jobs)s::uuid[])
+      AND j.completed_at IS NULL
+      AND (j.lease IS NULL AND NOT EXISTS (SELECT FROM job_queue q WHERE q.job_id = j.id)
+           OR NOT EXISTS (SELECT FROM leases l WHERE l.lease = j.lease))
+    ORDER BY j.id
+    FOR UPDATE OF j
+), unleased AS (
+    DELETE FROM leases l USING stray s WHERE l.job_id = s.id
+), moved AS (
+    UPDATE jobs j
+    SET updated_at = s.at
+    FROM stray s
+    WHERE j.id = s.id AND j.lease IS NULL
+    RETURNING j.id, j.correlation_id, j.priority, j.spec, j.queue_timeout_ms, j.updated_at
+), queued AS (
+    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, unseen_ms)
+    SELECT m.id, m.priority, m.updated_at, coalesce(m.spec -> 'labels', '{}'), m.queue_timeout_ms
+    FROM moved m
+    ON CONFLICT DO NOTHING
+), leased AS (
+    INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by,
+                        accepted_at, log_seq, log_bytes, silence_s)
+    SELECT j.lease, j.id,
+           coalesce(j.worker_id, '00000000-0000-0000-0000-000000000000'),
+           j.attempts + (j.state = 'PENDING')::integer,
+           j.created_at, s.at, s.at,
+           CASE WHEN j.state = 'RUNNING' THEN coalesce(j.started_at, s.at) END,
+           (SELECT coalesce(max(g.seq) + 1, 0) FROM job_logs g
+            WHERE g.job_id = j.id AND g.lease = j.lease AND NOT g.late),
+           (SELECT coalesce(sum(octet_length(g.data)), 0) FROM job_logs g
+            WHERE g.job_id = j.id AND g.lease = j.lease AND NOT g.late AND g.stream < 3),
+           j.silence_timeout_ms / 1000.0
+    FROM stray s JOIN jobs j ON j.id = s.id
+    WHERE s.lease IS NOT NULL
+    ON CONFLICT (lease) DO NOTHING
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+    SELECT m.updated_at, 'JobRequeued', m.id::text, m.correlation_id, 'system:job_rescuer',
+           jsonb_build_object('job_id', m.id, 'reason', 'it waited, and was in no queue')
+    FROM moved m
+), wake AS (
+    SELECT pg_notify('hodei_work', '') FROM moved LIMIT 1
+)
+SELECT j.id, j.correlation_id, s.lease IS NULL, (SELECT count(*) FROM wake)
+FROM stray s JOIN jobs j ON j.id = s.id
+"""
+
+
+async def mend(conn: Connection, jobs: Sequence[uuid.UUID]) -> list[Mended]:
+    """Queues again those that wait without a queue row; writes the lease of those anew that have one
+    without a row, so that their worker's word counts, or its loss is found."""
+    return [Mended(*row[:3]) for row in await brief_rows(conn, MEND, {"jobs": array(jobs)})]
+
+
+DROP_LEASES = """
+DELETE FROM leases l
+WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = l.job_id AND j.lease = l.lease)
+RETURNING l.lease
+"""
+
+
+async def drop_leases(conn: Connection) -> list[int]:
+    """Leases whose job is gone or has moved on without them."""
+    return [row[0] for row in await brief_rows(conn, DROP_LEASES, {})]
+
+
+# A queued or offered job, and one that runs: whatever keeps its row from being written as it should
+# be. A time that was set far ahead is brought back.
+SET_ASIDE = """
+WITH unqueued AS (
+    DELETE FROM job_queue q WHERE q.job_id = ANY (%(jobs)s::uuid[]) RETURNING q.job_id
+), held AS MATERIALIZED (
+    SELECT j.id, j.state, j.lease, j.worker_id, j.correlation_id,
+           CASE WHEN j.updated_at < clock_timestamp() + interval '1 year'
+                THEN greatest(clock_timestamp(), j.updated_at + interval '1 microsecond')
+                ELSE clock_timestamp() END AS at
+    FROM jobs j
+    WHERE j.id = ANY (%(jobs)s::uuid[])
+      AND j.completed_at IS NULL
+      AND (SELECT count(*) FROM unqueued) >= 0
+    ORDER BY j.id
+    FOR UPDATE OF j
+), ended AS (
+    UPDATE jobs j
+    SET state = 'FAILED', reason = 'REJECTED', message = left(%(message)s, 2000), lease = NULL,
+        updated_at = h.at, completed_at = h.at
+    FROM held h
+    WHERE j.id = h.id
+    RETURNING j.id
+), unleased AS (
+    DELETE FROM leases l WHERE l.job_id = ANY (%(jobs)s::uuid[])
+), story AS (
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id,
+                               payload)
+    SELECT h.at, 'JobStatusChanged', h.id::text, h.correlation_id, %(actor)s, h.worker_id,
+           jsonb_strip_nulls(jsonb_build_object(
+               'job_id', h.id, 'worker_id', h.worker_id, 'lease', h.lease, 'old_state', h.state,
+               'new_state', 'FAILED', 'reason', 'REJECTED', 'message', left(%(message)s, 2000)))
+    FROM held h JOIN ended e ON e.id = h.id
+)
+SELECT h.id, h.state, h.correlation_id FROM held h JOIN ended e ON e.id = h.id
+"""
+
+
+class SetAside(NamedTuple):
+    job_id: uuid.UUID
+    old_state: str
+    correlation_id: str
+
+
+async def set_aside(conn: Connection, jobs: Sequence[uuid.UUID], message: str, actor: str) -> list[SetAside]:
+    """Ends jobs that PostgreSQL will not let go on: FAILED, REJECTED."""
+    parameters = {"jobs": array(jobs), "message": message, "actor": actor}
+    return [SetAside(*row) for row in await brief_rows(conn, SET_ASIDE, parameters)]

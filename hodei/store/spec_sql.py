@@ -1,0 +1,81 @@
+"""Writes the rules of hodei/domain/spec_keys.py into hodei_normalise_spec of schema.sql.
+
+`scripts/spec-sql` writes them, `scripts/spec-sql --check` only compares.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from hodei.domain.spec_keys import (
+    KNOWN,
+    LONGEST_ARGUMENT,
+    MOST_BYTES,
+    RULES,
+    RUN_AT_SHAPE,
+    Codes,
+    Map,
+    Number,
+    Text,
+)
+
+MADE = re.compile(r"    -- <made>\n.*?    -- </made>\n", re.DOTALL)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _constants() -> Iterator[str]:
+    yield "known constant text[] := ARRAY["
+    for start in range(0, len(KNOWN), 6):
+        end = "," if start + 6 < len(KNOWN) else "];"
+        yield "    " + ", ".join(map(_quoted, KNOWN[start : start + 6])) + end
+    yield f"most_bytes constant integer := {MOST_BYTES};"
+    yield f"longest_argument constant integer := {LONGEST_ARGUMENT};"
+    yield "run_at_shape constant text :="
+    yield f"    {_quoted(RUN_AT_SHAPE)};"
+
+
+def _check(rule: Text | Number | Map | Codes) -> Iterator[str]:
+    """The call that checks one key, in lines."""
+    key = _quoted(rule.key)
+    match rule:
+        case Number():
+            bounds = f"{rule.at_least}, {rule.at_most}, {rule.places}"
+            yield f"spec := hodei_spec_number(spec, {key}, {bounds});"
+        case Codes():
+            yield f"spec := hodei_spec_exit_codes(spec, {key});"
+        case Text():
+            yield f"PERFORM hodei_spec_text(spec, {key}, {rule.longest},"
+            yield f"    {_quoted(rule.pattern)},"
+            yield f"    {_quoted(rule.shape)}, {str(rule.controls).lower()});"
+        case Map():
+            yield f"PERFORM hodei_spec_map(spec, {key}, {rule.most},"
+            yield f"    {_quoted(rule.pattern)}, {_quoted(rule.shape)},"
+            yield f"    {rule.longest}, longest_argument, {str(rule.controls).lower()});"
+
+
+def _marked(lines: Iterator[str]) -> str:
+    return "".join(["    -- <made>\n", *(f"    {line}\n" for line in lines), "    -- </made>\n"])
+
+
+def written(schema: str) -> str:
+    """The text of schema.sql with its two made parts as the rules say: constants and checks."""
+    parts = iter([_marked(_constants()), _marked(line for rule in RULES for line in _check(rule))])
+    return MADE.sub(lambda _: next(parts), schema)
+
+
+def main() -> None:
+    path = Path(__file__).parents[2] / "schema.sql"
+    before = path.read_text(encoding="utf-8")
+    after = written(before)
+    if "--check" not in sys.argv:
+        path.write_text(after, encoding="utf-8")
+    elif before != after:
+        sys.exit("schema.sql is not what hodei/domain/spec_keys.py says: run scripts/spec-sql")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What an error of PostgreSQL means, told by its SQLSTATE and never by its class or its words.
+
+Three kinds: the database cannot serve now (Unavailable: the same call may succeed later); the
+connection is stale or others were in the way (the call is run again); a row is at fault (whoever
+sent it is told). PostgreSQL's DETAIL quotes rows, environment values among them: it is never shown.
+"""
+
+import psycopg
+import psycopg_pool
+
+from hodei.domain.errors import Locked, Unavailable
+
+READ_ONLY = "25006"
+LOCKED = "55P03"
+
+STALE = ("26000", "42P05", "0A000")
+"""Of a connection whose prepared statements are not what the driver believes, or were planned for
+another form of a table: another connection knows better, and nothing was done."""
+
+IN_THE_WAY = ("40001", "40P01")
+"""Other transactions were in the way, and all of this one was taken back."""
+
+GONE = ("42P01", "42883", "42703", "42704")
+"""A table, function, column or other object of ours is not there."""
+
+WORDS = {
+    READ_ONLY: "the database is read-only",
+    LOCKED: "another transaction holds a lock that this call needs",
+    "42501": "the database role of this server lacks a right; `hodei db check` names it",
+    "57014": "the database cancelled the statement (a statement_timeout, or an operator)",
+    "57P01": "the database is shutting down",
+    "57P02": "the database has crashed and starts again",
+    "57P03": "the database is starting up or shutting down",
+    "57P05": "the database ended an idle connection",
+    "53100": "the database's disk is full",
+    "53200": "the database is out of memory",
+    "53300": "the database has no connection left for this server",
+}
+
+CLASSES = {
+    "08": "the connection to the database failed",
+    "25": "the database's transaction cannot do this now",
+    "40": "other transactions were in the way",
+    "53": "the database is out of resources",
+    "55": "an object of the database is in use",
+    "57": "the database was interrupted by an operator",
+    "58": "the database's system failed",
+}
+
+
+def primary(error: BaseException) -> str:
+    """An error's first line, without PostgreSQL's DETAIL."""
+    words = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return words or (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def unavailable(error: BaseException) -> Unavailable | None:
+    """The error in words where the database cannot serve now; None where a row or a program is at
+    fault."""
+    if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
+        return Unavailable(f"the database is not available: {primary(error)}")
+    if not isinstance(error, psycopg.Error):
+        return None
+    state = error.sqlstate or ""
+    words = WORDS.get(state) or CLASSES.get(state[:2])
+    if words:
+        kind = Locked if state == LOCKED else Unavailable
+        return kind(f"{words} ({state}: {primary(error)})")
+    if state in STALE:
+        return Unavailable(f"the connection to the database was stale ({state}); try again")
+    if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return Unavailable(f"the database is not available: {primary(error)}")
+    return None
+
+
+def is_lost(error: BaseException) -> bool:
+    """The connection ended under the call: what it did is not known."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    state = error.sqlstate or ""
+    return not state or state[:2] == "08" or state in ("57P01", "57P02", "57P05")

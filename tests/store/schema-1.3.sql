@@ -1,0 +1,620 @@
+-- Hodei's tables, in the order in which data meets them. Applying this file again changes nothing (`psql -f schema.sql`, `hodei db apply`,
+-- and every start of a hodei-server that finds it old or incomplete). PostgreSQL 15 to 18, no extension.
+--
+-- WHAT EACH TABLE IS FOR
+--   jobs                      one row a job for ever: the wish (spec) and how it stands. `lease` is the fence: the number of the one claim
+--                             that may speak for the job now, NULL when nobody may.
+--   job_queue                 the jobs that wait. Tiny. `waiting` says why a row is not ready; the claim's index holds only ready rows.
+--   leases                    one narrow row for each claim in flight: whose it is, until when an offer stands, how far its log has come.
+--   workers                   the agents, whether they are there, and the hash of their credential (never the credential).
+--   worker_bootstrap_tokens   one-time tokens, minted by `hodei token create` or by INSERT.
+--   domain_events             the audit: every change of state, written in the same transaction. Never updated; goes by whole days.
+--   job_logs                  what jobs wrote, in chunks of bytes under their lease. Goes by whole days.
+--   provider_configs          where workers come from, for on-call engineers and later provisioning.
+--   hodei_listening           since when at least one server has listened without a gap: silence of a worker counts from then.
+--   hodei_schema              the version of this file that stands.
+--
+-- A JOB'S LIFE
+--   hodei_create_jobs  jobs PENDING + job_queue row + JobCreated, one transaction, and a wake-up
+--   claim              job_queue row out, leases row in, jobs.lease set: JobAssigned. Still PENDING
+--   accept             the worker's slot took it: RUNNING, attempts + 1: JobStatusChanged
+--   result             the worker's word under its lease: SUCCEEDED, FAILED, CANCELLED (leases row out, jobs.lease NULL): JobStatusChanged;
+--                      or, where `retries` or `on_lost` say so, PENDING again with a job_queue row: JobStatusChanged, JobRetried
+--   take back          an offer not accepted by accept_by returns to the queue: JobUnassigned. Spends no attempt
+--   cancel             queued: CANCELLED at once. In flight: JobCancelRequested, then the worker's word
+--   rescue             a worker lost: its leases end, its jobs run again or fail by policy
+--
+-- THE RULES EVERY STATEMENT KEEPS
+--   * PENDING ⇔ a job_queue row, or a lease that is not accepted.       * Final is final.
+--   * Guard on `jobs.lease = <the speaker's lease>`, on the jobs row itself: after a wait for its lock PostgreSQL checks that row again, and
+--     only that row.
+--   * jobs.updated_at is the time of the job's last event and strictly increases: greatest(clock_timestamp(), updated_at + 1 µs), taken under
+--     the row's lock.
+--
+-- LOCK ORDER   job_queue → jobs → leases → workers; several rows of one table in the order of their key (claims: SKIP LOCKED).
+
+CREATE SEQUENCE IF NOT EXISTS hodei_lease_seq AS bigint;  -- never dropped: a lease number is never given twice
+
+CREATE TABLE IF NOT EXISTS hodei_schema (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    version integer NOT NULL,                      -- raised when programs of the version before can no longer work on it
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    revision integer NOT NULL DEFAULT 1            -- raised by every other change: programs before and after it work side by side
+);
+ALTER TABLE hodei_schema ADD COLUMN IF NOT EXISTS revision integer NOT NULL DEFAULT 1;
+
+CREATE TABLE IF NOT EXISTS jobs (
+    id uuid PRIMARY KEY,
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    state text NOT NULL DEFAULT 'PENDING' CHECK (state IN (
+        'PENDING',      -- created, or given back          -> RUNNING, CANCELLED, FAILED (rejected, or a limit passed)
+        'RUNNING',      -- accepted by a worker            -> SUCCEEDED, FAILED, CANCELLED, PENDING (to run again)
+        'SUCCEEDED',    -- final: exit code 0
+        'FAILED',       -- final: `reason` says why
+        'CANCELLED')),  -- final: somebody asked for it
+    spec jsonb NOT NULL,                           -- normalised (hodei_normalise_spec); spec->'command' is never null
+    attempts integer NOT NULL DEFAULT 0,           -- accepted ones; for people, never a fence
+    failures integer NOT NULL DEFAULT 0,           -- attempts that failed by themselves: counted against spec.retries
+    losses integer NOT NULL DEFAULT 0,             -- attempts lost with their worker: three end the job
+    priority integer NOT NULL DEFAULT 0,
+    correlation_id text NOT NULL,
+    actor text NOT NULL,
+    project text NOT NULL DEFAULT 'default',
+    queue text NOT NULL DEFAULT 'default',
+    run_at timestamptz,                            -- not before; NULL: at once
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- time of its last event
+    started_at timestamptz,                        -- of the last attempt
+    completed_at timestamptz,
+    lease bigint,                                  -- the fence; NULL: nobody speaks for this job
+    worker_id uuid,                                -- of the last claim
+    cancel_requested_at timestamptz,
+    cancel_actor text,
+    reason text,                                   -- why FAILED or CANCELLED, of the closed list in hodei/domain/job.py
+    message text,                                  -- the reason in words
+    exit_code integer,
+    signal integer,
+    peak_memory_bytes bigint,
+    cpu_us bigint,
+    log_bytes bigint NOT NULL DEFAULT 0,           -- kept of the last attempt
+    log_dropped_bytes bigint NOT NULL DEFAULT 0,   -- of the last attempt, beyond the log limit
+    logs_complete boolean,                         -- of the last attempt: every chunk the worker counted is here
+    leftover_processes integer,
+    retry_of uuid,
+    CONSTRAINT jobs_final_has_its_time CHECK ((state IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) = (completed_at IS NOT NULL)),
+    CONSTRAINT jobs_running_has_its_lease CHECK (state <> 'RUNNING' OR lease IS NOT NULL),
+    CONSTRAINT jobs_final_has_no_lease CHECK (completed_at IS NULL OR lease IS NULL)
+) WITH (fillfactor = 70);  -- the updates of claim, accept and result stay on their page; no index on state for the same reason
+
+CREATE INDEX IF NOT EXISTS jobs_newest_first ON jobs (created_at DESC, id DESC);         -- job list, the guide's recent jobs
+CREATE INDEX IF NOT EXISTS jobs_by_correlation ON jobs (correlation_id, created_at);     -- job list --correlation-id
+
+CREATE TABLE IF NOT EXISTS job_queue (
+    job_id uuid PRIMARY KEY,
+    priority integer NOT NULL DEFAULT 0,
+    enqueued_at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- age: kept when an offer returns, new when a due or retried job gets ready
+    labels jsonb NOT NULL DEFAULT '{}',            -- required of the worker
+    waiting text CHECK (waiting IN (
+        'RUN_AT',       -- not due yet
+        'BACKOFF')),    -- failed or lost, runs again later
+    ready_at timestamptz,                          -- when `waiting` ends
+    expires_at timestamptz,                        -- end of spec.queue_timeout, counted from when it is ready
+    CONSTRAINT job_queue_waits_until CHECK ((waiting IS NULL) = (ready_at IS NULL))
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX IF NOT EXISTS job_queue_ready ON job_queue (priority DESC, enqueued_at, job_id) WHERE waiting IS NULL;  -- claim
+CREATE INDEX IF NOT EXISTS job_queue_waiting ON job_queue (ready_at) WHERE waiting IS NOT NULL;                     -- promote
+ALTER TABLE job_queue ADD COLUMN IF NOT EXISTS expires_at timestamptz;                                              -- since revision 2
+CREATE INDEX IF NOT EXISTS job_queue_expires ON job_queue (expires_at) WHERE expires_at IS NOT NULL;                -- expire
+
+CREATE TABLE IF NOT EXISTS leases (
+    lease bigint PRIMARY KEY,
+    job_id uuid NOT NULL UNIQUE,                   -- one live claim a job
+    worker_id uuid NOT NULL,
+    attempt integer NOT NULL,                      -- that an accept makes it
+    enqueued_at timestamptz NOT NULL,              -- of the queue row, should the offer return
+    offered_at timestamptz NOT NULL,
+    accept_by timestamptz NOT NULL,                -- renewed while the worker's inventory lists the offer as waiting
+    accepted_at timestamptz,
+    log_seq bigint NOT NULL DEFAULT 0,             -- next chunk; moves in the statement that inserts
+    log_bytes bigint NOT NULL DEFAULT 0,
+    cancel_delivered_at timestamptz,               -- the worker said that it knows of the cancel
+    missing_since timestamptz,                     -- the worker lives, but does not list this lease
+    stopping_at timestamptz,                       -- the worker said that TERM is on its way
+    log_at timestamptz,                            -- last chunk stored
+    end_by timestamptz,                            -- accepted, and spec.timeout and grace and a margin after that: the sweep ends it
+    silence_s double precision,                    -- spec.silence_timeout
+    start_by timestamptz                           -- accepted, and spec.start_timeout and a margin; NULL once its process runs
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX IF NOT EXISTS leases_by_worker ON leases (worker_id);                       -- heartbeat, rescue
+ALTER TABLE leases                                                                       -- since revision 2
+    ADD COLUMN IF NOT EXISTS stopping_at timestamptz,
+    ADD COLUMN IF NOT EXISTS log_at timestamptz,
+    ADD COLUMN IF NOT EXISTS end_by timestamptz,
+    ADD COLUMN IF NOT EXISTS silence_s double precision,
+    ADD COLUMN IF NOT EXISTS start_by timestamptz;
+
+CREATE TABLE IF NOT EXISTS workers (
+    id uuid PRIMARY KEY,
+    name text NOT NULL DEFAULT '',
+    state text NOT NULL DEFAULT 'REGISTERING' CHECK (state IN (
+        'REGISTERING',  -- token redeemed, no stream yet        -> READY
+        'READY',        -- connected, a slot free               -> BUSY, DRAINING, UNREACHABLE, TERMINATED
+        'BUSY',         -- connected, all slots taken           -> READY, DRAINING, UNREACHABLE, TERMINATED
+        'DRAINING',     -- gets nothing new                     -> READY, UNREACHABLE, TERMINATED
+        'UNREACHABLE',  -- silent for 30 s, its jobs stay       -> READY, BUSY, DRAINING, TERMINATED
+        'TERMINATED')), -- lost, stopped or revoked             -> READY (it came back with its own credential)
+    last_heartbeat timestamptz,
+    current_job_id uuid,                           -- the one it has run longest, as of its last heartbeat
+    slots integer NOT NULL DEFAULT 0,
+    busy_slots integer NOT NULL DEFAULT 0,
+    labels jsonb NOT NULL DEFAULT '{}',
+    version text NOT NULL DEFAULT '',
+    credential_sha256 bytea,                       -- of the secret that the worker made
+    revoked_at timestamptz,
+    draining boolean NOT NULL DEFAULT false,       -- an operator asked for it; outlives reconnects
+    session bigint NOT NULL DEFAULT 0,             -- generation of its stream: only the newest speaks for the worker
+    instance uuid,                                 -- process that holds the stream
+    connected boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()   -- time of its last event
+) WITH (fillfactor = 50);
+
+CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
+    token uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    worker_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',  -- nil: any worker
+    expires_at timestamptz NOT NULL DEFAULT clock_timestamp() + interval '1 hour',
+    consumed_at timestamptz,
+    consumed_by uuid,
+    revoked_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_by text NOT NULL DEFAULT 'sql:' || session_user
+);
+
+-- Events and logs lie in a partition for each day (UTC), made ahead by hodei_make_days and dropped by hodei/store/retention.py.
+-- What a database of revision 1 or 2 has of them becomes the partition of today, from the beginning of time.
+DO $$
+DECLARE
+    today text := to_char(clock_timestamp() AT TIME ZONE 'UTC', '_YYYYMMDD');
+    parent text;
+    taken text;
+BEGIN
+    FOREACH parent IN ARRAY ARRAY['domain_events', 'job_logs'] LOOP
+        IF (SELECT c.relkind FROM pg_class c WHERE c.oid = to_regclass(parent)) = 'r' THEN
+            EXECUTE format('ALTER TABLE %I RENAME TO %I', parent, parent || today);
+            EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', parent || today, parent || '_pkey');
+            FOR taken IN SELECT c.conname FROM pg_constraint c WHERE c.conrelid = to_regclass(parent || today) AND c.contype = 'n' LOOP
+                EXECUTE format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I', parent || today, taken, taken || '_before');
+            END LOOP;
+        END IF;
+    END LOOP;
+    IF to_regclass('domain_events') IS NULL AND to_regclass('domain_events' || today) IS NOT NULL THEN
+        DROP VIEW IF EXISTS job_events;
+        EXECUTE format('ALTER TABLE %I ALTER id DROP IDENTITY', 'domain_events' || today);
+        ALTER INDEX domain_events_of_aggregate RENAME TO domain_events_of_aggregate_before;
+        ALTER INDEX domain_events_of_correlation RENAME TO domain_events_of_correlation_before;
+        ALTER INDEX domain_events_by_time RENAME TO domain_events_by_time_before;
+        CREATE SEQUENCE domain_events_id_seq AS bigint;
+        EXECUTE format('SELECT setval(''domain_events_id_seq'', (SELECT coalesce(max(id), 0) + 1 FROM %I), false)', 'domain_events' || today);
+        EXECUTE format('ALTER TABLE %I ALTER id SET DEFAULT nextval(''domain_events_id_seq'')', 'domain_events' || today);
+    END IF;
+    IF to_regclass('job_logs') IS NULL AND to_regclass('job_logs' || today) IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %I ADD COLUMN IF NOT EXISTS late boolean NOT NULL DEFAULT false', 'job_logs' || today);
+        EXECUTE format('ALTER TABLE %I ADD COLUMN stored_at timestamptz NOT NULL DEFAULT now()', 'job_logs' || today);
+        EXECUTE format('ALTER TABLE %I ALTER stored_at SET DEFAULT clock_timestamp()', 'job_logs' || today);
+    END IF;
+END $$;
+
+CREATE SEQUENCE IF NOT EXISTS domain_events_id_seq AS bigint;
+
+CREATE TABLE IF NOT EXISTS domain_events (
+    id bigint NOT NULL DEFAULT nextval('domain_events_id_seq'),
+    occurred_at timestamptz NOT NULL,              -- per aggregate strictly increasing
+    event_type text NOT NULL,
+    aggregate_id text NOT NULL,                    -- the job's, worker's or provider's id; a token's fingerprint
+    correlation_id text NOT NULL,
+    actor text NOT NULL,
+    worker_id uuid,
+    payload jsonb NOT NULL,
+    PRIMARY KEY (id, occurred_at)
+) PARTITION BY RANGE (occurred_at);
+
+CREATE INDEX IF NOT EXISTS domain_events_of_aggregate ON domain_events (aggregate_id, occurred_at);
+CREATE INDEX IF NOT EXISTS domain_events_of_correlation ON domain_events (correlation_id, occurred_at);
+CREATE INDEX IF NOT EXISTS domain_events_by_time ON domain_events USING brin (occurred_at);
+
+-- On-call engineers read a job's story here. A view of jobs, not of domain_events alone: so `DROP TABLE jobs CASCADE` takes it along and the
+-- clean script's later `DROP TABLE IF EXISTS job_events` finds nothing to trip over; and no drop of it can touch the audit.
+DO $$
+BEGIN
+    IF to_regclass('job_events') IS NULL THEN
+        CREATE VIEW job_events AS
+            SELECT j.id AS job_id, e.event_type, e.payload, e.occurred_at
+            FROM jobs j JOIN domain_events e ON e.aggregate_id = j.id::text;
+    END IF;
+END $$;
+
+CREATE TABLE IF NOT EXISTS job_logs (
+    job_id uuid NOT NULL,
+    lease bigint NOT NULL,
+    seq bigint NOT NULL,
+    attempt integer NOT NULL,
+    stream smallint NOT NULL CONSTRAINT job_logs_stream_check CHECK (stream IN (
+        1,              -- stdout
+        2,              -- stderr
+        3)),            -- a notice of Hodei's own, not the job's bytes
+    byte_offset bigint NOT NULL,                   -- of data's first byte within its stream
+    first_line bigint NOT NULL,                    -- line number of that byte, from 1
+    read_at timestamptz NOT NULL,                  -- when the worker read it
+    data bytea NOT NULL,
+    late boolean NOT NULL DEFAULT false,           -- came when its lease no longer held
+    stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (job_id, lease, seq, stored_at)    -- attempts follow in the order of their leases; the cursor on the lease row deduplicates
+) PARTITION BY RANGE (stored_at);
+
+-- Makes the partitions of today and the days after it, as far as they are missing; returns how many. What came while there was none lies in
+-- the default partition (servers warn of it) and moves. ATTACH, not CREATE … PARTITION OF: it lets inserts pass.
+CREATE OR REPLACE FUNCTION hodei_make_days(ahead integer DEFAULT 8) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    parent record;
+    day timestamp;
+    part text;
+    today timestamp := date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC');
+    bounds text;
+    stray boolean;
+    made integer := 0;
+BEGIN
+    FOR parent IN SELECT * FROM (VALUES ('domain_events', 'occurred_at'), ('job_logs', 'stored_at')) AS p (name, key) LOOP
+        IF to_regclass(parent.name || '_default') IS NULL THEN
+            EXECUTE format('CREATE TABLE %I PARTITION OF %I DEFAULT', parent.name || '_default', parent.name);
+        END IF;
+        FOR day IN SELECT generate_series(today, today + make_interval(days => ahead), interval '1 day') LOOP
+            part := parent.name || to_char(day, '_YYYYMMDD');
+            CONTINUE WHEN EXISTS (SELECT FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid WHERE c.oid = to_regclass(part));
+            IF to_regclass(part) IS NOT NULL THEN  -- of an older revision: it holds whatever came before, too
+                EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (MINVALUE) TO (%L)', parent.name, part,
+                               (day + interval '1 day') AT TIME ZONE 'UTC');
+                CONTINUE;
+            END IF;
+            bounds := format('%I >= %L AND %I < %L', parent.key, day AT TIME ZONE 'UTC',
+                             parent.key, (day + interval '1 day') AT TIME ZONE 'UTC');
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', part, parent.name);
+            EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %s)', parent.name || '_default', bounds) INTO stray;
+            IF stray THEN
+                EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent.name || '_default');
+                EXECUTE format('WITH moved AS (DELETE FROM %I WHERE %s RETURNING *) INSERT INTO %I SELECT * FROM moved',
+                               parent.name || '_default', bounds, part);
+            END IF;
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent.name, part,
+                           day AT TIME ZONE 'UTC', (day + interval '1 day') AT TIME ZONE 'UTC');
+            made := made + 1;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END $$;
+
+SELECT hodei_make_days();
+
+CREATE TABLE IF NOT EXISTS provider_configs (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name text NOT NULL,
+    provider_type text NOT NULL,
+    config jsonb NOT NULL DEFAULT '{}',
+    status text NOT NULL DEFAULT 'ACTIVE',
+    priority integer NOT NULL DEFAULT 0,
+    max_workers integer NOT NULL DEFAULT 10,
+    tags jsonb NOT NULL DEFAULT '[]',
+    metadata jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS hodei_listening (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    listening_since timestamptz NOT NULL,
+    last_beat timestamptz NOT NULL
+) WITH (fillfactor = 10);
+
+-- ─────────────────────────────── tokens: minted by anybody, on the record ───────────────────────────────
+
+-- A token's name in lists, logs and events: the first 12 hex digits of its SHA-256, which give nothing away.
+CREATE OR REPLACE FUNCTION hodei_token_fingerprint(token uuid) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN left(encode(sha256(convert_to(token::text, 'UTF8')), 'hex'), 12);
+
+-- The guide's engineers mint by INSERT: a trigger writes TokenCreated for every way in.
+CREATE OR REPLACE FUNCTION hodei_token_created() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+    VALUES (clock_timestamp(), 'TokenCreated', hodei_token_fingerprint(NEW.token), hodei_token_fingerprint(NEW.token), NEW.created_by,
+            jsonb_build_object('token_id', hodei_token_fingerprint(NEW.token), 'expires_at', NEW.expires_at));
+    RETURN NULL;
+END $$;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'worker_bootstrap_tokens'::regclass AND tgname = 'token_created') THEN
+        CREATE TRIGGER token_created AFTER INSERT ON worker_bootstrap_tokens
+            FOR EACH ROW EXECUTE FUNCTION hodei_token_created();
+    END IF;
+END $$;
+
+-- ─────────────────────────────── enqueue ───────────────────────────────
+
+-- Time-ordered ids (RFC 9562, version 7): 48 bits of milliseconds, the rest random. Order never relies on them.
+CREATE OR REPLACE FUNCTION hodei_uuid7() RETURNS uuid
+LANGUAGE sql VOLATILE PARALLEL SAFE
+RETURN encode(
+    set_bit(set_bit(
+        overlay(uuid_send(gen_random_uuid())
+            PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+        52, 1), 53, 1),
+    'hex')::uuid;
+
+CREATE OR REPLACE FUNCTION hodei_refuse(what text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RAISE EXCEPTION '%', what USING ERRCODE = 'invalid_parameter_value';
+END $$;
+
+-- One text value of a spec: its type, length and shape, or the reason why not. NULL when absent.
+CREATE OR REPLACE FUNCTION hodei_spec_text(spec jsonb, key text, longest integer, pattern text DEFAULT NULL, shape text DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    given jsonb := spec -> key;
+    value text := spec ->> key;
+BEGIN
+    IF given IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(given) <> 'string' THEN
+        PERFORM hodei_refuse(format('%s: expected a string, got %s', key, jsonb_typeof(given)));
+    ELSIF value = '' OR length(value) > longest THEN
+        PERFORM hodei_refuse(format('%s: expected 1 to %s characters, got %s', key, longest, length(value)));
+    ELSIF pattern IS NOT NULL AND value !~ pattern THEN
+        PERFORM hodei_refuse(format('%s: expected %s, got "%s"', key, shape, left(value, 80)));
+    END IF;
+    RETURN value;
+END $$;
+
+-- One number of a spec between its bounds. NULL when absent.
+CREATE OR REPLACE FUNCTION hodei_spec_number(spec jsonb, key text, at_least numeric, at_most numeric, whole boolean, above boolean DEFAULT false)
+RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    given jsonb := spec -> key;
+    value numeric;
+    expected text := CASE WHEN whole THEN 'a whole number from ' WHEN above THEN 'seconds above ' ELSE 'seconds from ' END
+        || at_least || ' to ' || at_most;
+BEGIN
+    IF given IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(given) <> 'number' THEN
+        PERFORM hodei_refuse(format('%s: expected %s, got %s', key, expected, jsonb_typeof(given)));
+    END IF;
+    value := given::numeric;
+    IF value < at_least OR value > at_most OR (above AND value = at_least) OR (whole AND value <> trunc(value)) THEN
+        PERFORM hodei_refuse(format('%s: expected %s, got %s', key, expected, trim_scale(value)));
+    END IF;
+    RETURN value;
+END $$;
+
+-- A list of strings of a spec, the first of them not empty. Nothing when absent.
+CREATE OR REPLACE FUNCTION hodei_spec_list(spec jsonb, key text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF jsonb_typeof(spec -> key) <> 'array' THEN
+        PERFORM hodei_refuse(format('%s: expected a list of strings, got %s', key, jsonb_typeof(spec -> key)));
+    ELSIF EXISTS (SELECT FROM jsonb_array_elements(spec -> key) e WHERE jsonb_typeof(e) <> 'string') THEN
+        PERFORM hodei_refuse(format('%s: expected a list of strings', key));
+    ELSIF coalesce(trim(spec -> key ->> 0, E' \t\r\n'), '') = '' THEN
+        PERFORM hodei_refuse(format('%s: expected a program to run, got an empty one', key));
+    END IF;
+END $$;
+
+-- A list of exit codes of a spec. Nothing when absent.
+CREATE OR REPLACE FUNCTION hodei_spec_codes(spec jsonb, key text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF spec -> key IS NULL THEN
+        RETURN;
+    ELSIF jsonb_typeof(spec -> key) <> 'array' THEN
+        PERFORM hodei_refuse(format('%s: expected a list of exit codes from 1 to 255, got %s', key, jsonb_typeof(spec -> key)));
+    ELSIF EXISTS (SELECT FROM jsonb_array_elements(spec -> key) e
+                  WHERE CASE jsonb_typeof(e) WHEN 'number' THEN e::numeric <> trunc(e::numeric) OR e::numeric NOT BETWEEN 1 AND 255
+                        ELSE true END) THEN
+        PERFORM hodei_refuse(format('%s: expected a list of exit codes from 1 to 255', key));
+    ELSIF jsonb_array_length(spec -> key) > 255 THEN
+        PERFORM hodei_refuse(format('%s: expected at most 255 entries, got %s', key, jsonb_array_length(spec -> key)));
+    END IF;
+END $$;
+
+-- A map of strings of a spec: how many, and the shape of its keys. Nothing when absent.
+CREATE OR REPLACE FUNCTION hodei_spec_map(spec jsonb, key text, most integer, pattern text, shape text, longest integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    entry record;
+    entries integer := 0;
+BEGIN
+    IF spec -> key IS NULL THEN
+        RETURN;
+    ELSIF jsonb_typeof(spec -> key) <> 'object' THEN
+        PERFORM hodei_refuse(format('%s: expected an object of strings, got %s', key, jsonb_typeof(spec -> key)));
+    END IF;
+    FOR entry IN SELECT e.key AS name, e.value FROM jsonb_each(spec -> key) e LOOP
+        entries := entries + 1;
+        IF entry.name !~ pattern THEN
+            PERFORM hodei_refuse(format('%s: expected %s, got "%s"', key, shape, left(entry.name, 80)));
+        ELSIF jsonb_typeof(entry.value) <> 'string' THEN
+            PERFORM hodei_refuse(format('%s.%s: expected a string, got %s', key, entry.name, jsonb_typeof(entry.value)));
+        ELSIF length(entry.value #>> '{}') > longest THEN
+            PERFORM hodei_refuse(format('%s.%s: expected at most %s characters, got %s', key, entry.name, longest, length(entry.value #>> '{}')));
+        END IF;
+    END LOOP;
+    IF entries > most THEN
+        PERFORM hodei_refuse(format('%s: expected at most %s entries, got %s', key, most, entries));
+    END IF;
+END $$;
+
+-- Refuses what is no job and returns what is, in its stored form: nulls dropped, `id` and `actor` taken out (they have columns), `interpreter` a
+-- list, `command` never null. hodei/domain/spec.py says the same to callers of the API; one table of cases holds both to one answer.
+CREATE OR REPLACE FUNCTION hodei_normalise_spec(given jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    known constant text[] := ARRAY['id', 'name', 'command', 'script', 'interpreter', 'env', 'workdir', 'stdin', 'stdin_base64', 'timeout', 'grace',
+        'priority', 'labels', 'retries', 'on_lost', 'correlation_id', 'actor', 'run_at', 'log_limit', 'queue_timeout', 'start_timeout',
+        'silence_timeout', 'final_exit_codes'];
+    spec jsonb;
+    stranger text;
+BEGIN
+    IF given IS NULL OR jsonb_typeof(given) <> 'object' THEN
+        PERFORM hodei_refuse(format('spec: expected a JSON object, got %s', coalesce(jsonb_typeof(given), 'null')));
+    ELSIF octet_length(given::text) > 262144 THEN
+        PERFORM hodei_refuse(format('spec: expected at most 262144 bytes of JSON, got %s', octet_length(given::text)));
+    END IF;
+    spec := coalesce((SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(given) e WHERE jsonb_typeof(e.value) <> 'null'), '{}');
+    SELECT min(k) INTO stranger FROM jsonb_object_keys(spec) k WHERE k <> ALL (known);
+    IF stranger IS NOT NULL THEN
+        PERFORM hodei_refuse(format('%s: unknown key; known are %s', left(stranger, 80), array_to_string(known, ', ')));
+    END IF;
+
+    PERFORM hodei_spec_text(spec, 'id', 36, '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$', 'a UUID');
+    PERFORM hodei_spec_text(spec, 'name', 200);
+    PERFORM hodei_spec_text(spec, 'actor', 200);
+    PERFORM hodei_spec_text(spec, 'correlation_id', 200);
+    PERFORM hodei_spec_text(spec, 'workdir', 4096, '^/', 'an absolute path');
+    PERFORM hodei_spec_text(spec, 'on_lost', 5, '^(rerun|fail)$', '"rerun" or "fail"');
+    PERFORM hodei_spec_number(spec, 'timeout', 0, 31536000, false, true);
+    PERFORM hodei_spec_number(spec, 'queue_timeout', 0, 31536000, false, true);
+    PERFORM hodei_spec_number(spec, 'start_timeout', 0, 31536000, false, true);
+    PERFORM hodei_spec_number(spec, 'silence_timeout', 0, 31536000, false, true);
+    PERFORM hodei_spec_number(spec, 'grace', 0, 600, false);
+    PERFORM hodei_spec_number(spec, 'priority', -1000, 1000, true);
+    PERFORM hodei_spec_number(spec, 'retries', 0, 1000, true);
+    PERFORM hodei_spec_number(spec, 'log_limit', 0, 1000000000000, true);
+    PERFORM hodei_spec_codes(spec, 'final_exit_codes');
+    PERFORM hodei_spec_map(spec, 'env', 1000, '^[A-Za-z_][A-Za-z0-9_]*$', 'names of letters, digits and _', 131072);
+    PERFORM hodei_spec_map(spec, 'labels', 32, '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$', 'names of up to 63 letters, digits, . _ / -', 255);
+
+    IF spec ?& ARRAY['command', 'script'] THEN
+        PERFORM hodei_refuse('command: expected either command or script, got both');
+    ELSIF spec ? 'script' THEN
+        IF jsonb_typeof(spec -> 'script') <> 'string' OR trim(spec ->> 'script', E' \t\r\n') = '' THEN
+            PERFORM hodei_refuse('script: expected the text of a script, got ' || CASE jsonb_typeof(spec -> 'script')
+                WHEN 'string' THEN 'an empty one' ELSE jsonb_typeof(spec -> 'script') END);
+        END IF;
+        IF jsonb_typeof(spec -> 'interpreter') = 'string' THEN
+            spec := jsonb_set(spec, '{interpreter}', jsonb_build_array(spec -> 'interpreter'));
+        ELSIF NOT spec ? 'interpreter' THEN
+            spec := spec || '{"interpreter": ["/bin/sh"]}';
+        END IF;
+        PERFORM hodei_spec_list(spec, 'interpreter');
+        spec := jsonb_set(spec, '{command}', spec -> 'interpreter' || '["<script>"]');
+    ELSIF spec ? 'interpreter' THEN
+        PERFORM hodei_refuse('interpreter: expected a script with it');
+    ELSIF NOT spec ? 'command' THEN
+        PERFORM hodei_refuse('command: expected a command or a script, got neither');
+    ELSIF jsonb_typeof(spec -> 'command') = 'string' THEN
+        IF trim(spec ->> 'command', E' \t\r\n') = '' THEN
+            PERFORM hodei_refuse('command: expected a program to run, got an empty one');
+        END IF;
+    ELSE
+        PERFORM hodei_spec_list(spec, 'command');
+    END IF;
+
+    IF spec ?& ARRAY['stdin', 'stdin_base64'] THEN
+        PERFORM hodei_refuse('stdin: expected either stdin or stdin_base64, got both');
+    ELSIF spec ? 'stdin' AND jsonb_typeof(spec -> 'stdin') <> 'string' THEN
+        PERFORM hodei_refuse(format('stdin: expected a string, got %s', jsonb_typeof(spec -> 'stdin')));
+    ELSIF spec ? 'stdin_base64' AND (jsonb_typeof(spec -> 'stdin_base64') <> 'string'
+            OR spec ->> 'stdin_base64' !~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$') THEN
+        PERFORM hodei_refuse('stdin_base64: expected base64 text');
+    END IF;
+    IF hodei_spec_text(spec, 'run_at', 40, '^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)$',
+            'a time with its offset, as 2026-01-31T12:00:00Z') IS NOT NULL THEN
+        BEGIN
+            PERFORM (spec ->> 'run_at')::timestamptz;
+        EXCEPTION WHEN OTHERS THEN
+            PERFORM hodei_refuse(format('run_at: expected a time with its offset, as 2026-01-31T12:00:00Z, got "%s"', spec ->> 'run_at'));
+        END;
+    END IF;
+    RETURN spec - 'id' - 'actor';
+END $$;
+
+-- Creates jobs from normalised records [{"id", "actor", "spec"}, …] in one transaction: jobs, queue rows, JobCreated events, one wake-up.
+-- The same id with the same spec is the same job (`existed`); with another spec it is refused (`conflict`) and nothing of it is stored.
+-- The API and hodei_enqueue both come through here.
+-- The settings keep plans from flipping: a plan cached while jobs was small must not scan it when it is large.
+CREATE OR REPLACE FUNCTION hodei_create_jobs(records jsonb) RETURNS TABLE (job_id uuid, outcome text)
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+    created uuid[];
+    ready boolean;
+BEGIN
+    WITH wanted AS (
+        SELECT DISTINCT ON (r.id) r.id, r.actor, r.spec, (r.spec ->> 'run_at')::timestamptz AS run_at
+        FROM jsonb_to_recordset(records) AS r (id uuid, actor text, spec jsonb)
+        ORDER BY r.id
+    ), new_jobs AS (
+        INSERT INTO jobs (id, name, spec, priority, correlation_id, actor, run_at)
+        SELECT w.id,
+               coalesce(w.spec ->> 'name', left(coalesce(nullif(CASE jsonb_typeof(w.spec -> 'command')
+                   WHEN 'array' THEN (SELECT string_agg(a, ' ') FROM jsonb_array_elements_text(w.spec -> 'command') a)
+                   ELSE w.spec ->> 'command' END, ''), 'job'), 200)),
+               w.spec, coalesce((w.spec ->> 'priority')::numeric::integer, 0), coalesce(w.spec ->> 'correlation_id', w.id::text), w.actor, w.run_at
+        FROM wanted w
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id, name, priority, correlation_id, actor, spec, run_at, updated_at
+    ), queued AS (
+        INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at)
+        SELECT n.id, n.priority, n.updated_at, coalesce(n.spec -> 'labels', '{}'),
+               CASE WHEN n.run_at > clock_timestamp() THEN 'RUN_AT' END,
+               CASE WHEN n.run_at > clock_timestamp() THEN n.run_at END,
+               greatest(n.run_at, n.updated_at) + make_interval(secs => (n.spec ->> 'queue_timeout')::float8)
+        FROM new_jobs n
+        RETURNING job_queue.job_id, waiting
+    ), events AS (
+        INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+        SELECT n.updated_at, 'JobCreated', n.id::text, n.correlation_id, n.actor,
+               jsonb_build_object('job_id', n.id, 'name', n.name, 'new_state', 'PENDING', 'priority', n.priority)
+        FROM new_jobs n
+    )
+    SELECT array_agg(q.job_id), bool_or(q.waiting IS NULL) INTO created, ready FROM queued q;
+
+    IF ready THEN
+        PERFORM pg_notify('hodei_work', '');
+    END IF;
+
+    -- A second statement: it sees a job that another transaction committed while the INSERT waited for it.
+    RETURN QUERY
+        SELECT r.id, CASE WHEN r.id = ANY (created) AND j.spec = r.spec THEN 'created' WHEN j.spec = r.spec THEN 'existed' ELSE 'conflict' END
+        FROM jsonb_to_recordset(records) AS r (id uuid, spec jsonb) JOIN jobs j ON j.id = r.id;
+END $$;
+
+-- `SELECT hodei_enqueue('{"command": "echo hello"}')`: a job inside the caller's own transaction, rolled back with it.
+-- The caller needs EXECUTE on this function and nothing else.
+CREATE OR REPLACE FUNCTION hodei_enqueue(spec jsonb) RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    normal jsonb := hodei_normalise_spec(spec);
+    id uuid := coalesce((spec ->> 'id')::uuid, hodei_uuid7());
+    actor text := concat_ws(':', 'sql', session_user, spec ->> 'actor');
+    outcome text;
+BEGIN
+    SELECT c.outcome INTO outcome
+    FROM hodei_create_jobs(jsonb_build_array(jsonb_build_object('id', id, 'actor', actor, 'spec', normal))) c;
+    IF outcome = 'conflict' THEN
+        RAISE EXCEPTION 'id: job % exists with another spec', id USING ERRCODE = 'unique_violation';
+    END IF;
+    RETURN id;
+END $$;
+REVOKE ALL ON FUNCTION hodei_enqueue(jsonb) FROM PUBLIC;
+
+-- After a clean that dropped jobs or workers: what spoke for them speaks for nothing.
+DELETE FROM leases l WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = l.job_id AND j.lease = l.lease);
+
+INSERT INTO hodei_schema (version, revision) VALUES (1, 3)
+ON CONFLICT (only_row) DO UPDATE SET version = excluded.version, revision = excluded.revision, applied_at = clock_timestamp()
+WHERE (hodei_schema.version, hodei_schema.revision) < (excluded.version, excluded.revision);
