@@ -111,7 +111,7 @@ def test_specs_from_a_file_in_one_call(hodei: Hodei) -> None:
         (["--command", "x", "--env", "A"], "--env: expected KEY=VALUE, got 'A'"),
         (["--command", "x", "--env", "1=2"], "env: expected names of letters, digits and _"),
         (["--command", "x", "--label", "gpu"], "--label: expected KEY=VALUE, got 'gpu'"),
-        (["--command", "x", "--timeout", "0"], "timeout: expected seconds above 0 to 31536000, got 0"),
+        (["--command", "x", "--timeout", "0"], "timeout: expected seconds from 0.001 to 31536000, got 0"),
         (["--command", "x", "--timeout", "soon"], "--timeout: expected seconds"),
         (["--command", "x", "--id", "7"], "--id: expected a UUID, got '7'"),
         (["--command", "x", "--run-at", "tomorrow"], "--run-at: expected ISO 8601"),
