@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hodei.domain.text import shown
+
 if TYPE_CHECKING:
     import grpc
 
@@ -18,6 +20,10 @@ CONNECT_S = 5.0
 """For all addresses together."""
 
 CALL_S = 60.0
+
+
+class Unanswered(click.ClickException):
+    """None of the addresses has a server: nothing was sent."""
 
 
 class Client:
@@ -78,9 +84,7 @@ def _first_that_answers(candidates: list[str]) -> tuple["grpc.Channel", str]:
         if _answers(channel, CONNECT_S / len(candidates)):
             return channel, address
         channel.close()
-    raise click.ClickException(
-        f"no server answers at {', '.join(candidates)}: start one with `hodei-server`, or everything with `hodei dev`"
-    )
+    raise Unanswered(f"no server answers at {', '.join(candidates)}: start one with `hodei-server`, or everything with `hodei dev`")
 
 
 def _answers(channel: "grpc.Channel", within_s: float) -> bool:
@@ -96,8 +100,9 @@ def _answers(channel: "grpc.Channel", within_s: float) -> bool:
 
 
 def words(error: "grpc.RpcError") -> str:
+    """On one line, whatever a server, or a proxy before it, wrote there."""
     code, details = error.code(), error.details() or ""
-    return details if details else f"the server answered {code.name}"
+    return shown(details) if details else f"the server answered {code.name}"
 
 
 def is_transient(error: "grpc.RpcError") -> bool:
@@ -109,4 +114,20 @@ def is_transient(error: "grpc.RpcError") -> bool:
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.ABORTED,
         grpc.StatusCode.UNKNOWN,
+    )
+
+
+def is_refusal(error: "grpc.RpcError") -> bool:
+    """Whether nothing was done, and the same call would be refused again."""
+    import grpc
+
+    return error.code() in (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
     )

@@ -1,9 +1,10 @@
 """`hodei`: the root command, which loads a command's module only when it is called."""
 
 import importlib
-import sys
 
 import click
+
+from hodei.cli import program
 
 COMMANDS = {
     "job": ("hodei.cli.job", "job", "Run, submit, follow and cancel jobs."),
@@ -63,12 +64,7 @@ def cli(ctx: click.Context, server: str) -> None:
 
 
 def main() -> None:
-    """Ends quietly when whoever reads our output has gone (`hodei job logs … | head`)."""
-    try:
-        cli(prog_name="hodei", auto_envvar_prefix="HODEI")
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    program.run(cli, "hodei", auto_envvar_prefix="HODEI")
 
 
 if __name__ == "__main__":

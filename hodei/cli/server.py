@@ -5,6 +5,8 @@ import sys
 
 import click
 
+from hodei.cli import program
+
 
 @click.command(
     "server",
@@ -62,7 +64,7 @@ def server(
 
 
 def main() -> None:
-    server(prog_name="hodei-server")
+    program.run(server, "hodei-server")
 
 
 if __name__ == "__main__":

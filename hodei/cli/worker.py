@@ -9,6 +9,7 @@ import click
 
 from hodei.cli import show
 from hodei.cli.client import connect
+from hodei.domain.text import shown
 
 
 @click.group(epilog="\b\nExample:\n  hodei worker list\n  hodei worker run --token $(hodei token create) --slots 8")
@@ -67,7 +68,7 @@ def _show_one(one: Any, output: str, words: str) -> None:
     if output == "json":
         show.as_json(as_dict(one))
     else:
-        click.echo(f"worker {one.worker_id} ({one.name}) {words}; it is {one.state}")
+        click.echo(f"worker {one.worker_id} ({shown(one.name)}) {words}; it is {one.state}")
 
 
 @worker.command(epilog="\b\nExample:\n  hodei worker drain 2f1c… && hodei worker drain --undo 2f1c…")
