@@ -51,7 +51,7 @@ Example:
 )
 @click.option(
     "--server", envvar=["HODEI_SERVER_ADDRESS", "HODEI_SERVER"], default="127.0.0.1:50051", show_default=True,
-    metavar="HOST:PORT[,…]", help="Any server will do; the first that answers is used.",
+    metavar="HOST:PORT[,…]", help="Any server will do; the first that serves is used.",
 )  # fmt: skip
 @click.version_option(package_name="hodei", prog_name="hodei")
 @click.pass_context
