@@ -12,7 +12,7 @@ from hodei.cli.client import connect
 from hodei.domain.text import shown
 
 
-@click.group(epilog="\b\nExample:\n  hodei worker list\n  hodei worker run --token $(hodei token create) --slots 8")
+@click.group(epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8")
 def worker() -> None:
     """List, drain and revoke workers; run one here."""
 
@@ -50,7 +50,7 @@ def list_workers(servers: str, every: bool, output: str) -> None:
             ]
             for one in found
         ],
-        none="no workers: start one with `hodei-worker --token $(hodei token create)`",
+        none="no workers: start one with `HODEI_OTP_TOKEN=$(hodei token create) hodei-worker`",
     )  # fmt: skip
 
 
