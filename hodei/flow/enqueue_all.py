@@ -118,7 +118,7 @@ def _refused(new: Sequence[NewJob], outcomes: dict[uuid.UUID, str]) -> dict[int,
     return refused
 
 
-def _of_rows(answers: Sequence[None | Exception]) -> dict[int, HodeiError]:
+def _of_rows(answers: Sequence[Exception | None]) -> dict[int, HodeiError]:
     return {
         place: Invalid(f"PostgreSQL refuses this job: {sqlstate.primary(error)}")
         for place, error in enumerate(answers)

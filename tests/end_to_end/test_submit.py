@@ -82,7 +82,7 @@ def test_a_row_that_the_database_refuses_is_named_and_one_that_vanishes_too(fres
         IF NEW.name = 'refused' THEN RAISE EXCEPTION 'not here' USING DETAIL = NEW.spec::text; END IF;
         RETURN NEW; END $$""")
     fresh.sql("CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION own()")
-    for name, words in (("swallowed", "a trigger on one of Hodei's tables swallowed it"), ("refused", "PostgreSQL refuses this job: not here")):
+    for name, words in (("swallowed", "a trigger on one of Hodei's tables"), ("refused", "PostgreSQL refuses this job: not here")):
         specs: list[dict[str, Any]] = [{"command": "true", "env": {"KEY": "hidden"}} for _ in range(9)]
         specs[6]["name"] = name
         entries = create(fresh, specs)
