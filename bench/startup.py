@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import psycopg
 
 from bench.system import TELLING, System, system
 from hodei.local.embedded_postgres import free_port
-from hodei.local.stack import OURS, mint_token
+from hodei.local.stack import inherited, mint_token
 from tests.chaos.checker import violations
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -62,8 +61,7 @@ def _ended_after(argv: list[str | Path], environment: dict[str, str]) -> Iterato
 
 def _environment(added: dict[str, str]) -> dict[str, str]:
     """As hodei.local.stack: nothing of whoever measures decides how programs behave; ours is where bin/hodei finds them."""
-    kept = {key: value for key, value in os.environ.items() if key not in OURS}
-    return kept | {"HODEI_VENV": str(SCRIPTS.parent)} | TELLING | added
+    return inherited() | {"HODEI_VENV": str(SCRIPTS.parent)} | TELLING | added
 
 
 def server_s(under_test: System) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from hodei_worker import secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels
 
 
@@ -28,7 +29,17 @@ Example:
     "--server", envvar=["HODEI_SERVER_ADDRESS", "HODEI_SERVER"], default="127.0.0.1:50051", show_default=True,
     metavar="HOST:PORT[,…]", help="Any server will do; all are tried in turn.",
 )  # fmt: skip
-@click.option("--token", envvar=["HODEI_OTP_TOKEN", "HODEI_TOKEN"], help="One-time bootstrap token, needed once (HODEI_OTP_TOKEN).")
+@click.option(
+    "--token",
+    envvar=["HODEI_OTP_TOKEN", "HODEI_TOKEN"],
+    help="One-time bootstrap token, needed once (HODEI_OTP_TOKEN). Visible to all users of this host when given here.",
+)
+@click.option(
+    "--token-file",
+    envvar=["HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE"],
+    metavar="FILE",
+    help="A file that holds the token (HODEI_OTP_TOKEN_FILE); it may be gone once the worker has registered.",
+)
 @click.option("--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=int, help="Jobs at a time.")
 @click.option("--label", "label", envvar="HODEI_LABEL", multiple=True, metavar="K=V", help="What jobs may require; repeatable.")
 @click.option(
@@ -54,9 +65,12 @@ Example:
     "--log-level", envvar="HODEI_LOG_LEVEL", default="info", show_default=True, help="HODEI_LOG=info,hodei_worker.session=debug for parts."
 )
 @click.option("--log-format", envvar="HODEI_LOG_FORMAT", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_context
 def worker(
+    context: click.Context,
     server: str,
     token: str | None,
+    token_file: str | None,
     slots: int,
     label: tuple[str, ...],
     state_dir: str,
@@ -73,12 +87,25 @@ def worker(
     try:
         check_user(job_user)
         settings = Settings(
-            addresses(server), token or None, slots, labels(label), Path(state_dir).absolute(), name, job_user, log_limit, on_worker_exit,
-            drain_timeout, on_disconnect,
+            addresses(server), token_of(context, Path(state_dir)), slots, labels(label),
+            Path(state_dir).absolute(), name, job_user, log_limit, on_worker_exit, drain_timeout, on_disconnect,
         )  # fmt: skip
         run(settings, log_level, log_format)
     except BadSetting as error:
         raise click.UsageError(str(error)) from error
+
+
+def token_of(context: click.Context, state_dir: Path) -> str | None:
+    """A file that is gone matters only to a worker that has no identity yet: the token is needed once."""
+    from hodei_worker import identity
+
+    try:
+        return secret_file.value_of(context, "token")
+    except secret_file.BadFile as error:
+        if not identity.is_kept(state_dir):
+            raise
+        click.echo(f"{error.message}; not needed: this worker has registered before", err=True)
+        return None
 
 
 def check_user(name: str | None) -> None:
@@ -106,7 +133,7 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), me.worker_id)
     if settings.token:
         logger.info("HODEI_OTP_TOKEN is set")
-    for name in ("HODEI_OTP_TOKEN", "HODEI_TOKEN"):
+    for name in ("HODEI_OTP_TOKEN", "HODEI_TOKEN", "HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE"):
         os.environ.pop(name, None)
 
     gc.freeze()

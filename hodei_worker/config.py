@@ -45,7 +45,7 @@ def addresses(text: str) -> tuple[str, ...]:
     found = tuple(part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip())
     for address in found or ("",):
         host, _, port = address.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
             raise BadSetting(f"--server: expected HOST:PORT[,HOST:PORT…], got {text!r}")
     return found
 

@@ -57,16 +57,31 @@ def instance(state_dir: Path) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{boot} {place.st_dev} {place.st_ino} {state_dir.resolve()}"))
 
 
+def is_kept(state_dir: Path) -> bool:
+    return (state_dir / "identity.json").exists()
+
+
 def load(state_dir: Path) -> Identity:
     """What was kept, or a new identity, written whole or not at all."""
     path = state_dir / "identity.json"
-    if path.exists():
+    if is_kept(state_dir):
         try:
             kept = json.loads(path.read_text())
             return Identity(str(uuid.UUID(kept["worker_id"])), bytes.fromhex(kept["secret"]))
         except (ValueError, KeyError, TypeError) as error:
             raise BadSetting(f"{path} is damaged ({error}); remove it and register again with a new token") from error
-    identity = Identity(str(uuid.uuid4()), secrets.token_bytes(32))
+    identity = new()
+    keep(state_dir, identity)
+    return identity
+
+
+def new() -> Identity:
+    return Identity(str(uuid.uuid4()), secrets.token_bytes(32))
+
+
+def keep(state_dir: Path, identity: Identity) -> None:
+    """Whole or not at all, instead of what was kept before."""
+    path = state_dir / "identity.json"
     fresh = path.with_suffix(".new")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -77,4 +92,3 @@ def load(state_dir: Path) -> Identity:
         fresh.replace(path)
     except OSError as error:
         raise BadSetting(f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder") from error
-    return identity

@@ -107,7 +107,7 @@ class Session:
         code, words = error.code(), error.details() or ""
         if code == grpc.StatusCode.UNAUTHENTICATED:
             if self._settings.token is None:
-                raise GiveUp(f"{words}; give a new token by --token or HODEI_OTP_TOKEN (`hodei token create`)") from error
+                raise GiveUp(f"{words}; give a new token by HODEI_OTP_TOKEN or --token-file (`hodei token create`)") from error
             logger.info("{}: registering with the token", words)
             await self._register(address)
             return True

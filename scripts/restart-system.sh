@@ -68,8 +68,8 @@ RETURNING token;
 
 # 5. Levantar servidor
 echo "  - Levantando servidor..."
-export DATABASE_URL="${DATABASE_URL:-postgres://postgres:postgres@localhost:$PUERTO_PG/postgres}"
-bin/hodei-server --grpc "127.0.0.1:$PUERTO" >"$RUN_DIR/server.log" 2>&1 &
+DATABASE_URL="${DATABASE_URL:-postgres://postgres:postgres@localhost:$PUERTO_PG/postgres}" \
+    bin/hodei-server --grpc "127.0.0.1:$PUERTO" >"$RUN_DIR/server.log" 2>&1 &
 SERVER_PID=$!
 echo $SERVER_PID >"$RUN_DIR/hodei-server.pid"
 esperar grep -q "hodei-server is ready" "$RUN_DIR/server.log" || fallo "el servidor no arranca: $(tail -3 "$RUN_DIR/server.log")"
@@ -77,6 +77,10 @@ echo "    Servidor PID: $SERVER_PID"
 
 # 6. Levantar worker
 echo "  - Levantando worker..."
+# La base de datos es cosa del servidor: al worker, cuyo entorno pueden leer sus jobs, no le llega ninguna.
+for VARIABLE in $(compgen -e); do
+    case $VARIABLE in DATABASE_URL* | HODEI_*_URL* | PG*) unset "$VARIABLE" ;; esac
+done
 HODEI_OTP_TOKEN=$TOKEN HODEI_SERVER_ADDRESS=localhost:$PUERTO \
     bin/hodei-worker >"$RUN_DIR/worker.log" 2>&1 &
 WORKER_PID=$!

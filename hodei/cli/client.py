@@ -1,4 +1,4 @@
-"""The way to a server: the first of the addresses that answers, with who calls in the metadata.
+"""The way to a server: the first of the addresses that serves, with who calls in the metadata.
 
 gRPC errors become one line of words and exit code 1.
 """
@@ -7,9 +7,12 @@ import getpass
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from hodei.domain.text import shown
 
 if TYPE_CHECKING:
     import grpc
@@ -18,6 +21,10 @@ CONNECT_S = 5.0
 """For all addresses together."""
 
 CALL_S = 60.0
+
+
+class Unanswered(click.ClickException):
+    """None of the addresses has a server: nothing was sent."""
 
 
 class Client:
@@ -51,7 +58,7 @@ def addresses(text: str) -> list[str]:
     found = [part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip()]
     for address in found or [""]:
         host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise click.UsageError(f"--server: expected HOST:PORT[,HOST:PORT…], got {text!r}")
     return found
 
@@ -70,34 +77,65 @@ def connect(servers: str) -> Iterator[Client]:
         raise click.ClickException(words(error)) from error
 
 
+class Health(Enum):
+    """Of a server, as it says it itself."""
+
+    SERVING = "it takes work, or is of a kind that does not say"
+    NOT_SERVING = "it drains, or is without its database"
+    SILENT = "nobody answers there"
+
+
+CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 8 << 20), ("grpc.keepalive_time_ms", 20_000)]
+
+
 def _first_that_answers(candidates: list[str]) -> tuple["grpc.Channel", str]:
+    """The first that serves; one that does not is passed over while another does.
+
+    Where none serves the first that answers is used: it has the words for why.
+    """
     import grpc
 
+    passed_over: tuple[grpc.Channel, str] | None = None
     for address in candidates:
-        channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", 8 << 20), ("grpc.keepalive_time_ms", 20_000)])
-        if _answers(channel, CONNECT_S / len(candidates)):
+        channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        health = _health(channel, CONNECT_S / len(candidates))
+        if health is Health.SERVING:
+            if passed_over:
+                passed_over[0].close()
             return channel, address
-        channel.close()
-    raise click.ClickException(
-        f"no server answers at {', '.join(candidates)}: start one with `hodei-server`, or everything with `hodei dev`"
+        if health is Health.NOT_SERVING and passed_over is None:
+            passed_over = channel, address
+        else:
+            channel.close()
+    if passed_over:
+        return passed_over
+    raise Unanswered(
+        f"no server answers at {shown(', '.join(candidates))}: start one with `hodei-server`, or everything with `hodei dev`",
     )
 
 
-def _answers(channel: "grpc.Channel", within_s: float) -> bool:
-    """By a call, which costs a round trip; grpc's own way to wait for a channel has a thread that delays the program's end by 0.2 s."""
+NOT_SERVING = b"\x08\x02"
+"""grpc.health.v1.HealthCheckResponse on the wire, of which nothing more is needed here."""
+
+
+def _health(channel: "grpc.Channel", within_s: float) -> Health:
+    """By a call, which costs a round trip; grpc's own way to wait for a channel has a thread that
+    delays the program's end by 0.2 s."""
     import grpc
 
     check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
     try:
-        check(b"", timeout=within_s, wait_for_ready=True)
+        answer = check(b"", timeout=within_s, wait_for_ready=True)
     except grpc.RpcError as error:
-        return error.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
-    return True
+        silent = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+        return Health.SILENT if error.code() in silent else Health.SERVING
+    return Health.NOT_SERVING if answer == NOT_SERVING else Health.SERVING
 
 
 def words(error: "grpc.RpcError") -> str:
+    """On one line, whatever a server, or a proxy before it, wrote there."""
     code, details = error.code(), error.details() or ""
-    return details if details else f"the server answered {code.name}"
+    return shown(details) if details else f"the server answered {code.name}"
 
 
 def is_transient(error: "grpc.RpcError") -> bool:
@@ -109,4 +147,20 @@ def is_transient(error: "grpc.RpcError") -> bool:
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.ABORTED,
         grpc.StatusCode.UNKNOWN,
+    )
+
+
+def is_refusal(error: "grpc.RpcError") -> bool:
+    """Whether nothing was done, and the same call would be refused again."""
+    import grpc
+
+    return error.code() in (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
     )

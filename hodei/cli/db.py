@@ -4,19 +4,16 @@ import sys
 
 import click
 
+from hodei.cli.database_url import database_url_options
 
-@click.group(epilog="\b\nExample:\n  hodei db check --database-url postgres://postgres:postgres@localhost:5432/postgres")
+
+@click.group(epilog="\b\nExample:\n  HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei db check")
 def db() -> None:
     """Apply and check the database's schema."""
 
 
-database_url = click.option(
-    "--database-url", envvar=["HODEI_DATABASE_URL", "DATABASE_URL"], required=True, help="PostgreSQL, as postgres://… (DATABASE_URL)."
-)
-
-
 @db.command(epilog="\b\nExample:\n  hodei db apply")
-@database_url
+@database_url_options(required=True)
 def apply(database_url: str) -> None:
     """Create or complete Hodei's tables; changes nothing when they stand."""
     import psycopg
@@ -31,7 +28,7 @@ def apply(database_url: str) -> None:
 
 
 @db.command(epilog="\b\nExample:\n  hodei db check")
-@database_url
+@database_url_options(required=True)
 def check(database_url: str) -> None:
     """Say whether the tables stand; exit code 1 when they do not."""
     import psycopg
@@ -47,7 +44,7 @@ def check(database_url: str) -> None:
 
 
 @db.command(epilog="\b\nExample:\n  hodei db maintain --keep-days 30")
-@database_url
+@database_url_options(required=True)
 @click.option("--keep-days", envvar="HODEI_KEEP_DAYS", default=30, show_default=True, type=click.IntRange(min=0), help="0: delete nothing.")
 @click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def maintain(database_url: str, keep_days: int, output: str) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hodei.cli.database_url import database_url_options
+
 if TYPE_CHECKING:
     from hodei.local.stack import Stack
 
@@ -25,7 +27,7 @@ def default_data_dir() -> str:
 @click.option("--servers", envvar="HODEI_SERVERS", default=1, show_default=True, type=click.IntRange(1, 16))
 @click.option("--port", envvar="HODEI_PORT", default=50051, show_default=True, help="Of the first server; the next ones follow it.")
 @click.option("--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--database-url", envvar=["HODEI_DATABASE_URL", "DATABASE_URL"], help="Instead of an embedded PostgreSQL (DATABASE_URL).")
+@database_url_options(ambient=False, about="Use this PostgreSQL, not an embedded one; DATABASE_URL alone is not used.")
 @click.option("--verbose", is_flag=True, help="Show all log lines, not only warnings.")
 def dev(data_dir: str, servers: int, port: int, slots: int, database_url: str | None, verbose: bool) -> None:
     """PostgreSQL, servers and a worker on loopback, until Ctrl-C."""
@@ -63,12 +65,16 @@ class _StopRequest:
 
 def run(data: Path, servers: int, port: int, slots: int, database_url: str | None, stop: _StopRequest, *, verbose: bool) -> None:
     from hodei.local.embedded_postgres import EmbeddedPostgres
-    from hodei.local.stack import Stack, mint_token
+    from hodei.local.stack import Stack, forget_databases, mint_token
 
     with contextlib.ExitStack() as ends:
+        embedded = None
         if database_url is None:
+            for name in forget_databases():
+                click.echo(f"{name} is set and not used: another database than ours is taken by --database-url-file FILE", err=True)
             click.echo(f"starting PostgreSQL in {data} …", err=True)
-            database_url = ends.enter_context(EmbeddedPostgres(data)).dsn()
+            embedded = ends.enter_context(EmbeddedPostgres(data))
+            database_url = embedded.dsn()
         else:
             data.mkdir(parents=True, exist_ok=True)
         stack = ends.enter_context(Stack(data / "logs"))
@@ -76,7 +82,8 @@ def run(data: Path, servers: int, port: int, slots: int, database_url: str | Non
         state = data / "worker"
         token = None if (state / "identity.json").exists() and _registered(database_url, state) else mint_token(database_url)
         stack.worker("worker", ",".join(addresses), state, token, "--slots", str(slots), "--name", "dev", "--drain-timeout", "2")
-        click.echo(how_to_go_on(addresses, database_url, data), err=True)
+        psql = f"PGPASSWORD=$(cat {data}/password) psql -h 127.0.0.1 -p {embedded.port} -U postgres" if embedded else ""
+        click.echo(how_to_go_on(addresses, psql, data), err=True)
         _watch(stack, verbose=verbose)
 
 
@@ -94,14 +101,15 @@ def _registered(database_url: str, state: Path) -> bool:
         return found.fetchone() is not None
 
 
-def how_to_go_on(addresses: list[str], database_url: str, data: Path) -> str:
+def how_to_go_on(addresses: list[str], psql: str, data: Path) -> str:
+    """Without the database's password: what is printed stays on screens and in logs."""
     server = "" if addresses[0] == "127.0.0.1:50051" else f"--server {addresses[0]} "
     return f"""
 Hodei is up: {len(addresses)} server{"s" if len(addresses) > 1 else ""} at {", ".join(addresses)}, one worker.
 
   hodei {server}job run --name hello --command "echo hello"
   hodei {server}status
-  psql '{database_url}'
+  {psql}
 
 Logs are in {data / "logs"}. Ctrl-C ends everything; the data stays.
 """

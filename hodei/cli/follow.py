@@ -8,7 +8,8 @@ from typing import Any, BinaryIO
 
 import click
 
-from hodei.cli.client import Client, connect, is_transient
+from hodei.cli.client import connect, is_transient
+from hodei.domain.text import shown
 
 STDERR, NOTICE = 2, 3
 AGAIN_S = 60.0
@@ -37,7 +38,7 @@ class Printer:
             say(f"hodei: attempt {chunk.attempt}{' (late: it had been given up)' if chunk.late else ''}")
         self._lease = chunk.lease
         if chunk.stream == NOTICE:
-            say(f"hodei: {chunk.data.decode(errors='replace').rstrip()}")
+            say(f"hodei: {shown(chunk.data.decode(errors='replace').rstrip())}")
             return
         out: BinaryIO = sys.stderr.buffer if chunk.stream == STDERR else sys.stdout.buffer
         out.write(self._stamped(chunk) if self._timestamps else chunk.data)
@@ -113,11 +114,11 @@ def exit_code(job: Any) -> int:
 def say_end(job: Any) -> None:
     if job.state == "SUCCEEDED":
         return
-    because = ": ".join(filter(None, (job.reason, job.message)))
+    because = shown(": ".join(filter(None, (job.reason, job.message))))
     say(f"hodei: job {job.job_id} {job.state}{f' ({because})' if because else ''}")
 
 
-def follow_to_end(client: Client, servers: str, job_id: str, *, timestamps: bool) -> int:
+def follow_to_end(servers: str, job_id: str, *, timestamps: bool) -> int:
     """Returns the exit code for our own process. Ctrl-C leaves the job running and says how to come back."""
     try:
         job = print_logs(servers, job_id, follow=True, timestamps=timestamps)

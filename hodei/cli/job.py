@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from hodei.cli import show
-from hodei.cli.client import Client, connect
+from hodei.cli.client import connect
+from hodei.cli.job_view import as_dict, attempt_dict, chunk_dict, show_job, summary, took
 from hodei.cli.spec_flags import read_file, spec_options, to_spec
+from hodei.cli.submit import MOST_FILE, submit_file, submit_one
 
 
 @click.group(
@@ -33,23 +35,6 @@ def job_id_argument(command: Any) -> Any:
     return click.argument("job_id", metavar="ID", callback=check)(command)
 
 
-def submit_specs(client: Client, specs: list[dict[str, Any]]) -> list[str]:
-    """The ids. What a server refuses ends the command; what it took of the same call is named first."""
-    from hodei.protocol import hodei_pb2 as pb
-
-    ids: list[str] = []
-    for start in range(0, len(specs), 500):
-        texts = [json.dumps(spec, ensure_ascii=False) for spec in specs[start : start + 500]]
-        answer = client.call(client.jobs.CreateJobs, pb.CreateJobsRequest(specs=texts))
-        for number, entry in enumerate(answer.entries, start):
-            if entry.error:
-                for job_id in ids:
-                    click.echo(job_id)
-                raise click.ClickException(entry.error if len(specs) == 1 else f"spec {number + 1}: {entry.error}")
-            ids.append(entry.job_id)
-    return ids
-
-
 @job.command(
     epilog="""\b
 Example:
@@ -67,14 +52,11 @@ def run(servers: str, flags: dict[str, Any], detach: bool, timestamps: bool) -> 
     from hodei.cli.follow import follow_to_end, say
 
     spec = to_spec(flags)
-    with connect(servers) as client:
-        (job_id,) = submit_specs(client, [spec])
-        if detach:
-            click.echo(job_id)
-            return
-        say(f"Job queued successfully: {job_id}")
-        code = follow_to_end(client, servers, job_id, timestamps=timestamps)
-    sys.exit(code)
+    if detach:
+        submit_one(servers, spec, click.echo)
+        return
+    submit_one(servers, spec, lambda job_id: say(f"Job queued successfully: {job_id}"))
+    sys.exit(follow_to_end(servers, spec["id"], timestamps=timestamps))
 
 
 @job.command(
@@ -85,31 +67,24 @@ Example:
 )
 @spec_options
 @click.option("--file", "spec_file", metavar="FILE", help="Specs instead of flags: an object, a list, or a line each; - for stdin.")
+@click.option("--partial", is_flag=True, help="Submit what is right of a file; without it one wrong spec refuses them all.")
+@click.option("--ids-from", metavar="UUID", help="The first id of an earlier try: its jobs again, none twice.")
 @click.pass_obj
-def submit(servers: str, flags: dict[str, Any], spec_file: str | None) -> None:
-    """Queue a job and print its id."""
-    specs = specs_of(read_file(spec_file, "--file")) if spec_file else [to_spec(flags)]
-    with connect(servers) as client:
-        for job_id in submit_specs(client, specs):
-            click.echo(job_id)
+def submit(servers: str, flags: dict[str, Any], spec_file: str | None, partial: bool, ids_from: str | None) -> None:
+    """Queue jobs and print their ids. All or none of a file of up to 1,000 specs and 3 MB; a larger one goes in pieces of that.
 
-
-def specs_of(data: bytes) -> list[dict[str, Any]]:
-    """An object, a list of them, or one on each line; an id is made for each that has none."""
-    from hodei.domain.ids import uuid7
-
-    try:
-        text = data.decode()
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except ValueError as error:
-        raise click.UsageError(f"--file: expected JSON, got text that does not parse: {error}") from error
-    specs = value if isinstance(value, list) else [value]
-    if not specs or not all(isinstance(spec, dict) for spec in specs):
-        raise click.UsageError("--file: expected a JSON object for each job")
-    return [{"id": str(uuid7()), **spec} for spec in specs]
+    When a submit breaks off, the same command may be repeated: what stands already is not created again.
+    """
+    if spec_file is None:
+        if partial or ids_from:
+            raise click.UsageError("--partial and --ids-from: expected --file with them")
+        submit_one(servers, to_spec(flags), click.echo)
+        return
+    if given := [key for key, value in flags.items() if value not in (None, ())]:
+        name = "-- ARGV" if given[0] == "argv" else f"--{given[0].replace('job_id', 'id').replace('_', '-')}"
+        raise click.UsageError(f"--file: expected specs alone, got {name} with it; write it into the specs")
+    data = read_file(spec_file, "--file", MOST_FILE)
+    submit_file(servers, data, click.echo, partial=partial, ids_from=ids_from)
 
 
 @job.command(name="list", epilog="\b\nExample:\n  hodei job list --state FAILED --limit 50")
@@ -251,94 +226,3 @@ def attempts(servers: str, job_id: str, output: str) -> None:
         return
     shown = ("attempt", "outcome", "reason", "exit_code", "started_at", "ended_at", "log_bytes", "worker_id")
     show.table(shown, [[str(a[key] if a[key] is not None else "") for key in shown] for a in found], none="no attempts yet")
-
-
-def attempt_dict(one: Any) -> dict[str, Any]:
-    return {
-        **{key: getattr(one, key) for key in ("attempt", "lease", "worker_id", "log_bytes")},
-        "outcome": one.outcome or "RUNNING",
-        "reason": one.reason or None,
-        "exit_code": one.exit_code if one.HasField("exit_code") else None,
-        "signal": one.signal if one.HasField("signal") else None,
-        "started_at": show.instant(one.started_unix_us),
-        "ended_at": show.instant(one.ended_unix_us),
-    }
-
-
-def summary(payload: dict[str, Any]) -> str:
-    parts = []
-    if "new_state" in payload:
-        parts.append(f"{payload['old_state']} → {payload['new_state']}" if "old_state" in payload else payload["new_state"])
-    shown = ("reason", "exit_code", "signal", "attempt", "lease", "worker_id")
-    parts += [f"{key}={payload[key]}" for key in shown if payload.get(key) is not None]
-    return " ".join(parts)
-
-
-def took(one: Any) -> str:
-    """Of the last attempt; what runs still has no end."""
-    if one.started_unix_us and one.completed_unix_us:
-        return show.duration((one.completed_unix_us - one.started_unix_us) / 1e6)
-    return ""
-
-
-TIMES = ("created", "updated", "run_at", "started", "completed")
-
-
-def as_dict(one: Any) -> dict[str, Any]:
-    plain = (
-        "job_id", "name", "state", "reason", "message", "attempts", "priority", "correlation_id", "actor", "worker_id",
-        "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "cancel_requested", "cancel", "waiting_for", "leftover_processes",
-        "retry_of",
-    )  # fmt: skip
-    return {
-        **{key: getattr(one, key) for key in plain},
-        "exit_code": one.exit_code if one.HasField("exit_code") else None,
-        "signal": one.signal if one.HasField("signal") else None,
-        **{f"{key}_at".replace("run_at_at", "run_at"): show.instant(getattr(one, f"{key}_unix_us")) for key in TIMES},
-        "spec": json.loads(one.spec),
-    }
-
-
-def chunk_dict(chunk: Any) -> dict[str, Any]:
-    return {
-        "stream": {1: "stdout", 2: "stderr", 3: "notice"}[chunk.stream], "attempt": chunk.attempt, "byte_offset": chunk.byte_offset,
-        "first_line": chunk.first_line, "read_at": show.instant(chunk.read_unix_us), "late": chunk.late,
-        "text": chunk.data.decode(errors="replace"),
-    }  # fmt: skip
-
-
-def show_job(one: Any, output: str) -> None:
-    if output == "json":
-        show.as_json(as_dict(one))
-        return
-    ended = one.state in ("SUCCEEDED", "FAILED", "CANCELLED")
-    command = json.loads(one.spec)["command"]
-    show.fields(
-        [
-            ("id", one.job_id),
-            ("name", one.name),
-            ("state", one.state),
-            ("waits for", one.waiting_for),
-            ("reason", one.reason),
-            ("message", one.message),
-            ("exit code", str(one.exit_code) if one.HasField("exit_code") else ""),
-            ("signal", str(one.signal) if one.HasField("signal") else ""),
-            ("cancel", one.cancel),
-            ("command", command if isinstance(command, str) else " ".join(command)),
-            ("attempts", str(one.attempts)),
-            ("priority", str(one.priority)),
-            ("correlation id", one.correlation_id),
-            ("actor", one.actor),
-            ("repeats", one.retry_of),
-            ("worker", one.worker_id),
-            ("created", show.instant(one.created_unix_us) or ""),
-            ("not before", show.instant(one.run_at_unix_us) or ""),
-            ("started", show.instant(one.started_unix_us) or ""),
-            ("completed", show.instant(one.completed_unix_us) or ""),
-            ("took", took(one)),
-            ("memory", show.size(one.peak_memory_bytes) if one.peak_memory_bytes else ""),
-            ("CPU time", show.duration(one.cpu_s) if one.cpu_s else ""),
-            ("log", f"{show.size(one.log_bytes)}{'' if one.logs_complete or not ended else ', incomplete'}" if one.attempts else ""),
-            ("left over", f"{one.leftover_processes} processes, killed" if one.leftover_processes else ""),
-        ]
-    )

@@ -1,9 +1,10 @@
 """`hodei`: the root command, which loads a command's module only when it is called."""
 
 import importlib
-import sys
 
 import click
+
+from hodei.cli import program
 
 COMMANDS = {
     "job": ("hodei.cli.job", "job", "Run, submit, follow and cancel jobs."),
@@ -50,7 +51,7 @@ Example:
 )
 @click.option(
     "--server", envvar=["HODEI_SERVER_ADDRESS", "HODEI_SERVER"], default="127.0.0.1:50051", show_default=True,
-    metavar="HOST:PORT[,…]", help="Any server will do; the first that answers is used.",
+    metavar="HOST:PORT[,…]", help="Any server will do; the first that serves is used.",
 )  # fmt: skip
 @click.version_option(package_name="hodei", prog_name="hodei")
 @click.pass_context
@@ -63,12 +64,7 @@ def cli(ctx: click.Context, server: str) -> None:
 
 
 def main() -> None:
-    """Ends quietly when whoever reads our output has gone (`hodei job logs … | head`)."""
-    try:
-        cli(prog_name="hodei", auto_envvar_prefix="HODEI")
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    program.run(cli, "hodei", auto_envvar_prefix="HODEI")
 
 
 if __name__ == "__main__":

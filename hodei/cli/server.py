@@ -5,15 +5,22 @@ import sys
 
 import click
 
+from hodei.cli import program
+from hodei.cli.database_url import VISIBLE, database_url_options, needed
+from hodei_worker import secret_file
+
 
 @click.command(
     "server",
     epilog="""\b
 Example:
-  hodei-server --database-url postgres://postgres:postgres@localhost:5432/postgres --grpc 127.0.0.1:50051""",
+  HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei-server --grpc 127.0.0.1:50051""",
 )
-@click.option("--database-url", envvar=["HODEI_DATABASE_URL", "DATABASE_URL"], help="PostgreSQL, as postgres://… (DATABASE_URL).")
-@click.option("--listen-url", envvar="HODEI_LISTEN_URL", help="For LISTEN, past a transaction pooler; the database's own otherwise.")
+@database_url_options()
+@click.option(
+    "--listen-url", envvar="HODEI_LISTEN_URL", help=f"For LISTEN, past a transaction pooler; the database's own otherwise. {VISIBLE}"
+)
+@click.option("--listen-url-file", envvar="HODEI_LISTEN_URL_FILE", metavar="FILE", help="A file that holds it (HODEI_LISTEN_URL_FILE).")
 @click.option("--grpc", "grpc_address", envvar="HODEI_GRPC", default="127.0.0.1:50051", show_default=True, metavar="HOST:PORT")
 @click.option("--insecure", envvar="HODEI_INSECURE", is_flag=True, help="Allow listening beyond loopback, without TLS and keys.")
 @click.option("--prepare/--no-prepare", envvar="HODEI_PREPARE", default=True, help="Prepared statements (off for old poolers).")
@@ -21,9 +28,12 @@ Example:
 @click.option("--keep-days", envvar="HODEI_KEEP_DAYS", default=30, show_default=True, help="Of final jobs, events, logs; 0: for ever.")
 @click.option("--log-level", envvar="HODEI_LOG_LEVEL", default="info", show_default=True, help="HODEI_LOG=info,hodei.flow=debug for parts.")
 @click.option("--log-format", envvar="HODEI_LOG_FORMAT", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_context
 def server(
+    context: click.Context,
     database_url: str | None,
     listen_url: str | None,
+    listen_url_file: str | None,
     grpc_address: str,
     insecure: bool,
     prepare: bool,
@@ -38,13 +48,12 @@ def server(
     from hodei.config import Settings
     from hodei.domain.errors import HodeiError, Invalid
 
-    if not database_url:
-        raise click.UsageError("no database: give --database-url or set DATABASE_URL, as postgres://user:password@host:5432/name")
+    url = needed(database_url)
     try:
         log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""))
         settings = Settings(
-            database_url=database_url,
-            listen_url=listen_url or database_url,
+            database_url=url,
+            listen_url=secret_file.value_of(context, "listen_url") or url,
             grpc=grpc_address,
             insecure=insecure,
             prepare=prepare,
@@ -62,7 +71,7 @@ def server(
 
 
 def main() -> None:
-    server(prog_name="hodei-server")
+    program.run(server, "hodei-server")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
-"""How data is shown: tables that fit the terminal, colour only on one, or one JSON document."""
+"""How data is shown: tables that fit the terminal, colour only on one, or one JSON document.
 
+What others wrote (names, actors, messages) is shown with its controls escaped: it neither breaks a table nor steers a terminal.
+"""
+
+import codecs
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+
+from hodei.domain.text import shown
 
 STATE_STYLES = {
     "SUCCEEDED": "green", "FAILED": "red", "CANCELLED": "yellow", "RUNNING": "cyan", "READY": "green", "BUSY": "cyan",
@@ -20,8 +27,18 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What JSON may hold as it is and a terminal, or UTF-8, may not."""
+
+
 def as_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    """The data to the character, in ASCII alone where the output is not UTF-8."""
+    text = json.dumps(value, ensure_ascii=not _is_utf8(), indent=2 if sys.stdout.isatty() else None)
+    click.echo(_STEERING.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
+
+
+def _is_utf8() -> bool:
+    return codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, none: str) -> None:
@@ -35,12 +52,12 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, none: str) -
         click.echo(none, err=True)
         return
     terminal = sys.stdout.isatty()
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header in headers:
-        shown.add_column(header, overflow="fold" if header == "id" else "ellipsis", no_wrap=header != "message")
+        grid.add_column(header, overflow="fold" if header == "id" else "ellipsis", no_wrap=header != "message")
     for row in rows:
-        shown.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in row))
-    Console(width=None if terminal else 400, highlight=False, soft_wrap=False).print(shown)
+        grid.add_row(*(Text(shown(cell), style=STATE_STYLES.get(cell, "")) for cell in row))
+    Console(width=None if terminal else 400, highlight=False, soft_wrap=False).print(grid)
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:
@@ -48,24 +65,42 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
     kept = [(key, value) for key, value in pairs if value != ""]
     width = max((len(key) for key, _ in kept), default=0)
     for key, value in kept:
-        first, *more = value.splitlines() or [""]
-        click.echo(f"{key:<{width}}  {click.style(first, fg=STATE_STYLES.get(first))}")
-        for line in more:
-            click.echo(f"{'':<{width}}  {line}")
+        click.echo(f"{key:<{width}}  {click.style(shown(value), fg=STATE_STYLES.get(value))}")
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = "never"
+"""What a time beyond the calendar means, as PostgreSQL's infinity in a row set by hand."""
 
 
 def instant(unix_us: int) -> str | None:
     """ISO 8601, UTC; None for 0 (not yet)."""
-    return datetime.fromtimestamp(unix_us / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if unix_us else None
+    if not unix_us:
+        return None
+    at = _moment(unix_us)
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z") if at else NEVER
 
 
 def clock(unix_us: int) -> str:
     """For tables: local time of today, else with its date."""
     if not unix_us:
         return ""
-    at = datetime.fromtimestamp(unix_us / 1e6, UTC).astimezone()
+    at = _moment(unix_us)
+    if at is None:
+        return NEVER
+    try:
+        at = at.astimezone()
+    except (OverflowError, ValueError, OSError):  # the last day of the calendar is tomorrow here
+        return f"{at:%Y-%m-%d %H:%M:%S}Z"
     same_day = at.date() == datetime.now(UTC).astimezone().date()
     return at.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S")
+
+
+def _moment(unix_us: int) -> datetime | None:
+    try:
+        return EPOCH + timedelta(microseconds=unix_us)
+    except OverflowError:
+        return None
 
 
 def duration(seconds: float) -> str:

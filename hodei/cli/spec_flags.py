@@ -16,6 +16,11 @@ import click
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?")
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
+LONGEST_S = 31_557_600_000
+"""A thousand years: what is beyond has lost its meaning, and has no place in a calendar."""
+
+MOST_TEXT = 1 << 20
+"""Bytes of a script or of standard input: a spec holds a quarter of it."""
 
 
 def seconds(text: str, flag: str) -> float:
@@ -24,6 +29,8 @@ def seconds(text: str, flag: str) -> float:
     if not found:
         raise click.UsageError(f"{flag}: expected seconds, or a number with s, m, h or d, got {text!r}")
     value = float(found[1]) * UNIT_S[found[2]]
+    if value > LONGEST_S:
+        raise click.UsageError(f"{flag}: expected at most {LONGEST_S} seconds, got {text[:40]!r}")
     return int(value) if value == int(value) else value
 
 
@@ -46,7 +53,15 @@ def moment(text: str) -> str:
             at = datetime.fromisoformat(text)
         except ValueError:
             raise click.UsageError(f"--run-at: expected ISO 8601 as 2026-01-31T12:00:00Z, or +10m, got {text!r}") from None
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if at.tzinfo is None:
+        raise click.UsageError(
+            "--run-at: expected a time with its offset, as 2026-01-31T12:00:00Z or "
+            f"2026-01-31T12:00:00+01:00, or +10m from now, got {text!r}"
+        )
+    try:
+        return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except OverflowError:
+        raise click.UsageError(f"--run-at: expected a time of the years 2000 to 2999, got {text!r}") from None
 
 
 OPTIONS = (
@@ -148,11 +163,19 @@ def _what_to_run(flags: dict[str, Any]) -> dict[str, Any]:
     return script
 
 
-def read_file(name: str, flag: str) -> bytes:
+def read_file(name: str, flag: str, most: int = MOST_TEXT) -> bytes:
+    """At most so many bytes are read: what never ends, as /dev/zero, is refused like what is too long."""
     try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        if name == "-":
+            data = sys.stdin.buffer.read(most + 1) if sys.stdin else b""
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(most + 1)
     except OSError as error:
         raise click.UsageError(f"{flag} {name}: {error.strerror}") from error
+    if len(data) > most:
+        raise click.UsageError(f"{flag} {name}: expected at most {most} bytes")
+    return data
 
 
 def _text(data: bytes) -> str:

@@ -9,7 +9,7 @@ from hodei.cli.client import connect
 from hodei.cli.spec_flags import seconds
 
 
-@click.group(epilog="\b\nExample:\n  hodei-worker --token $(hodei token create --ttl 10m)")
+@click.group(epilog="\b\nExample:\n  HODEI_OTP_TOKEN=$(hodei token create --ttl 10m) hodei-worker")
 def token() -> None:
     """Mint and revoke one-time tokens for workers."""
 

@@ -9,9 +9,10 @@ import click
 
 from hodei.cli import show
 from hodei.cli.client import connect
+from hodei.domain.text import shown
 
 
-@click.group(epilog="\b\nExample:\n  hodei worker list\n  hodei worker run --token $(hodei token create) --slots 8")
+@click.group(epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8")
 def worker() -> None:
     """List, drain and revoke workers; run one here."""
 
@@ -49,7 +50,7 @@ def list_workers(servers: str, every: bool, output: str) -> None:
             ]
             for one in found
         ],
-        none="no workers: start one with `hodei-worker --token $(hodei token create)`",
+        none="no workers: start one with `HODEI_OTP_TOKEN=$(hodei token create) hodei-worker`",
     )  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def _show_one(one: Any, output: str, words: str) -> None:
     if output == "json":
         show.as_json(as_dict(one))
     else:
-        click.echo(f"worker {one.worker_id} ({one.name}) {words}; it is {one.state}")
+        click.echo(f"worker {one.worker_id} ({shown(one.name)}) {words}; it is {one.state}")
 
 
 @worker.command(epilog="\b\nExample:\n  hodei worker drain 2f1c… && hodei worker drain --undo 2f1c…")

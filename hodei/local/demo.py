@@ -1,16 +1,18 @@
 """`bin/demo`: starts everything, runs the jobs of examples/, shows what became of them, and ends all that it started."""
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import click
+
+from hodei.cli.database_url import database_url_options
 from hodei.local.binaries import NoPostgres
 from hodei.local.embedded_postgres import CannotStart, EmbeddedPostgres
-from hodei.local.stack import Stack, mint_token
+from hodei.local.stack import Stack, forget_databases, mint_token
 
 TREE = Path(__file__).parents[2]
 EXAMPLES = TREE / "examples"
@@ -68,14 +70,19 @@ def heading(words: str) -> None:
     print(f"\n── {words}", flush=True)
 
 
-def main() -> None:
+@click.command()
+@database_url_options(ambient=False, about="Use this PostgreSQL, not an embedded one; DATABASE_URL alone is not used.")
+def main(database_url: str | None) -> None:
+    """Starts a whole Hodei, runs the jobs of examples/, shows what became of them, and ends all that it started."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hodei-demo-") as folder, contextlib.ExitStack() as ends:
         Path(folder).chmod(0o711)
         stack: Stack | None = None
         try:
-            url = os.environ.get("DATABASE_URL")
-            if not url:
+            url = database_url
+            if url is None:
+                for name in forget_databases():
+                    print(f"{name} is set and not used: another database than ours is taken by --database-url-file FILE")
                 heading("starting PostgreSQL, two servers and a worker")
                 url = ends.enter_context(EmbeddedPostgres(Path(folder) / "postgres")).dsn()
             stack = ends.enter_context(Stack(Path(folder) / "logs"))

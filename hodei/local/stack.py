@@ -15,8 +15,33 @@ READY_S = 30.0
 STOP_S = 15.0
 """For one process after SIGTERM; then it is killed."""
 
-# Nothing of whoever starts a stack decides how its parts behave; what they need they are given.
-OURS = ("HODEI_OTP_TOKEN", "HODEI_TOKEN", "HODEI_SERVER_ADDRESS", "HODEI_SERVER", "HODEI_STATE_DIR", "HODEI_GRPC", "DATABASE_URL")
+KEPT = ("HODEI_VENV", "HODEI_LOG", "HODEI_LOG_LEVEL", "HODEI_LOG_FORMAT")
+DATABASES = ("DATABASE_URL", "HODEI_DATABASE_URL", "HODEI_DATABASE_URL_FILE", "HODEI_LISTEN_URL", "HODEI_LISTEN_URL_FILE")
+
+
+def is_for_libpq(name: str) -> bool:
+    """PGHOST, PGPASSWORD, PGSERVICE, …: where a database is that an URL does not say."""
+    return name.startswith("PG")
+
+
+def inherited() -> dict[str, str]:
+    """The environment of every part: nothing of whoever starts a stack decides how it behaves, and no database is in it.
+
+    What a part needs it is given; a worker, whose environment its jobs' user may read, is given no database.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or not (name.startswith("HODEI_") or name in DATABASES or is_for_libpq(name))
+    }
+
+
+def forget_databases() -> list[str]:
+    """Takes every database of others out of our own environment, before one of our own is used; returns those that were an URL."""
+    found = [name for name in DATABASES if os.environ.get(name)]
+    for name in [name for name in os.environ if name in DATABASES or is_for_libpq(name)]:
+        del os.environ[name]
+    return found
 
 
 @dataclass
@@ -51,11 +76,10 @@ class Stack:
 
     def start(self, name: str, argv: list[str], environment: dict[str, str] | None = None) -> Part:
         log = self.logs / f"{name}.log"
-        inherited = {key: value for key, value in os.environ.items() if key not in OURS}
         with log.open("wb") as file:
             process = subprocess.Popen(
                 child.wrapped([sys.executable, "-m", *argv]), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                env=inherited | (environment or {}), start_new_session=True,
+                env=inherited() | (environment or {}), start_new_session=True,
             )  # fmt: skip
         part = Part(name, process, log)
         self.parts.append(part)
@@ -65,7 +89,8 @@ class Stack:
         """A server that is ready; its address."""
         address = f"127.0.0.1:{port or free_port()}"
         argv = ["hodei.cli.server", "--grpc", address, *flags]
-        part = self.start(name, argv, {"DATABASE_URL": database_url} | (environment or {}))
+        libpq = {name: value for name, value in os.environ.items() if is_for_libpq(name)}
+        part = self.start(name, argv, libpq | {"DATABASE_URL": database_url} | (environment or {}))
         self.await_words(part, "hodei-server is ready")
         return address
 

@@ -212,7 +212,8 @@ class JobServiceServicer:
     """
 
     def CreateJobs(self, request, context):
-        """All or nothing for each job, not for the call: the reply has an entry for every spec, in order.
+        """The reply has an entry for every spec, in order. What is stored runs in that order where priority is equal.
+        A refused spec does not touch the others, unless the call is all_or_nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

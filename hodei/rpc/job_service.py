@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from hodei.domain.errors import Duplicate, HodeiError, Invalid, Locked, NotFound
+from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked, NotFound
 from hodei.domain.job import JobState, Reason
 from hodei.flow.control import JobController
 from hodei.flow.enqueue import Created, Enqueuer
+from hodei.flow.enqueue_all import AllOrNothing
 from hodei.flow.logs import LogKeeper
 from hodei.flow.waiting import waiting_for
 from hodei.protocol import hodei_pb2 as pb
@@ -21,13 +22,16 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     def __init__(self, database: Database, enqueuer: Enqueuer, controller: JobController, logs: LogKeeper) -> None:
         self._database = database
         self._enqueuer = enqueuer
+        self._all_or_nothing = AllOrNothing(database)
         self._controller = controller
         self._logs = logs
 
     async def CreateJobs(self, request: pb.CreateJobsRequest, context: Any) -> pb.CreateJobsResponse:
         if not request.specs:
             raise Invalid("specs: expected at least one")
-        created = await self._enqueuer.create(request.specs, actor.get())
+        together = request.all_or_nothing and len(request.specs) > 1
+        create = self._all_or_nothing.create if together else self._enqueuer.create
+        created = await create(request.specs, actor.get())
         return pb.CreateJobsResponse(entries=[_entry(entry) for entry in created])
 
     async def GetJob(self, request: pb.JobRef, context: Any) -> pb.Job:
@@ -41,6 +45,8 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         if limit > 1000:
             raise Invalid(f"limit: expected 1 to 1000, got {limit}")
         found = await self._database.run(lambda conn: jobs.list_newest(conn, state, reason, request.correlation_id or None, before, limit))
+        if before and not found and not await self._database.run(lambda conn: jobs.exists(conn, before)):
+            raise NotFound(f"before: no job {before}; it may have been deleted, begin again with the newest")
         fleet = []
         if any(job.state == JobState.PENDING for job in found):
             fleet = await self._database.run(lambda conn: workers.list_all(conn, every=False))
@@ -97,7 +103,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         return await self._database.run(read)
 
 
-CODES: dict[type[HodeiError], str] = {Duplicate: "ALREADY_EXISTS", Locked: "UNAVAILABLE"}
+CODES: dict[type[HodeiError], str] = {Duplicate: "ALREADY_EXISTS", Locked: "UNAVAILABLE", Aborted: "ABORTED"}
 
 
 def _entry(created: Created) -> pb.CreateJobsResponse.Entry:

@@ -44,6 +44,13 @@ async def create_and_claim(
     return dict(outcomes), job_queue.claimed(found)
 
 
+EXISTS = "SELECT FROM jobs j WHERE j.id = %(job)s"
+
+
+async def exists(conn: Connection, job_id: uuid.UUID) -> bool:
+    return bool(await rows(conn, EXISTS, {"job": job_id}))
+
+
 RETRIED_FROM = "UPDATE jobs SET retry_of = %(old)s WHERE id = %(new)s AND retry_of IS NULL"
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import uuid
 from pathlib import Path
 
 import pytest
 
+from hodei.local.embedded_postgres import free_port
 from hodei.store import leases, stray_leases
 from hodei.store.database import Connection as AsyncConnection
 from tests.conftest import TREE, Connection
@@ -164,3 +166,22 @@ def test_clean_ends_recorded_processes_and_no_others(shell_env: dict[str, str], 
         stranger.wait()
         ours.kill()
         ours.wait()
+
+
+def test_restart_hands_no_database_to_its_worker(shell_env: dict[str, str], database_url: str, tmp_path: Path) -> None:
+    port = free_port()
+    env = shell_env | {
+        "DATABASE_URL": database_url, "HODEI_DATABASE_URL": database_url, "HODEI_RUN_DIR": str(tmp_path), "HODEI_GRPC_PORT": str(port),
+        "HODEI_STATE_DIR": str(tmp_path / "state"),
+    }  # fmt: skip
+    try:
+        ran = subprocess.run([TREE / "scripts/restart-system.sh"], env=env, capture_output=True, text=True, check=False, timeout=90)
+        assert "✅ Sistema reiniciado" in ran.stdout, ran.stdout + ran.stderr
+        pid = (tmp_path / "hodei-worker.pid").read_text().strip()
+        names = [line.partition("=")[0] for line in Path(f"/proc/{pid}/environ").read_text().split("\0")]
+        assert not [name for name in names if name.startswith("PG") or "DATABASE" in name or name.endswith("_URL")]
+        assert "HODEI_OTP_TOKEN" in names
+    finally:
+        for name in ("hodei-worker", "hodei-server"):
+            if (tmp_path / f"{name}.pid").exists():
+                os.kill(int((tmp_path / f"{name}.pid").read_text()), signal.SIGTERM)

@@ -22,14 +22,14 @@ def environment() -> dict[str, str]:
 
 
 class Dev:
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, ambient: dict[str, str]) -> None:
         self.data = data
         self.port = free_port()
         self.out = data.with_suffix(".out")
         with self.out.open("w") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "hodei.cli.main", "dev", "--data-dir", str(data), "--port", str(self.port)], stdout=out, stderr=out,
-                env=environment(), start_new_session=True,
+                env=environment() | ambient, start_new_session=True,
             )  # fmt: skip
 
     def said(self) -> str:
@@ -58,8 +58,8 @@ class Dev:
 
 
 @contextmanager
-def running(data: Path) -> Iterator[Dev]:
-    dev = Dev(data)
+def running(data: Path, **ambient: str) -> Iterator[Dev]:
+    dev = Dev(data, ambient)
     try:
         dev.await_up()
         yield dev
@@ -108,6 +108,50 @@ def test_killed_it_leaves_no_orphan(open_folder: Path) -> None:
         eventually(lambda: not sleeping("987"))
 
 
+AMBIENT = {
+    "DATABASE_URL": "postgres://u:hidden-word@127.0.0.1:1/production",
+    "HODEI_DATABASE_URL": "postgres://u:hidden-word@127.0.0.1:1/production",
+    "HODEI_DATABASE_URL_FILE": "/nowhere",
+    "HODEI_DEV_DATABASE_URL": "postgres://u:hidden-word@127.0.0.1:1/production",
+    "HODEI_LISTEN_URL": "postgres://u:hidden-word@127.0.0.1:1/production",
+    "PGHOST": "127.0.0.9",
+    "PGPORT": "1",
+    "PGSERVICE": "production",
+    "PGPASSWORD": "hidden-word",
+    "PGOPTIONS": "-c search_path=elsewhere",
+    "PGSSLMODE": "require",
+}
+"""Of somebody who works with another database."""
+
+
+def environments(dev: Dev, program: str) -> list[str]:
+    """Of each process of this program that dev started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if f"-m\0{program}".encode() in path.read_bytes():
+                environ = (path.parent / "environ").read_bytes().replace(b"\0", b"\n").decode()
+                if str(dev.data) in path.read_text() or f":{dev.port}" in path.read_text():
+                    found.append(environ)
+        except OSError:
+            continue
+    return found
+
+
+def test_an_ambient_database_is_not_used_and_none_is_handed_to_the_worker(open_folder: Path) -> None:
+    with running(open_folder / "dev", **AMBIENT) as dev:
+        assert "DATABASE_URL is set and not used" in dev.said()
+        assert "hidden-word" not in dev.said()
+        assert (open_folder / "dev" / "password").read_text() not in dev.said()
+        assert dev.run("env | grep -E 'PG|DATABASE' || echo nothing") == "nothing\n"
+        for program in ("hodei_worker", "hodei_worker.supervisor"):
+            for environ in (found := environments(dev, program)):
+                assert not [name for name in environ.splitlines() if name.startswith("PG") or "DATABASE" in name or "_URL" in name]
+            assert found
+        (server,) = environments(dev, "hodei.cli.server")
+        assert "hidden-word" not in server
+
+
 def sleeping(seconds: str) -> bool:
     def words(path: Path) -> bytes:
         try:
@@ -119,10 +163,12 @@ def sleeping(seconds: str) -> bool:
 
 
 @pytest.mark.slow
-def test_the_demo_ends_as_it_should() -> None:
+@pytest.mark.parametrize("ambient", [{}, AMBIENT], ids=["plain", "beside another database"])
+def test_the_demo_ends_as_it_should(ambient: dict[str, str]) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "hodei.local.demo"], capture_output=True, text=True, env=environment(), timeout=120, check=False, cwd=TREE
-    )
+        [sys.executable, "-m", "hodei.local.demo"], capture_output=True, text=True, env=environment() | ambient, timeout=120, check=False,
+        cwd=TREE,
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     for words in (
         "bytes compressed", "loaded 3 rows", "100,000 lines, each once and in order", "FAILED", "EXIT_NONZERO", "JobAssigned",

@@ -1,0 +1,56 @@
+"""Where the database is: one way to say it, for every command that goes there itself."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from hodei_worker import secret_file
+
+VISIBLE = "Visible to all users of this host when given here."
+MISSING = (
+    "no database: set HODEI_DATABASE_URL_FILE (or give --database-url-file) to a file that holds "
+    "postgres://user:password@host:5432/name, or set DATABASE_URL"
+)
+
+
+def database_url_options(
+    *, ambient: bool = True, required: bool = False, about: str = "PostgreSQL, as postgres://… (DATABASE_URL)."
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds --database-url and --database-url-file; the command gets `database_url`, None when neither was given.
+
+    Without `ambient` the environment is not asked: for commands that have a database of their own.
+    Where it is `required` the command is not run without it.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def resolved(**given: Any) -> Any:
+            url = secret_file.value_of(click.get_current_context(), "database_url")
+            given["database_url"] = needed(url) if required else url
+            del given["database_url_file"]
+            return command(**given)
+
+        by_file = click.option(
+            "--database-url-file",
+            envvar="HODEI_DATABASE_URL_FILE" if ambient else None,
+            allow_from_autoenv=ambient,
+            metavar="FILE",
+            help="A file that holds the URL" + (" (HODEI_DATABASE_URL_FILE)." if ambient else "."),
+        )
+        by_value = click.option(
+            "--database-url",
+            envvar=["HODEI_DATABASE_URL", "DATABASE_URL"] if ambient else None,
+            allow_from_autoenv=ambient,
+            help=f"{about} {VISIBLE}",
+        )
+        return by_value(by_file(resolved))
+
+    return add
+
+
+def needed(url: str | None) -> str:
+    if url is None:
+        raise click.UsageError(MISSING)
+    return url

@@ -1,0 +1,104 @@
+"""The ids of the jobs of one file, so that a submit that broke off can be repeated: the same command, the same ids, nothing runs twice.
+
+The first id is noted in the user's state folder before anything is sent, under the hash of the file, and forgotten when all of it stands.
+Who repeats the command finds the note; who submits the same file once more after it went well gets new ids.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from hodei.cli.follow import say
+from hodei.domain.ids import uuid7
+
+KEPT_S = 86_400
+"""A note that is older is not used: by then whoever submits the file again means another run."""
+
+
+@dataclass
+class FirstId:
+    """Of the job that the file's first spec describes; the others count up from it."""
+
+    value: uuid.UUID
+    again: str
+    """How the same jobs are submitted again, for words."""
+    note: Path | None = None
+
+    def forget(self) -> None:
+        """All of the file stands, or nothing: whoever submits it again means other jobs."""
+        if self.note:
+            self.note.unlink(missing_ok=True)
+
+
+def given(text: str) -> FirstId:
+    """By whoever repeats a submit from another place, or another user."""
+    try:
+        first = uuid.UUID(text)
+    except ValueError:
+        first = uuid.UUID(int=0)
+    if first.version != 7:
+        raise click.UsageError(f"--ids-from: expected a UUID that an earlier try printed, got {text!r}")
+    return FirstId(first, f"it may be repeated with --ids-from {first}")
+
+
+@contextlib.contextmanager
+def of_file(data: bytes) -> Iterator[FirstId]:
+    """As noted by a submit of the same bytes that broke off within a day, else a new one. The note stays until it is forgotten, also
+    when this process is killed."""
+    noted = _open(data)
+    if noted is None:  # no folder to write to, or the same file is being submitted just now
+        yield given(str(uuid7()))
+        return
+    path, file = noted
+    try:
+        first = _read(path, file) or _write(file)
+        yield FirstId(first, "the same command may be repeated within a day", path)
+    finally:
+        os.close(file)
+
+
+def _open(data: bytes) -> tuple[Path, int] | None:
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
+    path = base / "hodei" / "submits" / hashlib.sha256(data).hexdigest()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.stat().st_ino == os.fstat(file).st_ino:
+            return path, file
+    except OSError:
+        pass
+    os.close(file)
+    return None
+
+
+def _read(path: Path, file: int) -> uuid.UUID | None:
+    written = os.fstat(file).st_mtime
+    if time.time() - written > KEPT_S:
+        return None
+    try:
+        first = uuid.UUID(os.pread(file, 36, 0).decode())
+    except ValueError:
+        return None
+    at = time.strftime("%H:%M:%S", time.localtime(written))
+    say(f"hodei: the submit of this file at {at} broke off: its ids are used again, so nothing runs twice (another run: rm {path})")
+    return first
+
+
+def _write(file: int) -> uuid.UUID:
+    first = uuid7()
+    os.ftruncate(file, 0)
+    os.pwrite(file, str(first).encode(), 0)
+    os.fsync(file)
+    return first

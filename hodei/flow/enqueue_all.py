@@ -1,0 +1,142 @@
+"""Several jobs created together or not at all: the way of a call that says `all_or_nothing`.
+
+One transaction of its own, apart from the batch that other creates share: what it waits for, it waits for alone.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from loguru import logger
+
+from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked
+from hodei.domain.ids import uuid7
+from hodei.domain.spec import normalise
+from hodei.flow.enqueue import MOST_SPECS, SWALLOWED, Created
+from hodei.store import halves, jobs, sqlstate
+from hodei.store.database import Connection, Database
+from hodei.store.jobs import NewJob
+
+AT_ONCE = 2
+"""Calls that store at a time. Further ones wait here, and leave the server's connections to others."""
+
+
+class _NotStored(HodeiError):
+    """Takes the transaction back; by place in the call, what was refused."""
+
+    def __init__(self, refused: dict[int, HodeiError]) -> None:
+        self.refused = refused
+
+
+class AllOrNothing:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def create(self, specs: Sequence[str], actor: str) -> list[Created]:
+        """One answer for each spec, in order: all of them stand, or each says why none does. Invalid: too many specs.
+
+        Whoever waits for work is woken by the notification that goes with the commit.
+        """
+        if len(specs) > MOST_SPECS:
+            raise Invalid(f"specs: expected at most {MOST_SPECS} in one call, got {len(specs)}")
+        new, refused = _read(specs, actor)
+        if not refused:
+            try:
+                async with self._turns:
+                    outcomes = await self._store(new)
+                _log(new, outcomes)
+                return [Created(job.id, existed=outcomes[job.id] == "existed", error=None) for job in new]
+            except _NotStored as end:
+                refused = end.refused
+        return [Created(None, existed=False, error=refused.get(place) or _aborted(refused)) for place in range(len(specs))]
+
+    async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, str]:
+        try:
+            return await self._try(new)
+        except Locked as error:
+            raise _held() from error
+        except psycopg.Error:  # of a row: what is of the server comes as Unavailable
+            found = await halves.each(new, self._probe)
+            if not (refused := _of_rows(found)):
+                raise
+            raise _NotStored(refused) from None
+
+    async def _probe(self, new: list[NewJob]) -> list[None]:
+        """Whether PostgreSQL takes these; they are not kept."""
+        try:
+            await self._try(new, keep=False)
+        except _NotStored:
+            pass
+        return [None] * len(new)
+
+    async def _try(self, new: Sequence[NewJob], *, keep: bool = True) -> dict[uuid.UUID, str]:
+        """_NotStored: an id stands with another spec, or a trigger swallowed a row; or without `keep`."""
+
+        async def store(conn: Connection) -> dict[uuid.UUID, str]:
+            outcomes = await jobs.create(conn, _each_once(new))
+            refused = _refused(new, outcomes)
+            if refused or not keep:
+                raise _NotStored(refused)
+            return outcomes
+
+        return await self._database.transact(store)
+
+
+def _read(specs: Sequence[str], actor: str) -> tuple[list[NewJob], dict[int, HodeiError]]:
+    """The jobs that they describe, and what is wrong, by place: a spec that is refused, or an id that comes with two specs."""
+    new: list[NewJob] = []
+    refused: dict[int, HodeiError] = {}
+    seen: dict[uuid.UUID, dict[str, Any]] = {}
+    for place, text in enumerate(specs):
+        try:
+            spec = normalise(text)
+        except Invalid as error:
+            refused[place] = error
+            continue
+        job = NewJob(spec.id or uuid7(), f"{actor}:{spec.actor}" if spec.actor else actor, spec.normal)
+        if seen.setdefault(job.id, job.spec) != job.spec:
+            refused[place] = Duplicate(f"id: job {job.id} comes with another spec in the same call")
+        new.append(job)
+    return new, refused
+
+
+def _each_once(new: Sequence[NewJob]) -> list[NewJob]:
+    return list({job.id: job for job in reversed(new)}.values())[::-1]
+
+
+def _refused(new: Sequence[NewJob], outcomes: dict[uuid.UUID, str]) -> dict[int, HodeiError]:
+    refused: dict[int, HodeiError] = {}
+    for place, job in enumerate(new):
+        outcome = outcomes.get(job.id)
+        if outcome == "conflict":
+            refused[place] = Duplicate(f"id: job {job.id} exists with another spec")
+        elif outcome is None:
+            refused[place] = SWALLOWED
+    return refused
+
+
+def _of_rows(answers: Sequence[Exception | None]) -> dict[int, HodeiError]:
+    return {
+        place: Invalid(f"PostgreSQL refuses this job: {sqlstate.primary(error)}")
+        for place, error in enumerate(answers)
+        if isinstance(error, Exception)
+    }
+
+
+def _aborted(refused: dict[int, HodeiError]) -> Aborted:
+    count = len(refused)
+    return Aborted(f"not stored: {count} other spec{'s' if count > 1 else ''} of the call {'were' if count > 1 else 'was'} refused")
+
+
+def _held() -> Locked:
+    return Locked("an id of this call is held by a transaction that is still open; nothing was stored, try again")
+
+
+def _log(new: Sequence[NewJob], outcomes: dict[uuid.UUID, str]) -> None:
+    for job in _each_once(new):
+        if outcomes[job.id] == "created":
+            about = {"correlation_id": job.spec.get("correlation_id", job.id), "actor": job.actor, "job_id": job.id}
+            logger.bind(component="JobController", **about).info("Job created successfully (JobCreated)")

@@ -1,0 +1,51 @@
+"""Flags that describe a job: odd values are refused in words."""
+
+import io
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from hodei.cli.spec_flags import moment, read_file, seconds
+
+
+def test_moments_come_with_their_offset() -> None:
+    assert moment("2026-01-31T12:00:00+01:00") == "2026-01-31T11:00:00.000000Z"
+    assert moment("2026-01-31T12:00:00Z") == "2026-01-31T12:00:00.000000Z"
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T12:00:00", "2026-01-31", "2026-01-31 12:00"])
+def test_a_moment_without_offset_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(click.UsageError, match="time with its offset, as 2026-01-31T12:00:00Z"):
+        moment(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "+9999999999d", "+" + "9" * 400, "tomorrow", "", "+", "+-1"],
+)
+def test_moments_beyond_the_calendar_are_words(text: str) -> None:
+    with pytest.raises(click.UsageError, match="--run-at: expected"):
+        moment(text)
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "1e5", "nan", "inf", "-1", "999999999999999d", "1h30m", ""])
+def test_durations_are_bounded(text: str) -> None:
+    with pytest.raises(click.UsageError, match="--timeout: expected"):
+        seconds(text, "--timeout")
+
+
+def test_a_file_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(click.UsageError, match="--stdin /dev/zero: expected at most 1048576 bytes"):
+        read_file("/dev/zero", "--stdin")
+
+
+def test_files_that_cannot_be_read_are_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(click.UsageError, match="Is a directory"):
+        read_file(str(tmp_path), "--script")
+    monkeypatch.setattr(sys, "stdin", None)
+    assert read_file("-", "--stdin") == b"", "standard input may be closed"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x" * 11)))
+    with pytest.raises(click.UsageError, match="at most 10"):
+        read_file("-", "--stdin", 10)

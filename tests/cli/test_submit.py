@@ -1,0 +1,117 @@
+"""A file of specs: read, checked as a whole, cut into pieces; the ids of a submit that broke off."""
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+
+from hodei.cli import first_id, submit
+from hodei.domain.ids import following, uuid7
+
+ONE = '{"command": "true"}'
+
+
+def places(text: str) -> list[str]:
+    return [placed.where for placed in submit.read_specs(text.encode())]
+
+
+def test_an_object_a_list_and_lines() -> None:
+    assert places(ONE) == ["spec 1"]
+    assert places(f"[{ONE}, {ONE}]") == ["spec 1", "spec 2"]
+    assert places(f"{ONE}\n\n{ONE}\n") == ["line 1", "line 3"]
+    assert places(f"\ufeff{ONE}") == ["spec 1"], "a byte order mark"
+
+
+def test_only_a_newline_ends_a_line() -> None:
+    text = '{"command": "a\u2028b\x85c"}\n' + ONE
+    assert [one.spec["command"] for one in submit.read_specs(text.encode())] == ["a\u2028b\x85c", "true"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "expected JSON"),
+        (b"[]", "got none"),
+        (b"\xff{}", "expected UTF-8 text, got byte 0xff at 0"),
+        (f"{ONE}\n{ONE}\n{{nope}}\n".encode(), "line 3: expected JSON"),
+        (b'[\n{"command": "true"},\n{"command" "true"}]', "line 3 column 12"),
+        (b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+        (f"{ONE}\n".encode() + b'{"a":' * 5000, "nested too deeply"),
+        (b"9" * 5000, "does not parse"),
+    ],
+)
+def test_what_does_not_parse_names_the_place(data: bytes, words: str) -> None:
+    with pytest.raises(click.UsageError, match=words):
+        submit.read_specs(data)
+
+
+def checked(*specs: object) -> submit.Checked:
+    return submit.check(submit.read_specs(json.dumps(specs).encode()), uuid7())
+
+
+def test_all_errors_are_found_before_anything_is_sent() -> None:
+    found = checked({"command": "true"}, {"command": ""}, 7, {"comand": "x"}, {"command": "\ud800"}, {"\udc00": 1})
+    assert len(found.good) == 1
+    assert [words.split(":")[0] for words in found.bad] == ["spec 2", "spec 3", "spec 4", "spec 5", "spec 6"]
+    assert all(words.isprintable() for words in found.bad), "what a spec holds is shown escaped"
+
+
+def test_an_id_that_comes_with_two_specs_is_an_error_and_the_same_spec_is_not() -> None:
+    mine = str(uuid7())
+    found = checked({"id": mine, "command": "a"}, {"id": mine, "command": "b"}, {"id": mine.upper(), "command": "a"})
+    assert found.bad == [f"spec 2: id: {mine} stands at spec 1 with another spec"]
+    assert len(found.good) == 2
+
+
+def test_ids_are_counted_by_place_also_past_those_that_are_given_and_null() -> None:
+    first, mine = uuid7(), uuid7()
+    data = json.dumps([{"command": "a"}, {"id": str(mine), "command": "b"}, {"id": None, "command": "c"}]).encode()
+    found = submit.check(submit.read_specs(data), first)
+    assert [job_id for _, job_id, _ in found.good] == [str(first), str(mine), str(following(first, 2))]
+    assert [json.loads(text)["id"] for _, _, text in found.good] == [job_id for _, job_id, _ in found.good]
+
+
+def test_pieces_are_cut_by_bytes_and_by_count() -> None:
+    small = [("", "", ONE)] * 2500
+    assert [len(piece) for piece in submit.pieces(small)] == [1000, 1000, 500]
+    large = [("", "", "é" * 120_000)] * 30  # 240 kB each
+    cut = list(submit.pieces(large))
+    assert sum(len(piece) for piece in cut) == 30
+    assert all(sum(len(text.encode()) for _, _, text in piece) <= submit.PIECE_BYTES for piece in cut)
+    assert list(submit.pieces([])) == []
+
+
+def test_a_submit_that_broke_off_has_its_ids_again_and_one_that_stands_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt), first_id.of_file(b"specs") as broke_off:
+        raise KeyboardInterrupt
+    with first_id.of_file(b"other specs") as other:
+        assert other.value != broke_off.value
+    with first_id.of_file(b"specs") as again:
+        assert again.value == broke_off.value
+        with first_id.of_file(b"specs") as meanwhile:  # a submit that is under way is another one
+            assert meanwhile.value != broke_off.value
+            assert str(meanwhile.value) in meanwhile.again
+        again.forget()
+    with first_id.of_file(b"specs") as anew:
+        assert anew.value != broke_off.value
+
+
+def test_a_note_of_yesterday_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with first_id.of_file(b"specs") as yesterday:
+        pass
+    monkeypatch.setattr(first_id, "KEPT_S", -1)
+    with first_id.of_file(b"specs") as today:
+        assert today.value != yesterday.value
+
+
+def test_without_a_folder_to_write_to_the_words_say_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with first_id.of_file(b"specs") as first:
+        assert first.again == f"it may be repeated with --ids-from {first.value}"
+        assert first_id.given(str(first.value)).value == first.value
+    with pytest.raises(click.UsageError, match="an earlier try printed"):
+        first_id.given("584a465b-d208-4a05-beef-8671b9bc2805")

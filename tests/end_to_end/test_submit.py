@@ -1,0 +1,277 @@
+"""`hodei job submit`: all or nothing, files beyond a message, submits that break off, and the order in which jobs of a file run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+
+from hodei.domain.ids import uuid7
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from tests.eventually import eventually
+from tests.running import Hodei, Ran
+
+
+def written(folder: Path, specs: list[dict[str, Any]]) -> str:
+    path = folder / "specs.json"
+    path.write_text(json.dumps(specs))
+    return str(path)
+
+
+def count(hodei: Hodei) -> int:
+    return int(hodei.sql("SELECT count(*) FROM jobs")[0][0])
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a submit that broke off is noted."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "hodei" / "submits"
+
+
+def create(hodei: Hodei, specs: list[dict[str, Any]], *, together: bool = True) -> list[Any]:
+    with grpc.insecure_channel(hodei.addresses[0]) as channel:
+        request = pb.CreateJobsRequest(specs=[json.dumps(spec) for spec in specs], all_or_nothing=together)
+        return list(hodei_pb2_grpc.JobServiceStub(channel).CreateJobs(request, timeout=20).entries)
+
+
+# ── all or nothing ──
+
+
+def test_one_refused_spec_and_nothing_of_the_call_is_stored(fresh: Hodei) -> None:
+    mine = str(uuid7())
+    create(fresh, [{"id": mine, "command": "true"}])
+    for bad, code, words in (
+        ({"command": ""}, "INVALID_ARGUMENT", "command: expected a program"),
+        ({"id": mine, "command": "false"}, "ALREADY_EXISTS", f"job {mine} exists with another spec"),
+    ):
+        entries = create(fresh, [{"command": "a"}, bad, {"command": "c"}])
+        assert [entry.error_code for entry in entries] == ["ABORTED", code, "ABORTED"]
+        assert words in entries[1].error
+        assert entries[0].error == "not stored: 1 other spec of the call was refused"
+        assert not any(entry.job_id for entry in entries)
+        assert count(fresh) == 1
+        entries = create(fresh, [{"command": "a"}, bad], together=False)
+        assert [entry.error_code for entry in entries] == ["", code], "by default the others stand"
+        fresh.sql("DELETE FROM job_queue WHERE job_id <> %s", mine)
+        fresh.sql("DELETE FROM jobs WHERE id <> %s", mine)
+
+
+def test_all_of_a_call_stand_together_and_again(fresh: Hodei) -> None:
+    specs = [{"id": str(uuid7()), "command": "true"} for _ in range(3)]
+    specs.append(specs[0])  # the same job, named twice
+    assert [entry.existed for entry in create(fresh, specs)] == [False, False, False, False]
+    assert [entry.existed for entry in create(fresh, specs)] == [True] * 4
+    assert count(fresh) == 3
+    two = create(fresh, [specs[0], {**specs[0], "command": "false"}, {"command": "x"}])
+    assert [entry.error_code for entry in two] == ["ABORTED", "ALREADY_EXISTS", "ABORTED"]
+
+
+def test_a_row_that_the_database_refuses_is_named_and_one_that_vanishes_too(fresh: Hodei) -> None:
+    fresh.sql("""CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.name = 'swallowed' THEN RETURN NULL; END IF;
+        IF NEW.name = 'refused' THEN RAISE EXCEPTION 'not here' USING DETAIL = NEW.spec::text; END IF;
+        RETURN NEW; END $$""")
+    fresh.sql("CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION own()")
+    for name, words in (("swallowed", "a trigger on one of Hodei's tables"), ("refused", "PostgreSQL refuses this job: not here")):
+        specs: list[dict[str, Any]] = [{"command": "true", "env": {"KEY": "hidden"}} for _ in range(9)]
+        specs[6]["name"] = name
+        entries = create(fresh, specs)
+        assert [n for n, entry in enumerate(entries) if entry.error_code != "ABORTED"] == [6]
+        assert words in entries[6].error
+        assert "hidden" not in entries[6].error
+        assert count(fresh) == 0
+    assert "hidden" not in fresh.log("server-0")
+
+
+def test_an_id_that_an_open_transaction_holds_keeps_nobody_else_waiting(fresh: Hodei) -> None:
+    held = str(uuid7())
+    with psycopg.connect(fresh.url) as other, grpc.insecure_channel(fresh.addresses[0]) as channel:
+        other.execute("SELECT hodei_enqueue(%s::text::jsonb)", [json.dumps({"id": held, "command": "true"})])
+        asked = []
+        for _ in range(20):
+            specs = [json.dumps({"id": held, "command": "true"}), '{"command": "true"}']
+            request = pb.CreateJobsRequest(specs=specs, all_or_nothing=True)
+            asked.append(hodei_pb2_grpc.JobServiceStub(channel).CreateJobs.future(request, timeout=30))
+            begun = time.monotonic()
+            create(fresh, [{"command": "true"}], together=False)
+            assert time.monotonic() - begun < 2, "an innocent create"
+            time.sleep(0.1)
+        assert {one.exception().code() for one in asked} == {grpc.StatusCode.UNAVAILABLE}
+        assert "is held by a transaction" in asked[0].exception().details()
+        other.rollback()
+    assert count(fresh) == 20
+
+
+def test_submit_of_a_file_is_all_or_nothing_unless_partial(fresh: Hodei, tmp_path: Path) -> None:
+    specs: list[dict[str, Any]] = [{"command": "true"}, {"command": "true", "retries": -1}, {"command": ""}, {"command": "true"}]
+    file = written(tmp_path, specs)
+    refused = fresh.run("job", "submit", "--file", file)
+    assert (refused.code, refused.out) == (2, b"")
+    assert "nothing was submitted: spec 2: retries" in refused.err
+    assert "\nspec 3: command" in refused.err
+    assert count(fresh) == 0
+    partly = fresh.run("job", "submit", "--file", file, "--partial")
+    assert partly.code == 1
+    assert len(partly.text.split()) == count(fresh) == 2
+    assert "spec 2: retries" in partly.err
+    assert "\nspec 3: command" in partly.err
+
+
+# ── order ──
+
+
+@pytest.mark.slow
+def test_a_thousand_jobs_on_one_slot_run_in_the_order_of_their_file(fresh: Hodei, tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    order.touch(0o666)
+    file = written(tmp_path, [{"command": f"echo {n} >> {order}"} for n in range(1000)])
+    ids = fresh.ok("job", "submit", "--file", file).text.split()
+    assert ids == sorted(ids)
+    fresh.stack.worker("worker", fresh.addresses[0], tmp_path / "worker", fresh.token(), "--slots", "1")
+    eventually(lambda: order.read_text().count("\n") == 1000, most_s=60)
+    assert order.read_text().split() == [str(n) for n in range(1000)]
+
+
+# ── beyond a message ──
+
+
+def test_a_file_larger_than_a_message_goes_in_pieces(fresh: Hodei, tmp_path: Path) -> None:
+    file = written(tmp_path, [{"command": "true", "stdin": "é" * 120_000} for _ in range(30)])
+    assert len(fresh.ok("job", "submit", "--file", file).text.split()) == 30
+    assert count(fresh) == 30
+    assert len(fresh.ok("job", "submit", "--file", file).text.split()) == 30
+    assert count(fresh) == 60, "what went well may be run once more"
+
+
+def test_a_submit_that_broke_off_is_repeated_by_the_same_command(fresh: Hodei, tmp_path: Path, state: Path) -> None:
+    fresh.sql("""CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN RAISE EXCEPTION ''not today''; END'""")
+    fresh.sql("CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '1500') EXECUTE FUNCTION own()")
+    file = written(tmp_path, [{"command": "true", "name": str(n)} for n in range(2500)])
+    broke_off = fresh.run("job", "submit", "--file", file)
+    assert broke_off.code == 1
+    assert "spec 1501: " in broke_off.err
+    assert "1000 of 2500 jobs stand; the same command may be repeated" in broke_off.err
+    stand = broke_off.text.split()
+    assert len(stand) == count(fresh) == 1000
+    fresh.sql("DROP TRIGGER own ON jobs")
+    repeated = fresh.ok("job", "submit", "--file", file)
+    assert "its ids are used again" in repeated.err
+    assert repeated.text.split()[:1000] == stand
+    assert count(fresh) == 2500
+    assert list(state.iterdir()) == []
+    fresh.sql("CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '0') EXECUTE FUNCTION own()")
+    assert "stand" not in fresh.run("job", "submit", "--file", file).err
+    assert list(state.iterdir()) == [], "where nothing stands there is nothing to repeat"
+
+
+def test_a_client_that_is_killed_while_it_submits_may_be_run_again(fresh: Hodei, tmp_path: Path) -> None:
+    file = written(tmp_path, [{"command": "true"} for _ in range(8000)])
+    argv = [sys.executable, "-m", "hodei.cli.main", "--server", fresh.addresses[0], "job", "submit", "--file", file]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as client:
+        assert client.stdout
+        client.stdout.readline()
+        client.kill()
+    assert 0 < count(fresh) < 8000
+    fresh.ok("job", "submit", "--file", file)
+    assert count(fresh) == 8000
+
+
+def test_servers_that_die_in_the_middle_leave_a_submit_that_may_be_repeated(fresh: Hodei, tmp_path: Path) -> None:
+    file = written(tmp_path, [{"command": "true"} for _ in range(8000)])
+    argv = [sys.executable, "-m", "hodei.cli.main", "--server", ",".join(fresh.addresses), "job", "submit", "--file", file]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        assert client.stdout
+        client.stdout.readline()
+        for part in fresh.stack.parts:
+            part.process.send_signal(signal.SIGKILL)
+        _, said = client.communicate(timeout=60)
+    assert client.returncode == 1
+    assert b"of 8000 jobs stand" in said
+    assert b"the same command may be repeated" in said
+    address = fresh.stack.server("server-2", fresh.url)
+    done = subprocess.run([*argv[:4], address, *argv[5:]], capture_output=True, check=True, timeout=60)
+    assert len(done.stdout.split()) == len(set(done.stdout.split())) == 8000
+    assert count(fresh) == 8000
+
+
+def test_ids_from_repeats_a_submit_from_elsewhere(fresh: Hodei, tmp_path: Path) -> None:
+    file = written(tmp_path, [{"command": "true"} for _ in range(3)])
+    first = str(uuid7())
+    for _ in range(2):
+        ids = fresh.ok("job", "submit", "--file", file, "--ids-from", first).text.split()
+        assert ids[0] == first
+    assert count(fresh) == 3
+
+
+# ── what a file may hold ──
+
+
+def test_files_that_are_refused_in_words(hodei: Hodei, tmp_path: Path) -> None:
+    before = count(hodei)
+    for data, words in (
+        (b'{"command": "\\ud800"}', "expected text"),
+        (b'{"\\udc00": "true"}', "expected text"),
+        (b"[" * 5000, "nested too deeply"),
+        (b'{"command": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nested too deeply"),
+        (json.dumps({"command": "x" * 10_000_000}).encode(), "expected at most 262144 bytes"),
+        (b'{"comm\\u001band": "x"}', "comm\\x1band: unknown key"),
+    ):
+        ran = hodei.run("job", "submit", "--file", "-", stdin=data)
+        assert ran.code == 2, ran
+        assert_words(ran)
+        assert words.replace("expected text", "expected") in ran.err
+    ran = hodei.run("job", "submit", "--file", "/dev/zero", "--name", "x")
+    assert "--file: expected specs alone, got --name with it" in ran.err
+    assert count(hodei) == before
+
+
+def assert_words(ran: Ran) -> None:
+    assert "Traceback" not in ran.err
+    assert "\x1b" not in ran.err
+
+
+def test_a_spec_as_get_prints_it_can_be_submitted_again(hodei: Hodei) -> None:
+    for flags, stdin in (
+        (("--command", "echo a; echo b", "--env", "A=ñ", "--timeout", "1m", "--label", "zone=a"), b""),
+        (("--script", "-", "--interpreter", "sh -e"), b"echo of a script\n"),
+        (("--script", "-"), b"echo of a script\n"),
+        (("--script", "-", "--interpreter", "sh -e"), b"echo of a script\n"),
+        (("--run-at", "+1s", "--", "echo", "<script>"), b""),
+    ):
+        first = hodei.submit(*flags, stdin=stdin)
+        spec = hodei.job(first)["spec"]
+        second = hodei.submit("--file", "-", stdin=json.dumps(spec).encode())
+        assert second != first
+        assert hodei.job(second)["spec"] == spec
+        assert hodei.finish(second)["state"] == "SUCCEEDED"
+
+
+# ── lists ──
+
+
+def test_a_page_before_an_unknown_job_is_an_error_and_before_the_oldest_is_empty(fresh: Hodei) -> None:
+    unknown = fresh.run("job", "list", "--before", str(uuid.uuid4()))
+    assert unknown.code == 1
+    assert "before: no job" in unknown.err
+    only = fresh.submit("--command", "true")
+    page = fresh.ok("job", "list", "--before", only, "--format", "json")
+    assert page.json == []
+
+
+def test_the_state_folder_may_be_missing_or_closed(hodei: Hodei, tmp_path: Path) -> None:
+    env = {**os.environ, "HOME": "/dev/null/nowhere"}
+    env.pop("XDG_STATE_HOME")
+    argv = [sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[0], "job", "submit", "--file", "-"]
+    ran = subprocess.run(argv, input=b'{"command": "true"}', env=env, capture_output=True, check=True)
+    assert uuid.UUID(ran.stdout.decode().strip()).version == 7
