@@ -1,5 +1,6 @@
--- Hodei's tables, in the order in which data meets them. Applying this file again changes nothing (`psql -f schema.sql`, `hodei db apply`,
--- and every start of a hodei-server that finds it old or incomplete). PostgreSQL 15 to 18, no extension.
+-- Hodei's tables, in the order in which data meets them, in the first schema of the search_path that exists. Applying this file again changes
+-- nothing (`psql -f schema.sql`, `hodei db apply`, and every start of a hodei-server that finds it old or incomplete). PostgreSQL 15 to 18, no
+-- extension. After a change: `scripts/catalog`, which writes down what must stand (hodei/store/catalog.json).
 --
 -- WHAT EACH TABLE IS FOR
 --   jobs                      one row a job for ever: the wish (spec) and how it stands. `lease` is the fence: the number of the one claim
@@ -33,7 +34,42 @@
 --
 -- LOCK ORDER   job_queue → jobs → leases → workers; several rows of one table in the order of their key (claims: SKIP LOCKED).
 
-CREATE SEQUENCE IF NOT EXISTS hodei_lease_seq AS bigint;  -- never dropped: a lease number is never given twice
+BEGIN READ WRITE;  -- all of it or nothing, whatever a role's default_transaction_read_only says
+
+-- Nothing of what follows depends on the settings of a database, role or session, and nothing stays set behind the COMMIT.
+SET LOCAL client_encoding = 'UTF8';
+SET LOCAL standard_conforming_strings = on;
+SET LOCAL client_min_messages = warning;
+SET LOCAL DateStyle = 'ISO';
+SET LOCAL TimeZone = 'UTC';
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL lock_timeout = '5s';  -- somebody's long query must not hold up everybody behind our ALTER
+
+DO $$
+BEGIN
+    IF current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE EXCEPTION 'the encoding of database "%" is %, and Hodei needs UTF8', current_database(), current_setting('server_encoding')
+            USING ERRCODE = 'feature_not_supported';
+    ELSIF current_schema() IS NULL THEN
+        RAISE EXCEPTION 'no schema of the search_path (%) exists: create it first', current_setting('search_path')
+            USING ERRCODE = 'invalid_schema_name';
+    END IF;
+    IF current_setting('transaction_timeout', true) IS NOT NULL THEN  -- since PostgreSQL 17
+        PERFORM set_config('transaction_timeout', '0', true);
+    END IF;
+    -- From here on names are looked for in the one schema to which new tables go: another Hodei behind it on the path is left alone.
+    PERFORM set_config('search_path', format('%I, pg_temp', current_schema()), true);
+    PERFORM pg_advisory_xact_lock(hashtext('hodei schema'));  -- several may come at once
+
+    -- A lease number is never given twice. Where the sequence was lost and jobs were not, it begins anew at the microseconds since 1970:
+    -- more than were ever drawn.
+    IF to_regclass('hodei_lease_seq') IS NULL AND to_regclass('domain_events') IS NOT NULL THEN
+        EXECUTE format('CREATE SEQUENCE hodei_lease_seq AS bigint START %s', trunc(extract(epoch FROM clock_timestamp()) * 1000000));
+    END IF;
+END $$;
+
+CREATE SEQUENCE IF NOT EXISTS hodei_lease_seq AS bigint;
 
 CREATE TABLE IF NOT EXISTS hodei_schema (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -97,9 +133,11 @@ CREATE TABLE IF NOT EXISTS jobs (
 -- Milliseconds of a spec's seconds, for what older releases stored unchecked: never an error, and
 -- within what can be used.
 CREATE OR REPLACE FUNCTION hodei_ms(seconds jsonb) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN jsonb_typeof(seconds) = 'number'
-            THEN least(greatest(round(seconds::numeric * 1000), 0), 31536000000)::bigint END;
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN CASE WHEN jsonb_typeof(seconds) = 'number'
+                THEN least(greatest(round(seconds::numeric * 1000), 0), 31536000000)::bigint END;
+END $$;
 
 DO $$  -- since revision 4; a live job of an older one gets its columns from its spec
 BEGIN
@@ -249,6 +287,13 @@ BEGIN
     END IF;
 END $$;
 
+DO $$
+BEGIN
+    IF to_regclass('domain_events_id_seq') IS NULL AND to_regclass('domain_events') IS NOT NULL THEN
+        EXECUTE format('CREATE SEQUENCE domain_events_id_seq AS bigint START %s', (SELECT coalesce(max(e.id), 0) + 1 FROM domain_events e));
+    END IF;
+END $$;
+
 CREATE SEQUENCE IF NOT EXISTS domain_events_id_seq AS bigint;
 
 CREATE TABLE IF NOT EXISTS domain_events (
@@ -298,8 +343,9 @@ CREATE TABLE IF NOT EXISTS job_logs (
 
 -- Makes the partitions of today and the days after it, as far as they are missing; returns how many. What came while there was none lies in
 -- the default partition (servers warn of it) and moves. ATTACH, not CREATE … PARTITION OF: it lets inserts pass.
+-- It works with the rights of the tables' owner, so that a server needs none to create: whoever has EXECUTE can do no more than this.
 CREATE OR REPLACE FUNCTION hodei_make_days(ahead integer DEFAULT 8) RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     parent record;
     day timestamp;
@@ -309,6 +355,9 @@ DECLARE
     stray boolean;
     made integer := 0;
 BEGIN
+    IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 60 THEN
+        RAISE EXCEPTION 'ahead: expected 0 to 60 days, got %', ahead USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     FOR parent IN SELECT * FROM (VALUES ('domain_events', 'occurred_at'), ('job_logs', 'stored_at')) AS p (name, key) LOOP
         IF to_regclass(parent.name || '_default') IS NULL THEN
             EXECUTE format('CREATE TABLE %I PARTITION OF %I DEFAULT', parent.name || '_default', parent.name);
@@ -337,8 +386,37 @@ BEGIN
     END LOOP;
     RETURN made;
 END $$;
+REVOKE ALL ON FUNCTION hodei_make_days(integer) FROM PUBLIC;
 
-SELECT hodei_make_days();
+DO $$
+BEGIN
+    PERFORM hodei_make_days();
+END $$;
+
+-- Drops the partition of a day that is over, also with the rights of the tables' owner; says which job that is not deleted yet has events or
+-- logs in it, and then drops nothing. NULL: it is gone. The caller bounds how long a lock may be waited for.
+CREATE OR REPLACE FUNCTION hodei_drop_day(parent text, day date) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    part text := parent || to_char(day, '_YYYYMMDD');
+    of_job text := CASE parent WHEN 'domain_events' THEN 'd.aggregate_id = j.id::text' WHEN 'job_logs' THEN 'd.job_id = j.id' END;
+    holder uuid;
+BEGIN
+    IF of_job IS NULL THEN
+        RAISE EXCEPTION 'parent: expected domain_events or job_logs, got "%"', parent USING ERRCODE = 'invalid_parameter_value';
+    ELSIF day IS NULL OR day >= (clock_timestamp() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION 'day: expected one that is over (UTC), got %', day USING ERRCODE = 'invalid_parameter_value';
+    ELSIF NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = to_regclass(part) AND i.inhparent = to_regclass(parent)) THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT j.id FROM jobs j WHERE j.created_at < %L AND EXISTS (SELECT FROM %I d WHERE %s) LIMIT 1',
+                   (day + 1)::timestamp AT TIME ZONE 'UTC', part, of_job) INTO holder;
+    IF holder IS NULL THEN
+        EXECUTE format('DROP TABLE %I', part);
+    END IF;
+    RETURN holder;
+END $$;
+REVOKE ALL ON FUNCTION hodei_drop_day(text, date) FROM PUBLIC;
 
 CREATE TABLE IF NOT EXISTS provider_configs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -369,8 +447,10 @@ ALTER TABLE hodei_listening                        -- since revision 4
 
 -- A token's name in lists, logs and events: the first 12 hex digits of its SHA-256, which give nothing away.
 CREATE OR REPLACE FUNCTION hodei_token_fingerprint(token uuid) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN left(encode(sha256(convert_to(token::text, 'UTF8')), 'hex'), 12);
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+    RETURN left(encode(sha256(convert_to(token::text, 'UTF8')), 'hex'), 12);
+END $$;
 
 -- The guide's engineers mint by INSERT: a trigger writes TokenCreated for every way in.
 CREATE OR REPLACE FUNCTION hodei_token_created() RETURNS trigger
@@ -382,25 +462,22 @@ BEGIN
     RETURN NULL;
 END $$;
 
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'worker_bootstrap_tokens'::regclass AND tgname = 'token_created') THEN
-        CREATE TRIGGER token_created AFTER INSERT ON worker_bootstrap_tokens
-            FOR EACH ROW EXECUTE FUNCTION hodei_token_created();
-    END IF;
-END $$;
+CREATE OR REPLACE TRIGGER token_created AFTER INSERT ON worker_bootstrap_tokens
+    FOR EACH ROW EXECUTE FUNCTION hodei_token_created();
 
 -- ─────────────────────────────── enqueue ───────────────────────────────
 
 -- Time-ordered ids (RFC 9562, version 7): 48 bits of milliseconds, the rest random. Order never relies on them.
 CREATE OR REPLACE FUNCTION hodei_uuid7() RETURNS uuid
-LANGUAGE sql VOLATILE PARALLEL SAFE
-RETURN encode(
-    set_bit(set_bit(
-        overlay(uuid_send(gen_random_uuid())
-            PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
-        52, 1), 53, 1),
-    'hex')::uuid;
+LANGUAGE plpgsql VOLATILE PARALLEL SAFE AS $$
+BEGIN
+    RETURN encode(
+        set_bit(set_bit(
+            overlay(uuid_send(gen_random_uuid())
+                PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+            52, 1), 53, 1),
+        'hex')::uuid;
+END $$;
 
 CREATE OR REPLACE FUNCTION hodei_refuse(what text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -688,10 +765,12 @@ END $$;
 -- A name for a job that was given none: the first word of its command where that is a plain word. What
 -- else stands in a command line may be a secret.
 CREATE OR REPLACE FUNCTION hodei_default_name(command jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(substring(
-    ltrim(CASE jsonb_typeof(command) WHEN 'array' THEN command ->> 0 ELSE command #>> '{}' END, E' \t\r\n')
-    FROM '^([A-Za-z0-9_./+-]{1,200})(?:[[:space:];&|<>]|$)'), 'job');
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN coalesce(substring(
+        ltrim(CASE jsonb_typeof(command) WHEN 'array' THEN command ->> 0 ELSE command #>> '{}' END, E' \t\r\n')
+        FROM '^([A-Za-z0-9_./+-]{1,200})(?:[[:space:];&|<>]|$)'), 'job');
+END $$;
 
 -- Creates jobs from normalised records [{"id", "actor", "spec"}, …] in one transaction: jobs, queue
 -- rows, JobCreated events, one wake-up. In the order of their ids: where priorities are equal they are
@@ -763,7 +842,7 @@ END $$;
 -- `SELECT hodei_enqueue('{"command": "echo hello"}')`: a job inside the caller's own transaction, rolled back with it.
 -- The caller needs EXECUTE on this function and nothing else.
 CREATE OR REPLACE FUNCTION hodei_enqueue(spec jsonb) RETURNS uuid
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     normal jsonb := hodei_normalise_spec(spec);
     id uuid := coalesce((spec ->> 'id')::uuid, hodei_uuid7());
@@ -778,6 +857,22 @@ BEGIN
     RETURN id;
 END $$;
 REVOKE ALL ON FUNCTION hodei_enqueue(jsonb) FROM PUBLIC;
+
+-- ─────────────────────────────── what holds for all of it ───────────────────────────────
+
+-- Moves the lease sequence past the live leases, should it be behind them (a restore, a logical switch-over); whether it had to. It never
+-- moves back: ALTER SEQUENCE keeps others from drawing numbers until the end of this transaction.
+CREATE OR REPLACE FUNCTION hodei_pass_live_leases() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM hodei_lease_seq s WHERE s.last_value + s.is_called::integer <= (SELECT max(l.lease) FROM leases l)) THEN
+        RETURN false;
+    END IF;
+    ALTER SEQUENCE hodei_lease_seq OWNED BY NONE;
+    PERFORM setval('hodei_lease_seq', greatest(s.last_value, (SELECT max(l.lease) FROM leases l))) FROM hodei_lease_seq s;
+    RETURN true;
+END $$;
+REVOKE ALL ON FUNCTION hodei_pass_live_leases() FROM PUBLIC;
 
 -- After a clean that dropped jobs or workers: what spoke for them speaks for nothing.
 DELETE FROM leases l WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = l.job_id AND j.lease = l.lease);
@@ -819,6 +914,30 @@ BEGIN
     END IF;
 END $$;
 
+-- Each function of ours looks for names in our schema alone, never on its caller's path: there a temporary table, or one of pg_restore's
+-- empty path, would stand for ours. (SET … FROM CURRENT would write the path of whoever applies this.) Those that are called from without
+-- also set how values are read and written; the others run inside of them.
+DO $$
+DECLARE
+    ours record;
+BEGIN
+    FOR ours IN
+        SELECT p.oid::regprocedure AS function,
+               p.proname IN ('hodei_enqueue', 'hodei_normalise_spec', 'hodei_create_jobs', 'hodei_make_days', 'hodei_drop_day',
+                             'hodei_token_created') AS reads_values
+        FROM pg_proc p
+        WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND starts_with(p.proname, 'hodei_') AND p.prokind = 'f'
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', ours.function, current_schema());
+        IF ours.reads_values THEN
+            EXECUTE format('ALTER FUNCTION %s SET DateStyle = ISO SET IntervalStyle = postgres SET TimeZone = ''UTC'' '
+                           'SET standard_conforming_strings = on SET bytea_output = hex', ours.function);
+        END IF;
+    END LOOP;
+END $$;
+
 INSERT INTO hodei_schema (version, revision) VALUES (1, 4)
 ON CONFLICT (only_row) DO UPDATE SET version = excluded.version, revision = excluded.revision, applied_at = clock_timestamp()
 WHERE (hodei_schema.version, hodei_schema.revision) < (excluded.version, excluded.revision);
+
+COMMIT;

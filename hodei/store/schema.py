@@ -3,12 +3,14 @@
 import asyncio
 import random
 from importlib import resources
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 import psycopg
-from psycopg.rows import TupleRow
 
 from hodei.domain.errors import Conflict, Unavailable
+from hodei.store import catalog, rights
+from hodei.store.catalog import Gap
+from hodei.store.connecting import READ_ONLY, Connection, connect, in_words
 
 VERSION = 1
 """Of the schema: programs of another version refuse it."""
@@ -16,25 +18,15 @@ VERSION = 1
 REVISION = 4
 """Within a version: programs of neighbouring revisions run side by side on it."""
 
-TABLES = (
-    "hodei_schema", "jobs", "job_queue", "leases", "workers", "worker_bootstrap_tokens", "domain_events", "job_events", "job_logs",
-    "provider_configs", "hodei_listening",
-)  # fmt: skip
-
-# Reads pg_class itself: to_regclass may answer from a cache that has not heard yet of what another session has just created.
-STANDING = """
-SELECT coalesce(array_agg(t.name), '{}')
-FROM unnest(%(tables)s::text[]) AS t (name)
-WHERE NOT EXISTS (
-    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = t.name AND n.nspname = ANY (current_schemas(false)))
-"""
-
-APPLY_LOCK = "SELECT pg_advisory_xact_lock(hashtext('hodei schema'))"
+NAME = "hodei schema"
+"""Of our connections, in pg_stat_activity."""
 
 
 def text() -> str:
-    return resources.files("hodei.store").joinpath("schema.sql").read_text(encoding="utf-8")
+    """schema.sql without its BEGIN and COMMIT: it runs in a transaction of ours, in which more is done."""
+    whole = resources.files("hodei.store").joinpath("schema.sql").read_text(encoding="utf-8")
+    head, _, body = whole.partition("\nBEGIN READ WRITE;")
+    return head + "\n" + body.removesuffix("COMMIT;\n")
 
 
 class Standing(NamedTuple):
@@ -42,76 +34,179 @@ class Standing(NamedTuple):
 
     version: int
     revision: int
-    gone: list[str]
+    gaps: list[Gap]
 
     @property
     def whole(self) -> bool:
         """A newer revision may stand: what it added does not disturb us."""
-        return self.version == VERSION and self.revision >= REVISION and not self.gone
+        return self.version == VERSION and self.revision >= REVISION and not self.gaps
+
+    @property
+    def missing(self) -> str:
+        """Up to ten by name: of a schema that lacks its functions a line would hold twenty."""
+        shown = ", ".join(gap.words for gap in self.gaps[:10])
+        return f"missing: {shown}" + (f" and {len(self.gaps) - 10} more" if len(self.gaps) > 10 else "")
 
     def __str__(self) -> str:
         return f"{self.version}.{self.revision}"
 
 
-def standing(conn: psycopg.Connection[TupleRow]) -> Standing:
-    row = conn.execute(STANDING, {"tables": list(TABLES)}).fetchone()
-    gone: list[str] = row[0] if row else list(TABLES)
-    if "hodei_schema" in gone:
-        return Standing(0, 0, gone)
+def standing(conn: Connection) -> Standing:
+    found = catalog.read(conn)
+    if "hodei_schema" not in found["tables"]:
+        return Standing(0, 0, catalog.gaps(found, called_only=False))
     # Through JSON: the first revision had no such column.
     row = conn.execute("SELECT s.version, coalesce((to_jsonb(s) ->> 'revision')::integer, 1) FROM hodei_schema s").fetchone()
-    return Standing(row[0], row[1], gone) if row else Standing(0, 0, gone)
+    version, revision = row or (0, 0)
+    return Standing(version, revision, catalog.gaps(found, called_only=revision > REVISION))
+
+
+# ── what a database has to be ──
+
+DATABASE: LiteralString = """
+SELECT current_database(), current_setting('server_encoding'), current_schema(), current_setting('search_path')
+"""
+
+
+def check_database(conn: Connection) -> None:
+    """Conflict: its encoding is another than UTF-8, or there is no schema for our tables."""
+    row = conn.execute(DATABASE).fetchone()
+    # Values come as bytes where PostgreSQL does not know what encoding they are in.
+    name, encoding, schema, path = (v.decode(errors="replace") if isinstance(v, bytes) else v for v in row or ())
+    if encoding != "UTF8":
+        raise Conflict(f'the encoding of database "{name}" is {encoding}, and Hodei needs UTF8: CREATE DATABASE … ENCODING \'UTF8\'')
+    if schema is None:
+        raise Conflict(f"no schema of the search_path ({path}) exists in database \"{name}\", or none that this role may use: create it first")
+
+
+# A role's or a database's own default_transaction_read_only does not count: our transaction is READ WRITE. Set for the whole server it is an
+# operator's word (a disk is full), and so is a standby.
+SERVER_READ_ONLY: LiteralString = """
+SELECT pg_is_in_recovery() OR EXISTS (
+    SELECT FROM pg_settings s
+    WHERE s.name = 'default_transaction_read_only' AND s.setting = 'on' AND s.source IN ('configuration file', 'command line'))
+"""
+
+
+def server_read_only(conn: Connection) -> bool:
+    row = conn.execute(SERVER_READ_ONLY).fetchone()
+    return bool(row and row[0])
+
+
+# ── check ──
 
 
 def check_sync(url: str) -> tuple[bool, str]:
-    """Whether the schema stands, and words for people."""
-    with _connect(url) as conn:
-        found = standing(conn)
-    if found.version > VERSION:
-        return False, f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei"
-    if found.gone:
-        return False, f"missing: {', '.join(found.gone)}; run `hodei db apply`"
-    if not found.whole:
-        return False, f"the database's schema is version {found}, this program's is {VERSION}.{REVISION}; run `hodei db apply`"
-    return True, f"schema version {found} stands"
-
-
-def apply_sync(url: str) -> str:
-    """Applies schema.sql in one transaction if it is old or incomplete. Conflict: the schema is newer than this program.
-
-    Several may come at once: they queue on an advisory lock, and whoever comes second finds nothing to do. The lock time-out keeps a long
-    query of somebody else from holding up everybody behind our ALTER; the caller retries (see ensure).
-    """
-    with _connect(url) as conn:
+    """Whether the schema stands and this role may work on it as a server does; and words for people, a line for each finding."""
+    with connect(url, NAME) as conn, in_words("the schema could not be checked"):
+        check_database(conn)
         found = standing(conn)
         if found.version > VERSION:
-            raise Conflict(f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei")
+            return False, f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei"
+        if found.version and (found.version, found.revision) < (VERSION, REVISION):
+            return False, f"the database's schema is version {found}, this program's is {VERSION}.{REVISION}; run `hodei db apply`"
+        if found.gaps:
+            return False, f"{found.missing}; run `hodei db apply`"
+        lacking = rights.lacking(conn)
+        return not lacking, "\n".join((f"schema version {found} stands", *lacking, *rights.notes(conn)))
+
+
+# ── apply ──
+
+# As at the top of schema.sql; PostgreSQL reads all of its text before it runs any of it, so they are set before, too.
+SETTINGS: LiteralString = """
+SET LOCAL standard_conforming_strings = on;
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL lock_timeout = '5s';
+SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true);
+SELECT pg_advisory_xact_lock(hashtext('hodei schema'))
+"""
+
+
+def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
+    """Applies schema.sql in one transaction if it is old or incomplete. Conflict: it cannot be done. Unavailable: not now.
+
+    Several may come at once: they queue on an advisory lock, and whoever comes second finds nothing to do. The lock time-out keeps a long
+    query of somebody else from holding up everybody behind our ALTER; the caller retries (see ensure). `reading_will_do`: where the
+    schema stands, a database that is read-only will do.
+    """
+    with connect(url, NAME) as conn, in_words("schema.sql could not be applied"):
+        check_database(conn)
+        found = standing(conn)
+        if server_read_only(conn):
+            if reading_will_do and found.whole:
+                return f"schema version {found} stands; {READ_ONLY}"
+            raise Unavailable(READ_ONLY)
+        _refuse_newer(found)
+        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # behind the lock we see what another one has done
+        conn.read_only = False
         if found.whole:
-            return f"schema version {found} stands; nothing to do"
-        if found.revision > REVISION:
-            raise Conflict(
-                f"missing: {', '.join(found.gone)}; the database's schema is revision {found}, newer than this program's "
-                f"{VERSION}.{REVISION}: run `hodei db apply` of the newer program"
-            )
+            return f"schema version {found} stands; nothing to do{_pass_live_leases(conn)}"
         with conn.transaction():
-            conn.execute("SET LOCAL lock_timeout = '5s'")
-            conn.execute("SET LOCAL client_min_messages = warning")
-            conn.execute(APPLY_LOCK)
-            if (found := standing(conn)).whole:
-                return f"schema version {found} stands; nothing to do"
-            conn.execute(text().encode())
-    return f"applied schema version {VERSION}.{REVISION}"
+            conn.execute(SETTINGS.encode())
+            found = standing(conn)
+            _refuse_newer(found)
+            if not found.whole:
+                _mend(conn, found)
+        if found.whole:
+            return f"schema version {found} stands; nothing to do{_pass_live_leases(conn)}"
+        return f"applied schema version {VERSION}.{REVISION}{_pass_live_leases(conn)}"
+
+
+def _refuse_newer(found: Standing) -> None:
+    if found.version > VERSION:
+        raise Conflict(f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei")
+    if found.revision > REVISION and not found.whole:
+        raise Conflict(
+            f"{found.missing}; the database's schema is revision {found}, newer than this program's "
+            f"{VERSION}.{REVISION}: run `hodei db apply` of the newer program"
+        )
+
+
+def _mend(conn: Connection, found: Standing) -> None:
+    """schema.sql makes what is missing, but changes no table that stands; of this revision we know what each of them has to have."""
+    if found.revision == REVISION:
+        for gap in found.gaps:
+            if gap.before:
+                _alter(conn, gap, gap.before)
+    conn.execute(text().encode())
+    for gap in standing(conn).gaps:
+        if statement := gap.after or gap.before:
+            _alter(conn, gap, statement)
+    if (left := standing(conn)).gaps:
+        raise Conflict(f"schema.sql is not all of it: {left.missing}; nothing was changed")
+
+
+def _alter(conn: Connection, gap: Gap, statement: psycopg.sql.Composed) -> None:
+    try:
+        conn.execute(statement)
+    except (psycopg.errors.IntegrityError, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as error:
+        raise Conflict(
+            f"{gap.words} is gone, and the rows that stand do not fit it ({error.diag.message_primary}): mend them or restore a backup"
+        ) from error
+
+
+PASS_LIVE_LEASES: LiteralString = """
+SELECT CASE WHEN has_function_privilege('hodei_pass_live_leases()', 'EXECUTE') THEN hodei_pass_live_leases() ELSE false END
+"""
+
+
+def _pass_live_leases(conn: Connection) -> str:
+    """Words, if it had to. A role without the right is told so by `hodei db check`, and nothing of its server's start hangs on it."""
+    with conn.transaction():
+        conn.execute(b"SET LOCAL lock_timeout = '5s'")
+        row = conn.execute(PASS_LIVE_LEASES).fetchone()
+    return "; the lease sequence was behind live leases and was moved past them" if row and row[0] else ""
 
 
 async def ensure(url: str) -> str:
     """As apply_sync, off the event loop, again while locks stand in the way (5 times, then Unavailable)."""
     for attempt in range(5):
         try:
-            return await asyncio.to_thread(apply_sync, url)
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            return await asyncio.to_thread(apply_sync, url, reading_will_do=True)
+        except Unavailable as error:
+            if not isinstance(error.__cause__, (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)):
+                raise
             await asyncio.sleep((0.5 + random.random()) * (attempt + 1))  # noqa: S311
     raise Unavailable("schema.sql could not be applied: other sessions hold locks on Hodei's tables; end them or try again later")
-
-
-def _connect(url: str) -> psycopg.Connection[TupleRow]:
-    return psycopg.connect(url, autocommit=True, application_name="hodei schema", connect_timeout=5)
