@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from loguru import logger
 
 from hodei.config import Settings
-from hodei.domain.errors import Conflict, HodeiError, Unavailable
+from hodei.domain.errors import Conflict, HodeiError
 from hodei.fleet.balance import Balancer
 from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
@@ -33,7 +33,8 @@ from hodei.rpc.principal import Answering
 from hodei.rpc.worker_service import WorkerService
 from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.store import schema, workers
-from hodei.store.database import TROUBLE, Database, listen, translated
+from hodei.store.database import TROUBLE, Database, listen
+from hodei.store.startup import wait_for_database
 
 GRPC_OPTIONS = [
     ("grpc.so_reuseport", 0),  # a port that is taken is refused, not shared
@@ -64,7 +65,7 @@ class Server:
         self.enqueuer = Enqueuer(self.database, self.dispatcher)
         self.rescuer = JobRescuer(self.database, self.presence, self.dispatcher, self.controller, settings.lost_after_s)
         self.balancer = Balancer(self.database, self.presence)
-        self.maintainer = Maintainer(self.database, settings.keep_days)
+        self.maintainer = Maintainer(self.database, settings.keep_days, heal=self._heal)
         self.worker_service = WorkerService(
             self.database, self.presence, self.dispatcher, self.controller, self.logs, settings.lost_after_s
         )
@@ -80,7 +81,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.ask)
         grpc_server = self._bind()
-        if not await stop.first_of(self._wait_for_database()):
+        if not await stop.first_of(wait_for_database(self._settings.database_url)):
             return
         async with self.database:
             await self._serve(grpc_server, stop)
@@ -148,23 +149,15 @@ class Server:
 
     # ── the database ──
 
-    async def _wait_for_database(self) -> None:
-        """Waits as long as it takes for the database; what waiting cannot mend (a wrong password, a newer schema) ends the start."""
-        pause_s = 0.5
-        while True:
-            try:
-                async with translated():
-                    logger.info(await schema.ensure(self._settings.database_url))
-                return
-            except Unavailable as error:
-                if is_final(error.__cause__):
-                    raise Conflict(f"the database refuses this server: {error}") from error
-                logger.warning("{}; waiting for the database", error)
-                await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311
-                pause_s = min(pause_s * 2, 5.0)
-
     async def _heal(self) -> None:
-        logger.warning(await schema.ensure(self._settings.database_url))
+        """What cannot be mended from here (a newer schema, a role that may not) is said; the call that met it fails."""
+        try:
+            words = await schema.ensure(self._settings.database_url)
+        except Conflict as error:
+            logger.error("the schema cannot be healed: {}", error)
+        else:
+            if words.startswith("applied"):
+                logger.warning(words)
 
     async def _listen(self) -> None:
         """Notifications are a hint: while the listener is away the sweep's look each second goes on alone."""
@@ -239,29 +232,6 @@ class _Stop:
         except* HodeiError as errors:
             raise errors.exceptions[0] from None
         return not task.cancelled()
-
-
-FINAL_SQLSTATES = ("28", "3D", "42501")
-"""Of a connection: wrong password or role, no such database, not allowed."""
-
-
-def is_final(cause: BaseException | None) -> bool:
-    """libpq gives no SQLSTATE for a refused connection: its words are all there is."""
-    if not isinstance(cause, psycopg.Error):
-        return False
-    if cause.sqlstate:
-        return cause.sqlstate.startswith(FINAL_SQLSTATES)
-    words = str(cause)
-    return any(
-        sign in words
-        for sign in (
-            "password authentication failed",
-            "no password supplied",
-            "does not exist",
-            "no pg_hba.conf entry",
-            "permission denied",
-        )
-    )
 
 
 def run(settings: Settings) -> None:

@@ -1,10 +1,12 @@
 """Where the database is: one way to say it, for every command that goes there itself."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from hodei_worker import secret_file
 
@@ -27,7 +29,7 @@ def database_url_options(
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def resolved(**given: Any) -> Any:
-            url = secret_file.value_of(click.get_current_context(), "database_url")
+            url = checked(click.get_current_context(), "database_url")
             given["database_url"] = needed(url) if required else url
             del given["database_url_file"]
             return command(**given)
@@ -48,6 +50,31 @@ def database_url_options(
         return by_value(by_file(resolved))
 
     return add
+
+
+def checked(context: click.Context, name: str) -> str | None:
+    """The URL of the options --NAME and --NAME-file. ClickException: it is none, in one line that names
+    where it came from and shows nothing of it."""
+    url = secret_file.value_of(context, name)
+    if url is not None:
+        from hodei.domain.errors import Invalid
+        from hodei.store.connecting import check_url
+
+        try:
+            check_url(url, _source(context, name))
+        except Invalid as error:
+            raise click.ClickException(str(error)) from None
+    return url
+
+
+def _source(context: click.Context, name: str) -> str:
+    """The flag or the variable, by the rules of secret_file.value_of."""
+    flag = f"--{name.replace('_', '-')}"
+    for option, spelled in ((f"{name}_file", f"{flag}-file"), (name, flag)):
+        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:
+            return spelled
+    variables = [f"HODEI_{name.upper()}_FILE", f"HODEI_{name.upper()}", "DATABASE_URL"]
+    return next((variable for variable in variables if os.environ.get(variable)), flag)
 
 
 def needed(url: str | None) -> str:

@@ -16,29 +16,26 @@ def db() -> None:
 @database_url_options(required=True)
 def apply(database_url: str) -> None:
     """Create or complete Hodei's tables; changes nothing when they stand."""
-    import psycopg
-
     from hodei.domain.errors import HodeiError
     from hodei.store import schema
 
     try:
         click.echo(schema.apply_sync(database_url))
-    except (HodeiError, psycopg.Error) as error:
-        raise click.ClickException(str(error).strip()) from error
+    except HodeiError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @db.command(epilog="\b\nExample:\n  hodei db check")
 @database_url_options(required=True)
 def check(database_url: str) -> None:
-    """Say whether the tables stand; exit code 1 when they do not."""
-    import psycopg
-
+    """Say whether the schema stands and this role may work on it as a server; exit code 1 when not."""
+    from hodei.domain.errors import HodeiError
     from hodei.store import schema
 
     try:
         stands, words = schema.check_sync(database_url)
-    except psycopg.Error as error:
-        raise click.ClickException(str(error).strip()) from error
+    except HodeiError as error:
+        raise click.ClickException(str(error)) from error
     click.echo(words)
     sys.exit(0 if stands else 1)
 
@@ -57,6 +54,7 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
 
     from hodei.domain.errors import HodeiError
     from hodei.flow.maintain import Maintainer, Report
+    from hodei.store import schema, sqlstate
     from hodei.store.database import Database
     from hodei.store.retention import Busy
 
@@ -69,9 +67,10 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
             return await Maintainer(database, keep_days).once(progress)
 
     try:
+        schema.check_standing(database_url)
         report = asyncio.run(run())
     except (HodeiError, Busy, psycopg.Error) as error:
-        raise click.ClickException(str(error).strip()) from error
+        raise click.ClickException(sqlstate.primary(error)) from error
     if output == "json":
         click.echo(json.dumps(dataclasses.asdict(report), indent=2))
         return
@@ -88,3 +87,6 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
         click.echo(
             f"{report.stray_events} events and {report.stray_chunks} log chunks lie in default partitions: no day was ready for them"
         )
+    for words in dict.fromkeys(report.refused):
+        click.echo(f"Error: {words}", err=True)
+    sys.exit(1 if report.refused else 0)

@@ -6,8 +6,7 @@ import sys
 import click
 
 from hodei.cli import program
-from hodei.cli.database_url import VISIBLE, database_url_options, needed
-from hodei_worker import secret_file
+from hodei.cli.database_url import VISIBLE, checked, database_url_options, needed
 
 
 @click.command(
@@ -53,7 +52,7 @@ def server(
         log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""))
         settings = Settings(
             database_url=url,
-            listen_url=secret_file.value_of(context, "listen_url") or url,
+            listen_url=checked(context, "listen_url") or url,
             grpc=grpc_address,
             insecure=insecure,
             prepare=prepare,

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import psycopg
 from loguru import logger
 
+from hodei.domain.errors import Unavailable
 from hodei.store import retention
 from hodei.store.database import TROUBLE, Connection, Database
 
@@ -40,19 +42,25 @@ class Report:
     days_dropped: list[str] = field(default_factory=list)
     days_held: dict[str, str] = field(default_factory=dict)  # by whom: a job that is not deleted yet
     days_busy: list[str] = field(default_factory=list)  # somebody else's transaction is in the way
+    refused: list[str] = field(default_factory=list)  # what this role may not do
 
 
 class Maintainer:
-    def __init__(self, database: Database, keep_days: int, tries: int = TRIES) -> None:
-        """keep_days 0: everything is kept."""
+    def __init__(self, database: Database, keep_days: int, tries: int = TRIES, heal: Callable[[], Awaitable[None]] | None = None) -> None:
+        """keep_days 0: everything is kept. `heal` mends the schema if something of it is gone that no statement trips over (an index, a
+        constraint, a trigger)."""
         self._database = database
         self._keep_days = keep_days
         self._tries = tries
+        self._heal = heal
+        self._refused: set[str] = set()  # what has been told: once is enough
         self._log = logger.bind(component="Maintainer")
 
     async def run(self) -> None:
         while True:
             try:
+                if self._heal:
+                    await self._heal()
                 self._tell(await self.once())
             except (*TROUBLE, retention.Busy) as error:
                 self._log.warning("maintenance waits: {}", error)
@@ -62,7 +70,7 @@ class Maintainer:
 
     async def once(self, progress: Callable[[Report], None] = lambda _: None) -> Report:
         report = Report()
-        report.days_made = await self._patiently(retention.make_days)
+        report.days_made = await self._permitted(report, retention.make_days) or 0
         report.stray_events, report.stray_chunks = await self._database.run(retention.strays)
         if not self._keep_days:
             return report
@@ -79,15 +87,28 @@ class Maintainer:
         return report
 
     async def _drop(self, day: retention.Day, report: Report) -> None:
+        refused = len(report.refused)
         try:
-            holder = await self._patiently(lambda conn: retention.drop_day(conn, day))
+            holder = await self._permitted(report, lambda conn: retention.drop_day(conn, day))
         except retention.Busy:
             report.days_busy.append(day.name)
+            return
+        if len(report.refused) > refused:
             return
         if holder:
             report.days_held[day.name] = str(holder)
         else:
             report.days_dropped.append(day.name)
+
+    async def _permitted(self, report: Report, work: Callable[[Connection], Awaitable[T]]) -> T | None:
+        """As _patiently; None where this role may not do it: the rest of the maintenance does not hang on it."""
+        try:
+            return await self._patiently(work)
+        except Unavailable as error:
+            if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+                raise
+            report.refused.append(f"{error}; docs/database.md has the GRANTs")
+            return None
 
     async def _patiently(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         for _ in range(self._tries - 1):
@@ -98,6 +119,10 @@ class Maintainer:
         return await self._database.run(work)
 
     def _tell(self, report: Report) -> None:
+        for words in dict.fromkeys(report.refused):
+            if words not in self._refused:
+                self._refused.add(words)
+                self._log.warning("maintenance is not whole: {}", words)
         if report.stray_events or report.stray_chunks:
             self._log.warning(
                 "{} events and {} log chunks lie in domain_events_default and job_logs_default: no day was ready for them; "

@@ -53,6 +53,7 @@ class JobRescuer:
         self._lost_after_s = lost_after_s
         self._cancels_at = self._check_at = 0.0
         self.looked_at = -1e9  # monotonic: when the database last answered, and could be written
+        self._told_not_vacuumed = False
         self._tidied_at, self._tidied_claims = 0.0, 0
         self._warned_at = -WARN_EVERY_S
         self._log = logger.bind(component="JobRescuer")
@@ -147,7 +148,9 @@ class JobRescuer:
         now, claims = time.monotonic(), self._dispatcher.claimed
         if now - self._tidied_at >= TIDY_EVERY_S and claims - self._tidied_claims >= TIDY_FROM:
             self._tidied_at, self._tidied_claims = now, claims
-            await self._database.run(job_queue.vacuum)
+            if skipped := await self._database.run(job_queue.vacuum):
+                self._tell_not_vacuumed(skipped[0])
+                return
             held_back = await self._database.run(job_queue.held_back)
             if held_back.dead_rows > MANY_DEAD and now - self._warned_at >= WARN_EVERY_S:
                 self._warned_at = now
@@ -155,6 +158,16 @@ class JobRescuer:
                     "job_queue has {} dead rows that no vacuum can remove; the oldest transaction is of {}: end it, or claims get slower",
                     held_back.dead_rows, held_back.by or "somebody whom this role cannot see",
                 )  # fmt: skip
+
+    def _tell_not_vacuumed(self, words: str) -> None:
+        """Once: autovacuum does it later, and no transaction is to blame for dead rows until then."""
+        if not self._told_not_vacuumed:
+            self._told_not_vacuumed = True
+            self._log.warning(
+                "this role may not vacuum job_queue and leases; until autovacuum comes, claims get slower under load "
+                "(PostgreSQL: {}); docs/database.md says who may",
+                words,
+            )  # fmt: skip
 
     async def _take_back(self) -> None:
         overdue = await self._database.run(lambda conn: stray_leases.overdue(conn, ACCEPT_WITHIN_S))

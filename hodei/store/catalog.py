@@ -71,8 +71,11 @@ def read(conn: Connection, *, everything: bool = False) -> dict[str, Any]:
     named = expected() if not everything else {}
     names = None if everything else [*named["tables"], *named["sequences"], *named["views"]]
     row = conn.execute(CATALOG, {"names": names}).fetchone()
-    assert row is not None
-    return {kind: found or ([] if kind in ("indexes", "invalid", "triggers", "sequences", "views") else {}) for kind, found in row[0].items()}
+    if row is None:
+        raise AssertionError("a SELECT of one row gives one")
+    return {
+        kind: found or ([] if kind in ("indexes", "invalid", "triggers", "sequences", "views") else {}) for kind, found in row[0].items()
+    }
 
 
 class Gap(NamedTuple):

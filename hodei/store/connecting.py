@@ -18,12 +18,13 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from hodei.domain.errors import Conflict, HodeiError, Invalid, Unavailable
+from hodei.store import sqlstate
 
 Connection = psycopg.Connection[TupleRow]
 
 CONNECT_TIMEOUT_S = 5
 
-READ_ONLY = "the database is read-only"
+READ_ONLY = sqlstate.WORDS[sqlstate.READ_ONLY]
 
 
 # ── the URL ──
@@ -85,7 +86,8 @@ def one_line(words: str) -> str:
     return (words.splitlines() or ["no reason given"])[0].removeprefix("connection failed: ").removeprefix("connection is bad: ")
 
 
-# SQLSTATEs of what passes by itself: connections, conflicts, resources that are short, objects in use, an operator's shutdown or start, I/O.
+# SQLSTATEs of what passes by itself: connections, conflicts, resources that are short, objects in
+# use, an operator's shutdown or start, I/O.
 PASSING = ("08", "40", "53", "55", "57", "58", "25006")
 
 # A connection that could not be made, in libpq's words: those of the operating system, and libpq's own. It speaks English: a Python
@@ -128,17 +130,18 @@ def can_pass(url: str, words: str) -> bool:
     tried = [line for line in words.splitlines() if not line.startswith(("\t", "Multiple connection attempts"))]
     if all(any(sign in line for sign in PASSING_WORDS) for line in tried):
         return True
-    sqlstate = sqlstate_of_refusal(url, words)
-    if sqlstate is None:  # it was libpq that gave up (no TLS, no password, a value that it does not know), unless it is an old one
+    state = sqlstate_of_refusal(url, words)
+    if state is None:  # it was libpq that gave up (no TLS, no password, a value that it does not know), unless it is an old one
         return ": FATAL:" in words and not any(sign in words for sign in FINAL_WORDS)
-    if sqlstate == "08P01":
+    if state == "08P01":
         return not any(sign in words for sign in FINAL_WORDS)
-    return sqlstate.startswith(PASSING)
+    return state.startswith(PASSING)
 
 
 @functools.lru_cache(maxsize=16)
-def sqlstate_of_refusal(url: str, words: str) -> str | None:  # noqa: ARG001: each new refusal is asked for once
-    """Why the server refuses a connection, independent of its language; None: it did not say, or libpq (before 18) does not tell.
+def sqlstate_of_refusal(url: str, words: str) -> str | None:
+    """Why the server refuses a connection, independent of its language; None: it did not say, or libpq
+    (before 18) does not tell. A refusal in the same words is not asked about again.
 
     libpq keeps the SQLSTATE to itself until a connection stands. Told to trace, it writes down the messages that it gets, those inside
     TLS too. The trace goes to memory and holds a hash of the password, or the password where the server asks for it in clear: it goes
@@ -187,11 +190,11 @@ def in_words(what: str) -> Iterator[None]:
 
 
 def _as_ours(error: psycopg.Error, what: str) -> HodeiError:
-    words = one_line(error.diag.message_primary or str(error).strip())
-    if error.sqlstate == "25006":
+    words = sqlstate.primary(error)
+    if error.sqlstate == sqlstate.READ_ONLY:
         return Unavailable(READ_ONLY)
     if error.sqlstate == "42501":
         return Conflict(f"{what}: {words}: this role lacks a right; docs/database.md says which rights who needs")
-    if error.sqlstate and not error.sqlstate.startswith(PASSING):
-        return Conflict(f"{what}: {words} (SQLSTATE {error.sqlstate})")
-    return Unavailable(f"the database is not available: {words}")
+    if unavailable := sqlstate.unavailable(error):
+        return unavailable
+    return Conflict(f"{what}: {words} (SQLSTATE {error.sqlstate})")

@@ -4,8 +4,10 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, LiteralString, NamedTuple
 
+import psycopg
 from psycopg.types.json import Jsonb
 
+from hodei.store import sqlstate
 from hodei.store.database import Call, Connection, array, brief_rows, guarded_rows, rows
 
 
@@ -267,9 +269,21 @@ VACUUM = (
 )
 
 
-async def vacuum(conn: Connection) -> None:
-    for statement in VACUUM:
-        await conn.execute(statement)
+async def vacuum(conn: Connection) -> list[str]:
+    """What PostgreSQL skipped, in its words: a table that this role may not vacuum is a warning to it, and no error."""
+    skipped: list[str] = []
+
+    def note(notice: psycopg.errors.Diagnostic) -> None:
+        if notice.sqlstate != sqlstate.LOCKED and notice.message_primary:
+            skipped.append(notice.message_primary)
+
+    conn.add_notice_handler(note)
+    try:
+        for statement in VACUUM:
+            await conn.execute(statement)
+    finally:
+        conn.remove_notice_handler(note)
+    return skipped
 
 
 class HeldBack(NamedTuple):

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 import psycopg
-from psycopg import sql
 
 from hodei.store.database import Connection, rows
 
@@ -104,21 +103,14 @@ async def old_days(conn: Connection, days: int) -> list[Day]:
     return [day for day in found if day.day < first_kept]
 
 
-HOLDS = {"domain_events": "d.aggregate_id = j.id::text", "job_logs": "d.job_id = j.id"}
-
-HOLDER = "SELECT j.id FROM jobs j WHERE j.created_at < {end} AND EXISTS (SELECT FROM {part} d WHERE {holds}) LIMIT 1"
+DROP_DAY = "SELECT hodei_drop_day(%(parent)s, %(day)s::date)"
 
 
 async def drop_day(conn: Connection, day: Day) -> uuid.UUID | None:
     """Drops it; or says which job, not deleted yet, still has events or logs in it; or Busy."""
-    end = datetime.combine(day.day + timedelta(days=1), datetime.min.time(), UTC)
-    ask = sql.SQL(HOLDER).format(end=sql.Literal(end), part=sql.Identifier(day.name), holds=sql.SQL(HOLDS[day.parent]))
     async with _impatient(conn):
-        holder = await (await conn.execute(ask)).fetchone()
-        if holder:
-            return uuid.UUID(str(holder[0]))
-        await conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(day.name)))
-    return None
+        holder: uuid.UUID | None = (await rows(conn, DROP_DAY, {"parent": day.parent, "day": day.day.isoformat()}))[0][0]
+    return holder
 
 
 DELETE_WORKERS = """

@@ -1,4 +1,4 @@
-"""Whether the role of a connection may do what a server does, each finding in one line. docs/database.md has the GRANTs."""
+"""Whether the role of a connection may do what a server does. docs/database.md has the GRANTs."""
 
 from typing import LiteralString
 
@@ -17,59 +17,82 @@ TABLES = {
     "hodei_listening": "SELECT, INSERT, UPDATE",
     "hodei_schema": "SELECT",
 }
-SEQUENCES = {"hodei_lease_seq": "USAGE", "domain_events_id_seq": "USAGE"}
+SEQUENCES = ("hodei_lease_seq", "domain_events_id_seq")
 
 LACKING: LiteralString = """
-SELECT format('missing right: %%s ON %%s%%s', need.privilege, need.on_what, CASE WHEN need.why = '' THEN '' ELSE ' (' || need.why || ')' END)
-FROM (
-    SELECT 1, trim(p), t.name, '', has_table_privilege(c.oid, trim(p))
-    FROM unnest(%(tables)s::text[], %(privileges)s::text[]) AS t (name, privileges), unnest(string_to_array(t.privileges, ',')) p, pg_class c
-    WHERE c.relname = t.name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+WITH ours AS (
+    SELECT n.oid FROM pg_namespace n WHERE n.nspname = current_schema()
+), need AS (
+    SELECT trim(p) AS privilege, t.name AS on_what, NULL AS why,
+           has_table_privilege(c.oid, trim(p)) AS given
+    FROM unnest(%(tables)s::text[], %(privileges)s::text[]) AS t (name, privileges)
+    JOIN pg_class c ON c.relname = t.name AND c.relnamespace IN (SELECT o.oid FROM ours o),
+         unnest(string_to_array(t.privileges, ',')) p
     UNION ALL
-    SELECT 2, 'USAGE', s.name, '', has_sequence_privilege(c.oid, 'USAGE')
-    FROM unnest(%(sequences)s::text[]) AS s (name), pg_class c
-    WHERE c.relname = s.name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+    SELECT 'USAGE', 'SEQUENCE ' || s.name, NULL, has_sequence_privilege(c.oid, 'USAGE')
+    FROM unnest(%(sequences)s::text[]) AS s (name)
+    JOIN pg_class c ON c.relname = s.name AND c.relnamespace IN (SELECT o.oid FROM ours o)
     UNION ALL
-    SELECT 3, 'EXECUTE', 'FUNCTION ' || p.oid::regprocedure,
-           CASE p.proname WHEN 'hodei_make_days' THEN 'without it no days are made ahead'
-                          WHEN 'hodei_drop_day' THEN 'without it old days stay'
-                          WHEN 'hodei_pass_live_leases' THEN 'without it a restored database may claim under numbers in use' ELSE '' END,
+    SELECT 'EXECUTE', 'FUNCTION ' || p.oid::regprocedure,
+           CASE p.proname
+               WHEN 'hodei_make_days' THEN 'without it no days are made ahead'
+               WHEN 'hodei_drop_day' THEN 'without it old days stay'
+               WHEN 'hodei_pass_live_leases'
+               THEN 'without it a restored database may claim under numbers in use'
+           END,
            has_function_privilege(p.oid, 'EXECUTE')
     FROM pg_proc p
-    WHERE p.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
-      AND starts_with(p.proname, 'hodei_') AND p.proname <> 'hodei_enqueue'
+    WHERE p.pronamespace IN (SELECT o.oid FROM ours o)
+      AND starts_with(p.proname, 'hodei_')
+      AND p.proname <> 'hodei_enqueue'
       AND p.prorettype <> 'trigger'::regtype
-) AS need (rank, privilege, on_what, why, given)
-WHERE NOT need.given
-ORDER BY need.rank, need.on_what, need.privilege
+)
+SELECT format('missing right: %%s ON %%s', n.privilege, n.on_what) || coalesce(' (' || n.why || ')', '')
+FROM need n
+WHERE NOT n.given
+ORDER BY n.on_what, n.privilege
 """
 
 
 def lacking(conn: Connection) -> list[str]:
-    """What a server's role needs and this one has not."""
-    parameters = {"tables": list(TABLES), "privileges": list(TABLES.values()), "sequences": list(SEQUENCES)}
+    """What a server's role needs and this one has not, a line for each."""
+    parameters = {
+        "tables": list(TABLES),
+        "privileges": list(TABLES.values()),
+        "sequences": list(SEQUENCES),
+    }
     return [row[0] for row in conn.execute(LACKING, parameters)]
 
 
-# MAINTAIN is a privilege since PostgreSQL 17; before, only the owner of a table or of the database may vacuum it.
-NOTES: LiteralString = """
-SELECT format('note: role %%I may not vacuum job_queue and leases, and leaves that to autovacuum: claims get slower under load until it comes '
-              '(%%s)', current_user, CASE WHEN current_setting('server_version_num')::integer >= 170000
-                                      THEN 'GRANT MAINTAIN ON job_queue, leases' ELSE 'before PostgreSQL 17 only their owner may' END)
-WHERE EXISTS (
-    SELECT FROM pg_class c
-    WHERE c.oid IN ('job_queue'::regclass, 'leases'::regclass) AND NOT pg_has_role(c.relowner, 'USAGE')
-      AND NOT pg_has_role((SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()), 'USAGE')
-      AND NOT CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN has_table_privilege(c.oid, 'MAINTAIN') ELSE false END)
-UNION ALL
-SELECT format('note: every role may create in schema %%I, and could put functions there that ours would call: '
-              'REVOKE CREATE ON SCHEMA %%I FROM PUBLIC', n.nspname, n.nspname)
-FROM pg_namespace n
-WHERE n.nspname = current_schema() AND EXISTS (
-    SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'CREATE')
+# MAINTAIN is a privilege since PostgreSQL 17; before, only the owner of a table or of the database
+# may vacuum it.
+MAY_NOT_VACUUM: LiteralString = """
+SELECT current_user, current_setting('server_version_num')::integer >= 170000
+FROM pg_class c, pg_database d
+WHERE c.oid IN ('job_queue'::regclass, 'leases'::regclass)
+  AND d.datname = current_database()
+  AND NOT pg_has_role(c.relowner, 'USAGE')
+  AND NOT pg_has_role(d.datdba, 'USAGE')
+  AND CASE WHEN current_setting('server_version_num')::integer >= 170000
+           THEN NOT has_table_privilege(c.oid, 'MAINTAIN') ELSE true END
+LIMIT 1
+"""
+
+EVERYBODY_CREATES: LiteralString = """
+SELECT format('%%I', n.nspname)
+FROM pg_namespace n, aclexplode(n.nspacl) a
+WHERE n.nspname = current_schema() AND a.grantee = 0 AND a.privilege_type = 'CREATE'
 """
 
 
 def notes(conn: Connection) -> list[str]:
-    """What is no fault of the schema's, and worth a line."""
-    return [row[0] for row in conn.execute(NOTES)]
+    """What no server fails by, and what is worth a line."""
+    found = []
+    for role, by_grant in conn.execute(MAY_NOT_VACUUM):
+        way = "GRANT MAINTAIN ON job_queue, leases" if by_grant else "PostgreSQL before 17 lets only owners"
+        found.append(f"note: role {role} may not vacuum job_queue and leases, autovacuum does it later ({way})")
+    for (schema,) in conn.execute(EVERYBODY_CREATES):
+        found.append(
+            f"note: every role may create functions in schema {schema} that ours would call: REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
+        )
+    return found

@@ -74,13 +74,15 @@ def check_database(conn: Connection) -> None:
     # Values come as bytes where PostgreSQL does not know what encoding they are in.
     name, encoding, schema, path = (v.decode(errors="replace") if isinstance(v, bytes) else v for v in row or ())
     if encoding != "UTF8":
-        raise Conflict(f'the encoding of database "{name}" is {encoding}, and Hodei needs UTF8: CREATE DATABASE … ENCODING \'UTF8\'')
+        raise Conflict(f"the encoding of database \"{name}\" is {encoding}, and Hodei needs UTF8: CREATE DATABASE … ENCODING 'UTF8'")
     if schema is None:
-        raise Conflict(f"no schema of the search_path ({path}) exists in database \"{name}\", or none that this role may use: create it first")
+        raise Conflict(
+            f'no schema of the search_path ({path}) exists in database "{name}", or none that this role may use: create it first'
+        )
 
 
-# A role's or a database's own default_transaction_read_only does not count: our transaction is READ WRITE. Set for the whole server it is an
-# operator's word (a disk is full), and so is a standby.
+# A role's or a database's own default_transaction_read_only does not count: our transaction is READ
+# WRITE. Set for the whole server it is an operator's word (a disk is full).
 SERVER_READ_ONLY: LiteralString = """
 SELECT pg_is_in_recovery() OR EXISTS (
     SELECT FROM pg_settings s
@@ -109,6 +111,22 @@ def check_sync(url: str) -> tuple[bool, str]:
             return False, f"{found.missing}; run `hodei db apply`"
         lacking = rights.lacking(conn)
         return not lacking, "\n".join((f"schema version {found} stands", *lacking, *rights.notes(conn)))
+
+
+def check_standing(url: str) -> None:
+    """Conflict, Invalid, Unavailable: nothing can be done there now, and why."""
+    with connect(url, NAME) as conn, in_words("the schema could not be checked"):
+        check_database(conn)
+        found = standing(conn)
+        if found.version > VERSION:
+            raise Conflict(f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei")
+        if not found.whole:
+            raise Conflict(f"the database's schema ({found}) is not whole; run `hodei db apply`")
+
+
+def lacking_rights(url: str) -> list[str]:
+    with connect(url, NAME) as conn, in_words("the rights of this role could not be checked"):
+        return rights.lacking(conn)
 
 
 # ── apply ──
@@ -187,8 +205,9 @@ def _alter(conn: Connection, gap: Gap, statement: psycopg.sql.Composed) -> None:
         ) from error
 
 
-PASS_LIVE_LEASES: LiteralString = """
-SELECT CASE WHEN has_function_privilege('hodei_pass_live_leases()', 'EXECUTE') THEN hodei_pass_live_leases() ELSE false END
+MOVE_LEASES: LiteralString = """
+SELECT CASE WHEN has_function_privilege('hodei_pass_live_leases()', 'EXECUTE')
+            THEN hodei_pass_live_leases() ELSE false END
 """
 
 
@@ -196,7 +215,7 @@ def _pass_live_leases(conn: Connection) -> str:
     """Words, if it had to. A role without the right is told so by `hodei db check`, and nothing of its server's start hangs on it."""
     with conn.transaction():
         conn.execute(b"SET LOCAL lock_timeout = '5s'")
-        row = conn.execute(PASS_LIVE_LEASES).fetchone()
+        row = conn.execute(MOVE_LEASES).fetchone()
     return "; the lease sequence was behind live leases and was moved past them" if row and row[0] else ""
 
 

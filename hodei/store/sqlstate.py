@@ -20,8 +20,8 @@ another form of a table: another connection knows better, and nothing was done."
 IN_THE_WAY = ("40001", "40P01")
 """Other transactions were in the way, and all of this one was taken back."""
 
-GONE = ("42P01", "42883", "42703", "42704")
-"""A table, function, column or other object of ours is not there."""
+GONE = ("42P01", "42883", "42703", "42704", "42P10")
+"""A table, function, column, key (of an ON CONFLICT) or other object of ours is not there."""
 
 WORDS = {
     READ_ONLY: "the database is read-only",
