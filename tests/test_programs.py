@@ -81,7 +81,7 @@ def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) ->
     found = json.loads(subprocess.run([python, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout)
     assert all(Path(name).is_relative_to(purelib) for name in found), found
     for program, words in (
-        (["hodei.cli.main", "db", "check"], "schema version 1.3 stands"),
+        (["hodei.cli.main", "db", "check"], "schema version 1.4 stands"),
         (["hodei.cli.main", "--version"], "hodei, version"),
         (["hodei_worker", "--help"], "Usage: hodei-worker"),
     ):
