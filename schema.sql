@@ -241,6 +241,7 @@ CREATE TABLE IF NOT EXISTS workers (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()   -- time of its last event
 ) WITH (fillfactor = 50);
+ALTER TABLE workers ADD COLUMN IF NOT EXISTS server_id uuid;   -- since revision 4: the server whose stream it last opened
 
 CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
     token uuid PRIMARY KEY DEFAULT gen_random_uuid(),

@@ -34,6 +34,7 @@ from hodei.rpc.worker_service import WorkerService
 from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.store import schema, workers
 from hodei.store.database import TROUBLE, Database, listen
+from hodei.store.server import listener_name
 from hodei.store.startup import wait_for_database
 
 GRPC_OPTIONS = [
@@ -163,7 +164,7 @@ class Server:
         """Notifications are a hint: while the listener is away the sweep's look each second goes on alone."""
         while True:
             try:
-                await listen(self._settings.listen_url, CHANNELS, self._hear)
+                await listen(self._settings.listen_url, CHANNELS, self._hear, listener_name(self.presence.server_id))
             except (psycopg.Error, OSError, TimeoutError) as error:
                 logger.warning("listener lost, work is found by polling meanwhile: {}", str(error).strip() or type(error).__name__)
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311

@@ -17,9 +17,10 @@ from loguru import logger
 import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from hodei_worker.addresses import Addresses
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
-from hodei_worker.identity import Identity, instance
+from hodei_worker.identity import Identity, instance, keep, new
 from hodei_worker.outbox import Outbox
 from hodei_worker.slots import Slots
 
@@ -58,6 +59,8 @@ class Session:
     def __init__(self, settings: Settings, identity: Identity, slots: Slots, outbox: Outbox) -> None:
         self._settings = settings
         self._identity = identity
+        self._successor = new()  # if that one turns out to be revoked
+        self._addresses = Addresses(settings.servers)
         self._slots = slots
         self._outbox = outbox
         self._instance = instance(settings.state_dir)
@@ -117,28 +120,56 @@ class Session:
         return False
 
     async def _register(self, address: str) -> None:
-        """Transient failures go back to the loop; a token that is refused ends it."""
-        request = pb.RegisterRequest(
-            token=self._settings.token or "", worker_id=self._identity.worker_id, secret_sha256=self._identity.secret_sha256,
-            name=self._settings.name, version=hodei_worker.__version__,
-        )  # fmt: skip
+        """Transient failures go back to the loop; a token that is refused ends it.
+
+        An id that was revoked stays so: the same token then registers this host as a new worker, under a secret of its own.
+        """
         async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             try:
-                await hodei_pb2_grpc.WorkerServiceStub(channel).Register(request, timeout=10.0)
+                try:
+                    await stub.Register(self._registration(self._identity), timeout=10.0)
+                    registered = self._identity
+                except grpc.aio.AioRpcError as error:
+                    if error.code() != grpc.StatusCode.UNAUTHENTICATED:
+                        raise
+                    await stub.Register(self._registration(self._successor), timeout=10.0)
+                    registered = self._successor
             except grpc.aio.AioRpcError as error:
                 if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT):
                     raise GiveUp(f"{error.details()}; mint a new one with `hodei token create`") from error
                 logger.warning("cannot register with {}: {}", address, error.details())
                 await asyncio.sleep(1.0)
                 return
+        if registered is self._successor:
+            self._become(registered)
         logger.info("registered with {}", address)
+
+    def _registration(self, who: Identity) -> pb.RegisterRequest:
+        return pb.RegisterRequest(
+            token=self._settings.token or "", worker_id=who.worker_id, secret_sha256=who.secret_sha256, name=self._settings.name,
+            version=hodei_worker.__version__,
+        )  # fmt: skip
+
+    def _become(self, successor: Identity) -> None:
+        """What this worker still holds was given to the id before: servers refuse it, and it is killed."""
+        keep(self._settings.state_dir, successor)
+        before, self._identity, self._successor = self._identity, successor, new()
+        logger.configure(extra={"worker_id": successor.worker_id})
+        logger.warning("worker {} was revoked: this is worker {} from now on", before.worker_id, successor.worker_id)
 
     # ── one stream ──
 
     async def _once(self, address: str, backoff: Backoff) -> None:
         async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
             call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(metadata=self._identity.metadata)
-            await self._open(call)
+            try:
+                await self._open(call, address)
+            except (grpc.aio.AioRpcError, StreamOver) as end:
+                # A server that refuses us is there all the same.
+                if isinstance(end, StreamOver) or channel.get_state() is not grpc.ChannelConnectivity.READY:
+                    self._addresses.failed(address)
+                raise
             backoff.reset()
             logger.success("connected to {}", address)
             self.connected = True
@@ -153,10 +184,10 @@ class Session:
             finally:
                 call.cancel()
 
-    async def _open(self, call: Any) -> None:
+    async def _open(self, call: Any, address: str) -> None:
         try:
             async with asyncio.timeout(15.0):
-                await call.write(pb.WorkerFrame(hello=self._hello()))
+                await call.write(pb.WorkerFrame(hello=self._hello(address)))
                 frame = await call.read()
         except TimeoutError:
             raise StreamOver("no welcome within 15 s") from None
@@ -164,6 +195,7 @@ class Session:
             frame = grpc.aio.EOF
         if not isinstance(frame, pb.ServerFrame):
             await self._raise_status(call)
+        self._addresses.met(address, frame.welcome.server_id)
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
@@ -175,11 +207,11 @@ class Session:
         self._slots.say_late_again()
         self._heard_at = time.monotonic()
 
-    def _hello(self) -> pb.Hello:
+    def _hello(self, address: str) -> pb.Hello:
         return pb.Hello(
             protocol_min=1, protocol_max=1, instance=self._instance, name=self._settings.name, version=hodei_worker.__version__,
             slots=self._settings.slots, labels=self._settings.labels, capabilities=["process", "recall"], held=self._slots.held(),
-            clock_unix_us=time.time_ns() // 1000,
+            clock_unix_us=time.time_ns() // 1000, addresses=self._addresses.said(address),
         )  # fmt: skip
 
     async def _read(self, call: Any) -> None:

@@ -90,7 +90,10 @@ def drain(servers: str, worker_id: str, undo: bool, output: str) -> None:
 @show.format_option
 @click.pass_obj
 def revoke(servers: str, worker_id: str, output: str) -> None:
-    """End a worker's credential: its stream is closed, its jobs are given away; only a new token lets it back."""
+    """End a worker's credential, for ever: its stream is closed, its jobs are given away.
+
+    Its host comes back with a new token (`hodei token create`), as a new worker under a new id.
+    """
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:

@@ -1,18 +1,22 @@
 """Workers spread over the servers again after a deploy or a failure sent them all to the few that stood.
 
-No server knows the others' streams: it compares its own number with its fair share of all connected workers, and asks some of the surplus
-to connect anew, to any other of their addresses. What they run, runs on.
+A server compares what it holds with what the servers hold that its workers can get to, and asks some
+of the surplus to connect anew, to any other of their addresses. What they run, runs on. Who has
+nowhere else to go is never sent away, and a server that no worker lists counts for nobody.
 """
 
 import asyncio
 import math
 import random
+from collections.abc import Sequence
 
 from loguru import logger
 
 from hodei.fleet.presence import GoAway, Presence
+from hodei.fleet.reach import others
 from hodei.store import server
 from hodei.store.database import TROUBLE, Database
+from hodei.store.server import Live
 
 LOOK_EVERY_S = 10.0
 
@@ -34,22 +38,35 @@ class Balancer:
             if len(self._presence) == 0:
                 continue
             try:
-                found = await self._database.run(server.count)
+                found = await self._database.run(server.live)
             except TROUBLE:
                 continue
-            self._send_away(surplus(len(self._presence), found.connected_workers, found.servers))
+            self._send_away({one.id: one for one in found})
 
-    def _send_away(self, number: int) -> None:
+    def _send_away(self, live: dict[str, Live]) -> None:
         streams = list(self._presence)
-        for stream in random.sample(streams, min(number, len(streams))):
-            stream.send(GoAway(random.uniform(0, SPREAD_S), "workers are spread over the servers"))  # noqa: S311
-        if number:
-            logger.bind(component="WorkerMonitor").info("{} of {} workers are sent to other servers", number, len(streams))
+        now = asyncio.get_running_loop().time()
+        me = str(self._presence.server_id)
+        fair = [share(len(streams), others(stream.addresses, me, live, now)) for stream in streams]
+        chosen = surplus(len(streams), fair)
+        for place in chosen:
+            streams[place].send(GoAway(random.uniform(0, SPREAD_S), "workers are spread over the servers"))  # noqa: S311
+        if chosen:
+            logger.bind(component="WorkerMonitor").info("{} of {} workers are sent to other servers", len(chosen), len(streams))
 
 
-def surplus(mine: int, connected: int, servers: int) -> int:
-    """How many of this server's workers to send away: half of what is above its share, so that several servers do not overdo it."""
-    if servers < 2:
-        return 0
-    share = math.ceil(connected / servers)
-    return math.ceil((mine - share) / 2) if mine > share * SLACK else 0
+def share(mine: int, reachable: Sequence[Live]) -> int | None:
+    """Of a server with so many workers, when all were spread over it and the others that a worker can get to. None: there are none."""
+    if not reachable:
+        return None
+    return math.ceil((mine + sum(other.workers for other in reachable)) / (1 + len(reachable)))
+
+
+def surplus(mine: int, fair: Sequence[int | None]) -> list[int]:
+    """Places of the workers to send away, each of which has its fair share: half of what is above it, so
+    that several servers do not overdo it."""
+    movable = {place: one for place, one in enumerate(fair) if one is not None and mine > one * SLACK}
+    if not movable:
+        return []
+    number = math.ceil((mine - max(movable.values())) / 2)
+    return random.sample(sorted(movable), min(number, len(movable)))

@@ -7,7 +7,7 @@ import asyncio
 import functools
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from loguru import logger
 from hodei.domain.errors import Locked
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.fleet.prefetch import RECALL_AFTER_S, Prefetch
+from hodei.fleet.reach import Address
 from hodei.store import halves, leases, sqlstate, stray_leases, workers
 from hodei.store.database import TROUBLE, Connection, Database
 from hodei.store.job_queue import Offer
@@ -87,6 +88,7 @@ class WorkerStream:
         draining: bool,
         name: str = "",
         can_recall: bool = False,
+        addresses: Sequence[Address] = (),
     ) -> None:
         self.worker_id = worker_id
         self.session = session
@@ -94,6 +96,7 @@ class WorkerStream:
         self.labels = labels
         self.label_key = tuple(sorted(labels.items()))
         self.name = name
+        self.addresses = addresses
         self.drained_by_operator = draining
         self.drained_by_worker = False
         self.held: dict[int, uuid.UUID] = {}  # lease → job: offered or running; out when its result arrives
@@ -175,6 +178,7 @@ class Presence:
     """All streams of this server. `forgotten` collects leases that their workers no longer list, for the controller to end as lost."""
 
     def __init__(self, database: Database) -> None:
+        self.server_id = uuid.uuid4()  # of this process: workers tell by it which servers they can get to
         self._database = database
         self._streams: dict[uuid.UUID, WorkerStream] = {}
         self._pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]] = {}

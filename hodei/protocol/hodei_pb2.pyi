@@ -107,12 +107,14 @@ class Hello(_message.Message):
     def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., clock_unix_us: _Optional[int] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ...) -> None: ...
 
 class Address(_message.Message):
-    __slots__ = ("server_id", "failed_s")
+    __slots__ = ("server_id", "failed_s", "here")
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
     FAILED_S_FIELD_NUMBER: _ClassVar[int]
+    HERE_FIELD_NUMBER: _ClassVar[int]
     server_id: str
     failed_s: float
-    def __init__(self, server_id: _Optional[str] = ..., failed_s: _Optional[float] = ...) -> None: ...
+    here: bool
+    def __init__(self, server_id: _Optional[str] = ..., failed_s: _Optional[float] = ..., here: _Optional[bool] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("held", "busy_slots", "clock_unix_us", "spool_bytes", "draining")

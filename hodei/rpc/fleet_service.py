@@ -1,16 +1,19 @@
 """FleetService: workers, tokens and the state of the whole, for operators."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import hodei
-from hodei.domain.errors import Invalid, NotFound
-from hodei.domain.worker import NIL_ID
+from hodei.domain.errors import Conflict, Invalid, NotFound
+from hodei.domain.worker import NIL_ID, WorkerState
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert
 from hodei.rpc.principal import actor
 from hodei.store import jobs, schema, server, worker_bootstrap_tokens, workers
 from hodei.store.database import Connection, Database
+
+TERMINATED, UNREACHABLE = WorkerState.TERMINATED, WorkerState.UNREACHABLE
 
 LONGEST_TTL_S = 604_800.0
 
@@ -24,16 +27,22 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         return pb.ListWorkersResponse(workers=[convert.worker(row) for row in found])
 
     async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Any) -> pb.Worker:
-        change = workers.undrain if request.undo else workers.drain
-        return await self._change(request.worker_id, change)
+        """One that is gone has no drain to begin; nor one to take back, before it is here again."""
+        if request.undo:
+            gone, why = (TERMINATED, UNREACHABLE), "it gets no work before it is back; take its drain back then"
+            return await self._change(request.worker_id, workers.undrain, gone, why)
+        return await self._change(request.worker_id, workers.drain, (TERMINATED,), "there is nothing to drain")
 
     async def RevokeWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
         return await self._change(request.worker_id, workers.revoke)
 
-    async def _change(self, text: str, change: Any) -> pb.Worker:
+    async def _change(self, text: str, change: Any, not_when: Sequence[WorkerState] = (), why: str = "") -> pb.Worker:
         worker_id = convert.uuid_of(text, "worker_id")
         who = actor.get()
-        if not await self._database.run(lambda conn: change(conn, worker_id, who)):
+        before = await self._database.run(lambda conn: workers.list_all(conn, worker_id=worker_id))
+        if before and before[0].state in not_when:
+            raise Conflict(f"worker {worker_id} is {before[0].state}: {why}")
+        if not before or not await self._database.run(lambda conn: change(conn, worker_id, who)):
             raise NotFound(f"no worker {worker_id}")
         return convert.worker((await self._database.run(lambda conn: workers.list_all(conn, worker_id=worker_id)))[0])
 
@@ -73,7 +82,7 @@ async def _status(conn: Connection) -> pb.Status:
         slots=fleet.slots,
         slots_busy=fleet.busy_slots,
         tokens_usable=await worker_bootstrap_tokens.count_usable(conn),
-        servers=(await server.count(conn)).servers,
+        servers=await server.count(conn),
         version=hodei.__version__,
         schema_version=schema.VERSION,
         database=await server.database_version(conn),

@@ -19,6 +19,7 @@ from hodei.domain.spec import CONTROLS, PATTERNS
 from hodei.domain.worker import HEARTBEAT_S
 from hodei.fleet import registration
 from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, Presence, Pulse, WorkerStream
+from hodei.fleet.reach import Address
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.logs import LogKeeper
@@ -36,6 +37,9 @@ PROTOCOL = 1
 
 SILENT_AFTER_S = 2.5 * HEARTBEAT_S
 """A stream on which nothing was heard for so long is dead, whatever TCP says."""
+
+MOST_ADDRESSES = 64
+"""Of a worker that are kept for balancing; it is sent to none of the others."""
 
 INBOX_FRAMES = 64
 """Frames of one stream that were read and are not committed yet, each under 1 MiB."""
@@ -156,7 +160,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         session = await self._connect(worker_id, secret, hello)
         stream = WorkerStream(
             worker_id, session.session, hello.slots, dict(hello.labels), draining=session.draining, name=hello.name,
-            can_recall="recall" in hello.capabilities,
+            can_recall="recall" in hello.capabilities, addresses=self._addresses(hello),
         )  # fmt: skip
         await self._resume(stream, hello, context)
         self._presence.add(stream)
@@ -168,7 +172,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         running = sum(1 for held in hello.held if held.phase == pb.Held.RUNNING)
         greeting = workers.Greeting(
             worker_id, registration.fingerprint(secret), convert.uuid_of(hello.instance, "instance"), hello.name, hello.version,
-            hello.slots, min(running, hello.slots), dict(hello.labels),
+            hello.slots, min(running, hello.slots), dict(hello.labels), self._presence.server_id,
         )  # fmt: skip
         session = await self._database.run(lambda conn: workers.connect(conn, greeting, SILENT_AFTER_S))
         if session:
@@ -177,13 +181,21 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             raise Duplicate(f"another process with worker id {worker_id} is connected and beating; stop it, or use another --state-dir")
         raise Unauthenticated("worker credential unknown or revoked: register with a new bootstrap token")
 
+    def _addresses(self, hello: pb.Hello) -> list[Address]:
+        """Of the first so many. A worker that does not tell them stays where it is."""
+        now, me = asyncio.get_running_loop().time(), str(self._presence.server_id)
+        return [
+            Address(me if said.here else said.server_id[:36], now - said.failed_s if said.failed_s > 0 else None)
+            for said in hello.addresses[:MOST_ADDRESSES]
+        ]
+
     async def _resume(self, stream: WorkerStream, hello: pb.Hello, context: Context) -> None:
         """What the worker holds and the database agrees to goes on; the rest it is told to kill."""
         said = [held.lease for held in hello.held]
         standing = await self._database.run(lambda conn: leases.standing(conn, stream.worker_id, said)) if said else {}
         welcome = pb.Welcome(
             protocol=PROTOCOL, session=stream.session, heartbeat_s=HEARTBEAT_S, lost_after_s=self._lost_after_s,
-            clock_unix_us=convert.now_unix_us(),
+            clock_unix_us=convert.now_unix_us(), server_id=str(self._presence.server_id),
         )  # fmt: skip
         for held in hello.held:
             here = standing.get(held.lease)

@@ -170,12 +170,12 @@ async def translated() -> AsyncIterator[None]:
         raise
 
 
-async def listen(url: str, channels: tuple[LiteralString, ...], hear: Callable[[str, str], None]) -> None:
+async def listen(url: str, channels: tuple[LiteralString, ...], hear: Callable[[str, str], None], name: str) -> None:
     """Calls hear(channel, payload) for each notification; ends only with an error. hear('', '') says that the listener stands anew.
 
     A half-open connection is found by a SELECT whenever 10 s pass without a word.
     """
-    async with await AsyncConnection.connect(url, autocommit=True, application_name="hodei-server listener", **SOCKET) as conn:
+    async with await AsyncConnection.connect(url, autocommit=True, application_name=name, **SOCKET) as conn:
         for channel in channels:
             await conn.execute(b"LISTEN " + channel.encode())
         hear("", "")

@@ -33,6 +33,7 @@ class Greeting:
     slots: int
     busy_slots: int
     labels: dict[str, str]
+    server_id: uuid.UUID | None = None  # of the server that it connects to
 
 
 # The newest stream wins, except over another process whose stream is open and beating.
@@ -47,7 +48,7 @@ WITH before AS MATERIALIZED (
 ), connected AS (
     UPDATE workers w
     SET session = w.session + 1, instance = %(instance)s, connected = true, name = %(name)s, version = %(version)s, slots = %(slots)s,
-        busy_slots = %(busy)s, labels = %(labels)s, last_heartbeat = clock_timestamp(),
+        busy_slots = %(busy)s, labels = %(labels)s, server_id = %(server)s::uuid, last_heartbeat = clock_timestamp(),
         updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond'),
         state = CASE WHEN w.draining THEN 'DRAINING' WHEN %(busy)s::integer >= %(slots)s::integer THEN 'BUSY' ELSE 'READY' END
     FROM before b
@@ -73,7 +74,7 @@ async def connect(conn: Connection, who: Greeting, beating_within_s: float) -> S
         {
             "worker": who.worker_id, "credential": who.credential_sha256, "instance": who.instance, "name": who.name[:200],
             "version": who.version[:50], "slots": who.slots, "busy": who.busy_slots, "labels": Jsonb(who.labels),
-            "beating_within_s": beating_within_s,
+            "server": who.server_id, "beating_within_s": beating_within_s,
         },
     )  # fmt: skip
     return Session(*found[0]) if found else None

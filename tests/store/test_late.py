@@ -3,8 +3,7 @@
 import uuid
 
 from hodei.domain.job import MAX_LOSSES
-from hodei.fleet.balance import surplus
-from hodei.store import job_logs, job_queue, jobs, leases, server, stray_leases, sweep, workers
+from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, sweep, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Claimant
@@ -247,16 +246,3 @@ def test_the_hot_tables_are_vacuumed_whoever_else_is_at_it(database_url: str, db
     on(database_url, story)
     db.execute("SELECT pg_stat_force_next_flush()")
     assert db.execute("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname IN ('job_queue', 'leases')").fetchall() == [(1,), (1,)]
-
-
-def test_workers_are_spread_by_what_is_above_the_fair_share(database_url: str) -> None:
-    async def story(conn: AsyncConnection) -> int:
-        worker = await ready_worker(conn)
-        await ready_worker(conn)
-        await workers.disconnect(conn, worker.id, worker.session)
-        return (await server.count(conn)).connected_workers
-
-    assert on(database_url, story) == 1
-    assert [surplus(mine, 12, 3) for mine in (0, 4, 5, 6, 12)] == [0, 0, 0, 1, 4]
-    assert surplus(12, 12, 1) == 0, "there is nobody else"
-    assert [surplus(mine, 1, 2) for mine in (0, 1)] == [0, 0]
