@@ -77,7 +77,7 @@ def test_a_port_that_is_taken_is_refused(hodei: Hodei) -> None:
         (["--database-url", "x", "--grpc", "0.0.0.0:50999"], 2, "add --insecure to accept that"),
         (["--database-url", "x", "--grpc", "nowhere"], 2, "--grpc: expected HOST:PORT, got 'nowhere'"),
         (["--database-url", "x", "--log-level", "loud"], 2, "log level: expected one of"),
-        (["--database-url", "", "--grpc", "127.0.0.1:0"], 2, "no database: give --database-url or set DATABASE_URL"),
+        (["--database-url", "", "--grpc", "127.0.0.1:0"], 2, "no database: set HODEI_DATABASE_URL_FILE"),
     ],
 )
 def test_bad_settings_get_one_clear_message(flags: list[str], code: int, words: str) -> None:
@@ -98,7 +98,7 @@ def test_a_schema_newer_than_the_program_is_refused(fresh: Hodei) -> None:
     fresh.sql("UPDATE hodei_schema SET version = 99")
     ran = server("--database-url", fresh.url, "--grpc", f"127.0.0.1:{free_port()}")
     assert ran.returncode == 1
-    assert "version 99.3, newer than this program's 1.3: upgrade Hodei" in ran.stderr
+    assert "version 99.4, newer than this program's 1.4: upgrade Hodei" in ran.stderr
 
 
 def test_it_waits_for_a_database_that_is_down_and_goes_on_when_it_comes(open_folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""A worker that lies: real registration, a real stream, and whatever frames a test gives it."""
+
+import hashlib
+import queue
+import secrets
+import threading
+import uuid
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+
+
+class HostileWorker:
+    """Connects on entry; `status` is how its stream ended."""
+
+    def __init__(self, address: str, token: str, **hello: Any) -> None:
+        self.id = str(uuid.uuid4())
+        self.secret = secrets.token_bytes(32)
+        self._channel = grpc.insecure_channel(address)
+        self._stub = hodei_pb2_grpc.WorkerServiceStub(self._channel)
+        self._frames: queue.Queue[pb.WorkerFrame | None] = queue.Queue()
+        self._hello: dict[str, Any] = {"slots": 1, "labels": {"nobody": "asks"}, "instance": str(uuid.uuid4())} | hello
+        self.frames: list[pb.ServerFrame] = []
+        self.ended = threading.Event()
+        self.status: grpc.StatusCode | None = None
+        self.words = ""
+        request = pb.RegisterRequest(
+            token=token, worker_id=self.id, secret_sha256=hashlib.sha256(self.secret).digest(), name="evil"
+        )  # fmt: skip
+        self._stub.Register(request, timeout=10)
+
+    def __enter__(self) -> "HostileWorker":
+        self.connect()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._frames.put(None)
+        self._channel.close()
+
+    def connect(self) -> None:
+        self.ended.clear()
+        metadata = (("authorization", f"Bearer {self.id}:{self.secret.hex()}"),)
+        self.call = self._stub.Connect(iter(self._frames.get, None), metadata=metadata)
+        threading.Thread(target=self._read, args=(self.call,), daemon=True).start()
+        hello: dict[str, Any] = {"protocol_min": 1, "protocol_max": 1, "name": "evil"} | self._hello
+        self.send(hello=pb.Hello(**hello))
+
+    def _read(self, call: Iterator[pb.ServerFrame] | Any) -> None:
+        try:
+            for frame in call:
+                self.frames.append(frame)
+            self.status = grpc.StatusCode.OK
+        except grpc.RpcError as error:
+            self.status, self.words = error.code(), error.details() or ""
+        self.ended.set()
+
+    def send(self, **parts: Any) -> None:
+        self._frames.put(pb.WorkerFrame(**parts))
+
+    def ends(self, within_s: float = 20.0) -> grpc.StatusCode | None:
+        """How the server ended the stream; None: it did not."""
+        return self.status if self.ended.wait(within_s) else None
