@@ -320,5 +320,8 @@ class Slots:
 
 def shown(spec: str) -> str:
     """What is run, cut to 200 characters; never its environment."""
-    command = json.loads(spec)["command"]
-    return (command if isinstance(command, str) else " ".join(command)).replace("\n", "; ")[:200]
+    try:
+        command = json.loads(spec)["command"]
+        return (command if isinstance(command, str) else " ".join(command)).replace("\n", "; ")[:200]
+    except (ValueError, KeyError, TypeError):
+        return "(unreadable)"

@@ -21,11 +21,8 @@ R = TypeVar("R")
 MOST_REST_S = 0.01
 """Longest pause after a flush in which more may gather."""
 
-LOCKED_S = 10.0
-"""How long a patient batcher tries items again whose row somebody else's transaction has locked."""
-
 AGAIN_S = 0.25
-"""Between two of those tries."""
+"""Between two tries of items whose row somebody else's transaction has locked."""
 
 MOST_LOCKED = 1000
 """Groups that wait for locks; when there are so many, further ones get Locked at once."""
@@ -51,6 +48,8 @@ class Batcher(Generic[T, R]):
                disk. Any other gives them Unavailable at once.
     rest       how many times as long as a flush took it then waits for more to gather; unless it is
                patient, only after a flush of several groups: whoever comes alone does not wait.
+    lock_wait_s  for how long items whose row somebody else has locked are tried again; 0: they get
+               Locked at once.
     """
 
     def __init__(
@@ -62,12 +61,14 @@ class Batcher(Generic[T, R]):
         waiting: int = 10_000,
         patient: bool = False,
         rest: float = 0.0,
+        lock_wait_s: float = 0.0,
     ) -> None:
         self._flush = flush
         self._most = most
         self._most_bytes = most_bytes
         self._patient = patient
         self._rest = rest
+        self._lock_wait_s = lock_wait_s
         self._queue: asyncio.Queue[_Group[T, R]] = asyncio.Queue(waiting)
         self._locked = 0
 
@@ -88,7 +89,7 @@ class Batcher(Generic[T, R]):
         if not items:
             return []
         answers = list(await self._submit(items, size))
-        if self._patient and any(isinstance(answer, Locked) for answer in answers):
+        if self._lock_wait_s and any(isinstance(answer, Locked) for answer in answers):
             await self._wait_for_locks(items, answers)
         return answers
 
@@ -104,7 +105,7 @@ class Batcher(Generic[T, R]):
             return
         self._locked += 1
         try:
-            async with asyncio.timeout(LOCKED_S):
+            async with asyncio.timeout(self._lock_wait_s):
                 while places := [n for n, answer in enumerate(answers) if isinstance(answer, Locked)]:
                     await asyncio.sleep(AGAIN_S)
                     for place in places:

@@ -26,6 +26,13 @@ from hodei.store.leases import Claimant, Ended, Result
 NOT_YOURS = "this lease no longer holds: the job was given away, cancelled or has ended"
 
 
+MOST_PARKED = 10_000
+"""Accepts and results whose job's row is locked. When there are more, their streams end, and their workers say them again."""
+
+PARKED_S = 0.25
+"""Between two looks whether they are still locked."""
+
+
 class _News(NamedTuple):
     """An accept (result None) or a result."""
 
@@ -33,23 +40,28 @@ class _News(NamedTuple):
     result: Result | None
 
 
+_Answer = uuid.UUID | Ended | None
+"""The job of an accept that holds, the end that a result made; None: the lease does not hold."""
+
+
 class JobController:
     def __init__(self, database: Database, presence: Presence, dispatcher: JobDispatcher) -> None:
         self._database = database
         self._presence = presence
         self._dispatcher = dispatcher
-        self._news: Batcher[_News, uuid.UUID | Ended | None] = Batcher(self._flush, most=500, patient=True, rest=1.0)
+        self._news: Batcher[_News, _Answer] = Batcher(self._flush, most=500, patient=True, rest=1.0)
+        self._parked: list[tuple[WorkerStream, _News]] = []
         self._log = logger.bind(component="JobController")
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._news.run())
             group.create_task(self._end_forgotten())
+            group.create_task(self._retry_parked())
 
     async def heard(self, stream: WorkerStream, accepts: Sequence[int], results: Sequence[Result]) -> None:
         """Stores one frame's accepts and results, then acknowledges the results. The worker has acted already; it forgets a lease only on
-        that acknowledgement. Locked: somebody's transaction holds a job's row; the others are acknowledged, and the worker says it again.
-        """
+        that acknowledgement. What is locked is stored later. Locked: too much is."""
         for lease in accepts:
             stream.waiting.pop(lease, None)
         for result in results:
@@ -60,15 +72,41 @@ class JobController:
             self._dispatcher.wake()
         news = [_News(Claimant(lease, stream.worker_id), None) for lease in accepts]
         news += [_News(Claimant(result.lease, stream.worker_id), result) for result in results]
-        answers = list(zip(news, await self._news.submit_all(news), strict=True))
-        if recorded := [n.said.lease for n, answer in answers if n.result and answer and not isinstance(answer, Exception)]:
+        await self._settled(stream, news, await self._news.submit_all(news))
+
+    async def _settled(self, stream: WorkerStream, news: Sequence[_News], answers: Sequence[_Answer | Exception]) -> None:
+        both = list(zip(news, answers, strict=True))
+        if recorded := [n.said.lease for n, answer in both if n.result and answer and not isinstance(answer, Exception)]:
             stream.send(ResultAck(recorded))
-        self._refuse_stale(stream, [n.said.lease for n, answer in answers if answer is None])
-        for n, answer in answers:
+        self._refuse_stale(stream, [n.said.lease for n, answer in both if answer is None])
+        for n, answer in both:
             if isinstance(answer, Locked):
-                raise answer
-            if isinstance(answer, Exception):
+                self._park(stream, n, answer)
+            elif isinstance(answer, Exception):
                 await self.set_aside(n.said, answer)
+
+    def _park(self, stream: WorkerStream, news: _News, error: Locked) -> None:
+        """Somebody else's transaction holds that job's row: it is tried again, and nobody waits for it."""
+        if len(self._parked) >= MOST_PARKED:
+            raise error
+        self._parked.append((stream, news))
+
+    async def _retry_parked(self) -> None:
+        """What is not locked any more is stored. What a stream that has ended had said its worker says again."""
+        while True:
+            await asyncio.sleep(PARKED_S)
+            parked, self._parked = [(s, n) for s, n in self._parked if not s.closed.is_set()], []
+            if not parked:
+                continue
+            try:
+                locked = await self._database.run(lambda conn: leases.locked(conn, [n.said.lease for _, n in parked]))  # noqa: B023
+                self._parked += [(s, n) for s, n in parked if n.said.lease in locked]
+                for stream, news in parked:
+                    if news.said.lease not in locked:
+                        await self._settled(stream, [news], await self._news.submit_all([news]))
+            except TROUBLE as error:
+                self._log.warning("what waits for locks waits for the database: {}", sqlstate.primary(error))
+                self._parked += [(s, n) for s, n in parked if (s, n) not in self._parked]
 
     async def set_aside(self, said: Claimant, error: Exception) -> None:
         """Ends a job whose row PostgreSQL will not let go on (FAILED, REJECTED): it costs that job, not its worker's stream."""
@@ -117,7 +155,7 @@ class JobController:
         if stale:
             self._log.bind(worker_id=stream.worker_id).info("{} refused, the first is lease {}: {}", len(stale), stale[0], NOT_YOURS)
 
-    async def _flush(self, news: list[_News]) -> list[uuid.UUID | Ended | Exception | None]:
+    async def _flush(self, news: list[_News]) -> list[_Answer | Exception]:
         """Results before accepts. If both are in the batch, the result writes RUNNING as well, and the accept is answered from it.
         Those whose rows are locked get Locked, and the others are stored."""
         try:
@@ -129,7 +167,9 @@ class JobController:
             free = iter(await self._settle([n for n in news if n.said.lease not in locked]))
             return [error if n.said.lease in locked else next(free) for n in news]
 
-    async def _settle(self, news: list[_News]) -> list[uuid.UUID | Ended | Exception | None]:
+    async def _settle(self, news: list[_News]) -> list[_Answer | Exception]:
+        if not news:
+            return []
         results = {n.said: n.result for n in news if n.result}
         accepts = list(dict.fromkeys(n.said for n in news if n.result is None and n.said not in results))
         found, held = await self._database.run(lambda conn: leases.settle(conn, list(results.values()), accepts, MAX_LOSSES))
@@ -142,7 +182,7 @@ class JobController:
         return [self._answer(n, ended, held) for n in news]
 
     @staticmethod
-    def _answer(news: _News, ended: dict[Claimant, Ended], held: dict[Claimant, uuid.UUID]) -> uuid.UUID | Ended | None:
+    def _answer(news: _News, ended: dict[Claimant, Ended], held: dict[Claimant, uuid.UUID]) -> _Answer:
         end = ended.get(news.said)
         if news.result is None and end is not None:
             return end.job_id  # accepted and ended in one flush

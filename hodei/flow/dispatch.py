@@ -19,6 +19,7 @@ from hodei.fleet.presence import Presence
 from hodei.flow.detour import Detour
 from hodei.flow.give_back import give_back
 from hodei.flow.queue_head import QueueHead
+from hodei.flow.set_aside import set_aside
 from hodei.store import job_queue, leases
 from hodei.store.database import TROUBLE, Database
 from hodei.store.job_queue import Offer
@@ -173,6 +174,9 @@ class JobDispatcher:
             if stream is None or stream.closed.is_set():
                 unsent.append(leases.Claimant(offer.lease, offer.worker_id))
                 log.info("JobUnassigned: the worker's stream ended before RUN_JOB was sent")
+                continue
+            if not offer.fits:
+                await set_aside(self._database, [offer.job_id], ValueError("no worker can be told of it"), "system:job_dispatcher")
                 continue
             log.info("Dispatching job to worker (JobAssigned, lease {})", offer.lease)
             stream.offer(offer)

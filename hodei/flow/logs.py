@@ -35,7 +35,7 @@ class LogKeeper:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._batches: Batcher[list[Chunk], dict[Claimant, Stored]] = Batcher(
-            self._flush, most=1000, most_bytes=FLUSH_BYTES, waiting=1000, patient=True
+            self._flush, most=1000, most_bytes=FLUSH_BYTES, waiting=1000, patient=True, lock_wait_s=10.0
         )
         self._followers: dict[uuid.UUID, set[asyncio.Event]] = {}  # by job; woken when it writes through this server
 

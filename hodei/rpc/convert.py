@@ -44,7 +44,10 @@ def frames(messages: Iterable[Message]) -> Iterable[pb.ServerFrame]:
         if size + weight > FRAME_BYTES and size:
             yield frame
             frame, size = pb.ServerFrame(), 0
-        _put(frame, message)
+        try:
+            _put(frame, message)
+        except (ValueError, TypeError) as error:  # a number in a row that a hand has set: it costs this message
+            logger.bind(component="WorkerMonitor").error("{} cannot be sent: {}", type(message).__name__, error)
         size += weight
     if size:
         yield frame

@@ -10,6 +10,9 @@ from psycopg.types.json import Jsonb
 from hodei.store import sqlstate
 from hodei.store.database import Call, Connection, array, brief_rows, guarded_rows, rows
 
+LONGEST_SPEC = 600_000
+"""Characters of a spec that a worker is sent: twice of what the door takes, so that a frame stays under 4 MiB."""
+
 
 class Offer(NamedTuple):
     """A claimed job, bound to a worker by its lease; PENDING until that worker accepts."""
@@ -21,6 +24,11 @@ class Offer(NamedTuple):
     correlation_id: str
     actor: str
     spec: str  # JSON, as stored
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be put into a message. What a hand has written into a row may not."""
+        return 0 < self.attempt < 1 << 31 and len(self.spec) <= LONGEST_SPEC
 
 
 class Position(NamedTuple):

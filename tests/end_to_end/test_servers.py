@@ -74,9 +74,9 @@ def test_a_port_that_is_taken_is_refused(hodei: Hodei) -> None:
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
-        (["--database-url", "x", "--grpc", "0.0.0.0:50999"], 2, "add --insecure to accept that"),
-        (["--database-url", "x", "--grpc", "nowhere"], 2, "--grpc: expected HOST:PORT, got 'nowhere'"),
-        (["--database-url", "x", "--log-level", "loud"], 2, "log level: expected one of"),
+        (["--database-url", "postgres://x", "--grpc", "0.0.0.0:50999"], 2, "add --insecure to accept that"),
+        (["--database-url", "postgres://x", "--grpc", "nowhere"], 2, "--grpc: expected HOST:PORT, got 'nowhere'"),
+        (["--database-url", "postgres://x", "--log-level", "loud"], 2, "log level: expected one of"),
         (["--database-url", "", "--grpc", "127.0.0.1:0"], 2, "no database: set HODEI_DATABASE_URL_FILE"),
     ],
 )

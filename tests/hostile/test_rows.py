@@ -1,0 +1,180 @@
+"""Rows that a hand has set, and locks and triggers of others: each costs its own job, and all others go on."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import psycopg
+import pytest
+
+from hodei.domain.ids import uuid7
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from tests.chaos.checker import violations
+from tests.eventually import eventually
+from tests.running import Hodei
+
+FAR = "'294276-12-31 23:59:59+00'::timestamptz"
+HANDS: dict[str, str] = {
+    "a time at the end of the calendar": f"UPDATE jobs SET updated_at = {FAR} WHERE id = %(job)s",
+    "an infinite time": "UPDATE jobs SET updated_at = 'infinity', created_at = '-infinity' WHERE id = %(job)s",
+    "attempts that overflow": "UPDATE jobs SET attempts = 2147483647 WHERE id = %(job)s",
+    "a silence beyond all bounds": "UPDATE jobs SET silence_timeout_ms = 9223372036854775807 WHERE id = %(job)s",
+    "a time-out beyond all bounds": "UPDATE jobs SET timeout_ms = 9223372036854775807, grace_ms = 1 WHERE id = %(job)s",
+    "a time-out that no calendar holds": "UPDATE jobs SET timeout_ms = 9223372036854775 WHERE id = %(job)s",
+    "a spec of another shape": 'UPDATE jobs SET spec = \'{"command": [], "timeout": "x", "env": 7}\' WHERE id = %(job)s',
+    "a leftover lease": (
+        "INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by) "
+        "SELECT 1000000, id, gen_random_uuid(), 1, now(), now(), now() + interval '1 day' FROM jobs WHERE id = %(job)s"
+    ),
+    "no queue row": "DELETE FROM job_queue WHERE job_id = %(job)s",
+    "an infinite age": "UPDATE job_queue SET enqueued_at = '-infinity' WHERE job_id = %(job)s",
+    "a wait without end": "UPDATE job_queue SET waiting = 'RUN_AT', ready_at = 'infinity' WHERE job_id = %(job)s",
+    "due before all time": "UPDATE job_queue SET waiting = 'BACKOFF', ready_at = '-infinity' WHERE job_id = %(job)s",
+    "expired before all time": "UPDATE job_queue SET expires_at = '-infinity' WHERE job_id = %(job)s",
+    "a term beyond all bounds": "UPDATE job_queue SET unseen_ms = 9223372036854775807 WHERE job_id = %(job)s",
+    "labels of another shape": "UPDATE job_queue SET labels = '[1, {\"a\": null}]' WHERE job_id = %(job)s",
+    "negative counts": "UPDATE jobs SET attempts = -5, losses = -5, failures = -5, log_bytes = -5 WHERE id = %(job)s",
+}
+
+
+@pytest.fixture
+def working(fresh: Hodei) -> Iterator[Hodei]:
+    fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4")
+    yield fresh
+
+
+def test_rows_that_a_hand_has_set_cost_their_own_jobs(working: Hodei) -> None:
+    """Each hand on a job of its own while the worker is drained; then all others run, and everything can be listed and shown."""
+    worker_id = working.sql("SELECT id::text FROM workers")[0][0]
+    working.ok("worker", "drain", worker_id)
+    touched = {}
+    for name, hand in HANDS.items():
+        touched[name] = working.submit("--name", name, "--command", "true")
+        working.conn.execute(hand.encode(), {"job": touched[name]})
+    honest = [working.submit("--command", "echo honest") for _ in range(20)]
+    working.ok("worker", "drain", "--undo", worker_id)
+    for job_id in honest:
+        assert working.finish(job_id)["state"] == "SUCCEEDED"
+
+    def unfinished() -> list[str]:
+        states = dict(working.sql("SELECT id::text, state FROM jobs"))
+        waiting = {"a wait without end", "labels of another shape"}
+        return [f"{name}: {states[job]}" for name, job in touched.items() if name not in waiting and states[job] in ("PENDING", "RUNNING")]
+
+    deadline = time.monotonic() + 60
+    while (left := unfinished()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left == [], working.log("server-0")[-6000:]
+    listed = working.ok("job", "list", "--limit", "100", "--format", "json").json
+    assert {job["job_id"] for job in listed} >= set(touched.values()) | set(honest)
+    for job_id in touched.values():
+        for verb in ("get", "timeline", "attempts"):
+            assert working.run("job", verb, job_id).code == 0, (verb, working.run("job", verb, job_id))
+        working.run("job", "cancel", job_id)
+    assert working.sql("SELECT name FROM jobs WHERE completed_at IS NULL") == [], "whatever waited could be cancelled"
+    rejected = dict(working.sql("SELECT name, message FROM jobs WHERE reason = 'REJECTED'"))
+    assert "attempts that overflow" in rejected
+    log = working.log("server-0") + working.log("server-1")
+    assert touched["attempts that overflow"] in log
+    assert "Traceback" not in log
+
+
+@contextmanager
+def locked(working: Hodei, statement: str, *parameters: object) -> Iterator[None]:
+    with psycopg.connect(working.url) as other:
+        other.execute(statement.encode(), parameters or None)
+        yield
+        other.rollback()
+
+
+def took_to_create(working: Hodei, server: int = 0) -> float:
+    with grpc.insecure_channel(working.addresses[server]) as channel:
+        stub = hodei_pb2_grpc.JobServiceStub(channel)
+        began = time.monotonic()
+        answer = stub.CreateJobs(pb.CreateJobsRequest(specs=['{"command": "true"}']), timeout=30)
+        assert not answer.entries[0].error
+        return time.monotonic() - began
+
+
+def test_an_innocent_create_does_not_wait_for_an_id_that_is_locked(working: Hodei) -> None:
+    """Somebody's open transaction holds id X, and X is asked for ten times a second."""
+    job_id, stop = str(uuid7()), threading.Event()
+    answers: list[str] = []
+
+    def ask() -> None:
+        with grpc.insecure_channel(working.addresses[0]) as channel:
+            stub = hodei_pb2_grpc.JobServiceStub(channel)
+            while not stop.wait(0.1):
+                spec = json.dumps({"id": job_id, "command": "true"})
+                answers.append(stub.CreateJobs(pb.CreateJobsRequest(specs=[spec]), timeout=30).entries[0].error_code)
+
+    with locked(working, "SELECT hodei_enqueue(%s::jsonb)", json.dumps({"id": job_id, "command": "true"})):
+        asking = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in asking:
+            thread.start()
+        time.sleep(0.5)
+        took = sorted(took_to_create(working) for _ in range(15))
+        stop.set()
+        for thread in asking:
+            thread.join()
+    assert took[-2] < 1.0, took
+    assert set(answers) == {"UNAVAILABLE"}
+    assert working.ok("job", "submit", "--id", job_id, "--command", "true").text.strip() == job_id
+
+
+def test_jobs_go_on_while_the_row_of_one_is_locked(working: Hodei) -> None:
+    """Its claim, its result and its log wait; those of others do not."""
+    gate = working.folder / "gate"
+    held = working.submit("--command", f"until [ -e {gate} ]; do sleep 0.1; done; echo end")
+    eventually(lambda: working.job(held)["state"] == "RUNNING")
+    queued = working.submit("--priority", "10", "--run-at", "+1s", "--command", "echo queued")
+    with locked(working, "SELECT FROM jobs WHERE id = ANY (%s::uuid[]) FOR UPDATE", [held, queued]):
+        gate.touch()
+        began = time.monotonic()
+        for _ in range(8):
+            assert working.finish(working.submit("--command", "echo others"))["state"] == "SUCCEEDED"
+        assert time.monotonic() - began < 40
+        assert working.sql("SELECT state FROM jobs WHERE id = %s", held) == [("RUNNING",)]
+    assert working.finish(held)["state"] == "SUCCEEDED"
+    assert working.finish(queued)["state"] == "SUCCEEDED"
+    assert violations(working.conn) == []
+
+
+def test_heartbeats_of_others_are_stored_while_the_row_of_one_worker_is_locked(working: Hodei) -> None:
+    working.stack.worker("other", working.addresses[0], working.folder / "other", working.token())
+    one, other = (row[0] for row in working.sql("SELECT id FROM workers ORDER BY created_at"))
+    with locked(working, "SELECT FROM workers WHERE id = %s FOR UPDATE", one):
+        before = working.sql("SELECT last_heartbeat FROM workers WHERE id = %s", other)
+        eventually(lambda: working.sql("SELECT last_heartbeat FROM workers WHERE id = %s", other) != before, most_s=25)
+    assert working.sql("SELECT count(*) FROM workers WHERE connected") == [(2,)]
+
+
+TRIGGERS = {
+    "swallows": "IF NEW.name = 'bad' THEN RETURN NULL; END IF; RETURN NEW;",
+    "raises": "IF NEW.name = 'bad' THEN RAISE EXCEPTION 'not this one' USING DETAIL = 'S3CRET'; END IF; RETURN NEW;",
+    "divides by zero": "PERFORM 1 / (NEW.name <> 'bad')::integer; RETURN NEW;",
+    "looks for a table": "IF NEW.name = 'bad' THEN PERFORM FROM no_such_table; END IF; RETURN NEW;",
+}
+
+
+@pytest.mark.parametrize("body", TRIGGERS.values(), ids=TRIGGERS)
+@pytest.mark.parametrize("when", ["INSERT", "UPDATE"])
+def test_a_trigger_of_others_that_refuses_one_job_costs_that_job(body: str, when: str, working: Hodei) -> None:
+    working.sql(f"CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
+    working.sql(f"CREATE TRIGGER theirs BEFORE {when} ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()")
+    specs = [json.dumps({"command": "true", "name": "bad" if n == 7 else "good"}) for n in range(20)]
+    with grpc.insecure_channel(working.addresses[0]) as channel:
+        stub = hodei_pb2_grpc.JobServiceStub(channel)
+        entries = stub.CreateJobs(pb.CreateJobsRequest(specs=specs), timeout=30).entries
+    if when == "INSERT":
+        assert [n for n, entry in enumerate(entries) if entry.error] == [7], entries[7]
+    good = [entry.job_id for n, entry in enumerate(entries) if n != 7]
+    for job_id in good:
+        assert working.finish(job_id)["state"] == "SUCCEEDED"
+    log = working.log("server-0") + working.log("server-1")
+    assert "S3CRET" not in log
+    assert all(part.process.poll() is None for part in working.stack.parts), "no process has ended"
