@@ -61,8 +61,12 @@ def _stray_at(url: str) -> bool:
 # ── connecting ──
 
 
+class Refused(Conflict):
+    """The database, or libpq before it, refuses the connection for a reason that does not pass by itself."""
+
+
 def connect(url: str, application_name: str) -> Connection:
-    """An autocommit connection. Unavailable: it may be there later. Conflict: waiting cannot help. Invalid: the URL is none."""
+    """An autocommit connection. Unavailable: it may be there later. Refused: waiting cannot help. Invalid: the URL is none."""
     check_url(url, "the database URL")
     try:
         return psycopg.connect(
@@ -78,7 +82,7 @@ def connect(url: str, application_name: str) -> Connection:
         words = str(error).strip()
         if can_pass(url, words):
             raise Unavailable(f"the database is not available: {one_line(words)}") from error
-        raise Conflict(f"the database refuses this program: {one_line(words)}") from error
+        raise Refused(one_line(words)) from error
 
 
 def one_line(words: str) -> str:
