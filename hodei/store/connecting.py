@@ -165,20 +165,22 @@ def sqlstate_of_refusal(url: str, words: str) -> str | None:
 
 def _traced(url: str, trace: int) -> None:
     """Connects, in CONNECT_TIMEOUT_S at most, with libpq's trace into that file; whether it succeeds does not matter."""
+    copy = os.dup(trace)
     conn = pq.PGconn.connect_start(psycopg.conninfo.make_conninfo(url, client_encoding="UTF8").encode())
     try:
         if conn.status == pq.ConnStatus.BAD:
             return
-        conn.trace(os.dup(trace))  # libpq's stream owns the copy
+        conn.trace(copy)
         until = time.monotonic() + CONNECT_TIMEOUT_S
         while (state := conn.connect_poll()) in (pq.PollingStatus.READING, pq.PollingStatus.WRITING):
             left = until - time.monotonic()
             reads, writes = ([conn.socket], []) if state == pq.PollingStatus.READING else ([], [conn.socket])
             if left <= 0 or not any(select.select(reads, writes, [], left)):
                 break
-        conn.untrace()
     finally:
+        conn.untrace()
         conn.finish()
+        os.close(copy)  # libpq's stream over it is flushed by now, and leaves it open
 
 
 # ── statements ──
