@@ -18,18 +18,22 @@ MISSING = (
 
 
 def database_url_options(
-    *, ambient: bool = True, required: bool = False, about: str = "PostgreSQL, as postgres://… (DATABASE_URL)."
+    *, ambient: bool = True, required: bool = False, check: bool = True, about: str = "PostgreSQL, as postgres://… (DATABASE_URL)."
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds --database-url and --database-url-file; the command gets `database_url`, None when neither was given.
 
     Without `ambient` the environment is not asked: for commands that have a database of their own.
-    Where it is `required` the command is not run without it.
+    Where it is `required` the command is not run without it; without `check` the command calls
+    check_url itself, after its other settings.
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def resolved(**given: Any) -> Any:
-            url = checked(click.get_current_context(), "database_url")
+            context = click.get_current_context()
+            url = secret_file.value_of(context, "database_url")
+            if check and url is not None:
+                check_url(context, "database_url", url)
             given["database_url"] = needed(url) if required else url
             del given["database_url_file"]
             return command(**given)
@@ -52,19 +56,16 @@ def database_url_options(
     return add
 
 
-def checked(context: click.Context, name: str) -> str | None:
-    """The URL of the options --NAME and --NAME-file. ClickException: it is none, in one line that names
-    where it came from and shows nothing of it."""
-    url = secret_file.value_of(context, name)
-    if url is not None:
-        from hodei.domain.errors import Invalid
-        from hodei.store.connecting import check_url
+def check_url(context: click.Context, name: str, url: str) -> None:
+    """Of the options --NAME and --NAME-file. ClickException: it is no URL, in one line that names where
+    it came from and shows nothing of it."""
+    from hodei.domain.errors import Invalid
+    from hodei.store import connecting
 
-        try:
-            check_url(url, _source(context, name))
-        except Invalid as error:
-            raise click.ClickException(str(error)) from None
-    return url
+    try:
+        connecting.check_url(url, _source(context, name))
+    except Invalid as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _source(context: click.Context, name: str) -> str:

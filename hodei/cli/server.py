@@ -6,7 +6,8 @@ import sys
 import click
 
 from hodei.cli import program
-from hodei.cli.database_url import VISIBLE, checked, database_url_options, needed
+from hodei.cli.database_url import VISIBLE, check_url, database_url_options, needed
+from hodei_worker import secret_file
 
 
 @click.command(
@@ -15,7 +16,7 @@ from hodei.cli.database_url import VISIBLE, checked, database_url_options, neede
 Example:
   HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei-server --grpc 127.0.0.1:50051""",
 )
-@database_url_options()
+@database_url_options(check=False)
 @click.option(
     "--listen-url", envvar="HODEI_LISTEN_URL", help=f"For LISTEN, past a transaction pooler; the database's own otherwise. {VISIBLE}"
 )
@@ -52,13 +53,16 @@ def server(
         log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""))
         settings = Settings(
             database_url=url,
-            listen_url=checked(context, "listen_url") or url,
+            listen_url=secret_file.value_of(context, "listen_url") or url,
             grpc=grpc_address,
             insecure=insecure,
             prepare=prepare,
             lost_after_s=lost_after,
             keep_days=keep_days,
         )
+        check_url(context, "database_url", settings.database_url)
+        if settings.listen_url != settings.database_url:
+            check_url(context, "listen_url", settings.listen_url)
         from hodei.server import run
 
         run(settings)

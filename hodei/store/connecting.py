@@ -61,8 +61,12 @@ def _stray_at(url: str) -> bool:
 # ── connecting ──
 
 
+class Refused(Conflict):
+    """The database, or libpq before it, refuses the connection for a reason that does not pass by itself."""
+
+
 def connect(url: str, application_name: str) -> Connection:
-    """An autocommit connection. Unavailable: it may be there later. Conflict: waiting cannot help. Invalid: the URL is none."""
+    """An autocommit connection. Unavailable: it may be there later. Refused: waiting cannot help. Invalid: the URL is none."""
     check_url(url, "the database URL")
     try:
         return psycopg.connect(
@@ -78,7 +82,7 @@ def connect(url: str, application_name: str) -> Connection:
         words = str(error).strip()
         if can_pass(url, words):
             raise Unavailable(f"the database is not available: {one_line(words)}") from error
-        raise Conflict(f"the database refuses this program: {one_line(words)}") from error
+        raise Refused(one_line(words)) from error
 
 
 def one_line(words: str) -> str:
@@ -161,20 +165,22 @@ def sqlstate_of_refusal(url: str, words: str) -> str | None:
 
 def _traced(url: str, trace: int) -> None:
     """Connects, in CONNECT_TIMEOUT_S at most, with libpq's trace into that file; whether it succeeds does not matter."""
+    copy = os.dup(trace)
     conn = pq.PGconn.connect_start(psycopg.conninfo.make_conninfo(url, client_encoding="UTF8").encode())
     try:
         if conn.status == pq.ConnStatus.BAD:
             return
-        conn.trace(os.dup(trace))  # libpq's stream owns the copy
+        conn.trace(copy)
         until = time.monotonic() + CONNECT_TIMEOUT_S
         while (state := conn.connect_poll()) in (pq.PollingStatus.READING, pq.PollingStatus.WRITING):
             left = until - time.monotonic()
             reads, writes = ([conn.socket], []) if state == pq.PollingStatus.READING else ([], [conn.socket])
             if left <= 0 or not any(select.select(reads, writes, [], left)):
                 break
-        conn.untrace()
     finally:
+        conn.untrace()
         conn.finish()
+        os.close(copy)  # libpq's stream over it is flushed by now, and leaves it open
 
 
 # ── statements ──

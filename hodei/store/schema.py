@@ -51,12 +51,19 @@ class Standing(NamedTuple):
         return f"{self.version}.{self.revision}"
 
 
+WHICH: LiteralString = """
+SELECT coalesce((to_jsonb(s) ->> 'version')::integer, %(version)s),
+       coalesce((to_jsonb(s) ->> 'revision')::integer, 1)
+FROM hodei_schema s
+"""
+
+
 def standing(conn: Connection) -> Standing:
     found = catalog.read(conn)
     if "hodei_schema" not in found["tables"]:
         return Standing(0, 0, catalog.gaps(found, called_only=False))
-    # Through JSON: the first revision had no such column.
-    row = conn.execute("SELECT s.version, coalesce((to_jsonb(s) ->> 'revision')::integer, 1) FROM hodei_schema s").fetchone()
+    # Through JSON: the first revision had no such column, and a column may be gone.
+    row = conn.execute(WHICH, {"version": VERSION}).fetchone()
     version, revision = row or (0, 0)
     return Standing(version, revision, catalog.gaps(found, called_only=revision > REVISION))
 
@@ -185,6 +192,8 @@ def _refuse_newer(found: Standing) -> None:
 def _mend(conn: Connection, found: Standing) -> None:
     """schema.sql makes what is missing, but changes no table that stands; of this revision we know what each of them has to have."""
     if found.revision == REVISION:
+        if any(gap.words.startswith("column hodei_schema.") for gap in found.gaps):
+            conn.execute("DELETE FROM hodei_schema")  # its one row is written anew
         for gap in found.gaps:
             if gap.before:
                 _alter(conn, gap, gap.before)

@@ -5,8 +5,9 @@ import random
 
 from loguru import logger
 
-from hodei.domain.errors import Unavailable
+from hodei.domain.errors import Conflict, Unavailable
 from hodei.store import schema
+from hodei.store.connecting import Refused
 
 
 async def wait_for_database(url: str) -> None:
@@ -17,6 +18,8 @@ async def wait_for_database(url: str) -> None:
             logger.info(await schema.ensure(url))
             await _say_lacking_rights(url)
             return
+        except Refused as error:
+            raise Conflict(f"the database refuses this server: {error}") from error
         except Unavailable as error:
             logger.warning("{}; waiting for the database", error)
             await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311

@@ -1,0 +1,313 @@
+"""Who needs which rights: the GRANTs of docs/database.md, run as they stand, by real roles."""
+
+import asyncio
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+from loguru import logger
+
+from hodei.flow.maintain import Maintainer
+from hodei.local import binaries
+from hodei.local.stack import Stack, mint_token
+from hodei.store import job_queue, rights, schema
+from hodei.store.database import Database
+from tests.conftest import SCHEMA, TREE, Connection
+from tests.eventually import eventually
+from tests.running import Ran
+
+PART = re.compile(r"^### (.*?)$.*?```sql\n(.*?)```", re.MULTILINE | re.DOTALL)
+
+
+def hodei(url: str, *arguments: str) -> Ran:
+    done = subprocess.run(
+        [sys.executable, "-m", "hodei.cli.main", *arguments],
+        env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin"},
+        cwd=TREE, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    return Ran(done.returncode, done.stdout, done.stderr.decode())
+
+
+def login(url: str, role: str) -> str:
+    return f"postgresql://{role}:x@{url.split('@', maxsplit=1)[1]}"
+
+
+class Roles:
+    """The four of docs/database.md, under names of this test's own, on a database with the schema applied by their owner."""
+
+    def __init__(self, admin_url: str) -> None:
+        self.admin_url = admin_url
+        self._suffix = uuid.uuid4().hex[:8]
+        parts = PART.findall((TREE / "docs/database.md").read_text())
+        self.admin = psycopg.connect(admin_url, autocommit=True)
+        self._run(self.admin, parts[0][1])
+        for role in ("owner", "server", "enqueuer", "reader"):
+            self.admin.execute(f"ALTER ROLE {self.name(role)} PASSWORD 'x'".encode())
+        applied = hodei(self.url("owner"), "db", "apply")
+        assert applied.text == "applied schema version 1.4\n", applied
+        self.owner = psycopg.connect(self.url("owner"), autocommit=True)
+        for _, grants in parts[1:]:
+            self._run(self.owner, grants)
+
+    def name(self, role: str) -> str:
+        return f"hodei_{role}_{self._suffix}"
+
+    def url(self, role: str) -> str:
+        return login(self.admin_url, self.name(role))
+
+    def _run(self, conn: Connection, statements: str) -> None:
+        renamed = re.sub(r"\bhodei_(owner|server|enqueuer|reader)\b", lambda m: self.name(m[1]), statements)
+        conn.execute(renamed.encode())
+
+    def drop(self) -> None:
+        self.owner.close()
+        for role in ("server", "enqueuer", "reader", "owner"):
+            self.admin.execute(f"DROP OWNED BY {self.name(role)} CASCADE; DROP ROLE {self.name(role)}".encode())
+        self.admin.close()
+
+
+@pytest.fixture
+def roles(empty_database_url: str) -> Iterator[Roles]:
+    made = Roles(empty_database_url)
+    yield made
+    made.drop()
+
+
+def holds(conn: Connection, query: str, expected: object) -> bool:
+    return conn.execute(query.encode()).fetchall() == expected
+
+
+OLD = """
+SET search_path = hodei;
+CREATE TABLE domain_events_20200101 PARTITION OF domain_events FOR VALUES FROM ('2020-01-01Z') TO ('2020-01-02Z');
+CREATE TABLE job_logs_20200101 PARTITION OF job_logs FOR VALUES FROM ('2020-01-01Z') TO ('2020-01-02Z')
+"""
+
+
+def test_a_server_does_all_of_its_work_with_its_grants(roles: Roles, tmp_path: Path) -> None:
+    url = roles.url("server")
+    checked = hodei(url, "db", "check")
+    assert (checked.code, checked.text.splitlines()[0]) == (0, "schema version 1.4 stands"), checked
+    assert "missing" not in checked.text
+    roles.owner.execute(OLD.encode())
+    tomorrow = f"job_logs_{datetime.now(UTC) + timedelta(days=1):%Y%m%d}"
+    roles.owner.execute(f"DROP TABLE {tomorrow}".encode())
+    with Stack(tmp_path / "logs") as stack:
+        address = stack.server("server", url)
+        stack.worker("worker", address, tmp_path / "w", mint_token(url))
+        stack.start("job", ["hodei.cli.main", "--server", address, "job", "run", "--command", "echo hello"]).process.wait(30)
+        for query, expected in (
+            ("SELECT state FROM hodei.jobs", [("SUCCEEDED",)]),
+            ("SELECT count(*) FROM hodei.job_logs", [(1,)]),
+            ("SELECT count(*) FROM pg_class WHERE relname ~ '_20200101$'", [(0,)]),
+            ("SELECT count(*) FROM pg_class WHERE relname ~ '^(domain_events|job_logs)_[0-9]{8}$'", [(18,)]),
+        ):
+            eventually(partial(holds, roles.admin, query, expected), 30)
+        for words in (["job", "submit", "--command", "sleep 60"], ["worker", "list"], ["token", "create"], ["token", "list"], ["status"]):
+            ran = hodei(url, "--server", address, *words)
+            assert ran.code == 0, ran
+            if words[0] == "job":
+                job_id = ran.text.strip()
+                assert hodei(url, "--server", address, "job", "cancel", job_id).code == 0
+        eventually(lambda: roles.admin.execute("SELECT count(*) FROM hodei.jobs WHERE state = 'CANCELLED'").fetchone() == (1,), 30)
+        log = (tmp_path / "logs/server.log").read_text()
+    for sign in ("permission denied", "lacks a right", "missing right", "ERROR", "Traceback"):
+        assert sign not in log, log
+    assert hodei(url, "db", "maintain", "--keep-days", "1").code == 0
+
+
+def test_each_right_that_is_missing_is_named(roles: Roles) -> None:
+    role, url = roles.name("server"), roles.url("server")
+    needed = [(p, t) for t, all_of_them in rights.TABLES.items() for p in all_of_them.split(", ")]
+    needed += [("USAGE", f"SEQUENCE {name}") for name in rights.SEQUENCES]
+    needed += [("EXECUTE", f"FUNCTION {f}") for f in ("hodei_make_days(integer)", "hodei_drop_day(text,date)", "hodei_pass_live_leases()")]
+    for privilege, what in needed:
+        if (privilege, what) == ("SELECT", "hodei_schema"):  # the version itself cannot be read
+            continue
+        roles.owner.execute(f"REVOKE {privilege} ON {what} FROM {role}".encode())
+        stands, words = schema.check_sync(url)
+        missing = [line for line in words.splitlines() if line.startswith("missing")]
+        assert (stands, len(missing)) == (False, 1)
+        assert missing[0].startswith(f"missing right: {privilege} ON {what}")
+        roles.owner.execute(f"GRANT {privilege} ON {what} TO {role}".encode())
+    assert schema.check_sync(url)[0]
+
+
+def test_who_reads_and_who_enqueues(roles: Roles) -> None:
+    with psycopg.connect(roles.url("enqueuer"), autocommit=True) as app:
+        app.execute("""SELECT hodei_enqueue('{"command": "true", "env": {"A": "b"}}')""")
+        for refused in ("SELECT FROM jobs", "SELECT hodei_make_days()", "SELECT hodei_drop_day('job_logs', '2020-01-01')"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(refused.encode())
+    with psycopg.connect(roles.url("reader"), autocommit=True) as reader:
+        assert reader.execute("SELECT id, state FROM jobs").fetchall()[0][1] == "PENDING"
+        assert reader.execute("SELECT event_type FROM job_events").fetchall() == [("JobCreated",)]
+        for refused in ("SELECT spec FROM jobs", "SELECT * FROM worker_bootstrap_tokens", "SELECT hodei_enqueue('{}')"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute(refused.encode())
+    checked = hodei(roles.url("reader"), "db", "check")
+    assert checked.code == 1
+    assert "role" in (checked.text + checked.err)
+
+
+def test_a_role_that_may_not_create_is_told_so_in_one_line(empty_database_url: str, tmp_path: Path) -> None:
+    role = f"poor_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(empty_database_url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; REVOKE CREATE ON SCHEMA public FROM PUBLIC".encode())
+        try:
+            url = login(empty_database_url, role)
+            server = subprocess.run(
+                [sys.executable, "-m", "hodei.cli.server", "--grpc", "127.0.0.1:0"],
+                env={"DATABASE_URL": url}, cwd=TREE, capture_output=True, text=True, timeout=30, check=False,
+            )  # fmt: skip
+            applied = hodei(url, "db", "apply")
+            for code, words in ((server.returncode, server.stderr), (applied.code, applied.err)):
+                assert code == 1
+                assert words.startswith("Error: schema.sql could not be applied: permission denied for schema public"), words
+                assert words.count("\n") == 1
+        finally:
+            admin.execute(f"DROP ROLE {role}".encode())
+
+
+def test_a_server_without_a_right_says_so_once_and_works(roles: Roles, tmp_path: Path) -> None:
+    roles.owner.execute(f"REVOKE EXECUTE ON FUNCTION hodei_make_days, hodei_drop_day FROM {roles.name('server')}".encode())
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), level="WARNING", format="{message}")
+    try:
+        with Stack(tmp_path) as stack:
+            stack.server("server", roles.url("server"))
+            log = (tmp_path / "server.log").read_text()
+        assert log.count("missing right: EXECUTE ON FUNCTION hodei_make_days(integer)") == 1
+
+        async def maintained() -> list[str]:
+            async with Database(roles.url("server")) as database:
+                maintainer = Maintainer(database, 30, tries=1)
+                for _ in range(3):
+                    maintainer._tell(report := await maintainer.once())
+                return report.refused
+
+        assert len(asyncio.run(maintained())) == 1
+        assert len([line for line in lines if "maintenance is not whole" in line]) == 1, lines
+    finally:
+        logger.remove(sink)
+    ran = hodei(roles.url("server"), "db", "maintain")
+    assert ran.code == 1
+    assert "lacks a right" in ran.err
+
+
+def test_a_vacuum_that_postgresql_skips_is_known(roles: Roles) -> None:
+    async def vacuum(url: str) -> list[str]:
+        async with Database(url) as database:
+            return await database.run(job_queue.vacuum)
+
+    skipped = asyncio.run(vacuum(roles.url("server")))
+    assert len(skipped) == 2
+    assert "job_queue" in skipped[0]
+    assert asyncio.run(vacuum(roles.url("owner"))) == []
+    assert f"note: role {roles.name('server')} may not vacuum job_queue and leases" in schema.check_sync(roles.url("server"))[1]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("hodei_make_days(61)", "expected 0 to 60 days"),
+        ("hodei_make_days(-1)", "expected 0 to 60 days"),
+        ("hodei_make_days(NULL)", "expected 0 to 60 days"),
+        ("hodei_drop_day('jobs', '2020-01-01')", "expected domain_events or job_logs"),
+        ("hodei_drop_day(NULL, '2020-01-01')", "expected domain_events or job_logs"),
+        ("hodei_drop_day('job_logs', NULL)", "expected one that is over"),
+        ("hodei_drop_day('job_logs', (now() AT TIME ZONE 'UTC')::date)", "expected one that is over"),
+    ],
+)
+def test_what_runs_with_the_owners_rights_does_that_and_no_more(db: Connection, call: str, words: str) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=words):
+        db.execute(f"SELECT {call}".encode())
+
+
+@pytest.mark.parametrize("name", ["jobsq", "Jobs Q"])
+def test_another_schema_by_the_urls_options(empty_database_url: str, tmp_path: Path, name: str) -> None:
+    """Another Hodei behind it on the path is neither seen nor touched."""
+    with psycopg.connect(empty_database_url, autocommit=True) as admin:
+        admin.execute((TREE / "tests/store/schema-1.1.sql").read_bytes())
+        admin.execute(f'CREATE SCHEMA "{name}"'.encode())
+        path = f'"{name}",public'.replace(" ", "\\ ").replace('"', "%22").replace("\\", "%5C").replace(" ", "%20").replace(",", "%2C")
+        url = f"{empty_database_url}?options=-csearch_path%3D{path}"
+        assert hodei(url, "db", "check").text.startswith("missing: table")
+        assert hodei(url, "db", "apply").text == "applied schema version 1.4\n"
+        with Stack(tmp_path / "logs") as stack:
+            address = stack.server("server", url)
+            stack.worker("worker", address, tmp_path / "w", mint_token(url))
+            with psycopg.connect(url, autocommit=True) as conn:
+                conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
+            eventually(lambda: admin.execute(f'SELECT state FROM "{name}".jobs'.encode()).fetchall() == [("SUCCEEDED",)], 30)
+        assert hodei(url, "db", "maintain", "--keep-days", "1").code == 0
+        assert hodei(url, "db", "check").code == 0
+        assert admin.execute("SELECT count(*) FROM public.jobs").fetchone() == (0,)
+        assert admin.execute("SELECT s.version, to_jsonb(s) ->> 'revision' FROM public.hodei_schema s").fetchone() == (1, None)
+
+
+def test_no_schema_is_said_in_one_line(empty_database_url: str) -> None:
+    for command in ("apply", "check", "maintain"):
+        ran = hodei(f"{empty_database_url}?options=-csearch_path%3Dnowhere", "db", command)
+        assert (ran.code, ran.err.count("\n")) == (1, 1), ran
+        assert "no schema of the search_path (nowhere) exists" in ran.err
+
+
+FUNCTIONS = """
+SELECT p.oid::regprocedure::text, p.proconfig FROM pg_proc p
+WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'hodei%'
+"""
+
+
+def test_every_function_has_its_own_path(db: Connection) -> None:
+    functions = db.execute(FUNCTIONS).fetchall()
+    assert len(functions) > 15
+    for name, settings in functions:
+        assert "search_path=public, pg_temp" in settings, name
+
+
+def test_nothing_in_pg_temp_stands_for_ours(roles: Roles) -> None:
+    tables = [row[0] for row in roles.owner.execute(
+        "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'hodei'::regnamespace AND c.relkind IN ('r', 'p', 'v')")]  # fmt: skip
+    functions = [row[0] for row in roles.owner.execute(
+        "SELECT format('%I(%s)', p.proname, pg_get_function_arguments(p.oid)) || ' RETURNS ' || pg_get_function_result(p.oid) "
+        "FROM pg_proc p WHERE p.pronamespace = 'hodei'::regnamespace AND p.proname <> 'hodei_enqueue'")]  # fmt: skip
+    with psycopg.connect(roles.url("enqueuer"), autocommit=True) as app:
+        for table in tables:
+            app.execute(f"CREATE TEMP TABLE {table} (id uuid, mine text)".encode())
+        for function in functions:
+            body = "BEGIN RAISE EXCEPTION 'mine'; END"
+            app.execute(f"CREATE FUNCTION pg_temp.{function} LANGUAGE plpgsql AS $$ {body} $$".encode())
+        for path in ("pg_temp, hodei", "pg_temp", "", "nowhere"):
+            app.execute("SELECT set_config('search_path', %s, false)", [path])
+            app.execute("""SELECT hodei.hodei_enqueue('{"command": "true", "run_at": "2026-01-01T00:00:00Z", "env": {"A": "b"}}')""")
+        assert app.execute("SELECT count(*) FROM pg_temp.jobs").fetchone() == (0,)
+    assert roles.admin.execute("SELECT count(*) FROM hodei.jobs").fetchone() == (4,)
+
+
+def test_a_restore_of_the_data_alone_loses_no_token(db: Connection, database_url: str, empty_database_url: str, tmp_path: Path) -> None:
+    """As docs/database.md says: the trigger function runs under pg_restore's empty search_path."""
+    programs = binaries.find()
+    if not (programs / "pg_dump").exists():
+        pytest.skip("no pg_dump here")
+    db.execute("INSERT INTO worker_bootstrap_tokens DEFAULT VALUES")
+    db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
+    dump = tmp_path / "dump"
+    subprocess.run(
+        [programs / "pg_dump", "-Fc", "--data-only", "--load-via-partition-root", "-f", dump, database_url], check=True, timeout=60
+    )
+    subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, empty_database_url], check=True, timeout=60)
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute("TRUNCATE hodei_schema, hodei_listening")
+        subprocess.run([programs / "pg_restore", "--data-only", "-e", "-d", empty_database_url, dump], check=True, timeout=60)
+        for table in ("worker_bootstrap_tokens", "jobs", "job_queue", "hodei_schema"):
+            look = f"SELECT * FROM {table}".encode()
+            assert conn.execute(look).fetchall() == db.execute(look).fetchall()
+    assert schema.check_sync(empty_database_url) == (True, "schema version 1.4 stands")
