@@ -20,7 +20,8 @@ MISSING = (
 def database_url_options(
     *, ambient: bool = True, required: bool = False, about: str = "PostgreSQL, as postgres://… (DATABASE_URL)."
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds --database-url and --database-url-file; the command gets `database_url`, None when neither was given.
+    """Adds --database-url and --database-url-file; the command gets `database_url`, None when
+    neither was given.
 
     Without `ambient` the environment is not asked: for commands that have a database of their own.
     Where it is `required` the command is not run without it.
@@ -53,8 +54,8 @@ def database_url_options(
 
 
 def checked(context: click.Context, name: str) -> str | None:
-    """The URL of the options --NAME and --NAME-file. ClickException: it is none, in one line that names
-    where it came from and shows nothing of it."""
+    """The URL of the options --NAME and --NAME-file. ClickException: it is none, in one line that
+    names where it came from and shows nothing of it."""
     url = secret_file.value_of(context, name)
     if url is not None:
         from hodei.domain.errors import Invalid

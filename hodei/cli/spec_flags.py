@@ -164,7 +164,8 @@ def _what_to_run(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_file(name: str, flag: str, most: int = MOST_TEXT) -> bytes:
-    """At most so many bytes are read: what never ends, as /dev/zero, is refused like what is too long."""
+    """At most so many bytes are read: what never ends, as /dev/zero, is refused like what is too
+    long."""
     try:
         if name == "-":
             data = sys.stdin.buffer.read(most + 1) if sys.stdin else b""

@@ -241,7 +241,8 @@ class Presence:
                     self._let_go()
 
     async def _store(self, pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]]) -> None:
-        """A heartbeat that PostgreSQL refuses costs its own stream. One of a worker whose row is locked waits for the next."""
+        """A heartbeat that PostgreSQL refuses costs its own stream. One of a worker whose row is
+        locked waits for the next."""
         beats = list(pulses.values())
         answers = await halves.each(beats, lambda some: self._database.run(functools.partial(_flush, some), timeout_s=FLUSH_TIMEOUT_S))
         for (stream, pulse), answer in zip(beats, answers, strict=True):
