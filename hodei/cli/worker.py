@@ -72,7 +72,10 @@ def _show_one(one: Any, output: str, words: str) -> None:
 
 
 @worker.command(
-    epilog="\b\nExample:\n  hodei worker drain 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21\n  hodei worker drain --undo 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21"
+    epilog="""\b
+Example:
+  hodei worker drain 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21
+  hodei worker drain --undo 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21"""
 )
 @worker_id_argument
 @click.option("--undo", is_flag=True, help="Give it work again.")
