@@ -786,14 +786,19 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 DECLARE
     created uuid[];
     ready boolean;
+    begun timestamptz := clock_timestamp();
 BEGIN
     WITH wanted AS (
-        SELECT DISTINCT ON (r.id) r.id, r.actor, r.spec, (r.spec ->> 'run_at')::timestamptz AS run_at
-        FROM jsonb_to_recordset(records) AS r (id uuid, actor text, spec jsonb)
-        ORDER BY r.id
+        -- In the order of their key, as locks are taken; `at` is in the order of the call, a microsecond
+        -- apart, so that they run in it whatever their ids are.
+        SELECT DISTINCT ON (r.id) r.id, r.actor, r.spec, (r.spec ->> 'run_at')::timestamptz AS run_at,
+               begun + r.place * interval '1 microsecond' AS at
+        FROM ROWS FROM (jsonb_to_recordset(records) AS (id uuid, actor text, spec jsonb))
+             WITH ORDINALITY AS r (id, actor, spec, place)
+        ORDER BY r.id, r.place
     ), new_jobs AS (
-        INSERT INTO jobs (id, name, spec, priority, correlation_id, actor, run_at, timeout_ms,
-                          start_timeout_ms, silence_timeout_ms, queue_timeout_ms, grace_ms, retries)
+        INSERT INTO jobs (id, name, spec, priority, correlation_id, actor, run_at, created_at,
+                          updated_at, timeout_ms, start_timeout_ms, silence_timeout_ms, queue_timeout_ms, grace_ms, retries)
         SELECT w.id,
                coalesce(w.spec ->> 'name', hodei_default_name(w.spec -> 'command')),
                w.spec,
@@ -801,6 +806,8 @@ BEGIN
                coalesce(w.spec ->> 'correlation_id', w.id::text),
                w.actor,
                w.run_at,
+               w.at,
+               w.at,
                ((w.spec -> 'timeout')::numeric * 1000)::bigint,
                ((w.spec -> 'start_timeout')::numeric * 1000)::bigint,
                ((w.spec -> 'silence_timeout')::numeric * 1000)::bigint,

@@ -1,4 +1,5 @@
-"""What this worker knows of its servers' addresses. It says so in each hello: servers spread their workers over those they can get to."""
+"""What this worker knows of its servers' addresses. It says so in each hello: servers spread their
+workers over those they can get to."""
 
 import time
 from collections.abc import Iterable

@@ -1,4 +1,5 @@
-"""Secrets that come by a file: a command line is visible to every user of the host, and an environment is inherited."""
+"""Secrets that come by a file: a command line is visible to every user of the host, and an
+environment is inherited."""
 
 from pathlib import Path
 
@@ -16,8 +17,9 @@ class BadFile(click.ClickException):
 
 
 def value_of(context: click.Context, name: str) -> str | None:
-    """Of the options `--NAME` and `--NAME-file`: what was given on the command line, else the file that
-    the environment names, else the environment's value itself. BadFile; UsageError: both by flag."""
+    """Of the options `--NAME` and `--NAME-file`: what was given on the command line, else the file
+    that the environment names, else the environment's value itself. BadFile; UsageError: both by
+    flag."""
     file = f"{name}_file"
     flags = [n for n in (name, file) if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
     spelled = f"--{name.replace('_', '-')}"

@@ -57,8 +57,8 @@ def database_url_options(
 
 
 def check_url(context: click.Context, name: str, url: str) -> None:
-    """Of the options --NAME and --NAME-file. ClickException: it is no URL, in one line that names where
-    it came from and shows nothing of it."""
+    """Of the options --NAME and --NAME-file. ClickException: it is no URL, in one line that names
+    where it came from and shows nothing of it."""
     from hodei.domain.errors import Invalid
     from hodei.store import connecting
 

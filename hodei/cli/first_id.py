@@ -1,7 +1,9 @@
-"""The ids of the jobs of one file, so that a submit that broke off can be repeated: the same command, the same ids, nothing runs twice.
+"""The ids of the jobs of one file, so that a submit that broke off can be repeated: the same
+command, the same ids, nothing runs twice.
 
-The first id is noted in the user's state folder before anything is sent, under the hash of the file, and forgotten when all of it stands.
-Who repeats the command finds the note; who submits the same file once more after it went well gets new ids.
+The first id is noted in the user's state folder before anything is sent, under the hash of the
+file, and forgotten when all of it stands. Who repeats the command finds the note; who submits the
+same file once more after it went well gets new ids.
 """
 
 import contextlib
@@ -51,8 +53,8 @@ def given(text: str) -> FirstId:
 
 @contextlib.contextmanager
 def of_file(data: bytes) -> Iterator[FirstId]:
-    """As noted by a submit of the same bytes that broke off within a day, else a new one. The note stays until it is forgotten, also
-    when this process is killed."""
+    """As noted by a submit of the same bytes that broke off within a day, else a new one. The note
+    stays until it is forgotten, also when this process is killed."""
     noted = _open(data)
     if noted is None:  # no folder to write to, or the same file is being submitted just now
         yield given(str(uuid7()))

@@ -71,9 +71,11 @@ Example:
 @click.option("--ids-from", metavar="UUID", help="The first id of an earlier try: its jobs again, none twice.")
 @click.pass_obj
 def submit(servers: str, flags: dict[str, Any], spec_file: str | None, partial: bool, ids_from: str | None) -> None:
-    """Queue jobs and print their ids. All or none of a file of up to 1,000 specs and 3 MB; a larger one goes in pieces of that.
+    """Queue jobs and print their ids. All or none of a file of up to 1,000 specs and 3 MB; a larger
+    one goes in pieces of that.
 
-    When a submit breaks off, the same command may be repeated: what stands already is not created again.
+    When a submit breaks off, the same command may be repeated: what stands already is not created
+    again.
     """
     if spec_file is None:
         if partial or ids_from:

@@ -48,7 +48,7 @@ def as_dict(one: Any) -> dict[str, Any]:
         "exit_code": one.exit_code if one.HasField("exit_code") else None,
         "signal": one.signal if one.HasField("signal") else None,
         **{f"{key}_at".replace("run_at_at", "run_at"): show.instant(getattr(one, f"{key}_unix_us")) for key in TIMES},
-        "spec": json.loads(one.spec),
+        **({"spec": json.loads(one.spec)} if one.spec else {}),  # lists carry none
     }
 
 
@@ -65,7 +65,7 @@ def show_job(one: Any, output: str) -> None:
         show.as_json(as_dict(one))
         return
     ended = one.state in ("SUCCEEDED", "FAILED", "CANCELLED")
-    command = json.loads(one.spec)["command"]
+    command = json.loads(one.spec)["command"] if one.spec else ""
     show.fields(
         [
             ("id", one.job_id),

@@ -1,4 +1,5 @@
-"""A command as a program: whatever the terminal, the pipe or the disk behind it can take, its errors are one line and no traceback."""
+"""A command as a program: whatever the terminal, the pipe or the disk behind it can take, its
+errors are one line and no traceback."""
 
 import codecs
 import errno
@@ -28,7 +29,8 @@ def run(command: click.Command, name: str, **more: Any) -> NoReturn:
 
 
 def _take_any_text() -> None:
-    """A stream that is closed is one that nobody reads; one that cannot encode a character shows another one."""
+    """A stream that is closed is one that nobody reads; one that cannot encode a character shows
+    another one."""
     codecs.register_error("hodei.plain", _plain)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -66,7 +68,8 @@ def _outcome(command: click.Command, name: str, more: dict[str, Any]) -> int:
 
 
 def _say(error: click.ClickException) -> None:
-    """Usage and hint as click has them; the message, which may quote what somebody else wrote, with its controls escaped."""
+    """Usage and hint as click has them; the message, which may quote what somebody else wrote, with
+    its controls escaped."""
     words = "\n".join(shown(line) for line in error.format_message().split("\n"))
     error.format_message = lambda: words  # type: ignore[method-assign]
     try:
@@ -90,7 +93,8 @@ def _failed_write(error: OSError) -> int:
 
 
 def _flushed(name: str, code: int) -> int:
-    """What is still to be written must not fail in the interpreter's last moments, where nobody can catch it."""
+    """What is still to be written must not fail in the interpreter's last moments, where nobody can
+    catch it."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

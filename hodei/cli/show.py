@@ -1,6 +1,7 @@
 """How data is shown: tables that fit the terminal, colour only on one, or one JSON document.
 
-What others wrote (names, actors, messages) is shown with its controls escaped: it neither breaks a table nor steers a terminal.
+What others wrote (names, actors, messages) is shown with its controls escaped: it neither breaks a
+table nor steers a terminal.
 """
 
 import codecs

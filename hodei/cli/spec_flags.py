@@ -164,7 +164,8 @@ def _what_to_run(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_file(name: str, flag: str, most: int = MOST_TEXT) -> bytes:
-    """At most so many bytes are read: what never ends, as /dev/zero, is refused like what is too long."""
+    """At most so many bytes are read: what never ends, as /dev/zero, is refused like what is too
+    long."""
     try:
         if name == "-":
             data = sys.stdin.buffer.read(most + 1) if sys.stdin else b""
@@ -173,6 +174,8 @@ def read_file(name: str, flag: str, most: int = MOST_TEXT) -> bytes:
                 data = file.read(most + 1)
     except OSError as error:
         raise click.UsageError(f"{flag} {name}: {error.strerror}") from error
+    except ValueError:  # a NUL in it
+        raise click.UsageError(f"{flag}: expected the name of a file, got {name!r}") from None
     if len(data) > most:
         raise click.UsageError(f"{flag} {name}: expected at most {most} bytes")
     return data

@@ -1,4 +1,5 @@
-"""Specs on their way: read and checked as a whole, then sent in pieces that fit a message; told what stands when a piece fails."""
+"""Specs on their way: read and checked as a whole, then sent in pieces that fit a message; told
+what stands when a piece fails."""
 
 import contextlib
 import json
@@ -28,7 +29,8 @@ MOST_WORDS = 20
 
 TRIES = 3
 PAUSE_S = 0.3
-"""Of one piece, while servers go away or do not get at their database: with ids of our own nothing is created twice."""
+"""Of one piece, while servers go away or do not get at their database: with ids of our own nothing
+is created twice."""
 
 
 class Placed(NamedTuple):
@@ -93,7 +95,8 @@ class Checked(NamedTuple):
 
 
 def check(placed: Sequence[Placed], first: uuid.UUID) -> Checked:
-    """All of a file, before anything is sent. A spec without an id gets the one of its place, counted from the first."""
+    """All of a file, before anything is sent. A spec without an id gets the one of its place,
+    counted from the first."""
     checked = Checked([], [])
     seen: dict[uuid.UUID, tuple[str, dict[str, Any]]] = {}
     for number, (where, given) in enumerate(placed):
@@ -137,7 +140,8 @@ def pieces(specs: Sequence[Ready]) -> Iterator[Sequence[Ready]]:
 
 
 class BrokeOff(click.ClickException):
-    """A piece failed, or was refused. `stands`: jobs of the pieces before it; `unsure`: jobs of this one may stand too."""
+    """A piece failed, or was refused. `stands`: jobs of the pieces before it; `unsure`: jobs of
+    this one may stand too."""
 
     def __init__(self, words: str, stands: int, *, unsure: bool) -> None:
         super().__init__(words)
@@ -153,7 +157,8 @@ Tell = Callable[[str], None]
 
 
 def submit_one(servers: str, spec: dict[str, Any], tell: Tell) -> None:
-    """When it cannot be known whether it was stored, its id is told, so that a repeated call is the same job."""
+    """When it cannot be known whether it was stored, its id is told, so that a repeated call is the
+    same job."""
     try:
         refused = _send(servers, [("", spec["id"], json.dumps(spec))], tell, partial=True)
     except BrokeOff as error:
@@ -166,7 +171,8 @@ def submit_one(servers: str, spec: dict[str, Any], tell: Tell) -> None:
 
 
 def submit_file(servers: str, data: bytes, tell: Tell, *, partial: bool, ids_from: str | None) -> None:
-    """Every spec is checked before the first is sent. UsageError: what is wrong, unless only the right ones are asked for."""
+    """Every spec is checked before the first is sent. UsageError: what is wrong, unless only the
+    right ones are asked for."""
     with contextlib.nullcontext(first_id.given(ids_from)) if ids_from else first_id.of_file(data) as first:
         try:
             checked = check(read_specs(data), first.value)
@@ -211,7 +217,8 @@ def _send(servers: str, specs: Sequence[Ready], tell: Tell, *, partial: bool) ->
 
 
 def _create(servers: str, texts: list[str], stands: int, *, partial: bool) -> Any:
-    """The entries of the answer. Where it is lost, or a server goes away, the piece is sent again."""
+    """The entries of the answer. Where it is lost, or a server goes away, the piece is sent
+    again."""
     import grpc
 
     from hodei.protocol import hodei_pb2 as pb

@@ -71,7 +71,12 @@ def _show_one(one: Any, output: str, words: str) -> None:
         click.echo(f"worker {one.worker_id} ({shown(one.name)}) {words}; it is {one.state}")
 
 
-@worker.command(epilog="\b\nExample:\n  hodei worker drain 2f1c… && hodei worker drain --undo 2f1c…")
+@worker.command(
+    epilog="""\b
+Example:
+  hodei worker drain 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21
+  hodei worker drain --undo 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21"""
+)
 @worker_id_argument
 @click.option("--undo", is_flag=True, help="Give it work again.")
 @show.format_option
@@ -85,7 +90,7 @@ def drain(servers: str, worker_id: str, undo: bool, output: str) -> None:
     _show_one(one, output, "gets work again" if undo else "gets nothing new")
 
 
-@worker.command(epilog="\b\nExample:\n  hodei worker revoke 2f1c…")
+@worker.command(epilog="\b\nExample:\n  hodei worker revoke 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21")
 @worker_id_argument
 @show.format_option
 @click.pass_obj

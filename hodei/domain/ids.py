@@ -15,8 +15,9 @@ _one_at_a_time = threading.Lock()
 def uuid7() -> uuid.UUID:
     """RFC 9562, version 7: milliseconds, then random bits; near in time is near in the index.
 
-    Those of one process increase, also within a millisecond and when its clock goes back: the ids of a list of jobs are in
-    its order. Then the random part counts up by a random step (method 2), so that none tells the next one.
+    Those of one process increase, also within a millisecond and when its clock goes back: the ids
+    of a list of jobs are in its order. Then the random part counts up by a random step (method 2),
+    so that none tells the next one.
     """
     global _before  # noqa: PLW0603  the order is the process's
     fresh = time.time_ns() // 1_000_000 << FREE_BITS | secrets.randbits(FREE_BITS - 1)
@@ -26,7 +27,8 @@ def uuid7() -> uuid.UUID:
 
 
 def following(first: uuid.UUID, number: int) -> uuid.UUID:
-    """The id `number` places after one of version 7: whoever knows the first knows all of a list."""
+    """The id `number` places after one of version 7: whoever knows the first knows all of a
+    list."""
     bits = first.int
     free = bits >> 80 << FREE_BITS | (bits >> 64 & 0xFFF) << 62 | bits & (1 << 62) - 1
     return _of(free + number)

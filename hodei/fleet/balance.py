@@ -1,8 +1,9 @@
-"""Workers spread over the servers again after a deploy or a failure sent them all to the few that stood.
+"""Workers spread over the servers again after a deploy or a failure sent them all to the few that
+stood.
 
-A server compares what it holds with what the servers hold that its workers can get to, and asks some
-of the surplus to connect anew, to any other of their addresses. What they run, runs on. Who has
-nowhere else to go is never sent away, and a server that no worker lists counts for nobody.
+A server compares what it holds with what the servers hold that its workers can get to, and asks
+some of the surplus to connect anew, to any other of their addresses. What they run, runs on. Who
+has nowhere else to go is never sent away, and a server that no worker lists counts for nobody.
 """
 
 import asyncio
@@ -56,15 +57,16 @@ class Balancer:
 
 
 def share(mine: int, reachable: Sequence[Live]) -> int | None:
-    """Of a server with so many workers, when all were spread over it and the others that a worker can get to. None: there are none."""
+    """Of a server with so many workers, when all were spread over it and the others that a worker
+    can get to. None: there are none."""
     if not reachable:
         return None
     return math.ceil((mine + sum(other.workers for other in reachable)) / (1 + len(reachable)))
 
 
 def surplus(mine: int, fair: Sequence[int | None]) -> list[int]:
-    """Places of the workers to send away, each of which has its fair share: half of what is above it, so
-    that several servers do not overdo it."""
+    """Places of the workers to send away, each of which has its fair share: half of what is above
+    it, so that several servers do not overdo it."""
     movable = {place: one for place, one in enumerate(fair) if one is not None and mine > one * SLACK}
     if not movable:
         return []

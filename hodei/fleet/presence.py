@@ -129,12 +129,15 @@ class WorkerStream:
         self.waiting.pop(lease, None)
 
     def recall_overdue(self) -> None:
-        """Asks back what has waited too long behind busy slots."""
+        """Asks back what waits behind busy slots, once the first of it has waited too long.
+
+        What came after it goes back too: else it would run before what was submitted earlier.
+        """
         now = asyncio.get_running_loop().time()
-        overdue = [lease for lease, since in self.waiting.items() if now - since > RECALL_AFTER_S]
-        if overdue and len(self.held) > self.slots:
+        oldest = next(iter(self.waiting.values()), now)
+        if now - oldest > RECALL_AFTER_S and len(self.held) > self.slots:
             self.prefetch.stalled()
-            self.send(Recall(overdue))
+            self.send(Recall(list(self.waiting)))
 
     def send(self, message: Message) -> None:
         if len(self._outbox) >= OUTBOX_BOUND:
@@ -238,7 +241,8 @@ class Presence:
                     self._let_go()
 
     async def _store(self, pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]]) -> None:
-        """A heartbeat that PostgreSQL refuses costs its own stream. One of a worker whose row is locked waits for the next."""
+        """A heartbeat that PostgreSQL refuses costs its own stream. One of a worker whose row is
+        locked waits for the next."""
         beats = list(pulses.values())
         answers = await halves.each(beats, lambda some: self._database.run(functools.partial(_flush, some), timeout_s=FLUSH_TIMEOUT_S))
         for (stream, pulse), answer in zip(beats, answers, strict=True):

@@ -1,7 +1,9 @@
-"""Which servers a worker can get to: what it said of its addresses, held against the servers that live.
+"""Which servers a worker can get to: what it said of its addresses, held against the servers that
+live.
 
-A worker knows servers by the id that each process gives with its welcome. Behind an address where it met none
-that still lives there may be any that it does not know: a server that was started since, or nobody.
+A worker knows servers by the id that each process gives with its welcome. Behind an address where
+it met none that still lives there may be any that it does not know: a server that was started
+since, or nobody.
 """
 
 from collections.abc import Sequence
@@ -22,7 +24,8 @@ class Address:
 
 
 def others(addresses: Sequence[Address], me: str, live: dict[str, Live], now: float) -> list[Live]:
-    """The servers besides this one that the worker may get to; of those it has not met, the least laden."""
+    """The servers besides this one that the worker may get to; of those it has not met, the least
+    laden."""
     met = {address.server_id for address in addresses}
     found = [
         live[address.server_id]

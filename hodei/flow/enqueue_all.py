@@ -1,6 +1,7 @@
 """Several jobs created together or not at all: the way of a call that says `all_or_nothing`.
 
-One transaction of its own, apart from the batch that other creates share: what it waits for, it waits for alone.
+One transaction of its own, apart from the batch that other creates share: what it waits for, it
+waits for alone.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from hodei.store.database import Connection, Database
 from hodei.store.jobs import NewJob
 
 AT_ONCE = 2
-"""Calls that store at a time. Further ones wait here, and leave the server's connections to others."""
+"""Calls that store at a time. Further ones wait here, and leave the server's connections to
+others."""
 
 
 class _NotStored(HodeiError):
@@ -36,7 +38,8 @@ class AllOrNothing:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def create(self, specs: Sequence[str], actor: str) -> list[Created]:
-        """One answer for each spec, in order: all of them stand, or each says why none does. Invalid: too many specs.
+        """One answer for each spec, in order: all of them stand, or each says why none does.
+        Invalid: too many specs.
 
         Whoever waits for work is woken by the notification that goes with the commit.
         """
@@ -73,7 +76,8 @@ class AllOrNothing:
         return [None] * len(new)
 
     async def _try(self, new: Sequence[NewJob], *, keep: bool = True) -> dict[uuid.UUID, str]:
-        """_NotStored: an id stands with another spec, or a trigger swallowed a row; or without `keep`."""
+        """_NotStored: an id stands with another spec, or a trigger swallowed a row; or without
+        `keep`."""
 
         async def store(conn: Connection) -> dict[uuid.UUID, str]:
             outcomes = await jobs.create(conn, _each_once(new))
@@ -86,7 +90,8 @@ class AllOrNothing:
 
 
 def _read(specs: Sequence[str], actor: str) -> tuple[list[NewJob], dict[int, HodeiError]]:
-    """The jobs that they describe, and what is wrong, by place: a spec that is refused, or an id that comes with two specs."""
+    """The jobs that they describe, and what is wrong, by place: a spec that is refused, or an id
+    that comes with two specs."""
     new: list[NewJob] = []
     refused: dict[int, HodeiError] = {}
     seen: dict[uuid.UUID, dict[str, Any]] = {}

@@ -73,7 +73,8 @@ def heading(words: str) -> None:
 @click.command()
 @database_url_options(ambient=False, about="Use this PostgreSQL, not an embedded one; DATABASE_URL alone is not used.")
 def main(database_url: str | None) -> None:
-    """Starts a whole Hodei, runs the jobs of examples/, shows what became of them, and ends all that it started."""
+    """Starts a whole Hodei, runs the jobs of examples/, shows what became of them, and ends all
+    that it started."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hodei-demo-") as folder, contextlib.ExitStack() as ends:
         Path(folder).chmod(0o711)

@@ -25,9 +25,11 @@ def is_for_libpq(name: str) -> bool:
 
 
 def inherited() -> dict[str, str]:
-    """The environment of every part: nothing of whoever starts a stack decides how it behaves, and no database is in it.
+    """The environment of every part: nothing of whoever starts a stack decides how it behaves, and
+    no database is in it.
 
-    What a part needs it is given; a worker, whose environment its jobs' user may read, is given no database.
+    What a part needs it is given; a worker, whose environment its jobs' user may read, is given no
+    database.
     """
     return {
         name: value
@@ -37,7 +39,8 @@ def inherited() -> dict[str, str]:
 
 
 def forget_databases() -> list[str]:
-    """Takes every database of others out of our own environment, before one of our own is used; returns those that were an URL."""
+    """Takes every database of others out of our own environment, before one of our own is used;
+    returns those that were an URL."""
     found = [name for name in DATABASES if os.environ.get(name)]
     for name in [name for name in os.environ if name in DATABASES or is_for_libpq(name)]:
         del os.environ[name]

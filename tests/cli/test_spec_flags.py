@@ -44,6 +44,8 @@ def test_a_file_without_end_is_not_read_to_its_end() -> None:
 def test_files_that_cannot_be_read_are_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(click.UsageError, match="Is a directory"):
         read_file(str(tmp_path), "--script")
+    with pytest.raises(click.UsageError, match="expected the name of a file"):
+        read_file("a\0b", "--script")
     monkeypatch.setattr(sys, "stdin", None)
     assert read_file("-", "--stdin") == b"", "standard input may be closed"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x" * 11)))

@@ -131,12 +131,17 @@ def test_submit_of_a_file_is_all_or_nothing_unless_partial(fresh: Hodei, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_thousand_jobs_on_one_slot_run_in_the_order_of_their_file(fresh: Hodei, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ids", ["made", "given"])
+def test_a_thousand_jobs_on_one_slot_run_in_the_order_of_their_file(fresh: Hodei, tmp_path: Path, ids: str) -> None:
     order = tmp_path / "order"
     order.touch(0o666)
-    file = written(tmp_path, [{"command": f"echo {n} >> {order}"} for n in range(1000)])
-    ids = fresh.ok("job", "submit", "--file", file).text.split()
-    assert ids == sorted(ids)
+    specs: list[dict[str, Any]] = [{"command": f"echo {n} >> {order}"} for n in range(1000)]
+    if ids == "given":
+        specs = [{"id": str(uuid.uuid4()), **spec} for spec in specs]
+    submitted = fresh.ok("job", "submit", "--file", written(tmp_path, specs)).text.split()
+    assert (submitted == sorted(submitted)) == (ids == "made")
+    listed = [job["job_id"] for job in fresh.ok("job", "list", "--limit", "1000", "--format", "json").json]
+    assert listed == submitted[::-1], "newest first"
     fresh.stack.worker("worker", fresh.addresses[0], tmp_path / "worker", fresh.token(), "--slots", "1")
     eventually(lambda: order.read_text().count("\n") == 1000, most_s=60)
     assert order.read_text().split() == [str(n) for n in range(1000)]
