@@ -14,8 +14,10 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Locked
+from hodei.domain.job_line import JobLine
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.fleet.presence import Presence
+from hodei.flow import job_lines
 from hodei.flow.detour import Detour
 from hodei.flow.give_back import give_back
 from hodei.flow.queue_head import QueueHead
@@ -167,16 +169,17 @@ class JobDispatcher:
         self._claimed_since_look += len(offers)
         self.claimed += len(offers)
         unsent: list[leases.Claimant] = []
+        lines: list[JobLine] = []
         for offer in offers:
-            log = self._log.bind(correlation_id=offer.correlation_id, actor=offer.actor, job_id=offer.job_id, worker_id=offer.worker_id)
             stream = self._presence.get(offer.worker_id)
-            if stream is None or stream.closed.is_set():
+            there = stream is not None and not stream.closed.is_set()
+            if stream and there:
+                stream.offer(offer)
+            else:
                 unsent.append(leases.Claimant(offer.lease, offer.worker_id))
-                log.info("JobUnassigned: the worker's stream ended before RUN_JOB was sent")
-                continue
-            log.info("Dispatching job to worker (JobAssigned, lease {})", offer.lease)
-            stream.offer(offer)
-            log.info("RUN_JOB command sent successfully: Job dispatched successfully")
+            lines.append(job_lines.of_dispatch(offer, sent=there))
+        if lines:
+            job_lines.say(self._log, lines)
         if unsent:
             await give_back(self._database, unsent, "the worker's stream ended", "system:job_dispatcher")
 

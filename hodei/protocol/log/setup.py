@@ -1,0 +1,48 @@
+"""What is logged and where to: loguru to stderr, with levels for each part from HODEI_LOG."""
+
+import io
+import sys
+from typing import TYPE_CHECKING, cast
+
+from loguru import logger
+
+from hodei.protocol.log.others import intercept
+from hodei.protocol.log.writer import Writer
+
+if TYPE_CHECKING:
+    from loguru import FilterDict
+
+LEVELS = ("trace", "debug", "info", "success", "warning", "error", "critical")
+
+
+def configure(level: str, log_format: str, parts: str, **about: str) -> None:
+    """ValueError says what is wrong with a level.
+
+    `parts`: as HODEI_LOG, "info,hodei.flow=debug"; a bare level in it replaces `level`. `about`
+    goes into every line.
+    """
+    levels: dict[str | None, str] = {"": _level(level)}
+    for part in filter(None, (p.strip() for p in parts.split(","))):
+        name, separator, value = part.rpartition("=")
+        levels[name if separator else ""] = _level(value)
+    if isinstance(sys.stderr, io.TextIOWrapper):  # whatever the locale says: JSON is UTF-8
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+    lowest = min(logger.level(name).no for name in levels.values())
+    logger.remove()
+    logger.configure(extra=dict(about))
+    logger.add(
+        Writer(sys.stderr, as_json=log_format == "json"),
+        level=lowest,  # what no part wants costs next to nothing
+        filter=cast("FilterDict", levels),
+        format=lambda _: "",  # the writer forms lines, from the record
+        colorize=False,
+        backtrace=False,
+        diagnose=False,  # would print the values of variables, secrets among them
+    )
+    intercept({name: logger.level(value).no for name, value in levels.items() if name})
+
+
+def _level(name: str) -> str:
+    if name.lower() not in LEVELS:
+        raise ValueError(f"log level: expected one of {', '.join(LEVELS)}, got {name!r}")
+    return name.upper()
