@@ -2,6 +2,9 @@
 
 from hodei.domain.errors import Invalid
 from hodei.protocol.log import setup
+from hodei.protocol.log.setup import last_words
+
+__all__ = ["configure", "last_words"]
 
 
 def configure(level: str, log_format: str, parts: str = "") -> None:

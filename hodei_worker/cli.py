@@ -92,7 +92,12 @@ def worker(
         )  # fmt: skip
         run(settings, log_level, log_format)
     except BadSetting as error:
-        raise click.UsageError(str(error)) from error
+        if log_format == "text":
+            raise click.UsageError(str(error)) from error
+        from hodei_worker import log
+
+        log.last_words(str(error), log_format)
+        sys.exit(2)
 
 
 def token_of(context: click.Context, state_dir: Path) -> str | None:
@@ -121,6 +126,7 @@ def check_user(name: str | None) -> None:
 
 def run(settings: Settings, log_level: str, log_format: str) -> None:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # before grpc is imported: we spawn, we never fork
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes raw lines among ours
     from loguru import logger
 
     from hodei_worker import identity, log
@@ -128,9 +134,11 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     from hodei_worker.link import SupervisorGone
     from hodei_worker.session import GiveUp
 
+    parts = os.environ.get("HODEI_LOG", "")
+    log.configure(log_level, log_format, parts, "")
     identity.own(settings.state_dir)
     me = identity.load(settings.state_dir)
-    log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), me.worker_id)
+    log.configure(log_level, log_format, parts, me.worker_id)
     if settings.token:
         logger.info("HODEI_OTP_TOKEN is set")
     for name in ("HODEI_OTP_TOKEN", "HODEI_TOKEN", "HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE"):
@@ -145,8 +153,7 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     try:
         asyncio.run(main())
     except GiveUp as error:
-        logger.error("{}", error)
-        click.echo(f"Error: {error}", err=True)
+        log.last_words(str(error), log_format, worker_id=me.worker_id)
         sys.exit(1)
     except SupervisorGone as error:
         logger.error("{}", error)

@@ -15,6 +15,7 @@ from loguru import logger
 from hodei.domain.errors import Conflict, Locked, NotFound, Unavailable
 from hodei.domain.job import FINAL, MAX_LOSSES
 from hodei.domain.job_line import JobLine
+from hodei.domain.text import words_of
 from hodei.fleet.presence import Cancel, Presence, Refused, ResultAck, WorkerStream
 from hodei.flow import job_lines
 from hodei.flow.batcher import Batcher
@@ -197,7 +198,7 @@ class JobController:
             try:
                 await self.lose([claimant], "the worker lives but does not know this job any more", "system:job_controller")
             except TROUBLE as error:  # the next heartbeat names it again
-                self._log.warning("lease {} cannot be ended: {}", claimant.lease, error)
+                self._log.warning("lease {} cannot be ended: {}", claimant.lease, words_of(error))
 
     # ── cancel ──
 

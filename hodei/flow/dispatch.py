@@ -15,6 +15,7 @@ from loguru import logger
 
 from hodei.domain.errors import Locked
 from hodei.domain.job_line import JobLine
+from hodei.domain.text import words_of
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.fleet.presence import Presence
 from hodei.flow import job_lines
@@ -91,7 +92,7 @@ class JobDispatcher:
                     while not self._stopping and await self._round():
                         begun = loop.time()
             except TROUBLE as error:
-                self._log.warning("cannot claim: {}", error)  # the sweep's look wakes us again
+                self._log.warning("cannot claim: {}", words_of(error))  # the sweep's look wakes us again
             await asyncio.sleep(min(MOST_REST_S, REST * (loop.time() - begun)))
 
     async def _round(self) -> bool:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
+from hodei.domain.text import shown
 from hodei.protocol.log.others import intercept
-from hodei.protocol.log.writer import Writer
+from hodei.protocol.log.writer import Writer, set_aside
 
 if TYPE_CHECKING:
     from loguru import FilterDict
@@ -29,7 +30,8 @@ def configure(level: str, log_format: str, parts: str, **about: str) -> None:
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     lowest = min(logger.level(name).no for name in levels.values())
     logger.remove()
-    logger.configure(extra=dict(about))
+    extra = {key: value for key, value in about.items() if value}
+    logger.configure(extra=extra, patcher=set_aside)
     logger.add(
         Writer(sys.stderr, as_json=log_format == "json"),
         level=lowest,  # what no part wants costs next to nothing
@@ -46,3 +48,12 @@ def _level(name: str) -> str:
     if name.lower() not in LEVELS:
         raise ValueError(f"log level: expected one of {', '.join(LEVELS)}, got {name!r}")
     return name.upper()
+
+
+def last_words(words: str, log_format: str, **about: str) -> None:
+    """Why the program ends: to people in plain words, to a reader of JSON as a line of it."""
+    if log_format == "json":
+        configure("info", log_format, "", **about)  # what is configured may be what is wrong
+        logger.critical("{}", words)
+    else:
+        sys.stderr.write(f"Error: {shown(words)}\n")
