@@ -84,24 +84,29 @@ def worker(
     log_format: str,
 ) -> None:
     """Runs jobs on this host for any hodei-server. Keeps its identity in the state folder; needs a token only once."""
+    from hodei_worker import log
+
     try:
+        log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), "")
         check_user(job_user)
         settings = Settings(
             addresses(server), token_of(context, Path(state_dir)), slots, labels(label),
             Path(state_dir).absolute(), name, job_user, log_limit, on_worker_exit, drain_timeout, on_disconnect,
         )  # fmt: skip
         run(settings, log_level, log_format)
-    except BadSetting as error:
-        if log_format == "text":
+    except (BadSetting, OSError, click.ClickException) as error:
+        if log_format == "json":
+            log.last_words(str(error), log_format)
+            sys.exit(1 if isinstance(error, OSError) else 2)
+        if isinstance(error, BadSetting):
             raise click.UsageError(str(error)) from error
-        from hodei_worker import log
-
-        log.last_words(str(error), log_format)
-        sys.exit(2)
+        raise
 
 
 def token_of(context: click.Context, state_dir: Path) -> str | None:
     """A file that is gone matters only to a worker that has no identity yet: the token is needed once."""
+    from loguru import logger
+
     from hodei_worker import identity
 
     try:
@@ -109,7 +114,7 @@ def token_of(context: click.Context, state_dir: Path) -> str | None:
     except secret_file.BadFile as error:
         if not identity.is_kept(state_dir):
             raise
-        click.echo(f"{error.message}; not needed: this worker has registered before", err=True)
+        logger.info("{}; not needed: this worker has registered before", error.message)
         return None
 
 
@@ -134,11 +139,9 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     from hodei_worker.link import SupervisorGone
     from hodei_worker.session import GiveUp
 
-    parts = os.environ.get("HODEI_LOG", "")
-    log.configure(log_level, log_format, parts, "")
     identity.own(settings.state_dir)
     me = identity.load(settings.state_dir)
-    log.configure(log_level, log_format, parts, me.worker_id)
+    log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), me.worker_id)
     if settings.token:
         logger.info("HODEI_OTP_TOKEN is set")
     for name in ("HODEI_OTP_TOKEN", "HODEI_TOKEN", "HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE"):

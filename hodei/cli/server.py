@@ -71,6 +71,11 @@ def server(
     except HodeiError as error:
         log.last_words(str(error), log_format)
         sys.exit(1)
+    except OSError as error:
+        if log_format == "text":
+            raise
+        log.last_words(str(error), log_format)
+        sys.exit(1)
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ def configure(level: str, log_format: str, parts: str, **about: str) -> None:
     for part in filter(None, (p.strip() for p in parts.split(","))):
         name, separator, value = part.rpartition("=")
         levels[name if separator else ""] = _level(value)
-    if isinstance(sys.stderr, io.TextIOWrapper):  # whatever the locale says: JSON is UTF-8
-        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if isinstance(sys.stderr, io.TextIOWrapper) and log_format == "json":
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # whatever the locale
     lowest = min(logger.level(name).no for name in levels.values())
     logger.remove()
     extra = {key: value for key, value in about.items() if value}
