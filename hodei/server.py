@@ -156,7 +156,7 @@ class Server:
         try:
             words = await schema.ensure(self._settings.database_url)
         except Conflict as error:
-            logger.error("the schema cannot be healed: {}", error)
+            logger.error("the schema cannot be healed: {}", words_of(error))
         else:
             if words.startswith("applied"):
                 logger.warning(words)

@@ -152,7 +152,7 @@ def test_every_line_of_json_is_json_also_with_the_database_away(open_folder: Pat
         stack.worker("worker", address, tmp_path / "w", mint_token(url), environment=environment)
         database.stop()
         server, worker = stack.parts
-        eventually(lambda: any(o["part"].startswith("psycopg") and o["level"] == "warning" for o in objects(server)), 30)
+        eventually(lambda: any(o["part"].startswith("psycopg") and "error connecting" in o["message"] for o in objects(server)), 30)
         time.sleep(2.0)
         database.start()
         time.sleep(2.0)
@@ -193,9 +193,9 @@ def test_a_program_that_cannot_start_says_so_in_json(one: Hodei) -> None:
 # ── what is normal ──
 
 
-def alarms(hodei: Hodei) -> list[str]:
+def alarms(stack: Stack) -> list[str]:
     found = []
-    for log in sorted(hodei.stack.logs.glob("*.log")):
+    for log in sorted(stack.logs.glob("*.log")):
         found += [
             f"{log.name}: {line}" for line in log.read_text().splitlines()
             if re.search(r" (WARNING|ERROR|CRITICAL) |Traceback|Error", line)
@@ -220,6 +220,17 @@ def test_a_first_start_a_deploy_and_a_balancing_move_raise_no_alarm(fresh: Hodei
         fresh.stack.server(f"server-{number}", fresh.url, port)
         fresh.stack.parts[number] = fresh.stack.parts.pop()
     eventually(lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(4,)], 60)
+    moved = "1 of 2 workers are sent to other servers"
+    eventually(lambda: moved in fresh.log("server-0") + fresh.log("server-1"), 40)
+    time.sleep(4.0)
     fresh.stack.stop()
-    assert alarms(fresh) == []
+    assert alarms(fresh.stack) == []
     assert "registering with the token" in fresh.log("worker-0")
+
+
+def test_a_servers_first_start_raises_no_alarm(empty_database_url: str, tmp_path: Path) -> None:
+    with Stack(tmp_path / "logs") as stack:
+        stack.server("server", empty_database_url)
+        stack.stop()
+        assert "applied schema" in (stack.logs / "server.log").read_text()
+        assert alarms(stack) == []

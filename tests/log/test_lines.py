@@ -161,6 +161,14 @@ def test_a_level_that_is_none_is_refused(stderr: Stderr) -> None:
         worker_log.configure("info", "text", "hodei=loud", "w")
 
 
+def test_a_pool_that_replaces_a_connection_is_no_alarm(stderr: Stderr, configure: Program) -> None:
+    configure("json")
+    logging.getLogger("psycopg.pool").warning("discarding closed connection: %s", "c")
+    logging.getLogger("psycopg.pool").error("lost")
+    said = [json.loads(line) for line in lines_of(stderr.text())]
+    assert [(line["part"], line["level"]) for line in said] == [("psycopg.pool", "info"), ("psycopg.pool", "error")]
+
+
 # ── errors ──
 
 

@@ -27,7 +27,9 @@ class Intercept(logging.Handler):
     """A line of the standard logging as one of loguru's, under its own name and level."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        level = record.levelname if record.levelname in STANDARD else record.levelno
+        level: str | int = record.levelname if record.levelname in STANDARD else record.levelno
+        if level == "WARNING" and record.name.startswith(MENDS_ITSELF):
+            level = "INFO"
         exception = record.exc_info if record.exc_info and record.exc_info[0] else None
         theirs = logger.patch(lambda ours: _rename(ours, record.name)).bind(component=record.name)
         theirs.opt(exception=exception).log(level, "{}", words(record))
@@ -36,6 +38,10 @@ class Intercept(logging.Handler):
 def _rename(ours: "Record", name: str) -> None:
     ours["name"] = name  # by which levels of parts are looked up
 
+
+MENDS_ITSELF = "psycopg"
+"""Its pool warns of each connection that it replaces, also when a server ends. Whoever then waits in
+vain for a connection says so."""
 
 STANDARD = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
