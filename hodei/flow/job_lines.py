@@ -22,6 +22,9 @@ def changed(old: str, new: str, reason: str | None) -> str:
     return f"JobStatusChanged {old} → {new} ({reason})" if reason else f"JobStatusChanged {old} → {new}"
 
 
+RUNS = changed("PENDING", "RUNNING", None)
+
+
 def of_dispatch(offer: Offer, *, sent: bool) -> JobLine:
     became = "RUN_JOB command sent successfully: Job dispatched successfully"
     if not sent:
@@ -32,22 +35,20 @@ def of_dispatch(offer: Offer, *, sent: bool) -> JobLine:
 
 
 def of_accept(accepted: Accepted) -> JobLine:
-    return JobLine(
-        changed("PENDING", "RUNNING", None), accepted.correlation_id, f"worker:{accepted.worker_id}",
-        accepted.job_id, accepted.worker_id,
-    )  # fmt: skip
+    who = f"worker:{accepted.worker_id}"
+    return JobLine(RUNS, accepted.correlation_id, who, accepted.job_id, accepted.worker_id)
 
 
 def of_end(end: Ended) -> Iterator[JobLine]:
     """One whose accept had not been written says RUNNING as well."""
-    old = end.old_state
-    if end.ran_unaccepted:
+    _, job_id, old, new, reason, worker_id, correlation_id, actor, ran_unaccepted = end
+    if ran_unaccepted:
         old = "RUNNING"
-        yield of_accept(Accepted(end.lease, end.worker_id, end.job_id, end.correlation_id))
-    about = (end.correlation_id, end.actor, end.job_id, end.worker_id)
-    yield JobLine(changed(old, end.new_state, end.reason), *about)
-    if end.new_state == "PENDING":
-        yield JobLine("JobRetried", *about)
+        who = actor if actor.startswith("worker:") else f"worker:{worker_id}"
+        yield JobLine(RUNS, correlation_id, who, job_id, worker_id)
+    yield JobLine(changed(old, new, reason), correlation_id, actor, job_id, worker_id)
+    if new == "PENDING":
+        yield JobLine("JobRetried", correlation_id, actor, job_id, worker_id)
 
 
 def of_release(released: Iterable[Released], reason: str, actor: str) -> Iterator[JobLine]:

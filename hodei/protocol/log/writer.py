@@ -87,11 +87,13 @@ def text_lines(record: "Record") -> str:
 
 def _text_of_job(head: str, line: JobLine, our_worker: str | None) -> str:
     message, correlation_id, actor, job_id, worker_id = line
-    about = f"correlation_id={shown(cut(correlation_id))} actor={shown(cut(actor))}"
-    about = f"{about} job_id={shown(cut(str(job_id)))}"
-    if worker_id := worker_id or our_worker:
-        about = f"{about} worker_id={shown(cut(str(worker_id)))}"
-    return f"{head}{shown(cut(message))} {about}\n"
+    worker_id = worker_id or our_worker
+    ending = f" worker_id={worker_id}" if worker_id else ""
+    text = f"{message} correlation_id={correlation_id} actor={actor} job_id={job_id}{ending}"
+    if len(text) <= MOST and text.isprintable():  # nearly always
+        return f"{head}{text}\n"
+    about = f"correlation_id={cut(correlation_id)} actor={cut(actor)} job_id={cut(str(job_id))}"
+    return f"{head}{shown(f'{cut(message)} {about}{cut(ending)}')}\n"
 
 
 # ── JSON ──
