@@ -40,6 +40,7 @@ class JobLines:
         self._actor = f"worker:{worker_id}"  # whose word the audit has for what is said here
         self._told: list[tuple[str, Job, Callable[[], str]]] = []
         self._flushed_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def tell(self, level: str, job: Job, words: Callable[[], str]) -> None:
         self._told.append((level, job, words))
@@ -50,13 +51,17 @@ class JobLines:
         except RuntimeError:  # there is no loop to gather for
             self.flush()
         else:
-            loop.call_later(max(0.0, self._flushed_at + GATHER_S - time.monotonic()), self.flush)
+            wait_s = max(0.0, self._flushed_at + GATHER_S - time.monotonic())
+            self._timer = loop.call_later(wait_s, self.flush)
 
     def flush(self) -> None:
         """Also before a frame is sent, and at the end of the program."""
         told, self._told = self._told, []
-        if told:
-            self._flushed_at = time.monotonic()
+        if not told:
+            return
+        self._flushed_at = time.monotonic()
+        if self._timer:
+            self._timer.cancel()
         for level, group in groupby(told, key=lambda one: one[0]):
             lines = (JobLine(words(), job.correlation_id, self._actor, job.job_id) for _, job, words in group)
             say(logger, lines, level)

@@ -151,7 +151,7 @@ class Slots:
                 correlation_id=job.correlation_id, actor=job.actor,
             )  # fmt: skip
             self._outbox.accept(job.lease, job.started_us)
-            self.lines.tell("INFO", job, partial(_received, job, job.spec))
+            self.lines.tell("INFO", job, partial(_received, job, job.spec, time.monotonic() - job.came_at))
             job.spec = ""
 
     def cancel(self, lease: int, reason: str, message: str) -> None:
@@ -320,9 +320,8 @@ class Slots:
                 self._supervisor.send("stop", lease=job.lease, **cause)
 
 
-def _received(job: Held, spec: str) -> str:
+def _received(job: Held, spec: str, waited_s: float) -> str:
     """Said when a slot takes it: nearly always at once; one that waited says for how long."""
-    waited_s = time.monotonic() - job.came_at
     waited = f", waited {waited_s:.2f} s for a slot" if waited_s >= 0.01 else ""
     about = f"lease {job.lease}, attempt {job.attempt}{waited}"
     return f"Received job ({about}). Executing command: {command_of(spec)}"
