@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from bench import claims, hot, idle, latency, logs, memory, report, scaling, soak, startup, throughput
+from bench import claims, hot, idle, latency, logs, memory, report, scaling, soak, startup, telling, throughput
 from bench.peers.measure import measure as measure_peers
 
 TREE = Path(__file__).parents[1]
@@ -36,6 +36,7 @@ def sections(rounds: int, profiles: Path | None) -> dict[str, Callable[[], dict[
         "idle": idle.measure,
         "memory": memory.measure,
         "startup": startup.measure,
+        "telling": lambda: telling.measure(rounds),
         "scaling": lambda: scaling.measure(rounds),
         "soak": lambda: soak.soak(10.0, 800),
     }

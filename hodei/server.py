@@ -17,6 +17,7 @@ from loguru import logger
 
 from hodei.config import Settings
 from hodei.domain.errors import Conflict, HodeiError
+from hodei.domain.text import words_of
 from hodei.fleet.balance import Balancer
 from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
@@ -155,7 +156,7 @@ class Server:
         try:
             words = await schema.ensure(self._settings.database_url)
         except Conflict as error:
-            logger.error("the schema cannot be healed: {}", error)
+            logger.error("the schema cannot be healed: {}", words_of(error))
         else:
             if words.startswith("applied"):
                 logger.warning(words)
@@ -166,7 +167,7 @@ class Server:
             try:
                 await listen(self._settings.listen_url, CHANNELS, self._hear, listener_name(self.presence.server_id))
             except (psycopg.Error, OSError, TimeoutError) as error:
-                logger.warning("listener lost, work is found by polling meanwhile: {}", str(error).strip() or type(error).__name__)
+                logger.warning("listener lost, work is found by polling meanwhile: {}", words_of(error))
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
 
     def _hear(self, channel: str, payload: str) -> None:
@@ -200,7 +201,7 @@ class Server:
                     for row in await self.database.run(lambda conn, w=worker_id: workers.list_all(conn, worker_id=w)):  # type: ignore[misc]
                         self.worker_service.notice_change(row)
             except TROUBLE as error:
-                logger.warning("{}", error)
+                logger.warning("{}", words_of(error))
 
 
 class _Stop:

@@ -31,7 +31,7 @@ class Agent:
             loop.add_signal_handler(number, self._ask)
         outbox = Outbox()
         self._link = await Link.open(self._settings)
-        slots = Slots(self._settings.slots, self._link, outbox)
+        slots = Slots(self._settings.slots, self._link, outbox, self._identity.worker_id)
         slots.adopt(self._link.jobs)
         session = Session(self._settings, self._identity, slots, outbox)
         try:
@@ -44,6 +44,7 @@ class Agent:
         except* (GiveUp, SupervisorGone) as ends:
             raise ends.exceptions[0] from None
         finally:
+            slots.lines.flush()
             self._link.close()
         logger.info("hodei-worker has ended")
 

@@ -84,19 +84,29 @@ def worker(
     log_format: str,
 ) -> None:
     """Runs jobs on this host for any hodei-server. Keeps its identity in the state folder; needs a token only once."""
+    from hodei_worker import log
+
     try:
+        log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), "")
         check_user(job_user)
         settings = Settings(
             addresses(server), token_of(context, Path(state_dir)), slots, labels(label),
             Path(state_dir).absolute(), name, job_user, log_limit, on_worker_exit, drain_timeout, on_disconnect,
         )  # fmt: skip
         run(settings, log_level, log_format)
-    except BadSetting as error:
-        raise click.UsageError(str(error)) from error
+    except (BadSetting, OSError, click.ClickException) as error:
+        if log_format == "json":
+            log.last_words(str(error), log_format)
+            sys.exit(1 if isinstance(error, OSError) else 2)
+        if isinstance(error, BadSetting):
+            raise click.UsageError(str(error)) from error
+        raise
 
 
 def token_of(context: click.Context, state_dir: Path) -> str | None:
     """A file that is gone matters only to a worker that has no identity yet: the token is needed once."""
+    from loguru import logger
+
     from hodei_worker import identity
 
     try:
@@ -104,7 +114,7 @@ def token_of(context: click.Context, state_dir: Path) -> str | None:
     except secret_file.BadFile as error:
         if not identity.is_kept(state_dir):
             raise
-        click.echo(f"{error.message}; not needed: this worker has registered before", err=True)
+        logger.info("{}; not needed: this worker has registered before", error.message)
         return None
 
 
@@ -121,6 +131,7 @@ def check_user(name: str | None) -> None:
 
 def run(settings: Settings, log_level: str, log_format: str) -> None:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # before grpc is imported: we spawn, we never fork
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes raw lines among ours
     from loguru import logger
 
     from hodei_worker import identity, log
@@ -145,8 +156,7 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     try:
         asyncio.run(main())
     except GiveUp as error:
-        logger.error("{}", error)
-        click.echo(f"Error: {error}", err=True)
+        log.last_words(str(error), log_format, worker_id=me.worker_id)
         sys.exit(1)
     except SupervisorGone as error:
         logger.error("{}", error)

@@ -35,6 +35,9 @@ CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
+MISSED_AFTER_S = 30.0
+"""Without a server's word: servers call a worker UNREACHABLE that was silent for so long."""
+
 LOG_ACK_S = 5.0
 """For the acknowledgement of a log batch, before it is said that it takes too long."""
 
@@ -53,6 +56,10 @@ class GiveUp(Exception):
 
 class StreamOver(Exception):
     """This stream is over; connect again."""
+
+
+class SentAway(StreamOver):
+    """By a server that ends or has too many workers, or by ourselves: nothing is wrong."""
 
 
 class Session:
@@ -77,8 +84,12 @@ class Session:
         for address in turns(self._settings.servers):
             if self.leaving.is_set():
                 return
+            sent_away = False
             try:
                 await self._once(address, backoff)
+            except SentAway as over:
+                logger.info("leaving {}: {}", address, over)
+                sent_away = True
             except StreamOver as over:
                 logger.warning("stream to {} ended: {}", address, over)
             except grpc.aio.AioRpcError as error:
@@ -87,12 +98,19 @@ class Session:
             finally:
                 self.connected = False
                 if self._slots.unacknowledged_for_s() > 0:
-                    logger.warning("Failed to send log batch to server: the stream ended; it is kept and sent again")
+                    self._say_of_unacknowledged(sent_away=sent_away)
             try:
                 async with asyncio.timeout(max(backoff.next_s(), self._pause_s)):
                     await self.leaving.wait()
             except TimeoutError:
                 self._pause_s = 0.0
+
+    @staticmethod
+    def _say_of_unacknowledged(*, sent_away: bool) -> None:
+        if sent_away:
+            logger.info("log batches without acknowledgement go to the next server")
+        else:
+            logger.warning("Failed to send log batch to server: the stream ended; it is kept and sent again")
 
     async def watch_contact(self) -> None:
         """With --on-disconnect stop: when no server has answered for as long as it takes to be given up, our jobs run elsewhere by now."""
@@ -111,13 +129,17 @@ class Session:
         if code == grpc.StatusCode.UNAUTHENTICATED:
             if self._settings.token is None:
                 raise GiveUp(f"{words}; give a new token by HODEI_OTP_TOKEN or --token-file (`hodei token create`)") from error
-            logger.info("{}: registering with the token", words)
+            logger.info("{} does not know this worker's credential: registering with the token", address)
             await self._register(address)
             return True
         if code in FINAL:
             raise GiveUp(words) from error
-        logger.warning("{} {}: {}", address, code.name, words)
+        logger.log(self._level(), "{} {}: {}", address, code.name, words)
         return False
+
+    def _level(self) -> str:
+        """Of a server that does not answer: in a deploy that passes before anybody misses this worker."""
+        return "WARNING" if time.monotonic() - self._heard_at > MISSED_AFTER_S else "INFO"
 
     async def _register(self, address: str) -> None:
         """Transient failures go back to the loop; a token that is refused ends it.
@@ -138,7 +160,7 @@ class Session:
             except grpc.aio.AioRpcError as error:
                 if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT):
                     raise GiveUp(f"{error.details()}; mint a new one with `hodei token create`") from error
-                logger.warning("cannot register with {}: {}", address, error.details())
+                logger.log(self._level(), "cannot register with {}: {}", address, error.details())
                 await asyncio.sleep(1.0)
                 return
         if registered is self._successor:
@@ -236,10 +258,12 @@ class Session:
         for cancel in frame.cancel:
             self._slots.cancel(cancel.lease, cancel.reason, cancel.message)
         if frame.drain:
-            logger.info("drained: nothing new will come, what runs runs on")
+            logger.info("drained by request: no new jobs come, those that run go on")
+        if frame.undrain:
+            logger.info("drained no more: new jobs come again")
         if frame.HasField("go_away"):
             self._pause_s = min(5.0, frame.go_away.reconnect_after_s)
-            raise StreamOver(frame.go_away.why)
+            raise SentAway(frame.go_away.why)
 
     async def _write(self, call: Any) -> None:
         loop = asyncio.get_running_loop()
@@ -251,6 +275,7 @@ class Session:
                 await self._outbox.gather(early_s)
             due_at = min(max(due_at, loop.time()) + GATHER_S, loop.time() + AT_ONCE * GATHER_S)  # heavy frames do not count against others
             frame = self._outbox.frame()
+            self._slots.lines.flush()
             try:
                 await call.write(frame)
             except asyncio.InvalidStateError:
@@ -283,7 +308,7 @@ class Session:
                 if time.monotonic() - self._heard_at > 2.5 * self._heartbeat_s:
                     raise StreamOver(f"the server was silent for {2.5 * self._heartbeat_s:g} s") from None
         await call.done_writing()
-        raise StreamOver("this worker is leaving")
+        raise SentAway("this worker is ending")
 
     @staticmethod
     async def _raise_status(call: Any) -> None:

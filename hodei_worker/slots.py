@@ -4,18 +4,18 @@ Everything here is synchronous and on one loop: the session tells what the serve
 """
 
 import asyncio
-import json
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
+from hodei_worker.job_lines import UNKNOWN_CHUNKS, JobLines, command_of, ending
 from hodei_worker.outbox import Outbox
 
 OUTCOMES = {"SUCCEEDED": pb.SUCCEEDED, "FAILED": pb.FAILED, "CANCELLED": pb.CANCELLED, "LOST": pb.LOST}
@@ -23,7 +23,7 @@ OUTCOMES = {"SUCCEEDED": pb.SUCCEEDED, "FAILED": pb.FAILED, "CANCELLED": pb.CANC
 
 SUPERVISOR_DIED: dict[str, Any] = {
     "outcome": "LOST", "reason": "WORKER_LOST", "message": "the worker's supervisor died; its processes were killed", "run_us": 1,
-    "log_chunks": 1 << 62, "spooled": 0,
+    "log_chunks": UNKNOWN_CHUNKS, "spooled": 0,
 }  # fmt: skip
 
 
@@ -52,6 +52,7 @@ class Held:
     progress_at: float = 0.0  # monotonic: the last acknowledgement, or the first chunk after one
     reported: bool = False  # its result went out on this stream
     late: bool = False  # refused: killed; what is left of its log and its result go out for the record
+    came_at: float = field(default_factory=time.monotonic)
 
     @cached_property
     def log(self) -> Any:
@@ -65,8 +66,9 @@ class ToSupervisor(Protocol):
 
 
 class Slots:
-    def __init__(self, slots: int, supervisor: ToSupervisor, outbox: Outbox) -> None:
+    def __init__(self, slots: int, supervisor: ToSupervisor, outbox: Outbox, worker_id: str = "") -> None:
         self.slots = slots
+        self.lines = JobLines(worker_id)
         self._supervisor = supervisor
         self._outbox = outbox
         self._held: dict[int, Held] = {}
@@ -129,8 +131,8 @@ class Slots:
         if offer.lease in self._held:
             return
         job = Held(offer.lease, offer.job_id, offer.attempt, offer.correlation_id, offer.actor, Phase.WAITING, offer.spec)
-        job.log.info("Received job (lease {}, attempt {})", offer.lease, offer.attempt)
         if self.draining:
+            self.lines.tell("INFO", job, lambda: f"Received job (lease {job.lease}): given back, the worker is draining")
             self._outbox.reject(pb.Reject(lease=offer.lease, reason="the worker is draining"))
             return
         self._held[offer.lease] = job
@@ -149,8 +151,8 @@ class Slots:
                 correlation_id=job.correlation_id, actor=job.actor,
             )  # fmt: skip
             self._outbox.accept(job.lease, job.started_us)
-            spec, job.spec = job.spec, ""
-            job.log.opt(lazy=True).info("Executing (lease {}) command: {}", lambda job=job: job.lease, lambda spec=spec: shown(spec))
+            self.lines.tell("INFO", job, partial(_received, job, job.spec, time.monotonic() - job.came_at))
+            job.spec = ""
 
     def cancel(self, lease: int, reason: str, message: str) -> None:
         job = self._held.get(lease)
@@ -159,7 +161,7 @@ class Slots:
         if job is None or job.phase is Phase.ENDED:
             return
         self._outbox.cancel_received(lease)
-        job.log.info("cancel arrived: {}", message)
+        self.lines.tell("INFO", job, lambda: f"cancel arrived (lease {lease}): {message}")
         if job.phase is Phase.WAITING:
             self._waiting.remove(lease)
             job.phase, job.result = Phase.ENDED, cause | {"run_us": 0, "log_chunks": 0, "started_us": 0}
@@ -172,7 +174,7 @@ class Slots:
         job = self._held.get(lease)
         if job is None or job.late:
             return
-        job.log.warning("lease {} is refused: {}", lease, why)
+        self.lines.tell("WARNING", job, lambda: f"lease {lease} is refused: {why}")
         if job.phase is Phase.WAITING or not job.job_id:
             self._forget(job)
             return
@@ -190,7 +192,7 @@ class Slots:
                 del self._held[lease]
                 self._waiting.remove(lease)
                 self._outbox.reject(pb.Reject(lease=lease, reason="asked back: no slot of this worker took it in time"))
-                job.log.info("given back (lease {}): no slot took it in time", lease)
+                self.lines.tell("INFO", job, partial(_given_back, lease))
         self.changed.set()
 
     def say_late_again(self) -> None:
@@ -271,7 +273,7 @@ class Slots:
         job.result = result
         self._fill()
         self.changed.set()
-        job.log.info("ended: {} {}; LogBatch: {} chunks in all", result["outcome"], result["message"], result["log_chunks"])
+        self.lines.tell("INFO", job, lambda: ending(result))
         self._report(job)
 
     def _report(self, job: Held) -> None:
@@ -318,10 +320,12 @@ class Slots:
                 self._supervisor.send("stop", lease=job.lease, **cause)
 
 
-def shown(spec: str) -> str:
-    """What is run, cut to 200 characters; never its environment."""
-    try:
-        command = json.loads(spec)["command"]
-        return (command if isinstance(command, str) else " ".join(command)).replace("\n", "; ")[:200]
-    except (ValueError, KeyError, TypeError):
-        return "(unreadable)"
+def _received(job: Held, spec: str, waited_s: float) -> str:
+    """Said when a slot takes it: nearly always at once; one that waited says for how long."""
+    waited = f", waited {waited_s:.2f} s for a slot" if waited_s >= 0.01 else ""
+    about = f"lease {job.lease}, attempt {job.attempt}{waited}"
+    return f"Received job ({about}). Executing command: {command_of(spec)}"
+
+
+def _given_back(lease: int) -> str:
+    return f"Received job (lease {lease}): given back, no slot took it in time"

@@ -82,7 +82,8 @@ async def assigned_job(conn: Connection, worker: AWorker, **spec: Any) -> job_qu
 
 async def running_job(conn: Connection, worker: AWorker, **spec: Any) -> job_queue.Offer:
     offer = await assigned_job(conn, worker, **spec)
-    assert await leases.accept(conn, [leases.Claimant(offer.lease, worker.id)]) == {leases.Claimant(offer.lease, worker.id): offer.job_id}
+    held = await leases.accept(conn, [leases.Claimant(offer.lease, worker.id)])
+    assert [one.job_id for one in held.values()] == [offer.job_id]
     return offer
 
 

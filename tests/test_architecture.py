@@ -10,7 +10,7 @@ from tests.conftest import TREE
 # package → what of ours it may import (docs/architecture.md)
 MAY = {
     "hodei.domain": set(),
-    "hodei.protocol": set(),
+    "hodei.protocol": {"hodei.domain"},  # only text, by its log (below)
     "hodei.store": {"hodei.domain"},
     "hodei.fleet": {"hodei.domain", "hodei.store"},
     "hodei.flow": {"hodei.domain", "hodei.store", "hodei.fleet"},
@@ -64,6 +64,13 @@ def test_each_floor_keeps_to_its_libraries() -> None:
         for path in files(package):
             used = {name.split(".")[0] for name in imports(path)} & third_party
             assert used <= may, path
+
+
+def test_a_worker_gets_nothing_of_the_domain_but_text() -> None:
+    """Through hodei.protocol.log, which both programs write their logs with."""
+    used = {name for path in files("hodei.protocol") for name in imports(path)}
+    theirs = {name.rpartition(".")[0] for name in used if name.startswith("hodei.domain")}
+    assert theirs == {"hodei.domain.text", "hodei.domain.job_line"}
 
 
 def test_the_domain_is_pure() -> None:

@@ -122,6 +122,15 @@ def _throughput(section: Figures, _: Figures) -> Iterable[str]:
     yield plot("sh", "Processes per second of Hodei and of the peers, beside the ceiling")
 
 
+def _telling(section: Figures, _: Figures) -> Iterable[str]:
+    yield prose(
+        "One server and one worker of 8 slots at each level, by turns on one database, with jobs of",
+        "`sh -c true`: at the default level, `info`, each makes five lines.",
+    )
+    rows = [(path, spread(figure)) for path, figure in section["per_second"].items()]
+    yield table(["log level", "per second"], rows)
+
+
 def _peers(section: Figures, sections: Figures) -> Iterable[str]:
     yield prose(
         "What users would otherwise choose, each with one worker that may use the whole machine, as it comes and as its own",
@@ -326,6 +335,7 @@ SECTIONS: list[tuple[str, str, Callable[[Any, Figures], Iterable[str]]]] = [
     ("peers", "Beside what users would otherwise choose", _peers),
     ("latency", "From submit to start", _latency),
     ("logs", "One job's log", _logs),
+    ("telling", "What log lines cost", _telling),
     ("claims", "Claims from a deep or dirty queue", _claims),
     ("idle", "A thousand idle workers", _idle),
     ("memory", "Memory", _memory),

@@ -83,6 +83,10 @@ def per_s(path: str) -> How:
     return value("throughput", "per_second", path, "median")
 
 
+def level(name: str) -> How:
+    return value("telling", "per_second", name, "median")
+
+
 def peer(name: str, kind: str, setting: str = "default") -> How:
     return value("peers", name, setting, f"{kind}_per_s", "median")
 
@@ -154,6 +158,7 @@ def dead_rows(table: str) -> How:
 # ── the targets ──
 
 QUEUED, SH, ARGV = per_s("server path, queued"), per_s("sh -c true, real worker"), per_s("argv true, real worker")
+TOLD = level("default")
 NO_ROOM = "idle workers, jobs that none can run"
 SHALLOW = claim("shallow", "p99")
 
@@ -169,6 +174,8 @@ SPEED = [
     Target("`sh -c true`, beside Celery + RabbitMQ as it comes", "×", ratio(SH, peer("celery+rabbitmq", "sh")), "≥", 1.3),
     Target("`sh -c true`, beside Dramatiq + Redis as it comes", "×", ratio(SH, peer("dramatiq+redis", "sh")), "≥", None, 1),
     Target("`/bin/true`, of what a C loop can start", "%", percent(ARGV, per_s("ceiling: argv true")), "≥", 50, 65),
+    Target("`sh -c true` at the default log level, beside the quiet one", "%", percent(TOLD, level("quiet")), "≥", 95),
+    Target("`sh -c true` at the default log level, of what a C loop can start", "%", percent(TOLD, level("ceiling")), "≥", 50),
     Target("10 log lines a job, beside `sh -c true`", "%", percent(per_s("10 log lines, real worker"), SH), "≥", 90),
     Target("submit to worker, idle system, p50", "ms", value("latency", "ms", "submit to the worker", "p50"), "≤", 3, 2),
     Target("submit to worker, idle system, p99", "ms", value("latency", "ms", "submit to the worker", "p99"), "≤", 6, 4),

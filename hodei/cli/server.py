@@ -44,6 +44,7 @@ def server(
 ) -> None:
     """Claims jobs, forwards them to workers, keeps what they report. Any number may run on one database."""
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes raw lines among ours
     from hodei import log
     from hodei.config import Settings
     from hodei.domain.errors import HodeiError, Invalid
@@ -67,9 +68,17 @@ def server(
 
         run(settings)
     except Invalid as error:
-        raise click.UsageError(str(error)) from error
+        if log_format == "text":
+            raise click.UsageError(str(error)) from error
+        log.last_words(str(error), log_format)
+        sys.exit(2)
     except HodeiError as error:
-        click.echo(f"Error: {error}", err=True)
+        log.last_words(str(error), log_format)
+        sys.exit(1)
+    except OSError as error:
+        if log_format == "text":
+            raise
+        log.last_words(str(error), log_format)
         sys.exit(1)
 
 

@@ -5,7 +5,8 @@ No line is forged by it, and no escape of it reaches a terminal.
 
 import re
 
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS = "\x00-\x1f\x7f-\x9f"
+_UNSHOWABLE = re.compile(f"[{_CONTROLS}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Controls (C0, DEL, C1), ends of lines and marks of direction, and what UTF-8 cannot hold."""
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -25,3 +26,30 @@ def _escaped(found: re.Match[str]) -> str:
     char = found.group()
     number = ord(char)
     return _SHORT.get(char) or (f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}")
+
+
+def shown_json(text: str) -> str:
+    """JSON in which what a terminal obeys is written as JSON's own `\\u009b`: the same value."""
+    if text.isprintable():
+        return text
+    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def words_of(error: BaseException) -> str:
+    """An error on one line, fit for a log.
+
+    Of PostgreSQL's errors only the primary message and the SQLSTATE: DETAIL, HINT and CONTEXT quote
+    rows, the environment of jobs among them. (Its driver is known by its shape: nothing is imported
+    here.) What never reached the server has the driver's own first line.
+    """
+    if hasattr(error, "sqlstate"):
+        primary = getattr(getattr(error, "diag", None), "message_primary", None)
+        if primary:
+            return shown(f"{primary} (SQLSTATE {error.sqlstate})")
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # noqa: BLE001  an error whose words fail is still to be named
+        lines = []
+    if hasattr(error, "sqlstate"):
+        lines = lines[:1]
+    return shown("\n".join(lines)) or type(error).__name__

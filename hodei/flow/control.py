@@ -14,14 +14,17 @@ from loguru import logger
 
 from hodei.domain.errors import Conflict, Locked, NotFound, Unavailable
 from hodei.domain.job import FINAL, MAX_LOSSES
+from hodei.domain.job_line import JobLine
+from hodei.domain.text import words_of
 from hodei.fleet.presence import Cancel, Presence, Refused, ResultAck, WorkerStream
+from hodei.flow import job_lines
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.give_back import give_back
 from hodei.flow.set_aside import set_aside
 from hodei.store import halves, jobs, leases, sqlstate, stray_leases
 from hodei.store.database import TROUBLE, Database
-from hodei.store.leases import Claimant, Ended, Result
+from hodei.store.leases import Accepted, Claimant, Ended, Result
 
 NOT_YOURS = "this lease no longer holds: the job was given away, cancelled or has ended"
 
@@ -120,24 +123,26 @@ class JobController:
             stream.let_go(lease)
         said = [Claimant(lease, stream.worker_id) for lease in refusals]
         why = "; ".join(sorted(set(refusals.values())))[:200]
-        back = await give_back(self._database, said, why, f"worker:{stream.worker_id}")
-        if back:
-            self._log.bind(worker_id=stream.worker_id).info("JobUnassigned: {} offers came back: {}", len(back), why)
+        await give_back(self._database, said, why, f"worker:{stream.worker_id}")
 
     async def ended_late(self, stream: WorkerStream, late: stray_leases.Late) -> None:
         """The word of a worker whose lease no longer holds: for the record only (R1)."""
         said = late.result
         for _ in range(20):
             try:
-                if await self._database.run(lambda conn: stray_leases.record_late(conn, late)):
-                    break
+                recorded = await self._database.run(lambda conn: stray_leases.record_late(conn, late))
             except psycopg.Error as error:
                 self._log.bind(job_id=late.job_id).error("its late result cannot be kept: {}", sqlstate.primary(error))
+                break
+            if recorded.now:
+                words = f"JobLateResult {said.outcome} (lease {said.lease})"
+                about = (recorded.correlation_id, said.actor, late.job_id, said.worker_id)
+                job_lines.say(self._log, [JobLine(words, *about)])
+            if recorded.stands:
                 break
             await asyncio.sleep(0.05)
         else:
             raise Unavailable(f"late result of job {late.job_id}: its story did not come to rest")
-        self._log.bind(job_id=late.job_id, worker_id=said.worker_id).info("JobLateResult {} of lease {}", said.outcome, said.lease)
         stream.send(ResultAck([said.lease]))
 
     async def started(self, stream: WorkerStream, started: list[int]) -> None:
@@ -174,24 +179,23 @@ class JobController:
         accepts = list(dict.fromkeys(n.said for n in news if n.result is None and n.said not in results))
         found, held = await self._database.run(lambda conn: leases.settle(conn, list(results.values()), accepts, MAX_LOSSES))
         ended = {Claimant(end.lease, end.worker_id): end for end in found}
-        for end in found:
-            self._say(end)
-        for said in accepts:
-            if said in held:
-                self._log.bind(job_id=held[said], worker_id=said.worker_id).info("JobStatusChanged PENDING → RUNNING")
+        self._say(found)
+        accepted = [job_lines.of_accept(one) for one in held.values() if one.now]
+        if accepted:
+            job_lines.say(self._log, accepted)
         return [self._answer(n, ended, held) for n in news]
 
     @staticmethod
-    def _answer(news: _News, ended: dict[Claimant, Ended], held: dict[Claimant, uuid.UUID]) -> _Answer:
+    def _answer(news: _News, ended: dict[Claimant, Ended], held: dict[Claimant, Accepted]) -> _Answer:
         end = ended.get(news.said)
-        if news.result is None and end is not None:
-            return end.job_id  # accepted and ended in one flush
-        return end or held.get(news.said)
+        if end is None:
+            accepted = held.get(news.said)
+            return accepted.job_id if accepted else None
+        return end if news.result else end.job_id  # accepted and ended in one flush
 
-    def _say(self, end: Ended) -> None:
-        self._log.bind(correlation_id=end.correlation_id, actor=f"worker:{end.worker_id}", job_id=end.job_id, worker_id=end.worker_id).info(
-            "JobStatusChanged {} → {}{}", end.old_state, end.new_state, f" ({end.reason})" if end.reason else ""
-        )
+    def _say(self, ended: list[Ended]) -> None:
+        if ended:
+            job_lines.say(self._log, (line for end in ended for line in job_lines.of_end(end)))
 
     async def end_overrun(self, overrun: list[tuple[Claimant, str]]) -> None:
         """Ends attempts that their workers should have ended: FAILED, TIMEOUT. The worker hears of it by refusal, and kills them."""
@@ -222,10 +226,10 @@ class JobController:
         stored: list[Ended] = []
         for result, answer in zip(said, await halves.each(said, store), strict=True):
             if isinstance(answer, Ended):
-                self._say(answer)
                 stored.append(answer)
             elif isinstance(answer, Exception) and not isinstance(answer, Locked):
                 await self.set_aside(Claimant(result.lease, result.worker_id), answer)
+        self._say(stored)
         return stored
 
     async def _end_forgotten(self) -> None:
@@ -234,7 +238,7 @@ class JobController:
             try:
                 await self.lose([claimant], "the worker lives but does not know this job any more", "system:job_controller")
             except TROUBLE as error:  # the next heartbeat names it again
-                self._log.warning("lease {} cannot be ended: {}", claimant.lease, error)
+                self._log.warning("lease {} cannot be ended: {}", claimant.lease, words_of(error))
 
     # ── cancel ──
 
@@ -252,12 +256,15 @@ class JobController:
         raise Conflict(f"job {job_id} changed hands twenty times while it was to be cancelled; try again")
 
     async def _cancel_once(self, job_id: uuid.UUID, actor: str) -> bool:
-        log = self._log.bind(actor=actor, job_id=job_id)
-        if await self._database.run(lambda conn: jobs.cancel_queued(conn, job_id, actor)):
-            log.info("JobStatusChanged PENDING → CANCELLED")
+        words = job_lines.changed("PENDING", "CANCELLED", "CANCELLED")
+        waited = await self._database.run(lambda conn: jobs.cancel_queued(conn, job_id, actor))
+        if waited is not None:
+            job_lines.say(self._log, [JobLine(words, waited, actor, job_id)])
             return True
-        if await self._database.run(lambda conn: jobs.request_cancel(conn, job_id, actor)):
-            log.info("JobCancelRequested")
+        asked = await self._database.run(lambda conn: jobs.request_cancel(conn, job_id, actor))
+        if asked:
+            about = (asked.correlation_id, actor, job_id, asked.worker_id)
+            job_lines.say(self._log, [JobLine("JobCancelRequested", *about)])
             return True
         job = await self._database.run(lambda conn: jobs.get(conn, job_id))
         if job is None:
@@ -266,8 +273,10 @@ class JobController:
             raise Conflict(f"job {job_id} is already {job.state}: a final state never changes")
         if job.cancel_requested:
             return True
-        if await self._database.run(lambda conn: jobs.cancel_stray(conn, job_id, actor)):
-            log.info("JobStatusChanged PENDING → CANCELLED: it was in no queue")
+        stray = await self._database.run(lambda conn: jobs.cancel_stray(conn, job_id, actor))
+        if stray is not None:
+            words = f"{words}: it was in no queue"
+            job_lines.say(self._log, [JobLine(words, stray, actor, job_id)])
             return True
         return False
 

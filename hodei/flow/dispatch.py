@@ -14,8 +14,11 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Locked
+from hodei.domain.job_line import JobLine
+from hodei.domain.text import words_of
 from hodei.domain.worker import ACCEPT_WITHIN_S
 from hodei.fleet.presence import Presence
+from hodei.flow import job_lines
 from hodei.flow.detour import Detour
 from hodei.flow.give_back import give_back
 from hodei.flow.queue_head import QueueHead
@@ -90,7 +93,7 @@ class JobDispatcher:
                     while not self._stopping and await self._round():
                         begun = loop.time()
             except TROUBLE as error:
-                self._log.warning("cannot claim: {}", error)  # the sweep's look wakes us again
+                self._log.warning("cannot claim: {}", words_of(error))  # the sweep's look wakes us again
             await asyncio.sleep(min(MOST_REST_S, REST * (loop.time() - begun)))
 
     async def _round(self) -> bool:
@@ -168,19 +171,20 @@ class JobDispatcher:
         self._claimed_since_look += len(offers)
         self.claimed += len(offers)
         unsent: list[leases.Claimant] = []
+        lines: list[JobLine] = []
         for offer in offers:
-            log = self._log.bind(correlation_id=offer.correlation_id, actor=offer.actor, job_id=offer.job_id, worker_id=offer.worker_id)
-            stream = self._presence.get(offer.worker_id)
-            if stream is None or stream.closed.is_set():
-                unsent.append(leases.Claimant(offer.lease, offer.worker_id))
-                log.info("JobUnassigned: the worker's stream ended before RUN_JOB was sent")
-                continue
             if not offer.fits:
                 await set_aside(self._database, [offer.job_id], ValueError("no worker can be told of it"), "system:job_dispatcher")
                 continue
-            log.info("Dispatching job to worker (JobAssigned, lease {})", offer.lease)
-            stream.offer(offer)
-            log.info("RUN_JOB command sent successfully: Job dispatched successfully")
+            stream = self._presence.get(offer.worker_id)
+            there = stream is not None and not stream.closed.is_set()
+            if stream and there:
+                stream.offer(offer)
+            else:
+                unsent.append(leases.Claimant(offer.lease, offer.worker_id))
+            lines.append(job_lines.of_dispatch(offer, sent=there))
+        if lines:
+            job_lines.say(self._log, lines)
         if unsent:
             await give_back(self._database, unsent, "the worker's stream ended", "system:job_dispatcher")
 

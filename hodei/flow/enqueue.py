@@ -16,8 +16,10 @@ from loguru import logger
 from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Locked, NotFound
 from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL
+from hodei.domain.job_line import JobLine
 from hodei.domain.spec import normalise
 from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.flow import job_lines
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
 from hodei.store import jobs, sqlstate
@@ -54,6 +56,7 @@ class Enqueuer:
     def __init__(self, database: Database, dispatcher: JobDispatcher) -> None:
         self._database = database
         self._dispatcher = dispatcher
+        self._log = logger.bind(component="JobController")
         self._creates: Batcher[NewJob, str] = Batcher(self._flush, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=1.0)
         self._apart: Batcher[NewJob, str] = Batcher(self._flush_alone, most=1, waiting=MOST_APART)
         self._locked: dict[uuid.UUID, float] = {}  # ids that somebody's open transaction is creating → until when they go apart
@@ -113,16 +116,13 @@ class Enqueuer:
             return Created(job.id, existed=False, error=Invalid(f"PostgreSQL refuses this job: {sqlstate.primary(outcome)}"))
         if outcome == "conflict":
             return Created(job.id, existed=False, error=Duplicate(f"id: job {job.id} exists with another spec"))
-        if outcome == "created":
-            about = {"correlation_id": job.spec.get("correlation_id", job.id), "actor": job.actor, "job_id": job.id}
-            logger.bind(component="JobController", **about).info("Job created successfully (JobCreated)")
         return Created(job.id, existed=outcome == "existed", error=None)
 
     async def retry(self, old_id: uuid.UUID, new_id: uuid.UUID | None, actor: str) -> uuid.UUID:
         """A new job with the spec and correlation id of one that has ended; due at once. NotFound; Conflict: not final yet."""
         new = new_id or uuid7()
 
-        async def repeat(conn: Connection) -> None:
+        async def repeat(conn: Connection) -> str:
             old = await jobs.get(conn, old_id)
             if old is None:
                 raise NotFound(f"no job {old_id}")
@@ -133,10 +133,12 @@ class Enqueuer:
             if (await jobs.create(conn, [NewJob(new, actor, spec)]))[new] == "conflict":
                 raise Duplicate(f"id: job {new} exists with another spec")
             await jobs.name_origin(conn, new, old_id)
+            return old.correlation_id
 
-        await self._database.transact(repeat)
+        correlation_id = await self._database.transact(repeat)
+        words = f"Job created successfully (JobCreated), repeats {old_id}"
+        job_lines.say(self._log, [JobLine(words, correlation_id, actor, new)])
         self._dispatcher.wake()
-        logger.bind(component="JobController", actor=actor, job_id=new).info("Job created successfully (JobCreated), repeats {}", old_id)
         return new
 
     async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, str]:
@@ -145,13 +147,24 @@ class Enqueuer:
             with self._dispatcher.along(new[0].spec.get("labels", {}), len(new)) as wish:
                 if wish:
                     outcomes, claimed = await self._create_and_claim(new, wish)
+                    self._say(new, outcomes)
                     await self._dispatcher.send(claimed.offers)
                     if len(claimed.offers) < len(new):
                         self._dispatcher.wake()
                     return outcomes
         outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
+        self._say(new, outcomes)
         self._dispatcher.wake()
         return outcomes
+
+    def _say(self, new: list[NewJob], outcomes: dict[uuid.UUID, str]) -> None:
+        words = "Job created successfully (JobCreated)"
+        lines = (
+            JobLine(words, job.spec.get("correlation_id", str(job.id)), job.actor, job.id)
+            for job in new
+            if outcomes.get(job.id) == "created"
+        )
+        job_lines.say(self._log, lines)
 
     async def _create_and_claim(self, new: list[NewJob], wish: Wish) -> tuple[dict[uuid.UUID, str], Claimed]:
         """What keeps the claim from being made must not keep the jobs from being created."""
@@ -172,4 +185,5 @@ class Enqueuer:
 
     async def _flush_alone(self, new: list[NewJob]) -> list[str | Invalid]:
         outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
+        self._say(new, outcomes)
         return [outcomes.get(job.id, SWALLOWED) for job in new]

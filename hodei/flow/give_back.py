@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from loguru import logger
+
 from hodei.domain.errors import Locked
+from hodei.flow import job_lines
 from hodei.flow.set_aside import set_aside
 from hodei.store import halves, leases
 from hodei.store.database import Database
@@ -13,8 +16,12 @@ async def give_back(database: Database, offers: Sequence[Claimant], reason: str,
     """The leases whose offers are queued again. One that was accepted meanwhile stays; one whose row is
     locked lapses later; one that PostgreSQL refuses is set aside."""
 
+    log = logger.bind(component="JobController")
+
     async def release(batch: list[Claimant]) -> list[bool]:
-        back = set(await database.run(lambda conn: leases.release(conn, batch, reason, actor)))
+        released = await database.run(lambda conn: leases.release(conn, batch, reason, actor))
+        job_lines.say(log, job_lines.of_release(released, reason, actor))
+        back = {one.lease for one in released}
         return [claimant.lease in back for claimant in batch]
 
     back: list[int] = []

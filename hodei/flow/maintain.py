@@ -14,6 +14,7 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Unavailable
+from hodei.domain.text import words_of
 from hodei.store import retention
 from hodei.store.database import TROUBLE, Connection, Database
 
@@ -63,7 +64,7 @@ class Maintainer:
                     await self._heal()
                 self._tell(await self.once())
             except (*TROUBLE, retention.Busy) as error:
-                self._log.warning("maintenance waits: {}", error)
+                self._log.warning("maintenance waits: {}", words_of(error))
                 await asyncio.sleep(random.uniform(30.0, 60.0))  # noqa: S311
                 continue
             await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))  # noqa: S311

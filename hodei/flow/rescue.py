@@ -14,8 +14,10 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Locked
+from hodei.domain.job_line import JobLine
 from hodei.domain.worker import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
 from hodei.fleet.presence import Presence
+from hodei.flow import job_lines
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.give_back import give_back
@@ -105,10 +107,10 @@ class JobRescuer:
 
     async def _expire(self) -> None:
         async def expire(conn: Connection, some: list[uuid.UUID]) -> None:
-            for job_id, correlation_id in await job_queue.expire(conn, some):
-                self._log.bind(correlation_id=correlation_id, actor="system:job_rescuer", job_id=job_id).info(
-                    "JobStatusChanged PENDING → FAILED (TIMEOUT)"
-                )
+            words, who = job_lines.changed("PENDING", "FAILED", "TIMEOUT"), "system:job_rescuer"
+            ended = await job_queue.expire(conn, some)
+            lines = [JobLine(words, one.correlation_id, who, one.job_id) for one in ended]
+            job_lines.say(self._log, lines)
 
         await self._for_each(await self._database.run(job_queue.expired), expire)
 
@@ -173,7 +175,6 @@ class JobRescuer:
         overdue = await self._database.run(lambda conn: stray_leases.overdue(conn, ACCEPT_WITHIN_S))
         if overdue:
             back = await give_back(self._database, overdue, f"not accepted within {ACCEPT_WITHIN_S:g} s", "system:job_rescuer")
-            self._log.info("JobUnassigned: {} offers were not accepted in time and are queued again", len(back))
             for claimant in overdue:
                 if claimant.lease in back and (stream := self._presence.get(claimant.worker_id)):
                     stream.let_go(claimant.lease)

@@ -16,6 +16,7 @@ from loguru import logger
 
 from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Unauthenticated, Unavailable
 from hodei.domain.spec import CONTROLS, PATTERNS
+from hodei.domain.text import words_of
 from hodei.domain.worker import HEARTBEAT_S
 from hodei.fleet import registration
 from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, Presence, Pulse, WorkerStream
@@ -93,7 +94,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             try:
                 await self._database.run(lambda conn, write=write, s=stream: write(conn, s.worker_id, s.session))  # type: ignore[misc]
             except TROUBLE as error:
-                logger.bind(component="WorkerMonitor", worker_id=stream.worker_id).warning("{}", error)
+                logger.bind(component="WorkerMonitor", worker_id=stream.worker_id).warning("{}", words_of(error))
 
     def send_away(self, why: str) -> None:
         """First phase of a stop: every worker goes to another server; what runs, runs on."""

@@ -157,7 +157,7 @@ INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id
 SELECT c.updated_at, 'JobStatusChanged', c.id::text, c.correlation_id, %(actor)s,
        jsonb_build_object('job_id', c.id, 'old_state', 'PENDING', 'new_state', 'CANCELLED', 'reason', 'CANCELLED')
 FROM cancelled c
-RETURNING aggregate_id
+RETURNING correlation_id
 """
 
 CANCEL_IN_FLIGHT = """
@@ -174,7 +174,8 @@ WITH requested AS (
            jsonb_build_object('job_id', r.id, 'worker_id', r.worker_id, 'lease', r.lease)
     FROM requested r
 )
-SELECT r.lease, pg_notify('hodei_cancel', r.worker_id::text) FROM requested r
+SELECT r.correlation_id, r.worker_id, pg_notify('hodei_cancel', r.worker_id::text)
+FROM requested r
 """
 
 
@@ -193,23 +194,35 @@ INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id
 SELECT c.updated_at, 'JobStatusChanged', c.id::text, c.correlation_id, %(actor)s,
        jsonb_build_object('job_id', c.id, 'old_state', 'PENDING', 'new_state', 'CANCELLED', 'reason', 'CANCELLED')
 FROM cancelled c
-RETURNING aggregate_id
+RETURNING correlation_id
 """
 
 
-async def cancel_queued(conn: Connection, job_id: uuid.UUID, actor: str) -> bool:
-    """True: it waited, and is CANCELLED now."""
-    return bool(await brief_rows(conn, CANCEL_QUEUED, {"job": job_id, "actor": actor, "message": f"cancelled by {actor}"}))
+async def cancel_queued(conn: Connection, job_id: uuid.UUID, actor: str) -> str | None:
+    """Its correlation id: it waited, and is CANCELLED now."""
+    return await _cancelled(conn, CANCEL_QUEUED, job_id, actor)
 
 
-async def cancel_stray(conn: Connection, job_id: uuid.UUID, actor: str) -> bool:
-    """True: it waited in no queue, and is CANCELLED now."""
-    return bool(await brief_rows(conn, CANCEL_STRAY, {"job": job_id, "actor": actor, "message": f"cancelled by {actor}"}))
+async def cancel_stray(conn: Connection, job_id: uuid.UUID, actor: str) -> str | None:
+    """Its correlation id: it waited in no queue, and is CANCELLED now."""
+    return await _cancelled(conn, CANCEL_STRAY, job_id, actor)
 
 
-async def request_cancel(conn: Connection, job_id: uuid.UUID, actor: str) -> bool:
-    """True: it is in flight, and the server that holds its worker's stream has been told."""
-    return bool(await brief_rows(conn, CANCEL_IN_FLIGHT, {"job": job_id, "actor": actor}))
+async def _cancelled(conn: Connection, statement: LiteralString, job_id: uuid.UUID, actor: str) -> str | None:
+    parameters = {"job": job_id, "actor": actor, "message": f"cancelled by {actor}"}
+    found = await brief_rows(conn, statement, parameters)
+    return found[0][0] if found else None
+
+
+class Requested(NamedTuple):
+    correlation_id: str
+    worker_id: uuid.UUID
+
+
+async def request_cancel(conn: Connection, job_id: uuid.UUID, actor: str) -> Requested | None:
+    """It is in flight, and the server that holds its worker's stream has been told. None: not so."""
+    found = await brief_rows(conn, CANCEL_IN_FLIGHT, {"job": job_id, "actor": actor})
+    return Requested(*found[0][:2]) if found else None
 
 
 class Event(NamedTuple):

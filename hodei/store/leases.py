@@ -27,7 +27,8 @@ WITH said AS (
     FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
     WHERE l.lease = ANY (%(leases)s::bigint[])
 ), held AS MATERIALIZED (
-    SELECT j.id, j.lease, t.worker_id, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS accepted_at
+    SELECT j.id, j.lease, t.worker_id, j.correlation_id,
+           greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS accepted_at
     FROM told t JOIN jobs j ON j.id = t.job_id AND j.lease = t.lease
     WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t))
     ORDER BY j.id
@@ -53,7 +54,9 @@ WITH said AS (
                               'lease', s.lease, 'attempt', s.attempts)
     FROM started s
 )
-SELECT h.lease, h.worker_id, h.id FROM held h
+SELECT h.lease, h.worker_id, h.id, h.correlation_id, s.id IS NOT NULL
+FROM held h
+LEFT JOIN started s ON s.id = h.id
 """
 
 
@@ -61,13 +64,21 @@ def _accept(said: Sequence[Claimant]) -> Call:
     return ACCEPT, {"leases": array([c.lease for c in said]), "workers": array([c.worker_id for c in said]), "margin_s": LIMIT_MARGIN_S}
 
 
-async def accept(conn: Connection, said: Sequence[Claimant]) -> dict[Claimant, uuid.UUID]:
-    """PENDING → RUNNING. Returns those that hold, with their jobs; saying it again changes nothing."""
-    return _held((await guarded_rows(conn, _accept(said)))[0])
+class Accepted(NamedTuple):
+    lease: int
+    worker_id: uuid.UUID
+    job_id: uuid.UUID
+    correlation_id: str
+    now: bool = True  # False: it was RUNNING already, and nothing changed
 
 
-def _held(found: Sequence[tuple[Any, ...]]) -> dict[Claimant, uuid.UUID]:
-    return {Claimant(row[0], row[1]): row[2] for row in found}
+async def accept(conn: Connection, said: Sequence[Claimant]) -> dict[Claimant, Accepted]:
+    """PENDING → RUNNING. Returns those that hold; saying it again changes nothing."""
+    return _accepted((await guarded_rows(conn, _accept(said)))[0])
+
+
+def _accepted(found: Sequence[tuple[Any, ...]]) -> dict[Claimant, Accepted]:
+    return {Claimant(row[0], row[1]): Accepted(*row) for row in found}
 
 
 class Result(NamedTuple):
@@ -99,6 +110,8 @@ class Ended(NamedTuple):
     reason: str | None
     worker_id: uuid.UUID
     correlation_id: str
+    actor: str
+    ran_unaccepted: bool  # RUNNING was written together with the end
 
 
 # The policy of what runs again stands here once, in the CASEs of `held` (docs/architecture.md). A job whose accept has not been
@@ -201,7 +214,8 @@ WITH said AS (
 ), wake AS (
     SELECT pg_notify('hodei_work', '') FROM requeued WHERE waiting IS NULL LIMIT 1
 )
-SELECT e.lease, e.id, e.old_state, e.new_state, e.why, e.worker_id, e.correlation_id, (SELECT count(*) FROM wake)
+SELECT e.lease, e.id, e.old_state, e.new_state, e.why, e.worker_id, e.correlation_id, e.actor, e.ran_unaccepted,
+       (SELECT count(*) FROM wake)
 FROM ended e
 """
 
@@ -213,19 +227,19 @@ def _result(said: Sequence[Result], max_losses: int) -> Call:
 async def record_results(conn: Connection, said: Sequence[Result], max_losses: int) -> list[Ended]:
     """Ends attempts: final, or PENDING again by policy. A lease that is not in the answer is stale and nothing was written for it."""
     (found,) = await guarded_rows(conn, _result(said, max_losses))
-    return [Ended(*row[:7]) for row in found]
+    return [Ended(*row[:9]) for row in found]
 
 
 async def settle(
     conn: Connection, results: Sequence[Result], accepts: Sequence[Claimant], max_losses: int
-) -> tuple[list[Ended], dict[Claimant, uuid.UUID]]:
+) -> tuple[list[Ended], dict[Claimant, Accepted]]:
     """Both in one transaction and one round trip, results first: one that overtook its own accept writes RUNNING too."""
     if not accepts:
         return await record_results(conn, results, max_losses), {}
     if not results:
         return [], await accept(conn, accepts)
     ended, held = await guarded_rows(conn, _result(results, max_losses), _accept(accepts))
-    return [Ended(*row[:7]) for row in ended], _held(held)
+    return [Ended(*row[:9]) for row in ended], _accepted(held)
 
 
 # An offer goes back as it came: same age, no attempt spent. Where a cancel waits for it, it ends there.
@@ -277,15 +291,25 @@ WITH said AS (
 ), wake AS (
     SELECT pg_notify('hodei_work', '') FROM requeued LIMIT 1
 )
-SELECT r.lease, (SELECT count(*) FROM wake) FROM released r
+SELECT r.lease, r.worker_id, r.id, r.correlation_id, CASE WHEN r.cancelled THEN r.cancel_actor END,
+       (SELECT count(*) FROM wake)
+FROM released r
 """
 
 
-async def release(conn: Connection, said: Sequence[Claimant], reason: str, actor: str) -> list[int]:
+class Released(NamedTuple):
+    lease: int
+    worker_id: uuid.UUID
+    job_id: uuid.UUID
+    correlation_id: str
+    cancelled_by: str | None  # a cancel waited for it, and it is CANCELLED now
+
+
+async def release(conn: Connection, said: Sequence[Claimant], reason: str, actor: str) -> list[Released]:
     """Gives offers back that were not accepted; one that was accepted meanwhile stays."""
     leases, workers = array([c.lease for c in said]), array([c.worker_id for c in said])
     (found,) = await guarded_rows(conn, (RELEASE, {"leases": leases, "workers": workers, "reason": reason, "actor": actor}))
-    return [row[0] for row in found]
+    return [Released(*row[:5]) for row in found]
 
 
 RENEW_OFFERS = """

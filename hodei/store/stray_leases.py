@@ -145,16 +145,28 @@ WITH said AS (
                'reason', m.reason, 'message', left(m.message, 2000), 'exit_code', m.exit_code, 'signal', m.signal))
     FROM moved m
 )
-SELECT s.lease, s.attempt IS NULL OR s.told, EXISTS (SELECT FROM moved m WHERE m.lease = s.lease) FROM said s
+SELECT s.attempt IS NULL OR s.told, EXISTS (SELECT FROM moved m WHERE m.lease = s.lease), s.correlation_id
+FROM said s
 """
 
 
-async def record_late(conn: Connection, late: Late) -> bool:
-    """Writes a late result down as JobLateResult; it changes no state. True: it stands, or there is no job to keep it under."""
+class Recorded(NamedTuple):
+    """What became of a late result."""
+
+    stands: bool  # False: somebody else wrote to its job's story meanwhile; it is to be said again
+    now: bool = False  # this call wrote it
+    correlation_id: str = ""
+
+
+async def record_late(conn: Connection, late: Late) -> Recorded:
+    """Writes a late result down as JobLateResult; it changes no state. It stands also where there is no job to keep it under."""
     said = late.result
     parameters = {
         "job_id": late.job_id, "lease": said.lease, "worker_id": said.worker_id, "outcome": said.outcome, "reason": said.reason,
         "message": said.message, "exit_code": said.exit_code, "signal": said.signal,
     }  # fmt: skip
     found = await brief_rows(conn, RECORD_LATE, parameters)
-    return not found or found[0][1] or found[0][2]
+    if not found:
+        return Recorded(stands=True)
+    known, written, correlation_id = found[0]
+    return Recorded(known or written, written, correlation_id)

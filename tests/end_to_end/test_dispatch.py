@@ -152,20 +152,6 @@ def test_an_idle_dispatcher_says_so_and_that_the_controller_lives(fresh: Hodei) 
     assert "JobController: alive: 0 workers connected" in fresh.log("server-0")
 
 
-def test_log_lines_about_a_job_carry_its_names_in_the_guides_order(fresh: Hodei) -> None:
-    fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token())
-    job_id = fresh.submit("--correlation-id", "wf-1", "--command", "true", server=0)
-    worker = fresh.finish(job_id)["worker_id"]
-    created = next(line for line in fresh.log("server-0").splitlines() if "Job created successfully" in line)
-    assert created.endswith(f"correlation_id=wf-1 actor={fresh.job(job_id)['actor']} job_id={job_id}")
-    ending = f"correlation_id=wf-1 actor={fresh.job(job_id)['actor']} job_id={job_id} worker_id={worker}"
-    for phrase in ("Dispatching job to worker", "RUN_JOB command sent successfully", "Job dispatched successfully"):
-        assert next(line for line in fresh.log("server-0").splitlines() if phrase in line).endswith(ending), phrase
-    for phrase in ("Received job", "Executing", "LogBatch"):
-        assert next(line for line in fresh.log("worker").splitlines() if phrase in line).endswith(ending), phrase
-    assert any("JobController: JobStatusChanged" in line and job_id in line for line in fresh.log("server-0").splitlines())
-
-
 def test_lines_as_json(fresh: Hodei) -> None:
     fresh.stack.server("json", fresh.url, 0, "--log-format", "json", environment={"HODEI_LOG": "info,hodei.flow=debug"})
     for line in fresh.log("json").splitlines():

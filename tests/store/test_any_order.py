@@ -129,7 +129,7 @@ class Store(RuleBasedStateMachine):
                 assert not (ended and repeated), "recorded twice"
                 ended = ended or repeated
             if not ended or again:
-                assert self.on(lambda conn: stray_leases.record_late(conn, Late(offer.job_id, said)))
+                assert self.on(lambda conn: stray_leases.record_late(conn, Late(offer.job_id, said))).stands
             self._offers.pop(offer.lease)
 
     @rule(commit=commits, pick=st.integers(0, 99), outcome=st.sampled_from(["SUCCEEDED", "LOST"]))
@@ -138,7 +138,8 @@ class Store(RuleBasedStateMachine):
             offer = self._stale[pick % len(self._stale)]
             assert self.on(lambda conn: leases.record_results(conn, [word(offer, outcome)], MAX_LOSSES)) == [], "the fence"
             assert self.on(lambda conn: leases.accept(conn, [Claimant(offer.lease, offer.worker_id)])) == {}, "the fence"
-            assert self.say(commit, lambda conn: stray_leases.record_late(conn, Late(offer.job_id, word(offer, outcome))))
+            late = Late(offer.job_id, word(offer, outcome))
+            assert self.say(commit, lambda conn: stray_leases.record_late(conn, late)).stands
 
     @rule(commit=commits, pick=st.integers(0, 99), back=st.integers(0, 2))
     def log(self, commit: str, pick: int, back: int) -> None:

@@ -10,7 +10,7 @@ from hodei.domain.job import MAX_LOSSES
 from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, sweep, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
-from hodei.store.leases import Claimant
+from hodei.store.leases import Accepted, Claimant, Released
 from tests.conftest import Connection
 from tests.factories import (
     NOW_US,
@@ -91,8 +91,10 @@ def test_an_accept_counts_an_attempt_once_however_often_it_is_said(database_url:
     async def story(conn: AsyncConnection) -> job_queue.Offer:
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker)
-        for _ in range(2):
-            assert await leases.accept(conn, [Claimant(offer.lease, worker.id)]) == {Claimant(offer.lease, worker.id): offer.job_id}
+        about = (offer.lease, worker.id, offer.job_id, offer.correlation_id)
+        for now in (True, False):
+            held = await leases.accept(conn, [Claimant(offer.lease, worker.id)])
+            assert list(held.values()) == [Accepted(*about, now=now)]
         assert await leases.accept(conn, [Claimant(offer.lease, uuid.uuid4())]) == {}, "another worker's lease"
         return offer
 
@@ -107,7 +109,9 @@ def test_a_stale_writer_changes_nothing(database_url: str, db: Connection, how: 
     async def story(conn: AsyncConnection) -> tuple[job_queue.Offer, object]:
         first, second = await ready_worker(conn), await ready_worker(conn)
         stale = await assigned_job(conn, first)
-        assert await leases.release(conn, [Claimant(stale.lease, first.id)], "not accepted", "system:job_rescuer") == [stale.lease]
+        about = (stale.lease, first.id, stale.job_id, stale.correlation_id)
+        back = await leases.release(conn, [Claimant(stale.lease, first.id)], "not accepted", "system:job_rescuer")
+        assert back == [Released(*about, cancelled_by=None)]
         (now,) = await claim(conn, [second.id])
         assert now.lease > stale.lease
         await leases.accept(conn, [Claimant(now.lease, second.id)])
