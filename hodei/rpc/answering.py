@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from hodei.domain.errors import Exhausted, Invalid
 from hodei.rpc.errors import status_of
-from hodei.rpc.limits import READ_S, Limits, Quota
+from hodei.rpc.limits import READ_S, Limits, Quota, Turns
 from hodei.rpc.options import MESSAGE_BYTES
 from hodei.rpc.principal import Caller, actor, caller, calling, resolve
 
@@ -116,13 +116,12 @@ class Answering:
 
         return stream
 
-    @staticmethod
-    def _duplex(behaviour: Any, counted: Quota) -> Callable[[Any, Context], Awaitable[None]]:
+    def _duplex(self, behaviour: Any, counted: Quota) -> Callable[[Any, Context], Awaitable[None]]:
         async def stream(requests: Any, context: Context) -> None:
             try:
-                _enter(context, counted)
+                who = _enter(context, counted)
                 if not inspect.isasyncgenfunction(behaviour):
-                    await behaviour(requests, context)
+                    await behaviour(requests, _FirstInTurn(context, self._limits.hellos, who))
                     return
                 async for message in behaviour(requests, context):
                     await context.write(message)
@@ -154,6 +153,25 @@ class Answering:
             self._limits.answers.take(who.address, size)
             _when_over(context, self._limits.answers, who.address, size)
         return raw
+
+
+class _FirstInTurn:
+    """A context whose first message is read in turn: until it is, nobody knows who has opened the stream."""
+
+    def __init__(self, context: Context, turns: Turns, who: Caller) -> None:
+        self._context = context
+        self._turns = turns
+        self._who = who
+        self.read: Callable[[], Awaitable[Any]] = self._read_first
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def _read_first(self) -> Any:
+        async with self._turns.of(self._who):
+            first = await self._context.read()
+        self.read = self._context.read
+        return first
 
 
 class _Serialising:

@@ -4,7 +4,7 @@ A Quota refuses at once what is beyond it; Turns let wait, and serve who waits i
 Exhausted (RESOURCE_EXHAUSTED): nothing was done, and the same call may succeed in a moment or at another
 server. Workers' streams stand apart: what they send is bounded by their frames and windows.
 
-In memory for clients at most, whatever they do: 16 requests being read (64 MB), creates at work and
+In memory for clients at most, whatever they do: 16 requests and 16 hellos being read (128 MB), creates at work and
 waiting (48 MB, and some 10 times the 8 MB of those at work), answers not taken yet (48 MB, and 12 MB of
 small ones), and pages of logs (flow/log_reader.py).
 """
@@ -257,6 +257,7 @@ class Limits:
         self.large = Quota("bytes of large requests", 96 << 20, 64 << 20)
         self.answers = Quota("bytes of answers that are not taken", 48 << 20, 24 << 20)
         self.reading = Turns("to be read", 16)
+        self.hellos = Turns("to say hello", 16)
         self.small_at_work = Turns("to be worked on", 16 << 20)
         self.large_at_work = Turns("to be worked on", 8 << 20)
         self.database = ForCallers(database, Turns("at the database", DATABASE_TURNS))

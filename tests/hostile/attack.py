@@ -5,6 +5,7 @@ import asyncio
 import collections
 import json
 import sys
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import grpc.aio
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from tests.hostile import raw_http2
 
 Counts = collections.Counter[str]
 
@@ -79,6 +81,42 @@ async def large_questions(address: str, number: str, connections: str) -> Counts
     """Of a call that has no use for it: a job's id of 4 MB."""
     request = pb.JobRef(job_id="x" * 4_000_000)
     return await at_once(address, number, connections, lambda stubs: stubs[0].GetJob(request))
+
+
+async def take_nothing(address: str, number: str, connections: str, path: str, body: str = "") -> Counts:
+    """Calls whose answers the server may not send."""
+    return await raw(address, number, connections, 0, path, raw_http2.message(bytes.fromhex(body)), ends=True)
+
+
+async def stall(address: str, number: str, connections: str, path: str) -> Counts:
+    """Calls whose requests, of 4 MB as they say, stop in the middle."""
+    begun = raw_http2.message(b"x" * 3_900_000, 4_000_000)
+    return await raw(address, number, connections, 65_535, path, begun, ends=False)
+
+
+async def raw(address: str, number: str, connections: str, window: int, path: str, body: bytes, *, ends: bool) -> Counts:
+    opened = [await raw_http2.Connection.open(address, window) for _ in range(int(connections))]
+    KEPT.extend(asyncio.get_running_loop().create_task(connection.keep()) for connection in opened)
+    for n in range(int(number)):
+        credential = f"Bearer {uuid.uuid4()}:{'00' * 32}" if "Worker" in path else ""
+        opened[n % len(opened)].call(path, body, ends=ends, credential=credential)
+        if n % 100 == 0:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(2)
+    return collections.Counter(open=sum(not kept.done() for kept in KEPT))
+
+
+async def connect_only(address: str, number: str, greet: str) -> Counts:
+    """Connections that say nothing, or only their preface."""
+    host, _, port = address.rpartition(":")
+    for n in range(int(number)):
+        if greet == "greet":
+            KEPT.append(await raw_http2.Connection.open(address))
+        else:
+            KEPT.append(await asyncio.open_connection(host, int(port)))
+        if n % 100 == 0:
+            await asyncio.sleep(0.01)
+    return collections.Counter(open=len(KEPT))
 
 
 async def at_once(address: str, number: str, connections: str, ask: Callable[[Any], Awaitable[Any]]) -> Counts:

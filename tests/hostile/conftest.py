@@ -1,12 +1,13 @@
 """A server of each test's own, and what is measured of it while it is attacked."""
 
+import asyncio
 import json
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,3 +109,39 @@ def attack(name: str, *arguments: object) -> Iterator[dict[str, Any]]:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@contextmanager
+def through_another_address(address: str) -> Iterator[str]:
+    """A way to the server on which it sees its client at 127.0.0.2."""
+    host, _, port = address.rpartition(":")
+    ready, over = threading.Event(), threading.Event()
+    found: list[int] = []
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.2", 0))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pipe(reader, up_writer))
+            group.create_task(pipe(up_reader, writer))
+
+    async def serve() -> None:
+        async with await asyncio.start_server(forward, "127.0.0.1", 0) as server:
+            found.append(server.sockets[0].getsockname()[1])
+            ready.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        ready.wait(10)
+        yield f"127.0.0.1:{found[0]}"
+    finally:
+        over.set()
+        thread.join()
