@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 import psycopg
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from loguru import logger
 
 from hodei.config import Settings
@@ -23,33 +23,24 @@ from hodei.fleet.presence import Presence
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.enqueue import Enqueuer
+from hodei.flow.enqueue_all import AllOrNothing
+from hodei.flow.log_reader import LogReader
 from hodei.flow.logs import LogKeeper
 from hodei.flow.maintain import Maintainer
 from hodei.flow.rescue import JobRescuer
 from hodei.health import Health
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
+from hodei.rpc.answering import Answering
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
-from hodei.rpc.principal import Answering
+from hodei.rpc.limits import Limits
+from hodei.rpc.options import GRPC_OPTIONS
 from hodei.rpc.worker_service import WorkerService
 from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.store import schema, workers
 from hodei.store.database import TROUBLE, Database, listen
 from hodei.store.server import listener_name
 from hodei.store.startup import wait_for_database
-
-GRPC_OPTIONS = [
-    ("grpc.so_reuseport", 0),  # a port that is taken is refused, not shared
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),  # unsaid, a minute; less, and a slow link ends by what is in flight
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
-    ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.max_receive_message_length", 4 << 20),
-    ("grpc.max_send_message_length", 4 << 20),
-]
 
 CHANNELS = ("hodei_work", "hodei_cancel", "hodei_worker")
 
@@ -63,7 +54,9 @@ class Server:
         self.presence = Presence(self.database)
         self.dispatcher = JobDispatcher(self.database, self.presence)
         self.controller = JobController(self.database, self.presence, self.dispatcher)
-        self.logs = LogKeeper(self.database)
+        self.limits = Limits(self.database)
+        self.log_reader = LogReader(self.database, self.limits.database)
+        self.logs = LogKeeper(self.database, self.log_reader.wake)
         self.enqueuer = Enqueuer(self.database, self.dispatcher)
         self.rescuer = JobRescuer(self.database, self.presence, self.dispatcher, self.controller, settings.lost_after_s)
         self.balancer = Balancer(self.database, self.presence)
@@ -97,6 +90,7 @@ class Server:
                 "dispatch": self.dispatcher.run, "rescue": self.rescuer.run, "balance": self.balancer.run,
                 "streams' ends": self.worker_service.run, "maintenance": self.maintainer.run, "listen": self._listen,
                 "changes of workers": self._notice_changes, "health": self.health.run,
+                "log readers": self.log_reader.run,
             }  # fmt: skip
             tasks = start(group, services, lambda unsound: self._end_unsound(unsound, stop))
             await grpc_server.start()
@@ -134,13 +128,17 @@ class Server:
 
     def _bind(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=GRPC_OPTIONS)
-        job_service = JobService(self.database, self.enqueuer, self.controller, self.logs)
-        hodei_pb2_grpc.add_WorkerServiceServicer_to_server(Answering(self.worker_service), server)
-        hodei_pb2_grpc.add_JobServiceServicer_to_server(Answering(job_service), server)
-        hodei_pb2_grpc.add_FleetServiceServicer_to_server(Answering(FleetService(self.database)), server)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
+        calls = self.limits.database
+        together = AllOrNothing(self.database)
+        job_service = JobService(calls, self.enqueuer, together, self.controller, self.log_reader)
         names = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
-        reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        reflecting = reflection.aio.ReflectionServicer((*names, health.SERVICE_NAME, reflection.SERVICE_NAME))
+        answering = Answering(server, self.limits)
+        hodei_pb2_grpc.add_WorkerServiceServicer_to_server(self.worker_service, answering)
+        hodei_pb2_grpc.add_JobServiceServicer_to_server(job_service, answering)
+        hodei_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(calls), answering)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, answering)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, answering)
         try:
             server.add_insecure_port(self._settings.grpc)
         except RuntimeError as error:

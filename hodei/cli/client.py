@@ -144,6 +144,7 @@ def is_transient(error: "grpc.RpcError") -> bool:
 
     return error.code() in (
         grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.ABORTED,
         grpc.StatusCode.UNKNOWN,

@@ -104,10 +104,16 @@ def list_jobs(servers: str, state: str | None, reason: str | None, correlation_i
     request = pb.ListJobsRequest(
         state=(state or "").upper(), reason=(reason or "").upper(), correlation_id=correlation_id, limit=limit, before_job_id=before
     )
+    found: list[Any] = []
     with connect(servers) as client:
-        found = client.call(client.jobs.ListJobs, request).jobs
+        while True:  # a page may end before its limit, by its size
+            answer = client.call(client.jobs.ListJobs, request)
+            found += answer.jobs
+            if not answer.next_before_job_id or len(found) >= limit:
+                break
+            request.before_job_id, request.limit = answer.next_before_job_id, limit - len(found)
     if output == "json":
-        show.as_json([as_dict(one) for one in found])
+        show.as_json([{key: value for key, value in as_dict(one).items() if key != "spec"} for one in found])
         return
     show.table(
         ["id", "name", "state", "reason", "attempts", "created", "took", "waits for"],
@@ -192,11 +198,14 @@ def retry(servers: str, job_id: str, output: str) -> None:
 @show.format_option
 @click.pass_obj
 def timeline(servers: str, job_id: str, output: str) -> None:
-    """Every event of a job, oldest first."""
+    """The events of a job, oldest first; of very many the last."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
-        events = client.call(client.jobs.GetTimeline, pb.JobRef(job_id=job_id)).events
+        answer = client.call(client.jobs.GetTimeline, pb.JobRef(job_id=job_id))
+    events = answer.events
+    if answer.left_out:
+        click.echo(f"hodei: {answer.left_out} older events are not shown", err=True)
     if output == "json":
         keys = ("event_type", "aggregate_id", "actor", "correlation_id")
         show.as_json(
@@ -222,7 +231,10 @@ def attempts(servers: str, job_id: str, output: str) -> None:
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
-        found = [attempt_dict(a) for a in client.call(client.jobs.GetAttempts, pb.JobRef(job_id=job_id)).attempts]
+        answer = client.call(client.jobs.GetAttempts, pb.JobRef(job_id=job_id))
+    found = [attempt_dict(one) for one in answer.attempts]
+    if answer.more:
+        click.echo("hodei: older attempts are not shown", err=True)
     if output == "json":
         show.as_json(found)
         return

@@ -52,7 +52,10 @@ def list_tokens(servers: str, output: str) -> None:
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
-        found = client.call(client.fleet.ListTokens, pb.ListTokensRequest()).tokens
+        answer = client.call(client.fleet.ListTokens, pb.ListTokensRequest())
+    found = answer.tokens
+    if answer.more:
+        click.echo(f"hodei: older tokens than these {len(found)} are not shown", err=True)
     if output == "json":
         show.as_json([as_dict(one) for one in found])
         return

@@ -11,6 +11,9 @@ from hodei.cli import show
 from hodei.cli.client import connect
 from hodei.domain.text import shown
 
+MOST_SHOWN = 1000
+"""Workers of a list."""
+
 
 @click.group(epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8")
 def worker() -> None:
@@ -35,8 +38,17 @@ def list_workers(servers: str, every: bool, output: str) -> None:
     """Workers, newest first."""
     from hodei.protocol import hodei_pb2 as pb
 
+    found: list[Any] = []
+    request = pb.ListWorkersRequest(all=every)
     with connect(servers) as client:
-        found = client.call(client.fleet.ListWorkers, pb.ListWorkersRequest(all=every)).workers
+        while len(found) < MOST_SHOWN:
+            answer = client.call(client.fleet.ListWorkers, request)
+            found += answer.workers
+            request.before_worker_id = answer.next_before_worker_id
+            if not request.before_worker_id:
+                break
+    if request.before_worker_id:
+        click.echo(f"hodei: older workers than these {len(found)} are not shown", err=True)
     if output == "json":
         show.as_json([as_dict(one) for one in found])
         return

@@ -38,3 +38,7 @@ class Locked(Unavailable):
 
 class Aborted(HodeiError):
     """Nothing is wrong with this part of the call, and it was not done because another part was refused."""
+
+
+class Exhausted(HodeiError):
+    """A bound of this server is reached, in all or for this caller: nothing was done, and the same request may succeed in a moment."""

@@ -7,7 +7,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -42,6 +42,13 @@ LOCKED_S = 5.0
 
 SWALLOWED = Invalid("the database did not store this job: a trigger on one of Hodei's tables swallowed it")
 
+CHECKED_BYTES = 128 << 10
+"""Of specs that are checked at a stretch, some 2 ms; then all others have their turn on the event loop."""
+
+LONGEST_TEXT = 1 << 20
+"""Characters of one spec as it came; its normal form is at most 256 KiB. To parse more of it would hold up
+everybody for as long."""
+
 FEW = 8
 """Jobs of a batch that takes a claim along; where more come together, creates and claims overlap on two connections."""
 
@@ -72,13 +79,11 @@ class Enqueuer:
             raise Invalid(f"specs: expected at most {MOST_SPECS} in one call, got {len(specs)}")
         created: list[Created | None] = [None] * len(specs)
         new: dict[int, NewJob] = {}  # by place in the call
-        for place, text in enumerate(specs):
-            try:
-                spec = normalise(text)
-            except Invalid as error:
-                created[place] = Created(None, existed=False, error=error)
+        async for place, job in checked(specs, actor):
+            if isinstance(job, Invalid):
+                created[place] = Created(None, existed=False, error=job)
             else:
-                new[place] = NewJob(spec.id or uuid7(), f"{actor}:{spec.actor}" if spec.actor else actor, spec.normal)
+                new[place] = job
         outcomes = await self._submit(list(new.values()), sum(map(len, specs)))
         for (place, job), outcome in zip(new.items(), outcomes, strict=True):
             created[place] = self._created(job, outcome)
@@ -187,3 +192,21 @@ class Enqueuer:
         outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
         self._say(new, outcomes)
         return [outcomes.get(job.id, SWALLOWED) for job in new]
+
+
+async def checked(specs: Sequence[str], actor: str) -> AsyncIterator[tuple[int, NewJob | Invalid]]:
+    """The job that each spec describes, or what is wrong with it, with its place in the call."""
+    size = 0
+    for place, text in enumerate(specs):
+        size += len(text)
+        if size > CHECKED_BYTES:
+            await asyncio.sleep(0)
+            size = len(text)
+        try:
+            if len(text) > LONGEST_TEXT:
+                raise Invalid(f"spec: expected at most {LONGEST_TEXT} characters of JSON, got {len(text)}")
+            spec = normalise(text)
+        except Invalid as error:
+            yield place, error
+        else:
+            yield place, NewJob(spec.id or uuid7(), f"{actor}:{spec.actor}" if spec.actor else actor, spec.normal)

@@ -13,9 +13,7 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked
-from hodei.domain.ids import uuid7
-from hodei.domain.spec import normalise
-from hodei.flow.enqueue import MOST_SPECS, SWALLOWED, Created
+from hodei.flow.enqueue import MOST_SPECS, SWALLOWED, Created, checked
 from hodei.store import halves, jobs, sqlstate
 from hodei.store.database import Connection, Database
 from hodei.store.jobs import NewJob
@@ -45,7 +43,7 @@ class AllOrNothing:
         """
         if len(specs) > MOST_SPECS:
             raise Invalid(f"specs: expected at most {MOST_SPECS} in one call, got {len(specs)}")
-        new, refused = _read(specs, actor)
+        new, refused = await _read(specs, actor)
         if not refused:
             try:
                 async with self._turns:
@@ -89,19 +87,16 @@ class AllOrNothing:
         return await self._database.transact(store)
 
 
-def _read(specs: Sequence[str], actor: str) -> tuple[list[NewJob], dict[int, HodeiError]]:
+async def _read(specs: Sequence[str], actor: str) -> tuple[list[NewJob], dict[int, HodeiError]]:
     """The jobs that they describe, and what is wrong, by place: a spec that is refused, or an id
     that comes with two specs."""
     new: list[NewJob] = []
     refused: dict[int, HodeiError] = {}
     seen: dict[uuid.UUID, dict[str, Any]] = {}
-    for place, text in enumerate(specs):
-        try:
-            spec = normalise(text)
-        except Invalid as error:
-            refused[place] = error
+    async for place, job in checked(specs, actor):
+        if isinstance(job, Invalid):
+            refused[place] = job
             continue
-        job = NewJob(spec.id or uuid7(), f"{actor}:{spec.actor}" if spec.actor else actor, spec.normal)
         if seen.setdefault(job.id, job.spec) != job.spec:
             refused[place] = Duplicate(f"id: job {job.id} comes with another spec in the same call")
         new.append(job)

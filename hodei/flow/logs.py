@@ -1,43 +1,35 @@
-"""Logs in and out: chunks are committed in batches and then acknowledged; readers read committed pages by cursor.
+"""Logs in: chunks are committed in batches and then acknowledged. Readers are told (flow/log_reader.py), and slow nobody here."""
 
-A reader never slows a writer: it polls and is woken, and nothing is kept for it in memory.
-"""
-
-import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 import psycopg
 from loguru import logger
 
-from hodei.domain.errors import Invalid, Locked, NotFound, Unavailable
-from hodei.domain.job import FINAL
+from hodei.domain.errors import Invalid, Locked, Unavailable
 from hodei.fleet.presence import LogAck, Refused, WorkerStream
 from hodei.flow.batcher import Batcher
 from hodei.flow.set_aside import set_aside
-from hodei.store import job_logs, jobs, leases, sqlstate
+from hodei.store import job_logs, leases, sqlstate
 from hodei.store.database import Database
-from hodei.store.job_logs import Chunk, Stored, StoredChunk
-from hodei.store.jobs import Job
+from hodei.store.job_logs import Chunk, Stored
 from hodei.store.leases import Claimant
 
 FLUSH_BYTES = 8 << 20
 """Log bytes of one statement; what is beyond waits for the next."""
 
-TAIL_EVERY_S = 0.2
-"""Poll of a follower whose job writes through another server; through this one it is woken at once."""
-
 
 class LogKeeper:
     """Takes chunks from all streams of this server. What waits is bounded by the workers' windows (2 MiB a job, unacknowledged)."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, wrote: Callable[[uuid.UUID], None]) -> None:
+        """`wrote` is told of each job whose log has grown."""
         self._database = database
+        self._wrote = wrote
         self._batches: Batcher[list[Chunk], dict[Claimant, Stored]] = Batcher(
             self._flush, most=1000, most_bytes=FLUSH_BYTES, waiting=1000, patient=True, lock_wait_s=10.0
         )
-        self._followers: dict[uuid.UUID, set[asyncio.Event]] = {}  # by job; woken when it writes through this server
 
     async def run(self) -> None:
         await self._batches.run()
@@ -72,8 +64,7 @@ class LogKeeper:
         if stored.next_seq <= group[-1].seq:
             raise Invalid(f"log chunks of lease {lease} have a gap: expected {stored.next_seq}, got {group[0].seq}")
         stream.send(LogAck(lease, stored.next_seq))
-        for written in self._followers.get(stored.job_id, ()):
-            written.set()
+        self._wrote(stored.job_id)
 
     def _refuse(self, stream: WorkerStream, stale: list[int]) -> None:
         for lease in stale:
@@ -113,47 +104,3 @@ class LogKeeper:
         answer = await self._database.run(lambda conn: job_logs.append(conn, list(unique.values()))) if unique else {}
         logger.bind(component="LogKeeper").debug("LogBatch of {} chunks stored", len(unique))
         return [answer] * len(groups)
-
-    async def read(self, job_id: uuid.UUID, cursor: str, *, follow: bool) -> AsyncIterator[tuple[list[StoredChunk], str, Job | None]]:
-        """Pages of (chunks, cursor to resume at, None); with follow it goes on until the job is final and all is sent, then (…, job).
-
-        The state is read before the page that finds nothing more: no final state is written before the log's tail (R5).
-        """
-        lease, seq = parse_cursor(cursor)
-        written = asyncio.Event()
-        if follow:
-            self._followers.setdefault(job_id, set()).add(written)
-        try:
-            while True:
-                written.clear()
-                job = await self._database.run(lambda conn: jobs.get(conn, job_id))
-                if job is None:
-                    raise NotFound(f"no job {job_id}")
-                born = job.created_at
-                while page := await self._database.run(lambda conn: job_logs.read(conn, job_id, born, lease, seq)):  # noqa: B023
-                    lease, seq = page[-1].lease, page[-1].seq
-                    yield page, f"{lease}.{seq}", None
-                if not follow or job.state in FINAL:
-                    yield [], f"{lease}.{seq}", job
-                    return
-                try:
-                    async with asyncio.timeout(TAIL_EVERY_S):
-                        await written.wait()
-                except TimeoutError:
-                    continue
-        finally:
-            if follow:
-                self._followers[job_id].discard(written)
-                if not self._followers[job_id]:
-                    del self._followers[job_id]
-
-
-def parse_cursor(cursor: str) -> tuple[int, int]:
-    """ "lease.seq" of the last chunk that was read; empty: before the first."""
-    if not cursor:
-        return 0, -1
-    lease, _, seq = cursor.partition(".")
-    try:
-        return int(lease), int(seq)
-    except ValueError:
-        raise Invalid(f"cursor: expected the cursor of an earlier answer, got {cursor[:80]!r}") from None

@@ -6,6 +6,9 @@ from hodei.store.jobs import Job
 from hodei.store.times import instant
 from hodei.store.workers import Worker
 
+MOST_LABELS = 5
+"""Named of those that are lacking; the others are counted."""
+
 
 def waiting_for(job: Job, fleet: Sequence[Worker]) -> str:
     """Empty unless PENDING. `fleet`: the workers that are not TERMINATED."""
@@ -28,7 +31,10 @@ def _for_a_slot(required: dict[str, str], fleet: Sequence[Worker]) -> str:
     fitting = [w for w in connected if required.items() <= w.labels.items()]
     if not fitting:
         nearest = max(connected, key=lambda w: len(required.items() & w.labels.items()))
-        lacking = ", ".join(f"{key}={value}" for key, value in sorted(required.items() - nearest.labels.items()))
+        missing = sorted(f"{key}={value}" for key, value in required.items() - nearest.labels.items())
+        lacking = ", ".join(missing[:MOST_LABELS])
+        if len(missing) > MOST_LABELS:
+            lacking += f" and {len(missing) - MOST_LABELS} more"
         return f"a worker with its labels: the nearest, {nearest.name or nearest.id}, lacks {lacking}"
     if all(w.state == "DRAINING" for w in fitting):
         return "a worker: those that fit are draining"

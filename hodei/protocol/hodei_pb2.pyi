@@ -434,10 +434,12 @@ class ListJobsRequest(_message.Message):
     def __init__(self, state: _Optional[str] = ..., correlation_id: _Optional[str] = ..., limit: _Optional[int] = ..., before_job_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ListJobsResponse(_message.Message):
-    __slots__ = ("jobs",)
+    __slots__ = ("jobs", "next_before_job_id")
     JOBS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_BEFORE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.RepeatedCompositeFieldContainer[Job]
-    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ...) -> None: ...
+    next_before_job_id: str
+    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ...) -> None: ...
 
 class RetryJobRequest(_message.Message):
     __slots__ = ("job_id", "new_job_id")
@@ -454,7 +456,7 @@ class CancelJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class Timeline(_message.Message):
-    __slots__ = ("events",)
+    __slots__ = ("events", "left_out")
     class Event(_message.Message):
         __slots__ = ("occurred_unix_us", "event_type", "aggregate_id", "actor", "correlation_id", "payload")
         OCCURRED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
@@ -471,11 +473,13 @@ class Timeline(_message.Message):
         payload: str
         def __init__(self, occurred_unix_us: _Optional[int] = ..., event_type: _Optional[str] = ..., aggregate_id: _Optional[str] = ..., actor: _Optional[str] = ..., correlation_id: _Optional[str] = ..., payload: _Optional[str] = ...) -> None: ...
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[Timeline.Event]
-    def __init__(self, events: _Optional[_Iterable[_Union[Timeline.Event, _Mapping]]] = ...) -> None: ...
+    left_out: int
+    def __init__(self, events: _Optional[_Iterable[_Union[Timeline.Event, _Mapping]]] = ..., left_out: _Optional[int] = ...) -> None: ...
 
 class Attempts(_message.Message):
-    __slots__ = ("attempts",)
+    __slots__ = ("attempts", "more")
     class Attempt(_message.Message):
         __slots__ = ("attempt", "lease", "worker_id", "started_unix_us", "ended_unix_us", "outcome", "reason", "exit_code", "signal", "log_bytes")
         ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -500,8 +504,10 @@ class Attempts(_message.Message):
         log_bytes: int
         def __init__(self, attempt: _Optional[int] = ..., lease: _Optional[int] = ..., worker_id: _Optional[str] = ..., started_unix_us: _Optional[int] = ..., ended_unix_us: _Optional[int] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., log_bytes: _Optional[int] = ...) -> None: ...
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     attempts: _containers.RepeatedCompositeFieldContainer[Attempts.Attempt]
-    def __init__(self, attempts: _Optional[_Iterable[_Union[Attempts.Attempt, _Mapping]]] = ...) -> None: ...
+    more: bool
+    def __init__(self, attempts: _Optional[_Iterable[_Union[Attempts.Attempt, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class ReadLogsRequest(_message.Message):
     __slots__ = ("job_id", "follow", "cursor")
@@ -592,16 +598,20 @@ class DrainWorkerRequest(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ..., undo: _Optional[bool] = ...) -> None: ...
 
 class ListWorkersRequest(_message.Message):
-    __slots__ = ("all",)
+    __slots__ = ("all", "before_worker_id")
     ALL_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     all: bool
-    def __init__(self, all: _Optional[bool] = ...) -> None: ...
+    before_worker_id: str
+    def __init__(self, all: _Optional[bool] = ..., before_worker_id: _Optional[str] = ...) -> None: ...
 
 class ListWorkersResponse(_message.Message):
-    __slots__ = ("workers",)
+    __slots__ = ("workers", "next_before_worker_id")
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_BEFORE_WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     workers: _containers.RepeatedCompositeFieldContainer[Worker]
-    def __init__(self, workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ...) -> None: ...
+    next_before_worker_id: str
+    def __init__(self, workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., next_before_worker_id: _Optional[str] = ...) -> None: ...
 
 class CreateTokenRequest(_message.Message):
     __slots__ = ("ttl_s", "worker_id")
@@ -642,10 +652,12 @@ class ListTokensRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListTokensResponse(_message.Message):
-    __slots__ = ("tokens",)
+    __slots__ = ("tokens", "more")
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     tokens: _containers.RepeatedCompositeFieldContainer[Token]
-    def __init__(self, tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ...) -> None: ...
+    more: bool
+    def __init__(self, tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()

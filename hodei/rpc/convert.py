@@ -9,8 +9,9 @@ from loguru import logger
 from hodei.domain.errors import Invalid
 from hodei.domain.job import Reason
 from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, LogAck, Message, Recall, Refused, ResultAck
+from hodei.flow.log_reader import Page
 from hodei.protocol import hodei_pb2 as pb
-from hodei.store.job_logs import Chunk, StoredChunk
+from hodei.store.job_logs import Chunk
 from hodei.store.job_queue import Offer
 from hodei.store.jobs import Attempt, Job
 from hodei.store.leases import Result
@@ -165,7 +166,7 @@ def job(row: Job, waiting_for: str = "") -> pb.Job:
         name=row.name,
         state=row.state,
         reason=row.reason or "",
-        message=row.message or "",
+        message=(row.message or "")[:2000],
         spec=row.spec,
         attempts=row.attempts,
         priority=row.priority,
@@ -182,7 +183,7 @@ def job(row: Job, waiting_for: str = "") -> pb.Job:
         started_unix_us=row.started_at or 0,
         completed_unix_us=row.completed_at or 0,
         cancel_requested=row.cancel_requested,
-        waiting_for=waiting_for,
+        waiting_for=waiting_for[:2000],
         leftover_processes=row.leftover_processes or 0,
         run_at_unix_us=row.run_at or 0,
         updated_unix_us=row.updated_at or 0,
@@ -215,8 +216,9 @@ def attempt(row: Attempt) -> pb.Attempts.Attempt:
     )
 
 
-def log_page(chunks: list[StoredChunk], cursor: str, final: pb.Job | None) -> pb.ReadLogsResponse:
-    return pb.ReadLogsResponse(
+def log_page(page: Page) -> pb.ReadLogsResponse:
+    """Takes the chunks out of the page: their reader may be slow, and they are in the message."""
+    message = pb.ReadLogsResponse(
         chunks=[
             pb.ReadLogsResponse.Chunk(
                 stream=c.stream,  # type: ignore[arg-type]
@@ -229,11 +231,17 @@ def log_page(chunks: list[StoredChunk], cursor: str, final: pb.Job | None) -> pb
                 seq=c.seq,
                 late=c.late,
             )
-            for c in chunks
+            for c in page.chunks
         ],
-        cursor=cursor,
-        job=final,
+        cursor=page.cursor,
+        job=job(page.final) if page.final else None,
     )
+    page.chunks.clear()
+    return message
+
+
+PAGE_BYTES = 256 << 10
+"""Of a list's answer. What a client does not take stays in memory: so pages are small, and there are more."""
 
 
 def worker(row: Worker) -> pb.Worker:

@@ -13,6 +13,7 @@ STATUS: dict[type[errors.HodeiError], grpc.StatusCode] = {
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.Aborted: grpc.StatusCode.ABORTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
 

@@ -9,22 +9,44 @@ from hodei.domain.worker import NIL_ID, WorkerState
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert
+from hodei.rpc.limits import ForCallers, Shared
 from hodei.rpc.principal import actor
 from hodei.store import jobs, schema, server, worker_bootstrap_tokens, workers
-from hodei.store.database import Connection, Database
+from hodei.store.database import Connection
 
 TERMINATED, UNREACHABLE = WorkerState.TERMINATED, WorkerState.UNREACHABLE
 
 LONGEST_TTL_S = 604_800.0
 
+STEP = 100
+"""Workers read at a time for a list: some 4 MB at most, with their labels."""
+
 
 class FleetService(hodei_pb2_grpc.FleetServiceServicer):
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ForCallers) -> None:
         self._database = database
+        self._status = Shared(lambda: database.run(_status))
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Any) -> pb.ListWorkersResponse:
-        found = await self._database.run(lambda conn: workers.list_all(conn, every=request.all))
-        return pb.ListWorkersResponse(workers=[convert.worker(row) for row in found])
+        before = convert.uuid_of(request.before_worker_id, "before_worker_id") if request.before_worker_id else None
+        answer, size = pb.ListWorkersResponse(), 0
+        while len(answer.workers) < workers.MOST:
+            found = await self._database.run(
+                lambda conn, last=before: workers.list_all(  # type: ignore[misc]
+                    conn, every=request.all, before=last, limit=STEP
+                )
+            )
+            for worker in map(convert.worker, found):
+                size += worker.ByteSize() + 4
+                if size > convert.PAGE_BYTES and answer.workers:
+                    answer.next_before_worker_id = answer.workers[-1].worker_id
+                    return answer
+                answer.workers.append(worker)
+            if len(found) < STEP:
+                return answer
+            before = found[-1].id
+        answer.next_before_worker_id = answer.workers[-1].worker_id
+        return answer
 
     async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Any) -> pb.Worker:
         """One that is gone has no drain to begin; nor one to take back, before it is here again."""
@@ -56,8 +78,8 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         return convert.token(minted, reveal=True)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
-        found = await self._database.run(worker_bootstrap_tokens.list_newest)
-        return pb.ListTokensResponse(tokens=[convert.token(row) for row in found])
+        found, more = await self._database.run(worker_bootstrap_tokens.list_newest)
+        return pb.ListTokensResponse(tokens=[convert.token(row) for row in found], more=more)
 
     async def RevokeToken(self, request: pb.TokenRef, context: Any) -> pb.Token:
         who = actor.get()
@@ -67,7 +89,7 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         return convert.token(revoked)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.Status:
-        return await self._database.run(_status)
+        return await self._status.get()
 
 
 async def _status(conn: Connection) -> pb.Status:

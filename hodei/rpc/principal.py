@@ -1,24 +1,31 @@
-"""Who calls: every call is answered for a principal, and its errors become statuses here and nowhere else.
+"""Who calls: every call is answered for a principal, and counted for the address it comes from.
 
-Now the only way in is loopback, or a network that was declared trusted by --insecure: the principal is `local`, and the actor is what the
-caller says of itself. Keys and TLS will resolve to others here.
+Now the only way in is loopback, or a network that was declared trusted by --insecure: the principal is
+`local`, and the actor is what the caller says of itself. Keys and TLS will resolve to others here.
 """
 
 import contextvars
 import functools
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any
+import ipaddress
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
-import grpc.aio
 
-from hodei.domain.errors import HodeiError
-from hodei.rpc.errors import status_of
+class Caller(NamedTuple):
+    """Where a call comes from: bounds are kept for each address, turns go round its connections."""
 
-Context = grpc.aio.ServicerContext[Any, Any]
+    address: str
+    connection: str
+
+
+NOBODY = Caller("", "")
 
 actor: contextvars.ContextVar[str] = contextvars.ContextVar("actor")
 """Of the call at hand: `cli:<user>`, or `local` when the caller does not say."""
+
+caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("caller", default=NOBODY)
+"""Of the call at hand."""
 
 
 def resolve(metadata: Iterable[Any]) -> str:
@@ -31,37 +38,19 @@ def _name(said: str) -> str:
     return "".join(c for c in said if c.isprintable() and not c.isspace())[:200] or "local"
 
 
-class Answering:
-    """A servicer's calls, answered so. A wrapper and not an interceptor, which would make a handler anew for each call."""
-
-    def __init__(self, servicer: object) -> None:
-        for name, method in inspect.getmembers(servicer, inspect.ismethod):
-            if name[0].isupper():  # as gRPC names its calls
-                setattr(self, name, _streaming(method) if inspect.isasyncgenfunction(method) else _answering(method))
-
-
-def _answering(behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def answer(request: Any, context: Context) -> Any:
-        actor.set(resolve(context.invocation_metadata() or ()))
+@functools.lru_cache(1000)
+def calling(peer: str) -> Caller:
+    """Of gRPC's words for a peer, as ipv4:192.0.2.1:40312 or ipv6:%5B2001:db8::1%5D:40312. Of an IPv6
+    address its network of 64 bits counts: whoever has one has all of it."""
+    kind, _, rest = unquote(peer).partition(":")
+    host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
+    if kind == "ipv6":
         try:
-            return await behaviour(request, context)
-        except grpc.aio.AbortError:
-            raise
-        except (HodeiError, Exception) as error:  # noqa: BLE001  the border: every error becomes a status here
-            return await context.abort(*status_of(error))
-
-    return answer
-
-
-def _streaming(behaviour: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
-    async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-        actor.set(resolve(context.invocation_metadata() or ()))
-        try:
-            async for message in behaviour(request, context):
-                yield message
-        except grpc.aio.AbortError:
-            raise
-        except (HodeiError, Exception) as error:  # noqa: BLE001  the border: every error becomes a status here
-            await context.abort(*status_of(error))
-
-    return stream
+            address = ipaddress.IPv6Address(host)
+        except ValueError:
+            return Caller(host, peer)
+        if address.ipv4_mapped:
+            host = str(address.ipv4_mapped)
+        elif not address.is_loopback:
+            host = str(ipaddress.IPv6Network((address, 64), strict=False))
+    return Caller(host or peer, peer)

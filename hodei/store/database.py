@@ -11,7 +11,7 @@ import select
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, LiteralString, TypeVar
+from typing import Any, LiteralString, Protocol, TypeVar
 
 import psycopg
 import psycopg_pool
@@ -48,11 +48,20 @@ TROUBLE = (Unavailable, psycopg.Error)
 """What a service that must not end waits out: the database is away, or refuses one statement (a row changed by hand)."""
 
 POOL_SIZE = 6
-"""Connections of one server besides the listener's: claims, results, logs, heartbeats, and two for everybody who asks."""
+"""Connections of one server besides the listener's. At most three are for whoever calls (rpc/limits.py); claims, creates, results, logs and
+heartbeats have the others whatever clients do, and these three as well while nobody calls."""
 
 
 MOST_RUNS = POOL_SIZE + 2
 """How often a call is run when connections turn out stale or others are in the way: each connection of the pool may be stale."""
+
+
+class Runs(Protocol):
+    """A way to the database: the pool itself, or what of it whoever calls may have (rpc/limits.py)."""
+
+    async def run(
+        self, work: Callable[[Connection], Awaitable[T]], *, timeout_s: float = CALL_TIMEOUT_S, idempotent: bool = False
+    ) -> T: ...
 
 
 class Database:

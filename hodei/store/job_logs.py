@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hodei.store.database import Blobs, Connection, arrays, execute, guarded_rows, rows
+from hodei.store.database import Blobs, Connection, array, arrays, execute, guarded_rows, rows
 from hodei.store.leases import Claimant
 
 
@@ -120,9 +120,11 @@ A_DAY_US = 86_400_000_000
 LAST_FROM_US = 1 << 52
 """Of the year 2112: a later creation was set by hand."""
 
-# A page is at most 500 chunks that begin within 800 KB: with the last one's 64 KiB its frame stays under 1 MiB.
+# A page is at most 500 chunks that begin within its bytes; the last one may end 64 KiB beyond. A chunk that
+# was made larger by hand is cut at 1 MiB: a message must hold it.
 READ = """
-SELECT p.lease, p.seq, p.attempt, p.stream, p.byte_offset, p.first_line, p.read_at, p.data, p.late
+SELECT p.lease, p.seq, p.attempt, p.stream, p.byte_offset, p.first_line, p.read_at,
+       substring(p.data FROM 1 FOR 1048576), p.late
 FROM (
     SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data, g.late,
            sum(octet_length(g.data)) OVER (ORDER BY g.lease, g.seq) - octet_length(g.data) AS bytes_before
@@ -136,13 +138,34 @@ FROM (
         LIMIT 500
     ) g
 ) p
-WHERE p.bytes_before < 800000
+WHERE p.bytes_before < %(page_bytes)s::bigint
 ORDER BY p.lease, p.seq
 """
 
 
-async def read(conn: Connection, job_id: uuid.UUID, created_at: int, lease: int, seq: int) -> list[StoredChunk]:
+async def read(conn: Connection, job_id: uuid.UUID, created_at: int, lease: int, seq: int, page_bytes: int) -> list[StoredChunk]:
     """The page after (lease, seq); (0, -1) is before everything. Of days before the job's creation none is asked."""
     from_us = min(max(created_at, 0), LAST_FROM_US) - A_DAY_US
-    parameters = {"job": job_id, "from_us": from_us, "lease": lease, "seq": seq}
+    parameters = {"job": job_id, "from_us": from_us, "lease": lease, "seq": seq, "page_bytes": page_bytes}
     return [StoredChunk(*row) for row in await rows(conn, READ, parameters)]
+
+
+class Standing(NamedTuple):
+    """How far a job has come: what a follower has to read differs when this does."""
+
+    state: str
+    lease: int | None
+    log_seq: int | None
+    created_at: int  # microseconds since 1970
+
+
+STANDING = """
+SELECT j.id, j.state, j.lease, (SELECT l.log_seq FROM leases l WHERE l.lease = j.lease), j.created_at
+FROM jobs j
+WHERE j.id = ANY (%(jobs)s::uuid[])
+"""
+
+
+async def standing(conn: Connection, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
+    """Of all that there are; the others are unknown or gone."""
+    return {row[0]: Standing(*row[1:]) for row in await rows(conn, STANDING, {"jobs": array(job_ids)})}

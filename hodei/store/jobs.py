@@ -97,9 +97,10 @@ class Job:
     cancel: str  # '', then requested, delivered (its worker knows), stopping (TERM is on its way)
 
 
-# The queue row and the offer tell why a PENDING job waits (flow/waiting.py puts it into words).
+# The queue row and the offer tell why a PENDING job waits (flow/waiting.py puts it into words). Text that a hand has made longer than any
+# door lets it be is cut.
 JOB_COLUMNS: LiteralString = """
-    j.id, j.name, j.state, j.reason, left(j.message, 2000), j.spec::text, j.attempts, j.priority, j.correlation_id, j.actor, j.worker_id,
+    j.attempts, j.priority, left(j.correlation_id, 200), left(j.actor, 500), j.worker_id,
     j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
     j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL, j.retry_of,
     q.job_id IS NOT NULL, q.waiting, q.ready_at, q.labels,
@@ -113,7 +114,9 @@ LEFT JOIN job_queue q ON q.job_id = j.id
 LEFT JOIN leases l ON l.job_id = j.id
 """
 
-GET = "SELECT " + JOB_COLUMNS + "WHERE j.id = %(job)s::uuid"
+NAMED: LiteralString = "SELECT j.id, j.name, j.state, j.reason, left(j.message, 2000), "
+
+GET = NAMED + "j.spec::text, " + JOB_COLUMNS + "WHERE j.id = %(job)s::uuid"
 
 
 async def get(conn: Connection, job_id: uuid.UUID) -> Job | None:
@@ -121,7 +124,8 @@ async def get(conn: Connection, job_id: uuid.UUID) -> Job | None:
     return Job(*found[0]) if found else None
 
 
-# Newest first, by keyset: a page costs the same however far back it lies.
+# Newest first, by keyset: a page costs the same however far back it lies. Specs are not read: each may lie
+# in a quarter of a megabyte of its own.
 LIST_TAIL: LiteralString = """
 WHERE (%(state)s::text IS NULL OR j.state = %(state)s::text)
   AND (%(reason)s::text IS NULL OR j.reason = %(reason)s::text)
@@ -130,7 +134,7 @@ WHERE (%(state)s::text IS NULL OR j.state = %(state)s::text)
 ORDER BY j.created_at DESC, j.id DESC
 LIMIT %(limit)s::bigint
 """
-LIST = "SELECT " + JOB_COLUMNS + LIST_TAIL
+LIST = NAMED + "'{}', " + JOB_COLUMNS + LIST_TAIL
 
 
 async def list_newest(
@@ -234,18 +238,37 @@ class Event(NamedTuple):
     payload: str
 
 
+# The last events, as many as both bounds allow: what on-call asks is how it came to be as it is. A payload that somebody made
+# larger than any of ours is named by its size.
 TIMELINE = """
-SELECT e.occurred_at, e.event_type, e.aggregate_id, e.actor, e.correlation_id, e.payload::text
-FROM domain_events e
-WHERE e.aggregate_id = %(job)s
-ORDER BY e.occurred_at, e.id
-LIMIT 1000
+SELECT s.occurred_at, s.event_type, s.aggregate_id, s.actor, s.correlation_id, s.payload,
+       (SELECT count(*) FROM domain_events e WHERE e.aggregate_id = %(job)s) AS in_all
+FROM (
+    SELECT t.*, sum(octet_length(t.payload) + 1000) OVER (ORDER BY t.nth) AS bytes
+    FROM (
+        SELECT e.occurred_at, left(e.event_type, 200) AS event_type, left(e.aggregate_id, 200) AS aggregate_id,
+               left(e.actor, 500) AS actor, left(e.correlation_id, 200) AS correlation_id,
+               CASE WHEN octet_length(e.payload::text) <= 65536 THEN e.payload::text
+                    ELSE jsonb_build_object('left_out_bytes', octet_length(e.payload::text))::text END AS payload,
+               row_number() OVER (ORDER BY e.occurred_at DESC, e.id DESC) AS nth
+        FROM (
+            SELECT e.id, e.occurred_at, e.event_type, e.aggregate_id, e.actor, e.correlation_id, e.payload
+            FROM domain_events e
+            WHERE e.aggregate_id = %(job)s
+            ORDER BY e.occurred_at DESC, e.id DESC
+            LIMIT 1000
+        ) e
+    ) t
+) s
+WHERE s.bytes <= 2000000
+ORDER BY s.nth DESC
 """
 
 
-async def timeline(conn: Connection, job_id: uuid.UUID) -> list[Event]:
-    """A job's own events, oldest first, at most 1,000."""
-    return [Event(*row) for row in await rows(conn, TIMELINE, {"job": str(job_id)})]
+async def timeline(conn: Connection, job_id: uuid.UUID) -> tuple[list[Event], int]:
+    """A job's own events, oldest first: the last 1,000 within 2 MB; and how many older ones are left out."""
+    found = await rows(conn, TIMELINE, {"job": str(job_id)})
+    return [Event(*row[:6]) for row in found], found[0][6] - len(found) if found else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,24 +291,25 @@ class Attempt:
 # payloads hold is read as text: a number that a hand has spoilt costs one field, not the answer.
 ATTEMPTS = """
 SELECT s.payload ->> 'attempt', s.payload ->> 'lease', s.worker_id, s.occurred_at, e.occurred_at,
-       CASE WHEN e.payload ->> 'new_state' <> 'PENDING' THEN e.payload ->> 'new_state'
+       CASE WHEN e.payload ->> 'new_state' <> 'PENDING' THEN left(e.payload ->> 'new_state', 50)
             WHEN e.payload ->> 'reason' = 'WORKER_LOST' THEN 'LOST'
             WHEN e.id IS NOT NULL THEN 'FAILED' END,
-       e.payload ->> 'reason', e.payload ->> 'exit_code', e.payload ->> 'signal',
+       left(e.payload ->> 'reason', 200), e.payload ->> 'exit_code', e.payload ->> 'signal',
        (SELECT coalesce(sum(octet_length(g.data)), 0) FROM job_logs g
         WHERE g.job_id = %(job)s::uuid AND g.lease::text = s.payload ->> 'lease' AND g.stream < 3)::bigint
 FROM domain_events s
 LEFT JOIN domain_events e ON e.aggregate_id = s.aggregate_id AND e.event_type = 'JobStatusChanged'
     AND e.payload ->> 'lease' = s.payload ->> 'lease' AND e.payload ->> 'old_state' = 'RUNNING'
 WHERE s.aggregate_id = %(job)s::uuid::text AND s.event_type = 'JobStatusChanged' AND s.payload ->> 'new_state' = 'RUNNING'
-ORDER BY s.occurred_at
-LIMIT 1000
+ORDER BY s.occurred_at DESC
+LIMIT 1001
 """
 
 
-async def attempts(conn: Connection, job_id: uuid.UUID) -> list[Attempt]:
-    """Every attempt, oldest first, at most 1,000."""
-    return [_attempt(*row) for row in await rows(conn, ATTEMPTS, {"job": job_id})]
+async def attempts(conn: Connection, job_id: uuid.UUID) -> tuple[list[Attempt], bool]:
+    """The last 1,000 attempts, oldest first; and whether there are older ones."""
+    found = await rows(conn, ATTEMPTS, {"job": job_id})
+    return [_attempt(*row) for row in found[999::-1]], len(found) > 1000
 
 
 def _attempt(

@@ -85,13 +85,14 @@ SELECT t.token, hodei_token_fingerprint(t.token) AS token_id, t.worker_id, t.cre
             WHEN t.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE 'USABLE' END AS state
 FROM worker_bootstrap_tokens t
 ORDER BY t.created_at DESC
-LIMIT 1000
+LIMIT 1001
 """
 
 
-async def list_newest(conn: Connection) -> list[Token]:
-    """The newest 1,000."""
-    return [Token(*row) for row in await rows(conn, LIST)]
+async def list_newest(conn: Connection) -> tuple[list[Token], bool]:
+    """The newest 1,000; and whether there are older ones."""
+    found = [Token(*row) for row in await rows(conn, LIST)]
+    return found[:1000], len(found) > 1000
 
 
 REVOKE = """

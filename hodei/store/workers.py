@@ -271,19 +271,37 @@ class Worker:
     session: int
 
 
+# Names and labels of rows that no door has checked (of an older release, or set by hand) are cut.
 LIST = """
-SELECT w.id, w.name, w.state, w.labels, w.slots, w.busy_slots, extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8
-       AS heartbeat_age_s, w.version, w.current_job_id, w.created_at, w.revoked_at IS NOT NULL AS revoked, w.draining, w.session
+SELECT w.id, left(w.name, 200) AS name, w.state,
+       CASE WHEN octet_length(w.labels::text) <= 40000 THEN w.labels ELSE '{}' END AS labels,
+       w.slots, w.busy_slots, extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age_s,
+       left(w.version, 200) AS version, w.current_job_id, w.created_at, w.revoked_at IS NOT NULL AS revoked,
+       w.draining, w.session
 FROM workers w
-WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s::uuid) AND (%(every)s::boolean OR w.state <> 'TERMINATED')
-ORDER BY w.created_at DESC
-LIMIT 1000
+WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s::uuid)
+  AND (%(every)s::boolean OR w.state <> 'TERMINATED')
+  AND (%(before)s::uuid IS NULL
+       OR (w.created_at, w.id) < (SELECT b.created_at, b.id FROM workers b WHERE b.id = %(before)s::uuid))
+ORDER BY w.created_at DESC, w.id DESC
+LIMIT %(limit)s::bigint
 """
 
+MOST = 1000
+"""Workers of one answer."""
 
-async def list_all(conn: Connection, *, every: bool = True, worker_id: uuid.UUID | None = None) -> list[Worker]:
-    """The newest 1,000; without `every`, TERMINATED ones are left out."""
-    return [Worker(*row) for row in await rows(conn, LIST, {"worker": worker_id, "every": every})]
+
+async def list_all(
+    conn: Connection,
+    *,
+    every: bool = True,
+    worker_id: uuid.UUID | None = None,
+    before: uuid.UUID | None = None,
+    limit: int = MOST,
+) -> list[Worker]:
+    """The newest, those older than `before`; without `every`, TERMINATED ones are left out."""
+    parameters = {"worker": worker_id, "every": every, "before": before, "limit": limit}
+    return [Worker(*row) for row in await rows(conn, LIST, parameters)]
 
 
 # Slots taken are counted by accepted leases: heartbeats tell them up to a second late.

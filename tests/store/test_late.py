@@ -94,7 +94,7 @@ def test_attempts_are_told_apart(database_url: str) -> None:
         await leases.record_results(conn, [word(first, "LOST", actor="system:x")], MAX_LOSSES)
         (second,) = await claim(conn, [worker.id])
         await leases.accept(conn, [Claimant(second.lease, worker.id)])
-        found = await jobs.attempts(conn, first.job_id)
+        found, _ = await jobs.attempts(conn, first.job_id)
         return [(a.attempt, a.outcome, a.reason, a.log_bytes, a.ended_at is not None) for a in found]
 
     assert on(database_url, story) == [(1, "LOST", "WORKER_LOST", 1, True), (2, None, None, 0, False)]

@@ -1,0 +1,231 @@
+"""How calls are answered: counted and read within their limits, their errors made statuses here and nowhere else.
+
+A call's request is read when its turn has come, not when it arrives: until then it waits in the client's
+own window. So every call is a stream to gRPC, of one request where the contract says so; clients do not
+see the difference.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from hodei.domain.errors import Exhausted, Invalid
+from hodei.rpc.errors import status_of
+from hodei.rpc.limits import READ_S, Limits, Quota, Turns
+from hodei.rpc.options import MESSAGE_BYTES
+from hodei.rpc.principal import Caller, actor, caller, calling, resolve
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+LARGE_REQUESTS = ("CreateJobs",)
+"""Calls whose request may fill a message; any other is at most REQUEST_BYTES."""
+
+REQUEST_BYTES = 16 << 10
+
+SMALL_ANSWER = 8 << 10
+"""What is not above it is not counted among the bytes of answers: the number of calls bounds it."""
+
+LEFT_S = 0.05
+"""A client without a request has left, as a rule, and gRPC cancels its call within this time."""
+
+WORDS_BYTES = 2_000
+"""Of an error's words. They travel in a header, up to three times as long, of which clients take 8 KB."""
+
+
+class Answering:
+    """Stands where generated code expects a server, and gives it each service's calls in bounds."""
+
+    def __init__(self, server: grpc.aio.Server, limits: Limits) -> None:
+        self._server = server
+        self._limits = limits
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
+        """Nothing: the same calls come as registered ones, by which gRPC finds them first."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        bounded = {name: self._bounded(name, handler) for name, handler in handlers.items()}
+        self._server.add_registered_method_handlers(service, bounded)
+
+    def _bounded(self, name: str, handler: Any) -> Any:
+        if handler.request_streaming:
+            counted = self._limits.worker_streams if name == "Connect" else self._limits.calls
+            return grpc.stream_stream_rpc_method_handler(
+                self._duplex(handler.stream_stream, counted),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        if not handler.response_streaming:
+            return grpc.stream_unary_rpc_method_handler(self._unary(name, handler), None, None)
+        counted = self._limits.log_readers if name == "ReadLogs" else self._limits.calls
+        return grpc.stream_stream_rpc_method_handler(self._stream(handler, counted), None, None)
+
+    def _unary(self, name: str, handler: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+        behaviour, serialise, parse = (
+            handler.unary_unary, handler.response_serializer, handler.request_deserializer
+        )  # fmt: skip
+        limits, large = self._limits, name in LARGE_REQUESTS
+        counted = limits.creates if name == "CreateJobs" else limits.calls
+
+        async def reply_to(context: Context) -> bytes:
+            who = _enter(context, counted)
+            raw = await self._receive(context, who, MESSAGE_BYTES if large else REQUEST_BYTES)
+            if not large:
+                return self._send(context, who, serialise(await behaviour(_parsed(parse, raw), context)))
+            async with limits.at_work(who, len(raw)):
+                request = _parsed(parse, raw)
+                del raw
+                reply = await behaviour(request, context)
+            return self._send(context, who, serialise(reply))
+
+        async def answer(_requests: Any, context: Context) -> Any:
+            try:
+                return await reply_to(context)
+            except Exception as error:  # noqa: BLE001  the border: every error becomes a status here
+                return await _abort(context, error)
+
+        return answer
+
+    def _stream(self, handler: Any, counted: Quota) -> Callable[[Any, Context], Awaitable[None]]:
+        """Of one request and many answers, each of which is only bytes while the client does not take it."""
+        behaviour, serialise, parse = (
+            handler.unary_stream, handler.response_serializer, handler.request_deserializer
+        )  # fmt: skip
+
+        async def write_all(context: Context) -> None:
+            who = _enter(context, counted)
+            request = _parsed(parse, await self._receive(context, who, REQUEST_BYTES))
+            if not inspect.isasyncgenfunction(behaviour):
+                await behaviour(request, _Serialising(context, serialise))
+                return
+            async for message in behaviour(request, context):
+                raw = serialise(message)
+                del message
+                await context.write(raw)
+                del raw
+
+        async def stream(_requests: Any, context: Context) -> None:
+            try:
+                await write_all(context)
+            except Exception as error:  # noqa: BLE001  the border: every error becomes a status here
+                await _abort(context, error)
+
+        return stream
+
+    def _duplex(self, behaviour: Any, counted: Quota) -> Callable[[Any, Context], Awaitable[None]]:
+        async def stream(requests: Any, context: Context) -> None:
+            try:
+                who = _enter(context, counted)
+                if not inspect.isasyncgenfunction(behaviour):
+                    await behaviour(requests, _FirstInTurn(context, self._limits.hellos, who))
+                    return
+                async for message in behaviour(requests, context):
+                    await context.write(message)
+            except Exception as error:  # noqa: BLE001  the border: every error becomes a status here
+                await _abort(context, error)
+
+        return stream
+
+    async def _receive(self, context: Context, who: Caller, longest: int) -> bytes:
+        async with self._limits.reading.of(who):
+            try:
+                async with asyncio.timeout(READ_S):
+                    raw = await context.read()
+            except TimeoutError:
+                raise Invalid(f"the request did not come whole within {READ_S:g} s") from None
+        if not isinstance(raw, bytes):
+            await asyncio.sleep(LEFT_S)
+            raise Invalid("expected a request, got none")
+        if len(raw) > longest:
+            raise Invalid(f"expected a request of at most {longest} bytes, got {len(raw)}")
+        return raw
+
+    def _send(self, context: Context, who: Caller, raw: bytes) -> bytes:
+        """What is to be sent; counted until the client has taken it."""
+        size = len(raw)
+        if size > MESSAGE_BYTES:
+            raise Exhausted(f"the answer has {size} bytes: expected at most {MESSAGE_BYTES}")
+        if size > SMALL_ANSWER:
+            self._limits.answers.take(who.address, size)
+            _when_over(context, self._limits.answers, who.address, size)
+        return raw
+
+
+class _FirstInTurn:
+    """A context whose first message is read in turn: until it is, nobody knows who has opened the stream."""
+
+    def __init__(self, context: Context, turns: Turns, who: Caller) -> None:
+        self._context = context
+        self._turns = turns
+        self._who = who
+        self.read: Callable[[], Awaitable[Any]] = self._read_first
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def _read_first(self) -> Any:
+        async with self._turns.of(self._who):
+            first = await self._context.read()
+        self.read = self._context.read
+        return first
+
+
+class _Serialising:
+    """A context whose writer takes messages: what grpc_health's Watch expects."""
+
+    def __init__(self, context: Context, serialise: Callable[[Any], bytes]) -> None:
+        self._context = context
+        self._serialise = serialise
+
+    async def write(self, message: Any) -> None:
+        await self._context.write(self._serialise(message))
+
+
+def _enter(context: Context, counted: Quota) -> Caller:
+    """Who calls; counted until the call is over, its answer taken."""
+    who = calling(context.peer())
+    caller.set(who)
+    actor.set(resolve(context.invocation_metadata() or ()))
+    counted.take(who.address)
+    _when_over(context, counted, who.address, 1)
+    return who
+
+
+def _when_over(context: Context, quota: Quota, address: str, amount: int) -> None:
+    """gRPC says so of a call when its status is on its way, behind the answer."""
+
+    def over(_context: Any) -> Any:
+        quota.give_back(address, amount)
+
+    context.add_done_callback(over)  # type: ignore[arg-type]  # its stub wants a name of its own
+
+
+def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:
+    try:
+        return parse(raw)
+    except DecodeError:
+        raise Invalid("expected a request of this call's type, got bytes that do not parse") from None
+
+
+async def _abort(context: Context, error: Exception) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if isinstance(error, grpc.aio.InternalError):  # a write that failed: the client has left
+        return
+    if isinstance(error, NotImplementedError):  # a call of a standard service that it leaves out
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not have this call")
+    code, words = status_of(error)
+    _forget_frames(error)
+    await context.abort(code, words.encode()[:WORDS_BYTES].decode(errors="ignore"))
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """gRPC keeps what abort raises, and by its context this error, in a cycle until the collector comes:
+    with the frames, the request of each refused call would stay in memory."""
+    while error:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

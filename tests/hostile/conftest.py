@@ -1,0 +1,147 @@
+"""A server of each test's own, and what is measured of it while it is attacked."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from tests.running import Hodei, start
+
+MOST_RSS = 512 << 20
+"""As deploy/systemd allows."""
+
+CREATE_S = 1.0
+
+
+@pytest.fixture
+def one(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
+    """One server, and no worker."""
+    running = start(pg_server, tmp_path, servers=1)
+    yield running
+    running.stack.stop()
+    running.conn.close()
+
+
+@dataclass
+class Watched:
+    """What an innocent client and its server saw."""
+
+    creates_s: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    rss: int = 0
+
+    def check(self) -> None:
+        assert self.rss < MOST_RSS, f"{self.rss >> 20} MB"
+        assert self.errors == []
+        assert self.creates_s
+        assert max(self.creates_s) < CREATE_S, sorted(self.creates_s)[-5:]
+
+
+def server_process(one: Hodei) -> psutil.Process:
+    (part,) = one.stack.parts
+    process = psutil.Process(part.process.pid)
+    return max([process, *process.children(recursive=True)], key=lambda p: p.memory_info().rss)
+
+
+@contextmanager
+def watched(one: Hodei, address: str = "") -> Iterator[Watched]:
+    """Another client creates a job each 50 ms, on a connection of its own; the server's memory is read as often."""
+    seen, process, over = Watched(), server_process(one), threading.Event()
+    spec = json.dumps({"command": "true", "run_at": "2900-01-01T00:00:00Z"})
+
+    def innocent() -> None:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(address or one.addresses[0], options=options) as channel:
+            stub = hodei_pb2_grpc.JobServiceStub(channel)
+            while not over.is_set():
+                begun = time.monotonic()
+                try:
+                    stub.CreateJobs(pb.CreateJobsRequest(specs=[spec]), timeout=30)
+                except grpc.RpcError as error:
+                    seen.errors.append(str(error))
+                seen.creates_s.append(time.monotonic() - begun)
+                over.wait(0.05)
+
+    def memory() -> None:
+        while not over.is_set():
+            seen.rss = max(seen.rss, process.memory_info().rss)
+            over.wait(0.02)
+
+    threads = [threading.Thread(target=innocent), threading.Thread(target=memory)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
+def attack(name: str, *arguments: object) -> Iterator[dict[str, Any]]:
+    """Its counts of outcomes, once all its calls have one or are held; the calls are held until the block ends."""
+    command = [sys.executable, "-m", "tests.hostile.attack", name, *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        while line == b"ready\n":
+            line = process.stdout.readline()
+        yield json.loads(line)
+    finally:
+        process.stdin.close()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def through_another_address(address: str) -> Iterator[str]:
+    """A way to the server on which it sees its client at 127.0.0.2."""
+    host, _, port = address.rpartition(":")
+    ready, over = threading.Event(), threading.Event()
+    found: list[int] = []
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.2", 0))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pipe(reader, up_writer))
+            group.create_task(pipe(up_reader, writer))
+
+    async def serve() -> None:
+        async with await asyncio.start_server(forward, "127.0.0.1", 0) as server:
+            found.append(server.sockets[0].getsockname()[1])
+            ready.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        ready.wait(10)
+        yield f"127.0.0.1:{found[0]}"
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,119 @@
+"""Clients that ask for too much: the server's memory stays under 512 MB, and another client's create under 1 s."""
+
+import json
+import time
+
+import grpc
+import pytest
+
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from tests.hostile.conftest import attack, through_another_address, watched
+from tests.running import Hodei
+
+LATER = "2900-01-01T00:00:00Z"
+
+
+def test_followers_that_read_nothing(one: Hodei) -> None:
+    job_id = with_log(one, megabytes=40)
+    with watched(one) as seen, attack("follow_and_read_nothing", one.addresses[0], job_id, 1000) as counts:
+        time.sleep(1)
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    assert counts["held"] == 400
+    assert counts["RESOURCE_EXHAUSTED"] == 600
+    (words,) = [key for key in counts if key.startswith("words: ")]
+    assert "400 log readers from this address already" in words
+    seen.check()
+
+
+@pytest.mark.parametrize("connections", [1, 60])
+def test_large_creates_at_once(one: Hodei, connections: int) -> None:
+    with watched(one) as seen, attack("create_large", one.addresses[0], 60, connections) as counts:
+        time.sleep(0.5)
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    assert counts["OK"] >= 8
+    assert counts["OK"] + counts.get("RESOURCE_EXHAUSTED", 0) == 60
+    seen.check()
+
+
+@pytest.mark.parametrize("connections", [1, 50])
+def test_a_flood_of_questions(one: Hodei, connections: int) -> None:
+    with watched(one) as seen, attack("get_status", one.addresses[0], 5000, connections) as counts:
+        pass
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    assert counts["OK"] > 600
+    seen.check()
+
+
+def test_questions_that_are_too_large(one: Hodei) -> None:
+    with watched(one) as seen, attack("large_questions", one.addresses[0], 200, 20) as counts:
+        pass
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    assert counts["INVALID_ARGUMENT"] == 200
+    seen.check()
+
+
+LIST_A_THOUSAND = "18e807"  # ListJobsRequest(limit=1000)
+
+
+@pytest.mark.parametrize(("number", "connections"), [(500, 1), (1500, 30)])
+def test_answers_that_nobody_takes(one: Hodei, number: int, connections: int) -> None:
+    for _ in range(3):
+        one.ok("job", "submit", "--file", "-", stdin=json.dumps([{"command": "true", "run_at": LATER}] * 500).encode())
+    arguments = (one.addresses[0], number, connections, "/hodei.v1.JobService/ListJobs", LIST_A_THOUSAND)
+    with watched(one) as seen, attack("take_nothing", *arguments) as counts:
+        time.sleep(0.5)
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    assert counts["open"] == connections
+    seen.check()
+
+
+@pytest.mark.parametrize("connections", [1, 20])
+@pytest.mark.parametrize("path", ["JobService/CreateJobs", "JobService/GetJob", "WorkerService/Connect"])
+def test_requests_that_stop_in_the_middle(one: Hodei, path: str, connections: int) -> None:
+    """They hold up their own address for READ_S at most, and another address not at all."""
+    with (
+        through_another_address(one.addresses[0]) as other,
+        watched(one, other) as seen,
+        attack("stall", one.addresses[0], 400, connections, f"/hodei.v1.{path}") as counts,
+    ):
+        time.sleep(0.5)
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    seen.check()
+
+
+@pytest.mark.parametrize("greet", ["silent", "greet"])
+def test_a_storm_of_connections(one: Hodei, greet: str) -> None:
+    with watched(one) as seen, attack("connect_only", one.addresses[0], 1500, greet) as counts:
+        time.sleep(0.5)
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    seen.check()
+
+
+def test_another_address_has_its_share_when_one_uses_up_its_own(one: Hodei) -> None:
+    """All calls that an address may have, each waiting for an answer that it does not take."""
+    with through_another_address(one.addresses[0]) as other:
+        one.submit("--run-at", LATER, "--command", "true")
+        path = "/hodei.v1.FleetService/GetStatus"
+        with watched(one, other) as seen, attack("take_nothing", one.addresses[0], 3000, 10, path) as counts:
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            with (
+                grpc.insecure_channel(one.addresses[0], options=options) as channel,
+                pytest.raises(grpc.RpcError, match="1000 calls from this address already"),
+            ):
+                hodei_pb2_grpc.FleetServiceStub(channel).GetStatus(pb.GetStatusRequest())
+            with grpc.insecure_channel(other, options=options) as channel:
+                hodei_pb2_grpc.FleetServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=5)
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    seen.check()
+
+
+def with_log(one: Hodei, megabytes: int) -> str:
+    job_id = one.submit("--run-at", LATER, "--command", "true")
+    one.sql(
+        "INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data)"
+        " SELECT %s, 1, n, 1, 1, n * 65536, 1, now(), decode(repeat('61', 65536), 'hex')"
+        " FROM generate_series(0, %s) n",
+        job_id, megabytes * 16 - 1,
+    )  # fmt: skip
+    return job_id
