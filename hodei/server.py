@@ -223,6 +223,7 @@ class _Stop:
         async def do() -> None:
             await work
 
+        failed: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(do())
@@ -230,7 +231,9 @@ class _Stop:
                 await asyncio.wait({task})
                 watcher.cancel()
         except* HodeiError as errors:
-            raise errors.exceptions[0] from None
+            failed = errors.exceptions[0]
+        if failed:
+            raise failed from None
         return not task.cancelled()
 
 

@@ -34,6 +34,7 @@ class Agent:
         slots = Slots(self._settings.slots, self._link, outbox, self._identity.worker_id)
         slots.adopt(self._link.jobs)
         session = Session(self._settings, self._identity, slots, outbox)
+        ended: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(service) for service in (self._supervised(slots), session.run(), session.watch_contact())]
@@ -42,10 +43,12 @@ class Agent:
                 for task in tasks:
                     task.cancel()
         except* (GiveUp, SupervisorGone) as ends:
-            raise ends.exceptions[0] from None
+            ended = ends.exceptions[0]
         finally:
             slots.lines.flush()
             self._link.close()
+        if ended:
+            raise ended from None
         logger.info("hodei-worker has ended")
 
     async def _supervised(self, slots: Slots) -> None:

@@ -195,16 +195,19 @@ class Session:
             backoff.reset()
             logger.success("connected to {}", address)
             self.connected = True
+            ended: BaseException | None = None
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read(call))
                     group.create_task(self._write(call))
                     group.create_task(self._beat())
-                    group.create_task(self._watch(call))
+                    await self._watch(call)
             except* (grpc.aio.AioRpcError, StreamOver) as ends:  # reader and writer may both have found it; its status says most
-                raise min(ends.exceptions, key=lambda end: isinstance(end, StreamOver)) from None
+                ended = min(ends.exceptions, key=lambda end: isinstance(end, StreamOver))
             finally:
                 call.cancel()
+            if ended:
+                raise ended from None
 
     async def _open(self, call: Any, address: str) -> None:
         try:

@@ -87,3 +87,25 @@ def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) ->
     ):
         ran = subprocess.run([python, "-m", *program], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         assert words in ran.stdout, ran
+
+
+def test_the_other_pythons_are_those_that_run(tmp_path: Path) -> None:
+    """A shim in PATH without a version behind it is none, and a Python that runs the suite already is not tried again."""
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    other = "3.14" if own == "3.13" else "3.13"
+    for name, text in {other: "exit 127", own: f'exec {sys.executable} "$@"'}.items():
+        program = tmp_path / f"python{name}"
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    real = tmp_path / "pyenv/versions" / f"{other}.99/bin/python"
+    real.parent.mkdir(parents=True)
+    env = os.environ | {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYENV_ROOT": str(tmp_path / "pyenv"), "HODEI_VENV": sys.prefix}
+
+    def listed() -> list[str]:
+        ran = subprocess.run([TREE / "scripts/test-pythons", "--list"], capture_output=True, text=True, env=env, check=True)
+        return [line for line in ran.stdout.splitlines() if str(tmp_path) in line]
+
+    assert listed() == []
+    real.write_text(f"#!/bin/sh\necho {other}.99\n")
+    real.chmod(0o755)
+    assert listed() == [f"{other}.99 {real}"]

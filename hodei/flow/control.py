@@ -59,8 +59,8 @@ class JobController:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._news.run())
-            group.create_task(self._end_forgotten())
             group.create_task(self._retry_parked())
+            await self._end_forgotten()
 
     async def heard(self, stream: WorkerStream, accepts: Sequence[int], results: Sequence[Result]) -> None:
         """Stores one frame's accepts and results, then acknowledges the results. The worker has acted already; it forgets a lease only on

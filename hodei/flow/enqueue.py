@@ -71,7 +71,7 @@ class Enqueuer:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._creates.run())
-            group.create_task(self._apart.run())
+            await self._apart.run()
 
     async def create(self, specs: Sequence[str], actor: str) -> list[Created]:
         """One answer for each spec, in order. Invalid for the whole call: too many of them. A refused spec does not touch the others."""

@@ -220,7 +220,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             group.create_task(self._read(stream, context, heard, inbox))
             group.create_task(self._commit(stream, inbox))
             group.create_task(self._write(stream, context))
-            group.create_task(self._watch(stream, heard))
+            await self._watch(stream, heard)
 
     async def _read(self, stream: WorkerStream, context: Context, heard: "Heard", inbox: asyncio.Queue[pb.WorkerFrame]) -> None:
         while True:

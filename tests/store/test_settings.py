@@ -67,7 +67,8 @@ def test_a_setting_of_the_database_changes_nothing(setting: str, database_url: s
 
     async def listed() -> list[str]:
         async with Database(empty_database_url) as database:
-            return [token.token_id for token in await database.run(worker_bootstrap_tokens.list_newest)]
+            tokens, _ = await database.run(worker_bootstrap_tokens.list_newest)
+            return [token.token_id for token in tokens]
 
     assert len(asyncio.run(listed())) == 1
 
