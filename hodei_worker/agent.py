@@ -52,12 +52,14 @@ class Agent:
         logger.info("hodei-worker has ended")
 
     async def _supervised(self, slots: Slots) -> None:
-        """A supervisor that dies takes its jobs with it: the next one kills what they left, and they are reported lost."""
+        """A supervisor that dies takes its jobs with it: the next one kills what they left, and
+        they are reported lost. One that
+        only hung up still has them."""
         while True:
             try:
                 await self._link.run(slots.heard)
             except SupervisorDied:
-                logger.error("the supervisor died; another is started, its jobs are killed and reported lost")
+                logger.error("the supervisor hung up; if it is dead its jobs are reported lost")
             self._link.close()
             self._link = await Link.open(self._settings)
             slots.adopt_after_death(self._link, self._link.jobs)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -12,11 +13,11 @@ import hodei_worker
 from hodei_worker.config import BadSetting, Settings
 from hodei_worker.supervisor import wire
 from hodei_worker.supervisor.__main__ import socket_in
-from hodei_worker.supervisor.service import environment_for_jobs
 
 
 class SupervisorDied(Exception):
-    """While we were connected; the next one will report its jobs lost."""
+    """It hung up while we were connected. Where it is dead the next one reports its jobs lost;
+    where it lives its jobs run on."""
 
 
 class SupervisorGone(Exception):
@@ -95,15 +96,37 @@ async def _connect(settings: Settings, hear: wire.Hear) -> wire.Connection:
 
 
 def _start(settings: Settings) -> subprocess.Popen[bytes]:
-    """In its own session, and with an environment that jobs may see."""
+    """In its own session, in "/", and with an environment that jobs may see."""
     user = [settings.job_user] if settings.job_user else []
     command = [
-        sys.executable, "-m", "hodei_worker.supervisor", str(settings.state_dir), settings.on_worker_exit, str(settings.log_limit), *user,
+        sys.executable, "-P", "-m", "hodei_worker.supervisor",
+        str(settings.state_dir), settings.on_worker_exit, str(settings.log_limit), *user,
     ]  # fmt: skip
     log = os.open(settings.state_dir / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment_for_jobs(), start_new_session=True
-        )
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment_for_jobs(),
+            start_new_session=True, cwd="/",
+        )  # fmt: skip
     finally:
         os.close(log)
+
+
+def environment_for_jobs() -> dict[str, str]:
+    """What the supervisor itself is started with: nothing that a job, which may read its
+    environment, must not see."""
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ}
+    return kept | ({"PYTHONPATH": path} if (path := _python_path()) else {})
+
+
+def _python_path() -> str:
+    """Of our own PYTHONPATH what does not depend on the folder in which we were started; and our
+    own sources,
+    where they were found only because Python looks into that folder first (`python -m` in a
+    checkout)."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    found = [path for path in given if os.path.isabs(path)]  # noqa: PTH117
+    sources = str(Path(hodei_worker.__file__).resolve().parents[1])
+    if not sys.flags.safe_path and sys.path and os.path.realpath(sys.path[0]) == sources:
+        found.append(sources)
+    return os.pathsep.join(found)

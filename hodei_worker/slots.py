@@ -113,7 +113,9 @@ class Slots:
             logger.info("adopted {} jobs from the supervisor", len(known))
 
     def adopt_after_death(self, supervisor: ToSupervisor, known: list[dict[str, Any]]) -> None:
-        """The supervisor died, and another has read its journal: what ran has ended. What the journal missed is killed by its lease."""
+        """The supervisor died, and another has read its journal: what ran has ended. What the
+        journal missed is killed by its lease.
+        Of one that only hung up, jobs without a result still run."""
         self._supervisor = supervisor
         results = {entry["lease"]: entry.get("result") for entry in known}
         for job in list(self._held.values()):
@@ -121,7 +123,7 @@ class Slots:
                 continue
             if job.lease not in results:
                 self._supervisor.send("purge", lease=job.lease, job_id=job.job_id)
-            if job.phase is Phase.RUNNING:
+            if job.phase is Phase.RUNNING and results.get(job.lease, SUPERVISOR_DIED):
                 self._ended(job, results.get(job.lease) or SUPERVISOR_DIED | {"started_us": job.started_us})
             self._say_again(job)
 
@@ -240,6 +242,8 @@ class Slots:
     # ── the supervisor says ──
 
     def heard(self, header: dict[str, Any], payload: bytes) -> None:
+        if header["op"] == "warning":
+            logger.warning("on this host: {}", header["words"])
         job = self._held.get(header.get("lease", 0))
         if job is None:
             return

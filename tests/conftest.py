@@ -20,7 +20,7 @@ from pytest_postgresql import factories
 from hodei.local import binaries
 from hodei.local.embedded_postgres import EmbeddedPostgres
 
-pytest_plugins = ["tests.running"]
+pytest_plugins = ["tests.running", "tests.hosts"]
 
 TREE = Path(__file__).parents[1]
 SCHEMA = TREE / "schema.sql"

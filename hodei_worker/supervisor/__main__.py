@@ -2,8 +2,18 @@
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
+
+FAULTS = {
+    signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP,
+    signal.SIGSYS,
+}  # fmt: skip
+NEEDED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT}
+IGNORED = signal.valid_signals() - FAULTS - NEEDED
+"""Whatever a job may send to its parent: the supervisor ends when its agent says so, and by nothing
+else that can be ignored."""
 
 
 def socket_in(state: Path) -> Path:
@@ -25,6 +35,8 @@ def main() -> None:
         job_user = JobUser.named(user[0]) if user else None
         await Supervisor(Path(state), keep=keep == "keep", log_limit=int(log_limit), user=job_user).run(socket_in(Path(state)))
 
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
     os.umask(0o022)
     kin.spare_me()

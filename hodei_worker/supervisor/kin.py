@@ -2,15 +2,28 @@
 carry (both: lease numbers are of one database, and workers of several may share a host).
 
 The supervisor is a child subreaper: what a job leaves behind becomes its child. Pids of strangers are never waited for nor killed.
+What the kernel says is read as bytes: a process may call itself whatever it likes.
 """
 
 import ctypes
 import functools
 import os
+import pwd
 import signal
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36
+
+
+class Stat(NamedTuple):
+    """Of a process that lives: what /proc/PID/stat says of it."""
+
+    parent: int
+    group: int
+    session: int
+    started: int  # clock ticks since the host's start: with the pid it names one process for ever
 
 
 def become_subreaper() -> None:
@@ -22,8 +35,8 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
-            found += map(int, (task / "children").read_text().split())
-    except (OSError, ValueError):
+            found += map(int, (task / "children").read_bytes().split())
+    except OSError:
         return found
     return found
 
@@ -55,16 +68,23 @@ def belongs(pid: int, job_id: str, lease: int) -> bool:
     return f"HODEI_LEASE={lease}".encode() in environment and f"HODEI_JOB_ID={job_id}".encode() in environment
 
 
+def stat(pid: int) -> Stat | None:
+    """None: it is gone, or a zombie that only waits to be reaped. Its name may hold anything, also
+    brackets: it ends at the last one."""
+    try:
+        said = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    state, parent, group, session, *rest = said.rpartition(b")")[2].split()
+    return None if state in b"ZX" else Stat(int(parent), int(group), int(session), int(rest[15]))
+
+
 def is_dead(pid: int) -> bool:
     """Gone, or a zombie that only waits to be reaped."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] in "ZX"
+    return stat(pid) is None
 
 
-def family(roots: list[int]) -> set[int]:
+def family(roots: Iterable[int]) -> set[int]:
     """The roots and all that descend from them, as far as they live."""
     found: set[int] = set()
     queue = list(roots)
@@ -82,19 +102,34 @@ def of_attempt(job_id: str, lease: int) -> set[int]:
     return {pid for pid in pids if belongs(pid, job_id, lease) and not is_dead(pid)}
 
 
-def send(pids: set[int], number: signal.Signals) -> None:
+def send(pids: Iterable[int], number: signal.Signals) -> None:
+    """To each that is still there and that we may signal. TERM is followed by CONT: what is stopped
+    could not hear it."""
     for pid in pids:
-        try:
-            os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
+        _send(os.kill, pid, number)
 
 
 def send_to_group(leader: int, number: signal.Signals) -> None:
+    _send(os.killpg, leader, number)
+
+
+def _send(kill: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
+    for each in (number, signal.SIGCONT) if number == signal.SIGTERM else (number,):
+        try:
+            kill(pid, each)
+        except (ProcessLookupError, PermissionError):
+            return
+
+
+def owner(pid: int) -> str:
+    """Whose it is, by name where there is one."""
     try:
-        os.killpg(leader, number)
-    except (ProcessLookupError, PermissionError):
-        return
+        uid = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+    except OSError:
+        return "nobody any more"
 
 
 def spare_me() -> None:
@@ -121,10 +156,11 @@ def oom_kills() -> int:
     return int(rest.partition(b"\n")[0]) if name else 0
 
 
-def reap_orphans() -> None:
+def reap_orphans(but: Container[int] = ()) -> None:
     """Zombies that jobs left to us; exit codes of the jobs' own processes are waited for elsewhere."""
     for pid in orphans():
-        try:
-            os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            continue
+        if pid not in but:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                continue

@@ -2,10 +2,10 @@
 
 import asyncio
 import fcntl
-import functools
 import os
 from collections.abc import Callable
 
+from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.spool import CHUNK_BYTES, Chunk, Tape
 
@@ -27,12 +27,14 @@ class Output:
         poller: Poller,
         tape: Tape,
         limit: int,
+        guard: Guard,
         wrote: Callable[[Chunk], None],
         disk_full: Callable[[], None],
         ended: Callable[[], None],
     ) -> None:
         self._poller = poller
         self._tape = tape
+        self._guard = guard
         self._limit = limit  # bytes of both streams together; 0: none
         self._wrote = wrote
         self._disk_full = disk_full
@@ -56,7 +58,7 @@ class Output:
         theirs: dict[int, int] = {}
         for stream in (STDOUT, STDERR):
             self._fds[stream], theirs[stream] = os.pipe2(os.O_CLOEXEC)
-            self._poller.watch(self._fds[stream], functools.partial(self._read, stream))
+            self._poller.watch(self._fds[stream], self._guard.over(self._read, stream))
         return theirs
 
     def _read(self, stream: int) -> None:
@@ -108,7 +110,8 @@ class Output:
         if whole < len(data):
             self._gathered.setdefault(stream, bytearray()).extend(data[whole:] if whole else data)
             if stream not in self._timers:
-                self._timers[stream] = self._loop.call_later(AGE_S, self._flush, stream)
+                later = self._loop.call_later
+                self._timers[stream] = later(AGE_S, self._guard, self._flush, stream)
 
     def _flush(self, stream: int) -> None:
         if timer := self._timers.pop(stream, None):
@@ -141,7 +144,7 @@ class Output:
         if self.paused and not self._tape.full:
             self.paused = False
             for stream, fd in self._fds.items():
-                self._poller.watch(fd, functools.partial(self._read, stream))
+                self._poller.watch(fd, self._guard.over(self._read, stream))
 
     def _close(self, stream: int) -> None:
         self._poller.close(self._fds.pop(stream))

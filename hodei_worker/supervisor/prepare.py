@@ -45,6 +45,8 @@ def prepare(place: Place, start: dict[str, Any]) -> Prepared:
 
 def why_not(prepared: Prepared, error: OSError) -> StartFailed:
     """Of a spawn that failed: in the words of a search for its program, where that finds the reason."""
+    if not os.path.isdir(prepared.workdir):  # noqa: PTH112
+        return StartFailed(f"working folder {prepared.workdir}: it is gone")
     try:
         _found(prepared.argv[0], prepared.workdir, prepared.environment["PATH"])
     except StartFailed as failed:

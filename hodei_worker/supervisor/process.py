@@ -1,19 +1,22 @@
 """One job's process, from its spawn to its result.
 
 In its own session; its end is seen through a pidfd and only its own pid is waited for. Whoever stops it sends TERM to the group and to what
-escaped it, then KILL after the grace.
+escaped it, then KILL after the grace. Whatever an action of it throws ends this job as INTERNAL,
+after a KILL, and no other.
 """
 
 import asyncio
-import functools
 import os
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from hodei_worker.supervisor import kin
+from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.output import Output
 from hodei_worker.supervisor.place import Folders, Place
 from hodei_worker.supervisor.poller import Poller
@@ -22,8 +25,9 @@ from hodei_worker.supervisor.spawner import Spawn, Spawner
 from hodei_worker.supervisor.spool import Chunk, Tape
 
 GRACE_S = 10.0
-LEFTOVER_GRACE_S = 2.0
-"""For what still lives when the job's own process has ended."""
+UNKILLABLE_S = 10.0
+"""After the first KILL. What lives then is in an uninterruptible sleep or another user's: it is
+named, and no longer waited for."""
 
 DRAIN_S = 2.0
 """For a pipe to come to its end after everything that we know of has ended."""
@@ -42,6 +46,8 @@ class Host:
     memory_was_short: Callable[[], bool]  # the kernel has killed somebody just now
     spawner: Spawner
     newcomers: set[int] = field(default_factory=set)  # processes that the kernel has not been told to take first when memory is short
+    # jobs' own processes: their exit codes are waited for by their jobs alone
+    mains: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -64,8 +70,11 @@ class JobProcess:
         self._ears = ears
         self._place = Place(host.folders, str(start["lease"]))
         self._loop = asyncio.get_running_loop()
+        self._guard = Guard(self.fail)
         limit = int(self._spec.get("log_limit", host.log_limit))
-        self.output = Output(host.poller, tape, limit, ears.wrote, self._disk_full, self._output_ended)
+        self.output = Output(
+            host.poller, tape, limit, self._guard, ears.wrote, self._disk_full, self._output_ended
+        )  # fmt: skip
         self._tape = tape
         self._begun = time.monotonic()
         self._pid = 0
@@ -77,10 +86,15 @@ class JobProcess:
         self._kill_at = 0.0  # end of the grace after that, by the loop's clock
         self._timers: list[asyncio.TimerHandle] = []
         self._leftover_count = 0
+        self._faulty = False  # an action of ours threw: it is killed, and ends as INTERNAL
+        self._unkillable: set[int] = set()
         self._quiet = False  # its process has ended and left nobody: only the pipes' ends are waited for
         self._over = False
 
     def begin(self) -> None:
+        self._guard(self._begin)
+
+    def _begin(self) -> None:
         try:
             prepared = prepare(self._place, self._start)
             if (limit_s := self._spec.get("start_timeout")) and time.monotonic() - self._begun > limit_s:
@@ -89,18 +103,18 @@ class JobProcess:
                 self._spawn(prepared)
         except StartFailed as error:
             self._cause = {"outcome": "FAILED", "reason": "START_FAILED", "message": str(error)}
-        except (OSError, ValueError) as error:
-            self._cause = {"outcome": "FAILED", "reason": "INTERNAL", "message": f"the worker could not run the job: {error}"}
         if not self._spawning:
             self._end(0)
 
     def _end(self, leftovers: int) -> None:
+        """Each step is taken, whatever became of the one before."""
         if self._over:
             return
         self._over = True
         self._cancel_timers()
-        self.output.close()
-        self._place.clear()
+        self._host.mains.discard(self._pid)
+        self._guard(self.output.close)
+        self._guard(self._place.clear)
         result = self._result()
         result["run_us"] = max(1, int((time.monotonic() - self._begun) * 1e6))
         result["started_us"] = self._start["started_us"]
@@ -110,49 +124,95 @@ class JobProcess:
         result["leftover_processes"] = leftovers
         self._ears.ended(result)
 
+    # ── a fault of ours ──
+
+    def fail(self, error: Exception) -> None:
+        """What is simplest is done: KILL by pid and group, no look at anything else, and an end
+        when it is dead."""
+        traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.flush()
+        words = f"the worker could not go on with the job: {error!r}"
+        self._cause = {"outcome": "FAILED", "reason": "INTERNAL", "message": words}
+        if self._faulty or self._over:
+            return
+        self._faulty = True
+        self._cancel_timers()
+        self._kill_at = self._loop.time()
+        if not self._spawning:
+            self._end_faulty()
+
+    def _end_faulty(self) -> None:
+        """Until it is dead, or cannot be killed."""
+        pid = self._pid
+        if pid and self._exit is None:
+            kin.send_to_group(pid, signal.SIGKILL)
+            kin.send([pid], signal.SIGKILL)
+            ended, status, usage = os.wait4(pid, os.WNOHANG)
+            if not ended and self._loop.time() < self._kill_at + UNKILLABLE_S:
+                self._loop.call_later(0.05, self._end_faulty)
+                return
+            if ended:
+                self._exit = (status, usage)
+                self._guard(self._host.poller.close, self._pidfd)
+        self._guard(self._end, 0)
+
     # ── start ──
 
     def _spawn(self, prepared: Prepared) -> None:
         theirs = self._theirs = self.output.pipes()
         spawn = Spawn(prepared.program, prepared.argv, prepared.environment, prepared.workdir, prepared.stdin, theirs[1], theirs[2])
+        try:
+            self._host.spawner.spawn(spawn, self._guard.over(self._spawned, prepared))
+        except Exception:
+            self._close_theirs()
+            raise
         self._spawning = True
-        self._host.spawner.spawn(spawn, functools.partial(self._spawned, prepared))
+
+    def _close_theirs(self) -> None:
+        for fd in self._theirs.values():
+            os.close(fd)
 
     def _spawned(self, prepared: Prepared, pid: int, error: int) -> None:
         self._spawning = False
-        for fd in self._theirs.values():
-            os.close(fd)
+        self._close_theirs()
         if error:
             failed = why_not(prepared, OSError(error, os.strerror(error)))
             self._cause = {"outcome": "FAILED", "reason": "START_FAILED", "message": str(failed)}
             return self._end(0)
         self._pid = pid
+        self._host.mains.add(pid)
         self._pidfd = os.pidfd_open(pid)
+        if self._faulty:
+            return self._end_faulty()
         self._host.newcomers.add(pid)
-        self._host.poller.watch(self._pidfd, self._reap)
+        self._host.poller.watch(self._pidfd, self._guard.over(self._reap))
         self._ears.started()
         if timeout_s := self._spec.get("timeout"):
             words = f"ran longer than its time-out of {timeout_s:g} s"
-            self._timers.append(self._loop.call_later(timeout_s, self.stop, {"outcome": "FAILED", "reason": "TIMEOUT", "message": words}))
+            cause = {"outcome": "FAILED", "reason": "TIMEOUT", "message": words}
+            self._after(timeout_s, self.stop, cause)
         if silence_s := self._spec.get("silence_timeout"):
-            self._timers.append(self._loop.call_later(silence_s, self._watch_silence, silence_s))
+            self._after(silence_s, self._watch_silence, silence_s)
         if self._stop_when_spawned:
             cause, grace_s = self._stop_when_spawned
             self.stop(cause, grace_s)
         return None
 
+    def _after(self, seconds: float, action: Callable[..., object], *arguments: Any) -> None:
+        self._timers.append(self._loop.call_later(seconds, self._guard, action, *arguments))
+
     def _watch_silence(self, limit_s: float) -> None:
         """A job whose pipes we do not read (its spool is full) is not to blame."""
         left_s = self.output.heard_at + limit_s - self._loop.time()
         if self.output.paused or left_s > 0:
-            self._timers.append(self._loop.call_later(limit_s if self.output.paused else left_s, self._watch_silence, limit_s))
+            self._after(limit_s if self.output.paused else left_s, self._watch_silence, limit_s)
             return
         words = f"wrote nothing for longer than its silence_timeout of {limit_s:g} s"
         self.stop({"outcome": "FAILED", "reason": "TIMEOUT", "message": words})
 
     def _reap(self) -> bool:
         """True: it has ended, and its exit code is known."""
-        if self._exit is None and self._pid:
+        if self._exit is None and self._pid and not self._faulty:
             pid, status, usage = os.wait4(self._pid, os.WNOHANG)
             if pid:
                 self._exit = (status, usage)
@@ -172,7 +232,7 @@ class JobProcess:
     def _await_output(self, leftovers: int) -> None:
         self._quiet, self._leftover_count = True, leftovers
         if self.output.open:
-            self._timers.append(self._loop.call_later(DRAIN_S, self._end, leftovers))
+            self._after(DRAIN_S, self._end, leftovers)
         else:
             self._end(leftovers)
 
@@ -198,23 +258,36 @@ class JobProcess:
         if not self._pid:
             return  # not started yet: it will not be
         self._ears.stopping()
-        grace = float(self._spec.get("grace", GRACE_S)) if grace_s is None else grace_s
+        grace = self._grace_s if grace_s is None else grace_s
         self._kill_at = self._loop.time() + grace
-        if grace <= 0:
-            self._kill()
-            return
-        self._signal(signal.SIGTERM)
-        self._timers.append(self._loop.call_later(grace, self._kill))
+        self._after(grace, self._kill)
+        if grace > 0:
+            self._signal(signal.SIGTERM)
+
+    @property
+    def _grace_s(self) -> float:
+        return float(self._spec.get("grace", GRACE_S))
 
     def _kill(self) -> None:
-        """Twice, as a fork may race with the first look; and again until it has ended."""
+        """Twice, as a fork may race with the first look; and again until it has ended, or cannot be
+        killed."""
         self._signal(signal.SIGKILL)
         self._signal(signal.SIGKILL)
-        if not self._reap():
-            self._timers.append(self._loop.call_later(0.5, self._kill))
+        if self._reap():
+            return
+        if self._loop.time() < self._kill_at + UNKILLABLE_S:
+            self._after(0.5, self._kill)
+            return
+        self._unkillable = self._all()
+        self._end(0)
+
+    def _all(self) -> set[int]:
+        return kin.family([self._pid]) | kin.of_attempt(self._start["job_id"], self._start["lease"])
 
     def _signal(self, number: signal.Signals) -> None:
-        escaped = kin.family([self._pid]) | kin.of_attempt(self._start["job_id"], self._start["lease"])
+        """To the group at once, so that its processes hear it together; then to what has left
+        it."""
+        escaped = self._all()
         kin.send_to_group(self._pid, number)
         kin.send({pid for pid in escaped if _group(pid) != self._pid}, number)
 
@@ -229,22 +302,27 @@ class JobProcess:
         return kin.family(mine)
 
     async def _end_leftovers(self) -> None:
-        """TERM, 2 s (what was stopped: the rest of its grace), KILL; counted are those there were when it ended by itself."""
-        left = self._leftovers()
-        found = 0 if self._cause else len(left)
-        deadline = self._kill_at if self._cause else self._loop.time() + LEFTOVER_GRACE_S
-        if not self._cause:
-            kin.send(left, signal.SIGTERM)
-        while left:
-            if self._loop.time() >= deadline:
-                kin.send(left, signal.SIGKILL)
-            await asyncio.sleep(0.02)
-            kin.reap_orphans()
+        """TERM, the job's grace (what was stopped: the rest of it), KILL; counted are those there
+        were when it ended by itself."""
+        try:
             left = self._leftovers()
-            if self._loop.time() > deadline + 10:
-                break  # in an uninterruptible sleep: nothing more can be done
-        kin.reap_orphans()
-        self._await_output(found)
+            found = 0 if self._cause else len(left)
+            deadline = self._kill_at if self._cause else self._loop.time() + self._grace_s
+            if not self._cause:
+                kin.send(left, signal.SIGTERM)
+            while left:
+                if self._loop.time() >= deadline:
+                    kin.send(left, signal.SIGKILL)
+                await asyncio.sleep(0.02)
+                kin.reap_orphans(self._host.mains)
+                left = self._leftovers()
+                if self._loop.time() > deadline + UNKILLABLE_S:
+                    break
+            self._unkillable = left
+            kin.reap_orphans(self._host.mains)
+            self._await_output(found)
+        except Exception as error:  # noqa: BLE001  a fault of ours ends this job only
+            self.fail(error)
 
     def _disk_full(self) -> None:
         self.stop({"outcome": "FAILED", "reason": "LIMIT_EXCEEDED", "message": "the worker's disk is full: the job's log cannot be kept"})
@@ -264,7 +342,11 @@ class JobProcess:
                 result |= {"outcome": "FAILED", "exit_code": code, "reason": "EXIT_NONZERO", "message": f"exit code {code}"}
             else:
                 result["exit_code"] = 0
-        return result | (self._cause or {})
+        result |= self._cause or {}
+        if self._unkillable:
+            said = [result["message"], _named(self._unkillable)]
+            result["message"] = "; ".join(filter(None, said))
+        return result
 
 
 def _group(pid: int) -> int:
@@ -272,6 +354,13 @@ def _group(pid: int) -> int:
         return os.getpgid(pid)
     except ProcessLookupError:
         return 0
+
+
+def _named(pids: set[int]) -> str:
+    """At most five: the message has a bound."""
+    shown = ", ".join(f"{pid} of {kin.owner(pid)}" for pid in sorted(pids)[:5])
+    more = f" and {len(pids) - 5} more" if len(pids) > 5 else ""
+    return f"could not be killed: process {shown}{more}"
 
 
 def _name(number: int) -> str:

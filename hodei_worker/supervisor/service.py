@@ -6,10 +6,10 @@ has come for a while, it ends by itself.
 
 import asyncio
 import functools
-import os
 import signal
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +35,8 @@ BEGIN_AT_ONCE = 8
 """Processes that are spawned in one turn of the loop."""
 
 VICTIMS_EVERY_S = 0.1
+
+REAP_AFTER_S = 0.05
 
 ALONE_S = 5.0
 """How long an idle supervisor without an agent waits for one."""
@@ -65,6 +67,7 @@ class Supervisor:
         self._idle_since = time.monotonic()
         self._over = asyncio.Event()
         self._replaced = False
+        self._reaping = False
         self._oom_kills = deque([kin.oom_kills()], maxlen=7)  # of the last 3 s
         self._journal = Journal(state / "journal")
         self._ops: dict[str, Callable[[wire.Header, bytes], None]] = {
@@ -80,12 +83,12 @@ class Supervisor:
         loop = self._loop = asyncio.get_running_loop()
         server = await loop.create_unix_server(self._meet_agent, str(socket_path))
         socket_path.chmod(0o600)
-        loop.add_signal_handler(signal.SIGTERM, self._end_all)
-        loop.add_signal_handler(signal.SIGINT, self._end_all)
         try:
             async with server, asyncio.TaskGroup() as self._group:
-                poller, folders = Poller(), Folders(self._state / "jobs", self._user)
+                poller = Poller()
+                folders = Folders(self._state / "jobs", self._user, self._told_by_thread)
                 self._host = Host(poller, folders, self._log_limit, self._group, self._memory_was_short, Spawner(poller))
+                loop.add_signal_handler(signal.SIGCHLD, self._reap_soon)
                 watchers = [self._group.create_task(self._watch_alone()), self._group.create_task(self._offer_victims())]
                 await self._over.wait()
                 for watcher in watchers:
@@ -125,6 +128,17 @@ class Supervisor:
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > ALONE_S:
                 self._over.set()
+
+    def _reap_soon(self) -> None:
+        """What jobs left behind and has ended by now: gathered for a moment, as it may come by the
+        hundred."""
+        if not self._reaping:
+            self._reaping = True
+            self._loop.call_later(REAP_AFTER_S, self._reap)
+
+    def _reap(self) -> None:
+        self._reaping = False
+        kin.reap_orphans(self._host.mains)
 
     async def _offer_victims(self) -> None:
         """When memory is short the kernel is to take a job and not the worker. A job that has ended before we come by had no time to take
@@ -181,8 +195,36 @@ class Supervisor:
             self._end_all()
 
     def _take(self, header: wire.Header, payload: bytes) -> None:
-        if op := self._ops.get(header["op"]):
+        """What is asked for one job and throws ends that job; the agent and the other jobs go
+        on."""
+        op = self._ops.get(header["op"])
+        if op is None:
+            return
+        try:
             op(header, payload)
+        except Exception as error:
+            job = self._jobs.get(header.get("lease", 0))
+            if job is None:
+                raise
+            self._fail(header["lease"], job, error)
+
+    def _fail(self, lease: int, job: Job, error: Exception) -> None:
+        if job.process:
+            job.process.fail(error)
+        elif job.result is None:
+            traceback.print_exception(error, file=sys.stderr)
+            words = f"the worker could not begin the job: {error!r}"
+            result = {"outcome": "FAILED", "reason": "INTERNAL", "message": words, "run_us": 1}
+            started_us = time.time_ns() // 1000
+            result |= {"log_chunks": job.tape.next_seq, "started_us": started_us}
+            self._ended(lease, job, result)
+        else:
+            traceback.print_exception(error, file=sys.stderr)
+
+    def _told_by_thread(self, words: str) -> None:
+        """A warning for whoever looks after this host: in the agent's log, and in ours."""
+        print(words, file=sys.stderr, flush=True)
+        self._loop.call_soon_threadsafe(functools.partial(self._send, "warning", words=words))
 
     def _send(self, op: str, payload: bytes = b"", **header: Any) -> None:
         if self._agent and self._greeted:
@@ -285,8 +327,3 @@ class Supervisor:
             job.tape.close()
             self._journal.forgotten(header["lease"])
             self._loop.call_soon(self._journal.flush)
-
-
-def environment_for_jobs() -> dict[str, str]:
-    """What the supervisor itself is started with: nothing that a job, which may read its environment, must not see."""
-    return {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH") if key in os.environ}

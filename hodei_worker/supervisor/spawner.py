@@ -22,7 +22,8 @@ THREADS = 2
 """Spawns at a time; the kernel does one in about 0.1 ms, half of it waiting."""
 
 SETSID, SETSIGMASK, SETSIGDEF = 0x80, 0x08, 0x04
-DEFAULTED = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM)
+DEFAULTED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+"""All: a job is started as by a login, whatever the supervisor ignores."""
 
 OPAQUE_BYTES = 1024
 """For posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t: 336, 80 and 128 bytes with glibc."""

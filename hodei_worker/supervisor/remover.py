@@ -1,0 +1,201 @@
+"""Removes what jobs left in their folders, in a thread of its own: a job's end never waits for it,
+however much there is.
+
+The queue is the disk itself: whatever lies in the folder under a name that ends in `.gone` is to be
+removed, also what a supervisor before us did not come to.
+"""
+
+import os
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+GONE = ".gone"
+
+AGAIN_S = 600.0
+"""What could not be removed is tried again after so long, and told once."""
+
+PART = 1000
+"""Names of a folder's entries that are held at a time."""
+
+BREATH_S = 0.002
+"""After each 200 entries: the loop of the jobs wants the interpreter too."""
+
+
+class Remover:
+    """`told` hears, in the remover's thread, one line for each folder of which something stays."""
+
+    def __init__(self, parent: Path, told: Callable[[str], None]) -> None:
+        self._parent = parent
+        self._told = told
+        self._wake = threading.Event()
+        self._stays: dict[str, float] = {}  # name → when it is tried again, by the monotonic clock
+        self._number = 0
+        threading.Thread(target=self._work, name="remover", daemon=True).start()
+
+    def discard(self, path: str) -> None:
+        """Out of the way at once, removed later; never throws, never waits.
+
+        It keeps its parent: a folder that its owner may not write could not be moved elsewhere.
+        """
+        self._number += 1
+        try:
+            os.rename(path, f"{path}-{os.getpid()}-{self._number}{GONE}")  # noqa: PTH104
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                self._told(f"{path} stays: {error.strerror}")
+        self._wake.set()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                self._sweep()
+            except Exception as error:  # noqa: BLE001  the removal of all goes on
+                print(f"the remover: {error!r}", file=sys.stderr, flush=True)
+            self._wake.wait(AGAIN_S)
+            self._wake.clear()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        try:
+            names = os.listdir(self._parent)  # noqa: PTH208
+        except FileNotFoundError:
+            return
+        found = [name for name in names if name.endswith(GONE)]
+        self._stays = {name: again for name, again in self._stays.items() if name in found}
+        for name in found:
+            if self._stays.get(name, 0.0) > now:
+                continue
+            stays = remove(str(self._parent / name))
+            if stays and name not in self._stays:
+                self._told(f"{self._parent / name}: {stays} entries could not be removed")
+            if stays:
+                self._stays[name] = now + AGAIN_S
+
+
+def remove(path: str) -> int:
+    """Removes path and all below it; how many entries stay.
+
+    Without recursion, and with one descriptor at a time however deep it goes; never through a
+    symlink. A folder that its owner may not read or write is made so first.
+    """
+    try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            os.unlink(path)  # noqa: PTH108
+            return 0
+        above = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)  # noqa: PTH120
+    except FileNotFoundError:
+        return 0
+    except OSError:
+        return 1
+    return _Walk(above, os.path.basename(path)).run()  # noqa: PTH119
+
+
+@dataclass
+class _Level:
+    """One folder on the way down."""
+
+    names: list[str]  # of entries that are to be removed, the last first; read in parts
+    stayed: set[str] = field(default_factory=set)
+    above: tuple[int, int] = (0, 0)  # device and inode of the folder that holds it
+
+
+class _Walk:
+    """Depth first, by descriptors: a path may be longer than the kernel takes."""
+
+    def __init__(self, above: int, name: str) -> None:
+        self._at = above
+        self._levels = [_Level([name])]
+        self._stays = 0
+        self._done = 0
+
+    def run(self) -> int:
+        try:
+            while True:
+                if self._levels[-1].names or (len(self._levels) > 1 and self._read_on()):
+                    self._remove(self._levels[-1].names[-1])
+                elif len(self._levels) > 1:
+                    self._up()
+                else:
+                    return self._stays
+        except OSError:
+            return self._stays + 1  # somebody moves things about while we walk
+        finally:
+            os.close(self._at)
+
+    def _read_on(self) -> bool:
+        level = self._levels[-1]
+        with os.scandir(self._at) as entries:
+            fresh = (entry.name for entry in entries if entry.name not in level.stayed)
+            level.names = list(islice(fresh, PART))
+        return bool(level.names)
+
+    def _remove(self, name: str) -> None:
+        """The last of this folder's names: gone, or entered, or given up."""
+        self._done += 1
+        if not self._done % 200:
+            time.sleep(BREATH_S)
+        names = self._levels[-1].names
+        try:
+            if stat.S_ISDIR(os.stat(name, dir_fd=self._at, follow_symlinks=False).st_mode):
+                os.rmdir(name, dir_fd=self._at)
+            else:
+                os.unlink(name, dir_fd=self._at)
+            names.pop()
+        except FileNotFoundError:
+            names.pop()
+        except OSError:
+            self._enter(name)
+
+    def _enter(self, name: str) -> None:
+        try:
+            below = self._open(name)
+        except OSError:
+            self._give_up()
+            return
+        about = os.fstat(self._at)
+        os.close(self._at)
+        self._at = below
+        self._levels.append(_Level([], above=(about.st_dev, about.st_ino)))
+
+    def _open(self, name: str) -> int:
+        """OSError: no folder, not ours, or a mount, which is not ours to empty."""
+        found = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._at)
+        try:
+            if os.fstat(found).st_dev != os.fstat(self._at).st_dev:
+                raise OSError("another file system")
+            itself = f"/proc/self/fd/{found}"
+            if not os.access(itself, os.R_OK | os.W_OK | os.X_OK):
+                os.chmod(itself, 0o700)  # noqa: PTH101
+            return os.open(itself, os.O_RDONLY | os.O_DIRECTORY)
+        finally:
+            os.close(found)
+
+    def _up(self) -> None:
+        """Back to the folder above, if it still is the one that we came from; what we leave
+        goes."""
+        above = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._at)
+        about = os.fstat(above)
+        os.close(self._at)
+        self._at = above
+        if (about.st_dev, about.st_ino) != self._levels.pop().above:
+            raise OSError("moved away")
+        try:
+            os.rmdir(self._levels[-1].names[-1], dir_fd=self._at)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            self._give_up(counted=not self._stays)
+            return
+        self._levels[-1].names.pop()
+
+    def _give_up(self, counted: bool = True) -> None:
+        """Folders that stay only because of what is in them are not counted."""
+        level = self._levels[-1]
+        level.stayed.add(level.names.pop())
+        self._stays += counted

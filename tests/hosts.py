@@ -1,0 +1,237 @@
+"""Workers of each kind that a host may have: as root, as root with a job user, as an ordinary
+user."""
+
+import functools
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.eventually import eventually
+from tests.running import Hodei, Ran, start
+
+ROOT = os.geteuid() == 0
+TREE = Path(__file__).parents[1]
+SANE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+JOB_USER, ORDINARY = "nobody", "daemon"
+
+
+@dataclass
+class Worker:
+    """One worker, and the jobs that only it can take."""
+
+    hodei: Hodei
+    kind: str
+    state: Path
+    flags: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
+    user: "pwd.struct_passwd | None" = None  # whom the worker itself runs as, if not as us
+    python: str = sys.executable
+    process: "subprocess.Popen[bytes] | None" = None
+    environment: dict[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    safe_path: bool = False
+
+    def up(self, token: str | None = None) -> None:
+        command = [
+            *self.prefix, self.python, *(["-P"] * self.safe_path), "-m", "hodei_worker", "--server", ",".join(self.hodei.addresses),
+            "--state-dir", str(self.state), "--label", f"as={self.label}", "--name", self.label, "--slots", "8",
+            "--drain-timeout", "0.2", *self.flags,
+        ]  # fmt: skip
+        clean = {"PATH": SANE_PATH, "LANG": "C.UTF-8"}
+        other: dict[str, Any] = {}
+        if self.user:
+            other = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+        with self.log_file.open("ab") as log:
+            began = log.tell()
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd,
+                env=clean | ({"HODEI_OTP_TOKEN": token} if token else {}) | self.environment, **other,
+            )  # fmt: skip
+
+        def connected() -> bool:
+            assert self.process
+            assert self.process.poll() is None, self.log
+            return "connected to" in self.log_file.read_text()[began:]
+
+        eventually(connected, 30)
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}-{self.state.name}"
+
+    @property
+    def log_file(self) -> Path:
+        return self.hodei.folder / f"{self.label}.log"
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def end(self) -> None:
+        """SIGTERM; jobs stay with the supervisor."""
+        assert self.process
+        self.process.terminate()
+        self.process.wait(30)
+
+    def stop(self) -> None:
+        """Nothing is left of it."""
+        if self.process:
+            for _ in range(2):
+                self.process.terminate()
+                try:
+                    self.process.wait(3)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        for pid in supervisors(self.state):
+            os.kill(pid, 9)
+
+    def kill(self) -> None:
+        """Agent and supervisor at once."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+        for pid in supervisors(self.state):
+            os.kill(pid, 9)
+
+    def run(self, *arguments: str, stdin: bytes = b"", timeout: float = 60) -> Ran:
+        return self.hodei.run("job", "run", "--label", f"as={self.label}", *arguments, stdin=stdin, timeout=timeout)
+
+    def submit(self, command: str | list[str] = "", **spec: Any) -> str:
+        """By SQL, as it costs a program of ours less for each job."""
+        spec |= {"command": command} if command else {}
+        whole = json.dumps(spec | {"labels": {"as": self.label}})
+        ((job_id,),) = self.hodei.sql("SELECT hodei_enqueue(%s::jsonb)::text", whole)
+        return str(job_id)
+
+    def finish(self, command: str | list[str] = "", **spec: Any) -> "Ended":
+        return self.ended(self.submit(command, **spec))
+
+    def ended(self, job_id: str, most_s: float = 60.0) -> "Ended":
+        asked = (
+            "SELECT state, reason, message, exit_code, attempts, leftover_processes, log_bytes,"
+            " log_dropped_bytes, logs_complete FROM jobs WHERE id = %s AND completed_at IS NOT NULL"
+        )
+        (row,) = eventually(lambda: self.hodei.sql(asked, job_id), most_s)
+        return Ended(job_id, self.text(job_id), *row)
+
+    def text(self, job_id: str, stream: int | None = None) -> str:
+        asked = "SELECT data FROM job_logs WHERE job_id = %s AND coalesce(stream = %s, true) ORDER BY lease, seq"
+        found = self.hodei.sql(asked, job_id, stream)
+        return b"".join(data for (data,) in found).decode(errors="replace")
+
+    def wrote(self, job_id: str, words: str = "") -> str:
+        """Its log, once words are in it."""
+        return eventually(lambda: (text := self.text(job_id)) and words in text and text, 30) or ""
+
+    def cancel(self, job_id: str) -> None:
+        self.hodei.ok("job", "cancel", job_id)
+
+    def attempts(self, job_id: str) -> tuple[str, int]:
+        ((state, attempts),) = self.hodei.sql("SELECT state, attempts FROM jobs WHERE id = %s", job_id)
+        return state, attempts
+
+
+class Ended(NamedTuple):
+    """A job that has ended, and all of its log."""
+
+    id: str
+    text: str
+    state: str
+    reason: str
+    message: str
+    exit_code: int | None
+    attempts: int
+    leftover: int
+    log_bytes: int
+    dropped: int
+    complete: bool
+
+
+def supervisors(state: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"hodei_worker.supervisor" in words and str(state).encode() in words:
+            found.append(int(entry.name))
+    return found
+
+
+@functools.cache
+def python_for(user: str) -> tuple[str, str]:
+    """An interpreter that this user can run, and the PYTHONPATH with which it finds us."""
+    entry = pwd.getpwnam(user)
+    path = f"{TREE}:{sysconfig.get_path('purelib')}"
+    for python in (sys.executable, shutil.which("python3", path=SANE_PATH) or "python3"):
+        try:
+            subprocess.run(
+                [python, "-c", "import hodei_worker, grpc, orjson"], check=True, capture_output=True, cwd="/",
+                env={"PYTHONPATH": path}, user=entry.pw_uid, group=entry.pw_gid, extra_groups=[],
+            )  # fmt: skip
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return str(python), path
+    pytest.skip(f"no Python here that {user} may run finds our packages; scripts/test-unprivileged has one")
+
+
+def make(hodei: Hodei, folder: Path, kind: str, name: str = "w", *flags: str) -> Worker:
+    """A worker that is not up yet. The state folder is made by the worker itself."""
+    if kind != "ordinary" and not ROOT:
+        pytest.skip("only root can start a worker of this kind")
+    home = folder / kind
+    home.mkdir(exist_ok=True)
+    worker = Worker(hodei, kind, home / name, flags)
+    if kind == "job-user":
+        worker.flags = ("--job-user", JOB_USER, *flags)
+    if kind == "ordinary" and ROOT:
+        worker.user = pwd.getpwnam(ORDINARY)
+        os.chown(home, worker.user.pw_uid, worker.user.pw_gid)
+        worker.python, path = python_for(ORDINARY)
+        worker.environment = {"HOME": str(home), "PYTHONPATH": path}
+    return worker
+
+
+@pytest.fixture(scope="module")
+def host_system(pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hodei]:
+    running = start(pg_server, tmp_path_factory.mktemp("hodei"), servers=1)
+    yield running
+    running.stack.stop()
+    running.conn.close()
+
+
+KINDS = ("root", "job-user", "ordinary")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def worker(host_system: Hodei, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """Of each kind that can be had here; for tests that leave it as they found it."""
+    folder = Path(tempfile.mkdtemp(prefix="hodei-host-"))
+    folder.chmod(0o755)
+    one = make(host_system, folder, request.param)
+    one.up(host_system.token())
+    yield one
+    one.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def hosts_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="hodei-host-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
