@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 
+import psycopg
 from loguru import logger
 
 from hodei.store import invariants, sqlstate
@@ -10,9 +11,10 @@ from hodei.store.database import TROUBLE, Database
 
 
 async def set_aside(database: Database, jobs: Sequence[uuid.UUID], error: Exception, actor: str) -> None:
-    """Ends them FAILED, REJECTED, with what PostgreSQL has against them. If even that is refused (by
+    """Ends them FAILED, REJECTED, with what is against them. If even that is refused (by
     somebody's trigger, say) it is logged, and they stay as they are."""
-    words = f"PostgreSQL refuses to go on with this job: {sqlstate.primary(error)}"
+    who = "PostgreSQL refuses to let" if isinstance(error, psycopg.Error) else "nothing lets"
+    words = f"{who} this job go on: {sqlstate.primary(error)}"
     log = logger.bind(component="JobController", actor=actor)
     try:
         ended = await database.run(lambda conn: invariants.set_aside(conn, jobs, words, actor))

@@ -160,7 +160,7 @@ def rejects(said: Iterable[pb.Reject]) -> dict[int, str]:
     return found
 
 
-def job(row: Job, waiting_for: str = "") -> pb.Job:
+def _job(row: Job, waiting_for: str) -> pb.Job:
     return pb.Job(
         job_id=str(row.id),
         name=row.name,
@@ -192,10 +192,10 @@ def job(row: Job, waiting_for: str = "") -> pb.Job:
     )
 
 
-def listed(row: Job, waiting_for: str) -> pb.Job:
-    """As job; a row that a hand has made unreadable is shown as such, and the others of the list are shown."""
+def job(row: Job, waiting_for: str = "") -> pb.Job:
+    """A row that a hand has made unreadable is shown as such, so that the others of a list are shown."""
     try:
-        return job(row, waiting_for)
+        return _job(row, waiting_for)
     except (ValueError, TypeError, OverflowError) as error:
         logger.bind(component="JobService", job_id=row.id).warning("job cannot be shown: {}", error)
         return pb.Job(job_id=str(row.id), name="(unreadable)", state=row.state, message=f"this row cannot be shown: {error}"[:300])

@@ -140,7 +140,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         """With words for why those that are PENDING wait."""
         waiting = any(job.state == JobState.PENDING for job in found)
         fleet = await self._fleet.get() if waiting else []
-        return [convert.listed(job, waiting_for(job, fleet)) for job in found]
+        return [convert.job(job, waiting_for(job, fleet)) for job in found]
 
     async def _read_fleet(self) -> list[workers.Worker]:
         return await self._database.run(lambda conn: workers.list_all(conn, every=False))

@@ -166,7 +166,7 @@ GROUP BY h.labels
 async def required(conn: Connection) -> tuple[list[dict[str, str]], bool]:
     """The sets of labels that jobs at the head of the queue require; whether that is all that are ready."""
     found = await rows(conn, REQUIRED, {"head": HEAD})
-    return [row[0] for row in found], all(row[1] for row in found)
+    return [row[0] for row in found if isinstance(row[0], dict)], all(row[1] for row in found)
 
 
 # A queue_timeout counts from when the row could first be seen: the transaction that made it may have been open for long.
