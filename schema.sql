@@ -671,42 +671,78 @@ BEGIN
                                     array_to_string(known, ', ')));
     END IF;
     -- <made>
-    PERFORM hodei_spec_text(spec, 'id', 36,
-        '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$',
-        'a UUID', false);
-    PERFORM hodei_spec_text(spec, 'name', 200,
-        '',
-        '', false);
-    PERFORM hodei_spec_text(spec, 'actor', 200,
-        '',
-        '', false);
-    PERFORM hodei_spec_text(spec, 'correlation_id', 200,
-        '',
-        '', false);
-    PERFORM hodei_spec_text(spec, 'workdir', 4096,
-        '^/',
-        'an absolute path', true);
-    PERFORM hodei_spec_text(spec, 'on_lost', 5,
-        '^(rerun|fail)$',
-        '"rerun" or "fail"', false);
-    spec := hodei_spec_number(spec, 'timeout', 0.001, 31536000, 3);
-    spec := hodei_spec_number(spec, 'queue_timeout', 0.001, 31536000, 3);
-    spec := hodei_spec_number(spec, 'start_timeout', 0.001, 31536000, 3);
-    spec := hodei_spec_number(spec, 'silence_timeout', 0.001, 31536000, 3);
-    spec := hodei_spec_number(spec, 'grace', 0, 600, 3);
-    spec := hodei_spec_number(spec, 'priority', -1000, 1000, 0);
-    spec := hodei_spec_number(spec, 'retries', 0, 1000, 0);
-    spec := hodei_spec_number(spec, 'log_limit', 0, 1000000000000, 0);
-    spec := hodei_spec_exit_codes(spec, 'final_exit_codes');
-    PERFORM hodei_spec_map(spec, 'env', 1000,
-        '^[A-Za-z_][A-Za-z0-9_]*$', 'names of letters, digits and _',
-        0, longest_argument, true);
-    PERFORM hodei_spec_map(spec, 'labels', 32,
-        '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$', 'names of up to 63 letters, digits, . _ / -',
-        255, longest_argument, false);
-    PERFORM hodei_spec_text(spec, 'run_at', 40,
-        '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-5]):[0-5][0-9])$',
-        'a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z', false);
+    IF spec ? 'id' THEN
+        PERFORM hodei_spec_text(spec, 'id', 36,
+            '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$',
+            'a UUID', false);
+    END IF;
+    IF spec ? 'name' THEN
+        PERFORM hodei_spec_text(spec, 'name', 200,
+            '',
+            '', false);
+    END IF;
+    IF spec ? 'actor' THEN
+        PERFORM hodei_spec_text(spec, 'actor', 200,
+            '',
+            '', false);
+    END IF;
+    IF spec ? 'correlation_id' THEN
+        PERFORM hodei_spec_text(spec, 'correlation_id', 200,
+            '',
+            '', false);
+    END IF;
+    IF spec ? 'workdir' THEN
+        PERFORM hodei_spec_text(spec, 'workdir', 4096,
+            '^/',
+            'an absolute path', true);
+    END IF;
+    IF spec ? 'on_lost' THEN
+        PERFORM hodei_spec_text(spec, 'on_lost', 5,
+            '^(rerun|fail)$',
+            '"rerun" or "fail"', false);
+    END IF;
+    IF spec ? 'timeout' THEN
+        spec := hodei_spec_number(spec, 'timeout', 0.001, 31536000, 3);
+    END IF;
+    IF spec ? 'queue_timeout' THEN
+        spec := hodei_spec_number(spec, 'queue_timeout', 0.001, 31536000, 3);
+    END IF;
+    IF spec ? 'start_timeout' THEN
+        spec := hodei_spec_number(spec, 'start_timeout', 0.001, 31536000, 3);
+    END IF;
+    IF spec ? 'silence_timeout' THEN
+        spec := hodei_spec_number(spec, 'silence_timeout', 0.001, 31536000, 3);
+    END IF;
+    IF spec ? 'grace' THEN
+        spec := hodei_spec_number(spec, 'grace', 0, 600, 3);
+    END IF;
+    IF spec ? 'priority' THEN
+        spec := hodei_spec_number(spec, 'priority', -1000, 1000, 0);
+    END IF;
+    IF spec ? 'retries' THEN
+        spec := hodei_spec_number(spec, 'retries', 0, 1000, 0);
+    END IF;
+    IF spec ? 'log_limit' THEN
+        spec := hodei_spec_number(spec, 'log_limit', 0, 1000000000000, 0);
+    END IF;
+    IF spec ? 'final_exit_codes' THEN
+        spec := hodei_spec_exit_codes(spec, 'final_exit_codes');
+    END IF;
+    IF spec ? 'env' THEN
+        PERFORM hodei_spec_map(spec, 'env', 1000,
+            '^[A-Za-z_][A-Za-z0-9_]*$', 'names of letters, digits and _',
+            0, longest_argument, true);
+    END IF;
+    IF spec ? 'labels' THEN
+        PERFORM hodei_spec_map(spec, 'labels', 32,
+            '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$', 'names of up to 63 letters, digits, . _ / -',
+            255, longest_argument, false);
+    END IF;
+    IF spec ? 'run_at' THEN
+        PERFORM hodei_spec_text(spec, 'run_at', 40,
+            '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-5]):[0-5][0-9])$',
+            'a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z', false);
+    END IF;
     -- </made>
 
     IF spec ? 'script' THEN

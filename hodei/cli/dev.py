@@ -94,7 +94,7 @@ def _registered(database_url: str, state: Path) -> bool:
     from hodei_worker.identity import load
 
     me = load(state)
-    with psycopg.connect(database_url, application_name="hodei dev") as conn:
+    with psycopg.connect(database_url, application_name="hodei dev", client_encoding="UTF8") as conn:
         found = conn.execute(
             "SELECT FROM workers WHERE id = %s AND credential_sha256 = %s AND revoked_at IS NULL", (me.worker_id, me.secret_sha256)
         )

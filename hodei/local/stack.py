@@ -144,7 +144,7 @@ def mint_token(database_url: str) -> str:
     """As on-call engineers do it."""
     import psycopg
 
-    with psycopg.connect(database_url, application_name="hodei dev") as conn:
+    with psycopg.connect(database_url, application_name="hodei dev", client_encoding="UTF8") as conn:
         row = conn.execute("INSERT INTO worker_bootstrap_tokens DEFAULT VALUES RETURNING token").fetchone()
         assert row is not None
         return str(row[0])

@@ -39,7 +39,14 @@ def _constants() -> Iterator[str]:
 
 
 def _check(rule: Text | Number | Map | Codes) -> Iterator[str]:
-    """The call that checks one key, in lines."""
+    """What checks one key, in lines. Only if it is there: a call of a function with settings of its own
+    costs more than everything else that is asked of a short spec."""
+    yield f"IF spec ? {_quoted(rule.key)} THEN"
+    yield from (f"    {line}" for line in _call(rule))
+    yield "END IF;"
+
+
+def _call(rule: Text | Number | Map | Codes) -> Iterator[str]:
     key = _quoted(rule.key)
     match rule:
         case Number():
