@@ -22,7 +22,7 @@ from hodei.cli.follow import say
 from hodei.domain.ids import uuid7
 
 KEPT_S = 86_400
-"""A note that is older is not used: by then whoever submits the file again means another run."""
+"""A note that is older is dropped: by then whoever submits the file again means another run."""
 
 
 @dataclass
@@ -72,6 +72,7 @@ def _open(data: bytes) -> tuple[Path, int] | None:
     path = base / "hodei" / "submits" / hashlib.sha256(data).hexdigest()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _drop_old_ones(path.parent)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return None
@@ -85,15 +86,19 @@ def _open(data: bytes) -> tuple[Path, int] | None:
     return None
 
 
+def _drop_old_ones(folder: Path) -> None:
+    """Notes of submits that broke off and were never repeated."""
+    for path in folder.iterdir():
+        if time.time() - path.stat().st_mtime > KEPT_S:
+            path.unlink(missing_ok=True)
+
+
 def _read(path: Path, file: int) -> uuid.UUID | None:
-    written = os.fstat(file).st_mtime
-    if time.time() - written > KEPT_S:
-        return None
     try:
         first = uuid.UUID(os.pread(file, 36, 0).decode())
     except ValueError:
         return None
-    at = time.strftime("%H:%M:%S", time.localtime(written))
+    at = time.strftime("%H:%M:%S", time.localtime(os.fstat(file).st_mtime))
     say(f"hodei: the submit of this file at {at} broke off: its ids are used again, so nothing runs twice (another run: rm {path})")
     return first
 

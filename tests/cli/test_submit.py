@@ -1,6 +1,8 @@
 """A file of specs: read, checked as a whole, cut into pieces; the ids of a submit that broke off."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import click
@@ -98,13 +100,15 @@ def test_a_submit_that_broke_off_has_its_ids_again_and_one_that_stands_has_not(t
         assert anew.value != broke_off.value
 
 
-def test_a_note_of_yesterday_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_of_yesterday_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    with first_id.of_file(b"specs") as yesterday:
+    with first_id.of_file(b"specs") as yesterday, first_id.of_file(b"others"):
         pass
-    monkeypatch.setattr(first_id, "KEPT_S", -1)
+    for note in (tmp_path / "hodei" / "submits").iterdir():
+        os.utime(note, (time.time() - 90_000, time.time() - 90_000))
     with first_id.of_file(b"specs") as today:
         assert today.value != yesterday.value
+    assert len(list((tmp_path / "hodei" / "submits").iterdir())) == 1
 
 
 def test_without_a_folder_to_write_to_the_words_say_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

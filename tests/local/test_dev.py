@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hodei.local.embedded_postgres import free_port
-from tests.conftest import TREE
+from tests.conftest import TREE, Connection
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.unprivileged
@@ -92,7 +92,7 @@ def test_it_runs_jobs_keeps_its_data_and_ends_cleanly_on_ctrl_c(open_folder: Pat
             [sys.executable, "-m", "hodei.cli.main", "--server", f"127.0.0.1:{dev.port}", "job", "list"], capture_output=True, text=True,
             env=environment(), check=True,
         )  # fmt: skip
-        assert "echo first" in listed.stdout
+        assert " echo " in listed.stdout, "named by the first word of its command"
         assert dev.run("echo again") == "again\n"
 
 
@@ -175,3 +175,13 @@ def test_the_demo_ends_as_it_should(ambient: dict[str, str]) -> None:
         "All went as it should",
     ):  # fmt: skip
         assert words in ran.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_uses_another_database_when_a_flag_says_so(database_url: str, db: Connection, open_folder: Path) -> None:
+    file = open_folder / "url"
+    file.write_text(database_url)
+    argv = [sys.executable, "-m", "hodei.local.demo", "--database-url-file", str(file)]
+    subprocess.run(argv, capture_output=True, env=environment(), timeout=120, check=True, cwd=TREE)
+    (count,) = db.execute("SELECT count(*) FROM jobs").fetchone() or (0,)
+    assert count == 6
