@@ -1,5 +1,6 @@
 """What lines look like, as text and as JSON, with the worst that others may put into them."""
 
+import ast
 import asyncio
 import io
 import json
@@ -20,10 +21,11 @@ from hodei import log as server_log
 from hodei.domain.errors import Invalid, Unavailable
 from hodei.domain.job_line import JobLine
 from hodei.flow import job_lines
+from hodei.protocol.log.setup import LEVELS
 from hodei.protocol.log.writer import MOST
 from hodei_worker import log as worker_log
 from hodei_worker.config import BadSetting
-from tests.conftest import Connection
+from tests.conftest import TREE, Connection
 
 NASTY = [
     "x\nforged line job_id=1", "\x1b]0;title\x07\x1b[31m", "\x9b31mred\x7f", "a\u2028b\u2029c\x85d\r\n", "\u202egnp.exe",
@@ -302,6 +304,25 @@ def test_a_log_that_cannot_be_written_ends_nothing(stderr: Stderr, configure: Pr
     monkeypatch.setattr(stderr, "write", full)
     logger.info("lost")
     monkeypatch.undo()
+
+
+def caught_and_logged() -> Iterator[str]:
+    """Places where what PostgreSQL may have raised is put into a line as it is."""
+    for path in sorted((TREE / "hodei").rglob("*.py")):
+        for handler in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(handler, ast.ExceptHandler) or handler.type is None:
+                continue
+            if not {"TROUBLE", "psycopg", "Exception"} & set(re.findall(r"\w+", ast.unparse(handler.type))):
+                continue
+            for call in ast.walk(handler):
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in LEVELS:
+                    said = [ast.unparse(argument) for argument in call.args]
+                    if {handler.name, f"str({handler.name})", f"repr({handler.name})"} & set(said):
+                        yield f"{path.relative_to(TREE)}:{call.lineno}"
+
+
+def test_errors_of_the_database_are_put_into_words_before_they_are_logged() -> None:
+    assert list(caught_and_logged()) == [], "hodei.domain.text.words_of tells no DETAIL"
 
 
 # ── others ──
