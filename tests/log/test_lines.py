@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import subprocess
 import sys
 import threading
 import uuid
@@ -367,3 +368,29 @@ def test_the_interpreters_own_words_are_lines_too(stderr: Stderr, configure: Pro
     for words in ("in a thread", "in the end", "in a callback", "odd", "at the end"):
         assert words in told, told
     assert any("old\nways" in line["message"] and line["component"] == "py.warnings" for line in said)
+
+
+DYING = """
+import asyncio, gc
+from {package} import log
+log.configure({arguments})
+async def forgotten():
+    raise KeyError("of a task that nobody awaits")
+async def main():
+    asyncio.get_running_loop().create_task(forgotten())
+    await asyncio.sleep(0.01)
+    gc.collect()
+    raise ExceptionGroup("several", [ValueError("a\\nb"), OSError(5, "x")])
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("package", "arguments"), [("hodei", "'info', 'json'"), ("hodei_worker", "'info', 'json', '', 'w-1'")])
+def test_a_real_process_that_dies_leaves_nothing_but_lines(package: str, arguments: str) -> None:
+    program = DYING.replace("{package}", package).replace("{arguments}", arguments)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    said = [json.loads(line) for line in lines_of(ran.stderr)]
+    assert ran.stdout == ""
+    assert {line["exception"]["type"] for line in said} == {"KeyError", "ExceptionGroup"}
+    assert said[-1]["level"] in ("critical", "error")
