@@ -14,6 +14,7 @@ from loguru import logger
 
 from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import FINAL
+from hodei.domain.text import words_of
 from hodei.store import job_logs, jobs
 from hodei.store.database import TROUBLE, Database, Runs
 from hodei.store.job_logs import StoredChunk
@@ -59,7 +60,7 @@ class LogReader:
             try:
                 now = await self._database.run(lambda conn, ids=jobs_followed: job_logs.standing(conn, ids))  # type: ignore[misc]
             except TROUBLE as error:
-                logger.bind(component="LogReader").debug("followers wait: {}", error)
+                logger.bind(component="LogReader").debug("followers wait: {}", words_of(error))
                 now = {}
             for job_id in jobs_followed:
                 if job_id not in now or now[job_id] != before.get(job_id):

@@ -1,10 +1,12 @@
 """What lines look like, as text and as JSON, with the worst that others may put into them."""
 
+import ast
 import asyncio
 import io
 import json
 import logging
 import re
+import subprocess
 import sys
 import threading
 import uuid
@@ -20,10 +22,11 @@ from hodei import log as server_log
 from hodei.domain.errors import Invalid, Unavailable
 from hodei.domain.job_line import JobLine
 from hodei.flow import job_lines
+from hodei.protocol.log.setup import LEVELS
 from hodei.protocol.log.writer import MOST
 from hodei_worker import log as worker_log
 from hodei_worker.config import BadSetting
-from tests.conftest import Connection
+from tests.conftest import TREE, Connection
 
 NASTY = [
     "x\nforged line job_id=1", "\x1b]0;title\x07\x1b[31m", "\x9b31mred\x7f", "a\u2028b\u2029c\x85d\r\n", "\u202egnp.exe",
@@ -304,6 +307,25 @@ def test_a_log_that_cannot_be_written_ends_nothing(stderr: Stderr, configure: Pr
     monkeypatch.undo()
 
 
+def caught_and_logged() -> Iterator[str]:
+    """Places where what PostgreSQL may have raised is put into a line as it is."""
+    for path in sorted((TREE / "hodei").rglob("*.py")):
+        for handler in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(handler, ast.ExceptHandler) or handler.type is None:
+                continue
+            if not {"TROUBLE", "psycopg", "Exception"} & set(re.findall(r"\w+", ast.unparse(handler.type))):
+                continue
+            for call in ast.walk(handler):
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in LEVELS:
+                    said = [ast.unparse(argument) for argument in call.args]
+                    if {handler.name, f"str({handler.name})", f"repr({handler.name})"} & set(said):
+                        yield f"{path.relative_to(TREE)}:{call.lineno}"
+
+
+def test_errors_of_the_database_are_put_into_words_before_they_are_logged() -> None:
+    assert list(caught_and_logged()) == [], "hodei.domain.text.words_of tells no DETAIL"
+
+
 # ── others ──
 
 
@@ -346,3 +368,29 @@ def test_the_interpreters_own_words_are_lines_too(stderr: Stderr, configure: Pro
     for words in ("in a thread", "in the end", "in a callback", "odd", "at the end"):
         assert words in told, told
     assert any("old\nways" in line["message"] and line["component"] == "py.warnings" for line in said)
+
+
+DYING = """
+import asyncio, gc
+from {package} import log
+log.configure({arguments})
+async def forgotten():
+    raise KeyError("of a task that nobody awaits")
+async def main():
+    asyncio.get_running_loop().create_task(forgotten())
+    await asyncio.sleep(0.01)
+    gc.collect()
+    raise ExceptionGroup("several", [ValueError("a\\nb"), OSError(5, "x")])
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("package", "arguments"), [("hodei", "'info', 'json'"), ("hodei_worker", "'info', 'json', '', 'w-1'")])
+def test_a_real_process_that_dies_leaves_nothing_but_lines(package: str, arguments: str) -> None:
+    program = DYING.replace("{package}", package).replace("{arguments}", arguments)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    said = [json.loads(line) for line in lines_of(ran.stderr)]
+    assert ran.stdout == ""
+    assert {line["exception"]["type"] for line in said} == {"KeyError", "ExceptionGroup"}
+    assert said[-1]["level"] in ("critical", "error")
