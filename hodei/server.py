@@ -90,7 +90,7 @@ class Server:
                 "dispatch": self.dispatcher.run, "rescue": self.rescuer.run, "balance": self.balancer.run,
                 "streams' ends": self.worker_service.run, "maintenance": self.maintainer.run, "listen": self._listen,
                 "changes of workers": self._notice_changes, "health": self.health.run,
-                "log readers": self.log_reader.run,
+                "log readers": self.log_reader.run, "requests": self.limits.readings.run,
             }  # fmt: skip
             tasks = start(group, services, lambda unsound: self._end_unsound(unsound, stop))
             await grpc_server.start()

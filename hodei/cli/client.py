@@ -152,7 +152,7 @@ def is_transient(error: "grpc.RpcError") -> bool:
 
 
 def is_refusal(error: "grpc.RpcError") -> bool:
-    """Whether nothing was done, and the same call would be refused again."""
+    """Whether nothing was done."""
     import grpc
 
     return error.code() in (

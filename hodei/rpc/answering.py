@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from hodei.domain.errors import Exhausted, Invalid
 from hodei.rpc.errors import status_of
-from hodei.rpc.limits import READ_S, Limits, Quota, Turns
+from hodei.rpc.limits import Limits, Quota, Turns
 from hodei.rpc.options import MESSAGE_BYTES
 from hodei.rpc.principal import Caller, actor, caller, calling, resolve
 
@@ -132,11 +132,7 @@ class Answering:
 
     async def _receive(self, context: Context, who: Caller, longest: int) -> bytes:
         async with self._limits.reading.of(who):
-            try:
-                async with asyncio.timeout(READ_S):
-                    raw = await context.read()
-            except TimeoutError:
-                raise Invalid(f"the request did not come whole within {READ_S:g} s") from None
+            raw = await self._limits.readings.within_time(context.read())
         if not isinstance(raw, bytes):
             await asyncio.sleep(LEFT_S)
             raise Invalid("expected a request, got none")

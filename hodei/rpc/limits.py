@@ -10,12 +10,13 @@ small ones), and pages of logs (flow/log_reader.py).
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from hodei.domain.errors import Exhausted, HodeiError
+from hodei.domain.errors import Exhausted, HodeiError, Invalid
 from hodei.flow.log_reader import MOST_READERS
 from hodei.rpc.principal import Caller, caller
 from hodei.store.database import CALL_TIMEOUT_S, Connection, Database
@@ -27,6 +28,8 @@ WAIT_S = 10.0
 
 READ_S = 10.0
 """A request that has not come whole by then is refused: 4 MiB at 3.5 Mbit/s."""
+
+LATE = "the request is late"
 
 SMALL_BYTES = 64 << 10
 """A request up to this size does not wait behind large ones."""
@@ -83,11 +86,11 @@ class Turns:
         until it has nothing."""
         return _Turn(self, who, weight)
 
-    async def take(self, who: Caller, weight: int) -> None:
+    def take_now(self, who: Caller, weight: int) -> bool:
         if self._waiting or not self._fits(who.address, weight):
-            await self._wait(who, weight)
-        else:
-            self._hold(who.address, weight)
+            return False
+        self._hold(who.address, weight)
+        return True
 
     def give_back(self, who: Caller, weight: int) -> None:
         self._let_go(who.address, weight)
@@ -111,7 +114,7 @@ class Turns:
         else:
             del self._held[address]
 
-    async def _wait(self, who: Caller, weight: int) -> None:
+    async def wait(self, who: Caller, weight: int) -> None:
         waiter = _Waiter(weight)
         self._waiting.setdefault(who.address, {}).setdefault(who.connection, deque()).append(waiter)
         self._serve()
@@ -175,7 +178,8 @@ class _Turn:
         self._weight = weight
 
     async def __aenter__(self) -> None:
-        await self._turns.take(self._who, self._weight)
+        if not self._turns.take_now(self._who, self._weight):
+            await self._turns.wait(self._who, self._weight)
 
     async def __aexit__(self, *error: object) -> None:
         self._turns.give_back(self._who, self._weight)
@@ -185,6 +189,36 @@ class _Waiter:
     def __init__(self, weight: int) -> None:
         self.weight = weight
         self.served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Readings:
+    """The requests that are being read, each for READ_S at most. One look a second at all of them: a timer
+    for each would cost a lone create 2 %."""
+
+    def __init__(self) -> None:
+        self._begun: dict[asyncio.Task[Any], float] = {}  # bounded by the turns to be read
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            late = time.monotonic() - READ_S
+            for task, begun in list(self._begun.items()):
+                if begun < late:
+                    task.cancel(LATE)
+
+    async def within_time(self, read: Awaitable[T]) -> T:
+        """Invalid: it took too long."""
+        task = asyncio.current_task()
+        assert task  # noqa: S101  gRPC runs each call as one
+        self._begun[task] = time.monotonic()
+        try:
+            return await read
+        except asyncio.CancelledError as error:
+            if error.args != (LATE,) or task.uncancel():  # cancelled by others too
+                raise
+            raise Invalid(f"the request did not come whole within {READ_S:g} s") from None
+        finally:
+            del self._begun[task]
 
 
 class Shared(Generic[T]):
@@ -257,6 +291,7 @@ class Limits:
         self.large = Quota("bytes of large requests", 96 << 20, 64 << 20)
         self.answers = Quota("bytes of answers that are not taken", 48 << 20, 24 << 20)
         self.reading = Turns("to be read", 16)
+        self.readings = Readings()
         self.hellos = Turns("to say hello", 16)
         self.small_at_work = Turns("to be worked on", 16 << 20)
         self.large_at_work = Turns("to be worked on", 8 << 20)

@@ -82,6 +82,21 @@ def test_requests_that_stop_in_the_middle(one: Hodei, path: str, connections: in
     seen.check()
 
 
+def test_a_request_that_does_not_come_whole_is_refused_in_time(one: Hodei) -> None:
+    """Its turn is somebody else's then, also of the same address."""
+    path = "/hodei.v1.JobService/GetJob"
+    with attack("stall", one.addresses[0], 8, 8, path), grpc.insecure_channel(one.addresses[0]) as channel:
+        stub, begun = hodei_pb2_grpc.FleetServiceStub(channel), time.monotonic()
+        while True:
+            try:
+                stub.GetStatus(pb.GetStatusRequest(), timeout=20)
+                break
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert "without a turn to be read" in str(error.details())
+        assert 3 < time.monotonic() - begun < 14
+
+
 @pytest.mark.parametrize("greet", ["silent", "greet"])
 def test_a_storm_of_connections(one: Hodei, greet: str) -> None:
     with watched(one) as seen, attack("connect_only", one.addresses[0], 1500, greet) as counts:
