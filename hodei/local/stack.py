@@ -64,10 +64,12 @@ class Part:
 
 
 class Stack:
-    """Starts parts and ends them in the opposite order. `logs` gets a file for each."""
+    """Starts parts and ends them in the opposite order. `logs` gets a file for each; `tree` is the checkout whose programs they are, where
+    that is not the installed one (they start in it, and so does whatever they start: Python looks there first)."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, tree: Path | None = None) -> None:
         self.logs = logs
+        self.tree = tree
         self.parts: list[Part] = []
         logs.mkdir(parents=True, exist_ok=True)
 
@@ -82,7 +84,7 @@ class Stack:
         with log.open("wb") as file:
             process = subprocess.Popen(
                 child.wrapped([sys.executable, "-m", *argv]), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                env=inherited() | (environment or {}), start_new_session=True,
+                env=inherited() | (environment or {}), start_new_session=True, cwd=self.tree,
             )  # fmt: skip
         part = Part(name, process, log)
         self.parts.append(part)

@@ -113,11 +113,35 @@ def check_sync(url: str) -> tuple[bool, str]:
         if found.version > VERSION:
             return False, f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei"
         if found.version and (found.version, found.revision) < (VERSION, REVISION):
-            return False, f"the database's schema is version {found}, this program's is {VERSION}.{REVISION}; run `hodei db apply`"
+            words = f"the database's schema is version {found}, this program's is {VERSION}.{REVISION}; run `hodei db apply`"
+            return False, words + _odd_jobs(conn)
         if found.gaps:
             return False, f"{found.missing}; run `hodei db apply`"
         lacking = rights.lacking(conn)
         return not lacking, "\n".join((f"schema version {found} stands", *lacking, *rights.notes(conn)))
+
+
+# What schema.sql sets aside when it raises a database to revision 4, by the same rule.
+ODD_JOBS: LiteralString = """
+SELECT count(*)
+FROM job_queue q
+JOIN jobs j ON j.id = q.job_id AND j.state = 'PENDING' AND j.lease IS NULL
+WHERE j.run_at < '2000-01-01T00:00:00Z'
+   OR j.run_at >= '3000-01-01T00:00:00Z'
+   OR EXISTS (
+       SELECT FROM jsonb_each(j.spec) s
+       WHERE s.key IN ('timeout', 'queue_timeout', 'start_timeout', 'silence_timeout')
+         AND CASE WHEN jsonb_typeof(s.value) = 'number' THEN s.value::numeric < 0.0005 END)
+"""
+
+
+def _odd_jobs(conn: Connection) -> str:
+    """What an upgrade will do to jobs that a release before took, in words; empty: nothing."""
+    row = conn.execute(ODD_JOBS).fetchone()
+    if not row or not row[0]:
+        return ""
+    jobs = "1 job waits" if row[0] == 1 else f"{row[0]} jobs wait"
+    return f"; {jobs} with a limit under 1 ms or a time beyond the years 2000 to 2999 and will end as FAILED (REJECTED)"
 
 
 def check_standing(url: str) -> None:
