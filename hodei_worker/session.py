@@ -17,6 +17,7 @@ from loguru import logger
 import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from hodei_worker import checks
 from hodei_worker.addresses import Addresses
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
@@ -220,6 +221,10 @@ class Session:
             frame = grpc.aio.EOF
         if not isinstance(frame, pb.ServerFrame):
             await self._raise_status(call)
+        try:
+            checks.welcome(frame.welcome)
+        except checks.BadFrame as error:
+            raise StreamOver(f"the server's welcome is refused: {error}") from None
         self._addresses.met(address, frame.welcome.server_id)
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
@@ -248,6 +253,10 @@ class Session:
             self._take(frame)
 
     def _take(self, frame: pb.ServerFrame) -> None:
+        try:
+            checks.frame(frame, self._slots.waiting)
+        except checks.BadFrame as error:
+            raise StreamOver(f"the server's frame is refused: {error}") from None
         for ack in frame.log_acks:
             self._slots.log_acked(ack.lease, ack.next_seq)
         for lease in frame.result_acks:

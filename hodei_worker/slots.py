@@ -84,6 +84,11 @@ class Slots:
         job.phase = phase
 
     @property
+    def waiting(self) -> int:
+        """Offers that wait for a slot."""
+        return len(self._waiting)
+
+    @property
     def empty(self) -> bool:
         return not self._held
 
@@ -212,12 +217,12 @@ class Slots:
         self._report(job)
 
     def log_acked(self, lease: int, next_seq: int) -> None:
-        if (job := self._held.get(lease)) and next_seq > job.acked:
+        if (job := self._held.get(lease)) and job.acked < next_seq <= job.sent:
             job.acked, job.progress_at = next_seq, time.monotonic()
             self._supervisor.send("ack", lease=lease, seq=next_seq)
 
     def result_acked(self, lease: int) -> None:
-        if job := self._held.get(lease):
+        if (job := self._held.get(lease)) and job.reported:
             self._forget(job)
 
     def resumed(self, resume: pb.Resume) -> None:
