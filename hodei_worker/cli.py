@@ -1,6 +1,7 @@
 """`hodei-worker`: flags, then environment, then defaults."""
 
 import asyncio
+import errno
 import gc
 import os
 import pwd
@@ -164,7 +165,14 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
 
 
 def main() -> None:
-    worker(prog_name="hodei-worker")
+    try:
+        worker(prog_name="hodei-worker")
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename:
+            raise
+        click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it is not tried again
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from hodei.cli import program
 from hodei.cli.database_url import database_url_options
 from hodei.local.binaries import NoPostgres
 from hodei.local.embedded_postgres import CannotStart, EmbeddedPostgres
@@ -101,4 +102,4 @@ def main(database_url: str | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main, "bin/demo")

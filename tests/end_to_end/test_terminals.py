@@ -75,6 +75,14 @@ def test_a_full_disk_is_one_line(hodei: Hodei, command: str) -> None:
     assert run(hodei, "hodei job get nonsense 2>/dev/full").returncode in (1, 2)
 
 
+@pytest.mark.parametrize("program", ["hodei_worker", "hodei.cli.server", "hodei.local.demo"])
+def test_a_full_disk_is_one_line_of_every_program(program: str) -> None:
+    shell = ["bash", "-c", f"{sys.executable} -m {program} --help >/dev/full"]
+    ran = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode == 1
+    assert ran.stderr == "Error: cannot write the output: No space left on device\n"
+
+
 def test_a_reader_that_has_gone_is_no_error(hodei: Hodei) -> None:
     for command in ("job list", "--help", "job run --command 'seq 300000'"):
         ran = run(hodei, f"set -o pipefail; hodei {command} | head -c 1; echo ${{PIPESTATUS[0]}} >&2")
