@@ -20,7 +20,7 @@ from hodei.store.database import TROUBLE, Database, Runs
 from hodei.store.job_logs import StoredChunk
 from hodei.store.jobs import Job
 
-TAIL_EVERY_S = 0.2
+TAIL_EVERY_S = 0.1
 """Look at followed jobs that write through another server; through this one followers are woken at once."""
 
 MOST_READERS = 1_000

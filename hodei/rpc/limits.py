@@ -4,9 +4,10 @@ A Quota refuses at once what is beyond it; Turns let wait, and serve who waits i
 Exhausted (RESOURCE_EXHAUSTED): nothing was done, and the same call may succeed in a moment or at another
 server. Workers' streams stand apart: what they send is bounded by their frames and windows.
 
-In memory for clients at most, whatever they do: 16 requests and 16 hellos being read (128 MB), creates at work and
-waiting (48 MB, and some 10 times the 8 MB of those at work), answers not taken yet (48 MB, and 12 MB of
-small ones), and pages of logs (flow/log_reader.py).
+What clients can fill of our memory, each at most: 16 requests and 16 hellos that are being read, 4 MB
+each; 64 KiB of each call that waits to be read (options.WINDOW_BYTES); 96 MB of large requests at work or
+waiting, and some ten times the 8 MB of those at work; 48 MB of answers that are not taken, twice, and 8 KiB
+of each small one; and pages of logs (flow/log_reader.py).
 """
 
 import asyncio
