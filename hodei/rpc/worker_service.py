@@ -67,6 +67,13 @@ class _StreamEnded(Exception):
     """The stream is over, without a fault of this server."""
 
 
+async def _send(context: Context, frame: pb.ServerFrame) -> None:
+    try:
+        await context.write(frame)
+    except (grpc.aio.InternalError, grpc.aio.UsageError) as error:  # gRPC's words for a worker that left while this was on its way
+        raise _StreamEnded("closed by the worker") from error
+
+
 class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
     def __init__(
         self,
@@ -207,7 +214,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
                 stream.held[held.lease] = here.job_id
             if here and here.cancel_requested:
                 stream.send(Cancel(held.lease, "CANCELLED", "cancelled"))
-        await context.write(pb.ServerFrame(welcome=welcome))
+        await _send(context, pb.ServerFrame(welcome=welcome))
         if stream.drained_by_operator:
             stream.send(Drain(on=True))
 
@@ -274,7 +281,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
     async def _write(stream: WorkerStream, context: Context) -> None:
         while True:
             for frame in convert.frames(await stream.outgoing()):
-                await context.write(frame)
+                await _send(context, frame)
 
     @staticmethod
     async def _watch(stream: WorkerStream, heard: "Heard") -> None:

@@ -1,6 +1,7 @@
 """Attacks a real system at random from a printed seed, waits until it is at rest, and has it judged. `bin/chaos --minutes N --seed S`.
 
-Two servers, two workers that keep their jobs, a durable PostgreSQL, and a proxy on every way between them. See docs/reliability.md.
+Two servers, two workers that keep their jobs, a durable PostgreSQL, and a proxy on every way between them; a worker that lies, and hands
+that spoil rows. See docs/reliability.md.
 """
 
 import argparse
@@ -13,22 +14,32 @@ import signal
 import sys
 import tempfile
 import time
+import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import grpc
 import psycopg
 
 from hodei.local.embedded_postgres import EmbeddedPostgres, free_port
 from hodei.local.stack import Part, Stack, mint_token
+from tests.chaos import evil
 from tests.chaos.checker import orphans, traces_in, violations
+from tests.chaos.poison import Poison
 from tests.conftest import SCHEMA, Connection
 from tests.fault_proxy import FaultProxy
 from tests.local_pgbouncer import PgBouncer
 
 REST_S = 240.0
 """For all jobs to end after the last fault: lost-after (60 s) and a rerun, thrice."""
+
+PATIENCE_S = 45.0
+"""For poisoned jobs to be found and set aside, before a person cancels them: the sweep looks each 20 s."""
+
+LABELS = {"runs": "chaos"}
+"""Of the jobs and of the honest workers: the one that lies is given none."""
 
 JOB = """
 T={folder}/$HODEI_JOB_ID.$HODEI_LEASE
@@ -55,6 +66,8 @@ class Chaos:
         self.trace.mkdir()
         self.faults: Counter[str] = Counter()
         self.jobs = 0
+        self.poison = Poison(self._dice, self.connect, LABELS)
+        self.evil: set[str] = set()
 
     @contextlib.contextmanager
     def system(self) -> Iterator["Chaos"]:
@@ -86,15 +99,18 @@ class Chaos:
                     raise
                 time.sleep(0.1)
 
-    def run(self, seconds: float, at_least: int = 0) -> None:
+    def run(self, seconds: float, at_least: int = 0, only: Sequence[str] = ()) -> None:
         """For so long, and until there were so many faults."""
-        faults = (
+        all_faults = (
             self._server_killed, self._server_killed, self._server_deployed, self._worker_killed, self._worker_killed,
             self._worker_upgraded, self._supervisor_killed, self._frozen, self._cancelled, self._cancelled,
             self._sessions_terminated, self._sessions_terminated, self._worker_cut, self._worker_cut,
             self._worker_stalled, self._worker_half_open, self._worker_trickled, self._database_cut,
-            self._database_stalled, self._database_restarted, self._database_crashed,
+            self._database_stalled, self._database_restarted, self._database_crashed, self._lied_to, self._lied_to,
+            self.poison.poisoned_waiting, self.poison.poisoned_waiting, self.poison.poisoned_waiting, self.poison.poisoned_running,
+            self.poison.poisoned_running, self.poison.odd_spec, self.poison.unqueued, self.poison.row_locked,
         )  # fmt: skip
+        faults = [fault for fault in all_faults if not only or _name(fault) in only]
         end = time.monotonic() + seconds
         while time.monotonic() < end or self.faults.total() < at_least:
             for _ in range(self._dice.randrange(1, 6)):
@@ -102,24 +118,46 @@ class Chaos:
             time.sleep(self._dice.uniform(0.1, 1.0))
             fault = self._dice.choice(faults)
             fault()
-            self.faults[fault.__name__.strip("_")] += 1
+            self.faults[_name(fault)] += 1
         self._heal()
+        self.poison.end()
 
     def judge(self) -> list[str]:
         """Waits for the end of every job, and then for the end of every process; what has not ended in time is a violation."""
         with self.connect() as conn:
             deadline = time.monotonic() + REST_S
+            self._cancel_poisoned(conn, time.monotonic() + PATIENCE_S)
             while left := conn.execute("SELECT id::text, state FROM jobs WHERE completed_at IS NULL LIMIT 10").fetchall():
                 if time.monotonic() > deadline:
-                    return [f"{job_id}: still {state} after {REST_S:g} s of rest" for job_id, state in left]
+                    return [f"{job_id}: still {state} after {REST_S:g} s of rest{self._how(job_id)}" for job_id, state in left]
                 time.sleep(0.3)
             jobs = {row[0] for row in conn.execute("SELECT id::text FROM jobs")}
             deadline = time.monotonic() + 15
             while (living := orphans(jobs)) and time.monotonic() < deadline:
                 time.sleep(0.2)  # one that was refused is being killed
+            found_faults = self._faults_of_servers()
             deadlocks = (self._database.base / "postgres.log").read_text().count("deadlock detected")
-            found = violations(conn, traces_in(self.trace)) + living
-            return found + ([f"{deadlocks} deadlocks"] if deadlocks else [])
+            found = violations(conn, traces_in(self.trace), poisoned=self.poison.jobs, evil=self.evil) + living
+            return found + found_faults + ([f"{deadlocks} deadlocks"] if deadlocks else [])
+
+    def _faults_of_servers(self) -> list[str]:
+        """Whatever a fault or a lie brings about has an answer of its own: none is INTERNAL."""
+        times = {
+            log.stem: log.read_text(errors="replace").count("by a fault of the server") for log in self._stack.logs.glob("server-*.log")
+        }
+        return [f"{server}: {count} calls failed by a fault of the server" for server, count in times.items() if count]
+
+    def _cancel_poisoned(self, conn: Connection, deadline: float) -> None:
+        """Who is never ready ends by a person's cancel; the others have until then to end by themselves."""
+        while left := [row[0] for row in conn.execute("SELECT id::text FROM jobs WHERE completed_at IS NULL")]:
+            if time.monotonic() > deadline:
+                for job_id in self.poison.jobs.keys() & left:
+                    self._cancel(job_id)
+                return
+            time.sleep(0.3)
+
+    def _how(self, job_id: str) -> str:
+        return f" (poisoned: {self.poison.jobs[job_id]})" if job_id in self.poison.jobs else ""
 
     # ── work ──
 
@@ -127,7 +165,7 @@ class Chaos:
         lines, pause = self._dice.choice([(5, 0.02), (5, 0.1), (20, 0.1), (10, 0.5)])
         padding = "x" * self._dice.choice([0, 0, 0, 3000])
         command = JOB.format(folder=self.trace, lines=lines, pause=pause, padding=padding, code=self._dice.choice([0, 0, 0, 3]))
-        spec = json.dumps({"script": command, "retries": self._dice.choice([0, 0, 1])})
+        spec = json.dumps({"script": command, "retries": self._dice.choice([0, 0, 1]), "labels": LABELS})
         with self.connect() as conn:
             conn.execute("SELECT hodei_enqueue(%s::jsonb)", [spec])
         self.jobs += 1
@@ -143,7 +181,7 @@ class Chaos:
     def _worker(self, number: int, token: str | None) -> Part:
         links = [self._links[number, server].address for server in (0, 1)]
         name = f"worker-{number}-{time.monotonic_ns()}"
-        keep = ("--on-worker-exit", "keep")
+        keep = ("--on-worker-exit", "keep", *(f"--label={key}={value}" for key, value in LABELS.items()))
         return self._stack.worker(name, ",".join(links), self._folder / f"w{number}", token, *keep, environment=self._code(number))
 
     def _code(self, number: int) -> dict[str, str]:
@@ -196,13 +234,29 @@ class Chaos:
         part.process.send_signal(signal.SIGCONT)
 
     def _cancelled(self) -> None:
-        address = f"127.0.0.1:{self._ports[self._dice.choice((0, 1))]}"
         with self.connect() as conn:
             found = conn.execute("SELECT id::text FROM jobs WHERE completed_at IS NULL ORDER BY id").fetchall()
         if found:
-            part = self._stack.start("cancel", ["hodei.cli.main", "--server", address, "job", "cancel", self._dice.choice(found)[0]])
-            part.process.wait(60)
-            self._stack.parts.remove(part)
+            self._cancel(self._dice.choice(found)[0])
+
+    def _cancel(self, job_id: str) -> None:
+        address = f"127.0.0.1:{self._ports[self._dice.choice((0, 1))]}"
+        part = self._stack.start("cancel", ["hodei.cli.main", "--server", address, "job", "cancel", job_id])
+        part.process.wait(60)
+        self._stack.parts.remove(part)
+
+    # ── a worker that lies ──
+
+    def _lied_to(self) -> None:
+        """A burst of 1 to 3 s about the leases that hold and their neighbours, which come next."""
+        with self.connect() as conn:
+            held = conn.execute("SELECT lease, job_id::text FROM leases ORDER BY lease").fetchall()
+            last = int(conn.execute("SELECT last_value FROM hodei_lease_seq").fetchall()[0][0])
+        some_job = held[0][1] if held else str(uuid.uuid4())
+        guesses = [*held, *((lease, some_job) for lease in range(max(1, last - 20), last + 20))]
+        address = f"127.0.0.1:{self._ports[self._dice.choice((0, 1))]}"
+        with contextlib.suppress(grpc.RpcError):  # a server that a fault has just cut off from the database registers nobody
+            self.evil.add(evil.burst(self._dice, address, mint_token(self.url), guesses, self._dice.uniform(1, 3)))
 
     # ── the network ──
 
@@ -254,6 +308,10 @@ class Chaos:
                     ORDER BY random() LIMIT 3) victims""")
 
 
+def _name(fault: Callable[[], None]) -> str:
+    return fault.__name__.strip("_")
+
+
 def _kill(pid: int, number: signal.Signals) -> None:
     descriptor = os.pidfd_open(pid)
     signal.pidfd_send_signal(descriptor, number)
@@ -261,7 +319,14 @@ def _kill(pid: int, number: signal.Signals) -> None:
 
 
 def attack(
-    seconds: float, seed: int, *, pgbouncer: bool = False, keep: bool = False, at_least: int = 0, other_tree: Path | None = None
+    seconds: float,
+    seed: int,
+    *,
+    pgbouncer: bool = False,
+    keep: bool = False,
+    at_least: int = 0,
+    other_tree: Path | None = None,
+    only: Sequence[str] = (),
 ) -> tuple[Chaos, list[str]]:
     """Prints figures, returns what was done and the violations."""
     base = Path(tempfile.mkdtemp(prefix="hodei-chaos-"))
@@ -270,7 +335,7 @@ def attack(
     found: list[str] = []
     try:
         with chaos.system():
-            chaos.run(seconds, at_least)
+            chaos.run(seconds, at_least, only)
             found = chaos.judge()
             with chaos.connect() as conn:
                 states = conn.execute("SELECT state, coalesce(reason, ''), count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2").fetchall()
@@ -290,6 +355,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="of an earlier run, to repeat its faults")
     parser.add_argument("--pgbouncer", action="store_true", help="servers reach PostgreSQL through a PgBouncer in transaction mode")
     parser.add_argument("--other-tree", type=Path, help="the second server and worker run this checkout's code, as during a deploy")
+    parser.add_argument("--only", action="append", default=[], metavar="FAULT", help="one of the faults that a run prints; repeatable")
     parser.add_argument("--keep", action="store_true", help="leave the database, logs and traces for inspection")
     given = parser.parse_args()
     if given.other_tree:
@@ -297,7 +363,7 @@ def main() -> None:
         os.chdir("/")  # Python looks into the current folder before PYTHONPATH
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", flush=True)
-    _, found = attack(given.minutes * 60, seed, pgbouncer=given.pgbouncer, keep=given.keep, other_tree=given.other_tree)
+    _, found = attack(given.minutes * 60, seed, pgbouncer=given.pgbouncer, keep=given.keep, other_tree=given.other_tree, only=given.only)
     for violation in found:
         print(f"VIOLATION {violation}", file=sys.stderr)
     sys.exit(1 if found else 0)

@@ -5,7 +5,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,9 +34,13 @@ def traces_in(folder: Path) -> list[Trace]:
     return found
 
 
-def violations(db: Connection, traces: Sequence[Trace] = (), *, undisturbed: bool = False) -> list[str]:
-    """`undisturbed`: nothing happened but deploys of servers, so every job has had exactly one attempt."""
-    found = [*_stories(db), *_queue(db), *_leases(db), *_chunks(db), *_starts(db, traces), *_logs(db, traces)]
+def violations(
+    db: Connection, traces: Sequence[Trace] = (), *, undisturbed: bool = False, poisoned: Collection[str] = (), evil: Collection[str] = ()
+) -> list[str]:
+    """`undisturbed`: nothing happened but deploys of servers, so every job has had exactly one attempt. Of a `poisoned` job, whose rows a
+    hand has changed, nothing is asked but that it has ended. `evil`: ids of workers that were given no job."""
+    found = [*_stories(db), *_queue(db), *_leases(db), *_chunks(db), *_starts(db, traces), *_logs(db, traces), *_strangers(db, evil)]
+    found = [violation for violation in found if violation.partition(":")[0] not in poisoned]
     if undisturbed:
         spent = db.execute("SELECT id, attempts FROM jobs WHERE attempts <> 1").fetchall()
         found += [f"{job_id}: {attempts} attempts, though only servers were deployed" for job_id, attempts in spent]
@@ -157,6 +161,16 @@ def _logs(db: Connection, traces: Sequence[Trace]) -> Iterator[str]:
             yield f"{trace.job_id}: the log of lease {trace.lease} holds what was never written"
     incomplete = db.execute("SELECT id FROM jobs WHERE state = 'SUCCEEDED' AND logs_complete IS NOT TRUE")
     yield from (f"{row[0]}: succeeded with an incomplete log" for row in incomplete)
+
+
+def _strangers(db: Connection, evil: Collection[str]) -> Iterator[str]:
+    """Who was given no job has no word in any job's story."""
+    said = db.execute(
+        "SELECT aggregate_id, event_type, worker_id::text FROM domain_events e "
+        "WHERE e.worker_id::text = ANY (%s) AND e.event_type LIKE 'Job%%'",
+        [list(evil)],
+    )
+    yield from (f"{job_id}: {event_type} tells of worker {worker_id}, which lies" for job_id, event_type, worker_id in said)
 
 
 def orphans(jobs: set[str]) -> list[str]:

@@ -93,6 +93,21 @@ def test_it_catches(database_url: str, db: Connection, plant: str) -> None:
     assert any(words in violation for violation in found), found
 
 
+def test_of_a_poisoned_job_only_its_own_row_is_excused(database_url: str, db: Connection) -> None:
+    done = on(database_url, _sound)
+    db.execute("UPDATE jobs SET attempts = attempts + 1")
+    found = violations(db, [Trace(done, 1, 1, WROTE)])
+    assert len(found) == 4
+    assert violations(db, [Trace(done, 1, 1, WROTE)], poisoned={done}) == [v for v in found if not v.startswith(done)]
+    assert violations(db, poisoned={row[0] for row in db.execute("SELECT id::text FROM jobs")}) == []
+
+
+def test_it_catches_a_worker_that_has_a_word_in_the_jobs_of_others(database_url: str, db: Connection) -> None:
+    done = on(database_url, _sound)
+    ((worker,),) = db.execute("SELECT DISTINCT worker_id::text FROM domain_events WHERE event_type = 'JobAssigned'").fetchall()
+    assert any(words.startswith(f"{done}: JobAssigned tells of worker {worker}") for words in violations(db, evil={worker}))
+
+
 def test_it_catches_double_and_unknown_starts(database_url: str, db: Connection) -> None:
     done = on(database_url, _sound)
     assert violations(db, [Trace(done, 1, 2, WROTE)]) == [f"{done}: lease 1 was started 2 times"]

@@ -42,22 +42,25 @@ class HostileWorker:
         self._frames.put(None)
         self._channel.close()
 
-    def connect(self) -> None:
-        self.ended.clear()
+    def connect(self, *, silent: bool = False, **hello: Any) -> None:
+        """A stream of its own; `silent`: without a hello. What was to be sent on the one before is dropped."""
+        self._frames.put(None)  # to the thread that gRPC reads the one before with
+        self._frames, self.ended = queue.Queue(), threading.Event()
         metadata = (("authorization", f"Bearer {self.id}:{self.secret.hex()}"),)
         self.call = self._stub.Connect(iter(self._frames.get, None), metadata=metadata)
-        threading.Thread(target=self._read, args=(self.call,), daemon=True).start()
-        hello: dict[str, Any] = {"protocol_min": 1, "protocol_max": 1, "name": "evil"} | self._hello
-        self.send(hello=pb.Hello(**hello))
+        threading.Thread(target=self._read, args=(self.call, self.ended), daemon=True).start()
+        if not silent:
+            said: dict[str, Any] = {"protocol_min": 1, "protocol_max": 1, "name": "evil"} | self._hello | hello
+            self.send(hello=pb.Hello(**said))
 
-    def _read(self, call: Iterator[pb.ServerFrame] | Any) -> None:
+    def _read(self, call: Iterator[pb.ServerFrame] | Any, ended: threading.Event) -> None:
         try:
             for frame in call:
                 self.frames.append(frame)
             self.status = grpc.StatusCode.OK
         except grpc.RpcError as error:
             self.status, self.words = error.code(), error.details() or ""
-        self.ended.set()
+        ended.set()
 
     def send(self, **parts: Any) -> None:
         self._frames.put(pb.WorkerFrame(**parts))
