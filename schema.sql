@@ -1,6 +1,7 @@
--- Hodei's tables, in the order in which data meets them, in the first schema of the search_path that exists. Applying this file again changes
--- nothing (`psql -f schema.sql`, `hodei db apply`, and every start of a hodei-server that finds it old or incomplete). PostgreSQL 15 to 18, no
--- extension. After a change: `scripts/catalog`, which writes down what must stand (hodei/store/catalog.json).
+-- Hodei's tables, in the order in which data meets them, in the first schema of the search_path that
+-- exists. Applying this file again changes nothing (`psql -f schema.sql`, `hodei db apply`, and every
+-- start of a hodei-server that finds it old or incomplete). PostgreSQL 15 to 18, no extension. After a
+-- change: `scripts/catalog`, which writes down what must stand (hodei/store/catalog.json).
 --
 -- WHAT EACH TABLE IS FOR
 --   jobs                      one row a job for ever: the wish (spec) and how it stands. `lease` is the fence: the number of the one claim
@@ -36,7 +37,8 @@
 
 BEGIN READ WRITE;  -- all of it or nothing, whatever a role's default_transaction_read_only says
 
--- Nothing of what follows depends on the settings of a database, role or session, and nothing stays set behind the COMMIT.
+-- Nothing of what follows depends on the settings of a database, role or session, and nothing stays set
+-- behind the COMMIT.
 SET LOCAL client_encoding = 'UTF8';
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL client_min_messages = warning;
@@ -49,23 +51,27 @@ SET LOCAL lock_timeout = '5s';  -- somebody's long query must not hold up everyb
 DO $$
 BEGIN
     IF current_setting('server_encoding') <> 'UTF8' THEN
-        RAISE EXCEPTION 'the encoding of database "%" is %, and Hodei needs UTF8', current_database(), current_setting('server_encoding')
+        RAISE EXCEPTION 'the encoding of database "%" is %, and Hodei needs UTF8',
+            current_database(), current_setting('server_encoding')
             USING ERRCODE = 'feature_not_supported';
     ELSIF current_schema() IS NULL THEN
-        RAISE EXCEPTION 'no schema of the search_path (%) exists: create it first', current_setting('search_path')
+        RAISE EXCEPTION 'no schema of the search_path (%) exists: create it first',
+            current_setting('search_path')
             USING ERRCODE = 'invalid_schema_name';
     END IF;
     IF current_setting('transaction_timeout', true) IS NOT NULL THEN  -- since PostgreSQL 17
         PERFORM set_config('transaction_timeout', '0', true);
     END IF;
-    -- From here on names are looked for in the one schema to which new tables go: another Hodei behind it on the path is left alone.
+    -- From here on names are looked for in the one schema to which new tables go: another Hodei behind it
+    -- on the path is left alone.
     PERFORM set_config('search_path', format('%I, pg_temp', current_schema()), true);
     PERFORM pg_advisory_xact_lock(hashtext('hodei schema'));  -- several may come at once
 
-    -- A lease number is never given twice. Where the sequence was lost and jobs were not, it begins anew at the microseconds since 1970:
-    -- more than were ever drawn.
+    -- A lease number is never given twice. Where the sequence was lost and jobs were not, it begins anew
+    -- at the microseconds since 1970: more than were ever drawn.
     IF to_regclass('hodei_lease_seq') IS NULL AND to_regclass('domain_events') IS NOT NULL THEN
-        EXECUTE format('CREATE SEQUENCE hodei_lease_seq AS bigint START %s', trunc(extract(epoch FROM clock_timestamp()) * 1000000));
+        EXECUTE format('CREATE SEQUENCE hodei_lease_seq AS bigint START %s',
+                       trunc(extract(epoch FROM clock_timestamp()) * 1000000));
     END IF;
 END $$;
 
@@ -291,7 +297,8 @@ END $$;
 DO $$
 BEGIN
     IF to_regclass('domain_events_id_seq') IS NULL AND to_regclass('domain_events') IS NOT NULL THEN
-        EXECUTE format('CREATE SEQUENCE domain_events_id_seq AS bigint START %s', (SELECT coalesce(max(e.id), 0) + 1 FROM domain_events e));
+        EXECUTE format('CREATE SEQUENCE domain_events_id_seq AS bigint START %s',
+                       (SELECT coalesce(max(e.id), 0) + 1 FROM domain_events e));
     END IF;
 END $$;
 
@@ -344,7 +351,8 @@ CREATE TABLE IF NOT EXISTS job_logs (
 
 -- Makes the partitions of today and the days after it, as far as they are missing; returns how many. What came while there was none lies in
 -- the default partition (servers warn of it) and moves. ATTACH, not CREATE … PARTITION OF: it lets inserts pass.
--- It works with the rights of the tables' owner, so that a server needs none to create: whoever has EXECUTE can do no more than this.
+-- It works with the rights of the tables' owner, so that a server needs none to create: whoever has
+-- EXECUTE can do no more than this.
 CREATE OR REPLACE FUNCTION hodei_make_days(ahead integer DEFAULT 8) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
@@ -357,7 +365,8 @@ DECLARE
     made integer := 0;
 BEGIN
     IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 60 THEN
-        RAISE EXCEPTION 'ahead: expected 0 to 60 days, got %', ahead USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'ahead: expected 0 to 60 days, got %', ahead
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOR parent IN SELECT * FROM (VALUES ('domain_events', 'occurred_at'), ('job_logs', 'stored_at')) AS p (name, key) LOOP
         IF to_regclass(parent.name || '_default') IS NULL THEN
@@ -394,23 +403,30 @@ BEGIN
     PERFORM hodei_make_days();
 END $$;
 
--- Drops the partition of a day that is over, also with the rights of the tables' owner; says which job that is not deleted yet has events or
--- logs in it, and then drops nothing. NULL: it is gone. The caller bounds how long a lock may be waited for.
+-- Drops the partition of a day that is over, also with the rights of the tables' owner; says which job
+-- that is not deleted yet has events or logs in it, and then drops nothing. NULL: it is gone. The caller
+-- bounds how long a lock may be waited for.
 CREATE OR REPLACE FUNCTION hodei_drop_day(parent text, day date) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     part text := parent || to_char(day, '_YYYYMMDD');
-    of_job text := CASE parent WHEN 'domain_events' THEN 'd.aggregate_id = j.id::text' WHEN 'job_logs' THEN 'd.job_id = j.id' END;
+    of_job text := CASE parent WHEN 'domain_events' THEN 'd.aggregate_id = j.id::text'
+                               WHEN 'job_logs' THEN 'd.job_id = j.id' END;
     holder uuid;
 BEGIN
     IF of_job IS NULL THEN
-        RAISE EXCEPTION 'parent: expected domain_events or job_logs, got "%"', parent USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'parent: expected domain_events or job_logs, got "%"', parent
+            USING ERRCODE = 'invalid_parameter_value';
     ELSIF day IS NULL OR day >= (clock_timestamp() AT TIME ZONE 'UTC')::date THEN
-        RAISE EXCEPTION 'day: expected one that is over (UTC), got %', day USING ERRCODE = 'invalid_parameter_value';
-    ELSIF NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = to_regclass(part) AND i.inhparent = to_regclass(parent)) THEN
+        RAISE EXCEPTION 'day: expected one that is over (UTC), got %', day
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF NOT EXISTS (
+        SELECT FROM pg_inherits i
+        WHERE i.inhrelid = to_regclass(part) AND i.inhparent = to_regclass(parent)) THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('SELECT j.id FROM jobs j WHERE j.created_at < %L AND EXISTS (SELECT FROM %I d WHERE %s) LIMIT 1',
+    EXECUTE format('SELECT j.id FROM jobs j '
+                   'WHERE j.created_at < %L AND EXISTS (SELECT FROM %I d WHERE %s) LIMIT 1',
                    (day + 1)::timestamp AT TIME ZONE 'UTC', part, of_job) INTO holder;
     IF holder IS NULL THEN
         EXECUTE format('DROP TABLE %I', part);
@@ -904,16 +920,20 @@ REVOKE ALL ON FUNCTION hodei_enqueue(jsonb) FROM PUBLIC;
 
 -- ─────────────────────────────── what holds for all of it ───────────────────────────────
 
--- Moves the lease sequence past the live leases, should it be behind them (a restore, a logical switch-over); whether it had to. It never
--- moves back: ALTER SEQUENCE keeps others from drawing numbers until the end of this transaction.
+-- Moves the lease sequence past the live leases, should it be behind them (a restore, a logical
+-- switch-over); whether it had to. It never moves back: ALTER SEQUENCE keeps others from drawing numbers
+-- until the end of this transaction.
 CREATE OR REPLACE FUNCTION hodei_pass_live_leases() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM hodei_lease_seq s WHERE s.last_value + s.is_called::integer <= (SELECT max(l.lease) FROM leases l)) THEN
+    IF NOT EXISTS (
+        SELECT FROM hodei_lease_seq s
+        WHERE s.last_value + s.is_called::integer <= (SELECT max(l.lease) FROM leases l)) THEN
         RETURN false;
     END IF;
     ALTER SEQUENCE hodei_lease_seq OWNED BY NONE;
-    PERFORM setval('hodei_lease_seq', greatest(s.last_value, (SELECT max(l.lease) FROM leases l))) FROM hodei_lease_seq s;
+    PERFORM setval('hodei_lease_seq', greatest(s.last_value, (SELECT max(l.lease) FROM leases l)))
+    FROM hodei_lease_seq s;
     RETURN true;
 END $$;
 REVOKE ALL ON FUNCTION hodei_pass_live_leases() FROM PUBLIC;
@@ -958,24 +978,29 @@ BEGIN
     END IF;
 END $$;
 
--- Each function of ours looks for names in our schema alone, never on its caller's path: there a temporary table, or one of pg_restore's
--- empty path, would stand for ours. (SET … FROM CURRENT would write the path of whoever applies this.) Those that are called from without
--- also set how values are read and written; the others run inside of them.
+-- Each function of ours looks for names in our schema alone, never on its caller's path: that may have a
+-- temporary table in front of ours, or be empty (pg_restore). SET … FROM CURRENT would write the path of
+-- whoever applies this. Those that are called from without also set how values are read and written; the
+-- others run inside of them.
 DO $$
 DECLARE
     ours record;
 BEGIN
     FOR ours IN
         SELECT p.oid::regprocedure AS function,
-               p.proname IN ('hodei_enqueue', 'hodei_normalise_spec', 'hodei_create_jobs', 'hodei_make_days', 'hodei_drop_day',
-                             'hodei_token_created') AS reads_values
+               p.proname IN ('hodei_enqueue', 'hodei_normalise_spec', 'hodei_create_jobs',
+                             'hodei_make_days', 'hodei_drop_day', 'hodei_token_created') AS reads_values
         FROM pg_proc p
-        WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND starts_with(p.proname, 'hodei_') AND p.prokind = 'f'
+        WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
+          AND starts_with(p.proname, 'hodei_')
+          AND p.prokind = 'f'
     LOOP
-        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', ours.function, current_schema());
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp',
+                       ours.function, current_schema());
         IF ours.reads_values THEN
-            EXECUTE format('ALTER FUNCTION %s SET DateStyle = ISO SET IntervalStyle = postgres SET TimeZone = ''UTC'' '
-                           'SET standard_conforming_strings = on SET bytea_output = hex', ours.function);
+            EXECUTE format('ALTER FUNCTION %s SET DateStyle = ISO SET IntervalStyle = postgres '
+                           'SET TimeZone = ''UTC'' SET standard_conforming_strings = on '
+                           'SET bytea_output = hex', ours.function);
         END IF;
     END LOOP;
 END $$;

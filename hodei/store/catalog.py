@@ -1,4 +1,5 @@
-"""What stands of the schema, beside what has to: catalog.json, which scripts/catalog writes from a fresh schema.sql."""
+"""What stands of the schema, beside what has to: catalog.json, which scripts/catalog writes from a
+fresh schema.sql."""
 
 import functools
 import json
@@ -15,48 +16,71 @@ CALLED = (
     "hodei_create_jobs", "hodei_drop_day", "hodei_enqueue", "hodei_make_days", "hodei_normalise_spec", "hodei_pass_live_leases",
     "hodei_token_fingerprint",
 )  # fmt: skip
-"""Functions that this program, or people by its documents, call: a newer revision has them too, whatever else it has changed."""
+"""Functions that this program, or people by its documents, call: a newer revision has them too,
+whatever else it has changed."""
 
-# In the current schema only: what lies behind it on the search_path is somebody else's. The catalogs themselves are read, since to_regclass
-# may answer from a cache that has not heard yet of what another session has just created. Days are left out, and so are the NOT NULLs that
-# PostgreSQL 18 lists as constraints. What a function is: its body and its settings; the path is compared apart, as it names the schema.
+# In the current schema only: what lies behind it on the search_path is somebody else's. The
+# catalogs themselves are read, since to_regclass may answer from a cache that has not heard yet of
+# what another session has just created. Days are left out, and so are the NOT NULLs that PostgreSQL
+# 18 lists as constraints. What a function is: its body and its settings; the path is compared
+# apart, as it names the schema.
 CATALOG: LiteralString = """
 WITH ours AS (
     SELECT c.oid, c.relname, c.relkind, c.relispartition
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = current_schema() AND c.relname !~ '_[0-9]{8}'
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema()
+      AND c.relname !~ '_[0-9]{8}'
       AND (%(names)s::text[] IS NULL OR c.relname = ANY (%(names)s))
+), columns AS (
+    SELECT o.relname, jsonb_object_agg(a.attname, jsonb_build_object(
+               'type', format_type(a.atttypid, a.atttypmod),
+               'not_null', a.attnotnull,
+               'default', pg_get_expr(d.adbin, d.adrelid))) AS all_of_them
+    FROM ours o
+    JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE NOT o.relispartition
+    GROUP BY o.relname
+), indexes AS (
+    SELECT i.relname, x.indisvalid
+    FROM pg_index x
+    JOIN ours o ON o.oid = x.indrelid AND NOT o.relispartition
+    JOIN pg_class i ON i.oid = x.indexrelid
+    WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid)
+), functions AS (
+    SELECT format('%%s(%%s)', p.proname, oidvectortypes(p.proargtypes)) AS signature,
+           md5(concat_ws('|', p.prosrc, p.prosecdef, (
+               SELECT string_agg(s, '|' ORDER BY s)
+               FROM unnest(p.proconfig) s
+               WHERE s NOT LIKE 'search_path=%%')))
+           || CASE WHEN format('search_path=%%I, pg_temp', current_schema()) = ANY (p.proconfig)
+                   THEN '' ELSE ' without its path' END AS body
+    FROM pg_proc p
+    JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = current_schema() AND starts_with(p.proname, 'hodei_') AND p.prokind = 'f'
 )
 SELECT jsonb_build_object(
     'tables', (
-        SELECT jsonb_object_agg(o.relname, CASE WHEN o.relispartition THEN '{}'::jsonb ELSE (
-            SELECT jsonb_object_agg(a.attname, jsonb_build_object(
-                'type', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid)))
-            FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-            WHERE a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped) END)
-        FROM ours o WHERE o.relkind IN ('r', 'p')),
+        SELECT jsonb_object_agg(o.relname, coalesce(c.all_of_them, '{}'))
+        FROM ours o
+        LEFT JOIN columns c ON c.relname = o.relname
+        WHERE o.relkind IN ('r', 'p')),
     'constraints', (
         SELECT jsonb_object_agg(o.relname || '.' || k.conname, pg_get_constraintdef(k.oid))
-        FROM pg_constraint k JOIN ours o ON o.oid = k.conrelid WHERE k.contype <> 'n' AND NOT o.relispartition),
-    'indexes', (
-        SELECT jsonb_agg(i.relname ORDER BY i.relname)
-        FROM pg_index x JOIN ours o ON o.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
-        WHERE x.indisvalid AND NOT o.relispartition AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid)),
-    'invalid', (
-        SELECT jsonb_agg(i.relname)
-        FROM pg_index x JOIN ours o ON o.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
-        WHERE NOT x.indisvalid AND NOT o.relispartition),
+        FROM pg_constraint k
+        JOIN ours o ON o.oid = k.conrelid AND NOT o.relispartition
+        WHERE k.contype <> 'n'),
+    'indexes', (SELECT jsonb_agg(i.relname ORDER BY i.relname) FROM indexes i WHERE i.indisvalid),
+    'invalid', (SELECT jsonb_agg(i.relname) FROM indexes i WHERE NOT i.indisvalid),
     'triggers', (
         SELECT jsonb_agg(o.relname || '.' || t.tgname ORDER BY t.tgname)
-        FROM pg_trigger t JOIN ours o ON o.oid = t.tgrelid WHERE NOT t.tgisinternal AND t.tgname !~ '^Ri_'),
+        FROM pg_trigger t
+        JOIN ours o ON o.oid = t.tgrelid
+        WHERE NOT t.tgisinternal),
     'sequences', (SELECT jsonb_agg(o.relname ORDER BY o.relname) FROM ours o WHERE o.relkind = 'S'),
-    'views', (SELECT jsonb_agg(o.relname) FROM ours o WHERE o.relkind = 'v'),
-    'functions', (
-        SELECT jsonb_object_agg(format('%%s(%%s)', p.proname, oidvectortypes(p.proargtypes)), md5(concat_ws('|', p.prosrc, p.prosecdef,
-                (SELECT string_agg(s, '|' ORDER BY s) FROM unnest(p.proconfig) s WHERE s NOT LIKE 'search_path=%%')))
-            || CASE WHEN format('search_path=%%I, pg_temp', current_schema()) = ANY (p.proconfig) THEN '' ELSE ' without its path' END)
-        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE n.nspname = current_schema() AND starts_with(p.proname, 'hodei_') AND p.prokind = 'f'))
+    'views', (SELECT jsonb_agg(o.relname ORDER BY o.relname) FROM ours o WHERE o.relkind = 'v'),
+    'functions', (SELECT jsonb_object_agg(f.signature, f.body) FROM functions f))
 """
 
 
@@ -79,7 +103,8 @@ def read(conn: Connection, *, everything: bool = False) -> dict[str, Any]:
 
 
 class Gap(NamedTuple):
-    """Something that is not there: in words, and how it is made again where schema.sql does not (it never changes a table that stands)."""
+    """Something that is not there: in words, and how it is made again where schema.sql does not (it
+    never changes a table that stands)."""
 
     words: str
     before: sql.Composed | None = None  # to be run before schema.sql
@@ -87,8 +112,9 @@ class Gap(NamedTuple):
 
 
 def gaps(found: dict[str, Any], *, called_only: bool) -> list[Gap]:
-    """What is not as it has to be. `called_only`: the database's revision is newer than this program's, and only what this program calls
-    is asked for; else two programs would mend each other's functions and indexes for ever."""
+    """What is not as it has to be. `called_only`: the database's revision is newer than this
+    program's, and only what this program calls is asked for; else two programs would mend each
+    other's functions and indexes for ever."""
     want = expected()
     tables = [name for name in want["tables"] if name in found["tables"]]
     result = [Gap(f"table {name}") for name in want["tables"] if name not in tables]
@@ -140,20 +166,34 @@ def _constraints(want: dict[str, Any], found: dict[str, Any], tables: list[str])
         table, _, name = key.partition(".")
         if table in tables and key not in found["constraints"]:
             add = sql.SQL("ALTER TABLE {table} ADD CONSTRAINT {name} {definition}").format(
-                table=sql.Identifier(table), name=sql.Identifier(name), definition=sql.SQL(definition)
+                table=sql.Identifier(table),
+                name=sql.Identifier(name),
+                definition=sql.SQL(definition),
             )
             # PRIMARY KEY and UNIQUE come first: schema.sql itself relies on them (ON CONFLICT).
             first = not definition.startswith("CHECK")
-            result.append(Gap(f"constraint {name} of {table}", before=add if first else None, after=None if first else add))
+            result.append(
+                Gap(
+                    f"constraint {name} of {table}",
+                    before=add if first else None,
+                    after=None if first else add,
+                )
+            )
     return result
 
 
 def _indexes(want: dict[str, Any], found: dict[str, Any]) -> list[Gap]:
-    """An index that a failed CREATE INDEX CONCURRENTLY left invalid is dropped first: schema.sql would take it for one that stands."""
+    """An index that a failed CREATE INDEX CONCURRENTLY left invalid is dropped first: schema.sql
+    would take it for one that stands."""
     result = []
     for name in want["indexes"]:
         if name in found["invalid"]:
-            result.append(Gap(f"index {name} (it is not valid)", before=sql.SQL("DROP INDEX {}").format(sql.Identifier(name))))
+            result.append(
+                Gap(
+                    f"index {name} (it is not valid)",
+                    before=sql.SQL("DROP INDEX {}").format(sql.Identifier(name)),
+                )
+            )
         elif name not in found["indexes"]:
             result.append(Gap(f"index {name}"))
     return result

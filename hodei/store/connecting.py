@@ -1,6 +1,8 @@
-"""The way to a database that may not be there yet: is its URL one, and may a refusal pass by itself?
+"""The way to a database that may not be there yet: is its URL one, and may a refusal pass by
+itself?
 
-No text of libpq about a URL that it cannot read is ever shown: it quotes parts of it, the password among them.
+No text of libpq about a URL that it cannot read is ever shown: it quotes parts of it, the password
+among them.
 """
 
 import errno
@@ -31,7 +33,8 @@ READ_ONLY = sqlstate.WORDS[sqlstate.READ_ONLY]
 
 
 def check_url(url: str, source: str) -> None:
-    """Invalid, with the flag or variable that it came from and without any part of it: this is no database URL."""
+    """Invalid, with the flag or variable that it came from and without any part of it: this is no
+    database URL."""
     try:
         parts = conninfo_to_dict(url)
     except (psycopg.Error, ValueError):  # ValueError: bytes of the environment that are no UTF-8
@@ -46,9 +49,11 @@ def check_url(url: str, source: str) -> None:
 
 
 def _stray_at(url: str) -> bool:
-    """Whether an @ stands where only a part of an unencoded password can have brought it: behind the host's beginning.
+    """Whether an @ stands where only a part of an unencoded password can have brought it: behind
+    the host's beginning.
 
-    As libpq reads it, the user and the password end with the first @, and there are none if a / comes before that.
+    As libpq reads it, the user and the password end with the first @, and there are none if a /
+    comes before that.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgres", "postgresql"):
@@ -62,11 +67,13 @@ def _stray_at(url: str) -> bool:
 
 
 class Refused(Conflict):
-    """The database, or libpq before it, refuses the connection for a reason that does not pass by itself."""
+    """The database, or libpq before it, refuses the connection for a reason that does not pass by
+    itself."""
 
 
 def connect(url: str, application_name: str) -> Connection:
-    """An autocommit connection. Unavailable: it may be there later. Refused: waiting cannot help. Invalid: the URL is none."""
+    """An autocommit connection. Unavailable: it may be there later. Refused: waiting cannot help.
+    Invalid: the URL is none."""
     check_url(url, "the database URL")
     try:
         return psycopg.connect(
@@ -94,9 +101,10 @@ def one_line(words: str) -> str:
 # use, an operator's shutdown or start, I/O.
 PASSING = ("08", "40", "53", "55", "57", "58", "25006")
 
-# A connection that could not be made, in libpq's words: those of the operating system, and libpq's own. It speaks English: a Python
-# program that does not ask for it gets no other language from the C library. ENOENT is a socket that is not there yet only where
-# nothing stands between (a file of a certificate does not come by waiting).
+# A connection that could not be made, in libpq's words: those of the operating system, and libpq's
+# own. It speaks English: a Python program that does not ask for it gets no other language from the
+# C library. ENOENT is a socket that is not there yet only where nothing stands between (a file of a
+# certificate does not come by waiting).
 PASSING_ERRORS = (
     errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN,
     errno.ETIMEDOUT, errno.EPIPE, errno.EAGAIN, errno.EADDRNOTAVAIL,
@@ -135,7 +143,8 @@ def can_pass(url: str, words: str) -> bool:
     if all(any(sign in line for sign in PASSING_WORDS) for line in tried):
         return True
     state = sqlstate_of_refusal(url, words)
-    if state is None:  # it was libpq that gave up (no TLS, no password, a value that it does not know), unless it is an old one
+    # None: it was libpq that gave up (no TLS, no password, an unknown value), unless it is an old one.
+    if state is None:
         return ": FATAL:" in words and not any(sign in words for sign in FINAL_WORDS)
     if state == "08P01":
         return not any(sign in words for sign in FINAL_WORDS)
@@ -144,12 +153,12 @@ def can_pass(url: str, words: str) -> bool:
 
 @functools.lru_cache(maxsize=16)
 def sqlstate_of_refusal(url: str, words: str) -> str | None:
-    """Why the server refuses a connection, independent of its language; None: it did not say, or libpq
-    (before 18) does not tell. A refusal in the same words is not asked about again.
+    """Why the server refuses a connection, independent of its language; None: it did not say, or
+    libpq (before 18) does not tell. A refusal in the same words is not asked about again.
 
-    libpq keeps the SQLSTATE to itself until a connection stands. Told to trace, it writes down the messages that it gets, those inside
-    TLS too. The trace goes to memory and holds a hash of the password, or the password where the server asks for it in clear: it goes
-    with this function.
+    libpq keeps the SQLSTATE to itself until a connection stands. Told to trace, it writes down the
+    messages that it gets, those inside TLS too. The trace goes to memory and holds a hash of the
+    password, or the password where the server asks for it in clear: it goes with this function.
     """
     trace = os.memfd_create("hodei-refusal", os.MFD_CLOEXEC)
     try:
@@ -159,12 +168,17 @@ def sqlstate_of_refusal(url: str, words: str) -> str | None:
         return None
     finally:
         os.close(trace)
-    codes: list[str] = re.findall(r'^(?:\S+ \S+\t)?B\t[^\t]*\tErrorResponse\t(?: [SV] "[^"]*")* C "(\w{5})"', answers, re.MULTILINE)
+    codes: list[str] = re.findall(
+        r'^(?:\S+ \S+\t)?B\t[^\t]*\tErrorResponse\t(?: [SV] "[^"]*")* C "(\w{5})"',
+        answers,
+        re.MULTILINE,
+    )
     return codes[-1] if codes else None
 
 
 def _traced(url: str, trace: int) -> None:
-    """Connects, in CONNECT_TIMEOUT_S at most, with libpq's trace into that file; whether it succeeds does not matter."""
+    """Connects, in CONNECT_TIMEOUT_S at most, with libpq's trace into that file; whether it
+    succeeds does not matter."""
     copy = os.dup(trace)
     conn = pq.PGconn.connect_start(psycopg.conninfo.make_conninfo(url, client_encoding="UTF8").encode())
     try:
@@ -172,7 +186,10 @@ def _traced(url: str, trace: int) -> None:
             return
         conn.trace(copy)
         until = time.monotonic() + CONNECT_TIMEOUT_S
-        while (state := conn.connect_poll()) in (pq.PollingStatus.READING, pq.PollingStatus.WRITING):
+        while (state := conn.connect_poll()) in (
+            pq.PollingStatus.READING,
+            pq.PollingStatus.WRITING,
+        ):
             left = until - time.monotonic()
             reads, writes = ([conn.socket], []) if state == pq.PollingStatus.READING else ([], [conn.socket])
             if left <= 0 or not any(select.select(reads, writes, [], left)):
@@ -188,7 +205,8 @@ def _traced(url: str, trace: int) -> None:
 
 @contextmanager
 def in_words(what: str) -> Iterator[None]:
-    """Errors of statements as ours, by SQLSTATE. `what` could not be done; PostgreSQL's DETAIL, which quotes rows, stays out of it."""
+    """Errors of statements as ours, by SQLSTATE. `what` could not be done; PostgreSQL's DETAIL,
+    which quotes rows, stays out of it."""
     try:
         yield
     except psycopg.Error as error:

@@ -1,4 +1,5 @@
-"""Is schema.sql applied, and apply it: read first, so that a start on a busy database takes no lock when nothing is missing."""
+"""Is schema.sql applied, and apply it: read first, so that a start on a busy database takes no lock
+when nothing is missing."""
 
 import asyncio
 import random
@@ -23,7 +24,8 @@ NAME = "hodei schema"
 
 
 def text() -> str:
-    """schema.sql without its BEGIN and COMMIT: it runs in a transaction of ours, in which more is done."""
+    """schema.sql without its BEGIN and COMMIT: it runs in a transaction of ours, in which more is
+    done."""
     whole = resources.files("hodei.store").joinpath("schema.sql").read_text(encoding="utf-8")
     head, _, body = whole.partition("\nBEGIN READ WRITE;")
     return head + "\n" + body.removesuffix("COMMIT;\n")
@@ -46,6 +48,12 @@ class Standing(NamedTuple):
         """Up to ten by name: of a schema that lacks its functions a line would hold twenty."""
         shown = ", ".join(gap.words for gap in self.gaps[:10])
         return f"missing: {shown}" + (f" and {len(self.gaps) - 10} more" if len(self.gaps) > 10 else "")
+
+    @property
+    def newer(self) -> str:
+        """Words for a version beyond ours."""
+        ours = f"{VERSION}.{REVISION}"
+        return f"the database's schema is version {self}, newer than this program's {ours}: upgrade Hodei"
 
     def __str__(self) -> str:
         return f"{self.version}.{self.revision}"
@@ -71,7 +79,8 @@ def standing(conn: Connection) -> Standing:
 # ── what a database has to be ──
 
 DATABASE: LiteralString = """
-SELECT current_database(), current_setting('server_encoding'), current_schema(), current_setting('search_path')
+SELECT current_database(), current_setting('server_encoding'),
+       current_schema(), current_setting('search_path')
 """
 
 
@@ -93,7 +102,8 @@ def check_database(conn: Connection) -> None:
 SERVER_READ_ONLY: LiteralString = """
 SELECT pg_is_in_recovery() OR EXISTS (
     SELECT FROM pg_settings s
-    WHERE s.name = 'default_transaction_read_only' AND s.setting = 'on' AND s.source IN ('configuration file', 'command line'))
+    WHERE s.name = 'default_transaction_read_only' AND s.setting = 'on'
+      AND s.source IN ('configuration file', 'command line'))
 """
 
 
@@ -106,12 +116,13 @@ def server_read_only(conn: Connection) -> bool:
 
 
 def check_sync(url: str) -> tuple[bool, str]:
-    """Whether the schema stands and this role may work on it as a server does; and words for people, a line for each finding."""
+    """Whether the schema stands and this role may work on it as a server does; and words for people, a
+    line for each finding."""
     with connect(url, NAME) as conn, in_words("the schema could not be checked"):
         check_database(conn)
         found = standing(conn)
         if found.version > VERSION:
-            return False, f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei"
+            return False, found.newer
         if found.version and (found.version, found.revision) < (VERSION, REVISION):
             words = f"the database's schema is version {found}, this program's is {VERSION}.{REVISION}; run `hodei db apply`"
             return False, words + _odd_jobs(conn)
@@ -150,7 +161,7 @@ def check_standing(url: str) -> None:
         check_database(conn)
         found = standing(conn)
         if found.version > VERSION:
-            raise Conflict(f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei")
+            raise Conflict(found.newer)
         if not found.whole:
             raise Conflict(f"the database's schema ({found}) is not whole; run `hodei db apply`")
 
@@ -162,7 +173,8 @@ def lacking_rights(url: str) -> list[str]:
 
 # ── apply ──
 
-# As at the top of schema.sql; PostgreSQL reads all of its text before it runs any of it, so they are set before, too.
+# As at the top of schema.sql; PostgreSQL reads all of its text before it runs any of it, so they
+# are set before, too.
 SETTINGS: LiteralString = """
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL statement_timeout = 0;
@@ -174,11 +186,13 @@ SELECT pg_advisory_xact_lock(hashtext('hodei schema'))
 
 
 def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
-    """Applies schema.sql in one transaction if it is old or incomplete. Conflict: it cannot be done. Unavailable: not now.
+    """Applies schema.sql in one transaction if it is old or incomplete. Conflict: it cannot be done.
+    Unavailable: not now.
 
-    Several may come at once: they queue on an advisory lock, and whoever comes second finds nothing to do. The lock time-out keeps a long
-    query of somebody else from holding up everybody behind our ALTER; the caller retries (see ensure). `reading_will_do`: where the
-    schema stands, a database that is read-only will do.
+    Several may come at once: they queue on an advisory lock, and whoever comes second finds nothing to
+    do. The lock time-out keeps a long query of somebody else from holding up everybody behind our ALTER;
+    the caller retries (see ensure). `reading_will_do`: where the schema stands, a database that is
+    read-only will do.
     """
     with connect(url, NAME) as conn, in_words("schema.sql could not be applied"):
         check_database(conn)
@@ -188,7 +202,8 @@ def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
                 return f"schema version {found} stands; {READ_ONLY}"
             raise Unavailable(READ_ONLY)
         _refuse_newer(found)
-        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # behind the lock we see what another one has done
+        # Behind the lock we see what another one has done.
+        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         conn.read_only = False
         if found.whole:
             return f"schema version {found} stands; nothing to do{_pass_live_leases(conn)}"
@@ -205,7 +220,7 @@ def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
 
 def _refuse_newer(found: Standing) -> None:
     if found.version > VERSION:
-        raise Conflict(f"the database's schema is version {found}, newer than this program's {VERSION}.{REVISION}: upgrade Hodei")
+        raise Conflict(found.newer)
     if found.revision > REVISION and not found.whole:
         raise Conflict(
             f"{found.missing}; the database's schema is revision {found}, newer than this program's "
@@ -214,7 +229,8 @@ def _refuse_newer(found: Standing) -> None:
 
 
 def _mend(conn: Connection, found: Standing) -> None:
-    """schema.sql makes what is missing, but changes no table that stands; of this revision we know what each of them has to have."""
+    """schema.sql makes what is missing, but changes no table that stands; of this revision we know
+    what each of them has to have."""
     if found.revision == REVISION:
         if any(gap.words.startswith("column hodei_schema.") for gap in found.gaps):
             conn.execute("DELETE FROM hodei_schema")  # its one row is written anew
@@ -232,7 +248,11 @@ def _mend(conn: Connection, found: Standing) -> None:
 def _alter(conn: Connection, gap: Gap, statement: psycopg.sql.Composed) -> None:
     try:
         conn.execute(statement)
-    except (psycopg.errors.IntegrityError, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as error:
+    except (
+        psycopg.errors.IntegrityError,
+        psycopg.errors.UndefinedColumn,
+        psycopg.errors.UndefinedTable,
+    ) as error:
         raise Conflict(
             f"{gap.words} is gone, and the rows that stand do not fit it ({error.diag.message_primary}): mend them or restore a backup"
         ) from error
@@ -245,7 +265,8 @@ SELECT CASE WHEN has_function_privilege('hodei_pass_live_leases()', 'EXECUTE')
 
 
 def _pass_live_leases(conn: Connection) -> str:
-    """Words, if it had to. A role without the right is told so by `hodei db check`, and nothing of its server's start hangs on it."""
+    """Words, if it had to. A role without the right is told so by `hodei db check`, and nothing of its
+    server's start hangs on it."""
     with conn.transaction():
         conn.execute(b"SET LOCAL lock_timeout = '5s'")
         row = conn.execute(MOVE_LEASES).fetchone()
@@ -253,7 +274,8 @@ def _pass_live_leases(conn: Connection) -> str:
 
 
 async def ensure(url: str) -> str:
-    """As apply_sync, off the event loop, again while locks stand in the way (5 times, then Unavailable)."""
+    """As apply_sync, off the event loop, again while locks stand in the way (5 times, then
+    Unavailable)."""
     for attempt in range(5):
         try:
             return await asyncio.to_thread(apply_sync, url, reading_will_do=True)

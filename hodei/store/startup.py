@@ -11,7 +11,8 @@ from hodei.store.connecting import Refused
 
 
 async def wait_for_database(url: str) -> None:
-    """Returns when the schema stands. Conflict, Invalid: waiting cannot help (a wrong password, a lacking right, a newer schema)."""
+    """Returns when the schema stands. Conflict, Invalid: waiting cannot help (a wrong password, a
+    lacking right, a newer schema)."""
     pause_s = 0.5
     while True:
         try:
@@ -27,6 +28,7 @@ async def wait_for_database(url: str) -> None:
 
 
 async def _say_lacking_rights(url: str) -> None:
-    """A server works without some of them, or gets them granted while it runs: it says so and goes on."""
+    """A server works without some of them, or gets them granted while it runs: it says so and goes
+    on."""
     if lacking := await asyncio.to_thread(schema.lacking_rights, url):
         logger.warning("{} (docs/database.md has the GRANTs)", "; ".join(lacking))
