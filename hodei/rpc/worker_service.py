@@ -7,7 +7,7 @@ it connects to any server and says what it holds.
 
 import asyncio
 import uuid
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +15,6 @@ import grpc.aio
 from loguru import logger
 
 from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Unauthenticated, Unavailable
-from hodei.domain.spec import CONTROLS, PATTERNS
 from hodei.domain.text import words_of
 from hodei.domain.worker import HEARTBEAT_S
 from hodei.fleet import registration
@@ -26,12 +25,10 @@ from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.logs import LogKeeper
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from hodei.rpc import convert
+from hodei.rpc import convert, worker_checks
 from hodei.rpc.errors import status_of
 from hodei.store import leases, stray_leases, workers
 from hodei.store.database import TROUBLE, Database
-
-LABEL_NAME = PATTERNS["labels"]
 
 PROTOCOL = 1
 """The one version of the contract that this server speaks."""
@@ -47,18 +44,6 @@ INBOX_FRAMES = 64
 
 TOGETHER_BYTES = 8 << 20
 """Of frames committed together."""
-
-MOST_ENTRIES = 2_000
-"""Of a kind in one frame; workers send 600 at most. More ends the stream."""
-
-MOST_CHUNKS = 25_000
-"""Log chunks in one frame: workers fill 800,000 bytes with them, 40 of which each chunk costs besides its data. More ends the stream."""
-
-MOST_HELD = 100_000
-"""Leases that a hello or a heartbeat lists: ten times the most slots."""
-
-MOST_LABELS_BYTES = 32_768
-"""Of the names and values of a worker's labels, and 100 of them."""
 
 Context = grpc.aio.ServicerContext[pb.WorkerFrame, pb.ServerFrame]
 
@@ -176,7 +161,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         return stream
 
     async def _connect(self, worker_id: uuid.UUID, secret: bytes, hello: pb.Hello) -> workers.Session:
-        check_hello(hello)
+        worker_checks.hello(hello)
         running = sum(1 for held in hello.held if held.phase == pb.Held.RUNNING)
         greeting = workers.Greeting(
             worker_id, registration.fingerprint(secret), convert.uuid_of(hello.instance, "instance"), hello.name, hello.version,
@@ -236,7 +221,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             heard.waiting_since = None
             if not isinstance(frame, pb.WorkerFrame):
                 raise _StreamEnded("closed by the worker")
-            check_frame(frame)
+            worker_checks.frame(frame)
             if frame.HasField("heartbeat"):
                 drained = stream.drained_by_worker
                 self._presence.pulse(stream, pulse(stream, frame.heartbeat))
@@ -248,7 +233,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         while True:
             together = await inbox.get()
             size = together.ByteSize()
-            while size < TOGETHER_BYTES and most_entries(together) < MOST_ENTRIES and not inbox.empty():
+            while size < TOGETHER_BYTES and worker_checks.has_room(together) and not inbox.empty():
                 frame = inbox.get_nowait()
                 size += frame.ByteSize()
                 together.MergeFrom(frame)
@@ -316,46 +301,6 @@ class Heard:
     """Since when the reader waits for a frame; None while one is being committed (the worker is not to blame for that)."""
 
     waiting_since: float | None = None
-
-
-def check_hello(hello: pb.Hello) -> None:
-    """What a worker says of itself must be fit to store, to list and to print."""
-    if not 1 <= hello.slots <= 10_000:
-        raise Invalid(f"slots: expected 1 to 10000, got {hello.slots}")
-    if len(hello.held) > MOST_HELD:
-        raise Invalid(f"held: expected at most {MOST_HELD} leases, got {len(hello.held)}")
-    if len(hello.labels) > 100 or sum(len(k.encode()) + len(v.encode()) for k, v in hello.labels.items()) > MOST_LABELS_BYTES:
-        raise Invalid(f"labels: expected at most 100 of {MOST_LABELS_BYTES} bytes in all, got {len(hello.labels)}")
-    for name, value in hello.labels.items():
-        if not LABEL_NAME.search(name) or len(value) > 255 or CONTROLS.search(value) or "\0" in value:
-            raise Invalid(f"labels: expected names of letters, digits, . _ / - and values of at most 255 characters, got {name[:80]!r}")
-    for what, text, most in (("name", hello.name, 200), ("version", hello.version, 50)):
-        if len(text) > most or CONTROLS.search(text) or "\0" in text:
-            raise Invalid(f"{what}: expected at most {most} characters without control characters, got {text[:80]!r}")
-    convert.leases_of(held.lease for held in hello.held)
-
-
-def most_entries(frame: pb.WorkerFrame) -> int:
-    """Of the kind of which there are most, but for log chunks."""
-    kinds: tuple[Sized, ...] = (
-        frame.accepts, frame.rejects, frame.results, frame.stopping, frame.cancels_received, frame.started,
-    )  # fmt: skip
-    return max(len(kind) for kind in kinds)
-
-
-def check_frame(frame: pb.WorkerFrame) -> None:
-    """Before anything of a frame is used. Invalid ends this stream, and no other."""
-    convert.within(most_entries(frame), "entries of a kind in a frame", MOST_ENTRIES)
-    convert.within(len(frame.logs), "log chunks in a frame", MOST_CHUNKS)
-    convert.leases_of(said.lease for said in frame.accepts)
-    convert.leases_of(said.lease for said in frame.stopping)
-    convert.leases_of(frame.cancels_received)
-    convert.leases_of(frame.started)
-    if frame.HasField("heartbeat"):
-        beat = frame.heartbeat
-        convert.within(beat.busy_slots, "busy_slots", 10_000)
-        convert.within(len(beat.held), "leases of a heartbeat", MOST_HELD)
-        convert.leases_of(held.lease for held in beat.held)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

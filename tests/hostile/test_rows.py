@@ -178,3 +178,27 @@ def test_a_trigger_of_others_that_refuses_one_job_costs_that_job(body: str, when
     log = working.log("server-0") + working.log("server-1")
     assert "S3CRET" not in log
     assert all(part.process.poll() is None for part in working.stack.parts), "no process has ended"
+
+
+def test_a_queue_that_a_hand_has_emptied_is_filled_again(working: Hodei) -> None:
+    """Found within 30 s; a cancel need not wait for that."""
+    worker_id = working.sql("SELECT id::text FROM workers")[0][0]
+    working.ok("worker", "drain", worker_id)
+    ids = [working.submit("--label", f"zone={n}", "--command", "true") for n in range(5)]
+    working.sql("DELETE FROM job_queue")
+    working.ok("job", "cancel", ids[0])
+    assert working.job(ids[0])["state"] == "CANCELLED"
+    eventually(lambda: working.sql("SELECT count(*) FROM job_queue")[0][0] == 4, most_s=35)
+    requeued = "SELECT count(DISTINCT aggregate_id) FROM domain_events WHERE event_type = 'JobRequeued'"
+    assert working.sql(requeued) == [(4,)]
+    assert violations(working.conn) == []
+
+
+def test_the_term_of_a_queue_timeout_begins_when_the_job_can_be_seen(working: Hodei) -> None:
+    """Its transaction was open for longer than the term."""
+    with psycopg.connect(working.url) as other:
+        row = other.execute("""SELECT hodei_enqueue('{"command": "true", "queue_timeout": 2}')""").fetchone()
+        assert row
+        time.sleep(4)
+        other.commit()
+    assert working.finish(str(row[0]))["state"] == "SUCCEEDED"

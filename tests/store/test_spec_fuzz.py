@@ -11,9 +11,15 @@ from typing import Any
 import psycopg
 
 from hodei.domain.errors import Invalid
+from hodei.domain.job import MAX_LOSSES
 from hodei.domain.spec import normalise
+from hodei.flow.waiting import waiting_for
+from hodei.rpc import convert
+from hodei.store import job_queue, jobs, leases
+from hodei.store.database import Connection as AsyncConnection
 from tests.conftest import Connection
 from tests.domain.random_specs import spec
+from tests.factories import claim, on, promote, ready_worker, word
 
 MANY = int(os.environ.get("HODEI_FUZZ_SPECS", "2000"))
 SEED = int(os.environ.get("HODEI_FUZZ_SEED", "10"))
@@ -59,11 +65,11 @@ def test_both_doors_give_random_specs_the_same_answer(db: Connection) -> None:
     assert MANY * 0.2 < good < MANY * 0.9, "a fuzz that asks for both answers"
 
 
-def test_what_the_doors_accept_can_be_stored(db: Connection) -> None:
-    """The property that random specs of both kinds must have at the next statement, too."""
+def test_what_the_doors_accept_can_be_claimed_accepted_ended_listed_shown_and_cancelled(db: Connection, database_url: str) -> None:
+    """Whatever random specs hold: each statement of a job's life and each answer about it can take it."""
     dice = random.Random(SEED + 1)
     stored = 0
-    for _ in range(300):
+    for _ in range(400):
         given = spec(dice)
         if of_python(given)[0] == "good":
             try:
@@ -71,4 +77,31 @@ def test_what_the_doors_accept_can_be_stored(db: Connection) -> None:
                 stored += 1
             except psycopg.errors.UniqueViolation:
                 assert '"id"' in given
-    assert stored > 60
+    assert stored > 80
+    db.execute("UPDATE job_queue SET labels = '{}', waiting = NULL, ready_at = NULL")
+    on(database_url, _live)
+    left = db.execute("SELECT state, count(*) FROM jobs GROUP BY state ORDER BY state").fetchall()
+    assert [state for state, _ in left] == ["CANCELLED", "FAILED", "SUCCEEDED"], left
+
+
+async def _live(conn: AsyncConnection) -> None:
+    """A third is cancelled in the queue, a third fails, a third succeeds; all are shown, before and after."""
+    worker = await ready_worker(conn)
+    await job_queue.see(conn)
+    every = await jobs.list_newest(conn, None, None, None, None, 1000)
+    for job in every[::3]:
+        assert await jobs.cancel_queued(conn, job.id, "cli:test")
+    while offers := await claim(conn, [worker.id] * 50):
+        await leases.accept(conn, [leases.Claimant(offer.lease, worker.id) for offer in offers])
+        said = [word(offer, "FAILED" if n % 2 else "SUCCEEDED") for n, offer in enumerate(offers)]
+        await leases.record_results(conn, said, MAX_LOSSES)
+        await promote(conn)
+        await conn.execute("UPDATE job_queue SET waiting = NULL, ready_at = NULL WHERE waiting = 'BACKOFF'")
+    for job in every:
+        found = await jobs.get(conn, job.id)
+        assert found
+        shown = convert.job(found, waiting_for(found, []))
+        assert "(unreadable)" not in (shown.name, convert.job(job).name)
+        assert shown.SerializeToString()
+        assert await jobs.timeline(conn, job.id)
+        await jobs.attempts(conn, job.id)
