@@ -254,7 +254,7 @@ psycopg.adapters.register_dumper(Blobs, _BlobsDumper)
 KEEP_THE_PLAN = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
        set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true),
-       set_config('lock_timeout', '100ms', true)
+       set_config('lock_timeout', '100ms', true), set_config('array_nulls', 'on', true)
 """
 
 Call = tuple[LiteralString, dict[str, Any]]
@@ -272,7 +272,7 @@ async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
     return [await cursor.fetchall() for cursor in cursors]
 
 
-BRIEFLY = "SELECT set_config('lock_timeout', '100ms', true)"
+BRIEFLY = "SELECT set_config('lock_timeout', '100ms', true), set_config('array_nulls', 'on', true)"
 
 
 async def brief_rows(conn: Connection, statement: LiteralString, parameters: dict[str, Any]) -> list[TupleRow]:
