@@ -815,16 +815,6 @@ BEGIN
     RETURN spec - 'id' - 'actor';
 END $$;
 
--- A name for a job that was given none: the first word of its command where that is a plain word. What
--- else stands in a command line may be a secret.
-CREATE OR REPLACE FUNCTION hodei_default_name(command jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
-BEGIN
-    RETURN coalesce(substring(
-        ltrim(CASE jsonb_typeof(command) WHEN 'array' THEN command ->> 0 ELSE command #>> '{}' END, E' \t\r\n')
-        FROM '^([A-Za-z0-9_./+-]{1,200})(?:[[:space:];&|<>]|$)'), 'job');
-END $$;
-
 -- Creates jobs from normalised records [{"id", "actor", "spec"}, …] in one transaction: jobs, queue
 -- rows, JobCreated events, one wake-up. In the order of their ids: where priorities are equal they are
 -- claimed so. The same id with the same spec is the same job (`existed`); with another spec it is refused
@@ -852,7 +842,12 @@ BEGIN
         INSERT INTO jobs (id, name, spec, priority, correlation_id, actor, run_at, created_at,
                           updated_at, timeout_ms, start_timeout_ms, silence_timeout_ms, queue_timeout_ms, grace_ms, retries)
         SELECT w.id,
-               coalesce(w.spec ->> 'name', hodei_default_name(w.spec -> 'command')),
+               -- A job that was given no name gets the first word of its command, where that is a plain
+               -- word: what else stands in a command line may be a secret.
+               coalesce(w.spec ->> 'name', substring(
+                   ltrim(CASE jsonb_typeof(w.spec -> 'command') WHEN 'array' THEN w.spec -> 'command' ->> 0
+                         ELSE w.spec ->> 'command' END, E' \t\r\n')
+                   FROM '^([A-Za-z0-9_./+-]{1,200})(?:[[:space:];&|<>]|$)'), 'job'),
                w.spec,
                coalesce((w.spec -> 'priority')::integer, 0),
                coalesce(w.spec ->> 'correlation_id', w.id::text),
