@@ -16,30 +16,21 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import grpc
-import psycopg
 
-from hodei.local.embedded_postgres import EmbeddedPostgres, free_port
-from hodei.local.stack import Part, Stack, mint_token
+from hodei.local.stack import mint_token
 from tests.chaos import evil
 from tests.chaos.checker import orphans, traces_in, violations
 from tests.chaos.poison import Poison
-from tests.conftest import SCHEMA, Connection
+from tests.chaos.system import LABELS, System
+from tests.conftest import Connection
 from tests.fault_proxy import FaultProxy
-from tests.local_pgbouncer import PgBouncer
 
 REST_S = 240.0
 """For all jobs to end after the last fault: lost-after (60 s) and a rerun, thrice."""
-
-PATIENCE_S = 45.0
-"""For poisoned jobs to be found and set aside, before a person cancels them: the sweep looks each 20 s."""
-
-LABELS = {"runs": "chaos"}
-"""Of the jobs and of the honest workers: the one that lies is given none."""
 
 JOB = """
 T={folder}/$HODEI_JOB_ID.$HODEI_LEASE
@@ -55,49 +46,16 @@ exit {code}
 """
 
 
-class Chaos:
+class Chaos(System):
     def __init__(self, folder: Path, seed: int, *, pgbouncer: bool = False, other_tree: Path | None = None) -> None:
-        self._folder = folder
+        super().__init__(folder, pgbouncer=pgbouncer, other_tree=other_tree)
         self._dice = random.Random(seed)
-        self._stack = Stack(folder / "logs")
-        self._pgbouncer = pgbouncer
-        self._other_tree = other_tree  # the second server's and the second worker's code: the commit before
         self.trace = folder / "trace"
         self.trace.mkdir()
         self.faults: Counter[str] = Counter()
         self.jobs = 0
         self.poison = Poison(self._dice, self.connect, LABELS)
         self.evil: set[str] = set()
-
-    @contextlib.contextmanager
-    def system(self) -> Iterator["Chaos"]:
-        with contextlib.ExitStack() as stack:
-            self._database = stack.enter_context(EmbeddedPostgres(self._folder / "postgres"))
-            self.url = self._database.dsn()
-            with psycopg.connect(self.url) as conn:
-                conn.execute(SCHEMA.read_text().encode())
-            host = f"127.0.0.1:{self._database.port}"
-            way = stack.enter_context(PgBouncer(self.url)).address if self._pgbouncer else host
-            self._to_database = [stack.enter_context(FaultProxy(way)) for _ in range(2)]
-            self._ports = [free_port(), free_port()]
-            self._servers = {n: self._server(n) for n in (0, 1)}
-            self._links = {(w, s): stack.enter_context(FaultProxy(f"127.0.0.1:{self._ports[s]}")) for w in (0, 1) for s in (0, 1)}
-            self._workers = {n: self._worker(n, mint_token(self.url)) for n in (0, 1)}
-            try:
-                yield self
-            finally:
-                self._stack.stop()
-
-    def connect(self) -> Connection:
-        """Past every proxy; waits for the database."""
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                return psycopg.connect(self.url, autocommit=True, options="-c timezone=UTC")
-            except psycopg.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
 
     def run(self, seconds: float, at_least: int = 0, only: Sequence[str] = ()) -> None:
         """For so long, and until there were so many faults."""
@@ -126,7 +84,7 @@ class Chaos:
         """Waits for the end of every job, and then for the end of every process; what has not ended in time is a violation."""
         with self.connect() as conn:
             deadline = time.monotonic() + REST_S
-            self._cancel_poisoned(conn, time.monotonic() + PATIENCE_S)
+            self._cancel_waiting(conn)
             while left := conn.execute("SELECT id::text, state FROM jobs WHERE completed_at IS NULL LIMIT 10").fetchall():
                 if time.monotonic() > deadline:
                     return [f"{job_id}: still {state} after {REST_S:g} s of rest{self._how(job_id)}" for job_id, state in left]
@@ -143,18 +101,16 @@ class Chaos:
     def _faults_of_servers(self) -> list[str]:
         """Whatever a fault or a lie brings about has an answer of its own: none is INTERNAL."""
         times = {
-            log.stem: log.read_text(errors="replace").count("by a fault of the server") for log in self._stack.logs.glob("server-*.log")
+            log.stem: log.read_text(errors="replace").count("by a fault of the server")
+            for log in (self._folder / "logs").glob("server-*.log")
         }
         return [f"{server}: {count} calls failed by a fault of the server" for server, count in times.items() if count]
 
-    def _cancel_poisoned(self, conn: Connection, deadline: float) -> None:
-        """Who is never ready ends by a person's cancel; the others have until then to end by themselves."""
-        while left := [row[0] for row in conn.execute("SELECT id::text FROM jobs WHERE completed_at IS NULL")]:
-            if time.monotonic() > deadline:
-                for job_id in self.poison.jobs.keys() & left:
-                    self._cancel(job_id)
-                return
-            time.sleep(0.3)
+    def _cancel_waiting(self, conn: Connection) -> None:
+        """By a person's hand: what waits for ever as it says. Whatever else is poisoned has to end by itself."""
+        for (job_id,) in conn.execute("SELECT id::text FROM jobs WHERE completed_at IS NULL").fetchall():
+            if job_id in self.poison.waiting:
+                self._cancel(job_id, self._dice.choice((0, 1)))
 
     def _how(self, job_id: str) -> str:
         return f" (poisoned: {self.poison.jobs[job_id]})" if job_id in self.poison.jobs else ""
@@ -169,23 +125,6 @@ class Chaos:
         with self.connect() as conn:
             conn.execute("SELECT hodei_enqueue(%s::jsonb)", [spec])
         self.jobs += 1
-
-    def _server(self, number: int) -> Part:
-        url, name = self.url, f"server-{number}-{time.monotonic_ns()}"
-        through = url.replace(urlsplit(url).netloc.split("@")[1], self._to_database[number].address)
-        environment = {"HODEI_LISTEN_URL": url, "HODEI_PREPARE": "false"} if self._pgbouncer else {}
-        environment |= self._code(number)
-        self._stack.server(name, through, self._ports[number], environment=environment)
-        return self._stack.parts[-1]
-
-    def _worker(self, number: int, token: str | None) -> Part:
-        links = [self._links[number, server].address for server in (0, 1)]
-        name = f"worker-{number}-{time.monotonic_ns()}"
-        keep = ("--on-worker-exit", "keep", *(f"--label={key}={value}" for key, value in LABELS.items()))
-        return self._stack.worker(name, ",".join(links), self._folder / f"w{number}", token, *keep, environment=self._code(number))
-
-    def _code(self, number: int) -> dict[str, str]:
-        return {"PYTHONPATH": str(self._other_tree)} if self._other_tree and number == 1 else {}
 
     # ── processes ──
 
@@ -222,11 +161,6 @@ class Chaos:
                 if b"hodei_worker.supervisor" in words and which.encode() in words:
                     _kill(int(entry.name), signal.SIGKILL)
 
-    def _end(self, part: Part, number: signal.Signals) -> None:
-        part.process.send_signal(number)
-        part.process.wait()
-        self._stack.parts.remove(part)
-
     def _frozen(self) -> None:
         part = self._dice.choice([*self._servers.values(), *self._workers.values()])
         part.process.send_signal(signal.SIGSTOP)
@@ -237,13 +171,7 @@ class Chaos:
         with self.connect() as conn:
             found = conn.execute("SELECT id::text FROM jobs WHERE completed_at IS NULL ORDER BY id").fetchall()
         if found:
-            self._cancel(self._dice.choice(found)[0])
-
-    def _cancel(self, job_id: str) -> None:
-        address = f"127.0.0.1:{self._ports[self._dice.choice((0, 1))]}"
-        part = self._stack.start("cancel", ["hodei.cli.main", "--server", address, "job", "cancel", job_id])
-        part.process.wait(60)
-        self._stack.parts.remove(part)
+            self._cancel(self._dice.choice(found)[0], self._dice.choice((0, 1)))
 
     # ── a worker that lies ──
 
@@ -354,13 +282,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=None, help="of an earlier run, to repeat its faults")
     parser.add_argument("--pgbouncer", action="store_true", help="servers reach PostgreSQL through a PgBouncer in transaction mode")
-    parser.add_argument("--other-tree", type=Path, help="the second server and worker run this checkout's code, as during a deploy")
+    parser.add_argument(
+        "--other-tree", type=lambda path: Path(path).absolute(),
+        help="the second server and worker run this checkout's code, as during a deploy; --only leaves out what it does not hold",
+    )  # fmt: skip
     parser.add_argument("--only", action="append", default=[], metavar="FAULT", help="one of the faults that a run prints; repeatable")
     parser.add_argument("--keep", action="store_true", help="leave the database, logs and traces for inspection")
     given = parser.parse_args()
-    if given.other_tree:
-        given.other_tree = given.other_tree.absolute()
-        os.chdir("/")  # Python looks into the current folder before PYTHONPATH
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", flush=True)
     _, found = attack(given.minutes * 60, seed, pgbouncer=given.pgbouncer, keep=given.keep, other_tree=given.other_tree, only=given.only)

@@ -49,9 +49,11 @@ def violations(
 
 def _stories(db: Connection) -> Iterator[str]:
     """State = events, each transition legal, times strictly increasing, one end at most."""
-    for job_id, state, attempts, updated_at in db.execute("SELECT id::text, state, attempts, updated_at FROM jobs").fetchall():
+    for job_id, state, attempts, updated_at in db.execute(
+        "SELECT id::text, state, attempts, extract(epoch FROM updated_at) FROM jobs"  # Python knows no end of time
+    ).fetchall():
         events: list[Event] = db.execute(
-            "SELECT event_type, occurred_at, payload->>'old_state', payload->>'new_state' FROM domain_events "
+            "SELECT event_type, extract(epoch FROM occurred_at), payload->>'old_state', payload->>'new_state' FROM domain_events "
             "WHERE aggregate_id = %s ORDER BY id",
             [job_id],
         ).fetchall()

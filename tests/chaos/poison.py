@@ -44,6 +44,9 @@ BEFORE_IT_RUNS = {
     "no trigger lets it go on": "UPDATE jobs SET name = 'nobody moves' WHERE id = %s",
 }
 
+NEVER_BY_ITSELF = {"it is never ready", "its labels are a list"}
+"""A job spoilt so waits for ever, as it says: a person cancels it."""
+
 WHILE_IT_RUNS = {
     "its last event is at the end of time": "UPDATE jobs SET updated_at = '294276-12-31 23:59:59.999999+00' WHERE id = %s",
     "it was queued before time": "UPDATE leases SET enqueued_at = '-infinity' WHERE job_id = %s",
@@ -74,7 +77,7 @@ ODD_SPECS = (
 
 
 class Poison:
-    """`jobs`: what was spoilt, and how, for the judge."""
+    """`jobs`: what was spoilt, and how, for the judge. `waiting`: those of them that do not end by themselves."""
 
     def __init__(self, dice: random.Random, connect: Callable[[], Connection], labels: dict[str, str]) -> None:
         self._dice = dice
@@ -83,6 +86,7 @@ class Poison:
         self._holders: list[threading.Thread] = []
         self._over = threading.Event()
         self.jobs: dict[str, str] = {}
+        self.waiting: set[str] = set()
 
     def poisoned_waiting(self) -> None:
         """Before any claim sees it: in the transaction that creates it."""
@@ -93,6 +97,8 @@ class Poison:
             job_id = self._create(conn, "sleep 0.2")
             conn.execute(BEFORE_IT_RUNS[how].encode(), [job_id])
         self.jobs[job_id] = how
+        if how in NEVER_BY_ITSELF:
+            self.waiting.add(job_id)
 
     def poisoned_running(self) -> None:
         """In the middle of its run, where one starts within 5 s."""
@@ -117,6 +123,8 @@ class Poison:
                 return
         assert row
         self.jobs[str(row[0])] = f"odd spec {spec}"
+        if "run_at" in spec:
+            self.waiting.add(str(row[0]))
 
     def unqueued(self) -> None:
         """An operator's DELETE: these jobs are as good as any, and have to be found and run."""

@@ -56,7 +56,9 @@ def test_no_result_overtakes_its_log_when_the_stream_is_cut_as_the_job_ends(fres
     connect(fresh, links, "--slots", "16")
     command = "n=0; while [ $n -lt 9 ]; do n=$((n + 1)); echo $n; sleep 0.06; done"
     jobs = [fresh.sql("SELECT hodei_enqueue(%s::jsonb)::text", json.dumps({"command": command}))[0][0] for _ in range(160)]
-    while fresh.sql("SELECT id FROM jobs WHERE completed_at IS NULL LIMIT 1"):
+    deadline = time.monotonic() + 120
+    while left := fresh.sql("SELECT id FROM jobs WHERE completed_at IS NULL LIMIT 1"):
+        assert time.monotonic() < deadline, left
         for link in links:
             link.cut()
         time.sleep(0.3)

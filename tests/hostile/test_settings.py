@@ -5,7 +5,8 @@ from tests.running import Hodei
 
 ODD = (
     "datestyle = 'German'", "intervalstyle = 'sql_standard'", "timezone = 'Pacific/Chatham'", "bytea_output = 'escape'",
-    "standard_conforming_strings = off", "array_nulls = off", "extra_float_digits = -15", "xmlbinary = 'hex'", "escape_string_warning = off",
+    "standard_conforming_strings = off", "array_nulls = off", "extra_float_digits = -15", "xmlbinary = 'hex'",
+    "escape_string_warning = off",
     "transform_null_equals = on", "default_transaction_isolation = 'repeatable read'", "search_path = public, pg_catalog",
     "enable_indexscan = off", "default_transaction_deferrable = on", "row_security = off", "synchronous_commit = off",
 )  # fmt: skip
