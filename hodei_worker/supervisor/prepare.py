@@ -1,7 +1,9 @@
 """What a job needs before it starts: its files, its environment, its argument list."""
 
 import base64
+import functools
 import os
+import pwd
 from typing import Any, NamedTuple
 
 from hodei_worker.supervisor.place import Place
@@ -40,15 +42,25 @@ def _workdir(place: Place, spec: dict[str, Any]) -> str:
     return str(spec.get("workdir") or place.folder())
 
 
-DEFAULTS = {"PATH": SANE_PATH, "LANG": "C.UTF-8", "TZ": "UTC"} | {
-    key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ
-}
-"""Nothing of the worker's but where programs and home are, and how text and time are shown; least of all its token."""
+DEFAULTS = {"PATH": SANE_PATH, "LANG": "C.UTF-8"} | {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ}
+"""Nothing of the worker's but where programs and home are, and how text and time are shown; least of all
+its token. TZ only where the worker has one: without it the host's zone holds."""
+
+
+@functools.cache
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())  # in a container a user may have none
 
 
 def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> dict[str, str]:
+    name = user.name if user else _own_name()
     return {
         "HOME": workdir,
+        "USER": name,
+        "LOGNAME": name,
         **DEFAULTS,
         **({"HOME": user.home} if user else {}),
         **start["spec"].get("env", {}),
@@ -58,11 +70,35 @@ def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> d
     }
 
 
+LONGEST_ARGUMENT = 100_000
+"""Bytes of a command string; the kernel takes 131,071 in one word. A longer one goes by a file."""
+
+SHELL = ["/bin/sh"]
+
+
 def _argv(place: Place, spec: dict[str, Any]) -> list[str]:
     if (script := spec.get("script")) is not None:
-        return [*spec["interpreter"], place.file("script", script.encode(), 0o700)]
+        path = place.file("script", script.encode(), 0o700)
+        return [*_interpreter(spec.get("interpreter") or SHELL, script), path]
     command = spec["command"]
-    return ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+    if not isinstance(command, str):
+        return list(command)
+    if len(command) * 4 > LONGEST_ARGUMENT and len(whole := command.encode()) > LONGEST_ARGUMENT:
+        return [*SHELL, place.file("command", whole, 0o700)]
+    return [*SHELL, "-c", command]
+
+
+def _interpreter(given: list[str], script: str) -> list[str]:
+    """What the first line names, unless the spec names one. (The default of the spec is /bin/sh: who gives
+    just that to a script of another language has that language.) Read by us and not by the kernel, which
+    would not execute a file on a file system mounted noexec."""
+    first, _, _ = script.partition("\n")
+    if given != SHELL or not first.startswith("#!"):
+        return given
+    words = first[2:].strip(" \t").split(None, 1) if not first.endswith("\r") else []
+    if not words:
+        raise StartFailed(f"script: bad interpreter {first!r}: expected #! and a path, and LF line ends")
+    return [words[0], words[1].strip()] if len(words) > 1 else words
 
 
 def _stdin(place: Place, spec: dict[str, Any]) -> str:

@@ -47,7 +47,8 @@ class JobProcess:
         self._place = Place(host.folders, str(start["lease"]))
         self._loop = asyncio.get_running_loop()
         self._guard = Guard(self.fail)
-        limit = int(self._spec.get("log_limit", host.log_limit))
+        limits = (host.log_limit, int(self._spec.get("log_limit", 0)))
+        limit = min(filter(None, limits), default=0)  # the smaller one; 0 is none
         self.output = Output(
             host.poller, tape, limit, self._guard, ears.wrote, self._disk_full, self._output_ended
         )  # fmt: skip
@@ -96,8 +97,11 @@ class JobProcess:
         self._guard(self._place.clear)
         self._guard(self._let_go)
         result = verdict(self._exit, self._cause, self._host.memory_was_short)
+        if self.output.unkept_bytes and result["outcome"] == "SUCCEEDED":
+            result |= failed("LIMIT_EXCEEDED", DISK_FULL)
         result = with_words(
             result,
+            f"{count} bytes of its log are lost" if (count := self.output.unkept_bytes) else "",
             named("could not be killed", self._unkillable),
             named("left over, by this job or another one", self._doubtful),
         )
