@@ -13,6 +13,7 @@ import hodei_worker
 from hodei_worker.config import BadSetting, Settings
 from hodei_worker.supervisor import wire
 from hodei_worker.supervisor.__main__ import socket_in
+from hodei_worker.supervisor.user import JobUser
 
 
 class SupervisorDied(Exception):
@@ -32,7 +33,11 @@ class Link:
 
     @classmethod
     async def open(cls, settings: Settings) -> "Link":
-        """SupervisorGone: five times it hung up at once (one that was about to end for want of work may do so once)."""
+        """BadSetting: the job user cannot get to its folders. SupervisorGone: five times it hung up
+        at
+        once (one that was about to end for want of work may do so once)."""
+        if settings.job_user:
+            _let_pass(settings.state_dir, JobUser.named(settings.job_user))
         for _ in range(5):
             if link := await cls._open(settings):
                 return link
@@ -76,6 +81,17 @@ class Link:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _let_pass(state: Path, user: JobUser) -> None:
+    """Jobs' folders and scripts are below the state folder; what is ours in it only we can read."""
+    if state.stat().st_uid == os.geteuid():
+        state.chmod(state.stat().st_mode & 0o777 | 0o011)
+    if folder := user.stopped_at(state):
+        raise BadSetting(
+            f"--job-user {user.name}: {folder} is closed to it, and jobs run below {state};"
+            f" choose another --state-dir, or chmod o+x {folder}"
+        )
 
 
 async def _connect(settings: Settings, hear: wire.Hear) -> wire.Connection:

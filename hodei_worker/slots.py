@@ -22,7 +22,8 @@ OUTCOMES = {"SUCCEEDED": pb.SUCCEEDED, "FAILED": pb.FAILED, "CANCELLED": pb.CANC
 
 
 SUPERVISOR_DIED: dict[str, Any] = {
-    "outcome": "LOST", "reason": "WORKER_LOST", "message": "the worker's supervisor died; its processes were killed", "run_us": 1,
+    "outcome": "LOST", "reason": "WORKER_LOST", "run_us": 1,
+    "message": "the worker's supervisor died; what could be found of its processes was killed",
     "log_chunks": UNKNOWN_CHUNKS, "spooled": 0,
 }  # fmt: skip
 

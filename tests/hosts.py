@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.eventually import eventually
+from hodei_worker.supervisor.cgroups import bury, own
+from tests.eventually import eventually, gone
 from tests.running import Hodei, Ran, start
 
 ROOT = os.geteuid() == 0
@@ -85,6 +87,11 @@ class Worker:
         self.process.terminate()
         self.process.wait(30)
 
+    @property
+    def contained(self) -> bool:
+        """Whether its jobs are in cgroups."""
+        return all("/hodei-" in cgroup_of(pid) for pid in supervisors(self.state))
+
     def stop(self) -> None:
         """Nothing is left of it."""
         if self.process:
@@ -96,7 +103,12 @@ class Worker:
                 except subprocess.TimeoutExpired:
                     continue
         for pid in supervisors(self.state):
+            _, ours, name = cgroup_of(pid).partition("/hodei-")
+            above, _, _ = cgroup_of(pid).partition("/hodei-")
             os.kill(pid, 9)
+            eventually(lambda pid=pid: gone(pid))  # type: ignore[misc]
+            if ours and (home := own()):
+                bury(home / above.lstrip("/"), f"hodei-{name.partition('/')[0]}")
 
     def kill(self) -> None:
         """Agent and supervisor at once."""
@@ -160,6 +172,11 @@ class Ended(NamedTuple):
     complete: bool
 
 
+def cgroup_of(pid: int) -> str:
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return "".join(line[3:] for line in lines if line.startswith("0::"))
+
+
 def supervisors(state: Path) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
@@ -191,11 +208,14 @@ def python_for(user: str) -> tuple[str, str]:
 
 def make(hodei: Hodei, folder: Path, kind: str, name: str = "w", *flags: str) -> Worker:
     """A worker that is not up yet. The state folder is made by the worker itself."""
-    if kind != "ordinary" and not ROOT:
-        pytest.skip("only root can start a worker of this kind")
     home = folder / kind
     home.mkdir(exist_ok=True)
     worker = Worker(hodei, kind, home / name, flags)
+    kind, _, where = kind.partition("-in-")
+    if (kind, where) != ("ordinary", "") and not ROOT:
+        pytest.skip("only root can start a worker of this kind")
+    if where == "bare" and ROOT:
+        worker.prefix = ("unshare", "-m", "sh", "-c", HIDE, "sh")
     if kind == "job-user":
         worker.flags = ("--job-user", JOB_USER, *flags)
     if kind == "ordinary" and ROOT:
@@ -203,6 +223,11 @@ def make(hodei: Hodei, folder: Path, kind: str, name: str = "w", *flags: str) ->
         os.chown(home, worker.user.pw_uid, worker.user.pw_gid)
         worker.python, path = python_for(ORDINARY)
         worker.environment = {"HOME": str(home), "PYTHONPATH": path}
+        if where == "delegated":
+            ids = f"--reuid={worker.user.pw_uid} --regid={worker.user.pw_gid}"
+            enter = f"echo 0 >{delegated(worker.user)}/cgroup.procs"
+            become = f'{enter} && exec setpriv {ids} --clear-groups -- "$@"'
+            worker.prefix, worker.user = ("sh", "-c", become, "sh"), None
     return worker
 
 
@@ -214,15 +239,38 @@ def host_system(pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFac
     running.conn.close()
 
 
+def delegated(user: pwd.struct_passwd) -> Path:
+    """A cgroup that belongs to this user, who is let into it by root."""
+    home = own()
+    if home is None or not os.access(home, os.W_OK):
+        pytest.skip("no cgroup (version 2) can be made here")
+    group = home / f"test-{uuid.uuid4().hex[:8]}"
+    group.mkdir()
+    for path in (group, group / "cgroup.procs", group / "cgroup.threads", group / "cgroup.subtree_control"):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    return group
+
+
+HIDE = 'umount -l /sys/fs/cgroup/unified 2>/dev/null || umount -l /sys/fs/cgroup; exec "$@"'
 KINDS = ("root", "job-user", "ordinary")
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def worker(host_system: Hodei, request: pytest.FixtureRequest) -> Iterator[Worker]:
     """Of each kind that can be had here; for tests that leave it as they found it."""
+    yield from running(host_system, request.param)
+
+
+@pytest.fixture(scope="module", params=(*KINDS, "root-in-bare", "job-user-in-bare", "ordinary-in-delegated"))
+def any_worker(host_system: Hodei, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """The same, with and without cgroups."""
+    yield from running(host_system, request.param)
+
+
+def running(host_system: Hodei, kind: str) -> Iterator[Worker]:
     folder = Path(tempfile.mkdtemp(prefix="hodei-host-"))
     folder.chmod(0o755)
-    one = make(host_system, folder, request.param)
+    one = make(host_system, folder, kind)
     one.up(host_system.token())
     yield one
     one.stop()

@@ -105,7 +105,9 @@ def test_no_task_runs_loose() -> None:
             assert "ensure_future" not in text, path
             assert "asyncio.gather" not in text, path
             assert "asyncio.create_task" not in text, path
-            assert not re.search(r"\b(preexec_fn|os\.fork)\b", text), path
+            assert "preexec_fn" not in text, path
+            if path.name != "launcher.py":  # single-threaded, and without gRPC
+                assert "os.fork" not in text, path
 
 
 def nodes_run_in(body: list[ast.stmt]) -> Iterator[ast.AST]:

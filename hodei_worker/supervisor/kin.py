@@ -10,11 +10,13 @@ import functools
 import os
 import pwd
 import signal
+import time
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36
+TICKS_A_S = os.sysconf("SC_CLK_TCK")
 
 
 class Stat(NamedTuple):
@@ -52,7 +54,7 @@ def _orphans_file() -> int:
 
 def orphans() -> list[int]:
     """What jobs left behind and the kernel gave to us: it gives them to the first thread, whose own children they are then. Jobs' own
-    processes are children of the threads that spawn (spawner.py)."""
+    processes are children of launchers, and our launchers are among these (launchers.py)."""
     said = part = os.pread(_orphans_file(), 65_536, 0)
     while len(part) > SHORT:
         said += (part := os.pread(_orphans_file(), 65_536, len(said)))
@@ -79,6 +81,17 @@ def stat(pid: int) -> Stat | None:
     return None if state in b"ZX" else Stat(int(parent), int(group), int(session), int(rest[15]))
 
 
+def started(pid: int) -> int:
+    """When, in clock ticks since the host's start; -1: it is gone."""
+    found = stat(pid)
+    return found.started if found else -1
+
+
+def now() -> int:
+    """In the same unit."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS_A_S)
+
+
 def is_dead(pid: int) -> bool:
     """Gone, or a zombie that only waits to be reaped."""
     return stat(pid) is None
@@ -100,6 +113,41 @@ def of_attempt(job_id: str, lease: int) -> set[int]:
     """Every process that belongs to it, by a look at all of /proc: about 1 ms for 40 processes."""
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return {pid for pid in pids if belongs(pid, job_id, lease) and not is_dead(pid)}
+
+
+def newborn(job_id: str, lease: int, since: int, known: Container[int]) -> int:
+    """The process that a launcher started for this attempt and could not tell us of before it died,
+    as far as one of our children must be it; 0: there is none (yet). It may be a zombie already."""
+    for pid in orphans():
+        if pid in known:
+            continue
+        try:
+            said = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        of_its_own = int(said[3]) == pid and int(said[19]) >= since
+        if belongs(pid, job_id, lease) or (of_its_own and said[0] in b"ZX"):
+            return pid
+    return 0
+
+
+def marked(job_id: str, lease: int, seen: Iterable[tuple[int, int]]) -> set[int]:
+    """Of an attempt whose supervisor died: what carries its lease, what of those once seen still
+    lives, and what descends from them or is in a session that one of them began."""
+    seen = list(seen)
+    known = {pid for pid, begun in seen if started(pid) == begun}
+    leaders = {pid: begun for pid, begun in seen if started(pid) in (begun, -1)}
+    return of_attempt(job_id, lease) | family(known) | _in_sessions(leaders)
+
+
+def _in_sessions(leaders: dict[int, int]) -> set[int]:
+    """By a look at all of /proc. A session's number is nobody else's while it has a member."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        told = stat(int(entry.name)) if entry.name.isdigit() else None
+        if told and told.session in leaders and told.started >= leaders[told.session]:
+            found.add(int(entry.name))
+    return found
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
@@ -135,11 +183,6 @@ def owner(pid: int) -> str:
 def spare_me() -> None:
     """When memory is short the kernel is to take others; only root may ask for that."""
     _score(os.getpid(), -500)
-
-
-def offer_as_victim(pid: int) -> None:
-    """When memory is short the kernel is to take the job, not the worker."""
-    _score(pid, 500)
 
 
 def _score(pid: int, adjustment: int) -> None:

@@ -1,4 +1,6 @@
-"""One job's pipes: read as they fill, gathered into chunks of up to 64 KiB or 100 ms, cut off (not stopped) at the log limit."""
+"""One job's pipes: read as they fill, gathered into chunks of up to 64 KiB or 100 ms, and where they are over the
+log limit its first and its last part. The job goes on, whatever becomes of its log.
+"""
 
 import asyncio
 import fcntl
@@ -8,12 +10,16 @@ from collections.abc import Callable
 from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.spool import CHUNK_BYTES, Chunk, Tape
+from hodei_worker.supervisor.tail import Tail, share
 
 AGE_S = 0.1
 """A byte waits no longer than this for others; counted from the first one, so that steady chatter cannot defer it."""
 
 WIDE_BYTES = 1 << 20
 """Of a pipe, and of one read, once its job has filled one of 64 KiB: fewer turns for those who write much."""
+
+ORDER_S = 0.005
+"""What one stream has gathered for longer comes before what the other one writes now."""
 
 STDOUT, STDERR, NOTICE = 1, 2, 3
 
@@ -36,6 +42,8 @@ class Output:
         self._tape = tape
         self._guard = guard
         self._limit = limit  # bytes of both streams together; 0: none
+        self._head = limit - share(limit)  # of them before anything is left out
+        self._tail: Tail | None = None  # once there is more
         self._wrote = wrote
         self._disk_full = disk_full
         self._ended = ended
@@ -43,11 +51,13 @@ class Output:
         self._fds: dict[int, int] = {}  # stream → our end of its pipe
         self._read_bytes = {STDOUT: CHUNK_BYTES, STDERR: CHUNK_BYTES}
         self._gathered: dict[int, bytearray] = {}
+        self._since: dict[int, float] = {}  # when the first byte of what is gathered came
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self.paused = False
         self.heard_at = self._loop.time()  # when the job last wrote, or came to be
         self.kept_bytes = 0
-        self.dropped_bytes = 0
+        self.dropped_bytes = 0  # over the limit, or unkept
+        self.unkept_bytes = 0  # because the disk took nothing more
 
     @property
     def open(self) -> bool:
@@ -83,17 +93,55 @@ class Output:
         self._read_bytes[stream] = WIDE_BYTES
 
     def _take(self, stream: int, data: bytes) -> None:
-        if self._limit and self.kept_bytes + len(data) > self._limit:
-            keep = max(0, self._limit - self.kept_bytes)
-            if not self.dropped_bytes:
-                self._gather(stream, data[:keep])
-                self.flush()
-                self._store(NOTICE, f"log limit of {self._limit} bytes reached: what follows is not kept\n".encode())
-            self.kept_bytes += keep
-            self.dropped_bytes += len(data) - keep
+        self._flush_older(stream)
+        if self._limit and (self._tail or self.kept_bytes + len(data) > self._head):
+            if self._tail is None:
+                data = self._take_head(stream, data)
+                self._tail = Tail(self._tape.folder, share(self._limit))
+            try:
+                self._tail.add(stream, data)
+            except OSError:
+                self._not_kept(len(data))
             return
         self.kept_bytes += len(data)
         self._gather(stream, data)
+
+    def _take_head(self, stream: int, data: bytes) -> bytes:
+        """Up to the end of a line, if one ends in what there is room for; returns the rest."""
+        room = self._head - self.kept_bytes
+        cut = data.rfind(b"\n", 0, room) + 1 or room
+        self.kept_bytes += cut
+        self._gather(stream, data[:cut])
+        self.flush()
+        return data[cut:]
+
+    def _add_tail(self) -> None:
+        """When the job has ended: what was left out is known then, and told between the two parts."""
+        tail, self._tail = self._tail, None
+        if tail is None:
+            return
+        pieces = tail.take(self._limit - self.kept_bytes)
+        left_out = tail.bytes - sum(len(data) for _, data in pieces)
+        if left_out:
+            self._store(NOTICE, f"[{left_out} bytes left out]\n".encode())
+            self.dropped_bytes += left_out
+        for stream in (STDOUT, STDERR):
+            kept = [data for of, data in pieces if of == stream]
+            lines = sum(data.count(b"\n") for data in kept)
+            skipped = tail.added[stream] - sum(map(len, kept))
+            self._tape.skip(stream, skipped, tail.lines[stream] - lines)
+        for stream, data in pieces:
+            self._flush(STDOUT + STDERR - stream)
+            self.kept_bytes += len(data)
+            self._gather(stream, data)
+
+    def _flush_older(self, stream: int) -> None:
+        """So that lines of the two streams come in the order in which they were written."""
+        other = STDOUT + STDERR - stream
+        if other in self._gathered and self._loop.time() - self._since[other] > ORDER_S:
+            if stream in self._gathered and self._since[stream] < self._since[other]:
+                self._flush(stream)
+            self._flush(other)
 
     def _gather(self, stream: int, data: bytes) -> None:
         """Whole chunks are stored at once, the rest waits for more."""
@@ -108,6 +156,8 @@ class Output:
         for start in range(0, whole, CHUNK_BYTES):
             self._store(stream, data[start : start + CHUNK_BYTES])
         if whole < len(data):
+            if stream not in self._gathered:
+                self._since[stream] = self._loop.time()
             self._gathered.setdefault(stream, bytearray()).extend(data[whole:] if whole else data)
             if stream not in self._timers:
                 later = self._loop.call_later
@@ -129,10 +179,14 @@ class Output:
         except OSError:
             if stream != NOTICE:
                 self.kept_bytes -= len(data)
-            self.dropped_bytes += len(data)
-            self._disk_full()
+                self._not_kept(len(data))
             return
         self._wrote(chunk)
+
+    def _not_kept(self, count: int) -> None:
+        self.dropped_bytes += count
+        self.unkept_bytes += count
+        self._disk_full()
 
     def _pause(self) -> None:
         self.paused = True
@@ -156,4 +210,6 @@ class Output:
         for fd in self._fds.values():
             self._poller.close(fd)
         self._fds.clear()
+        self.flush()
+        self._add_tail()
         self.flush()

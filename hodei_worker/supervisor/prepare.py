@@ -1,9 +1,9 @@
 """What a job needs before it starts: its files, its environment, its argument list."""
 
 import base64
+import functools
 import os
-import shutil
-from pathlib import Path
+import pwd
 from typing import Any, NamedTuple
 
 from hodei_worker.supervisor.place import Place
@@ -13,7 +13,6 @@ SANE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Prepared(NamedTuple):
-    program: str
     argv: list[str]
     environment: dict[str, str]
     workdir: str
@@ -25,7 +24,7 @@ class StartFailed(Exception):
 
 
 def prepare(place: Place, start: dict[str, Any]) -> Prepared:
-    """StartFailed: no such program or folder, or the disk takes nothing more."""
+    """StartFailed: the disk takes nothing more."""
     spec, user = start["spec"], place.user
     try:
         workdir = _workdir(place, spec)
@@ -35,42 +34,33 @@ def prepare(place: Place, start: dict[str, Any]) -> Prepared:
     except OSError as error:
         where = error.filename or "the worker's state folder"
         raise StartFailed(f"cannot prepare the job: {error.strerror or error}: {where}") from error
-    if user is None:
-        program = argv[0] if os.path.isabs(argv[0]) else _found(argv[0], workdir, environment["PATH"])  # noqa: PTH117
-        return Prepared(program, argv, environment, workdir, stdin)
-    program = _found(argv[0], workdir, environment["PATH"])
-    become = ["setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--init-groups", "--", program, *argv[1:]]
-    return Prepared(_found("setpriv", workdir, SANE_PATH), become, environment, workdir, stdin)
-
-
-def why_not(prepared: Prepared, error: OSError) -> StartFailed:
-    """Of a spawn that failed: in the words of a search for its program, where that finds the reason."""
-    if not os.path.isdir(prepared.workdir):  # noqa: PTH112
-        return StartFailed(f"working folder {prepared.workdir}: it is gone")
-    try:
-        _found(prepared.argv[0], prepared.workdir, prepared.environment["PATH"])
-    except StartFailed as failed:
-        return failed
-    return StartFailed(f"{prepared.argv[0]}: {error.strerror}")
+    return Prepared(argv, environment, workdir, stdin)
 
 
 def _workdir(place: Place, spec: dict[str, Any]) -> str:
-    if given := spec.get("workdir"):
-        if not Path(given).is_dir():
-            raise StartFailed(f"workdir {given}: no such folder on this worker")
-        return str(given)
-    return place.folder()
+    """It is entered, and found missing, with the job's rights and not with ours (launcher.py)."""
+    return str(spec.get("workdir") or place.folder())
 
 
-DEFAULTS = {"PATH": SANE_PATH, "LANG": "C.UTF-8", "TZ": "UTC"} | {
-    key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ
-}
-"""Nothing of the worker's but where programs and home are, and how text and time are shown; least of all its token."""
+DEFAULTS = {"PATH": SANE_PATH, "LANG": "C.UTF-8"} | {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ}
+"""Nothing of the worker's but where programs and home are, and how text and time are shown; least of all
+its token. TZ only where the worker has one: without it the host's zone holds."""
+
+
+@functools.cache
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())  # in a container a user may have none
 
 
 def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> dict[str, str]:
+    name = user.name if user else _own_name()
     return {
         "HOME": workdir,
+        "USER": name,
+        "LOGNAME": name,
         **DEFAULTS,
         **({"HOME": user.home} if user else {}),
         **start["spec"].get("env", {}),
@@ -80,11 +70,35 @@ def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> d
     }
 
 
+LONGEST_ARGUMENT = 100_000
+"""Bytes of a command string; the kernel takes 131,071 in one word. A longer one goes by a file."""
+
+SHELL = ["/bin/sh"]
+
+
 def _argv(place: Place, spec: dict[str, Any]) -> list[str]:
     if (script := spec.get("script")) is not None:
-        return [*spec["interpreter"], place.file("script", script.encode(), 0o700)]
+        path = place.file("script", script.encode(), 0o700)
+        return [*_interpreter(spec.get("interpreter") or SHELL, script), path]
     command = spec["command"]
-    return ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+    if not isinstance(command, str):
+        return list(command)
+    if len(command) * 4 > LONGEST_ARGUMENT and len(whole := command.encode()) > LONGEST_ARGUMENT:
+        return [*SHELL, place.file("command", whole, 0o700)]
+    return [*SHELL, "-c", command]
+
+
+def _interpreter(given: list[str], script: str) -> list[str]:
+    """What the first line names, unless the spec names one. (The default of the spec is /bin/sh: who gives
+    just that to a script of another language has that language.) Read by us and not by the kernel, which
+    would not execute a file on a file system mounted noexec."""
+    first, _, _ = script.partition("\n")
+    if given != SHELL or not first.startswith("#!"):
+        return given
+    words = first[2:].strip(" \t").split(None, 1) if not first.endswith("\r") else []
+    if not words:
+        raise StartFailed(f"script: bad interpreter {first!r}: expected #! and a path, and LF line ends")
+    return [words[0], words[1].strip()] if len(words) > 1 else words
 
 
 def _stdin(place: Place, spec: dict[str, Any]) -> str:
@@ -96,16 +110,3 @@ def _stdin(place: Place, spec: dict[str, Any]) -> str:
     else:
         return os.devnull
     return place.file("stdin", data, 0o600)
-
-
-def _found(name: str, workdir: str, search: str) -> str:
-    if "/" in name:
-        found = name if os.path.isabs(name) else os.path.join(workdir, name)  # noqa: PTH117, PTH118  a name, kept as it was written
-        if not Path(found).exists():
-            raise StartFailed(f"{name}: no such file")
-        if not os.access(found, os.X_OK) or Path(found).is_dir():
-            raise StartFailed(f"{name}: not executable")
-        return found
-    if (program := shutil.which(name, path=search)) is None:
-        raise StartFailed(f"{name}: command not found in PATH ({search})")
-    return program

@@ -20,21 +20,23 @@ import orjson
 
 import hodei_worker
 from hodei_worker.supervisor import kin, wire
+from hodei_worker.supervisor.cgroups import Cgroups
+from hodei_worker.supervisor.host import Ears, Host
 from hodei_worker.supervisor.journal import Journal
+from hodei_worker.supervisor.launchers import Launchers
 from hodei_worker.supervisor.place import Folders
 from hodei_worker.supervisor.poller import Poller
-from hodei_worker.supervisor.process import Ears, Host, JobProcess, Result
-from hodei_worker.supervisor.spawner import Spawner
+from hodei_worker.supervisor.process import JobProcess
+from hodei_worker.supervisor.remains import kill_left
 from hodei_worker.supervisor.spool import Chunk, Spool, Tape
 from hodei_worker.supervisor.user import JobUser
+from hodei_worker.supervisor.verdict import Result, lost
 
 WINDOW_BYTES = 1_500_000
 """Of one job's log sent to the agent and not acknowledged by a server."""
 
 BEGIN_AT_ONCE = 8
 """Processes that are spawned in one turn of the loop."""
-
-VICTIMS_EVERY_S = 0.1
 
 REAP_AFTER_S = 0.05
 
@@ -78,6 +80,7 @@ class Supervisor:
     async def run(self, socket_path: Path) -> None:
         self._socket = socket_path
         kin.become_subreaper()
+        self._cgroups = Cgroups.found(self._state)
         self._recover()
         socket_path.unlink(missing_ok=True)
         loop = self._loop = asyncio.get_running_loop()
@@ -87,32 +90,36 @@ class Supervisor:
             async with server, asyncio.TaskGroup() as self._group:
                 poller = Poller()
                 folders = Folders(self._state / "jobs", self._user, self._told_by_thread)
-                self._host = Host(poller, folders, self._log_limit, self._group, self._memory_was_short, Spawner(poller))
+                launchers = Launchers(poller, self._cgroups, self._user, loop.call_later)
+                self._host = Host(poller, folders, self._log_limit, self._group, self._memory_was_short, launchers)
                 loop.add_signal_handler(signal.SIGCHLD, self._reap_soon)
-                watchers = [self._group.create_task(self._watch_alone()), self._group.create_task(self._offer_victims())]
+                watchers = [self._group.create_task(self._watch_alone())]
                 await self._over.wait()
                 for watcher in watchers:
                     watcher.cancel()
                 await self._until_all_ended()
+                launchers.close()
                 if self._agent:
                     self._agent.close()
         finally:
+            if self._cgroups:
+                self._cgroups.remove()
             if not self._replaced:
                 socket_path.unlink(missing_ok=True)
 
     def _recover(self) -> None:
-        """A supervisor before us died: what it left running nobody can hear any more. Killed, and reported lost.
+        """What a supervisor that died left running nobody can hear any more: killed, and reported lost.
 
-        What it has spooled is sent before that; what was in the pipes is gone, and the counted chunks say so.
+        What it has spooled is sent before that; what was in the pipes is gone, and the counted chunks
+        say so.
         """
         self._spool, tapes = Spool.recover(self._state / "spool", self._journal.entries)
         for lease, entry in self._journal.entries.items():
             job = Job(entry, tapes[lease], result=entry.get("result"))
             self._jobs[lease] = job
             if job.result is None:
-                kin.send(kin.of_attempt(entry["job_id"], lease), signal.SIGKILL)
-                message = "the worker's supervisor died; its processes were killed"
-                job.result = {"outcome": "LOST", "reason": "WORKER_LOST", "message": message, "run_us": 1, "log_chunks": 1 << 62}
+                message = f"the worker's supervisor died; {kill_left(entry)}"
+                job.result = lost(message) | {"run_us": 1, "log_chunks": 1 << 62}
                 job.result["started_us"] = entry.get("started_us", 1)
                 self._journal.ended(lease, job.result)
             job.result["spooled"] = min(job.tape.next_seq, job.result["log_chunks"])
@@ -124,6 +131,10 @@ class Supervisor:
         while True:
             await asyncio.sleep(0.5)
             self._oom_kills.append(kin.oom_kills())
+            self._host.launchers.wake()
+            for job in list(self._jobs.values()):
+                if job.process:
+                    job.process.look()
             if self._agent or any(job.result is None for job in self._jobs.values()):
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > ALONE_S:
@@ -138,16 +149,7 @@ class Supervisor:
 
     def _reap(self) -> None:
         self._reaping = False
-        kin.reap_orphans(self._host.mains)
-
-    async def _offer_victims(self) -> None:
-        """When memory is short the kernel is to take a job and not the worker. A job that has ended before we come by had no time to take
-        much."""
-        while True:
-            await asyncio.sleep(VICTIMS_EVERY_S)
-            newcomers = self._host.newcomers
-            while newcomers:
-                kin.offer_as_victim(newcomers.pop())
+        self._host.reap()
 
     def _end_all(self) -> None:
         for job in self._jobs.values():
@@ -247,6 +249,8 @@ class Supervisor:
         if lease in self._jobs or self._over.is_set():
             return
         start = header | {"spec": orjson.loads(payload), "started_us": time.time_ns() // 1000}
+        if self._cgroups:
+            start["cgroup"] = str(self._cgroups.ours)
         job = self._jobs[lease] = Job(start, self._spool.tape(lease))
         self._journal.started(start)
         ears = Ears(
@@ -254,6 +258,7 @@ class Supervisor:
             started=functools.partial(self._started, lease, job),
             stopping=functools.partial(self._send, "stopping", lease=lease),
             ended=functools.partial(self._ended, lease, job),
+            seen=functools.partial(self._seen, lease),
         )
         job.process = JobProcess(start, self._host, job.tape, ears)
         if not self._to_begin:
@@ -273,6 +278,10 @@ class Supervisor:
         if job.start["spec"].get("start_timeout"):
             job.start["spawned"] = True
             self._send("started", lease=lease)
+
+    def _seen(self, lease: int, processes: dict[int, int]) -> None:
+        self._journal.seen(lease, processes)
+        self._loop.call_soon(self._journal.flush)
 
     def _ended(self, lease: int, job: Job, result: Result) -> None:
         job.process, job.result = None, result

@@ -59,7 +59,7 @@ class Spool:
     """One supervisor's. `tape` is one job's part of it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder  # made with the first chunk
+        self.folder = folder  # made with the first chunk
         self._segments: dict[int, _Segment] = {}
         self._newest = 0
 
@@ -104,8 +104,8 @@ class Spool:
         segment = self._segments.get(self._newest)
         if segment is not None and segment.bytes < SEGMENT_BYTES:
             return segment
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = _Segment(self._folder / f"{self._newest + 1}.log")
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = _Segment(self.folder / f"{self._newest + 1}.log")
         before, self._newest = self._newest, self._newest + 1
         self._segments[self._newest] = fresh
         self._remove_if_dead(before)
@@ -129,7 +129,7 @@ class Spool:
         for segment in self._segments.values():
             os.close(segment.fd)
         self._segments.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Tape:
@@ -147,6 +147,16 @@ class Tape:
     @property
     def next_seq(self) -> int:
         return self.acked + len(self._places)
+
+    @property
+    def folder(self) -> Path:
+        """Where there is room for what is not in the tape yet."""
+        return self._spool.folder
+
+    def skip(self, stream: int, skipped: int, lines: int) -> None:
+        """What is left out has its place in the numbers of what follows."""
+        self._offsets[stream] += skipped
+        self._lines[stream] += lines
 
     @property
     def full(self) -> bool:

@@ -1,7 +1,9 @@
 """Whom jobs run as."""
 
+import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -15,3 +17,22 @@ class JobUser:
     def named(cls, name: str) -> "JobUser":
         entry = pwd.getpwnam(name)
         return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+    @property
+    def groups(self) -> list[int]:
+        return os.getgrouplist(self.name, self.gid)
+
+    def stopped_at(self, path: Path) -> Path | None:
+        """The first folder on the way to path, path included, that this user may not pass
+        through."""
+        for folder in (*reversed(path.parents), path):
+            about = folder.stat()
+            if about.st_uid == self.uid:
+                bit = 0o100
+            elif about.st_gid in self.groups:
+                bit = 0o010
+            else:
+                bit = 0o001
+            if not about.st_mode & bit:
+                return folder
+        return None

@@ -12,6 +12,7 @@ import pytest
 
 from hodei.local.embedded_postgres import EmbeddedPostgres
 from hodei.local.stack import Stack
+from hodei_worker.supervisor import kin
 from tests.chaos.checker import violations
 from tests.end_to_end.test_deaths import supervisor_of
 from tests.end_to_end.test_postgres import server_of
@@ -107,7 +108,8 @@ def small_memory() -> Iterator[Path]:
 def test_a_job_that_eats_the_memory_is_killed_with_that_reason_and_the_worker_stays(fresh: Hodei, small_memory: Path) -> None:
     state = fresh.folder / "w"
     part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token())
-    for pid in (part.process.pid, supervisor_of(state)):
+    supervisor = supervisor_of(state)
+    for pid in (part.process.pid, supervisor, *kin.children(supervisor)):
         (small_memory / "cgroup.procs").write_text(str(pid))
     job = fresh.finish(fresh.submit("--", "python3", "-c", "x = bytearray(400 << 20)"))
     assert (job["state"], job["reason"], job["signal"]) == ("FAILED", "OOM_KILLED", 9)

@@ -213,14 +213,14 @@ def test_removing_takes_no_recursion_and_follows_no_link(tmp_path: Path) -> None
 FAULTY = """
 import sys
 if "hodei_worker.supervisor" in " ".join(sys.orig_argv):
-    from hodei_worker.supervisor import kin
-    def family(roots): raise UnicodeDecodeError("utf-8", b"x", 0, 1, "a fault of ours")
-    kin.family = family
+    from hodei_worker.supervisor import members
+    def send(self, number): raise UnicodeDecodeError("utf-8", b"x", 0, 1, "a fault of ours")
+    members.Attributed.send = members.Contained.send = send
 """
 
 
 def test_a_fault_of_the_worker_ends_the_job_that_it_was_about_and_no_other(host_system: Hodei, hosts_folder: Path) -> None:
-    """Planted: to look for a job's processes throws, from an op of the agent and from a timer."""
+    """Planted: to signal a job's processes throws, from an op of the agent and from a timer."""
     (hosts_folder / "sitecustomize.py").write_text(FAULTY)
     one = make(host_system, hosts_folder, "ordinary", "faulty")
     one.environment["PYTHONPATH"] = f"{hosts_folder}:{one.environment.get('PYTHONPATH', '')}"

@@ -1,0 +1,160 @@
+"""A cgroup (version 2) for each attempt, where the kernel lets us: what is born in it can leave it
+only as root, and dies with it.
+
+Only cgroup.procs, cgroup.events and cgroup.kill are used, which the bare hierarchy has: no
+controller is
+enabled. What is ours lies in one folder below the cgroup in which the supervisor was started:
+
+    hodei-STATE-PID/supervisor      the supervisor
+    hodei-STATE-PID/jobs/N          an attempt, and the launcher that is to start the next one there
+
+STATE names the worker's state folder, so that the supervisor after one that died finds what it
+left.
+"""
+
+import os
+import re
+import time
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+SCOPE = re.compile(r"hodei-jobs-.*\.scope")
+
+KILLED_WITHIN_S = 5.0
+"""For what a supervisor before us left, which is killed before we do anything else."""
+
+
+class Tenant(Protocol):
+    asked_at: float
+
+
+class Cgroup:
+    """One attempt's at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        path.mkdir(exist_ok=True)
+        self._events = os.open(path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        self._procs = os.open(path / "cgroup.procs", os.O_RDONLY | os.O_CLOEXEC)
+        self.guests: set[int] = set()  # launchers that sit in it or are on their way, by pid
+        self.tenant: Tenant | None = None  # whose process is in it, or will be
+
+    @property
+    def empty(self) -> bool:
+        """But for launchers; zombies do not count."""
+        if self.guests:
+            return not self.pids()
+        return b"populated 0" in os.pread(self._events, 256, 0)
+
+    def pids(self) -> set[int]:
+        """Without launchers. Nearly always there is no cgroup below, which only a job of root can
+        make."""
+        said = part = os.pread(self._procs, 65_536, 0)
+        while part:
+            said += (part := os.pread(self._procs, 65_536, len(said)))
+        found = set(map(int, said.split()))
+        if os.stat(self.path).st_nlink > 2:  # noqa: PTH116
+            for procs in Path(self.path).glob("**/cgroup.procs"):
+                found.update(map(int, procs.read_bytes().split()))
+        return found - self.guests - {0}
+
+    def kill(self) -> None:
+        """All in it, also what is being forked. Not while a launcher is in it."""
+        (Path(self.path) / "cgroup.kill").write_bytes(b"1")
+
+
+class Cgroups:
+    """Those of one supervisor, kept and used again when they are empty."""
+
+    def __init__(self, home: Path, ours: Path) -> None:
+        self._home = home
+        self.ours = ours
+        self._free: list[Cgroup] = []
+        self._numbers = count(1)
+
+    @classmethod
+    def found(cls, state: Path) -> "Cgroups | None":
+        """None: none can be made here. Under systemd only in a scope that was made for us: below a
+        unit that is not delegated cgroups are not ours to make."""
+        home = own()
+        if home is None or (Path("/run/systemd/system").is_dir() and not SCOPE.fullmatch(home.name)):
+            return None
+        about = state.stat()
+        name = f"hodei-{about.st_dev:x}.{about.st_ino:x}-"
+        bury(home, name)
+        ours = home / f"{name}{os.getpid()}"
+        try:
+            for folder in (ours, ours / "supervisor", ours / "jobs"):
+                folder.mkdir(exist_ok=True)
+            found = cls(home, ours)
+            (ours / "supervisor/cgroup.procs").write_bytes(b"0")
+            probe = found.take()
+            probe.kill()
+            found.give_back(probe)
+        except OSError:
+            leave(home, ours)
+            return None
+        return found
+
+    def take(self) -> Cgroup:
+        while self._free:
+            cgroup = self._free.pop()
+            if cgroup.empty and not cgroup.guests:
+                return cgroup
+        return Cgroup(self.ours / f"jobs/{next(self._numbers)}")
+
+    def give_back(self, cgroup: Cgroup) -> None:
+        """Nobody's any more."""
+        self._free.append(cgroup)
+
+    def remove(self) -> None:
+        """At the supervisor's end."""
+        leave(self._home, self.ours)
+
+
+def own() -> Path | None:
+    """The folder of our own cgroup, as far as we can see it."""
+    try:
+        line = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+        for mount in Path("/proc/self/mountinfo").read_text().splitlines():
+            left, _, right = mount.partition(" - ")
+            if right.split()[0] == "cgroup2":
+                root, point = left.split()[3:5]
+                return Path(point) / os.path.relpath(line[3:], root)
+    except (OSError, StopIteration, ValueError):
+        return None
+    return None
+
+
+def leave(home: Path, ours: Path) -> None:
+    try:
+        (home / "cgroup.procs").write_bytes(b"0")
+    except OSError:
+        pass
+    _remove(ours)
+
+
+def _remove(folder: Path) -> None:
+    """What is not empty stays."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        try:
+            os.rmdir(path)  # noqa: PTH106
+        except OSError:
+            continue
+
+
+def bury(home: Path, name: str) -> None:
+    """Kills what dead supervisors of this state folder have left in theirs."""
+    for dead in home.glob(f"{name}*"):
+        try:
+            pid = dead.name.rpartition("-")[2]
+            if pid in (dead / "supervisor/cgroup.procs").read_text().split():
+                continue  # it lives
+            (dead / "cgroup.kill").write_bytes(b"1")
+            deadline = time.monotonic() + KILLED_WITHIN_S
+            while b"populated 1" in (dead / "cgroup.events").read_bytes() and time.monotonic() < deadline:
+                time.sleep(0.005)
+        except OSError:
+            pass
+        _remove(dead)

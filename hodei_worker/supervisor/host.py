@@ -1,0 +1,49 @@
+"""What all jobs of a supervisor share, and who hears of one."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hodei_worker.supervisor import kin
+from hodei_worker.supervisor.launchers import Launchers
+from hodei_worker.supervisor.members import Crowd
+from hodei_worker.supervisor.place import Folders
+from hodei_worker.supervisor.poller import Poller
+from hodei_worker.supervisor.spool import Chunk
+from hodei_worker.supervisor.verdict import Result
+
+
+@dataclass
+class Host:
+    """What all jobs of a supervisor share."""
+
+    poller: Poller
+    folders: Folders
+    log_limit: int
+    group: asyncio.TaskGroup
+    memory_was_short: Callable[[], bool]  # the kernel has killed somebody just now
+    launchers: Launchers
+    crowd: Crowd = field(init=False)
+    # jobs' own processes: their exit codes are waited for by their jobs alone
+    mains: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.crowd = Crowd(self.launchers, self.mains)
+
+    def reap(self) -> None:
+        """What jobs left behind and has ended by now; never the process of a job whose launcher
+        died, which is found out first."""
+        self.launchers.hear()
+        kin.reap_orphans(self.mains | self.launchers.pids)
+
+
+@dataclass
+class Ears:
+    """Who hears of a job's life."""
+
+    wrote: Callable[[Chunk], None]
+    started: Callable[[], None]
+    stopping: Callable[[], None]
+    ended: Callable[[Result], None]
+    # processes of a job without a cgroup → when they started
+    seen: Callable[[dict[int, int]], None]

@@ -1,0 +1,282 @@
+"""`python -I -S launcher.py SOCKET [UID GID GROUP…]`: starts jobs' processes for the supervisor, is
+their parent and tells their ends.
+
+A process of its own, and single-threaded, because a move into a cgroup takes a whole process: it
+sits in
+the attempt's cgroup before it spawns, so that the job is born there and nothing can escape by being
+quick.
+With a job user it forks, and the child drops its rights before it enters the job's folder, looks
+for its
+program or takes its environment: nothing of the job reaches code that has more rights than the job.
+
+Only the standard library's built-in parts are imported: it is to be small, and quick to fork.
+"""
+
+import errno
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+
+REQUEST = struct.Struct("<BQHH")
+"""Kind, number, words of the argument list, words of the environment (names and values). Behind it,
+each
+ended by NUL: the cgroup ("" for none), the working folder, the search path, then those words."""
+
+SPAWN, MOVE, LARGE = 1, 2, 4
+"""LARGE is added where the rest of a request is in a file, whose descriptor is the last."""
+
+ANSWER = struct.Struct("<BQiQQQ")
+"""Kind, number, then by kind: SPAWNED and MOVED the process id; ENDED the wait status, the peak
+memory
+in KiB, user and system time in µs; FAILED 1 where it was the program and not the cgroup, and words
+up
+to the end of the message."""
+
+SPAWNED, ENDED, FAILED, MOVED = 1, 2, 3, 4
+
+UNTOUCHED = {
+    signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT, signal.SIGSEGV, signal.SIGBUS,
+    signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS,
+}  # fmt: skip
+
+MOST = 200_000
+"""Bytes of a message; the kernel's socket buffers hold more."""
+
+
+BESIDE = socket.CMSG_SPACE(4 * struct.calcsize("i"))
+"""Four descriptors at most. (socket.recv_fds forgets its flags: a job would inherit them.)"""
+
+
+class Failed(Exception):
+    """Why the job's process could not be started, for its owner."""
+
+
+class Request:
+    def __init__(self, message: bytes, descriptors: list[int]) -> None:
+        kind, self.number, arguments, environment = REQUEST.unpack_from(message)
+        rest = message[REQUEST.size :]
+        if kind & LARGE:
+            with open(descriptors.pop(), "rb") as file:  # noqa: PTH123
+                rest = file.read()
+        self.moves_only = bool(kind & MOVE)
+        self.cgroup, self.folder, path, *words = rest.split(b"\0")[:-1]
+        self.path = path
+        self.argv = words[:arguments]
+        pairs = words[arguments : arguments + environment]
+        self.environment = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        self.streams = descriptors
+
+
+class Launcher:
+    def __init__(self, link: socket.socket, ids: list[int]) -> None:
+        self._link = link
+        self._ids = ids  # uid, gid and groups of the job user; empty: jobs run as we do
+        self._here = b""
+        self._cgroups: dict[bytes, int] = {}  # descriptors; as many as the supervisor has cgroups
+        self._jobs: dict[int, int] = {}  # pid → number
+
+    def serve(self) -> None:
+        """Until the supervisor is gone."""
+        wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._link, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == wake:
+                    os.read(wake, 4096)
+                    self._reap()
+                elif not self._take():
+                    return
+
+    def _take(self) -> bool:
+        message, beside, _, _ = self._link.recvmsg(MOST, BESIDE, socket.MSG_CMSG_CLOEXEC)
+        if not message:
+            return False
+        descriptors = [fd for _, _, data in beside for (fd,) in struct.iter_unpack("i", data)]
+        request, entered = Request(message, descriptors), 0
+        try:
+            self._enter(request.cgroup)
+            entered = 1
+            if request.moves_only:
+                self._answer(MOVED, request.number)
+            else:
+                pid = self._start(request)
+                self._jobs[pid] = request.number
+                self._answer(SPAWNED, request.number, pid)
+        except (OSError, ValueError, Failed) as failed:
+            words = str(failed).encode(errors="replace")[:2000]
+            self._link.send(ANSWER.pack(FAILED, request.number, entered, 0, 0, 0) + words)
+        finally:
+            for descriptor in request.streams:
+                os.close(descriptor)
+        return True
+
+    def _answer(self, kind: int, number: int, *told: int) -> None:
+        self._link.send(ANSWER.pack(kind, number, *told, *([0] * (4 - len(told)))))
+
+    def _reap(self) -> None:
+        while self._jobs:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if not pid:
+                return
+            if number := self._jobs.pop(pid, 0):
+                times = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
+                self._answer(ENDED, number, status, usage.ru_maxrss, *times)
+
+    def _enter(self, cgroup: bytes) -> None:
+        """Of ourselves, by "0": a move is quick where moves are frequent, and takes some ms where
+        not."""
+        if not cgroup or cgroup == self._here:
+            return
+        if (file := self._cgroups.get(cgroup)) is None:
+            file = os.open(cgroup + b"/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            self._cgroups[cgroup] = file
+        os.write(file, b"0")
+        self._here = cgroup
+
+    # ── a process ──
+
+    def _start(self, request: Request) -> int:
+        if self._ids:
+            return self._fork(request)
+        try:
+            enter(request.folder)
+            return execute(request, self._spawn)
+        finally:
+            os.chdir("/")
+
+    def _spawn(self, program: bytes, argv: list[bytes], request: Request) -> int:
+        streams = [(os.POSIX_SPAWN_DUP2, theirs, at) for at, theirs in enumerate(request.streams)]
+        return os.posix_spawn(
+            program, argv, request.environment, file_actions=streams, setsid=True
+        )  # fmt: skip
+
+    def _fork(self, request: Request) -> int:
+        """The child writes why it failed; its end of the pipe is closed when it becomes its
+        program."""
+        told, tell = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            self._become(request, tell)
+        os.close(tell)
+        try:
+            words = os.read(told, 4096)
+        finally:
+            os.close(told)
+        if words:
+            os.waitpid(pid, 0)
+            raise Failed(words.decode(errors="replace"))
+        return pid
+
+    def _become(self, request: Request, tell: int) -> None:
+        """In the child; never returns."""
+        try:
+            os.setsid()
+            for at, theirs in enumerate(request.streams):
+                os.dup2(theirs, at)
+            uid, gid, *groups = self._ids
+            os.setgroups(groups)
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            enter(request.folder)
+            execute(request, become)
+        except BaseException as failed:  # noqa: BLE001  this must not go on as a launcher
+            os.write(tell, str(failed).encode(errors="replace")[:2000] or b"it failed")
+        finally:
+            os._exit(127)
+
+
+def become(program: bytes, argv: list[bytes], request: Request) -> None:
+    os.execve(program, argv, request.environment)  # noqa: S606
+
+
+def enter(folder: bytes) -> None:
+    try:
+        os.chdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Failed(f"workdir {os.fsdecode(folder)}: no such folder on this worker") from None
+    except OSError as error:
+        raise Failed(f"workdir {os.fsdecode(folder)}: {error.strerror}") from None
+
+
+def execute(request: Request, run) -> int:  # type: ignore[no-untyped-def]
+    """As execvp(3): through the search path, and by /bin/sh what the kernel does not know as a
+    program."""
+    name = os.fsdecode(request.argv[0])
+    program = found(request)
+    try:
+        try:
+            return run(program, request.argv, request)  # type: ignore[no-any-return]
+        except OSError as error:
+            if error.errno != errno.ENOEXEC or beginning(program).startswith(b"\x7fELF"):
+                raise
+            return run(b"/bin/sh", [b"/bin/sh", program, *request.argv[1:]], request)  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        raise Failed(f"{name}: {bad_interpreter(program)}") from None
+    except PermissionError:
+        raise Failed(f"{name}: not executable") from None
+    except OSError as error:
+        raise Failed(f"{name}: {error.strerror}") from None
+
+
+def found(request: Request) -> bytes:
+    argument = request.argv[0]
+    name = os.fsdecode(argument)
+    if b"/" in argument:
+        if not os.path.exists(argument):  # noqa: PTH110
+            raise Failed(f"{name}: no such file")
+        if os.path.isdir(argument) or not os.access(argument, os.X_OK):  # noqa: PTH112
+            raise Failed(f"{name}: not executable")
+        return argument
+    for folder in request.path.split(b":"):
+        candidate = (folder or b".") + b"/" + argument
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):  # noqa: PTH113
+            return candidate
+    raise Failed(f"{name}: command not found in PATH ({os.fsdecode(request.path)})")
+
+
+def beginning(program: bytes) -> bytes:
+    try:
+        with open(program, "rb") as file:  # noqa: PTH123
+            return file.read(256)
+    except OSError:
+        return b""
+
+
+def bad_interpreter(program: bytes) -> str:
+    """The file is there, so what its first line names is not."""
+    first = beginning(program).partition(b"\n")[0]
+    if not first.startswith(b"#!"):
+        return "no such file, or its loader is missing"
+    interpreter = os.fsdecode(first[2:].strip(b" \t").partition(b" ")[0])
+    if interpreter.endswith("\r"):
+        return f"bad interpreter {interpreter[:-1]!r}: its lines end as on Windows (CR LF)"
+    return f"bad interpreter {interpreter!r}: no such file"
+
+
+def main() -> None:
+    """Signals that would end us are caught, so that a job's `kill $PPID` does nothing here and its
+    children, as exec resets what is caught, have all signals as a login gives them."""
+    for number in signal.valid_signals() - UNTOUCHED:
+        signal.signal(number, lambda *_: None)
+    for number in UNTOUCHED - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
+            score.write("500")  # when memory is short the kernel is to take a job, not the worker
+    except OSError:
+        pass
+    descriptor, *ids = map(int, sys.argv[1:])
+    os.set_inheritable(descriptor, False)
+    Launcher(socket.socket(fileno=descriptor), ids).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What a job's end comes to: from its wait status and why it was stopped, in words for its owner."""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from hodei_worker.supervisor import kin
+from hodei_worker.supervisor.spawn import Usage
+
+Result = dict[str, Any]
+
+DISK_FULL = "the worker's disk is full: the job's log cannot be kept"
+
+
+def failed(reason: str, message: str) -> Result:
+    return {"outcome": "FAILED", "reason": reason, "message": message}
+
+
+def lost(message: str) -> Result:
+    return {"outcome": "LOST", "reason": "WORKER_LOST", "message": message}
+
+
+def verdict(ended: tuple[int, Usage] | None, cause: Result | None, memory_was_short: Callable[[], bool]) -> Result:
+    """Of a process that has ended, if it ever was one; why we stopped it outweighs how it ended."""
+    result: Result = {"outcome": "SUCCEEDED", "reason": "", "message": ""}
+    if ended is not None:
+        status, usage = ended
+        result["peak_memory_bytes"] = usage.ru_maxrss * 1024
+        result["cpu_us"] = int((usage.ru_utime + usage.ru_stime) * 1e6)
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            result |= failed("SIGNALED", f"ended by signal {_name(number)}") | {"signal": number}
+            if number == signal.SIGKILL and cause is None and memory_was_short():
+                result |= failed("OOM_KILLED", "killed by the kernel: the worker's memory is short")
+        elif code := os.WEXITSTATUS(status):
+            result |= failed("EXIT_NONZERO", f"exit code {code}") | {"exit_code": code}
+        else:
+            result["exit_code"] = 0
+    return result | (cause or {})
+
+
+def with_words(result: Result, *said: str) -> Result:
+    return result | {"message": "; ".join(filter(None, [result["message"], *said]))}
+
+
+def named(what: str, pids: set[int]) -> str:
+    """At most five: the message has a bound."""
+    if not pids:
+        return ""
+    shown = ", ".join(f"{pid} of {kin.owner(pid)}" for pid in sorted(pids)[:5])
+    more = f" and {len(pids) - 5} more" if len(pids) > 5 else ""
+    return f"{what}: process {shown}{more}"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
