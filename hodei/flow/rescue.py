@@ -24,6 +24,7 @@ from hodei.flow.give_back import give_back
 from hodei.flow.set_aside import set_aside
 from hodei.store import halves, invariants, job_queue, sqlstate, stray_leases, sweep, workers
 from hodei.store.database import TROUBLE, Connection, Database
+from hodei.store.times import instant
 
 LOOK_EVERY_S = (0.9, 1.5)
 """Between two looks; some jitter, so that servers do not look as one."""
@@ -183,7 +184,9 @@ class JobRescuer:
         for worker_id, state, last_heartbeat in await self._database.run(
             lambda conn: workers.judge_silent(conn, UNREACHABLE_AFTER_S, self._lost_after_s)
         ):
-            self._log.bind(worker_id=worker_id).warning("worker is {}: last heard of at {}", state, last_heartbeat)
+            self._log.bind(worker_id=worker_id).warning(
+                "worker is {}: last heard of at {}", state, instant(last_heartbeat) if last_heartbeat else "never"
+            )
 
     async def _end_orphaned(self) -> None:
         orphaned = await self._database.run(stray_leases.orphaned)
