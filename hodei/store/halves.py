@@ -37,7 +37,9 @@ class _Search(Generic[T, R]):
         self._act = act
         self._failures = 0
 
-    async def answers(self, items: list[T]) -> list[R | Exception]:
+    async def answers(self, items: list[T], *, one_culprit: bool = True) -> list[R | Exception]:
+        """`one_culprit`: it is looked for in the fewest statements. Else several are expected, and each
+        half is searched in its turn."""
         if not items:
             return []
         found = await self._try(items)
@@ -45,7 +47,11 @@ class _Search(Generic[T, R]):
             return list(found)
         if len(items) == 1 or self._failures >= MOST_FAILURES:
             return [found for _ in items]
-        return await self._without_culprit(items, found)
+        if one_culprit:
+            return await self._without_culprit(items, found)
+        middle = len(items) // 2
+        first = await self.answers(items[:middle], one_culprit=False)
+        return first + await self.answers(items[middle:], one_culprit=False)
 
     async def _try(self, items: list[T]) -> Sequence[R | Exception] | Exception:
         try:
@@ -70,17 +76,6 @@ class _Search(Generic[T, R]):
                 suspects = others
         answers[suspects[0]] = error
         rest = sorted(left)
-        answers |= dict(zip(rest, await self.in_turn([items[place] for place in rest]), strict=True))
+        others = await self.answers([items[place] for place in rest], one_culprit=False)
+        answers |= dict(zip(rest, others, strict=True))
         return [answers[place] for place in range(len(items))]
-
-    async def in_turn(self, items: list[T]) -> list[R | Exception]:
-        """All together; where that fails, each half by itself: there are several at fault."""
-        if not items:
-            return []
-        found = await self._try(items)
-        if not isinstance(found, Exception):
-            return list(found)
-        if len(items) == 1 or self._failures >= MOST_FAILURES:
-            return [found for _ in items]
-        middle = len(items) // 2
-        return await self.in_turn(items[:middle]) + await self.in_turn(items[middle:])
