@@ -1,6 +1,7 @@
 """The composition root of a worker: link to the supervisor, slots, the session; a stop in two phases."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 
@@ -29,6 +30,8 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask)
+        if os.geteuid() == 0 and not self._settings.job_user:
+            logger.warning("jobs run as root on this host: --job-user NAME runs them as somebody else")
         outbox = Outbox()
         self._link = await Link.open(self._settings)
         slots = Slots(self._settings.slots, self._link, outbox, self._identity.worker_id)
@@ -53,8 +56,7 @@ class Agent:
 
     async def _supervised(self, slots: Slots) -> None:
         """A supervisor that dies takes its jobs with it: the next one kills what they left, and
-        they are reported lost. One that
-        only hung up still has them."""
+        they are reported lost. One that only hung up still has them."""
         while True:
             try:
                 await self._link.run(slots.heard)

@@ -1,24 +1,23 @@
-"""The agent's end of the supervisor's socket: finds the supervisor that runs, or starts one."""
+"""The agent's end of its supervisors' sockets: finds those that live, or starts one.
+
+Mostly there is one. Where settings have changed and the one with the old ones still has jobs, another is
+started for the new jobs, within the same slots; the old one ends with its last job.
+"""
 
 import asyncio
-import os
-import subprocess
-import sys
-from pathlib import Path
+import functools
 from typing import Any
 
 from loguru import logger
 
-import hodei_worker
-from hodei_worker.config import BadSetting, Settings
+from hodei_worker.config import Settings
+from hodei_worker.seats import Seated, greet, left_behind, seats, wanted
 from hodei_worker.supervisor import wire
-from hodei_worker.supervisor.__main__ import socket_in
-from hodei_worker.supervisor.user import JobUser
 
 
 class SupervisorDied(Exception):
-    """It hung up while we were connected. Where it is dead the next one reports its jobs lost;
-    where it lives its jobs run on."""
+    """It hung up while we were connected. Where it is dead the next one reports its jobs lost; where
+    it lives its jobs run on."""
 
 
 class SupervisorGone(Exception):
@@ -26,123 +25,77 @@ class SupervisorGone(Exception):
 
 
 class Link:
-    def __init__(self, connection: wire.Connection, jobs: list[dict[str, Any]], meanwhile: list[tuple[wire.Header, bytes]]) -> None:
-        self._connection = connection
-        self._meanwhile = meanwhile  # heard since the hello
-        self.jobs = jobs  # that the supervisor already has: to be adopted
+    def __init__(self, current: Seated, old: list[Seated]) -> None:
+        self._current = current  # takes the new jobs
+        self._old = old  # each with jobs of its own
+        self._leases = {job["lease"]: one for one in (current, *old) for job in one.jobs}
+        self._died = asyncio.Event()
+
+    @property
+    def jobs(self) -> list[dict[str, Any]]:
+        """That supervisors already have: to be adopted."""
+        return [job for one in (self._current, *self._old) for job in one.jobs]
 
     @classmethod
     async def open(cls, settings: Settings) -> "Link":
-        """BadSetting: the job user cannot get to its folders. SupervisorGone: five times it hung up
-        at
-        once (one that was about to end for want of work may do so once)."""
-        if settings.job_user:
-            _let_pass(settings.state_dir, JobUser.named(settings.job_user))
+        """BadSetting: one cannot be started. SupervisorGone: five times it hung up at once (one that
+        was about to end for want of work may do so once)."""
         for _ in range(5):
             if link := await cls._open(settings):
                 return link
             await asyncio.sleep(0.2)
-        raise SupervisorGone("the supervisor closed its socket at once: another agent is connected to it")
+        words = "the supervisor closed its socket at once: another agent is connected to it"
+        raise SupervisorGone(words)
 
     @classmethod
     async def _open(cls, settings: Settings) -> "Link | None":
-        heard: list[tuple[wire.Header, bytes]] = []
-        greeted = asyncio.Event()
-
-        def hear(header: wire.Header, payload: bytes) -> None:
-            heard.append((header, payload))
-            greeted.set()
-
-        connection = await _connect(settings, hear)
-        connection.ended.add_done_callback(lambda _: greeted.set())
-        connection.send("hello", version=wire.VERSION, keep=settings.on_worker_exit == "keep")
-        await greeted.wait()
-        if not heard:
+        current, old, free = None, [], []
+        for seat in seats(settings.state_dir):
+            found = await greet(seat, settings, start=left_behind(seat))
+            if found is None:
+                free.append(seat)
+            elif current is None and found.settings == wanted(settings):
+                current = found
+            elif found.jobs:
+                old.append(found)
+            else:
+                logger.info("an idle supervisor with other settings is replaced")
+                await found.exit()
+                free.append(seat)
+        if current is None and free:
+            current = await greet(free[0], settings, start=True)
+        if current is None:
+            for one in old:
+                one.connection.close()
             return None
-        hello = heard.pop(0)[0]
-        if hello.get("release") != hodei_worker.__version__ and not hello["jobs"]:
-            logger.info("the supervisor is of release {} and holds nothing: it is replaced", hello.get("release"))
-            connection.send("exit")
-            await connection.ended
-            return None
-        return cls(connection, hello["jobs"], heard)
+        for one in old:
+            words = "{} jobs of before run on with the settings of before (job user {})"
+            logger.info(words, len(one.jobs), (one.settings or {}).get("job_user") or "none")
+        return cls(current, old)
 
     def send(self, op: str, payload: bytes = b"", **header: Any) -> None:
         """Never waits: what the agent says is small, and the supervisor reads it at once."""
-        self._connection.send(op, payload, **header)
+        lease = header["lease"]
+        one = self._leases.setdefault(lease, self._current)
+        one.connection.send(op, payload, **header)
+        if op == "forget":
+            del self._leases[lease]
+            if one in self._old and one not in self._leases.values():
+                self._old.remove(one)
+                one.connection.send("exit")
 
     async def run(self, hear: wire.Hear) -> None:
-        """Hands each frame over; SupervisorDied at its end."""
-        self._connection.hear = hear
-        while self._meanwhile:
-            hear(*self._meanwhile.pop(0))
-        await self._connection.ended
-        raise SupervisorDied("the supervisor ended")
+        """Hands each frame over; SupervisorDied when one of them ends that has jobs, or is to get some."""
+        for one in (self._current, *self._old):
+            one.connection.ended.add_done_callback(functools.partial(self._ended, one))
+            one.pass_on(hear)
+        await self._died.wait()
+        raise SupervisorDied("a supervisor ended")
+
+    def _ended(self, one: Seated, _: "asyncio.Future[None]") -> None:
+        if one is self._current or one in self._old:
+            self._died.set()
 
     def close(self) -> None:
-        self._connection.close()
-
-
-def _let_pass(state: Path, user: JobUser) -> None:
-    """Jobs' folders and scripts are below the state folder; what is ours in it only we can read."""
-    if state.stat().st_uid == os.geteuid():
-        state.chmod(state.stat().st_mode & 0o777 | 0o011)
-    if folder := user.stopped_at(state):
-        raise BadSetting(
-            f"--job-user {user.name}: {folder} is closed to it, and jobs run below {state};"
-            f" choose another --state-dir, or chmod o+x {folder}"
-        )
-
-
-async def _connect(settings: Settings, hear: wire.Hear) -> wire.Connection:
-    path = str(socket_in(settings.state_dir))
-    started: subprocess.Popen[bytes] | None = None
-    loop = asyncio.get_running_loop()
-    for _ in range(200):
-        try:
-            _, connection = await loop.create_unix_connection(lambda: wire.Connection(hear), path)
-            return connection
-        except OSError:
-            started = started or _start(settings)
-        if started.poll() is not None:
-            log = settings.state_dir / "supervisor.log"
-            raise BadSetting(f"the supervisor does not start; {log} ends: {log.read_text()[-500:].strip()}")
-        await asyncio.sleep(0.02)
-    raise BadSetting(f"the supervisor does not answer; see {settings.state_dir / 'supervisor.log'}")
-
-
-def _start(settings: Settings) -> subprocess.Popen[bytes]:
-    """In its own session, in "/", and with an environment that jobs may see."""
-    user = [settings.job_user] if settings.job_user else []
-    command = [
-        sys.executable, "-P", "-m", "hodei_worker.supervisor",
-        str(settings.state_dir), settings.on_worker_exit, str(settings.log_limit), *user,
-    ]  # fmt: skip
-    log = os.open(settings.state_dir / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment_for_jobs(),
-            start_new_session=True, cwd="/",
-        )  # fmt: skip
-    finally:
-        os.close(log)
-
-
-def environment_for_jobs() -> dict[str, str]:
-    """What the supervisor itself is started with: nothing that a job, which may read its
-    environment, must not see."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ}
-    return kept | ({"PYTHONPATH": path} if (path := _python_path()) else {})
-
-
-def _python_path() -> str:
-    """Of our own PYTHONPATH what does not depend on the folder in which we were started; and our
-    own sources,
-    where they were found only because Python looks into that folder first (`python -m` in a
-    checkout)."""
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    found = [path for path in given if os.path.isabs(path)]  # noqa: PTH117
-    sources = str(Path(hodei_worker.__file__).resolve().parents[1])
-    if not sys.flags.safe_path and sys.path and os.path.realpath(sys.path[0]) == sources:
-        found.append(sources)
-    return os.pathsep.join(found)
+        for one in (self._current, *self._old):
+            one.connection.close()

@@ -44,3 +44,25 @@ def test_systemd_finds_nothing_to_say(path: Path, tmp_path: Path) -> None:
     copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", path.read_text(), flags=re.MULTILINE))
     ran = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_the_worker_is_root_and_its_jobs_are_a_user_that_ships() -> None:
+    service = unit(TREE / "deploy/systemd/hodei-worker.service")["Service"]
+    assert "User" not in service
+    assert "Delegate" not in service, "a restart with live jobs would fail: 219/CGROUP"
+    user = re.search(r"HODEI_JOB_USER=(\S+)", service["Environment"])
+    assert user
+    lines = (TREE / "deploy/systemd/hodei.sysusers.conf").read_text().splitlines()
+    assert [line.split()[:2] for line in lines if not line.startswith("#")] == [["u", user[1]]]
+    assert int(service["StateDirectoryMode"], 8) & 0o077 == 0o011
+
+
+def test_systemd_makes_that_user(tmp_path: Path) -> None:
+    program = shutil.which("systemd-sysusers")
+    if not program:
+        pytest.skip("no systemd-sysusers on this machine")
+    conf = TREE / "deploy/systemd/hodei.sysusers.conf"
+    (tmp_path / "etc").mkdir()
+    ran = subprocess.run([program, f"--root={tmp_path}", conf], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "hodei-job:" in (tmp_path / "etc/passwd").read_text()

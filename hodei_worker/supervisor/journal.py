@@ -83,6 +83,13 @@ class Journal:
         if self._lines > COMPACT_AFTER + 2 * len(self.entries):
             self._compact()
 
+    def close(self) -> None:
+        """At the supervisor's own end: an empty journal says that there is nothing to come back for."""
+        self.flush()
+        self._file.close()
+        if not self.entries:
+            self._path.unlink(missing_ok=True)
+
     def _compact(self) -> None:
         fresh = self._path.with_suffix(".new")
         try:

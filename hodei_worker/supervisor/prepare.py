@@ -62,7 +62,7 @@ def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> d
         "USER": name,
         "LOGNAME": name,
         **DEFAULTS,
-        **({"HOME": user.home} if user else {}),
+        **({"HOME": user.home if os.path.isdir(user.home) else workdir} if user else {}),  # noqa: PTH112
         **start["spec"].get("env", {}),
         "HODEI_JOB_ID": start["job_id"],
         "HODEI_ATTEMPT": str(start["attempt"]),

@@ -6,6 +6,7 @@ has come for a while, it ends by itself.
 
 import asyncio
 import functools
+import os
 import signal
 import sys
 import time
@@ -99,6 +100,7 @@ class Supervisor:
                     watcher.cancel()
                 await self._until_all_ended()
                 launchers.close()
+                self._journal.close()
                 if self._agent:
                     self._agent.close()
         finally:
@@ -242,7 +244,19 @@ class Supervisor:
         ]
         for job in self._jobs.values():
             job.next_to_send, job.sent_bytes, job.sizes = 1 << 62, 0, {}  # until the agent says from where
-        self._send("hello", version=wire.VERSION, release=hodei_worker.__version__, jobs=jobs)
+        self._send(
+            "hello",
+            version=wire.VERSION,
+            release=hodei_worker.__version__,
+            jobs=jobs,
+            settings={
+                "job_user": self._user.name if self._user else None,
+                "log_limit": self._log_limit,
+                "path": os.environ.get("PATH"),
+                "release": hodei_worker.__version__,
+                "version": wire.VERSION,
+            },
+        )
 
     def _start(self, header: wire.Header, payload: bytes) -> None:
         lease = header["lease"]

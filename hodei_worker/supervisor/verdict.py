@@ -31,12 +31,12 @@ def verdict(ended: tuple[int, Usage] | None, cause: Result | None, memory_was_sh
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             result |= failed("SIGNALED", f"ended by signal {_name(number)}") | {"signal": number}
-            if number == signal.SIGKILL and cause is None and memory_was_short():
-                result |= failed("OOM_KILLED", "killed by the kernel: the worker's memory is short")
         elif code := os.WEXITSTATUS(status):
             result |= failed("EXIT_NONZERO", f"exit code {code}") | {"exit_code": code}
         else:
             result["exit_code"] = 0
+        if _was_killed(status) and cause is None and memory_was_short():
+            result |= failed("OOM_KILLED", "killed by the kernel: the worker's memory is short")
     return result | (cause or {})
 
 
@@ -51,6 +51,13 @@ def named(what: str, pids: set[int]) -> str:
     shown = ", ".join(f"{pid} of {kin.owner(pid)}" for pid in sorted(pids)[:5])
     more = f" and {len(pids) - 5} more" if len(pids) > 5 else ""
     return f"{what}: process {shown}{more}"
+
+
+def _was_killed(status: int) -> bool:
+    """The process itself; or, as a shell tells it, what it waited for. That alone may have other reasons."""
+    if os.WIFSIGNALED(status):
+        return os.WTERMSIG(status) == signal.SIGKILL
+    return os.WEXITSTATUS(status) == 128 + signal.SIGKILL
 
 
 def _name(number: int) -> str:

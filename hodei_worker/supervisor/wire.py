@@ -6,7 +6,7 @@ is {"op": "hello", "version": 1}; a supervisor may be older than the agent that 
 agent → supervisor   start (lease, job_id, attempt, correlation_id, actor, spec) · stop (lease, outcome, reason, message, grace?)
                      read (lease, seq: send chunks from here on, reading: its number) · ack (lease, seq: all before are stored)
                      forget (lease) · purge (lease, job_id: kill what carries it, nobody knows it) · exit
-supervisor → agent   hello (jobs) · started (lease) · stopping (lease) · ended (lease, result)
+supervisor → agent   hello (jobs, settings: what it was started with) · started (lease) · stopping (lease) · ended (lease, result)
                      warning (words: for whoever looks after this host)
                      chunk (lease, seq, stream, offset, line, read_us, reading: the last `read` that it heard of) + bytes
 """

@@ -113,6 +113,12 @@ def test_a_job_that_eats_the_memory_is_killed_with_that_reason_and_the_worker_st
         (small_memory / "cgroup.procs").write_text(str(pid))
     job = fresh.finish(fresh.submit("--", "python3", "-c", "x = bytearray(400 << 20)"))
     assert (job["state"], job["reason"], job["signal"]) == ("FAILED", "OOM_KILLED", 9)
+    child = "python3 -c 'x = bytearray(400 << 20)'; exit $?"
+    job = fresh.finish(fresh.submit("--command", child))
+    assert (job["reason"], job["exit_code"]) == ("OOM_KILLED", 137), "a child of the shell"
+    time.sleep(3.5)
+    job = fresh.finish(fresh.submit("--command", "exit 137"))
+    assert job["reason"] == "EXIT_NONZERO", "137 alone is no sign"
     assert not part.ended
     assert fresh.ok("job", "run", "--command", "echo alive").text == "alive\n"
     job = fresh.finish(fresh.submit("--command", "kill -9 $$"))
