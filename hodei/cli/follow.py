@@ -106,16 +106,22 @@ def exit_code(job: Any) -> int:
         return 130
     if job.reason == "EXIT_NONZERO" and job.HasField("exit_code"):
         return int(job.exit_code)
-    if job.reason == "SIGNALED" and job.HasField("signal"):
+    if job.reason in ("SIGNALED", "OOM_KILLED") and job.HasField("signal"):
         return 128 + int(job.signal)
     return 1
 
 
 def say_end(job: Any) -> None:
-    if job.state == "SUCCEEDED":
+    """The last line: nothing of a job that succeeded and whose log is whole."""
+    missing = ""
+    if job.log_dropped_bytes:
+        missing = f"; {job.log_dropped_bytes} bytes of its log were left out"
+    elif job.attempts and not job.logs_complete:
+        missing = "; its log is not complete"
+    if job.state == "SUCCEEDED" and not missing:
         return
     because = shown(": ".join(filter(None, (job.reason, job.message))))
-    say(f"hodei: job {job.job_id} {job.state}{f' ({because})' if because else ''}")
+    say(f"hodei: job {job.job_id} {job.state}{f' ({because})' if because else ''}{missing}")
 
 
 def follow_to_end(servers: str, job_id: str, *, timestamps: bool) -> int:

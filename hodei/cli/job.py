@@ -9,7 +9,8 @@ import click
 
 from hodei.cli import show
 from hodei.cli.client import connect
-from hodei.cli.job_view import as_dict, attempt_dict, chunk_dict, show_job, summary, took
+from hodei.cli.job_view import as_dict, attempt_dict, show_job, summary, took
+from hodei.cli.log_json import chunk_dicts
 from hodei.cli.spec_flags import read_file, spec_options, to_spec
 from hodei.cli.submit import MOST_FILE, submit_file, submit_one
 
@@ -151,7 +152,8 @@ def logs(servers: str, job_id: str, follow: bool, timestamps: bool, attempt: int
     try:
         if output == "json":
             chunks = (chunk for message in messages(servers, job_id, follow=follow) for chunk in message.chunks)
-            show.as_json([chunk_dict(c) for c in chunks if attempt is None or c.attempt == attempt])
+            wanted = (c for c in chunks if attempt is None or c.attempt == attempt)
+            show.as_json(list(chunk_dicts(wanted)))
         else:
             print_logs(servers, job_id, follow=follow, timestamps=timestamps, attempt=attempt)
     except KeyboardInterrupt:

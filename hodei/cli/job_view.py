@@ -1,4 +1,4 @@
-"""Jobs, attempts and log chunks as they are shown."""
+"""Jobs and attempts as they are shown."""
 
 import json
 from typing import Any
@@ -40,8 +40,8 @@ TIMES = ("created", "updated", "run_at", "started", "completed")
 def as_dict(one: Any) -> dict[str, Any]:
     plain = (
         "job_id", "name", "state", "reason", "message", "attempts", "priority", "correlation_id", "actor", "worker_id",
-        "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "cancel_requested", "cancel", "waiting_for", "leftover_processes",
-        "retry_of",
+        "peak_memory_bytes", "cpu_s", "log_bytes", "log_dropped_bytes", "logs_complete",
+        "cancel_requested", "cancel", "waiting_for", "leftover_processes", "retry_of",
     )  # fmt: skip
     return {
         **{key: getattr(one, key) for key in plain},
@@ -52,12 +52,13 @@ def as_dict(one: Any) -> dict[str, Any]:
     }
 
 
-def chunk_dict(chunk: Any) -> dict[str, Any]:
-    return {
-        "stream": {1: "stdout", 2: "stderr", 3: "notice"}[chunk.stream], "attempt": chunk.attempt, "byte_offset": chunk.byte_offset,
-        "first_line": chunk.first_line, "read_at": show.instant(chunk.read_unix_us), "late": chunk.late,
-        "text": chunk.data.decode(errors="replace"),
-    }  # fmt: skip
+def _log(one: Any, *, ended: bool) -> str:
+    if not one.attempts:
+        return ""
+    words = show.size(one.log_bytes)
+    if one.log_dropped_bytes:
+        words += f", {one.log_dropped_bytes} B left out"
+    return words if one.logs_complete or not ended else f"{words}, incomplete"
 
 
 def show_job(one: Any, output: str) -> None:
@@ -91,7 +92,7 @@ def show_job(one: Any, output: str) -> None:
             ("took", took(one)),
             ("memory", show.size(one.peak_memory_bytes) if one.peak_memory_bytes else ""),
             ("CPU time", show.duration(one.cpu_s) if one.cpu_s else ""),
-            ("log", f"{show.size(one.log_bytes)}{'' if one.logs_complete or not ended else ', incomplete'}" if one.attempts else ""),
+            ("log", _log(one, ended=ended)),
             ("left over", f"{one.leftover_processes} processes, killed" if one.leftover_processes else ""),
         ]
     )

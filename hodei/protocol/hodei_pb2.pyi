@@ -362,7 +362,7 @@ class CreateJobsResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[CreateJobsResponse.Entry, _Mapping]]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of", "cancel")
+    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of", "cancel", "log_dropped_bytes")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -390,6 +390,7 @@ class Job(_message.Message):
     UPDATED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     RETRY_OF_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
+    LOG_DROPPED_BYTES_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     name: str
     state: str
@@ -417,7 +418,8 @@ class Job(_message.Message):
     updated_unix_us: int
     retry_of: str
     cancel: str
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ..., cancel: _Optional[str] = ...) -> None: ...
+    log_dropped_bytes: int
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ..., cancel: _Optional[str] = ..., log_dropped_bytes: _Optional[int] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("state", "correlation_id", "limit", "before_job_id", "reason")

@@ -178,6 +178,7 @@ def _job(row: Job, waiting_for: str) -> pb.Job:
         peak_memory_bytes=row.peak_memory_bytes or 0,
         cpu_s=(row.cpu_us or 0) / 1_000_000,
         log_bytes=row.log_bytes,
+        log_dropped_bytes=row.log_dropped_bytes,
         logs_complete=bool(row.logs_complete),
         created_unix_us=row.created_at or 0,
         started_unix_us=row.started_at or 0,

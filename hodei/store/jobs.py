@@ -80,6 +80,7 @@ class Job:
     peak_memory_bytes: int | None
     cpu_us: int | None
     log_bytes: int
+    log_dropped_bytes: int
     logs_complete: bool | None
     leftover_processes: int | None
     created_at: int
@@ -101,7 +102,8 @@ class Job:
 # door lets it be is cut.
 JOB_COLUMNS: LiteralString = """
     j.attempts, j.priority, left(j.correlation_id, 200), left(j.actor, 500), j.worker_id,
-    j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
+    j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.log_dropped_bytes,
+    j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
     j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL, j.retry_of,
     q.job_id IS NOT NULL, q.waiting, q.ready_at, q.labels,
     CASE WHEN l.accepted_at IS NULL THEN l.accept_by END,

@@ -15,15 +15,28 @@ class Poller:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], object]] = {}
+        self._in_order: set[int] = set()
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._dispatch)
 
-    def watch(self, fd: int, handler: Callable[[], object]) -> None:
-        """Calls handler in every turn of the loop in which fd can be read, or is at its end."""
-        self._epoll.register(fd, select.EPOLLIN)
+    def watch(self, fd: int, handler: Callable[[], object], *, in_order: bool = False) -> None:
+        """Calls handler in every turn of the loop in which fd can be read, or is at its end.
+
+        `in_order`: only when something comes, and those in the order in which it came, also when the
+        loop is late. (The kernel puts what is watched otherwise back into its list when it has told
+        of it, ahead of what comes next.) A handler that leaves something unread asks for `again`.
+        """
+        self._epoll.register(fd, select.EPOLLIN | (select.EPOLLET if in_order else 0))
         self._handlers[fd] = handler
+        if in_order:
+            self._in_order.add(fd)
+
+    def again(self, fd: int) -> None:
+        """Of one watched in order: what is left to read is told of once more."""
+        self._epoll.modify(fd, select.EPOLLIN | select.EPOLLET)
 
     def unwatch(self, fd: int) -> None:
         if self._handlers.pop(fd, None):
+            self._in_order.discard(fd)
             self._epoll.unregister(fd)
 
     def close(self, fd: int) -> None:
@@ -33,6 +46,8 @@ class Poller:
         os.close(fd)
 
     def _dispatch(self) -> None:
-        for fd, _ in self._epoll.poll(0, MOST_AT_ONCE):
+        for fd, event in self._epoll.poll(0, MOST_AT_ONCE):
             if handler := self._handlers.get(fd):  # one before it may have closed it
                 handler()
+                if event & select.EPOLLHUP and fd in self._in_order:
+                    self.again(fd)  # its end is told of once, and may lie behind what was read

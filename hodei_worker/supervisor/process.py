@@ -16,12 +16,13 @@ from typing import Any
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.host import Ears, Host
+from hodei_worker.supervisor.kept import smaller_limit
 from hodei_worker.supervisor.members import Attributed, Contained, Members
-from hodei_worker.supervisor.output import STDERR, STDOUT, Output
+from hodei_worker.supervisor.output import Output
 from hodei_worker.supervisor.place import Place
 from hodei_worker.supervisor.prepare import Prepared, StartFailed, prepare
 from hodei_worker.supervisor.spawn import Spawn, Usage
-from hodei_worker.supervisor.spool import Tape
+from hodei_worker.supervisor.spool import STDERR, STDOUT, Tape
 from hodei_worker.supervisor.verdict import DISK_FULL, Result, failed, lost, named, verdict, with_words
 
 GRACE_S = 10.0
@@ -47,12 +48,10 @@ class JobProcess:
         self._place = Place(host.folders, str(start["lease"]))
         self._loop = asyncio.get_running_loop()
         self._guard = Guard(self.fail)
-        limits = (host.log_limit, int(self._spec.get("log_limit", 0)))
-        limit = min(filter(None, limits), default=0)  # the smaller one; 0 is none
+        limit = smaller_limit(int(self._spec.get("log_limit", 0)), host.log_limit)
         self.output = Output(
             host.poller, tape, limit, self._guard, ears.wrote, self._disk_full, self._output_ended
         )  # fmt: skip
-        self._tape = tape
         self._begun = time.monotonic()
         self._pid = 0
         self._pidfd = 0  # only where its launcher died: then it is our own child
@@ -97,20 +96,15 @@ class JobProcess:
         self._guard(self._place.clear)
         self._guard(self._let_go)
         result = verdict(self._exit, self._cause, self._host.memory_was_short)
-        if self.output.unkept_bytes and result["outcome"] == "SUCCEEDED":
-            result |= failed("LIMIT_EXCEEDED", DISK_FULL)
+        result = self.output.kept.told_in(result)
         result = with_words(
             result,
-            f"{count} bytes of its log are lost" if (count := self.output.unkept_bytes) else "",
             named("could not be killed", self._unkillable),
             named("left over, by this job or another one", self._doubtful),
         )
         result["leftover_unknown"] = len(self._doubtful)
         result["run_us"] = max(1, int((time.monotonic() - self._begun) * 1e6))
         result["started_us"] = self._start["started_us"]
-        result["log_chunks"] = self._tape.next_seq
-        result["log_bytes"] = self.output.kept_bytes
-        result["log_dropped_bytes"] = self.output.dropped_bytes
         result["leftover_processes"] = leftovers
         self._ears.ended(result)
 

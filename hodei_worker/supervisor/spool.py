@@ -1,5 +1,6 @@
-"""The jobs' output on disk until a server has it: chunks of all jobs behind one another in segment files, each deleted when all in it is
-acknowledged.
+"""The jobs' output on disk until a server has it: chunks of all jobs behind one another in segment
+files, each deleted when all in it is acknowledged; and the last parts of logs over their limit
+(tail.py).
 
 Nothing is done per line but counting newlines, and nothing per job: to make and remove a file waits for the disk's journal. Each chunk lies
 behind a header that tells all of it, so that the next supervisor can read what one that died has left.
@@ -10,18 +11,29 @@ import shutil
 import struct
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from hodei_worker.supervisor.tail import Tail
 
 CHUNK_BYTES = 65_536
 SEGMENT_BYTES = 8 << 20
 FULL_BYTES = 64 << 20
 """Unacknowledged bytes of one job. Full: its pipes are not read until the server has caught up; the job waits in its write."""
 
+STDOUT, STDERR, NOTICE = 1, 2, 3
+
+IN_MEMORY = -1
+"""In place of a segment's number: a notice that says that the disk is full."""
 
 HEADER = struct.Struct(">QQBQQqI")
 """Lease, sequence number, stream, offset, line, time, length of the data."""
+
+
+def left_out(bytes_: int, why: str = "") -> bytes:
+    """A notice in the place of what is missing."""
+    return f"[{bytes_} bytes left out{why}]\n".encode()
 
 
 class Chunk(NamedTuple):
@@ -41,6 +53,7 @@ class _Place(NamedTuple):
     offset: int
     line: int
     read_us: int
+    data: bytes = b""  # of one in memory
 
 
 class _Segment:
@@ -84,6 +97,10 @@ class Spool:
         for number in list(spool._segments):
             spool._remove_if_dead(number)
         spool._newest += 1  # what died may have left half a chunk at the end of the last one
+        for tape in tapes.values():
+            tape._take_tail_of_the_dead()
+        for path in folder.glob("*.tail?"):
+            path.unlink(missing_ok=True)
         return spool, tapes
 
     def tape(self, lease: int) -> "Tape":
@@ -112,10 +129,14 @@ class Spool:
         return fresh
 
     def read(self, place: _Place) -> bytes:
+        if place.segment == IN_MEMORY:
+            return place.data
         return os.pread(self._segments[place.segment].fd, place.length, place.position)
 
     def let_go(self, segment: int) -> None:
         """One chunk of it is not needed any more."""
+        if segment == IN_MEMORY:
+            return
         self._segments[segment].live -= 1
         if segment != self._newest:
             self._remove_if_dead(segment)
@@ -139,8 +160,9 @@ class Tape:
         self._spool = spool
         self._lease = lease
         self._places: deque[_Place] = deque()  # of chunks not acknowledged, from self.acked on
-        self._offsets = [0, 0, 0, 0]  # by stream
+        self._offsets = [0, 0, 0, 0]  # by stream, of what was written, kept or not
         self._lines = [1, 1, 1, 1]
+        self._in_line = [False] * 4
         self.acked = 0
         self.unacked_bytes = 0
 
@@ -149,36 +171,93 @@ class Tape:
         return self.acked + len(self._places)
 
     @property
-    def folder(self) -> Path:
-        """Where there is room for what is not in the tape yet."""
-        return self._spool.folder
-
-    def skip(self, stream: int, skipped: int, lines: int) -> None:
-        """What is left out has its place in the numbers of what follows."""
-        self._offsets[stream] += skipped
-        self._lines[stream] += lines
-
-    @property
     def full(self) -> bool:
         return self.unacked_bytes >= FULL_BYTES
 
     def append(self, stream: int, data: bytes) -> Chunk:
         """OSError when the disk is full: nothing was added."""
-        chunk = Chunk(self.next_seq, stream, self._offsets[stream], self._lines[stream], time.time_ns() // 1000, data)
-        header = HEADER.pack(self._lease, chunk.seq, stream, chunk.offset, chunk.line, chunk.read_us, len(data))
-        segment, position = self._spool.write(header, data)
-        self._places.append(_Place(segment, position, len(data), stream, chunk.offset, chunk.line, chunk.read_us))
-        self._offsets[stream] += len(data)
-        self._lines[stream] += data.count(b"\n")
-        self.unacked_bytes += len(data)
+        offset, line = self._offsets[stream], self._lines[stream]
+        chunk = self._put(stream, offset, line, time.time_ns() // 1000, data)
+        self.skip(stream, data)
         return chunk
 
-    def _found(self, seq: int, place: _Place) -> None:
-        if not self._places:
-            self.acked = seq
+    def _put(self, stream: int, offset: int, line: int, read_us: int, data: bytes) -> Chunk:
+        chunk = Chunk(self.next_seq, stream, offset, line, read_us, data)
+        told = (self._lease, chunk.seq, stream, offset, line, read_us)
+        segment, position = self._spool.write(HEADER.pack(*told, len(data)), data)
+        self._add(_Place(segment, position, len(data), stream, offset, line, read_us))
+        return chunk
+
+    def _add(self, place: _Place) -> None:
         self._places.append(place)
-        self._spool._segments[place.segment].live += 1
         self.unacked_bytes += place.length
+
+    def note(self, words: bytes) -> Chunk:
+        """A notice that must be told: in memory where the disk is full."""
+        try:
+            return self.append(NOTICE, words)
+        except OSError:
+            place = _Place(
+                IN_MEMORY, 0, len(words), NOTICE, self._offsets[NOTICE], self._lines[NOTICE],
+                time.time_ns() // 1000, words,
+            )  # fmt: skip
+            self._add(place)
+            self.skip(NOTICE, words)
+            return Chunk(self.next_seq - 1, *place[3:])
+
+    def skip(self, stream: int, data: bytes) -> None:
+        """It was written, and what comes next stands behind it, whether it is kept or not."""
+        self._offsets[stream] += len(data)
+        self._lines[stream] += data.count(b"\n")
+        self._in_line[stream] = not data.endswith(b"\n")
+
+    def begins_line(self, stream: int) -> bool:
+        """Whether the next byte does."""
+        return not self._in_line[stream]
+
+    # ── the last part of a log over its limit ──
+
+    def tail(self, keep: int) -> Tail:
+        """For what is not to be numbered before its end is known."""
+        return Tail(self._spool.folder, self._lease, keep, self.next_seq)
+
+    def to_tail(self, tail: Tail, stream: int, data: bytes) -> None:
+        """OSError when the disk is full: nothing was added."""
+        begins, offset, line = self.begins_line(stream), self._offsets[stream], self._lines[stream]
+        tail.write(stream, begins, offset, line, time.time_ns() // 1000, data)
+        self.skip(stream, data)
+
+    def take_tail(self, tail: Tail) -> Iterator[Chunk]:
+        """Its pieces behind a notice of what is missing before them. OSError when the disk is
+        full."""
+        if missing := tail.seen - tail.kept_bytes():
+            yield self.note(left_out(missing))
+        for piece in tail.pieces():
+            yield self._put(piece.stream, piece.offset, piece.line, piece.read_us, piece.data)
+
+    def _take_tail_of_the_dead(self) -> None:
+        """Chunks behind it, if any, are those into which it had been turned already."""
+        tail = Tail.left(self._spool.folder, self._lease)
+        if tail is None:
+            return
+        if not self._places:
+            self.acked = tail.next_seq
+        try:
+            if self.next_seq == tail.next_seq:
+                for _ in self.take_tail(tail):
+                    pass
+        except OSError:
+            pass  # a full disk: the count of chunks says that some are missing
+        tail.remove()
+
+    def _found(self, seq: int, place: _Place) -> None:
+        """A hole is a segment that went: all before was acknowledged, though others hold its
+        segments."""
+        if seq != self.next_seq or not self._places:
+            self.close()
+            self.acked = seq
+        self._spool._segments[place.segment].live += 1
+        self._add(place)
 
     def read(self, seq: int) -> Chunk | None:
         """None: not written yet, or acknowledged already."""

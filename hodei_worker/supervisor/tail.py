@@ -1,83 +1,179 @@
-"""The last part of a log that is over its limit: on disk, in two files that take turns, until the job has ended."""
+"""The last part of a log that is over its limit, on disk: two files that are overwritten in turn.
 
+Each takes as many bytes as are to be kept, so that both together always hold the last ones. A file
+of its own for each such job: in the segments that jobs share, one that writes little would hold
+back many of them.
+"""
+
+import os
 import struct
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import NamedTuple
 
-from hodei_worker.supervisor.spool import CHUNK_BYTES
+RECORD = struct.Struct(">QQB?QQqI")
+"""Next number of the tape, bytes that came before to the tail, stream, whether it begins a line,
+offset, line, time, length of the data, which lies behind it."""
 
-LEAST_BYTES = 64 << 10
-HEADER = struct.Struct("<BI")
+SUFFIXES = (".tail0", ".tail1")
 
 
-def share(limit: int) -> int:
-    """Of a log limit: a tenth, at least 64 KiB, but never more than half of it."""
-    return min(max(limit // 10, LEAST_BYTES), limit // 2)
+class Piece(NamedTuple):
+    before: int  # bytes of both streams that came to the tail before it
+    stream: int
+    begins_line: bool
+    offset: int  # of its first byte within its stream
+    line: int
+    read_us: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        return self.offset + len(self.data)
+
+    def without(self, bytes_: int) -> "Piece":
+        """Its end, without so many bytes before."""
+        if not bytes_:
+            return self
+        gone, left = self.data[:bytes_], self.data[bytes_:]
+        return Piece(
+            self.before + bytes_, self.stream, gone.endswith(b"\n"), self.offset + bytes_,
+            self.line + gone.count(b"\n"), self.read_us, left,
+        )  # fmt: skip
 
 
 class Tail:
-    """What was written last, of both streams in their order: at least `most` bytes of it."""
+    """Of one job. `keep`: bytes of the end that are wanted; `next_seq`: of its tape, from the
+    first piece on."""
 
-    def __init__(self, folder: Path, most: int) -> None:
-        self._folder = folder
-        self._most = most
-        # The older one, if there is one, and the newer; with the bytes in each.
-        self._files: list[tuple[IO[bytes], int]] = []
-        self.bytes = 0  # ever added
-        self.added = [0] * 4  # of them, by stream
-        self.lines = [0] * 4
+    def __init__(self, folder: Path, lease: int, keep: int, next_seq: int) -> None:
+        self._paths = [folder / f"{lease}{suffix}" for suffix in SUFFIXES]
+        self._keep = keep
+        self.next_seq = next_seq
+        self._fds: list[int] = []  # the one that is written to is the last
+        self._written = 0  # bytes in it, with their headers
+        self._data = 0  # bytes in it, without
+        self.seen = 0  # bytes of all pieces
 
-    def add(self, stream: int, data: bytes) -> None:
-        """OSError: the disk takes nothing more."""
-        for start in range(0, len(data), CHUNK_BYTES):
-            self._add(stream, data[start : start + CHUNK_BYTES])
+    @classmethod
+    def left(cls, folder: Path, lease: int) -> "Tail | None":
+        """What a supervisor that died has left of this job, up to the piece that it was writing."""
+        tail = cls(folder, lease, 0, 0)
+        found = []
+        for path in tail._paths:
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except OSError:
+                continue
+            if first := os.pread(fd, RECORD.size, 0):
+                found.append((first, fd))
+            else:
+                os.close(fd)
+        found.sort(key=lambda one: RECORD.unpack(one[0].ljust(RECORD.size, b"\0"))[1])
+        tail._fds = [fd for _, fd in found]
+        for piece in tail._pieces():
+            tail.seen = piece.before + len(piece.data)
+        if not tail.seen:
+            tail.remove()
+            return None
+        tail.next_seq = RECORD.unpack(os.pread(tail._fds[0], RECORD.size, 0))[0]
+        tail._keep = tail.seen  # all that is here: what was wanted of it is not known any more
+        return tail
 
-    def _add(self, stream: int, data: bytes) -> None:
-        if not self._files or self._files[-1][1] >= self._most:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh: IO[bytes] = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-            for old, _ in self._files[:-1]:
-                old.close()
-            self._files = [*self._files[-1:], (fresh, 0)]
-        file, held = self._files[-1]
-        whole = HEADER.pack(stream, len(data)) + data
-        at = file.tell()
+    def write(
+        self,
+        stream: int,
+        begins_line: bool,
+        offset: int,
+        line: int,
+        read_us: int,
+        data: bytes,
+    ) -> None:
+        """OSError when the disk is full: nothing was added."""
+        if not self._fds or self._data >= self._keep or self._written > 2 * self._keep + 65_536:
+            self._turn()
+        told = (self.next_seq, self.seen, stream, begins_line, offset, line, read_us)
+        record = RECORD.pack(*told, len(data)) + data
+        done = 0
         try:
-            while whole:
-                whole = whole[file.write(whole) :]
+            while done < len(record):
+                done += os.pwrite(self._fds[-1], record[done:], self._written + done)
         except OSError:
-            file.seek(at)
-            file.truncate()
+            os.ftruncate(self._fds[-1], self._written)
             raise
-        self._files[-1] = (file, held + len(data))
-        self.bytes += len(data)
-        self.added[stream] += len(data)
-        self.lines[stream] += data.count(b"\n")
+        self._written += done
+        self._data += len(data)
+        self.seen += len(data)
 
-    def take(self, most: int) -> list[tuple[int, bytes]]:
-        """The last bytes, at most so many, from the beginning of a line where there is one."""
-        pieces = []
-        for file, _ in self._files:
-            file.seek(0)
-            with file:
-                while header := file.read(HEADER.size):
-                    stream, length = HEADER.unpack(header)
-                    pieces.append((stream, file.read(length)))
-        self._files.clear()
-        spare = sum(len(data) for _, data in pieces) - most
-        whole = self.bytes <= most
-        while pieces and spare >= len(pieces[0][1]):
-            spare -= len(pieces.pop(0)[1])
-        if pieces and spare > 0:
-            pieces[0] = (pieces[0][0], pieces[0][1][spare:])
-        if pieces and not whole:
-            _, newline, rest = pieces[0][1].partition(b"\n")
-            if newline:
-                pieces[0] = (pieces[0][0], rest)
-        return pieces
+    def _turn(self) -> None:
+        """The older of the two files is emptied, and written to from here on."""
+        if len(self._fds) < len(self._paths):
+            path = self._paths[len(self._fds)]
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._fds.append(os.open(path, flags, 0o600))
+        else:
+            os.ftruncate(self._fds[0], 0)
+            self._fds.reverse()
+        self._written = self._data = 0
 
-    def close(self) -> None:
-        for file, _ in self._files:
-            file.close()
-        self._files.clear()
+    def _pieces(self) -> Iterator[Piece]:
+        """What the files hold, in order, one piece in memory at a time."""
+        for fd in self._fds:
+            position, size = 0, os.fstat(fd).st_size
+            while position + RECORD.size <= size:
+                told = RECORD.unpack(os.pread(fd, RECORD.size, position))
+                _, before, stream, begins_line, offset, line, read_us, length = told
+                position += RECORD.size
+                if position + length > size:
+                    return
+                data = os.pread(fd, length, position)
+                yield Piece(before, stream, begins_line, offset, line, read_us, data)
+                position += length
+
+    def _last(self) -> Iterator[Piece]:
+        """The last bytes that are wanted, cut to the byte."""
+        for piece in self._pieces():
+            excess = max(0, self.seen - self._keep - piece.before)
+            if excess < len(piece.data):
+                yield piece.without(excess)
+
+    def pieces(self) -> Iterator[Piece]:
+        """What is kept. Where something is missing before it, each stream begins with a line, if
+        any line begins in what is left of it."""
+        begins = self._beginnings()
+        for piece in self._last():
+            cut = begins[piece.stream] - piece.offset
+            if cut < len(piece.data):
+                yield piece.without(max(0, cut))
+
+    def kept_bytes(self) -> int:
+        return sum(len(piece.data) for piece in self.pieces())
+
+    def _beginnings(self) -> dict[int, int]:
+        """Stream → the offset from which it is kept."""
+        first: dict[int, int] = {}
+        lines: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        whole = False
+        for piece in self._last():
+            whole = whole or piece.before == 0
+            stream = piece.stream
+            first.setdefault(stream, piece.offset)
+            ends[stream] = piece.end
+            if stream in lines:
+                continue
+            if piece.begins_line:
+                lines[stream] = piece.offset
+            elif (at := piece.data.find(b"\n")) >= 0:
+                lines[stream] = piece.offset + at + 1
+        if whole:
+            return first
+        return {s: at if lines.get(s, ends[s]) == ends[s] else lines[s] for s, at in first.items()}
+
+    def remove(self) -> None:
+        for fd in self._fds:
+            os.close(fd)
+        self._fds.clear()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
