@@ -97,7 +97,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     spec jsonb NOT NULL,                           -- normalised (hodei_normalise_spec); spec->'command' is never null
     attempts integer NOT NULL DEFAULT 0,           -- accepted ones; for people, never a fence
     failures integer NOT NULL DEFAULT 0,           -- attempts that failed by themselves: counted against spec.retries
-    losses integer NOT NULL DEFAULT 0,             -- attempts lost with their worker: three end the job
+    losses integer NOT NULL DEFAULT 0,             -- attempts lost with their worker: ten end the job
     priority integer NOT NULL DEFAULT 0,
     correlation_id text NOT NULL,
     actor text NOT NULL,
@@ -130,7 +130,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     queue_timeout_ms bigint,
     grace_ms bigint,
     retries integer,
-    lone_losses integer NOT NULL DEFAULT 0,        -- attempts lost when no other job of that worker was
+    lone_losses integer NOT NULL DEFAULT 0,        -- attempts lost when no other job of that worker was: three end the job
     CONSTRAINT jobs_final_has_its_time CHECK ((state IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) = (completed_at IS NOT NULL)),
     CONSTRAINT jobs_running_has_its_lease CHECK (state <> 'RUNNING' OR lease IS NOT NULL),
     CONSTRAINT jobs_final_has_no_lease CHECK (completed_at IS NULL OR lease IS NULL)
@@ -244,10 +244,13 @@ CREATE TABLE IF NOT EXISTS workers (
     session bigint NOT NULL DEFAULT 0,             -- generation of its stream: only the newest speaks for the worker
     instance uuid,                                 -- process that holds the stream
     connected boolean NOT NULL DEFAULT false,
+    lost_at timestamptz,                           -- when an attempt was last lost with it
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()   -- time of its last event
 ) WITH (fillfactor = 50);
-ALTER TABLE workers ADD COLUMN IF NOT EXISTS server_id uuid;   -- since revision 4: the server whose stream it last opened
+ALTER TABLE workers                                            -- since revision 4
+    ADD COLUMN IF NOT EXISTS server_id uuid,                   -- the server whose stream it last opened
+    ADD COLUMN IF NOT EXISTS lost_at timestamptz;
 
 CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
     token uuid PRIMARY KEY DEFAULT gen_random_uuid(),

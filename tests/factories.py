@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import psycopg
 
 from hodei.domain.ids import uuid7
-from hodei.domain.job import MAX_LOSSES
 from hodei.domain.spec import normalise
 from hodei.store import job_queue, jobs, leases, sweep, worker_bootstrap_tokens, workers
 from hodei.store.database import Connection
@@ -97,7 +96,7 @@ def word(offer: job_queue.Offer, outcome: str = "SUCCEEDED", **more: Any) -> lea
 
 async def final_job(conn: Connection, worker: AWorker, outcome: str = "SUCCEEDED", **spec: Any) -> job_queue.Offer:
     offer = await running_job(conn, worker, **spec)
-    (ended,) = await leases.record_results(conn, [word(offer, outcome)], MAX_LOSSES)
+    (ended,) = await leases.record_results(conn, [word(offer, outcome)])
     assert ended.new_state == outcome
     return offer
 
@@ -105,6 +104,11 @@ async def final_job(conn: Connection, worker: AWorker, outcome: str = "SUCCEEDED
 async def promote(conn: Connection) -> int:
     """Whatever is due gets ready; how many."""
     return len(await job_queue.promote(conn, await job_queue.due(conn)))
+
+
+async def back_off_ends(conn: Connection) -> None:
+    await conn.execute("UPDATE job_queue SET ready_at = now() - interval '1 s' WHERE waiting = 'BACKOFF'")
+    await promote(conn)
 
 
 async def expire(conn: Connection) -> list[uuid.UUID]:

@@ -40,11 +40,14 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     WORKER_LOST = "WORKER_LOST"
-    QUARANTINED = "QUARANTINED"  # three attempts were lost with their workers
+    QUARANTINED = "QUARANTINED"  # three attempts were lost when it was its worker's only job, or ten in all
     CANCELLED = "CANCELLED"
     REJECTED = "REJECTED"
     INTERNAL = "INTERNAL"
 
 
-MAX_LOSSES = 3
-"""Attempts lost with their workers that end a job as QUARANTINED: it may be what kills them."""
+MAX_LONE_LOSSES = 3
+"""Attempts lost with their worker when no other job of it was: they end a job as QUARANTINED, for it may be what kills workers."""
+
+MAX_LOSSES = 10
+"""Attempts lost with their workers, whoever was lost with them: they end a job as QUARANTINED too."""

@@ -13,7 +13,7 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Conflict, Locked, NotFound, Unavailable
-from hodei.domain.job import FINAL, MAX_LOSSES
+from hodei.domain.job import FINAL
 from hodei.domain.job_line import JobLine
 from hodei.domain.text import words_of
 from hodei.fleet.presence import Cancel, Presence, Refused, ResultAck, WorkerStream
@@ -177,7 +177,7 @@ class JobController:
             return []
         results = {n.said: n.result for n in news if n.result}
         accepts = list(dict.fromkeys(n.said for n in news if n.result is None and n.said not in results))
-        found, held = await self._database.run(lambda conn: leases.settle(conn, list(results.values()), accepts, MAX_LOSSES))
+        found, held = await self._database.run(lambda conn: leases.settle(conn, list(results.values()), accepts))
         ended = {Claimant(end.lease, end.worker_id): end for end in found}
         self._say(found)
         accepted = [job_lines.of_accept(one) for one in held.values() if one.now]
@@ -219,7 +219,7 @@ class JobController:
         """Stores what a sweep says in a worker's place. A job that cannot be stored is set aside; one that is locked is found again."""
 
         async def store(batch: list[Result]) -> list[Ended | None]:
-            found = await self._database.run(lambda conn: leases.record_results(conn, batch, MAX_LOSSES))
+            found = await self._database.run(lambda conn: leases.record_results(conn, batch))
             ended = {end.lease: end for end in found}
             return [ended.get(result.lease) for result in batch]
 

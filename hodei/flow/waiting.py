@@ -15,7 +15,7 @@ def waiting_for(job: Job, fleet: Sequence[Worker]) -> str:
     if job.state != "PENDING":
         return ""
     if job.waiting and job.ready_at:
-        words = "its time, " if job.waiting == "RUN_AT" else "its back-off after a failed attempt, until "
+        words = "its time, " if job.waiting == "RUN_AT" else "its back-off after a failed or lost attempt, until "
         return words + instant(job.ready_at)
     if job.accept_by:
         return f"worker {job.worker_id} to accept it, until {instant(job.accept_by)}"

@@ -50,7 +50,7 @@ class _Search(Generic[T, R]):
         if one_culprit:
             return await self._without_culprit(items, found)
         middle = len(items) // 2
-        first = await self.answers(items[:middle], one_culprit=False)
+        first: list[R | Exception] = await self.answers(items[:middle], one_culprit=False)
         return first + await self.answers(items[middle:], one_culprit=False)
 
     async def _try(self, items: list[T]) -> Sequence[R | Exception] | Exception:
@@ -76,6 +76,6 @@ class _Search(Generic[T, R]):
                 suspects = others
         answers[suspects[0]] = error
         rest = sorted(left)
-        others = await self.answers([items[place] for place in rest], one_culprit=False)
-        answers |= dict(zip(rest, others, strict=True))
+        of_rest = await self.answers([items[place] for place in rest], one_culprit=False)
+        answers |= dict(zip(rest, of_rest, strict=True))
         return [answers[place] for place in range(len(items))]

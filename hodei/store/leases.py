@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from hodei.domain.job import MAX_LONE_LOSSES, MAX_LOSSES
 from hodei.domain.worker import LIMIT_MARGIN_S
 from hodei.store.database import Call, Connection, array, arrays, brief_rows, guarded_rows, rows
 
@@ -116,7 +117,8 @@ class Ended(NamedTuple):
 
 # The policy of what runs again stands here once, in the CASEs of `held` (docs/architecture.md). A job whose accept has not been
 # written yet gets RUNNING and its end in one row update, both events included. `retries` counts the job's own failures: back-off 1 s,
-# doubled each time up to 5 min, ± 25 %. A lost attempt runs again at once, twice; the third ends the job.
+# doubled each time up to 5 min, ± 25 %. A lost attempt runs again after 10 s, doubled each time up to 10 min. A loss is a lone one where
+# that worker had no other job and has lost none within the last 5 s: three of them end the job, as ten losses in all do.
 RESULT = """
 WITH said AS (
     SELECT * FROM unnest(
@@ -130,12 +132,22 @@ WITH said AS (
     SELECT s.*, l.job_id, l.log_seq = s.log_chunks AS logs_complete, l.log_bytes AS stored_bytes
     FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
     WHERE l.lease = ANY (%(lease)s::bigint[])
+), judged AS MATERIALIZED (
+    SELECT t.*, t.outcome = 'LOST' AND CASE WHEN t.outcome = 'LOST' THEN
+               (SELECT count(*) FROM (
+                    SELECT FROM leases o
+                    WHERE o.worker_id = t.worker_id AND o.accepted_at IS NOT NULL AND o.lease <> t.lease LIMIT 1) others) = 0
+               AND (SELECT count(*) FROM workers w
+                    WHERE w.id = t.worker_id AND w.lost_at > clock_timestamp() - interval '5 seconds') = 0
+           END AS lone
+    FROM told t
 ), held AS MATERIALIZED (
     SELECT s.*, j.id, j.state AS old_state, j.correlation_id, j.updated_at AS last_event_at,
            j.state = 'PENDING' AND s.ran AS ran_unaccepted,
            greatest(clock_timestamp(), j.updated_at + interval '2 microseconds') AS ended_at,
            CASE WHEN s.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
-                WHEN s.outcome = 'LOST' AND (j.losses + 1 >= %(max_losses)s OR j.spec ->> 'on_lost' = 'fail') THEN 'FAILED'
+                WHEN s.outcome = 'LOST' AND (s.lone AND j.lone_losses + 1 >= %(max_lone_losses)s OR j.losses + 1 >= %(max_losses)s
+                     OR j.spec ->> 'on_lost' = 'fail') THEN 'FAILED'
                 WHEN s.outcome = 'LOST' THEN 'PENDING'
                 WHEN s.outcome = 'FAILED' AND j.cancel_requested_at IS NULL
                      AND j.failures < coalesce(j.retries, 0)
@@ -143,11 +155,12 @@ WITH said AS (
                 ELSE s.outcome
            END AS new_state,
            CASE WHEN s.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
-                WHEN s.outcome = 'LOST' AND j.losses + 1 >= %(max_losses)s THEN 'QUARANTINED'
+                WHEN s.outcome = 'LOST' AND (s.lone AND j.lone_losses + 1 >= %(max_lone_losses)s OR j.losses + 1 >= %(max_losses)s)
+                     THEN 'QUARANTINED'
                 WHEN s.outcome = 'LOST' THEN 'WORKER_LOST'
                 ELSE s.reason
            END AS why
-    FROM told s JOIN jobs j ON j.id = s.job_id AND j.lease = s.lease
+    FROM judged s JOIN jobs j ON j.id = s.job_id AND j.lease = s.lease
     WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t))
     ORDER BY j.id
     FOR UPDATE OF j
@@ -158,6 +171,7 @@ WITH said AS (
         attempts = j.attempts + h.ran_unaccepted::integer,
         failures = j.failures + (h.outcome = 'FAILED')::integer,
         losses = j.losses + (h.outcome = 'LOST')::integer,
+        lone_losses = j.lone_losses + h.lone::integer,
         started_at = CASE WHEN h.ran_unaccepted THEN greatest(h.last_event_at + interval '1 microsecond',
             least(h.ended_at - interval '1 microsecond', h.ended_at - h.run_us * interval '1 microsecond')) ELSE j.started_at END,
         updated_at = CASE WHEN h.new_state = 'PENDING' THEN h.ended_at + interval '1 microsecond' ELSE h.ended_at END,
@@ -182,15 +196,27 @@ WITH said AS (
     DELETE FROM leases l WHERE l.lease = ANY (ARRAY(SELECT e.lease FROM ended e))
 ), requeued AS (
     INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at)
-    SELECT e.id, e.priority, e.ended_at, coalesce(e.spec -> 'labels', '{}'),
-           CASE WHEN e.outcome = 'FAILED' THEN 'BACKOFF' END, CASE WHEN e.outcome = 'FAILED' THEN b.until END,
-           CASE WHEN e.outcome = 'FAILED' THEN b.until ELSE e.ended_at END + e.queue_timeout_ms * interval '1 millisecond'
+    SELECT e.id, e.priority, e.ended_at, coalesce(e.spec -> 'labels', '{}'), 'BACKOFF', b.until,
+           b.until + e.queue_timeout_ms * interval '1 millisecond'
     FROM ended e
     CROSS JOIN LATERAL (
-        SELECT e.ended_at + least(power(2, least(e.failures - 1, 20)), 300) * (0.75 + random() / 2) * interval '1 second' AS until
+        SELECT e.ended_at + (0.75 + random() / 2) * interval '1 second'
+               * CASE WHEN e.outcome = 'FAILED' THEN least(power(2, least(e.failures - 1, 20)), 300)
+                      ELSE least(10 * power(2, least(e.losses - 1, 20)), 600) END AS until
     ) b
     WHERE e.new_state = 'PENDING'
-    RETURNING job_id, waiting, ready_at
+    RETURNING job_id, ready_at
+), losing AS MATERIALIZED (
+    SELECT w.id
+    FROM workers w
+    WHERE w.id = ANY (ARRAY(SELECT e.worker_id FROM ended e WHERE e.outcome = 'LOST'))
+    ORDER BY w.id
+    FOR UPDATE OF w
+), marked AS (
+    UPDATE workers w
+    SET lost_at = clock_timestamp()
+    FROM losing l
+    WHERE w.id = l.id AND w.id = ANY (ARRAY(SELECT l.id FROM losing l))
 ), story AS (
     INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
     SELECT e.started_at, 'JobStatusChanged', e.id::text, e.correlation_id, 'worker:' || e.worker_id, e.worker_id,
@@ -211,34 +237,29 @@ WITH said AS (
            jsonb_strip_nulls(jsonb_build_object('job_id', e.id, 'reason', e.why, 'failures', e.failures, 'losses', e.losses,
                                                 'not_before', q.ready_at))
     FROM ended e JOIN requeued q ON q.job_id = e.id
-), wake AS (
-    SELECT pg_notify('hodei_work', '') FROM requeued WHERE waiting IS NULL LIMIT 1
 )
-SELECT e.lease, e.id, e.old_state, e.new_state, e.why, e.worker_id, e.correlation_id, e.actor, e.ran_unaccepted,
-       (SELECT count(*) FROM wake)
+SELECT e.lease, e.id, e.old_state, e.new_state, e.why, e.worker_id, e.correlation_id, e.actor, e.ran_unaccepted
 FROM ended e
 """
 
 
-def _result(said: Sequence[Result], max_losses: int) -> Call:
-    return RESULT, arrays(Result._fields, said) | {"max_losses": max_losses}
+def _result(said: Sequence[Result]) -> Call:
+    return RESULT, arrays(Result._fields, said) | {"max_losses": MAX_LOSSES, "max_lone_losses": MAX_LONE_LOSSES}
 
 
-async def record_results(conn: Connection, said: Sequence[Result], max_losses: int) -> list[Ended]:
+async def record_results(conn: Connection, said: Sequence[Result]) -> list[Ended]:
     """Ends attempts: final, or PENDING again by policy. A lease that is not in the answer is stale and nothing was written for it."""
-    (found,) = await guarded_rows(conn, _result(said, max_losses))
+    (found,) = await guarded_rows(conn, _result(said))
     return [Ended(*row[:9]) for row in found]
 
 
-async def settle(
-    conn: Connection, results: Sequence[Result], accepts: Sequence[Claimant], max_losses: int
-) -> tuple[list[Ended], dict[Claimant, Accepted]]:
+async def settle(conn: Connection, results: Sequence[Result], accepts: Sequence[Claimant]) -> tuple[list[Ended], dict[Claimant, Accepted]]:
     """Both in one transaction and one round trip, results first: one that overtook its own accept writes RUNNING too."""
     if not accepts:
-        return await record_results(conn, results, max_losses), {}
+        return await record_results(conn, results), {}
     if not results:
         return [], await accept(conn, accepts)
-    ended, held = await guarded_rows(conn, _result(results, max_losses), _accept(accepts))
+    ended, held = await guarded_rows(conn, _result(results), _accept(accepts))
     return [Ended(*row[:9]) for row in ended], _accepted(held)
 
 

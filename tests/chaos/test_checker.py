@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hodei.domain.job import MAX_LOSSES
 from hodei.store import job_logs, leases
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from tests.chaos.checker import Trace, orphans, traces_in, violations
 from tests.conftest import Connection
-from tests.factories import NOW_US, assigned_job, on, pending_job, ready_worker, running_job, word
+from tests.factories import NOW_US, assigned_job, back_off_ends, claim, on, pending_job, ready_worker, running_job, word
 
 WROTE = b"one\ntwo\n"
 
@@ -24,7 +23,7 @@ async def _sound(conn: AsyncConnection) -> str:
     await job_logs.append(
         conn, [Chunk(done.lease, worker.id, 0, 1, 0, 1, NOW_US, b"one\n"), Chunk(done.lease, worker.id, 1, 1, 4, 2, NOW_US, b"two\n")]
     )
-    await leases.record_results(conn, [word(done, exit_code=0, log_chunks=2)], MAX_LOSSES)
+    await leases.record_results(conn, [word(done, exit_code=0, log_chunks=2)])
     await running_job(conn, worker)
     await assigned_job(conn, worker)
     await pending_job(conn)
@@ -118,9 +117,11 @@ def test_it_catches_an_attempt_that_a_deploy_has_spent(database_url: str, db: Co
     async def story(conn: AsyncConnection) -> str:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker)
-        await leases.record_results(conn, [word(offer, "LOST")], MAX_LOSSES)
-        again = await running_job(conn, worker)
-        await leases.record_results(conn, [word(again)], MAX_LOSSES)
+        await leases.record_results(conn, [word(offer, "LOST")])
+        await back_off_ends(conn)
+        (again,) = await claim(conn, [worker.id])
+        await leases.accept(conn, [leases.Claimant(again.lease, worker.id)])
+        await leases.record_results(conn, [word(again)])
         return str(offer.job_id)
 
     job_id = on(database_url, story)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from hodei.domain.ids import uuid7
-from hodei.domain.job import FINAL, MAX_LOSSES
+from hodei.domain.job import FINAL
 from hodei.domain.spec import normalise
 from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, workers
 from hodei.store.database import Connection as AsyncConnection
@@ -123,9 +123,9 @@ class Store(RuleBasedStateMachine):
         if offer := self.held(pick):
             more = {} if outcome == "FAILED" else {"reason": "CANCELLED" if outcome == "CANCELLED" else None}
             said = word(offer, outcome, log_chunks=self._next_chunk.get(offer.lease, 0), **more)
-            ended = self.on(lambda conn: leases.record_results(conn, [said], MAX_LOSSES)) if commit != "lost call" else []
+            ended = self.on(lambda conn: leases.record_results(conn, [said])) if commit != "lost call" else []
             if commit != "ok":
-                repeated = self.on(lambda conn: leases.record_results(conn, [said], MAX_LOSSES))
+                repeated = self.on(lambda conn: leases.record_results(conn, [said]))
                 assert not (ended and repeated), "recorded twice"
                 ended = ended or repeated
             if not ended or again:
@@ -136,7 +136,7 @@ class Store(RuleBasedStateMachine):
     def late(self, commit: str, pick: int, outcome: str) -> None:
         if self._stale:
             offer = self._stale[pick % len(self._stale)]
-            assert self.on(lambda conn: leases.record_results(conn, [word(offer, outcome)], MAX_LOSSES)) == [], "the fence"
+            assert self.on(lambda conn: leases.record_results(conn, [word(offer, outcome)])) == [], "the fence"
             assert self.on(lambda conn: leases.accept(conn, [Claimant(offer.lease, offer.worker_id)])) == {}, "the fence"
             late = Late(offer.job_id, word(offer, outcome))
             assert self.say(commit, lambda conn: stray_leases.record_late(conn, late)).stands
@@ -190,7 +190,7 @@ class Store(RuleBasedStateMachine):
         found = self.on(stray_leases.orphaned)
         lost = [by_sweep(claimant, "LOST") for claimant, accepted in found if accepted]
         if lost:
-            self.say(commit, lambda conn: leases.record_results(conn, lost, MAX_LOSSES))
+            self.say(commit, lambda conn: leases.record_results(conn, lost))
         offers = [claimant for claimant, accepted in found if not accepted]
         if offers:
             self.say(commit, lambda conn: leases.release(conn, offers, "the worker is gone", "system:job_rescuer"))
@@ -213,7 +213,7 @@ class Store(RuleBasedStateMachine):
         self.judge.execute("UPDATE leases SET end_by = end_by - interval '1 hour'")
         if found := self.on(stray_leases.overrun):
             said = [by_sweep(claimant, "FAILED", "TIMEOUT") for claimant, _ in found]
-            self.on(lambda conn: leases.record_results(conn, said, MAX_LOSSES))
+            self.on(lambda conn: leases.record_results(conn, said))
 
     @rule()
     def time_passes_in_the_queue(self) -> None:
@@ -250,7 +250,7 @@ class Store(RuleBasedStateMachine):
             self.refuse(self._offers[claimant.lease])
         if found := self.on(lambda conn: stray_leases.forgotten(conn, [worker.id], held)):
             assert astray
-            self.on(lambda conn: leases.record_results(conn, [by_sweep(c, "LOST") for c in found], MAX_LOSSES))
+            self.on(lambda conn: leases.record_results(conn, [by_sweep(c, "LOST") for c in found]))
 
     @rule(which=st.integers(0, 2), undo=st.booleans())
     def drain(self, which: int, undo: bool) -> None:

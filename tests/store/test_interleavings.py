@@ -12,7 +12,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from hodei.domain.job import MAX_LOSSES
 from hodei.domain.spec import normalise
 from hodei.store import job_logs, jobs, leases, stray_leases, sweep, workers
 from hodei.store.database import Connection
@@ -39,9 +38,9 @@ def chunk(worker: AWorker, offer: Offer | None) -> Chunk:
 VERBS: dict[str, Verb] = {
     "claim": lambda c, w, _j, _o: claim(c, [w.id]),
     "accept": lambda c, w, _j, o: leases.accept(c, [said(w, o)]),
-    "succeed": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY)], MAX_LOSSES),
-    "fail": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "FAILED")], MAX_LOSSES),
-    "lose": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "LOST", actor="system:job_rescuer")], MAX_LOSSES),
+    "succeed": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY)]),
+    "fail": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "FAILED")]),
+    "lose": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "LOST", actor="system:job_rescuer")]),
     "release": lambda c, w, _j, o: leases.release(c, [said(w, o)], "x", "system:job_rescuer"),
     "late result": lambda c, _w, j, o: stray_leases.record_late(c, Late(j, word(o or NOBODY))),
     "log": lambda c, w, _j, o: job_logs.append(c, [chunk(w, o)]),

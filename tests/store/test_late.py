@@ -2,7 +2,6 @@
 
 import uuid
 
-from hodei.domain.job import MAX_LOSSES
 from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, sweep, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
@@ -10,7 +9,7 @@ from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
 from tests.conftest import Connection
-from tests.factories import NOW_US, assigned_job, claim, expire, on, pending_job, ready_worker, running_job, silence, word
+from tests.factories import NOW_US, assigned_job, back_off_ends, claim, expire, on, pending_job, ready_worker, running_job, silence, word
 
 
 def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
@@ -28,9 +27,9 @@ def test_a_late_result_is_recorded_once_and_changes_no_state(database_url: str, 
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker, on_lost="fail")
-        await leases.record_results(conn, [word(offer, "LOST", actor="system:job_rescuer", log_chunks=-1)], MAX_LOSSES)
+        await leases.record_results(conn, [word(offer, "LOST", actor="system:job_rescuer", log_chunks=-1)])
         late = Late(offer.job_id, word(offer))
-        assert await leases.record_results(conn, [late.result], MAX_LOSSES) == [], "the fence"
+        assert await leases.record_results(conn, [late.result]) == [], "the fence"
         recorded = [await stray_leases.record_late(conn, late) for _ in range(3)]
         assert [(r.stands, r.now) for r in recorded] == [(True, True), (True, False), (True, False)]
         return offer.job_id
@@ -46,7 +45,7 @@ def test_a_late_result_is_recorded_once_and_changes_no_state(database_url: str, 
 def test_a_result_that_was_recorded_but_not_acknowledged_is_no_late_one(database_url: str, db: Connection) -> None:
     async def story(conn: AsyncConnection) -> bool:
         offer = await running_job(conn, await ready_worker(conn))
-        await leases.record_results(conn, [word(offer)], MAX_LOSSES)
+        await leases.record_results(conn, [word(offer)])
         return (await stray_leases.record_late(conn, Late(offer.job_id, word(offer)))).stands
 
     assert on(database_url, story) is True
@@ -57,7 +56,7 @@ def test_nobody_can_write_late_into_a_job_that_was_never_his(database_url: str, 
     async def story(conn: AsyncConnection) -> None:
         worker, stranger = await ready_worker(conn), await ready_worker(conn)
         offer = await running_job(conn, worker, on_lost="fail")
-        await leases.record_results(conn, [word(offer, "LOST", actor="system:x")], MAX_LOSSES)
+        await leases.record_results(conn, [word(offer, "LOST", actor="system:x")])
         foreign = offer._replace(worker_id=stranger.id)
         for false in (foreign, offer._replace(lease=999), offer._replace(job_id=uuid.uuid4())):
             assert (await stray_leases.record_late(conn, Late(false.job_id, word(false)))).stands
@@ -73,7 +72,8 @@ def test_late_chunks_are_kept_under_their_own_attempt_and_marked(database_url: s
         worker = await ready_worker(conn)
         first = await running_job(conn, worker)
         await job_logs.append(conn, [chunk(first, 0)])
-        await leases.record_results(conn, [word(first, "LOST", actor="system:x")], MAX_LOSSES)
+        await leases.record_results(conn, [word(first, "LOST", actor="system:x")])
+        await back_off_ends(conn)
         (second,) = await claim(conn, [worker.id])
         await leases.accept(conn, [Claimant(second.lease, worker.id)])
         await job_logs.append(conn, [chunk(second, 0)])
@@ -91,7 +91,8 @@ def test_attempts_are_told_apart(database_url: str) -> None:
         worker = await ready_worker(conn)
         first = await running_job(conn, worker)
         await job_logs.append(conn, [chunk(first, 0)])
-        await leases.record_results(conn, [word(first, "LOST", actor="system:x")], MAX_LOSSES)
+        await leases.record_results(conn, [word(first, "LOST", actor="system:x")])
+        await back_off_ends(conn)
         (second,) = await claim(conn, [worker.id])
         await leases.accept(conn, [Claimant(second.lease, worker.id)])
         found, _ = await jobs.attempts(conn, first.job_id)
@@ -104,7 +105,7 @@ def test_an_exit_code_that_is_final_is_not_run_again(database_url: str, db: Conn
     async def story(conn: AsyncConnection) -> list[str]:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker, retries=5, final_exit_codes=[3, 4])
-        return [e.new_state for e in await leases.record_results(conn, [word(offer, "FAILED")], MAX_LOSSES)]
+        return [e.new_state for e in await leases.record_results(conn, [word(offer, "FAILED")])]
 
     assert on(database_url, story) == ["FAILED"]
 
@@ -143,7 +144,7 @@ def test_the_term_in_the_queue_outlives_a_returned_offer_and_begins_anew_for_a_r
         assert (await (await conn.execute(terms)).fetchone()) == (60,)
         (again,) = await claim(conn, [worker.id])
         await leases.accept(conn, [Claimant(again.lease, worker.id)])
-        await leases.record_results(conn, [word(again, "FAILED")], MAX_LOSSES)
+        await leases.record_results(conn, [word(again, "FAILED")])
 
     on(database_url, story)
     assert db.execute("SELECT expires_at - ready_at FROM job_queue").fetchone() == db.execute("SELECT interval '60 s'").fetchone()

@@ -6,7 +6,6 @@ import uuid
 import psycopg
 import pytest
 
-from hodei.domain.job import MAX_LOSSES
 from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, sweep, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
@@ -16,6 +15,7 @@ from tests.factories import (
     NOW_US,
     AWorker,
     assigned_job,
+    back_off_ends,
     claim,
     final_job,
     lost_worker,
@@ -117,7 +117,7 @@ def test_a_stale_writer_changes_nothing(database_url: str, db: Connection, how: 
         await leases.accept(conn, [Claimant(now.lease, second.id)])
         said = {
             "accept": lambda: leases.accept(conn, [Claimant(stale.lease, first.id)]),
-            "result": lambda: leases.record_results(conn, [word(stale)], MAX_LOSSES),
+            "result": lambda: leases.record_results(conn, [word(stale)]),
             "log": lambda: job_logs.append(conn, [chunk(stale, 0, b"late")]),
             "release": lambda: leases.release(conn, [Claimant(stale.lease, first.id)], "again", "x"),
         }
@@ -133,7 +133,7 @@ def test_final_is_final(database_url: str, db: Connection) -> None:
     async def story(conn: AsyncConnection) -> job_queue.Offer:
         worker = await ready_worker(conn)
         done = await final_job(conn, worker)
-        assert await leases.record_results(conn, [word(done, "FAILED")], MAX_LOSSES) == []
+        assert await leases.record_results(conn, [word(done, "FAILED")]) == []
         assert await leases.accept(conn, [Claimant(done.lease, worker.id)]) == {}
         assert not await jobs.cancel_queued(conn, done.job_id, "x")
         assert not await jobs.request_cancel(conn, done.job_id, "x")
@@ -179,7 +179,7 @@ def test_a_failure_within_its_retries_runs_again_after_a_back_off(database_url: 
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker, retries=1)
-        (ended,) = await leases.record_results(conn, [word(offer, "FAILED")], MAX_LOSSES)
+        (ended,) = await leases.record_results(conn, [word(offer, "FAILED")])
         assert ended.new_state == "PENDING"
         assert await promote(conn) == 0
         await conn.execute("UPDATE job_queue SET ready_at = now() - interval '1 s'")
@@ -187,7 +187,7 @@ def test_a_failure_within_its_retries_runs_again_after_a_back_off(database_url: 
         (again,) = await claim(conn, [worker.id])
         assert again.attempt == 2
         await leases.accept(conn, [Claimant(again.lease, worker.id)])
-        (ended,) = await leases.record_results(conn, [word(again, "FAILED")], MAX_LOSSES)
+        (ended,) = await leases.record_results(conn, [word(again, "FAILED")])
         assert ended.new_state == "FAILED"
         return offer.job_id
 
@@ -198,23 +198,71 @@ def test_a_failure_within_its_retries_runs_again_after_a_back_off(database_url: 
     ("spec", "states"),
     [({}, ["PENDING", "PENDING", "FAILED"]), ({"on_lost": "fail"}, ["FAILED"])],
 )
-def test_an_attempt_lost_with_its_worker_runs_again_twice(
-    database_url: str, db: Connection, spec: dict[str, str], states: list[str]
-) -> None:
+def test_a_job_that_was_lost_alone_runs_again_twice(database_url: str, db: Connection, spec: dict[str, str], states: list[str]) -> None:
     async def story(conn: AsyncConnection) -> tuple[uuid.UUID, list[str]]:
         worker = await ready_worker(conn)
         job_id = await pending_job(conn, **spec)
         became = []
         for _ in states:
-            (offer,) = await claim(conn, [worker.id])
-            await leases.accept(conn, [Claimant(offer.lease, worker.id)])
-            lost = word(offer, "LOST", message="gone")
-            became += [end.new_state for end in await leases.record_results(conn, [lost], MAX_LOSSES)]
+            became.append(await lose(conn, worker))
+            assert await claim(conn, [worker.id]) == [], "it backs off"
+            await conn.execute("UPDATE workers SET lost_at = lost_at - interval '6 s'")
+            await back_off_ends(conn)
         return job_id, became
 
     job_id, became = on(database_url, story)
     assert became == states
     assert state(db, job_id)[3] == ("QUARANTINED" if not spec else "WORKER_LOST")
+
+
+async def lose(conn: AsyncConnection, worker: AWorker) -> str:
+    (offer,) = await claim(conn, [worker.id])
+    await leases.accept(conn, [Claimant(offer.lease, worker.id)])
+    (ended,) = await leases.record_results(conn, [word(offer, "LOST", message="gone")])
+    return ended.new_state
+
+
+def test_a_job_that_is_lost_with_others_is_given_ten_tries(database_url: str, db: Connection) -> None:
+    """Whether they are lost in one statement, or one after the other within moments: none of them was alone."""
+
+    async def story(conn: AsyncConnection) -> list[str]:
+        worker = await ready_worker(conn)
+        killer, innocent = await pending_job(conn), await pending_job(conn)
+        for together in (True, False) * 2:
+            offers = await claim(conn, [worker.id] * 2)
+            assert {offer.job_id for offer in offers} == {killer, innocent}
+            await leases.accept(conn, [Claimant(offer.lease, worker.id) for offer in offers])
+            lost = [word(offer, "LOST") for offer in offers]
+            for some in [lost] if together else [[one] for one in lost]:
+                await leases.record_results(conn, some)
+            await conn.execute("UPDATE workers SET lost_at = lost_at - interval '6 s'")
+            await back_off_ends(conn)
+        counted = db.execute("SELECT losses, lone_losses, state FROM jobs").fetchall()
+        assert counted == [(4, 0, "PENDING")] * 2
+        await jobs.cancel_queued(conn, innocent, "cli:test")
+        await conn.execute("UPDATE jobs SET losses = 9 WHERE id = %s", [killer])
+        return [await lose(conn, worker)]
+
+    assert on(database_url, story) == ["FAILED"]
+    assert db.execute("SELECT count(*) FROM jobs WHERE reason = 'QUARANTINED'").fetchone() == (1,)
+
+
+def test_losses_back_off_ten_seconds_doubled_up_to_ten_minutes(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> list[float]:
+        worker = await ready_worker(conn)
+        await pending_job(conn)
+        waits = []
+        for losses in (0, 1, 2, 8):
+            await conn.execute("UPDATE jobs SET losses = %s, lone_losses = 0", [losses])
+            assert await lose(conn, worker) == "PENDING"
+            due = "SELECT extract(epoch FROM q.ready_at - j.updated_at)::float8 FROM job_queue q CROSS JOIN jobs j"
+            ((until,),) = db.execute(due).fetchall()
+            waits.append(until)
+            await back_off_ends(conn)
+        return waits
+
+    waits = on(database_url, story)
+    assert all(0.74 * due <= waited <= 1.26 * due for due, waited in zip((10, 20, 40, 600), waits, strict=True)), waits
 
 
 def test_a_cancel_outlives_its_worker(database_url: str, db: Connection) -> None:
@@ -231,7 +279,7 @@ def test_a_cancel_outlives_its_worker(database_url: str, db: Connection) -> None
             shown.append(job and job.cancel)
         assert shown == ["delivered", "stopping"]
         assert await leases.undelivered_cancels(conn, [worker.id]) == []
-        await leases.record_results(conn, [word(offer, "LOST")], MAX_LOSSES)
+        await leases.record_results(conn, [word(offer, "LOST")])
         return offer.job_id
 
     assert state(db, on(database_url, story)) == ("CANCELLED", 1, None, "CANCELLED")

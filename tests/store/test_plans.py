@@ -42,7 +42,7 @@ HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
         "",
     ),
     "accept": (leases.ACCEPT, several((1, ID), ("leases", "workers")) | {"margin_s": 10}, ""),
-    "result": (leases.RESULT, several(A_RESULT, Result._fields) | {"max_losses": 3}, ""),
+    "result": (leases.RESULT, several(A_RESULT, Result._fields) | {"max_losses": 10, "max_lone_losses": 3}, ""),
     "release": (leases.RELEASE, several((1, ID), ("leases", "workers")) | {"reason": "r", "actor": "a"}, ""),
     "append": (job_logs.APPEND, several(A_CHUNK[:-1], Chunk._fields[:-1]) | {"data": "{}"}, ""),
     "beat": (workers.BEAT, several((ID, 1, 0, False, None), Heartbeat._fields) | {"held": "{}", "held_by": "{}"}, ""),

@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 
 from hodei.domain.errors import Invalid
-from hodei.domain.job import MAX_LOSSES
 from hodei.domain.spec import normalise
 from hodei.flow.waiting import waiting_for
 from hodei.rpc import convert
@@ -94,7 +93,7 @@ async def _live(conn: AsyncConnection) -> None:
     while offers := await claim(conn, [worker.id] * 50):
         await leases.accept(conn, [leases.Claimant(offer.lease, worker.id) for offer in offers])
         said = [word(offer, "FAILED" if n % 2 else "SUCCEEDED") for n, offer in enumerate(offers)]
-        await leases.record_results(conn, said, MAX_LOSSES)
+        await leases.record_results(conn, said)
         await promote(conn)
         await conn.execute("UPDATE job_queue SET waiting = NULL, ready_at = NULL WHERE waiting = 'BACKOFF'")
     for job in every:

@@ -3,7 +3,6 @@
 import random
 import uuid
 
-from hodei.domain.job import MAX_LOSSES
 from hodei.store import job_queue, jobs, leases
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
@@ -33,7 +32,7 @@ async def _one_verb(
         await leases.accept(conn, [Claimant(o.lease, o.worker_id) for o in dice.sample(known, min(3, len(known)))])
     elif verb == "result":
         outcome = dice.choice(["SUCCEEDED", "FAILED", "LOST", "CANCELLED"])
-        await leases.record_results(conn, [word(offer, outcome, ran=dice.random() < 0.9 or outcome != "CANCELLED")], MAX_LOSSES)
+        await leases.record_results(conn, [word(offer, outcome, ran=dice.random() < 0.9 or outcome != "CANCELLED")])
     elif verb == "release":
         await leases.release(conn, [Claimant(offer.lease, offer.worker_id)], "draining", "test")
     elif verb == "cancel":
@@ -58,7 +57,7 @@ def test_accept_and_result_in_one_statement_leave_both_events_in_order(database_
         worker = await ready_worker(conn)
         await pending_job(conn)
         (offer,) = await claim(conn, [worker.id])
-        await leases.record_results(conn, [word(offer, run_us=3_600_000_000)], MAX_LOSSES)
+        await leases.record_results(conn, [word(offer, run_us=3_600_000_000)])
         return str(offer.job_id)
 
     job_id = on(database_url, story)
