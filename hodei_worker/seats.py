@@ -20,6 +20,10 @@ SEATS = 8
 with other settings still has jobs."""
 
 
+SCOPE_WITHIN_S = 5.0
+"""For systemd to give one, tried once at a supervisor's start."""
+
+
 def seats(state: Path) -> list[Path]:
     return [state, *(state / f"seat-{number}" for number in range(1, SEATS))]
 
@@ -135,35 +139,45 @@ def make(seat: Path, settings: Settings) -> None:
 def _start(seat: Path, settings: Settings) -> subprocess.Popen[bytes]:
     """In its own session, in "/", and with an environment that jobs may see."""
     user = [settings.job_user] if settings.job_user else []
+    environment = environment_for_jobs()
     command = [
-        *_scope(), sys.executable, "-P", "-m", "hodei_worker.supervisor",
+        *_scope(environment), sys.executable, "-P", "-m", "hodei_worker.supervisor",
         str(seat), settings.on_worker_exit, str(settings.log_limit), *user,
     ]  # fmt: skip
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     log = os.open(seat / "supervisor.log", flags, 0o600)
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment_for_jobs(),
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
             start_new_session=True, cwd="/",
         )  # fmt: skip
     finally:
         os.close(log)
 
 
-def _scope() -> list[str]:
+def _scope(environment: dict[str, str]) -> list[str]:
     """Under systemd a scope of its own, which is delegated: cgroups below it are ours, and it outlives
     the agent's unit. (A delegated unit could not be restarted while jobs of it live: 219/CGROUP.)
     Where it cannot be had the supervisor starts as without systemd."""
     program = shutil.which("systemd-run")
-    if "INVOCATION_ID" not in os.environ or program is None:
+    runs = "INVOCATION_ID" in os.environ or Path("/run/systemd/system").is_dir()
+    if not runs or program is None:
         return []
     manager = [] if os.geteuid() == 0 else ["--user"]
-    scope = [
-        program, *manager, "--scope", "--quiet", "--collect", f"--unit=hodei-jobs-{os.getpid()}-{time.time_ns()}",
-        "--property=Delegate=yes",
-    ]  # fmt: skip
-    tried = subprocess.run([*scope[:-2], "--", "true"], capture_output=True, check=False, stdin=subprocess.DEVNULL)
-    return [*scope, "--"] if tried.returncode == 0 else []
+    if manager:
+        for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"):  # where that manager is
+            if name in os.environ:
+                environment[name] = os.environ[name]
+    words = [program, *manager, "--scope", "--quiet", "--collect", "--property=Delegate=yes"]
+    name = f"hodei-jobs-{os.getpid()}-{time.time_ns()}"
+    try:
+        subprocess.run(
+            [*words, "--", "true"], check=True, capture_output=True, env=environment,
+            stdin=subprocess.DEVNULL, timeout=SCOPE_WITHIN_S,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [*words, f"--unit={name}", "--"]
 
 
 def environment_for_jobs() -> dict[str, str]:

@@ -9,6 +9,7 @@ parent of its children, and another is started.
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 from collections import deque
@@ -69,7 +70,8 @@ class Launchers:
         self._closed = False
         self._troubles = 0
         self._held = False
-        self._nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._moving_on = False
+        self.nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for _ in range(COUNT):
             self._add()
 
@@ -81,7 +83,7 @@ class Launchers:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         program = str(Path(__file__).with_name("launcher.py"))
-        actions = [(os.POSIX_SPAWN_DUP2, self._nothing, 0), (os.POSIX_SPAWN_DUP2, self._nothing, 1)]
+        actions = [(os.POSIX_SPAWN_DUP2, self.nothing, 0), (os.POSIX_SPAWN_DUP2, self.nothing, 1)]
         actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), 3))
         argv = [sys.executable, "-I", "-S", program, "3", *map(str, self._ids)]
         pid = os.posix_spawn(sys.executable, argv, {}, file_actions=actions, setsid=True)
@@ -123,7 +125,9 @@ class Launchers:
             if (at := launcher.at) is None or at.tenant:
                 self._send_to(launcher, at := self._cgroups.take())
             wanted.cgroup, at.tenant = at, wanted
-            self._later(MOVE_ON_S, self._move_on, launcher, wanted)
+            if not self._moving_on:
+                self._moving_on = True
+                self._later(MOVE_ON_S, self._move_all_on)
         pairs = [word for pair in wanted.environment.items() for word in pair]
         words = [wanted.workdir, wanted.environment["PATH"], *wanted.argv, *pairs]
         counts = (len(wanted.argv), len(pairs))
@@ -140,6 +144,18 @@ class Launchers:
         if self._cgroups and at is tenant and launcher in self._all:
             self._send_to(launcher, self._cgroups.take())
             self._ask(launcher, MOVE, None)
+
+    def _move_all_on(self) -> None:
+        """Those whose job still runs; again as long as there is a job in whose cgroup a launcher is."""
+        self._moving_on = False
+        now = time.monotonic()
+        for launcher in self._all:
+            tenant = launcher.at.tenant if launcher.at else None
+            if tenant and now - tenant.asked_at >= MOVE_ON_S:
+                self._move_on(launcher, tenant)
+            elif tenant and not self._moving_on:
+                self._moving_on = True
+                self._later(MOVE_ON_S, self._move_all_on)
 
     def leave(self, cgroup: Cgroup) -> bool:
         """So that it can be killed; False: a launcher is in it yet, and goes."""
@@ -176,7 +192,8 @@ class Launchers:
         launcher.asked.append(Asked(self._number, wanted, launcher.at))
         try:
             message = REQUEST.pack(kind, self._number, *counts) + rest
-            socket.send_fds(launcher.link, [message], list(streams))
+            beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(streams)}i", *streams))]
+            launcher.link.sendmsg([message], beside if streams else [])
         except OSError:
             return  # it is dead: its end is heard as well
         finally:
@@ -229,6 +246,8 @@ class Launchers:
 
     def _is_in(self, launcher: Launcher, cgroup: Cgroup | None) -> None:
         """And in no other, but for where it is asked to go next."""
+        if len(launcher.inside) < 2:
+            return
         stays = {cgroup, *(asked.cgroup for asked in launcher.asked)}
         for left in launcher.inside - stays:
             left.guests.discard(launcher.pid)

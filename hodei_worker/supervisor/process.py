@@ -151,9 +151,12 @@ class JobProcess:
 
     def _spawn(self, prepared: Prepared) -> None:
         theirs = self.output.pipes()
-        stdin = os.open(prepared.stdin, os.O_RDONLY | os.O_CLOEXEC)
+        self._theirs = tuple(theirs.values())
+        stdin = self._host.launchers.nothing
+        if prepared.stdin != os.devnull:
+            stdin = os.open(prepared.stdin, os.O_RDONLY | os.O_CLOEXEC)
+            self._theirs += (stdin,)
         streams = (stdin, theirs[STDOUT], theirs[STDERR])
-        self._theirs = streams
         try:
             if user := self._host.folders.user:
                 for stream in theirs.values():

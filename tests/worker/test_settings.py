@@ -155,10 +155,9 @@ def test_under_systemd_the_supervisor_gets_a_delegated_scope_or_starts_without(o
         assert one.finish("echo ran").text == "ran\n"
         lines = said.read_text().splitlines()
         assert len(lines) == 1 if fails else 2
-        assert all("--scope" in line for line in lines)
+        assert all("--scope" in line and "Delegate=yes" in line for line in lines)
         if not fails:
-            assert "--property=Delegate=yes -- " in lines[1]
-            assert "--unit=hodei-jobs-" in lines[1]
+            assert "--property=Delegate=yes --unit=hodei-jobs-" in lines[1]
             assert "hodei_worker.supervisor" in lines[1]
     finally:
         stop_all(one)
