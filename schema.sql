@@ -583,6 +583,33 @@ BEGIN
     END IF;
 END $$;
 
+-- What runs a script that comes without an interpreter: what its first line names, with all that stands
+-- behind it as one argument, as Linux has it; else the shell. What neither the kernel nor a shell would
+-- read as it is meant is refused.
+CREATE OR REPLACE FUNCTION hodei_spec_interpreter(script text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    first text := split_part(script, E'\n', 1);
+    line text := trim(substr(first, 3), E' \t');
+    word text := split_part(translate(line, E'\t', ' '), ' ', 1);
+    rest text := trim(substr(line, length(word) + 1), E' \t');
+BEGIN
+    IF ascii(script) = 65279 THEN
+        PERFORM hodei_refuse('script: expected text without a byte order mark (U+FEFF) at its beginning,'
+            || ' or an interpreter that takes it');
+    ELSIF right(first, 1) = E'\r' THEN
+        PERFORM hodei_refuse('script: expected lines that end with LF, got CR LF; convert it,'
+            || ' or name an interpreter that takes it');
+    ELSIF left(first, 2) <> '#!' THEN
+        RETURN '["/bin/sh"]';
+    ELSIF line = '' THEN
+        PERFORM hodei_refuse('script: expected a program behind #!, got none');
+    ELSIF rest = '' THEN
+        RETURN jsonb_build_array(word);
+    END IF;
+    RETURN jsonb_build_array(word, rest);
+END $$;
+
 -- The spec with its list of exit codes in the stored form: whole numbers from 1 to 255.
 CREATE OR REPLACE FUNCTION hodei_spec_exit_codes(spec jsonb, key text) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -770,7 +797,7 @@ BEGIN
         IF jsonb_typeof(spec -> 'interpreter') = 'string' THEN
             spec := jsonb_set(spec, '{interpreter}', jsonb_build_array(spec -> 'interpreter'));
         ELSIF NOT spec ? 'interpreter' THEN
-            spec := spec || '{"interpreter": ["/bin/sh"]}';
+            spec := jsonb_set(spec, '{interpreter}', hodei_spec_interpreter(spec ->> 'script'));
         END IF;
         PERFORM hodei_spec_arguments(spec, 'interpreter', longest_argument);
         IF NOT spec ? 'command' THEN
