@@ -119,7 +119,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     peak_memory_bytes bigint,
     cpu_us bigint,
     log_bytes bigint NOT NULL DEFAULT 0,           -- kept of the last attempt
-    log_dropped_bytes bigint NOT NULL DEFAULT 0,   -- of the last attempt, beyond the log limit
+    log_dropped_bytes bigint NOT NULL DEFAULT 0,   -- of the last attempt, beyond the log limit or for want of disk
     logs_complete boolean,                         -- of the last attempt: every chunk the worker counted is here
     leftover_processes integer,
     retry_of uuid,

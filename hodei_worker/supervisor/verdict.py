@@ -10,9 +10,6 @@ from hodei_worker.supervisor.spawn import Usage
 
 Result = dict[str, Any]
 
-KILLED = 128 + signal.SIGKILL
-"""The exit code of a shell whose last command was killed; any program may end with it."""
-
 DISK_FULL = "the worker's disk is full: the job's log cannot be kept"
 
 
@@ -36,9 +33,6 @@ def verdict(ended: tuple[int, Usage] | None, cause: Result | None, memory_was_sh
             result |= failed("SIGNALED", f"ended by signal {_name(number)}") | {"signal": number}
         elif code := os.WEXITSTATUS(status):
             result |= failed("EXIT_NONZERO", f"exit code {code}") | {"exit_code": code}
-            if code == KILLED and cause is None and memory_was_short():
-                words = "a process of it was killed by the kernel: the worker's memory is short"
-                result |= failed("OOM_KILLED", words)
         else:
             result["exit_code"] = 0
         if _was_killed(status) and cause is None and memory_was_short():
