@@ -119,7 +119,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     peak_memory_bytes bigint,
     cpu_us bigint,
     log_bytes bigint NOT NULL DEFAULT 0,           -- kept of the last attempt
-    log_dropped_bytes bigint NOT NULL DEFAULT 0,   -- of the last attempt, beyond the log limit
+    log_dropped_bytes bigint NOT NULL DEFAULT 0,   -- of the last attempt, beyond the log limit or for want of disk
     logs_complete boolean,                         -- of the last attempt: every chunk the worker counted is here
     leftover_processes integer,
     retry_of uuid,
@@ -586,6 +586,33 @@ BEGIN
     END IF;
 END $$;
 
+-- What runs a script that comes without an interpreter: what its first line names, with all that stands
+-- behind it as one argument, as Linux has it; else the shell. What neither the kernel nor a shell would
+-- read as it is meant is refused.
+CREATE OR REPLACE FUNCTION hodei_spec_interpreter(script text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    first text := split_part(script, E'\n', 1);
+    line text := trim(substr(first, 3), E' \t');
+    word text := split_part(translate(line, E'\t', ' '), ' ', 1);
+    rest text := trim(substr(line, length(word) + 1), E' \t');
+BEGIN
+    IF ascii(script) = 65279 THEN
+        PERFORM hodei_refuse('script: expected text without a byte order mark (U+FEFF) at its beginning,'
+            || ' or an interpreter that takes it');
+    ELSIF right(first, 1) = E'\r' THEN
+        PERFORM hodei_refuse('script: expected lines that end with LF, got CR LF; convert it,'
+            || ' or name an interpreter that takes it');
+    ELSIF left(first, 2) <> '#!' THEN
+        RETURN '["/bin/sh"]';
+    ELSIF line = '' THEN
+        PERFORM hodei_refuse('script: expected a program behind #!, got none');
+    ELSIF rest = '' THEN
+        RETURN jsonb_build_array(word);
+    END IF;
+    RETURN jsonb_build_array(word, rest);
+END $$;
+
 -- The spec with its list of exit codes in the stored form: whole numbers from 1 to 255.
 CREATE OR REPLACE FUNCTION hodei_spec_exit_codes(spec jsonb, key text) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -773,7 +800,7 @@ BEGIN
         IF jsonb_typeof(spec -> 'interpreter') = 'string' THEN
             spec := jsonb_set(spec, '{interpreter}', jsonb_build_array(spec -> 'interpreter'));
         ELSIF NOT spec ? 'interpreter' THEN
-            spec := spec || '{"interpreter": ["/bin/sh"]}';
+            spec := jsonb_set(spec, '{interpreter}', hodei_spec_interpreter(spec ->> 'script'));
         END IF;
         PERFORM hodei_spec_arguments(spec, 'interpreter', longest_argument);
         IF NOT spec ? 'command' THEN

@@ -97,16 +97,17 @@ def messages(servers: str, job_id: str, *, follow: bool) -> Iterator[Any]:
 
 
 def exit_code(job: Any) -> int:
-    """The job's own code; 128 + n for signal n, 124 for a time-out, 130 when cancelled, 1 for what kept it from running."""
+    """The job's own code; 128 + n for signal n, 124 for a time-out, 130 when cancelled, 137 when
+    the kernel killed it for want of memory, 1 for what kept it from running."""
     if job.state == "SUCCEEDED":
         return 0
-    if job.reason == "TIMEOUT":
-        return 124
     if job.state == "CANCELLED":
         return 130
+    if code := {"TIMEOUT": 124, "OOM_KILLED": 137}.get(job.reason):
+        return code
     if job.reason == "EXIT_NONZERO" and job.HasField("exit_code"):
         return int(job.exit_code)
-    if job.reason in ("SIGNALED", "OOM_KILLED") and job.HasField("signal"):
+    if job.reason == "SIGNALED" and job.HasField("signal"):
         return 128 + int(job.signal)
     return 1
 

@@ -48,7 +48,8 @@ Example:
 def run(servers: str, flags: dict[str, Any], detach: bool, timestamps: bool) -> None:
     """Run a job and follow it: its output is this command's output, its exit code this command's.
 
-    128+n for signal n, 124 after a time-out, 130 when cancelled, 1 when it could not run.
+    128+n for signal n (137 also when it ran out of memory), 124 after a time-out, 130 when
+    cancelled, 1 when it could not run.
     """
     from hodei.cli.follow import follow_to_end, say
 

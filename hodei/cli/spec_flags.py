@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from hodei.domain.text import shown
+
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?")
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 LONGEST_S = 31_557_600_000
@@ -68,8 +70,8 @@ OPTIONS = (
     click.argument("argv", nargs=-1, type=click.UNPROCESSED),
     click.option("--command", help="A shell command, run by sh -c."),
     click.option("--script", metavar="FILE", help="A script, sent to the worker; - for standard input."),
-    click.option("--interpreter", help='What runs the script, as "python3 -u"; /bin/sh otherwise.'),
-    click.option("--name", help="For people; at most 200 characters."),
+    click.option("--interpreter", help='What runs the script, as "python3 -u"; what its #! names otherwise, or /bin/sh.'),
+    click.option("--name", help="For people; at most 200 characters; a script's file otherwise."),
     click.option("--id", "job_id", help="A UUID of your own: the same call again is the same job."),
     click.option("--env", multiple=True, metavar="K=V", help="Environment of the job; repeatable."),
     click.option("--workdir", help="An existing folder on the worker; a fresh one otherwise."),
@@ -87,7 +89,7 @@ OPTIONS = (
     click.option("--correlation-id", help="What ties jobs together; the job's id otherwise."),
     click.option("--actor", help="Appended to who you are, in the audit."),
     click.option("--run-at", metavar="TIME", help="Not before: 2026-01-31T12:00:00Z, or +10m."),
-    click.option("--log-limit", type=int, metavar="BYTES", help="Kept of each attempt's log; 0: all; the worker's otherwise."),
+    click.option("--log-limit", type=int, metavar="BYTES", help="Kept of each attempt's log, where the worker's limit is not smaller."),
 )
 
 
@@ -158,6 +160,8 @@ def _what_to_run(flags: dict[str, Any]) -> dict[str, Any]:
     if given == ["argv"]:
         return {"command": list(flags["argv"])}
     script: dict[str, Any] = {"script": _text(read_file(flags["script"], "--script"))}
+    if flags["script"] != "-" and (name := shown(Path(flags["script"]).name)[:200]):
+        script["name"] = name  # where no other is given
     if flags["interpreter"]:
         script["interpreter"] = shlex.split(flags["interpreter"])
     return script

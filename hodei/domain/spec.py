@@ -39,6 +39,8 @@ FIRST_RUN_AT, LAST_RUN_AT = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 
 
 PATTERNS = {rule.key: re.compile(rule.pattern.replace("$", r"\Z")) for rule in RULES if isinstance(rule, Text | Map)}
 
+BYTE_ORDER_MARK = "\ufeff"
+
 SCRIPT = "<script>"
 """Stands for the script's path in the stored `command` of a script job."""
 
@@ -258,11 +260,31 @@ def _script(spec: dict[str, Any]) -> None:
         raise Invalid(f"script: expected the text of a script, got {got}")
     if isinstance(spec.get("interpreter"), str):
         spec["interpreter"] = [spec["interpreter"]]
-    spec.setdefault("interpreter", ["/bin/sh"])
+    if "interpreter" not in spec:
+        spec["interpreter"] = _interpreter(script)
     _arguments(spec, "interpreter")
     shown = [*spec["interpreter"], SCRIPT]
     if spec.setdefault("command", shown) != shown:
         raise Invalid("command: expected either command or script, got both")
+
+
+def _interpreter(script: str) -> list[str]:
+    """What runs a script that comes without one: what its first line names, with all that stands
+    behind it as one argument, as Linux has it; else the shell. What neither the kernel nor a shell
+    would read as it is meant is refused."""
+    first, _, _ = script.partition("\n")
+    if script.startswith(BYTE_ORDER_MARK):
+        raise Invalid("script: expected text without a byte order mark (U+FEFF) at its beginning, or an interpreter that takes it")
+    if first.endswith("\r"):
+        raise Invalid("script: expected lines that end with LF, got CR LF; convert it, or name an interpreter that takes it")
+    if not first.startswith("#!"):
+        return ["/bin/sh"]
+    line = first[2:].strip(" \t")
+    if not line:
+        raise Invalid("script: expected a program behind #!, got none")
+    word = line.replace("\t", " ").partition(" ")[0]
+    rest = line[len(word) :].strip(" \t")
+    return [word, rest] if rest else [word]
 
 
 def _stdin(spec: dict[str, Any]) -> None:

@@ -79,26 +79,13 @@ SHELL = ["/bin/sh"]
 def _argv(place: Place, spec: dict[str, Any]) -> list[str]:
     if (script := spec.get("script")) is not None:
         path = place.file("script", script.encode(), 0o700)
-        return [*_interpreter(spec.get("interpreter") or SHELL, script), path]
+        return [*(spec.get("interpreter") or SHELL), path]
     command = spec["command"]
     if not isinstance(command, str):
         return list(command)
     if len(command) * 4 > LONGEST_ARGUMENT and len(whole := command.encode()) > LONGEST_ARGUMENT:
         return [*SHELL, place.file("command", whole, 0o700)]
     return [*SHELL, "-c", command]
-
-
-def _interpreter(given: list[str], script: str) -> list[str]:
-    """What the first line names, unless the spec names one. (The default of the spec is /bin/sh: who gives
-    just that to a script of another language has that language.) Read by us and not by the kernel, which
-    would not execute a file on a file system mounted noexec."""
-    first, _, _ = script.partition("\n")
-    if given != SHELL or not first.startswith("#!"):
-        return given
-    words = first[2:].strip(" \t").split(None, 1) if not first.endswith("\r") else []
-    if not words:
-        raise StartFailed(f"script: bad interpreter {first!r}: expected #! and a path, and LF line ends")
-    return [words[0], words[1].strip()] if len(words) > 1 else words
 
 
 def _stdin(place: Place, spec: dict[str, Any]) -> str:

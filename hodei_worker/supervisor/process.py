@@ -181,6 +181,9 @@ class JobProcess:
     def _not_started(self, why: str) -> None:
         self._close_theirs()
         self._spawning = False
+        interpreter = self._spec.get("interpreter")
+        if interpreter and why.startswith(f"{interpreter[0]}: "):
+            why = f"bad interpreter: {why}"
         self._cause = failed("START_FAILED", why)
         self._end(0)
 

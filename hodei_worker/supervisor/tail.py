@@ -27,10 +27,6 @@ class Piece(NamedTuple):
     read_us: int
     data: bytes
 
-    @property
-    def end(self) -> int:
-        return self.offset + len(self.data)
-
     def without(self, bytes_: int) -> "Piece":
         """Its end, without so many bytes before."""
         if not bytes_:
@@ -40,6 +36,23 @@ class Piece(NamedTuple):
             self.before + bytes_, self.stream, gone.endswith(b"\n"), self.offset + bytes_,
             self.line + gone.count(b"\n"), self.read_us, left,
         )  # fmt: skip
+
+
+class _Head(NamedTuple):
+    """A piece whose data has not been read: where that lies."""
+
+    fd: int
+    position: int
+    length: int
+    before: int
+    stream: int
+    begins_line: bool
+    offset: int
+    line: int
+    read_us: int
+
+    def piece(self) -> Piece:
+        return Piece(*self[3:], os.pread(self.fd, self.length, self.position))
 
 
 class Tail:
@@ -71,8 +84,8 @@ class Tail:
                 os.close(fd)
         found.sort(key=lambda one: RECORD.unpack(one[0].ljust(RECORD.size, b"\0"))[1])
         tail._fds = [fd for _, fd in found]
-        for piece in tail._pieces():
-            tail.seen = piece.before + len(piece.data)
+        for head in tail._heads():
+            tail.seen = head.before + head.length
         if not tail.seen:
             tail.remove()
             return None
@@ -117,58 +130,58 @@ class Tail:
             self._fds.reverse()
         self._written = self._data = 0
 
-    def _pieces(self) -> Iterator[Piece]:
-        """What the files hold, in order, one piece in memory at a time."""
+    def _heads(self) -> Iterator["_Head"]:
+        """What the files hold, in order; the data is not read."""
         for fd in self._fds:
             position, size = 0, os.fstat(fd).st_size
             while position + RECORD.size <= size:
-                told = RECORD.unpack(os.pread(fd, RECORD.size, position))
-                _, before, stream, begins_line, offset, line, read_us, length = told
+                _, *told, length = RECORD.unpack(os.pread(fd, RECORD.size, position))
                 position += RECORD.size
                 if position + length > size:
                     return
-                data = os.pread(fd, length, position)
-                yield Piece(before, stream, begins_line, offset, line, read_us, data)
+                yield _Head(fd, position, length, *told)
                 position += length
 
-    def _last(self) -> Iterator[Piece]:
-        """The last bytes that are wanted, cut to the byte."""
-        for piece in self._pieces():
-            excess = max(0, self.seen - self._keep - piece.before)
-            if excess < len(piece.data):
-                yield piece.without(excess)
+    def _last(self) -> Iterator[tuple["_Head", int]]:
+        """What lies in the last bytes that are wanted, with how many are before these."""
+        for head in self._heads():
+            excess = max(0, self.seen - self._keep - head.before)
+            if excess < head.length:
+                yield head, excess
+
+    def _kept(self) -> Iterator[tuple["_Head", int]]:
+        """What is kept, with how many bytes of it are not. Where something is missing before it,
+        each stream begins with a line, if any line begins in what is left of it."""
+        begins = self._beginnings()
+        for head, excess in self._last():
+            cut = max(excess, begins[head.stream] - head.offset)
+            if cut < head.length:
+                yield head, cut
 
     def pieces(self) -> Iterator[Piece]:
-        """What is kept. Where something is missing before it, each stream begins with a line, if
-        any line begins in what is left of it."""
-        begins = self._beginnings()
-        for piece in self._last():
-            cut = begins[piece.stream] - piece.offset
-            if cut < len(piece.data):
-                yield piece.without(max(0, cut))
+        """What is kept, one piece in memory at a time."""
+        for head, cut in self._kept():
+            yield head.piece().without(cut)
 
     def kept_bytes(self) -> int:
-        return sum(len(piece.data) for piece in self.pieces())
+        return sum(head.length - cut for head, cut in self._kept())
 
     def _beginnings(self) -> dict[int, int]:
         """Stream → the offset from which it is kept."""
         first: dict[int, int] = {}
         lines: dict[int, int] = {}
         ends: dict[int, int] = {}
-        whole = False
-        for piece in self._last():
-            whole = whole or piece.before == 0
-            stream = piece.stream
-            first.setdefault(stream, piece.offset)
-            ends[stream] = piece.end
-            if stream in lines:
-                continue
-            if piece.begins_line:
-                lines[stream] = piece.offset
-            elif (at := piece.data.find(b"\n")) >= 0:
-                lines[stream] = piece.offset + at + 1
-        if whole:
-            return first
+        for head, excess in self._last():
+            whole = head.before == 0 and not excess and not first
+            first.setdefault(head.stream, head.offset + excess)
+            if whole:
+                return dict.fromkeys((1, 2), 0)
+            ends[head.stream] = head.offset + head.length
+            if head.stream not in lines:
+                piece = head.piece().without(excess)
+                at = 0 if piece.begins_line else piece.data.find(b"\n") + 1
+                if at or piece.begins_line:
+                    lines[head.stream] = piece.offset + at
         return {s: at if lines.get(s, ends[s]) == ends[s] else lines[s] for s, at in first.items()}
 
     def remove(self) -> None:

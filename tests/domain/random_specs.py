@@ -55,6 +55,15 @@ def _word(dice: random.Random) -> str:
     return json.dumps(dice.choice((text(dice), "x", "rerun", "fail", "maybe", "/", "/tmp", "a" * 200, "a" * 201, "ñ" * 200)))
 
 
+def _script(dice: random.Random) -> str:
+    if dice.random() < 0.3:
+        return _word(dice)
+    blanks = "".join(dice.choices(" \t", k=dice.randint(0, 2)))
+    words = dice.choice(("/bin/sh", "/usr/bin/env", "", text(dice, 3)))
+    line = dice.choice(("#!", "#!", "# !", "\ufeff#!", "")) + blanks + words + dice.choice((" -S x", "\t", " ", "\r", ""))
+    return json.dumps(line + dice.choice(("\n", "\r\n", "")) + text(dice, 4))
+
+
 def _number(dice: random.Random) -> str:
     return number(dice) if dice.random() < 0.9 else dice.choice(('"5"', "true", "null", "[]", "{}"))
 
@@ -91,7 +100,8 @@ def _run_at(dice: random.Random) -> str:
 
 
 ODD: dict[str, Callable[[random.Random], str]] = {
-    **dict.fromkeys(("name", "actor", "correlation_id", "workdir", "on_lost", "command", "script", "stdin"), _word),
+    **dict.fromkeys(("name", "actor", "correlation_id", "workdir", "on_lost", "command", "stdin"), _word),
+    "script": _script,
     **dict.fromkeys(KEYS_OF_NUMBERS, _number),
     "interpreter": _list, "argv": _list, "env": _map, "labels": _map, "final_exit_codes": _codes, "id": _id, "stdin_base64": _base64,
     "run_at": _run_at, "stranger": _word,

@@ -14,6 +14,32 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"script": "1", "interpreter": "bash"},
         {"script": "1", "interpreter": ["bash"], "command": ["bash", "<script>"]},
     ),
+    **{
+        f"#! {line!r}": (
+            {"script": f"{line}\nx\r\n"},
+            {"script": f"{line}\nx\r\n", "interpreter": interpreter, "command": [*interpreter, "<script>"]},
+        )
+        for line, interpreter in (
+            ("#!/bin/bash", ["/bin/bash"]),
+            ("#! \t/usr/bin/env python3 \t", ["/usr/bin/env", "python3"]),
+            ("#!/usr/bin/env -S python3 -u  -B", ["/usr/bin/env", "-S python3 -u  -B"]),
+            ("#!/bin/sh\t -e x", ["/bin/sh", "-e x"]),
+            ("#!/opt/größe/x \xa0", ["/opt/größe/x", "\xa0"]),
+            (" #!/bin/bash", ["/bin/sh"]),
+            ("# !/bin/bash", ["/bin/sh"]),
+        )
+    },
+    "#! alone": (
+        {"script": "#!/bin/cat"}, {"script": "#!/bin/cat", "interpreter": ["/bin/cat"], "command": ["/bin/cat", "<script>"]},
+    ),
+    "#! and an interpreter": (
+        {"script": "#!/bin/cat", "interpreter": "sh"},
+        {"script": "#!/bin/cat", "interpreter": ["sh"], "command": ["sh", "<script>"]},
+    ),
+    "CR LF, a mark and an interpreter": (
+        {"script": "\ufeff#!\r\nx", "interpreter": "python3"},
+        {"script": "\ufeff#!\r\nx", "interpreter": ["python3"], "command": ["python3", "<script>"]},
+    ),
     "id and actor leave": (
         {"command": "true", "id": "0190B5C5-0000-7000-8000-000000000001", "actor": "ana"},
         {"command": "true"},
@@ -68,6 +94,11 @@ BAD: dict[str, tuple[Any, str]] = {
     "command number": ({"command": 5}, "command: expected a list of strings, got number"),
     "both": ({"command": "x", "script": "y"}, "command: expected either command or script, got both"),
     "empty script": ({"script": "\n"}, "script: expected the text of a script, got an empty one"),
+    "script of CR LF": ({"script": "echo\r\nx"}, "script: expected lines that end with LF, got CR LF; convert it, or "),
+    "#! of CR LF": ({"script": "#!/bin/sh\r\nx"}, "script: expected lines that end with LF, got CR LF; convert it, or "),
+    "a byte order mark": ({"script": "\ufeffecho"}, "script: expected text without a byte order mark (U+FEFF) at its b"),
+    "#! of nothing": ({"script": "#! \t\nx"}, "script: expected a program behind #!, got none"),
+    "#! too long": ({"script": "#!" + "x" * 131_072}, "interpreter: expected arguments of at most 131071 bytes, got one of "),
     "script number": ({"script": 1}, "script: expected the text of a script, got number"),
     "interpreter alone": ({"command": "x", "interpreter": ["sh"]}, "interpreter: expected a script with it"),
     "interpreter empty": ({"script": "x", "interpreter": []}, "interpreter: expected a program to run, got an empty one"),

@@ -121,6 +121,8 @@ def test_a_job_that_eats_the_memory_is_killed_with_that_reason_and_the_worker_st
     assert job["reason"] == "EXIT_NONZERO", "137 alone is no sign"
     assert not part.ended
     assert fresh.ok("job", "run", "--command", "echo alive").text == "alive\n"
+    ran = fresh.run("job", "run", "--", "python3", "-c", "x = bytearray(400 << 20)")
+    assert (ran.code, "OOM_KILLED" in ran.err) == (137, True)
     job = fresh.finish(fresh.submit("--command", "kill -9 $$"))
     assert job["reason"] == "SIGNALED", "nobody was short of memory then"
     fresh.stack.stop()

@@ -1,6 +1,7 @@
 """The last part of a log over its limit: bounded, cut at lines, found again after a death."""
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,17 @@ def test_a_segment_that_went_between_others_leaves_no_wrong_number(tmp_path: Pat
     assert chunk
     assert chunk.data == b"d" * 200
     assert tapes[1].acked == 3
+
+
+def test_the_end_of_a_job_does_not_wait_for_its_tail(tmp_path: Path) -> None:
+    """The loop of all jobs does this: the data is read once."""
+    tape = Spool(tmp_path).tape(1)
+    keeper, chunks = kept(tape, 640 << 20)
+    keeper.bytes = 600 << 20  # as if the first part were there
+    data = lines(*range(5000))
+    for _ in range(2400):
+        keeper.take(1, data)
+    began = time.process_time()
+    keeper.close()
+    assert time.process_time() - began < 2
+    assert sum(len(chunk.data) for chunk in chunks) > 63 << 20

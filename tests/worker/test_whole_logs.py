@@ -15,6 +15,8 @@ from tests.eventually import eventually
 from tests.hosts import Worker, make
 from tests.running import Hodei
 
+pytestmark = pytest.mark.unprivileged
+
 SEQ = "seq 100000 199999"  # 700,000 bytes in lines of seven
 
 
@@ -84,6 +86,32 @@ def test_a_supervisor_that_dies_leaves_the_tail(host_system: Hodei, hosts_folder
         assert all(line.isdigit() and len(line) == 6 for line in out.splitlines())
     finally:
         one.stop()
+
+
+@pytest.mark.parametrize("limit", [60, 1000, 300_000])
+def test_the_last_lines_of_a_log_over_its_limit_are_kept(worker: Worker, limit: int) -> None:
+    lines = limit // 10 * 5
+    command = f"seq -f 'line %08g' {lines}; echo FATAL the real reason >&2; exit 3"
+    job = worker.finish(command, log_limit=limit)
+    assert job.log_bytes <= limit
+    assert job.text.endswith("FATAL the real reason\n")
+    head, notice, tail = re.split(r"\[(\d+) bytes left out\]\n", job.text)
+    whole = "".join(f"line {n:08}\n" for n in range(1, lines + 1)) + "FATAL the real reason\n"
+    assert whole.startswith(head)
+    assert whole.endswith(tail)
+    assert int(notice) == job.dropped == len(whole) - len(head) - len(tail)
+    if limit >= 1000:
+        assert head.endswith("\n")
+        assert tail.startswith("line ")
+    if not tail.startswith("line "):
+        return
+    asked = "SELECT max(byte_offset + length(data)) FROM job_logs WHERE job_id = %s AND stream = 1"
+    assert worker.hodei.sql(asked, job.id) == [(lines * 14,)], "offsets count what is left out"
+
+
+def test_a_log_of_just_its_limit_is_whole(worker: Worker) -> None:
+    job = worker.finish("yes | head -c 200000", log_limit=200_000)
+    assert (job.text, job.dropped) == ("y\n" * 100_000, 0)
 
 
 # ── a full disk ──

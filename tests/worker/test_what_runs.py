@@ -1,0 +1,72 @@
+"""What runs a job is what its owner means, and a bad interpreter is called one."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from tests.hosts import JOB_USER, Worker
+
+pytestmark = pytest.mark.unprivileged
+
+
+def test_a_long_command_runs(worker: Worker) -> None:
+    assert worker.finish(": " + "é" * 70_000 + "; echo $((6 * 7))").text == "42\n"
+    assert worker.finish(": " + "x" * 200_000 + "; echo long").text == "long\n"
+
+
+def test_a_scripts_first_line_says_what_runs_it(worker: Worker) -> None:
+    script = "#!/usr/bin/env python3\nimport sys; print(sys.version_info.major)\n"
+    assert worker.finish(script=script).text == "3\n"
+    assert worker.finish(script="#!/bin/sh -e\nfalse\necho on\n").exit_code == 1
+    assert worker.finish(script="echo plain\n").text == "plain\n"
+    assert worker.finish(script=script, interpreter=["/bin/cat"]).text == script
+    assert worker.finish(script=script, interpreter=["/bin/sh"]).exit_code == 2, "it is what was asked for"
+    env = "#!/usr/bin/env -S python3 -u -X utf8\nimport sys; print(sys.flags.utf8_mode)\n"
+    assert worker.finish(script=env).text == "1\n"
+    for bad in ("/no/such/thing", "no-such-thing"):
+        job = worker.finish(script=f"#!{bad}\n")
+        assert job.reason == "START_FAILED"
+        assert job.message.startswith(f"bad interpreter: {bad}: ")
+
+
+def test_files_with_a_bad_first_line_are_told_so(worker: Worker, hosts_folder: Path) -> None:
+    for line, words in (("#!/bin/sh\r", "bad interpreter '/bin/sh': "), ("#!/no/such", "bad interpreter '/no/such'")):
+        file = hosts_folder / "program"
+        file.write_text(f"{line}\necho hi\n")
+        file.chmod(0o755)
+        job = worker.finish([str(file)])
+        assert job.reason == "START_FAILED"
+        assert words in job.message
+
+
+def test_what_no_shell_reads_as_it_is_meant_is_told_at_submit(worker: Worker, tmp_path: Path) -> None:
+    for text, words in (("#!/bin/sh\r\nset -e\r\n", "CR LF"), ("\ufeff#!/bin/sh\ntrue\n", "byte order mark")):
+        file = tmp_path / "script.sh"
+        file.write_bytes(text.encode())
+        ran = worker.run("--script", str(file))
+        assert ran.code == 2
+        (line,) = [line for line in ran.err.splitlines() if line.startswith("Error: ")]
+        assert words in line
+        assert worker.run("--script", str(file), "--interpreter", "cat").out == text.encode()
+
+
+def test_a_script_job_is_named_by_its_file(worker: Worker, tmp_path: Path) -> None:
+    def name(*arguments: str) -> str:
+        ran = worker.run(*arguments)
+        job_id = ran.err.splitlines()[0].rsplit(" ", 1)[1]
+        return str(worker.hodei.job(job_id)["name"])
+
+    file = tmp_path / "back\nup.sh"
+    file.write_text("true\n")
+    assert name("--script", str(file)) == "back\\nup.sh"
+    assert name("--script", str(file), "--name", "other") == "other"
+    assert name("--command", "TOKEN=s3cret true") == "job"
+    assert name("--", "/bin/echo", "s3cret") == "/bin/echo"
+
+
+def test_user_and_zone(worker: Worker) -> None:
+    name = {"job-user": JOB_USER, "root": "root"}.get(worker.kind)
+    name = name or (worker.user.pw_name if worker.user else pwd.getpwuid(os.getuid()).pw_name)
+    assert worker.finish("set -u; echo $USER $LOGNAME ${TZ-none}").text == f"{name} {name} none\n"
