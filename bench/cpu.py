@@ -59,7 +59,8 @@ def _ended(process: psutil.Process) -> float:
 
 
 def _is_supervisor(process: psutil.Process) -> bool:
+    """Or one of its launchers, which are the jobs' parents."""
     try:
-        return "hodei_worker.supervisor" in process.cmdline()
+        return any("hodei_worker.supervisor" in word or word.endswith("supervisor/launcher.py") for word in process.cmdline())
     except psutil.Error:
         return False

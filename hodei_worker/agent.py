@@ -31,7 +31,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask)
         if os.geteuid() == 0 and not self._settings.job_user:
-            logger.warning("jobs run as root on this host: --job-user NAME runs them as somebody else")
+            logger.info("jobs run as root on this host: --job-user NAME runs them as somebody else")
         outbox = Outbox()
         self._link = await Link.open(self._settings)
         slots = Slots(self._settings.slots, self._link, outbox, self._identity.worker_id)
