@@ -2,10 +2,8 @@
 turns, beside the C loop.
 
 Kinds: without cgroups, with them, and with a job user; told are starts per second of eight at a
-time, the
-time of one alone, and the memory (PSS) of a launcher. Other trees may be given by
-HODEI_TREES=name:path,…:
-their supervisors are measured in the same turns.
+time, the time of one alone, and the memory (PSS) of a launcher. Other trees may be given by
+HODEI_TREES=name:path,…: their supervisors are measured in the same turns.
 """
 
 import asyncio

@@ -189,9 +189,8 @@ def environment_for_jobs() -> dict[str, str]:
 
 def _python_path() -> str:
     """Of our own PYTHONPATH what does not depend on the folder in which we were started; and our
-    own sources,
-    where they were found only because Python looks into that folder first (`python -m` in a
-    checkout)."""
+    own sources, where they were found only because Python looks into that folder first (`python -m`
+    in a checkout)."""
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     found = [path for path in given if os.path.isabs(path)]  # noqa: PTH117
     sources = str(Path(hodei_worker.__file__).resolve().parents[1])

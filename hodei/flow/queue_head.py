@@ -1,9 +1,10 @@
 """Where a claim begins: at the head of the queue, unless the head is heavy with dead rows.
 
-Each claimed job leaves a dead row, and while somebody's old transaction is open no vacuum can remove it: a claim from the head wades
-through all of them (200,000: some 50 ms). Then claims go on where the last one ended, and begin at the head again only so often that the
-wading takes a tenth of the time. Until then they do not see what came to lie before that place: jobs of another priority, and offers that
-returned.
+Each claimed job leaves a dead row, and while somebody's old transaction is open no vacuum can
+remove it: a claim from the head wades through all of them (200,000: some 50 ms). Then claims go on
+where the last one ended, and begin at the head again only so often that the wading takes a tenth of
+the time. Until then they do not see what came to lie before that place: jobs of another priority,
+and offers that returned.
 """
 
 from hodei.store.job_queue import Position

@@ -2,12 +2,10 @@
 their parent and tells their ends.
 
 A process of its own, and single-threaded, because a move into a cgroup takes a whole process: it
-sits in
-the attempt's cgroup before it spawns, so that the job is born there and nothing can escape by being
-quick.
-With a job user it forks, and the child drops its rights before it enters the job's folder, looks
-for its
-program or takes its environment: nothing of the job reaches code that has more rights than the job.
+sits in the attempt's cgroup before it spawns, so that the job is born there and nothing can escape
+by being quick. With a job user it forks, and the child drops its rights before it enters the job's
+folder, looks for its program or takes its environment: nothing of the job reaches code that has
+more rights than the job.
 
 Only the standard library's built-in parts are imported: it is to be small, and quick to fork.
 """
@@ -22,18 +20,15 @@ import sys
 
 REQUEST = struct.Struct("<BQHH")
 """Kind, number, words of the argument list, words of the environment (names and values). Behind it,
-each
-ended by NUL: the cgroup ("" for none), the working folder, the search path, then those words."""
+each ended by NUL: the cgroup ("" for none), the working folder, the search path, then those words."""
 
 SPAWN, MOVE, LARGE = 1, 2, 4
 """LARGE is added where the rest of a request is in a file, whose descriptor is the last."""
 
 ANSWER = struct.Struct("<BQiQQQ")
 """Kind, number, then by kind: SPAWNED and MOVED the process id; ENDED the wait status, the peak
-memory
-in KiB, user and system time in µs; FAILED 1 where it was the program and not the cgroup, and words
-up
-to the end of the message."""
+memory in KiB, user and system time in µs; FAILED 1 where it was the program and not the cgroup, and
+words up to the end of the message."""
 
 SPAWNED, ENDED, FAILED, MOVED = 1, 2, 3, 4
 

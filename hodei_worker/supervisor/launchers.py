@@ -2,8 +2,7 @@
 jobs.
 
 One that dies, as a job of the same user may kill it, costs no job that runs: the kernel makes us
-the
-parent of its children, and another is started.
+the parent of its children, and another is started.
 """
 
 import os
@@ -37,14 +36,12 @@ COUNT = max(2, min(6, 2 * (os.cpu_count() or 2)))
 
 HOLD_S = 0.005
 """A launcher whose last job is younger than this is waited for: most often the job ends, and the
-next
-one can be started where the launcher is. A move takes a lock that all forks of the host wait
+next one can be started where the launcher is. A move takes a lock that all forks of the host wait
 for."""
 
 MOVE_ON_S = 0.03
 """After a spawn the launcher goes to an empty cgroup, so that the next job need not wait for a
-move; a
-job that is as short as this leaves its own behind empty, and no move is needed at all."""
+move; a job that is as short as this leaves its own behind empty, and no move is needed at all."""
 
 
 MOST_TROUBLES = 10

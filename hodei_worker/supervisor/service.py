@@ -110,10 +110,11 @@ class Supervisor:
                 socket_path.unlink(missing_ok=True)
 
     def _recover(self) -> None:
-        """What a supervisor that died left running nobody can hear any more: killed, and reported lost.
+        """What a supervisor that died left running nobody can hear any more: killed, and reported
+        lost.
 
-        What it has spooled is sent before that; what was in the pipes is gone, and the counted chunks
-        say so.
+        What it has spooled is sent before that; what was in the pipes is gone, and the counted
+        chunks say so.
         """
         self._spool, tapes = Spool.recover(self._state / "spool", self._journal.entries)
         for lease, entry in self._journal.entries.items():

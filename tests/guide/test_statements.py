@@ -1,7 +1,8 @@
-"""Every SQL statement of the user's guide: the rows it must show, and a case in which it must be silent.
+"""Every SQL statement of the user's guide: the rows it must show, and a case in which it must be
+silent.
 
-The full scene has: a job of each kind (finished, failed, running, offered, queued), two of them in one workflow, a live worker and a
-lost one.
+The full scene has: a job of each kind (finished, failed, running, offered, queued), two of them in
+one workflow, a live worker and a lost one.
 """
 
 import re
