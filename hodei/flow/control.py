@@ -252,6 +252,9 @@ class JobController:
             except Locked:
                 if not runs_left:
                     raise
+            except psycopg.Error as error:  # its row cannot be written as a cancel would: it ends all the same
+                await set_aside(self._database, [job_id], error, actor)
+                return
             await asyncio.sleep(0.02)
         raise Conflict(f"job {job_id} changed hands twenty times while it was to be cancelled; try again")
 

@@ -4,6 +4,7 @@ import grpc
 from loguru import logger
 
 from hodei.domain import errors
+from hodei.store import sqlstate
 
 STATUS: dict[type[errors.HodeiError], grpc.StatusCode] = {
     errors.Invalid: grpc.StatusCode.INVALID_ARGUMENT,
@@ -23,5 +24,9 @@ def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     for kind, status in STATUS.items():
         if isinstance(error, kind):
             return status, str(error)
+    if sqlstate.of_a_row(error):
+        words = f"PostgreSQL refuses this: {sqlstate.primary(error)}"
+        logger.bind(component="Calls").warning("{}", words)
+        return grpc.StatusCode.FAILED_PRECONDITION, words
     logger.opt(exception=error).error("a call failed by a fault of the server")
     return grpc.StatusCode.INTERNAL, "internal error: the server's log says more"

@@ -79,3 +79,8 @@ def is_lost(error: BaseException) -> bool:
         return False
     state = error.sqlstate or ""
     return not state or state[:2] == "08" or state in ("57P01", "57P02", "57P05")
+
+
+def of_a_row(error: BaseException) -> bool:
+    """What PostgreSQL, or somebody's trigger, has against a row: a fault of nobody's program."""
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "")[:2] in ("21", "22", "23", "P0")

@@ -202,3 +202,15 @@ def test_the_term_of_a_queue_timeout_begins_when_the_job_can_be_seen(working: Ho
         time.sleep(4)
         other.commit()
     assert working.finish(str(row[0]))["state"] == "SUCCEEDED"
+
+
+def test_a_job_whose_row_cannot_be_written_can_be_cancelled_all_the_same(working: Hodei) -> None:
+    worker_id = working.sql("SELECT id::text FROM workers")[0][0]
+    working.ok("worker", "drain", worker_id)
+    for hand in (f"UPDATE jobs SET updated_at = {FAR} WHERE id = %(job)s", "UPDATE jobs SET updated_at = 'infinity' WHERE id = %(job)s"):
+        job_id = working.submit("--run-at", "+1h", "--command", "true")
+        working.conn.execute(hand.encode(), {"job": job_id})
+        ran = working.run("job", "cancel", job_id)
+        assert "internal error" not in ran.err
+        assert working.job(job_id)["state"] in ("CANCELLED", "FAILED")
+    assert "Traceback" not in working.log("server-0") + working.log("server-1")
