@@ -100,7 +100,7 @@ def test_the_grants_name_every_column_but_the_secret_ones(db: Connection) -> Non
     """A new column is either written into docs/security.md, or here as one that readers need not see."""
     hidden = {
         "jobs": {"spec", "timeout_ms", "start_timeout_ms", "silence_timeout_ms", "queue_timeout_ms", "grace_ms", "retries", "lone_losses"},
-        "workers": {"credential_sha256", "instance", "server_id"},
+        "workers": {"credential_sha256", "instance", "server_id", "lost_at"},
         "worker_bootstrap_tokens": {"token"},
         "provider_configs": {"config", "tags", "metadata"},
     }

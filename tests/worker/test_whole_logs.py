@@ -150,7 +150,7 @@ def test_a_log_that_the_disk_did_not_take_is_not_whole(on_a_small_disk: Worker, 
 
 def test_a_gap_in_the_middle_is_told_where_it_is(on_a_small_disk: Worker) -> None:
     job = on_a_small_disk.finish(
-        f"trap 'sleep 0.3; rm big; sleep 0.3; echo after; exit 0' TERM; echo before; sleep 0.3; {FILL} seq 10000 14999; sleep 30 & wait"
+        f"trap 'sleep 1; rm big; sleep 1; echo after; exit 0' TERM; echo before; sleep 1; {FILL} seq 10000 14999; sleep 30 & wait"
     )
     found = re.findall(r"\[(\d+) bytes left out: the worker's disk was full\]\n", job.text)
     assert sum(map(int, found)) == job.dropped > 0
