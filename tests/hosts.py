@@ -51,7 +51,9 @@ class Worker:
             "--state-dir", str(self.state), "--label", f"as={self.label}", "--name", self.label, "--slots", "8",
             "--drain-timeout", "0.2", *self.flags,
         ]  # fmt: skip
-        clean = {"PATH": SANE_PATH, "LANG": "C.UTF-8"}
+        # scripts/test-unprivileged says by these where our packages, and the interpreter's library, are.
+        ours = {name: os.environ[name] for name in ("PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+        clean = ours | {"PATH": SANE_PATH, "LANG": "C.UTF-8"}
         other: dict[str, Any] = {}
         if self.user:
             other = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}

@@ -223,7 +223,8 @@ def test_a_fault_of_the_worker_ends_the_job_that_it_was_about_and_no_other(host_
     """Planted: to signal a job's processes throws, from an op of the agent and from a timer."""
     (hosts_folder / "sitecustomize.py").write_text(FAULTY)
     one = make(host_system, hosts_folder, "ordinary", "faulty")
-    one.environment["PYTHONPATH"] = f"{hosts_folder}:{one.environment.get('PYTHONPATH', '')}"
+    before = one.environment.get("PYTHONPATH") or os.environ.get("PYTHONPATH", "")
+    one.environment["PYTHONPATH"] = f"{hosts_folder}:{before}"
     one.up(host_system.token())
     try:
         other = one.submit("for i in $(seq 200); do echo tick $i; sleep 0.2; done")
