@@ -4,7 +4,7 @@
 -- change: `scripts/catalog`, which writes down what must stand (hodei/store/catalog.json).
 --
 -- WHAT EACH TABLE IS FOR
---   jobs                      one row a job for ever: the wish (spec) and how it stands. `lease` is the fence: the number of the one claim
+--   jobs                      one row a job, until retention deletes it: its spec and how it stands. `lease` is the fence: the number of the one claim
 --                             that may speak for the job now, NULL when nobody may.
 --   job_queue                 the jobs that wait. Tiny. `waiting` says why a row is not ready; the claim's index holds only ready rows.
 --   leases                    one narrow row for each claim in flight: whose it is, until when an offer stands, how far its log has come.
