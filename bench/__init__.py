@@ -1,1 +1,2 @@
-"""Measurements. None of them is a test: figures depend on the machine, so they are compared within one run."""
+"""Measurements. None of them is a test: figures depend on the machine, so they are compared within
+one run."""

@@ -1,8 +1,9 @@
-"""`bin/bench`: measures each part of Hodei beside what the machine allows, in one run; with --peers beside what users would choose instead.
+"""`bin/bench`: measures each part of Hodei beside what the machine allows, in one run; with --peers
+beside what users would choose instead.
 
-Ten minutes for our own sections, as many again for the peers, and ten for --only soak, which is left out unless asked for. With --docs the
-figures go to docs/figures.json, where those of sections that were not measured stay, and the pages are written anew.
-"""
+Ten minutes for our own sections, as many again for the peers, and ten for --only soak, which is
+left out unless asked for. With --docs the figures go to docs/figures.json, where those of sections
+that were not measured stay, and the pages are written anew."""
 
 import argparse
 import json
@@ -18,7 +19,20 @@ from typing import Any
 
 import psutil
 
-from bench import claims, hot, idle, latency, logs, memory, report, scaling, soak, startup, telling, throughput
+from bench import (
+    claims,
+    hot,
+    idle,
+    latency,
+    logs,
+    memory,
+    report,
+    scaling,
+    soak,
+    startup,
+    telling,
+    throughput,
+)
 from bench.peers.measure import measure as measure_peers
 
 TREE = Path(__file__).parents[1]
@@ -48,39 +62,89 @@ ASKED_FOR = ("peers", "soak")
 
 def machine() -> dict[str, Any]:
     words = Path("/proc/cpuinfo").read_text()
-    model = next((line.partition(":")[2].strip() for line in words.splitlines() if line.startswith("model name")), platform.machine())
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in words.splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
     return {
-        "cores": os.cpu_count(), "memory_gb": round(psutil.virtual_memory().total / 1e9), "processor": model,
-        "kernel": platform.release().partition("-")[0], "python": platform.python_version(), "postgres": _postgres(),
-    }  # fmt: skip
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "processor": model,
+        "kernel": platform.release().partition("-")[0],
+        "python": platform.python_version(),
+        "postgres": _postgres(),
+    }
 
 
 def _postgres() -> str:
     from hodei.local import binaries
 
-    said = subprocess.run([Path(binaries.find()) / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [Path(binaries.find()) / "postgres", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     return said.split()[-1]
 
 
 def _commit() -> str:
-    said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=TREE, capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return said.stdout.strip() or "unknown"
 
 
 def main() -> None:
     every = sections(3, None)
-    parser = argparse.ArgumentParser(prog="bin/bench", description="Measures Hodei beside what the machine allows.")
-    parser.add_argument("--only", action="append", default=[], choices=every, help="sections; without it all but peers and soak")
-    parser.add_argument("--peers", action="store_true", help="also the systems that users would choose instead; sets them up first")
+    parser = argparse.ArgumentParser(
+        prog="bin/bench", description="Measures Hodei beside what the machine allows."
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=every,
+        help="sections; without it all but peers and soak",
+    )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="also the systems that users would choose instead; sets them up first",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="of each drain; medians are told")
-    parser.add_argument("--docs", action="store_true", help="writes docs/figures.json, docs/performance.md, docs/scaling.md and the plots")
-    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="what py-spy saw of throughput goes there; slows what is measured")
+    parser.add_argument(
+        "--docs",
+        action="store_true",
+        help="writes docs/figures.json, docs/performance.md, docs/scaling.md and the plots",
+    )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FOLDER",
+        help="what py-spy saw of throughput goes there; slows what is measured",
+    )
     given = parser.parse_args()
     chosen = given.only or [name for name in every if name not in ASKED_FOR]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended; what was started is stopped"))  # as by Ctrl-C: on the way out
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended; what was started is stopped")
+    )  # as by Ctrl-C: on the way out
     if given.peers and "peers" not in chosen:
         chosen.insert(1, "peers")
-    figures: dict[str, Any] = {"machine": machine(), "commit": _commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "sections": {}}
+    figures: dict[str, Any] = {
+        "machine": machine(),
+        "commit": _commit(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "sections": {},
+    }
     if given.docs and FIGURES.exists():
         figures["sections"] = json.loads(FIGURES.read_text())["sections"]
     for name, measure in sections(given.rounds, given.profile).items():
@@ -94,7 +158,11 @@ def main() -> None:
         report.write(figures, TREE / "docs")
     else:
         print(json.dumps(figures, indent=2))
-    wrong = {name: found["violations"] for name, found in figures["sections"].items() if found.get("violations")}
+    wrong = {
+        name: found["violations"]
+        for name, found in figures["sections"].items()
+        if found.get("violations")
+    }
     if wrong:
         raise SystemExit(f"the judge found: {wrong}")
 

@@ -1,7 +1,8 @@
-"""`python -m bench.claims`: how long a claim of 50 jobs takes where the queue is deep, or its head full of dead rows.
+"""`python -m bench.claims`: how long a claim of 50 jobs takes where the queue is deep, or its head
+full of dead rows.
 
-The claim itself, without a server; and at last a server at work while somebody holds an old snapshot open, so that no vacuum helps.
-"""
+The claim itself, without a server; and at last a server at work while somebody holds an old
+snapshot open, so that no vacuum helps."""
 
 import argparse
 import asyncio
@@ -31,7 +32,8 @@ CLAIMED = 50
 """Jobs of one claim."""
 
 TIDY_EVERY = 32
-"""Claims between two vacuums, where there are any: what a server of 800 jobs per second does in its 2 s."""
+"""Claims between two vacuums, where there are any: what a server of 800 jobs per second does in its
+2 s."""
 
 RATE, WINDOW_S = 800, 10.0
 """Jobs per second given to the server, and how often it is looked at."""
@@ -39,19 +41,29 @@ RATE, WINDOW_S = 800, 10.0
 WARNINGS = ("old snapshot", "oldest transaction")
 
 
-def measure(claims: int = 200, deep: int = 1_000_000, dead: int = 200_000, drained: int = 100_000) -> dict[str, Any]:
+def measure(
+    claims: int = 200, deep: int = 1_000_000, dead: int = 200_000, drained: int = 100_000
+) -> dict[str, Any]:
     with system(servers=0) as under_test:
         direct = asyncio.run(_direct(under_test.url, claims, deep, dead))
     with system(servers=1) as under_test:
-        return {"claims": claims, "jobs_per_claim": CLAIMED, "ms": direct, "through_a_server": _through_a_server(under_test, drained)}
+        return {
+            "claims": claims,
+            "jobs_per_claim": CLAIMED,
+            "ms": direct,
+            "through_a_server": _through_a_server(under_test, drained),
+        }
 
 
 # ── the claim itself ──
 
 
 async def _direct(url: str, claims: int, deep: int, dead: int) -> dict[str, Any]:
-    """One connection for all cases, which has claimed from an empty queue before: a server's, whose plans are cached."""
-    async with await AsyncConnection.connect(url, autocommit=True, application_name="hodei-server", prepare_threshold=5, **SOCKET) as conn:
+    """One connection for all cases, which has claimed from an empty queue before: a server's, whose
+    plans are cached."""
+    async with await AsyncConnection.connect(
+        url, autocommit=True, application_name="hodei-server", prepare_threshold=5, **SOCKET
+    ) as conn:
         for _ in range(10):
             await _claim(conn)
         figures: dict[str, Any] = {}
@@ -60,7 +72,9 @@ async def _direct(url: str, claims: int, deep: int, dead: int) -> dict[str, Any]
             figures[f"{queued:,} queued"] = await _timed(conn, claims, tidy=True)
         await conn.execute("ALTER TABLE job_queue SET (autovacuum_enabled = false)")
         figures[f"{dead:,} dead rows"] = await _dead_rows(conn, claims, dead)
-        figures[f"{dead:,} dead rows, an old snapshot"] = await _old_snapshot(conn, url, claims, dead)
+        figures[f"{dead:,} dead rows, an old snapshot"] = await _old_snapshot(
+            conn, url, claims, dead
+        )
         return figures
 
 
@@ -82,8 +96,13 @@ async def _old_snapshot(conn: Connection, url: str, claims: int, dead: int) -> d
         await _claim_all(conn, dead)
         figures: dict[str, Any] = {"vacuum in vain took": await _vacuumed_ms(conn)}
         figures["held, from the head"] = await _timed(conn, claims, tidy=True)
-        figures["held, from where the last claim ended"] = await _timed(conn, claims, tidy=True, skip=True)
-    return figures | {"vacuum after it took": await _vacuumed_ms(conn), "released": await _timed(conn, claims, tidy=True)}
+        figures["held, from where the last claim ended"] = await _timed(
+            conn, claims, tidy=True, skip=True
+        )
+    return figures | {
+        "vacuum after it took": await _vacuumed_ms(conn),
+        "released": await _timed(conn, claims, tidy=True),
+    }
 
 
 async def _filled(conn: Connection, jobs: int) -> None:
@@ -95,7 +114,9 @@ async def _filled(conn: Connection, jobs: int) -> None:
     await conn.execute("CHECKPOINT")
 
 
-async def _claim(conn: Connection, jobs: int = CLAIMED, beyond: job_queue.Position | None = None) -> job_queue.Claimed:
+async def _claim(
+    conn: Connection, jobs: int = CLAIMED, beyond: job_queue.Position | None = None
+) -> job_queue.Claimed:
     wish = job_queue.Wish([uuid.UUID(int=n % 10) for n in range(jobs)], LABELS, beyond)
     return await job_queue.claim(conn, wish, ACCEPT_WITHIN_S)
 
@@ -106,8 +127,11 @@ async def _claim_all(conn: Connection, jobs: int) -> None:
         jobs -= len((await _claim(conn, min(1000, jobs))).offers)
 
 
-async def _timed(conn: Connection, claims: int, *, tidy: bool, skip: bool = False) -> dict[str, float]:
-    """As many come after each claim as it took: the queue stays as deep. skip: each begins where the one before it ended."""
+async def _timed(
+    conn: Connection, claims: int, *, tidy: bool, skip: bool = False
+) -> dict[str, float]:
+    """As many come after each claim as it took: the queue stays as deep. skip: each begins where
+    the one before it ended."""
     took: list[float] = []
     beyond = None
     for n in range(claims):
@@ -140,7 +164,8 @@ def _said(name: str, figures: dict[str, float]) -> dict[str, float]:
 
 
 def _through_a_server(under_test: System, drained: int) -> dict[str, Any]:
-    """Windows until so many jobs are done under the old snapshot (or four times as long as it should take), and two when it is gone."""
+    """Windows until so many jobs are done under the old snapshot (or four times as long as it
+    should take), and two when it is gone."""
     bench = Bench(under_test)
     under_test.bench_worker(0, slots=400)
     bench.enqueue(json.loads(SPEC), 2000)
@@ -159,10 +184,14 @@ def _through_a_server(under_test: System, drained: int) -> dict[str, Any]:
         after = [_window(under_test, bench, feeder, "released") for _ in range(2)]
     log = under_test.stack.parts[0].log.read_text(errors="replace").splitlines()
     return {
-        "fed_per_s": RATE, "window_s": WINDOW_S, "held": windows, "released": after,
-        "jobs_per_s": round(statistics.median(window["jobs_per_s"] for window in windows), 1), "at_the_end": windows[-1],
+        "fed_per_s": RATE,
+        "window_s": WINDOW_S,
+        "held": windows,
+        "released": after,
+        "jobs_per_s": round(statistics.median(window["jobs_per_s"] for window in windows), 1),
+        "at_the_end": windows[-1],
         "warnings": [line for line in log if any(words in line.lower() for words in WARNINGS)],
-    }  # fmt: skip
+    }
 
 
 class _Feeder:
@@ -188,25 +217,34 @@ def _window(under_test: System, bench: Bench, feeder: _Feeder, name: str) -> dic
     spent = percent(before, cpu.spent(under_test), took)
     now = _done(bench)
     window = {
-        "done": now, "waiting": feeder.enqueued - now, "jobs_per_s": round((now - done) / took, 1),
+        "done": now,
+        "waiting": feeder.enqueued - now,
+        "jobs_per_s": round((now - done) / took, 1),
         "cpu_percent": {part: spent[part] for part in ("server", "postgres", "idle")},
-    }  # fmt: skip
+    }
     print(f"{name}: {window}", file=sys.stderr, flush=True)
     return window
 
 
 def _done(bench: Bench) -> int:
     """Each of them has left a dead row in the queue."""
-    ((done,),) = bench.conn.execute("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'").fetchall()
+    ((done,),) = bench.conn.execute(
+        "SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'"
+    ).fetchall()
     return int(done)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.claims", description="How long a claim takes on deep and dirty queues.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.claims",
+        description="How long a claim takes on deep and dirty queues.",
+    )
     parser.add_argument("--claims", type=int, default=200, help="of each case")
     parser.add_argument("--deep", type=int, default=1_000_000, help="jobs of the deep queue")
     parser.add_argument("--dead", type=int, default=200_000, help="dead rows at the head")
-    parser.add_argument("--drained", type=int, default=100_000, help="jobs through a server under an old snapshot")
+    parser.add_argument(
+        "--drained", type=int, default=100_000, help="jobs through a server under an old snapshot"
+    )
     given = parser.parse_args()
     print(json.dumps(measure(given.claims, given.deep, given.dead, given.drained), indent=2))
 

@@ -40,7 +40,9 @@ class Driver:
             command = ["unshare", "-m", "sh", "-c", hide, "sh", *command]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tree)}
         log = (self._state / "log").open("wb")
-        self._process = subprocess.Popen([*command, *([user] if user else [])], env=environment, cwd=tree, stdout=log, stderr=log)
+        self._process = subprocess.Popen(
+            [*command, *([user] if user else [])], env=environment, cwd=tree, stdout=log, stderr=log
+        )
         self._lease = 0
         self._began: dict[int, float] = {}
         self.took: list[float] = []
@@ -51,7 +53,9 @@ class Driver:
         for _ in range(200):
             with contextlib.suppress(OSError):
                 path = str(socket_in(self._state))
-                _, self._link = await loop.create_unix_connection(lambda: wire.Connection(self._hear), path)
+                _, self._link = await loop.create_unix_connection(
+                    lambda: wire.Connection(self._hear), path
+                )
                 self._link.send("hello", version=1, keep=False)
                 return
             await asyncio.sleep(0.05)
@@ -61,9 +65,14 @@ class Driver:
         self._lease += 1
         self._began[self._lease] = time.perf_counter()
         self._link.send(
-            "start", SPEC, lease=self._lease, job_id=f"j{self._lease}", attempt=1,
-            correlation_id="c", actor="a",
-        )  # fmt: skip
+            "start",
+            SPEC,
+            lease=self._lease,
+            job_id=f"j{self._lease}",
+            attempt=1,
+            correlation_id="c",
+            actor="a",
+        )
 
     def _hear(self, header: dict[str, Any], _payload: bytes) -> None:
         if header["op"] != "ended":
@@ -131,7 +140,9 @@ def loop_rate(seconds: float) -> float:
     with tempfile.TemporaryDirectory() as folder:
         program = f"{folder}/spawn"
         subprocess.run(["cc", "-O2", "-o", program, TREE / "bench/spawn.c"], check=True)
-        done = subprocess.run([program, str(seconds), "/bin/sh", "-c", "true"], check=True, capture_output=True)
+        done = subprocess.run(
+            [program, str(seconds), "/bin/sh", "-c", "true"], check=True, capture_output=True
+        )
         return float(done.stdout)
 
 

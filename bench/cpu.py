@@ -1,4 +1,5 @@
-"""Who spends the processor: seconds of each part of a system under test, its processes found anew at each look."""
+"""Who spends the processor: seconds of each part of a system under test, its processes found anew
+at each look."""
 
 import psutil
 
@@ -8,14 +9,17 @@ Seconds = dict[str, float]
 
 
 def spent(under_test: System) -> Seconds:
-    """By part since its start; `jobs` is what the jobs of real workers used, `idle` what nobody did on any core.
+    """By part since its start; `jobs` is what the jobs of real workers used, `idle` what nobody did
+    on any core.
 
     Who ended between two looks counts with its parent.
     """
     seconds = dict.fromkeys(("server", "worker", "supervisor", "postgres", "jobs"), 0.0)
     seconds["idle"] = float(psutil.cpu_times().idle)
     postmaster = under_test.database.pid or 0
-    seconds["postgres"] = sum(_own(process) for process in _tree(postmaster)) + _ended(psutil.Process(postmaster))
+    seconds["postgres"] = sum(_own(process) for process in _tree(postmaster)) + _ended(
+        psutil.Process(postmaster)
+    )
     for part in under_test.stack.parts:
         name = "server" if part.name.startswith("server") else "worker"
         for process in _tree(part.process.pid):
@@ -61,6 +65,9 @@ def _ended(process: psutil.Process) -> float:
 def _is_supervisor(process: psutil.Process) -> bool:
     """Or one of its launchers, which are the jobs' parents."""
     try:
-        return any("hodei_worker.supervisor" in word or word.endswith("supervisor/launcher.py") for word in process.cmdline())
+        return any(
+            "hodei_worker.supervisor" in word or word.endswith("supervisor/launcher.py")
+            for word in process.cmdline()
+        )
     except psutil.Error:
         return False

@@ -1,4 +1,5 @@
-"""`python -m bench.hot`: the functions at the top of what py-spy sees in servers and workers under load. It slows what it looks at."""
+"""`python -m bench.hot`: the functions at the top of what py-spy sees in servers and workers under
+load. It slows what it looks at."""
 
 import json
 import shutil
@@ -22,7 +23,8 @@ Rows = list[tuple[str, float, float]]
 
 
 def measure(jobs: int = 30_000) -> dict[str, Any]:
-    """Under no-op jobs (the server's path) and under `sh -c true` (all of it): function, share of samples in it, share in it and below."""
+    """Under no-op jobs (the server's path) and under `sh -c true` (all of it): function, share of
+    samples in it, share in it and below."""
     folder = Path(tempfile.mkdtemp(prefix="hodei-profile-"))
     try:
         with system(servers=2) as under_test:
@@ -31,23 +33,37 @@ def measure(jobs: int = 30_000) -> dict[str, Any]:
                 under_test.bench_worker(number, slots=400)
             flags = ["--slots", "16", "--label", "kind=real"]
             state, token = under_test.folder / "w", mint_token(under_test.url)
-            under_test.stack.worker("worker", under_test.servers[0], state, token, *flags, environment=QUIET)
+            under_test.stack.worker(
+                "worker", under_test.servers[0], state, token, *flags, environment=QUIET
+            )
             seen = {
-                "no-op jobs, server path": _seen(under_test, bench, folder / "noop", "bench", jobs, ("server",)),
-                "sh -c true, real worker": _seen(under_test, bench, folder / "sh", "real", jobs // 2, tuple(PARTS.values())),
+                "no-op jobs, server path": _seen(
+                    under_test, bench, folder / "noop", "bench", jobs, ("server",)
+                ),
+                "sh -c true, real worker": _seen(
+                    under_test, bench, folder / "sh", "real", jobs // 2, tuple(PARTS.values())
+                ),
             }
-            bench.conn.execute("DELETE FROM jobs WHERE random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)")
+            bench.conn.execute(
+                "DELETE FROM jobs WHERE random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)"
+            )
             return {"seen": seen, "violations": violations(bench.conn)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _seen(under_test: System, bench: Bench, folder: Path, kind: str, jobs: int, parts: tuple[str, ...]) -> dict[str, Rows]:
+def _seen(
+    under_test: System, bench: Bench, folder: Path, kind: str, jobs: int, parts: tuple[str, ...]
+) -> dict[str, Rows]:
     bench.drained_per_s({"kind": kind}, "true", 2000)
     with profile.recorded(under_test, folder, "run"):
         per_s = bench.drained_per_s({"kind": kind}, "true", jobs)
     print(f"{kind}: {per_s:,.0f}/s under py-spy", file=sys.stderr, flush=True)
-    return {part: hottest(folder / f"run.{name}.folded") for name, part in PARTS.items() if part in parts}
+    return {
+        part: hottest(folder / f"run.{name}.folded")
+        for name, part in PARTS.items()
+        if part in parts
+    }
 
 
 def hottest(path: Path) -> Rows:

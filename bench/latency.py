@@ -1,7 +1,8 @@
-"""`python -m bench.latency`: from the call that submits a job until it is in the worker, on a system with nothing else to do.
+"""`python -m bench.latency`: from the call that submits a job until it is in the worker, on a
+system with nothing else to do.
 
-One job at a time; the client, the server and the workers are processes of their own, whose clock is the machine's.
-"""
+One job at a time; the client, the server and the workers are processes of their own, whose clock is
+the machine's."""
 
 import argparse
 import asyncio
@@ -39,7 +40,10 @@ Call = tuple[str, int, int]
 def spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
     """Percentiles that are values which occurred, none in between."""
     ordered = sorted(values)
-    at = {f"p{share}": ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)] for share in (50, 90, 99)}
+    at = {
+        f"p{share}": ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)]
+        for share in (50, 90, 99)
+    }
     return {name: round(value, digits) for name, value in {**at, "max": ordered[-1]}.items()}
 
 
@@ -47,7 +51,8 @@ def spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
 
 
 class NotingWorker(BenchWorker):
-    """Says of each offer when it came. Its log is all it has to say it with: nothing in the answers tells."""
+    """Says of each offer when it came. Its log is all it has to say it with: nothing in the answers
+    tells."""
 
     def _done(self, frame: pb.ServerFrame) -> pb.WorkerFrame:
         now = time.time_ns()
@@ -59,15 +64,26 @@ class NotingWorker(BenchWorker):
 
 def client(server: str, samples: int, spacing_s: float) -> dict[str, list[Call]]:
     """Calls as the command line makes them, on a channel that is open."""
-    with grpc.insecure_channel(server) as channel, psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as conn:
+    with (
+        grpc.insecure_channel(server) as channel,
+        psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as conn,
+    ):
         jobs, health = hodei_pb2_grpc.JobServiceStub(channel), health_pb2_grpc.HealthStub(channel)
 
         def submit(spec: dict[str, object]) -> Callable[[str], object]:
-            return lambda job_id: jobs.CreateJobs(pb.CreateJobsRequest(specs=[json.dumps({"id": job_id, **spec})]), timeout=60)
+            return lambda job_id: jobs.CreateJobs(
+                pb.CreateJobsRequest(specs=[json.dumps({"id": job_id, **spec})]), timeout=60
+            )
 
         return {
-            "echo": _spaced(lambda _: health.Check(health_pb2.HealthCheckRequest(), timeout=60), samples, spacing_s),
-            "statement": _spaced(lambda job_id: conn.execute(CREATE, [job_id, json.dumps(NOTED)]), samples, spacing_s),
+            "echo": _spaced(
+                lambda _: health.Check(health_pb2.HealthCheckRequest(), timeout=60),
+                samples,
+                spacing_s,
+            ),
+            "statement": _spaced(
+                lambda job_id: conn.execute(CREATE, [job_id, json.dumps(NOTED)]), samples, spacing_s
+            ),
             "noted": _spaced(submit(NOTED), samples, spacing_s),
             "real": _spaced(submit(REAL), samples, spacing_s),
         }
@@ -93,7 +109,12 @@ def measure(samples: int = 500, spacing_s: float = 0.02) -> dict[str, Any]:
         _until_done(conn, 3 * (samples + UNCOUNTED))
         words = [line.split() for line in offers().splitlines() if line.startswith("offer ")]
         offered = {job_id: int(when) for _, job_id, when in words}
-        started = {row[0]: int(row[1]) for row in conn.execute("SELECT job_id::text, convert_from(data, 'UTF8') FROM job_logs").fetchall()}
+        started = {
+            row[0]: int(row[1])
+            for row in conn.execute(
+                "SELECT job_id::text, convert_from(data, 'UTF8') FROM job_logs"
+            ).fetchall()
+        }
         figures = {
             "echo: unary call to the health service": _own(calls["echo"]),
             "ceiling: sh -c date, spawned by us": spread([_spawned_ms() for _ in range(samples)]),
@@ -106,29 +127,55 @@ def measure(samples: int = 500, spacing_s: float = 0.02) -> dict[str, Any]:
         }
         for name, figure in figures.items():
             print(f"{name}: {figure}", file=sys.stderr, flush=True)
-        return {"samples": samples, "spacing_ms": spacing_s * 1e3, "ms": figures, "violations": violations(conn)}
+        return {
+            "samples": samples,
+            "spacing_ms": spacing_s * 1e3,
+            "ms": figures,
+            "violations": violations(conn),
+        }
 
 
 def _workers(under_test: System) -> Callable[[], str]:
     """Connects both; gives the way to what the noting one has said."""
     server, token = under_test.servers[0], mint_token(under_test.url)
-    noting = under_test.stack.start("noting-worker", ["bench.latency", "worker", server], {"HODEI_OTP_TOKEN": token})
+    noting = under_test.stack.start(
+        "noting-worker", ["bench.latency", "worker", server], {"HODEI_OTP_TOKEN": token}
+    )
     under_test.stack.await_words(noting, "connected")
     flags = ["--slots", "4", "--label", "kind=real"]
-    under_test.stack.worker("worker", server, under_test.folder / "w", mint_token(under_test.url), *flags, environment=QUIET)
+    under_test.stack.worker(
+        "worker",
+        server,
+        under_test.folder / "w",
+        mint_token(under_test.url),
+        *flags,
+        environment=QUIET,
+    )
     return noting.log.read_text
 
 
 def _called(under_test: System, samples: int, spacing_s: float) -> dict[str, list[Call]]:
-    argv = [sys.executable, "-m", "bench.latency", "client", under_test.servers[0], str(samples), str(spacing_s)]
-    done = subprocess.run(argv, env=os.environ | {"DATABASE_URL": under_test.url}, stdout=subprocess.PIPE, check=True)
+    argv = [
+        sys.executable,
+        "-m",
+        "bench.latency",
+        "client",
+        under_test.servers[0],
+        str(samples),
+        str(spacing_s),
+    ]
+    done = subprocess.run(
+        argv, env=os.environ | {"DATABASE_URL": under_test.url}, stdout=subprocess.PIPE, check=True
+    )
     calls: dict[str, list[Call]] = json.loads(done.stdout)
     return calls
 
 
 def _until_done(conn: psycopg.Connection[Any], jobs: int) -> None:
     deadline = time.monotonic() + 60
-    while conn.execute("SELECT count(*) < %s FROM jobs WHERE state = 'SUCCEEDED'", [jobs]).fetchall() != [(False,)]:
+    while conn.execute(
+        "SELECT count(*) < %s FROM jobs WHERE state = 'SUCCEEDED'", [jobs]
+    ).fetchall() != [(False,)]:
         if time.monotonic() > deadline:
             raise SystemExit(f"{jobs} jobs have not succeeded after 60 s")
         time.sleep(0.05)
@@ -149,14 +196,19 @@ def _spawned_ms() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.latency", description="From submit until the job is in the worker, idle system.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.latency",
+        description="From submit until the job is in the worker, idle system.",
+    )
     parser.add_argument("role", nargs="*", help="of a process that this program starts")
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--spacing-ms", type=float, default=20.0)
     given = parser.parse_args()
     match given.role:
         case ["worker", server]:
-            asyncio.run(NotingWorker(server, 200, os.environ["HODEI_OTP_TOKEN"], {"kind": "noted"}).run())
+            asyncio.run(
+                NotingWorker(server, 200, os.environ["HODEI_OTP_TOKEN"], {"kind": "noted"}).run()
+            )
         case ["client", server, samples, spacing_s]:
             print(json.dumps(client(server, int(samples), float(spacing_s))))
         case _:

@@ -1,4 +1,5 @@
-"""`python -m bench.logs`: one job writes as fast as it can. Lines per second until all is stored, memory, how far behind a reader is."""
+"""`python -m bench.logs`: one job writes as fast as it can. Lines per second until all is stored,
+memory, how far behind a reader is."""
 
 import argparse
 import base64
@@ -31,15 +32,20 @@ BLOCK_LINES = 100_000
 STORED = """
 SELECT coalesce(sum(octet_length(data)), 0)::bigint, count(*), coalesce(max(seq) + 1, 0) FROM job_logs WHERE job_id = %s AND stream = 1"""
 
-KINDS = {"lines alike": (True, False), "lines alike, followed": (True, True), "random lines, followed": (False, True)}
+KINDS = {
+    "lines alike": (True, False),
+    "lines alike, followed": (True, True),
+    "random lines, followed": (False, True),
+}
 
 TAKES = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('job_logs') WHERE isleaf"
 
 
 @dataclass
 class Writer:
-    """Writes one block again and again: faster than any reader of ours. `alike` is one line (PostgreSQL compresses it to nearly nothing),
-    otherwise lines are random (it cannot); real logs lie between."""
+    """Writes one block again and again: faster than any reader of ours. `alike` is one line
+    (PostgreSQL compresses it to nearly nothing), otherwise lines are random (it cannot); real logs
+    lie between."""
 
     folder: Path
     lines: int
@@ -50,7 +56,10 @@ class Writer:
         self.go = self.folder / f"go-{uuid7()}"
         body = b"0123456789" * 8 if self.alike else b""
         words = random.Random(1)  # noqa: S311
-        text = b"".join((body or base64.b64encode(words.randbytes(60)))[: LINE_BYTES - 1] + b"\n" for _ in range(BLOCK_LINES))
+        text = b"".join(
+            (body or base64.b64encode(words.randbytes(60)))[: LINE_BYTES - 1] + b"\n"
+            for _ in range(BLOCK_LINES)
+        )
         self._block.write_bytes(text)
 
     @property
@@ -69,12 +78,17 @@ class Writer:
 
 
 def follow(server: str, job_id: str) -> dict[str, Any]:
-    """In a process of its own: how old each chunk is when it is in our hands, counted from when the worker read it."""
+    """In a process of its own: how old each chunk is when it is in our hands, counted from when the
+    worker read it."""
     behind: list[float] = []
     pages = received = 0
-    with grpc.insecure_channel(server, options=[("grpc.max_receive_message_length", 8 << 20)]) as channel:
+    with grpc.insecure_channel(
+        server, options=[("grpc.max_receive_message_length", 8 << 20)]
+    ) as channel:
         grpc.channel_ready_future(channel).result(timeout=10)
-        stream = hodei_pb2_grpc.JobServiceStub(channel).ReadLogs(pb.ReadLogsRequest(job_id=job_id, follow=True))
+        stream = hodei_pb2_grpc.JobServiceStub(channel).ReadLogs(
+            pb.ReadLogsRequest(job_id=job_id, follow=True)
+        )
         print("following", file=sys.stderr, flush=True)
         for page in stream:
             now = time.time_ns() // 1000
@@ -91,13 +105,23 @@ class Scene:
         self._system, self._conn = under_test, conn
         flags = ["--log-limit", "0", "--slots", "1"]
         token = mint_token(under_test.url)
-        under_test.stack.worker("worker", under_test.servers[0], under_test.folder / "w", token, *flags, environment=QUIET)
+        under_test.stack.worker(
+            "worker",
+            under_test.servers[0],
+            under_test.folder / "w",
+            token,
+            *flags,
+            environment=QUIET,
+        )
         names = {"server-0": "server", "worker": "agent", "worker-supervisor": "supervisor"}
         self._pids = {names[name]: pid for name, pid in profile.processes(under_test).items()}
 
     def written(self, writer: Writer, *, followed: bool) -> dict[str, Any]:
         job_id = str(uuid7())
-        self._conn.execute("SELECT hodei_enqueue(%s::jsonb)", [json.dumps({"id": job_id, "command": writer.command})])
+        self._conn.execute(
+            "SELECT hodei_enqueue(%s::jsonb)",
+            [json.dumps({"id": job_id, "command": writer.command})],
+        )
         self._until("RUNNING", job_id)
         follower = self._follower(job_id) if followed else None
         idle, before = resident(self._pids), cpu.spent(self._system)
@@ -120,7 +144,9 @@ class Scene:
         return figures
 
     def _follower(self, job_id: str) -> Part:
-        part = self._system.stack.start(f"follower-{job_id}", ["bench.logs", "follow", self._system.servers[0], job_id])
+        part = self._system.stack.start(
+            f"follower-{job_id}", ["bench.logs", "follow", self._system.servers[0], job_id]
+        )
         self._system.stack.await_words(part, "following")
         time.sleep(0.5)  # its call is on its way
         return part
@@ -134,17 +160,25 @@ class Scene:
     def _stored(self, job_id: str, expected: int) -> dict[str, Any]:
         """Said as it is; whoever reads it sees at once whether anything is missing."""
         ((stored, chunks, next_seq),) = self._conn.execute(STORED, [job_id]).fetchall()
-        ((complete,),) = self._conn.execute("SELECT logs_complete FROM jobs WHERE id = %s", [job_id]).fetchall()
+        ((complete,),) = self._conn.execute(
+            "SELECT logs_complete FROM jobs WHERE id = %s", [job_id]
+        ).fetchall()
         ((takes,),) = self._conn.execute(TAKES).fetchall()
         return {
-            "bytes": stored, "all": stored == expected, "chunks": chunks, "no_hole": chunks == next_seq, "logs_complete": complete,
+            "bytes": stored,
+            "all": stored == expected,
+            "chunks": chunks,
+            "no_hole": chunks == next_seq,
+            "logs_complete": complete,
             "mb_in_postgres": round(float(takes) / 1e6, 1),
-        }  # fmt: skip
+        }
 
     def _until(self, state: str, job_id: str) -> None:
         deadline = time.monotonic() + 600
         while True:
-            ((now,),) = self._conn.execute("SELECT state FROM jobs WHERE id = %s", [job_id]).fetchall()
+            ((now,),) = self._conn.execute(
+                "SELECT state FROM jobs WHERE id = %s", [job_id]
+            ).fetchall()
             if now == state:
                 return
             if now in ("FAILED", "CANCELLED") or time.monotonic() > deadline:
@@ -156,15 +190,26 @@ def measure(lines: int = 5_000_000) -> dict[str, Any]:
     lines = max(1, lines // BLOCK_LINES) * BLOCK_LINES
     with system(servers=1) as under_test, psycopg.connect(under_test.url, autocommit=True) as conn:
         scene = Scene(under_test, conn)
-        result: dict[str, Any] = {"lines": lines, "bytes": lines * LINE_BYTES, "cores": os.cpu_count()}
+        result: dict[str, Any] = {
+            "lines": lines,
+            "bytes": lines * LINE_BYTES,
+            "cores": os.cpu_count(),
+        }
         for way, to in (("into /dev/null", "> /dev/null"), ("through a pipe", "| cat > /dev/null")):
-            result[f"ceiling: lines_per_s {way}"] = Writer(under_test.folder, lines, alike=True).ceiling_per_s(to)
-            print(f"ceiling {way}: {result[f'ceiling: lines_per_s {way}']:,.0f} lines/s", file=sys.stderr, flush=True)
+            result[f"ceiling: lines_per_s {way}"] = Writer(
+                under_test.folder, lines, alike=True
+            ).ceiling_per_s(to)
+            print(
+                f"ceiling {way}: {result[f'ceiling: lines_per_s {way}']:,.0f} lines/s",
+                file=sys.stderr,
+                flush=True,
+            )
         for name, (alike, followed) in KINDS.items():
             writer = Writer(under_test.folder, lines, alike)
             result[name] = scene.written(writer, followed=followed)
             print(f"{name}: {result[name]}", file=sys.stderr, flush=True)
-            # The judge reads each log as one value, for which these are too large: it gets their beginnings, we have looked at the rest.
+            # The judge reads each log as one value, for which these are too large: it gets their
+            # beginnings, we have looked at the rest.
             conn.execute("DELETE FROM job_logs WHERE seq >= 200")
             conn.execute("VACUUM job_logs")
             conn.execute("CHECKPOINT")
@@ -172,7 +217,9 @@ def measure(lines: int = 5_000_000) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.logs", description="One job that writes as fast as it can.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.logs", description="One job that writes as fast as it can."
+    )
     parser.add_argument("role", nargs="*", help="of a process that this program starts")
     parser.add_argument("--lines", type=int, default=5_000_000)
     given = parser.parse_args()

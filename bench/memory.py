@@ -1,4 +1,5 @@
-"""`python -m bench.memory`: what servers and a worker hold in memory at their busiest. PSS shares out common pages, so it adds up."""
+"""`python -m bench.memory`: what servers and a worker hold in memory at their busiest. PSS shares
+out common pages, so it adds up."""
 
 import argparse
 import contextlib
@@ -33,7 +34,10 @@ def resident(pids: Mapping[str, int]) -> Figures:
     for name, pid in pids.items():
         with contextlib.suppress(psutil.NoSuchProcess):
             memory = psutil.Process(pid).memory_full_info()
-            found[name] = {"rss_mb": round(memory.rss / 1e6, 1), "pss_mb": round(memory.pss / 1e6, 1)}
+            found[name] = {
+                "rss_mb": round(memory.rss / 1e6, 1),
+                "pss_mb": round(memory.pss / 1e6, 1),
+            }
     return found
 
 
@@ -63,9 +67,15 @@ def progress(name: str, figure: object) -> None:
 def measure(rounds: int = 3, jobs: int = 20_000, sleepers: int = 100) -> dict[str, Any]:
     with system(servers=2) as under_test:
         bench = Bench(under_test)
-        result = {"jobs": jobs, "sleepers": sleepers, "drain": _drain(under_test, bench, rounds, jobs)}
+        result = {
+            "jobs": jobs,
+            "sleepers": sleepers,
+            "drain": _drain(under_test, bench, rounds, jobs),
+        }
         result["worker"] = _sleepers(under_test, bench, sleepers)
-        bench.conn.execute("DELETE FROM jobs WHERE state = 'SUCCEEDED' AND random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)")
+        bench.conn.execute(
+            "DELETE FROM jobs WHERE state = 'SUCCEEDED' AND random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)"
+        )
         return result | {"violations": violations(bench.conn)}
 
 
@@ -78,7 +88,9 @@ def _drain(under_test: System, bench: Bench, rounds: int, jobs: int) -> dict[str
     for _ in range(rounds):
         with most_resident(servers) as most:
             per_s = bench.drained_per_s({"kind": "bench"}, "true", jobs)
-        figures["rounds"].append({"jobs_per_s": round(per_s, 1), "most": most, "afterwards": resident(servers)})
+        figures["rounds"].append(
+            {"jobs_per_s": round(per_s, 1), "most": most, "afterwards": resident(servers)}
+        )
         progress("drain", figures["rounds"][-1])
     return figures
 
@@ -87,7 +99,12 @@ def _sleepers(under_test: System, bench: Bench, jobs: int) -> Figures | dict[str
     """A worker with all slots taken by jobs that do nothing; not the jobs' own memory."""
     flags = ["--slots", str(jobs), "--label", "kind=real"]
     part = under_test.stack.worker(
-        "worker", ",".join(under_test.servers), under_test.folder / "w", mint_token(under_test.url), *flags, environment=QUIET
+        "worker",
+        ",".join(under_test.servers),
+        under_test.folder / "w",
+        mint_token(under_test.url),
+        *flags,
+        environment=QUIET,
     )
     ours = {"worker": "agent", "worker-supervisor": "supervisor"}
     pids = {ours[name]: pid for name, pid in profile.processes(under_test).items() if name in ours}
@@ -108,14 +125,18 @@ def _sleepers(under_test: System, bench: Bench, jobs: int) -> Figures | dict[str
 def _cancel(under_test: System, bench: Bench) -> None:
     with grpc.insecure_channel(under_test.servers[0]) as channel:
         stub = hodei_pb2_grpc.JobServiceStub(channel)
-        for (job_id,) in bench.conn.execute("SELECT id::text FROM jobs WHERE state = 'RUNNING'").fetchall():
+        for (job_id,) in bench.conn.execute(
+            "SELECT id::text FROM jobs WHERE state = 'RUNNING'"
+        ).fetchall():
             stub.CancelJob(pb.CancelJobRequest(job_id=job_id), timeout=60)
 
 
 def _until(bench: Bench, state: str, jobs: int) -> None:
     deadline = time.monotonic() + 60
     while True:
-        ((there,),) = bench.conn.execute("SELECT count(*) FROM jobs WHERE state = %s", [state]).fetchall()
+        ((there,),) = bench.conn.execute(
+            "SELECT count(*) FROM jobs WHERE state = %s", [state]
+        ).fetchall()
         if there >= jobs:
             return
         if time.monotonic() > deadline:
@@ -124,10 +145,14 @@ def _until(bench: Bench, state: str, jobs: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.memory", description="What servers and a worker hold in memory.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.memory", description="What servers and a worker hold in memory."
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=20_000, help="of each drain")
-    parser.add_argument("--sleepers", type=int, default=100, help="slots of the worker, and jobs on it")
+    parser.add_argument(
+        "--sleepers", type=int, default=100, help="slots of the worker, and jobs on it"
+    )
     given = parser.parse_args()
     result = measure(given.rounds, given.jobs, given.sleepers)
     print(json.dumps(result, indent=2))

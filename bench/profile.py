@@ -1,4 +1,5 @@
-"""Where the time of servers and workers goes under load: py-spy beside a measurement, and the functions at the top of what it saw."""
+"""Where the time of servers and workers goes under load: py-spy beside a measurement, and the
+functions at the top of what it saw."""
 
 import collections
 import contextlib
@@ -14,22 +15,38 @@ import psutil
 from bench.system import System
 
 RATE = 200
-"""Samples per second of each process; only of threads that hold the interpreter: those that wait look busy to py-spy."""
+"""Samples per second of each process; only of threads that hold the interpreter: those that wait
+look busy to py-spy."""
 
 
 @contextlib.contextmanager
 def recorded(under_test: System, folder: Path, name: str) -> Iterator[None]:
-    """Writes `<name>.<part>.folded` (stacks and their samples, as flame graph programs read them) for each Python process of ours."""
+    """Writes `<name>.<part>.folded` (stacks and their samples, as flame graph programs read them)
+    for each Python process of ours."""
     folder.mkdir(parents=True, exist_ok=True)
     program = Path(sysconfig.get_path("scripts")) / "py-spy"
     spies = [
         subprocess.Popen(
-            [program, "record", "--gil", "--pid", str(pid), "--rate", str(RATE), "--format", "raw", "--duration", "3600", "--output",
-             folder / f"{name}.{part}.folded"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [
+                program,
+                "record",
+                "--gil",
+                "--pid",
+                str(pid),
+                "--rate",
+                str(RATE),
+                "--format",
+                "raw",
+                "--duration",
+                "3600",
+                "--output",
+                folder / f"{name}.{part}.folded",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         for part, pid in processes(under_test).items()
-    ]  # fmt: skip
+    ]
     try:
         yield
     finally:
@@ -61,4 +78,8 @@ def top(path: Path, most: int = 25) -> list[tuple[str, float, float]]:
         own[frames[-1]] += int(count)
         for frame in set(frames):
             below[frame] += int(count)
-    return [(name, own[name] / samples, count / samples) for name, count in below.most_common(most)] if samples else []
+    return (
+        [(name, own[name] / samples, count / samples) for name, count in below.most_common(most)]
+        if samples
+        else []
+    )

@@ -1,4 +1,5 @@
-"""`bin/recovery`: kills one thing at a time under a running job, and says how long it took until all was well again (medians)."""
+"""`bin/recovery`: kills one thing at a time under a running job, and says how long it took until
+all was well again (medians)."""
 
 import argparse
 import json
@@ -35,10 +36,14 @@ class Scene:
         flags = ["--on-worker-exit", "keep", "--label", f"name={name}"]
         servers = ",".join(link.address for link in self.links)
         log_name = f"worker-{name}-{time.monotonic_ns()}"
-        self.workers[name] = self._stack.worker(log_name, servers, self._system.folder / name, token, *flags)
+        self.workers[name] = self._stack.worker(
+            log_name, servers, self._system.folder / name, token, *flags
+        )
 
     def job(self, command: str, **spec: object) -> str:
-        ((job_id,),) = self.conn.execute("SELECT hodei_enqueue(%s::jsonb)::text", [json.dumps({"command": command, **spec})]).fetchall()
+        ((job_id,),) = self.conn.execute(
+            "SELECT hodei_enqueue(%s::jsonb)::text", [json.dumps({"command": command, **spec})]
+        ).fetchall()
         return str(job_id)
 
     def one(self, statement: str, *parameters: object) -> Any:
@@ -58,7 +63,12 @@ class Scene:
         return int(self.one("SELECT attempts FROM jobs WHERE id = %s", job_id))
 
     def log_bytes(self, job_id: str) -> int:
-        return int(self.one("SELECT coalesce(sum(octet_length(data)), 0) FROM job_logs WHERE job_id = %s", job_id))
+        return int(
+            self.one(
+                "SELECT coalesce(sum(octet_length(data)), 0) FROM job_logs WHERE job_id = %s",
+                job_id,
+            )
+        )
 
     def chatty(self) -> str:
         """Runs on worker a, and writes each 20 ms."""
@@ -68,10 +78,14 @@ class Scene:
 
     def cancel(self, job_id: str) -> None:
         for server in self._system.servers:
-            part = self._stack.start("cancel", ["hodei.cli.main", "--server", server, "job", "cancel", job_id])
+            part = self._stack.start(
+                "cancel", ["hodei.cli.main", "--server", server, "job", "cancel", job_id]
+            )
             if part.process.wait(30) == 0:
                 break
-        self.until(lambda: self.one("SELECT completed_at IS NOT NULL FROM jobs WHERE id = %s", job_id))
+        self.until(
+            lambda: self.one("SELECT completed_at IS NOT NULL FROM jobs WHERE id = %s", job_id)
+        )
 
     def new_log(self, job_id: str) -> float:
         """Until a chunk that the worker read after now is stored."""
@@ -89,7 +103,9 @@ class Scene:
         part.process.wait()
         took = self.new_log(job_id)
         port = int(self._system.servers[number].rsplit(":")[-1])
-        self._stack.server(f"server-{number}-{time.monotonic_ns()}", self._system.url, port, environment=TELLING)
+        self._stack.server(
+            f"server-{number}-{time.monotonic_ns()}", self._system.url, port, environment=TELLING
+        )
         self._stack.parts.insert(number, self._stack.parts.pop())
         self._stack.parts.remove(part)
         self.cancel(job_id)
@@ -141,7 +157,10 @@ class Scene:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"hodei_worker.supervisor" in words and str(self._system.folder / name).encode() in words:
+            if (
+                b"hodei_worker.supervisor" in words
+                and str(self._system.folder / name).encode() in words
+            ):
                 return int(entry.name)
         raise SystemExit("no supervisor")
 
@@ -149,7 +168,10 @@ class Scene:
         """Agent, supervisor and job at once; the other worker may take it."""
         job_id = self.job("exec sleep 600")
         self.until(lambda: self.attempts(job_id) == 1)
-        name = self.one("SELECT w.labels ->> 'name' FROM jobs j JOIN workers w ON w.id = j.worker_id WHERE j.id = %s", job_id)
+        name = self.one(
+            "SELECT w.labels ->> 'name' FROM jobs j JOIN workers w ON w.id = j.worker_id WHERE j.id = %s",
+            job_id,
+        )
         part = self.workers[name]
         supervisor = self.supervisor(name)
         part.process.kill()
@@ -175,11 +197,21 @@ class Scene:
         return took
 
 
-SCENES = ("server_killed", "link_stalled", "agent_killed", "supervisor_killed", "database_restarted", "host_killed")
+SCENES = (
+    "server_killed",
+    "link_stalled",
+    "agent_killed",
+    "supervisor_killed",
+    "database_restarted",
+    "host_killed",
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bin/recovery", description="How long it takes until all is well again after one thing dies.")
+    parser = argparse.ArgumentParser(
+        prog="bin/recovery",
+        description="How long it takes until all is well again after one thing dies.",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     with system(servers=2, environment=TELLING) as under_test:
@@ -190,7 +222,15 @@ def main() -> None:
                 took.setdefault(name, []).append(round(getattr(scene, name)(), 3))
             print(name, took[name], file=sys.stderr, flush=True)
         found = violations(scene.conn)
-    print(json.dumps({"seconds": {n: {"median": statistics.median(t), "all": t} for n, t in took.items()}, "violations": found}, indent=2))
+    print(
+        json.dumps(
+            {
+                "seconds": {n: {"median": statistics.median(t), "all": t} for n, t in took.items()},
+                "violations": found,
+            },
+            indent=2,
+        )
+    )
     sys.exit(1 if found else 0)
 
 

@@ -1,7 +1,8 @@
-"""`python -m bench.scaling`: jobs per second, and who spends the processor, by number of servers, workers, slots, and jobs that wait.
+"""`python -m bench.scaling`: jobs per second, and who spends the processor, by number of servers,
+workers, slots, and jobs that wait.
 
-Points of curves: each is the median of --rounds on the same machine, so more of everything soon means less for each.
-"""
+Points of curves: each is the median of --rounds on the same machine, so more of everything soon
+means less for each."""
 
 import argparse
 import contextlib
@@ -55,7 +56,11 @@ class Curves:
         for number in self._upto(WORKERS):
             with self._bench(2) as (under_test, bench):
                 start_workers(under_test, bench.conn, number, slots=16, processes=min(2, number))
-                points[str(number)] = self._point(f"workers: {number}", bench, functools.partial(committed_per_s, bench, self._jobs))
+                points[str(number)] = self._point(
+                    f"workers: {number}",
+                    bench,
+                    functools.partial(committed_per_s, bench, self._jobs),
+                )
         return points
 
     def depths(self) -> Points:
@@ -79,8 +84,17 @@ class Curves:
                 labels = {"kind": f"real-{slots}"}
                 flags = ["--slots", str(slots), "--label", f"kind={labels['kind']}"]
                 name, token = f"worker-{slots}", mint_token(under_test.url)
-                part = under_test.stack.worker(name, under_test.servers[0], under_test.folder / name, token, *flags, environment=QUIET)
-                drain = functools.partial(bench.drained_per_s, labels, "true", max(200, self._jobs // 10))
+                part = under_test.stack.worker(
+                    name,
+                    under_test.servers[0],
+                    under_test.folder / name,
+                    token,
+                    *flags,
+                    environment=QUIET,
+                )
+                drain = functools.partial(
+                    bench.drained_per_s, labels, "true", max(200, self._jobs // 10)
+                )
                 points[str(slots)] = self._point(f"slots: {slots}", bench, drain)
                 under_test.stack.stop_part(part)
                 under_test.stack.parts.remove(part)
@@ -103,13 +117,16 @@ class Curves:
         for _ in range(self._rounds):
             per_s.append(round(drain(), 1))
             shares.append(bench.share)
-        share = {part: round(statistics.median(share[part] for share in shares), 1) for part in shares[0]}
+        share = {
+            part: round(statistics.median(share[part] for share in shares), 1) for part in shares[0]
+        }
         print(f"{name}: {statistics.median(per_s):,.0f}/s {share}", file=sys.stderr, flush=True)
         return {"jobs_per_s": statistics.median(per_s), "all": per_s, "cpu_us_per_job": share}
 
 
 def committed_per_s(bench: Bench, jobs: int) -> float:
-    """From the commit that shows all jobs at once: to drain a thousand workers, and not to, would take longer than the jobs."""
+    """From the commit that shows all jobs at once: to drain a thousand workers, and not to, would
+    take longer than the jobs."""
     bench.clear()
     with contextlib.ExitStack() as held:
         held.enter_context(bench.conn.transaction())
@@ -140,7 +157,8 @@ SELECT (SELECT last_value - (NOT is_called)::integer FROM hodei_lease_seq) - (SE
 
 
 def claimed_and_done(bench: Bench) -> int:
-    """Leases given less those that live: to count a million jobs by their state would disturb what is measured."""
+    """Leases given less those that live: to count a million jobs by their state would disturb what
+    is measured."""
     ((done,),) = bench.conn.execute(GIVEN_AND_DONE).fetchall()
     return int(done)
 
@@ -156,24 +174,44 @@ def _until(there: Callable[[], bool], most_s: float = 300.0) -> None:
 def judged(bench: Bench) -> list[str]:
     """By a sample of some 1,000 jobs: the judge reads each story by itself."""
     bench.conn.execute("DELETE FROM jobs WHERE random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)")
-    bench.conn.execute("DELETE FROM job_queue q WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = q.job_id)")
+    bench.conn.execute(
+        "DELETE FROM job_queue q WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = q.job_id)"
+    )
     return violations(bench.conn)
 
 
-CURVES = {"servers": Curves.servers, "workers": Curves.workers, "depths": Curves.depths, "slots": Curves.slots}
+CURVES = {
+    "servers": Curves.servers,
+    "workers": Curves.workers,
+    "depths": Curves.depths,
+    "slots": Curves.slots,
+}
 
 
-def measure(rounds: int = 3, jobs: int = 20_000, only: tuple[str, ...] = (), most: int = max(DEPTHS)) -> dict[str, Any]:
+def measure(
+    rounds: int = 3, jobs: int = 20_000, only: tuple[str, ...] = (), most: int = max(DEPTHS)
+) -> dict[str, Any]:
     allow_open_files()
     curves = Curves(rounds, jobs, most)
     points = {name: curve(curves) for name, curve in CURVES.items() if not only or name in only}
-    return {"cores": os.cpu_count(), "rounds": rounds, "jobs": jobs, **points, "violations": curves.violations}
+    return {
+        "cores": os.cpu_count(),
+        "rounds": rounds,
+        "jobs": jobs,
+        **points,
+        "violations": curves.violations,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.scaling", description="Jobs per second by servers, workers, slots, queue.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.scaling",
+        description="Jobs per second by servers, workers, slots, queue.",
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=20_000, help="of each round; a tenth of it for a real worker")
+    parser.add_argument(
+        "--jobs", type=int, default=20_000, help="of each round; a tenth of it for a real worker"
+    )
     parser.add_argument("--only", action="append", default=[], choices=CURVES)
     parser.add_argument("--most", type=int, default=max(DEPTHS), help="leaves out points beyond it")
     given = parser.parse_args()

@@ -1,4 +1,5 @@
-"""`bin/soak --minutes 10 --rate 800`: jobs at a steady rate; what queue and lease tables leave behind, sampled every 5 s."""
+"""`bin/soak --minutes 10 --rate 800`: jobs at a steady rate; what queue and lease tables leave
+behind, sampled every 5 s."""
 
 import argparse
 import json
@@ -30,7 +31,10 @@ def soak(minutes: float, rate: int) -> dict[str, object]:
     with system(servers=2) as under_test:
         for number in range(2):
             under_test.bench_worker(number, slots=100)
-        with psycopg.connect(under_test.url, autocommit=True) as enqueuer, psycopg.connect(under_test.url, autocommit=True) as watcher:
+        with (
+            psycopg.connect(under_test.url, autocommit=True) as enqueuer,
+            psycopg.connect(under_test.url, autocommit=True) as watcher,
+        ):
             samples: list[dict[str, int]] = []
             wal = _one(watcher, WAL)
             begun = time.monotonic()
@@ -42,12 +46,20 @@ def soak(minutes: float, rate: int) -> dict[str, object]:
                     enqueued += due
                 if now - sampled >= 5:
                     sampled = now
-                    samples.append({row[0]: row[1] for row in watcher.execute(SAMPLE, [list(TABLES)])})
+                    samples.append(
+                        {row[0]: row[1] for row in watcher.execute(SAMPLE, [list(TABLES)])}
+                    )
                     behind = max(behind, _one(watcher, "SELECT count(*) FROM job_queue"))
-                    print(f"{now - begun:5.0f} s  {enqueued} jobs  dead: {samples[-1]}", file=sys.stderr, flush=True)
+                    print(
+                        f"{now - begun:5.0f} s  {enqueued} jobs  dead: {samples[-1]}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 time.sleep(0.05)
             deadline = time.monotonic() + 30
-            while _one(watcher, "SELECT count(*) FROM leases") + _one(watcher, "SELECT count(*) FROM job_queue"):
+            while _one(watcher, "SELECT count(*) FROM leases") + _one(
+                watcher, "SELECT count(*) FROM job_queue"
+            ):
                 if time.monotonic() > deadline:
                     raise SystemExit("the queue is not empty 30 s after the last job")
                 time.sleep(0.1)
@@ -55,15 +67,24 @@ def soak(minutes: float, rate: int) -> dict[str, object]:
             ended = {row[0]: row for row in watcher.execute(SAMPLE, [list(TABLES)])}
             found = _judged(watcher)
         return {
-            "jobs": enqueued, "jobs_per_s": rate, "minutes": minutes, "longest_queue": behind,
+            "jobs": enqueued,
+            "jobs_per_s": rate,
+            "minutes": minutes,
+            "longest_queue": behind,
             "dead_tuples": {
-                table: {"median": statistics.median(s[table] for s in samples), "max": max(s[table] for s in samples)} for table in TABLES
+                table: {
+                    "median": statistics.median(s[table] for s in samples),
+                    "max": max(s[table] for s in samples),
+                }
+                for table in TABLES
             },
-            "hot_updates": {table: round(ended[table][3] / max(1, ended[table][2]), 3) for table in TABLES},
+            "hot_updates": {
+                table: round(ended[table][3] / max(1, ended[table][2]), 3) for table in TABLES
+            },
             "bytes": {table: ended[table][4] for table in TABLES},
             "wal_kb_per_job": round(written / enqueued / 1000, 2),
             "violations": found,
-        }  # fmt: skip
+        }
 
 
 def _one(conn: psycopg.Connection[tuple[int, ...]], statement: str) -> int:
@@ -72,13 +93,16 @@ def _one(conn: psycopg.Connection[tuple[int, ...]], statement: str) -> int:
 
 
 def _judged(conn: psycopg.Connection[tuple[object, ...]]) -> list[str]:
-    """Of a sample of stories: the judge reads each job by itself, and there are hundreds of thousands."""
+    """Of a sample of stories: the judge reads each job by itself, and there are hundreds of
+    thousands."""
     conn.execute("DELETE FROM jobs WHERE random() < 1 - 2000.0 / (SELECT count(*) FROM jobs)")
     return violations(conn)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bin/soak", description="Jobs at a steady rate; what the hot tables leave behind.")
+    parser = argparse.ArgumentParser(
+        prog="bin/soak", description="Jobs at a steady rate; what the hot tables leave behind."
+    )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rate", type=int, default=800, help="jobs per second")
     given = parser.parse_args()

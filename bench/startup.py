@@ -1,4 +1,5 @@
-"""`python -m bench.startup`: how long our programs take to start, beside the interpreter and grpc, which they all need. Medians."""
+"""`python -m bench.startup`: how long our programs take to start, beside the interpreter and grpc,
+which they all need. Medians."""
 
 import argparse
 import contextlib
@@ -24,7 +25,8 @@ TREE = Path(__file__).parents[1]
 
 
 def ran_s(argv: list[str | Path]) -> float:
-    """From its start to its end; without a timeout, for which Python would look at the process at intervals."""
+    """From its start to its end; without a timeout, for which Python would look at the process at
+    intervals."""
     begun = time.monotonic()
     subprocess.run(argv, env=_environment({}), stdout=subprocess.DEVNULL, check=True)
     return time.monotonic() - begun
@@ -43,10 +45,17 @@ def ready_s(argv: list[str | Path], words: str, environment: dict[str, str]) -> 
 
 
 @contextlib.contextmanager
-def _ended_after(argv: list[str | Path], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Straight from the entry point: the wrapper that ties the parts of a stack to us would count as a start of its own."""
+def _ended_after(
+    argv: list[str | Path], environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Straight from the entry point: the wrapper that ties the parts of a stack to us would count
+    as a start of its own."""
     process = subprocess.Popen(
-        argv, env=_environment(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        argv,
+        env=_environment(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     try:
         yield process
@@ -60,7 +69,8 @@ def _ended_after(argv: list[str | Path], environment: dict[str, str]) -> Iterato
 
 
 def _environment(added: dict[str, str]) -> dict[str, str]:
-    """As hodei.local.stack: nothing of whoever measures decides how programs behave; ours is where bin/hodei finds them."""
+    """As hodei.local.stack: nothing of whoever measures decides how programs behave; ours is where
+    bin/hodei finds them."""
     return inherited() | {"HODEI_VENV": str(SCRIPTS.parent)} | TELLING | added
 
 
@@ -72,8 +82,14 @@ def server_s(under_test: System) -> float:
 def worker_s(under_test: System, name: str, token: str = "") -> float:
     """Without a token: it has been here before, and registers no more."""
     argv: list[str | Path] = [
-        SCRIPTS / "hodei-worker", "--server", under_test.servers[0], "--state-dir", under_test.folder / name, "--on-worker-exit", "kill",
-    ]  # fmt: skip
+        SCRIPTS / "hodei-worker",
+        "--server",
+        under_test.servers[0],
+        "--state-dir",
+        under_test.folder / name,
+        "--on-worker-exit",
+        "kill",
+    ]
     return ready_s(argv, "connected to", {"HODEI_OTP_TOKEN": token} if token else {})
 
 
@@ -83,7 +99,16 @@ def measure(rounds: int = 15) -> dict[str, Any]:
         worker_s(under_test, "known", mint_token(under_test.url))
         numbers = iter(range(rounds))
         # The label is nobody's: what is submitted waits, and no worker runs it while it is timed.
-        submit = ["--server", under_test.servers[0], "job", "submit", "--command", "true", "--label", "kind=nobody"]
+        submit = [
+            "--server",
+            under_test.servers[0],
+            "job",
+            "submit",
+            "--command",
+            "true",
+            "--label",
+            "kind=nobody",
+        ]
         starts: dict[str, Callable[[], float]] = {
             "python -c pass": lambda: ran_s([sys.executable, "-c", "pass"]),
             "python -c 'import grpc'": lambda: ran_s([sys.executable, "-c", "import grpc"]),
@@ -93,20 +118,27 @@ def measure(rounds: int = 15) -> dict[str, Any]:
             "bin/hodei job submit": lambda: ran_s([TREE / "bin/hodei", *submit]),
             "hodei-server to ready": lambda: server_s(under_test),
             "hodei-worker to connected": lambda: worker_s(under_test, "known"),
-            "hodei-worker to connected, new": lambda: worker_s(under_test, f"new-{next(numbers)}", mint_token(under_test.url)),
+            "hodei-worker to connected, new": lambda: worker_s(
+                under_test, f"new-{next(numbers)}", mint_token(under_test.url)
+            ),
         }
         took: dict[str, list[float]] = {name: [] for name in starts}
         for _ in range(rounds):
             for name, start in starts.items():
                 took[name].append(round(start() * 1e3, 1))
-        figures = {name: {"median": statistics.median(ms), "least": min(ms), "most": max(ms)} for name, ms in took.items()}
+        figures = {
+            name: {"median": statistics.median(ms), "least": min(ms), "most": max(ms)}
+            for name, ms in took.items()
+        }
         for name, figure in figures.items():
             print(f"{name}: {figure} ms", file=sys.stderr, flush=True)
         return {"rounds": rounds, "ms": figures, "violations": violations(conn)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.startup", description="How long our programs take to start.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.startup", description="How long our programs take to start."
+    )
     parser.add_argument("--rounds", type=int, default=15)
     given = parser.parse_args()
     result = measure(given.rounds)

@@ -1,4 +1,5 @@
-"""A system to be measured: a durable PostgreSQL with stock settings, servers, workers, all real processes on this machine."""
+"""A system to be measured: a durable PostgreSQL with stock settings, servers, workers, all real
+processes on this machine."""
 
 import contextlib
 import shutil
@@ -26,7 +27,9 @@ class System:
 
     def bench_worker(self, number: int, slots: int) -> None:
         argv = ["bench.worker", self.servers[number % len(self.servers)], "--slots", str(slots)]
-        part = self.stack.start(f"bench-worker-{number}", argv, {"HODEI_OTP_TOKEN": mint_token(self.url)})
+        part = self.stack.start(
+            f"bench-worker-{number}", argv, {"HODEI_OTP_TOKEN": mint_token(self.url)}
+        )
         self.stack.await_words(part, "connected")
 
 
@@ -40,7 +43,10 @@ def system(servers: int, environment: dict[str, str] = QUIET) -> Iterator[System
             with psycopg.connect(database.dsn()) as conn:
                 conn.execute(schema.read_bytes())
             with Stack(folder / "logs") as stack:
-                addresses = [stack.server(f"server-{n}", database.dsn(), environment=environment) for n in range(servers)]
+                addresses = [
+                    stack.server(f"server-{n}", database.dsn(), environment=environment)
+                    for n in range(servers)
+                ]
                 yield System(folder, database.dsn(), database, stack, addresses)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

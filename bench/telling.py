@@ -26,9 +26,16 @@ def measure(rounds: int, jobs: int = 5000) -> dict[str, Any]:
         addresses = {"quiet": under_test.servers[0], "default": told}
         for level, environment in LEVELS.items():
             under_test.stack.worker(
-                f"worker-{level}", addresses[level], under_test.folder / level, mint_token(url), "--slots", "8",
-                "--label", f"kind={level}", environment=environment,
-            )  # fmt: skip
+                f"worker-{level}",
+                addresses[level],
+                under_test.folder / level,
+                mint_token(url),
+                "--slots",
+                "8",
+                "--label",
+                f"kind={level}",
+                environment=environment,
+            )
         bench, loop = Bench(under_test), compiled(under_test.folder)
         for level in LEVELS:
             bench.drained_per_s({"kind": level}, "true", 300)  # warm
@@ -45,12 +52,15 @@ def measure(rounds: int, jobs: int = 5000) -> dict[str, Any]:
                 starts = ceiling(loop, ["/bin/sh", "-c", "true"])
                 figures.setdefault("ceiling", []).append(round(starts, 1))
         return {
-            "rounds": rounds, "jobs": jobs, "violations": violations(bench.conn), "cpu_us_per_job": shares,
+            "rounds": rounds,
+            "jobs": jobs,
+            "violations": violations(bench.conn),
+            "cpu_us_per_job": shares,
             "per_second": {
                 name: {"median": statistics.median(f), "least": min(f), "most": max(f)}
                 for name, f in figures.items()
             },
-        }  # fmt: skip
+        }
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-"""`python -m bench.throughput`: jobs per second along each path, beside what the machine allows, all in one run. Medians of --rounds.
+"""`python -m bench.throughput`: jobs per second along each path, beside what the machine allows,
+all in one run. Medians of --rounds.
 
 A figure alone says nothing on another machine: read the ratios.
 """
@@ -54,8 +55,14 @@ class Bench:
         """Waits until so many have succeeded since the last truncate."""
         deadline = time.monotonic() + 300
         while True:
-            ((left,),) = self.conn.execute("SELECT (SELECT count(*) FROM job_queue) + (SELECT count(*) FROM leases)").fetchall()
-            ((done,),) = self.conn.execute("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'").fetchall() if not left else ((0,),)
+            ((left,),) = self.conn.execute(
+                "SELECT (SELECT count(*) FROM job_queue) + (SELECT count(*) FROM leases)"
+            ).fetchall()
+            ((done,),) = (
+                self.conn.execute("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'").fetchall()
+                if not left
+                else ((0,),)
+            )
             if done >= jobs:
                 return
             if time.monotonic() > deadline:
@@ -67,7 +74,8 @@ class Bench:
         self.conn.execute("CHECKPOINT")
 
     def drained_per_s(self, labels: dict[str, str], command: object, jobs: int) -> float:
-        """Jobs that wait while all workers are drained; from the moment at which they are not any more until the last has ended."""
+        """Jobs that wait while all workers are drained; from the moment at which they are not any
+        more until the last has ended."""
         self.clear()
         self.drain(on=True)
         self.enqueue({"command": command, "labels": labels}, jobs)
@@ -83,7 +91,8 @@ class Bench:
                 stub.DrainWorker(pb.DrainWorkerRequest(worker_id=worker.worker_id, undo=not on))
 
     def created_per_s(self, jobs: int) -> float:
-        """Through the API in batches of 500, while they are worked off: until the last has ended."""
+        """Through the API in batches of 500, while they are worked off: until the last has
+        ended."""
         self.clear()
         spec = json.dumps({"command": "true", "labels": {"kind": "bench"}})
         with self.timed(jobs) as per_s, grpc.insecure_channel(self._system.servers[0]) as channel:
@@ -102,7 +111,9 @@ class Bench:
         return per_s[0]
 
     async def _create_singly(self, jobs: int, clients: int) -> None:
-        request = pb.CreateJobsRequest(specs=[json.dumps({"command": "true", "labels": {"kind": "bench"}})])
+        request = pb.CreateJobsRequest(
+            specs=[json.dumps({"command": "true", "labels": {"kind": "bench"}})]
+        )
         async with grpc.aio.insecure_channel(self._system.servers[0]) as channel:
             stub = hodei_pb2_grpc.JobServiceStub(channel)
 
@@ -117,7 +128,10 @@ class Bench:
 
 def ceiling(program: Path, command: list[str], seconds: float = 1.5) -> float:
     """Starts per second of the C loop on all cores together."""
-    running = [subprocess.Popen([program, str(seconds), *command], stdout=subprocess.PIPE, text=True) for _ in range(os.cpu_count() or 1)]
+    running = [
+        subprocess.Popen([program, str(seconds), *command], stdout=subprocess.PIPE, text=True)
+        for _ in range(os.cpu_count() or 1)
+    ]
     return sum(float(process.communicate()[0]) for process in running)
 
 
@@ -125,7 +139,9 @@ def compiled(folder: Path) -> Path | None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None
-    subprocess.run([compiler, "-O2", "-o", folder / "spawn", Path(__file__).with_name("spawn.c")], check=True)
+    subprocess.run(
+        [compiler, "-O2", "-o", folder / "spawn", Path(__file__).with_name("spawn.c")], check=True
+    )
     return folder / "spawn"
 
 
@@ -135,9 +151,16 @@ def measure(rounds: int, jobs: int, only: list[str], profiles: Path | None) -> d
         for number in range(2):
             under_test.bench_worker(number, slots=400)
         under_test.stack.worker(
-            "worker", under_test.servers[0], under_test.folder / "w", mint_token(under_test.url), "--slots", "16", "--label", "kind=real",
+            "worker",
+            under_test.servers[0],
+            under_test.folder / "w",
+            mint_token(under_test.url),
+            "--slots",
+            "16",
+            "--label",
+            "kind=real",
             environment=QUIET,
-        )  # fmt: skip
+        )
         loop = compiled(under_test.folder)
         real = {"kind": "real"}
         paths: dict[str, Callable[[], float]] = {
@@ -146,7 +169,9 @@ def measure(rounds: int, jobs: int, only: list[str], profiles: Path | None) -> d
             "single creates, 64 at once": lambda: bench.single_creates_per_s(jobs // 4 // 64 * 64),
             "sh -c true, real worker": lambda: bench.drained_per_s(real, "true", jobs // 2),
             "argv true, real worker": lambda: bench.drained_per_s(real, ["/bin/true"], jobs // 2),
-            "10 log lines, real worker": lambda: bench.drained_per_s(real, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; done", jobs // 2),
+            "10 log lines, real worker": lambda: bench.drained_per_s(
+                real, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; done", jobs // 2
+            ),
         }
         if loop:
             paths["ceiling: sh -c true"] = lambda: ceiling(loop, ["/bin/sh", "-c", "true"])
@@ -158,28 +183,56 @@ def measure(rounds: int, jobs: int, only: list[str], profiles: Path | None) -> d
                 if only and not any(word in name for word in only):
                     continue
                 bench.share = {}
-                spied = profile.recorded(under_test, profiles, name.replace(" ", "-")) if profiles else contextlib.nullcontext()
+                spied = (
+                    profile.recorded(under_test, profiles, name.replace(" ", "-"))
+                    if profiles
+                    else contextlib.nullcontext()
+                )
                 with spied:
                     figures.setdefault(name, []).append(round(path(), 1))
                 if bench.share:
                     shares[name] = bench.share
-                print(f"{name}: {figures[name][-1]:,.0f}/s {shares.get(name, '')}", file=sys.stderr, flush=True)
-        bench.conn.execute("DELETE FROM jobs WHERE random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)")
+                print(
+                    f"{name}: {figures[name][-1]:,.0f}/s {shares.get(name, '')}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        bench.conn.execute(
+            "DELETE FROM jobs WHERE random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)"
+        )
         return {
-            "cores": os.cpu_count(), "rounds": rounds, "jobs": jobs, "violations": violations(bench.conn),
+            "cores": os.cpu_count(),
+            "rounds": rounds,
+            "jobs": jobs,
+            "violations": violations(bench.conn),
             "cpu_us_per_job": shares,
-            "per_second": {n: {"median": statistics.median(f), "least": min(f), "most": max(f)} for n, f in figures.items()},
-        }  # fmt: skip
+            "per_second": {
+                n: {"median": statistics.median(f), "least": min(f), "most": max(f)}
+                for n, f in figures.items()
+            },
+        }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.throughput", description="Jobs per second along each path, beside what the machine allows."
+        prog="python -m bench.throughput",
+        description="Jobs per second along each path, beside what the machine allows.",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=20_000)
-    parser.add_argument("--only", action="append", default=[], metavar="WORDS", help="paths whose name has these words")
-    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="what py-spy saw goes there; slows what is measured")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="paths whose name has these words",
+    )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FOLDER",
+        help="what py-spy saw goes there; slows what is measured",
+    )
     given = parser.parse_args()
     result = measure(given.rounds, given.jobs, given.only, given.profile)
     print(json.dumps(result, indent=2))

@@ -1,4 +1,5 @@
-"""`python -m bench.worker SERVER… --slots N`: a real gRPC worker that runs nothing: it accepts and reports success at once.
+"""`python -m bench.worker SERVER… --slots N`: a real gRPC worker that runs nothing: it accepts and
+reports success at once.
 
 What is left is the path of the servers and PostgreSQL. The token comes in HODEI_OTP_TOKEN.
 """
@@ -35,8 +36,14 @@ class BenchWorker:
         async with grpc.aio.insecure_channel(self._server, options=OPTIONS) as channel:
             stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             digest = hashlib.sha256(self._secret).digest()
-            await stub.Register(pb.RegisterRequest(token=self._token, worker_id=self._id, secret_sha256=digest, name="bench"))
-            call = stub.Connect(metadata=(("authorization", f"Bearer {self._id}:{self._secret.hex()}"),))
+            await stub.Register(
+                pb.RegisterRequest(
+                    token=self._token, worker_id=self._id, secret_sha256=digest, name="bench"
+                )
+            )
+            call = stub.Connect(
+                metadata=(("authorization", f"Bearer {self._id}:{self._secret.hex()}"),)
+            )
             hello = pb.Hello(
                 protocol_min=1,
                 protocol_max=1,
@@ -74,7 +81,9 @@ class BenchWorker:
         for offer in frame.run:
             self._held.add(offer.lease)
             answer.accepts.add(lease=offer.lease, started_unix_us=now)
-            answer.results.add(lease=offer.lease, outcome=pb.SUCCEEDED, exit_code=0, run_us=1, started_unix_us=now)
+            answer.results.add(
+                lease=offer.lease, outcome=pb.SUCCEEDED, exit_code=0, run_us=1, started_unix_us=now
+            )
         return answer
 
 
@@ -83,7 +92,11 @@ def main() -> None:
     parser.add_argument("server")
     parser.add_argument("--slots", type=int, default=200)
     given = parser.parse_args()
-    asyncio.run(BenchWorker(given.server, given.slots, os.environ["HODEI_OTP_TOKEN"], {"kind": "bench"}).run())
+    asyncio.run(
+        BenchWorker(
+            given.server, given.slots, os.environ["HODEI_OTP_TOKEN"], {"kind": "bench"}
+        ).run()
+    )
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ class Settings:
                 "add --insecure to accept that"
             )
         if self.keep_days < 0:
-            raise Invalid(f"--keep-days: expected days, or 0 to keep everything, got {self.keep_days}")
+            raise Invalid(
+                f"--keep-days: expected days, or 0 to keep everything, got {self.keep_days}"
+            )
         if self.lost_after_s < 45:
-            raise Invalid(f"--lost-after: expected at least 45 s (UNREACHABLE comes at 30 s), got {self.lost_after_s:g}")
+            raise Invalid(
+                f"--lost-after: expected at least 45 s (UNREACHABLE comes at 30 s), got {self.lost_after_s:g}"
+            )

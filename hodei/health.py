@@ -49,7 +49,9 @@ class Health:
             return
         if self._serving is not None and not self._draining:
             words = "the database is back" if serving else "no database that can be written answers"
-            logger.bind(component="Health").info("{}: {}", words, "serving" if serving else "not serving")
+            logger.bind(component="Health").info(
+                "{}: {}", words, "serving" if serving else "not serving"
+            )
         self._serving = serving
         await self._set(FOR_CALLERS, serving=serving)
 

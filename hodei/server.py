@@ -1,4 +1,5 @@
-"""The composition root of a server: everything it is made of, one TaskGroup, a stop in two phases. The map of the system."""
+"""The composition root of a server: everything it is made of, one TaskGroup, a stop in two phases.
+The map of the system."""
 
 import asyncio
 import gc
@@ -46,7 +47,8 @@ CHANNELS = ("hodei_work", "hodei_cancel", "hodei_worker")
 
 
 class Server:
-    """One hodei-server process. Stateless: whatever it holds in memory may be lost at any moment."""
+    """One hodei-server process. Stateless: whatever it holds in memory may be lost at any
+    moment."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -58,19 +60,28 @@ class Server:
         self.log_reader = LogReader(self.database, self.limits.database)
         self.logs = LogKeeper(self.database, self.log_reader.wake)
         self.enqueuer = Enqueuer(self.database, self.dispatcher)
-        self.rescuer = JobRescuer(self.database, self.presence, self.dispatcher, self.controller, settings.lost_after_s)
+        self.rescuer = JobRescuer(
+            self.database, self.presence, self.dispatcher, self.controller, settings.lost_after_s
+        )
         self.balancer = Balancer(self.database, self.presence)
         self.maintainer = Maintainer(self.database, settings.keep_days, heal=self._heal)
         self.worker_service = WorkerService(
-            self.database, self.presence, self.dispatcher, self.controller, self.logs, settings.lost_after_s
+            self.database,
+            self.presence,
+            self.dispatcher,
+            self.controller,
+            self.logs,
+            settings.lost_after_s,
         )
-        self._changed_workers: asyncio.Queue[str] = asyncio.Queue(1000)  # full: the next heartbeat tells as well
+        self._changed_workers: asyncio.Queue[str] = asyncio.Queue(
+            1000
+        )  # full: the next heartbeat tells as well
         self.health = Health(self.rescuer)
         self._unsound: Unsound | None = None
 
     async def run(self) -> None:
-        """Returns after a stop. Conflict: the schema is newer than this program, or the port is taken. Unsound: a loop died again and
-        again."""
+        """Returns after a stop. Conflict: the schema is newer than this program, or the port is
+        taken. Unsound: a loop died again and again."""
         stop = _Stop()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,12 +97,21 @@ class Server:
     async def _serve(self, grpc_server: grpc.aio.Server, stop: "_Stop") -> None:
         async with asyncio.TaskGroup() as group:
             services = {
-                "enqueue": self.enqueuer.run, "control": self.controller.run, "logs": self.logs.run, "heartbeats": self.presence.run,
-                "dispatch": self.dispatcher.run, "rescue": self.rescuer.run, "balance": self.balancer.run,
-                "streams' ends": self.worker_service.run, "maintenance": self.maintainer.run, "listen": self._listen,
-                "changes of workers": self._notice_changes, "health": self.health.run,
-                "log readers": self.log_reader.run, "requests": self.limits.readings.run,
-            }  # fmt: skip
+                "enqueue": self.enqueuer.run,
+                "control": self.controller.run,
+                "logs": self.logs.run,
+                "heartbeats": self.presence.run,
+                "dispatch": self.dispatcher.run,
+                "rescue": self.rescuer.run,
+                "balance": self.balancer.run,
+                "streams' ends": self.worker_service.run,
+                "maintenance": self.maintainer.run,
+                "listen": self._listen,
+                "changes of workers": self._notice_changes,
+                "health": self.health.run,
+                "log readers": self.log_reader.run,
+                "requests": self.limits.readings.run,
+            }
             tasks = start(group, services, lambda unsound: self._end_unsound(unsound, stop))
             await grpc_server.start()
             logger.success("hodei-server is ready on {}", self._settings.grpc)
@@ -102,23 +122,32 @@ class Server:
         logger.info("hodei-server has ended")
 
     def _end_unsound(self, unsound: Unsound, stop: "_Stop") -> None:
-        """A loop that cannot live must not claim: this server drains, and ends with an exit code of its own."""
+        """A loop that cannot live must not claim: this server drains, and ends with an exit code of
+        its own."""
         self._unsound = self._unsound or unsound
         self.dispatcher.stop_claiming()
         stop.asked.set()
 
     async def _drain(self, grpc_server: grpc.aio.Server, stop: "_Stop") -> None:
-        """First phase: claim nothing, send the workers elsewhere, let calls end. A second signal, or the term, ends it."""
-        logger.info("draining: workers are sent to other servers, calls may end, at most {:g} s", self._settings.drain_s)
+        """First phase: claim nothing, send the workers elsewhere, let calls end. A second signal,
+        or the term, ends it."""
+        logger.info(
+            "draining: workers are sent to other servers, calls may end, at most {:g} s",
+            self._settings.drain_s,
+        )
         self.dispatcher.stop_claiming()
         await self.health.drain()
         self.worker_service.send_away("this server is shutting down")
         await stop.first_of(self._streams_gone(), again=True)
-        await stop.first_of(grpc_server.stop(self._settings.drain_s if not stop.twice.is_set() else None), again=True)
+        await stop.first_of(
+            grpc_server.stop(self._settings.drain_s if not stop.twice.is_set() else None),
+            again=True,
+        )
         await grpc_server.stop(None)
 
     async def _streams_gone(self) -> None:
-        """Workers leave within moments where there is another server; where there is none they stay until we end."""
+        """Workers leave within moments where there is another server; where there is none they stay
+        until we end."""
         try:
             async with asyncio.timeout(min(5.0, self._settings.drain_s)):
                 while len(self.presence):
@@ -132,7 +161,9 @@ class Server:
         together = AllOrNothing(self.database)
         job_service = JobService(calls, self.enqueuer, together, self.controller, self.log_reader)
         names = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
-        reflecting = reflection.aio.ReflectionServicer((*names, health.SERVICE_NAME, reflection.SERVICE_NAME))
+        reflecting = reflection.aio.ReflectionServicer(
+            (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        )
         answering = Answering(server, self.limits)
         hodei_pb2_grpc.add_WorkerServiceServicer_to_server(self.worker_service, answering)
         hodei_pb2_grpc.add_JobServiceServicer_to_server(job_service, answering)
@@ -150,7 +181,8 @@ class Server:
     # ── the database ──
 
     async def _heal(self) -> None:
-        """What cannot be mended from here (a newer schema, a role that may not) is said; the call that met it fails."""
+        """What cannot be mended from here (a newer schema, a role that may not) is said; the call
+        that met it fails."""
         try:
             words = await schema.ensure(self._settings.database_url)
         except Conflict as error:
@@ -160,12 +192,20 @@ class Server:
                 logger.warning(words)
 
     async def _listen(self) -> None:
-        """Notifications are a hint: while the listener is away the sweep's look each second goes on alone."""
+        """Notifications are a hint: while the listener is away the sweep's look each second goes on
+        alone."""
         while True:
             try:
-                await listen(self._settings.listen_url, CHANNELS, self._hear, listener_name(self.presence.server_id))
+                await listen(
+                    self._settings.listen_url,
+                    CHANNELS,
+                    self._hear,
+                    listener_name(self.presence.server_id),
+                )
             except (psycopg.Error, OSError, TimeoutError) as error:
-                logger.warning("listener lost, work is found by polling meanwhile: {}", words_of(error))
+                logger.warning(
+                    "listener lost, work is found by polling meanwhile: {}", words_of(error)
+                )
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
 
     def _hear(self, channel: str, payload: str) -> None:
@@ -196,7 +236,9 @@ class Server:
                 if channel == "hodei_cancel":
                     await self.controller.deliver_cancels([worker_id])
                 else:
-                    for row in await self.database.run(lambda conn, w=worker_id: workers.list_all(conn, worker_id=w)):  # type: ignore[misc]
+                    for row in await self.database.run(
+                        lambda conn, w=worker_id: workers.list_all(conn, worker_id=w)  # type: ignore[misc]
+                    ):
                         self.worker_service.notice_change(row)
             except TROUBLE as error:
                 logger.warning("{}", words_of(error))
@@ -213,7 +255,8 @@ class _Stop:
         (self.twice if self.asked.is_set() else self.asked).set()
 
     async def first_of(self, work: Awaitable[None], *, again: bool = False) -> bool:
-        """Awaits work unless a signal (with again: the second one) comes first; False: it came. Work's own errors go up as they are."""
+        """Awaits work unless a signal (with again: the second one) comes first; False: it came.
+        Work's own errors go up as they are."""
         event = self.twice if again else self.asked
 
         async def until_asked(task: asyncio.Task[None]) -> None:
@@ -240,7 +283,9 @@ class _Stop:
 def run(settings: Settings) -> None:
     """Runs until stopped. HodeiError: cannot start, and why."""
     gc.freeze()
-    gc.set_threshold(20_000)  # a job leaves hardly a cycle behind: to look for them after each few took a tenth of the time
+    gc.set_threshold(
+        20_000
+    )  # a job leaves hardly a cycle behind: to look for them after each few took a tenth of the time
     try:
         asyncio.run(_run(settings))
     except Unsound as unsound:

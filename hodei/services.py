@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from loguru import logger
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-"""Before a loop that died is started again; doubled each time, and the first again after a minute of
-life."""
+"""Before a loop that died is started again; doubled each time, and the first again after a minute
+of life."""
 
 MOST_DEATHS, WITHIN_S = 10, 60.0
 """A loop that dies so often within so long is unsound: the server ends."""
@@ -38,7 +38,9 @@ async def keep_running(name: str, service: Callable[[], Awaitable[None]]) -> Non
         now = time.monotonic()
         deaths.append(now)
         if len(deaths) == MOST_DEATHS and now - deaths[0] < WITHIN_S:
-            raise Unsound(f"the loop {name} died {MOST_DEATHS} times within {WITHIN_S:g} s: {reason}")
+            raise Unsound(
+                f"the loop {name} died {MOST_DEATHS} times within {WITHIN_S:g} s: {reason}"
+            )
         pause_s = FIRST_PAUSE_S if now - begun > WITHIN_S else pause_s
         logger.warning("the loop {} is started again in {:g} s", name, pause_s)
         await asyncio.sleep(pause_s)

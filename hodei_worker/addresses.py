@@ -25,7 +25,9 @@ class Addresses:
         return [
             pb.Address(
                 server_id=server_id,
-                failed_s=max(now - self._failed_at[address], 0.001) if address in self._failed_at else 0.0,
+                failed_s=max(now - self._failed_at[address], 0.001)
+                if address in self._failed_at
+                else 0.0,
                 here=address == here,
             )
             for address, server_id in self._servers.items()

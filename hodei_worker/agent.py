@@ -1,4 +1,5 @@
-"""The composition root of a worker: link to the supervisor, slots, the session; a stop in two phases."""
+"""The composition root of a worker: link to the supervisor, slots, the session; a stop in two
+phases."""
 
 import asyncio
 import os
@@ -40,7 +41,10 @@ class Agent:
         ended: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(service) for service in (self._supervised(slots), session.run(), session.watch_contact())]
+                tasks = [
+                    group.create_task(service)
+                    for service in (self._supervised(slots), session.run(), session.watch_contact())
+                ]
                 await self._asked.wait()
                 await self._drain(slots, session, outbox)
                 for task in tasks:
@@ -70,9 +74,12 @@ class Agent:
         (self._twice if self._asked.is_set() else self._asked).set()
 
     async def _drain(self, slots: Slots, session: Session, outbox: Outbox) -> None:
-        """First phase: nothing new, what runs may end. Then, by choice, it is kept for the next agent or stopped and reported lost."""
+        """First phase: nothing new, what runs may end. Then, by choice, it is kept for the next
+        agent or stopped and reported lost."""
         logger.info(
-            "draining: {} jobs run, waiting for them at most {:g} s; a second signal ends at once", slots.running, self._settings.drain_s
+            "draining: {} jobs run, waiting for them at most {:g} s; a second signal ends at once",
+            slots.running,
+            self._settings.drain_s,
         )
         slots.drain()
         outbox.heartbeat(slots.heartbeat())
@@ -81,7 +88,10 @@ class Agent:
             slots.stop_all("the worker was shut down")
             await self._until(lambda: slots.running == 0, 660.0)
         elif slots.running:
-            logger.info("{} jobs run on under the supervisor; the next hodei-worker with this state folder adopts them", slots.running)
+            logger.info(
+                "{} jobs run on under the supervisor; the next hodei-worker with this state folder adopts them",
+                slots.running,
+            )
         if session.connected:
             await self._until(lambda: slots.empty or not session.connected, GOODBYE_S)
             outbox.heartbeat(slots.heartbeat())  # the last one: it drains, and holds nothing

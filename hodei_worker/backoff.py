@@ -1,4 +1,5 @@
-"""Full jitter: each pause is drawn between 0 and a bound that doubles, so that a fleet that lost its server does not return as one."""
+"""Full jitter: each pause is drawn between 0 and a bound that doubles, so that a fleet that lost
+its server does not return as one."""
 
 import random
 from dataclasses import dataclass

@@ -37,7 +37,9 @@ def welcome(sent: pb.Welcome) -> None:
 def frame(sent: pb.ServerFrame, waiting: int) -> None:
     """`waiting`: offers that wait here already."""
     if len(sent.run) + waiting > MOST_OFFERS:
-        raise BadFrame(f"offers: expected at most {MOST_OFFERS} that wait, got {len(sent.run)} more")
+        raise BadFrame(
+            f"offers: expected at most {MOST_OFFERS} that wait, got {len(sent.run)} more"
+        )
     for offer in sent.run:
         _offer(offer)
     if sent.HasField("go_away"):
@@ -46,9 +48,13 @@ def frame(sent: pb.ServerFrame, waiting: int) -> None:
 
 def _offer(offer: pb.RunJob) -> None:
     if not 1 <= offer.lease <= MOST_NUMBER or not 1 <= offer.attempt < 1 << 31:
-        raise BadFrame(f"offer: expected a lease and an attempt, got {offer.lease} and {offer.attempt}")
+        raise BadFrame(
+            f"offer: expected a lease and an attempt, got {offer.lease} and {offer.attempt}"
+        )
     if len(offer.spec) > LONGEST_SPEC:
-        raise BadFrame(f"offer: expected a spec of at most {LONGEST_SPEC} bytes, got {len(offer.spec)}")
+        raise BadFrame(
+            f"offer: expected a spec of at most {LONGEST_SPEC} bytes, got {len(offer.spec)}"
+        )
     try:
         uuid.UUID(offer.job_id)
     except ValueError:

@@ -18,7 +18,9 @@ from hodei_worker.config import BadSetting, Settings, addresses, labels
 def default_state_dir() -> str:
     if os.geteuid() == 0:
         return "/var/lib/hodei/worker"
-    return str(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "hodei/worker")
+    return str(
+        Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "hodei/worker"
+    )
 
 
 @click.command(
@@ -27,9 +29,13 @@ Example:
   HODEI_OTP_TOKEN=$(hodei token create) hodei-worker --server server-1:50051,server-2:50051 --slots 8 --label gpu=a100"""
 )
 @click.option(
-    "--server", envvar=["HODEI_SERVER_ADDRESS", "HODEI_SERVER"], default="127.0.0.1:50051", show_default=True,
-    metavar="HOST:PORT[,…]", help="Any server will do; all are tried in turn.",
-)  # fmt: skip
+    "--server",
+    envvar=["HODEI_SERVER_ADDRESS", "HODEI_SERVER"],
+    default="127.0.0.1:50051",
+    show_default=True,
+    metavar="HOST:PORT[,…]",
+    help="Any server will do; all are tried in turn.",
+)
 @click.option(
     "--token",
     envvar=["HODEI_OTP_TOKEN", "HODEI_TOKEN"],
@@ -41,31 +47,69 @@ Example:
     metavar="FILE",
     help="A file that holds the token (HODEI_OTP_TOKEN_FILE); it may be gone once the worker has registered.",
 )
-@click.option("--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=int, help="Jobs at a time.")
-@click.option("--label", "label", envvar="HODEI_LABEL", multiple=True, metavar="K=V", help="What jobs may require; repeatable.")
 @click.option(
-    "--state-dir", envvar="HODEI_STATE_DIR", default=default_state_dir, show_default="/var/lib/hodei/worker or ~/.local/state/hodei/worker"
+    "--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=int, help="Jobs at a time."
+)
+@click.option(
+    "--label",
+    "label",
+    envvar="HODEI_LABEL",
+    multiple=True,
+    metavar="K=V",
+    help="What jobs may require; repeatable.",
+)
+@click.option(
+    "--state-dir",
+    envvar="HODEI_STATE_DIR",
+    default=default_state_dir,
+    show_default="/var/lib/hodei/worker or ~/.local/state/hodei/worker",
 )
 @click.option("--name", envvar="HODEI_NAME", default=socket.gethostname, show_default="host name")
 @click.option("--job-user", envvar="HODEI_JOB_USER", help="Run jobs as this user (only for root).")
 @click.option(
-    "--log-limit", envvar="HODEI_LOG_LIMIT", default=100 << 20, show_default=True, help="Bytes kept of each attempt's log; 0: all."
+    "--log-limit",
+    envvar="HODEI_LOG_LIMIT",
+    default=100 << 20,
+    show_default=True,
+    help="Bytes kept of each attempt's log; 0: all.",
 )
 @click.option(
-    "--on-worker-exit", envvar="HODEI_ON_WORKER_EXIT", type=click.Choice(["keep", "kill"]), default="keep", show_default=True,
+    "--on-worker-exit",
+    envvar="HODEI_ON_WORKER_EXIT",
+    type=click.Choice(["keep", "kill"]),
+    default="keep",
+    show_default=True,
     help="What becomes of running jobs when this process ends: the next one adopts them, or they are stopped.",
-)  # fmt: skip
+)
 @click.option(
-    "--on-disconnect", envvar="HODEI_ON_DISCONNECT", type=click.Choice(["keep", "stop"]), default="keep", show_default=True,
+    "--on-disconnect",
+    envvar="HODEI_ON_DISCONNECT",
+    type=click.Choice(["keep", "stop"]),
+    default="keep",
+    show_default=True,
     help="What becomes of running jobs when no server answers for as long as it takes to be given up: they run on, or are stopped.",
-)  # fmt: skip
-@click.option(
-    "--drain-timeout", envvar="HODEI_DRAIN_TIMEOUT", default=30.0, show_default=True, help="Seconds for jobs to end after SIGTERM."
 )
 @click.option(
-    "--log-level", envvar="HODEI_LOG_LEVEL", default="info", show_default=True, help="HODEI_LOG=info,hodei_worker.session=debug for parts."
+    "--drain-timeout",
+    envvar="HODEI_DRAIN_TIMEOUT",
+    default=30.0,
+    show_default=True,
+    help="Seconds for jobs to end after SIGTERM.",
 )
-@click.option("--log-format", envvar="HODEI_LOG_FORMAT", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-level",
+    envvar="HODEI_LOG_LEVEL",
+    default="info",
+    show_default=True,
+    help="HODEI_LOG=info,hodei_worker.session=debug for parts.",
+)
+@click.option(
+    "--log-format",
+    envvar="HODEI_LOG_FORMAT",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+)
 @click.pass_context
 def worker(
     context: click.Context,
@@ -84,16 +128,26 @@ def worker(
     log_level: str,
     log_format: str,
 ) -> None:
-    """Runs jobs on this host for any hodei-server. Keeps its identity in the state folder; needs a token only once."""
+    """Runs jobs on this host for any hodei-server. Keeps its identity in the state folder; needs a
+    token only once."""
     from hodei_worker import log
 
     try:
         log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), "")
         check_user(job_user)
         settings = Settings(
-            addresses(server), token_of(context, Path(state_dir)), slots, labels(label),
-            Path(state_dir).absolute(), name, job_user, log_limit, on_worker_exit, drain_timeout, on_disconnect,
-        )  # fmt: skip
+            addresses(server),
+            token_of(context, Path(state_dir)),
+            slots,
+            labels(label),
+            Path(state_dir).absolute(),
+            name,
+            job_user,
+            log_limit,
+            on_worker_exit,
+            drain_timeout,
+            on_disconnect,
+        )
         run(settings, log_level, log_format)
     except (BadSetting, OSError, click.ClickException) as error:
         if log_format == "json":
@@ -105,7 +159,8 @@ def worker(
 
 
 def token_of(context: click.Context, state_dir: Path) -> str | None:
-    """A file that is gone matters only to a worker that has no identity yet: the token is needed once."""
+    """A file that is gone matters only to a worker that has no identity yet: the token is needed
+    once."""
     from loguru import logger
 
     from hodei_worker import identity
@@ -149,7 +204,9 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
         os.environ.pop(name, None)
 
     gc.freeze()
-    gc.set_threshold(20_000)  # what a job leaves behind is no cycle: to look for them after each few took a tenth of the time
+    gc.set_threshold(
+        20_000
+    )  # what a job leaves behind is no cycle: to look for them after each few took a tenth of the time
 
     async def main() -> None:
         await Agent(settings, me).run()
@@ -171,7 +228,9 @@ def main() -> None:
         if error.errno != errno.ENOSPC or error.filename:
             raise
         click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it is not tried again
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what is left of it is not tried again
         sys.exit(1)
 
 

@@ -33,9 +33,16 @@ class Settings:
         if not 1 <= self.slots <= 10_000:
             raise BadSetting(f"--slots: expected 1 to 10000, got {self.slots}")
         if not 1 <= len(self.name) <= 200 or CONTROLS.search(self.name):
-            raise BadSetting(f"--name: expected 1 to 200 characters without control characters, got {self.name[:80]!r}")
-        if len(self.labels) > 100 or sum(len(k.encode()) + len(v.encode()) for k, v in self.labels.items()) > 32_768:
-            raise BadSetting(f"--label: expected at most 100 of 32768 bytes in all, got {len(self.labels)}")
+            raise BadSetting(
+                f"--name: expected 1 to 200 characters without control characters, got {self.name[:80]!r}"
+            )
+        if (
+            len(self.labels) > 100
+            or sum(len(k.encode()) + len(v.encode()) for k, v in self.labels.items()) > 32_768
+        ):
+            raise BadSetting(
+                f"--label: expected at most 100 of 32768 bytes in all, got {len(self.labels)}"
+            )
         if self.log_limit < 0:
             raise BadSetting(f"--log-limit: expected bytes, 0 for none, got {self.log_limit}")
         if self.token is not None:
@@ -47,7 +54,9 @@ class Settings:
 
 def addresses(text: str) -> tuple[str, ...]:
     """HOST:PORT[,HOST:PORT…], each with or without http://."""
-    found = tuple(part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip())
+    found = tuple(
+        part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip()
+    )
     for address in found or ("",):
         host, _, port = address.rpartition(":")
         if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
@@ -60,7 +69,14 @@ def labels(given: tuple[str, ...]) -> dict[str, str]:
     for text in given:
         for part in filter(None, text.split(",")):
             key, separator, value = part.partition("=")
-            if not separator or not LABEL.fullmatch(key) or len(value) > 255 or CONTROLS.search(value):
-                raise BadSetting(f"--label: expected KEY=VALUE, the key of up to 63 letters, digits, . _ / -, got {part!r}")
+            if (
+                not separator
+                or not LABEL.fullmatch(key)
+                or len(value) > 255
+                or CONTROLS.search(value)
+            ):
+                raise BadSetting(
+                    f"--label: expected KEY=VALUE, the key of up to 63 letters, digits, . _ / -, got {part!r}"
+                )
             found[key] = value
     return found

@@ -1,4 +1,5 @@
-"""Who this worker is: an id and a secret, made before the first call and kept in the state folder, which one process owns at a time."""
+"""Who this worker is: an id and a secret, made before the first call and kept in the state folder,
+which one process owns at a time."""
 
 import fcntl
 import hashlib
@@ -27,12 +28,15 @@ class Identity:
 
 
 def own(state_dir: Path) -> int:
-    """Makes the folder and locks it for the life of this process; returns the lock's descriptor. BadSetting: not writable, or another's."""
+    """Makes the folder and locks it for the life of this process; returns the lock's descriptor.
+    BadSetting: not writable, or another's."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise BadSetting(f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder") from error
+        raise BadSetting(
+            f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -49,12 +53,16 @@ def own(state_dir: Path) -> int:
 def instance(state_dir: Path) -> str:
     """Names the owner of this very folder on this very boot of this host.
 
-    Since one process at a time owns the folder, a new one with the same name proves that the one before is dead, and may take over its
-    stream at once; a copy of the folder, elsewhere or on another host, has another name and may not.
-    """
+    Since one process at a time owns the folder, a new one with the same name proves that the one
+    before is dead, and may take over its stream at once; a copy of the folder, elsewhere or on
+    another host, has another name and may not."""
     place = state_dir.stat()
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{boot} {place.st_dev} {place.st_ino} {state_dir.resolve()}"))
+    return str(
+        uuid.uuid5(
+            uuid.NAMESPACE_OID, f"{boot} {place.st_dev} {place.st_ino} {state_dir.resolve()}"
+        )
+    )
 
 
 def is_kept(state_dir: Path) -> bool:
@@ -69,7 +77,9 @@ def load(state_dir: Path) -> Identity:
             kept = json.loads(path.read_text())
             return Identity(str(uuid.UUID(kept["worker_id"])), bytes.fromhex(kept["secret"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise BadSetting(f"{path} is damaged ({error}); remove it and register again with a new token") from error
+            raise BadSetting(
+                f"{path} is damaged ({error}); remove it and register again with a new token"
+            ) from error
     identity = new()
     keep(state_dir, identity)
     return identity
@@ -91,4 +101,6 @@ def keep(state_dir: Path, identity: Identity) -> None:
             os.fsync(file.fileno())
         fresh.replace(path)
     except OSError as error:
-        raise BadSetting(f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder") from error
+        raise BadSetting(
+            f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder"
+        ) from error

@@ -63,7 +63,10 @@ class JobLines:
         if self._timer:
             self._timer.cancel()
         for level, group in groupby(told, key=lambda one: one[0]):
-            lines = (JobLine(words(), job.correlation_id, self._actor, job.job_id) for _, job, words in group)
+            lines = (
+                JobLine(words(), job.correlation_id, self._actor, job.job_id)
+                for _, job, words in group
+            )
             say(logger, lines, level)
 
 

@@ -1,8 +1,7 @@
 """The agent's end of its supervisors' sockets: finds those that live, or starts one.
 
-Mostly there is one. Where settings have changed and the one with the old ones still has jobs, another is
-started for the new jobs, within the same slots; the old one ends with its last job.
-"""
+Mostly there is one. Where settings have changed and the one with the old ones still has jobs,
+another is started for the new jobs, within the same slots; the old one ends with its last job."""
 
 import asyncio
 import functools
@@ -16,8 +15,8 @@ from hodei_worker.supervisor import wire
 
 
 class SupervisorDied(Exception):
-    """It hung up while we were connected. Where it is dead the next one reports its jobs lost; where
-    it lives its jobs run on."""
+    """It hung up while we were connected. Where it is dead the next one reports its jobs lost;
+    where it lives its jobs run on."""
 
 
 class SupervisorGone(Exception):
@@ -38,8 +37,8 @@ class Link:
 
     @classmethod
     async def open(cls, settings: Settings) -> "Link":
-        """BadSetting: one cannot be started. SupervisorGone: five times it hung up at once (one that
-        was about to end for want of work may do so once)."""
+        """BadSetting: one cannot be started. SupervisorGone: five times it hung up at once (one
+        that was about to end for want of work may do so once)."""
         for _ in range(5):
             if link := await cls._open(settings):
                 return link
@@ -85,7 +84,8 @@ class Link:
                 one.connection.send("exit")
 
     async def run(self, hear: wire.Hear) -> None:
-        """Hands each frame over; SupervisorDied when one of them ends that has jobs, or is to get some."""
+        """Hands each frame over; SupervisorDied when one of them ends that has jobs, or is to get
+        some."""
         for one in (self._current, *self._old):
             one.connection.ended.add_done_callback(functools.partial(self._ended, one))
             one.pass_on(hear)

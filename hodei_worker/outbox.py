@@ -1,4 +1,5 @@
-"""What is to be said to the server, gathered until the stream can take it: one frame carries all that came meanwhile.
+"""What is to be said to the server, gathered until the stream can take it: one frame carries all
+that came meanwhile.
 
 Emptied when a stream begins: whatever still matters is said again from what the worker holds.
 """
@@ -19,7 +20,8 @@ HEAVY_BYTES = FRAME_LOG_BYTES // 4
 
 
 ACCEPT_AFTER_S = 0.05
-"""An accept waits so long for its job's result: of a job that has ended by then only the result is said, and one write records both."""
+"""An accept waits so long for its job's result: of a job that has ended by then only the result is
+said, and one write records both."""
 
 
 class Outbox:
@@ -30,7 +32,9 @@ class Outbox:
         self.clear()
 
     def clear(self) -> None:
-        self._accepts: dict[int, tuple[float, int]] = {}  # lease → when it goes (monotonic), when its job started (µs); oldest first
+        self._accepts: dict[
+            int, tuple[float, int]
+        ] = {}  # lease → when it goes (monotonic), when its job started (µs); oldest first
         self._rejects: list[pb.Reject] = []
         self._results: deque[tuple[int, pb.Result]] = deque()  # with how many chunks go before it
         self._logs_in = self._logs_out = 0  # chunks given, and gone
@@ -38,7 +42,9 @@ class Outbox:
         self._stopping: list[pb.Stopping] = []
         self._cancels: list[int] = []
         self._started: list[int] = []
-        self._logs: deque[pb.LogChunk] = deque()  # bounded by the jobs' windows of unacknowledged bytes
+        self._logs: deque[pb.LogChunk] = (
+            deque()
+        )  # bounded by the jobs' windows of unacknowledged bytes
         self._heartbeat: pb.Heartbeat | None = None
         self._heavy.clear()
 
@@ -48,7 +54,15 @@ class Outbox:
 
     def _due_in_s(self) -> float | None:
         """How long what is here may still wait; None when there is nothing."""
-        if self._results or self._logs or self._heartbeat or self._rejects or self._stopping or self._cancels or self._started:
+        if (
+            self._results
+            or self._logs
+            or self._heartbeat
+            or self._rejects
+            or self._stopping
+            or self._cancels
+            or self._started
+        ):
             return 0.0
         for due_at, _ in self._accepts.values():
             return max(0.0, due_at - time.monotonic())
@@ -64,7 +78,8 @@ class Outbox:
         self._wake.set()
 
     def result(self, message: pb.Result) -> None:
-        """Goes when every chunk given before it has gone, in the same frame at the earliest: servers store a frame's logs first."""
+        """Goes when every chunk given before it has gone, in the same frame at the earliest:
+        servers store a frame's logs first."""
         self._results.append((self._logs_in, message))
         self._wake.set()
 
@@ -113,9 +128,11 @@ class Outbox:
     def frame(self) -> pb.WorkerFrame:
         """As much of what is to be said as a frame holds."""
         frame = pb.WorkerFrame(
-            rejects=self._rejects[:MOST], stopping=self._stopping[:MOST], cancels_received=self._cancels[:MOST],
+            rejects=self._rejects[:MOST],
+            stopping=self._stopping[:MOST],
+            cancels_received=self._cancels[:MOST],
             started=self._started[:MOST],
-        )  # fmt: skip
+        )
         del self._rejects[:MOST], self._stopping[:MOST], self._cancels[:MOST], self._started[:MOST]
         if self._heartbeat is not None:
             frame.heartbeat.CopyFrom(self._heartbeat)
@@ -133,7 +150,9 @@ class Outbox:
             result = self._results.popleft()[1]
             self._accepts.pop(result.lease, None)
             frame.results.append(result)
-        due = [lease for lease in frame.started if lease in self._accepts]  # servers take a start of accepted jobs only
+        due = [
+            lease for lease in frame.started if lease in self._accepts
+        ]  # servers take a start of accepted jobs only
         now = time.monotonic()
         for lease, (due_at, _) in self._accepts.items():
             if due_at > now or len(due) >= MOST:

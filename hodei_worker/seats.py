@@ -1,4 +1,5 @@
-"""One supervisor, from the agent's side: where it sits, whether it lives, how it is started and spoken to."""
+"""One supervisor, from the agent's side: where it sits, whether it lives, how it is started and
+spoken to."""
 
 import asyncio
 import os
@@ -16,8 +17,8 @@ from hodei_worker.supervisor.__main__ import socket_in
 from hodei_worker.supervisor.user import JobUser
 
 SEATS = 8
-"""Folders for supervisors: the state folder itself, and others in it for those that are started while one
-with other settings still has jobs."""
+"""Folders for supervisors: the state folder itself, and others in it for those that are started
+while one with other settings still has jobs."""
 
 
 SCOPE_WITHIN_S = 5.0
@@ -94,7 +95,9 @@ def left_behind(seat: Path) -> bool:
     return journal.exists() and journal.stat().st_size > 0
 
 
-async def _connect(seat: Path, settings: Settings, hear: wire.Hear, start: bool) -> wire.Connection | None:
+async def _connect(
+    seat: Path, settings: Settings, hear: wire.Hear, start: bool
+) -> wire.Connection | None:
     if not seat.exists() and not start:
         return None
     if start:
@@ -141,24 +144,36 @@ def _start(seat: Path, settings: Settings) -> subprocess.Popen[bytes]:
     user = [settings.job_user] if settings.job_user else []
     environment = environment_for_jobs()
     command = [
-        *_scope(environment), sys.executable, "-P", "-m", "hodei_worker.supervisor",
-        str(seat), settings.on_worker_exit, str(settings.log_limit), *user,
-    ]  # fmt: skip
+        *_scope(environment),
+        sys.executable,
+        "-P",
+        "-m",
+        "hodei_worker.supervisor",
+        str(seat),
+        settings.on_worker_exit,
+        str(settings.log_limit),
+        *user,
+    ]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     log = os.open(seat / "supervisor.log", flags, 0o600)
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-            start_new_session=True, cwd="/",
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+            cwd="/",
+        )
     finally:
         os.close(log)
 
 
 def _scope(environment: dict[str, str]) -> list[str]:
-    """Under systemd a scope of its own, which is delegated: cgroups below it are ours, and it outlives
-    the agent's unit. (A delegated unit could not be restarted while jobs of it live: 219/CGROUP.)
-    Where it cannot be had the supervisor starts as without systemd."""
+    """Under systemd a scope of its own, which is delegated: cgroups below it are ours, and it
+    outlives the agent's unit. (A delegated unit could not be restarted while jobs of it live:
+    219/CGROUP.) Where it cannot be had the supervisor starts as without systemd."""
     program = shutil.which("systemd-run")
     runs = "INVOCATION_ID" in os.environ or Path("/run/systemd/system").is_dir()
     if not runs or program is None:
@@ -172,9 +187,13 @@ def _scope(environment: dict[str, str]) -> list[str]:
     name = f"hodei-jobs-{os.getpid()}-{time.time_ns()}"
     try:
         subprocess.run(
-            [*words, "--", "true"], check=True, capture_output=True, env=environment,
-            stdin=subprocess.DEVNULL, timeout=SCOPE_WITHIN_S,
-        )  # fmt: skip
+            [*words, "--", "true"],
+            check=True,
+            capture_output=True,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            timeout=SCOPE_WITHIN_S,
+        )
     except (OSError, subprocess.SubprocessError):
         return []
     return [*words, f"--unit={name}", "--"]

@@ -21,7 +21,9 @@ def value_of(context: click.Context, name: str) -> str | None:
     that the environment names, else the environment's value itself. BadFile; UsageError: both by
     flag."""
     file = f"{name}_file"
-    flags = [n for n in (name, file) if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+    flags = [
+        n for n in (name, file) if context.get_parameter_source(n) is ParameterSource.COMMANDLINE
+    ]
     spelled = f"--{name.replace('_', '-')}"
     if len(flags) == 2:
         raise click.UsageError(f"{spelled}: expected it or {spelled}-file, got both")

@@ -1,8 +1,7 @@
 """The worker's stream to a server: register once, connect for ever, resume what is held, beat.
 
-One task reads, one writes, neither is ever cancelled alone (that would kill the call). Failure: whatever ends a stream, nothing of what is
-held is touched; the next stream says all of it again.
-"""
+One task reads, one writes, neither is ever cancelled alone (that would kill the call). Failure:
+whatever ends a stream, nothing of what is held is touched; the next stream says all of it again."""
 
 import asyncio
 import random
@@ -28,7 +27,10 @@ from hodei_worker.slots import Slots
 CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),  # unsaid, a minute; less, and a slow link ends by what is in flight
+    (
+        "grpc.http2.ping_timeout_ms",
+        10_000,
+    ),  # unsaid, a minute; less, and a slow link ends by what is in flight
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", 4 << 20),
@@ -43,12 +45,18 @@ LOG_ACK_S = 5.0
 """For the acknowledgement of a log batch, before it is said that it takes too long."""
 
 GATHER_S = 0.06
-"""Between two frames of a busy worker, so that what it says goes together: then most short jobs are accepted and ended in one."""
+"""Between two frames of a busy worker, so that what it says goes together: then most short jobs are
+accepted and ended in one."""
 
 AT_ONCE = 4
-"""Frames that need not wait for that, when there were none for a while: whoever runs one job after another waits for nothing."""
+"""Frames that need not wait for that, when there were none for a while: whoever runs one job after
+another waits for nothing."""
 
-FINAL = {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED}
+FINAL = {
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
 
 
 class GiveUp(Exception):
@@ -64,7 +72,9 @@ class SentAway(StreamOver):
 
 
 class Session:
-    def __init__(self, settings: Settings, identity: Identity, slots: Slots, outbox: Outbox) -> None:
+    def __init__(
+        self, settings: Settings, identity: Identity, slots: Slots, outbox: Outbox
+    ) -> None:
         self._settings = settings
         self._identity = identity
         self._successor = new()  # if that one turns out to be revoked
@@ -111,26 +121,40 @@ class Session:
         if sent_away:
             logger.info("log batches without acknowledgement go to the next server")
         else:
-            logger.warning("Failed to send log batch to server: the stream ended; it is kept and sent again")
+            logger.warning(
+                "Failed to send log batch to server: the stream ended; it is kept and sent again"
+            )
 
     async def watch_contact(self) -> None:
-        """With --on-disconnect stop: when no server has answered for as long as it takes to be given up, our jobs run elsewhere by now."""
+        """With --on-disconnect stop: when no server has answered for as long as it takes to be
+        given up, our jobs run elsewhere by now."""
         while self._settings.on_disconnect == "stop":
             await asyncio.sleep(0.5)
             if self._slots.running and time.monotonic() - self._heard_at > self._lost_after_s:
-                logger.warning("no server has answered for {:g} s: {} running jobs are stopped", self._lost_after_s, self._slots.running)
-                self._slots.stop_all(f"no server answered for {self._lost_after_s:g} s, and this worker stops its jobs then")
+                logger.warning(
+                    "no server has answered for {:g} s: {} running jobs are stopped",
+                    self._lost_after_s,
+                    self._slots.running,
+                )
+                self._slots.stop_all(
+                    f"no server answered for {self._lost_after_s:g} s, and this worker stops its jobs then"
+                )
                 await asyncio.sleep(10.0)
 
     # ── registration ──
 
     async def _register_instead(self, address: str, error: grpc.aio.AioRpcError) -> bool:
-        """After a failed call: True when the worker has registered and may connect at once; GiveUp when nothing can help."""
+        """After a failed call: True when the worker has registered and may connect at once; GiveUp
+        when nothing can help."""
         code, words = error.code(), error.details() or ""
         if code == grpc.StatusCode.UNAUTHENTICATED:
             if self._settings.token is None:
-                raise GiveUp(f"{words}; give a new token by HODEI_OTP_TOKEN or --token-file (`hodei token create`)") from error
-            logger.info("{} does not know this worker's credential: registering with the token", address)
+                raise GiveUp(
+                    f"{words}; give a new token by HODEI_OTP_TOKEN or --token-file (`hodei token create`)"
+                ) from error
+            logger.info(
+                "{} does not know this worker's credential: registering with the token", address
+            )
             await self._register(address)
             return True
         if code in FINAL:
@@ -139,14 +163,15 @@ class Session:
         return False
 
     def _level(self) -> str:
-        """Of a server that does not answer: in a deploy that passes before anybody misses this worker."""
+        """Of a server that does not answer: in a deploy that passes before anybody misses this
+        worker."""
         return "WARNING" if time.monotonic() - self._heard_at > MISSED_AFTER_S else "INFO"
 
     async def _register(self, address: str) -> None:
         """Transient failures go back to the loop; a token that is refused ends it.
 
-        An id that was revoked stays so: the same token then registers this host as a new worker, under a secret of its own.
-        """
+        An id that was revoked stays so: the same token then registers this host as a new worker,
+        under a secret of its own."""
         async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
             stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             try:
@@ -159,8 +184,13 @@ class Session:
                     await stub.Register(self._registration(self._successor), timeout=10.0)
                     registered = self._successor
             except grpc.aio.AioRpcError as error:
-                if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT):
-                    raise GiveUp(f"{error.details()}; mint a new one with `hodei token create`") from error
+                if error.code() in (
+                    grpc.StatusCode.UNAUTHENTICATED,
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                ):
+                    raise GiveUp(
+                        f"{error.details()}; mint a new one with `hodei token create`"
+                    ) from error
                 logger.log(self._level(), "cannot register with {}: {}", address, error.details())
                 await asyncio.sleep(1.0)
                 return
@@ -170,27 +200,40 @@ class Session:
 
     def _registration(self, who: Identity) -> pb.RegisterRequest:
         return pb.RegisterRequest(
-            token=self._settings.token or "", worker_id=who.worker_id, secret_sha256=who.secret_sha256, name=self._settings.name,
+            token=self._settings.token or "",
+            worker_id=who.worker_id,
+            secret_sha256=who.secret_sha256,
+            name=self._settings.name,
             version=hodei_worker.__version__,
-        )  # fmt: skip
+        )
 
     def _become(self, successor: Identity) -> None:
-        """What this worker still holds was given to the id before: servers refuse it, and it is killed."""
+        """What this worker still holds was given to the id before: servers refuse it, and it is
+        killed."""
         keep(self._settings.state_dir, successor)
         before, self._identity, self._successor = self._identity, successor, new()
         logger.configure(extra={"worker_id": successor.worker_id})
-        logger.warning("worker {} was revoked: this is worker {} from now on", before.worker_id, successor.worker_id)
+        logger.warning(
+            "worker {} was revoked: this is worker {} from now on",
+            before.worker_id,
+            successor.worker_id,
+        )
 
     # ── one stream ──
 
     async def _once(self, address: str, backoff: Backoff) -> None:
         async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-            call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(metadata=self._identity.metadata)
+            call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(
+                metadata=self._identity.metadata
+            )
             try:
                 await self._open(call, address)
             except (grpc.aio.AioRpcError, StreamOver) as end:
                 # A server that refuses us is there all the same.
-                if isinstance(end, StreamOver) or channel.get_state() is not grpc.ChannelConnectivity.READY:
+                if (
+                    isinstance(end, StreamOver)
+                    or channel.get_state() is not grpc.ChannelConnectivity.READY
+                ):
                     self._addresses.failed(address)
                 raise
             backoff.reset()
@@ -203,7 +246,10 @@ class Session:
                     group.create_task(self._write(call))
                     group.create_task(self._beat())
                     await self._watch(call)
-            except* (grpc.aio.AioRpcError, StreamOver) as ends:  # reader and writer may both have found it; its status says most
+            except* (
+                grpc.aio.AioRpcError,
+                StreamOver,
+            ) as ends:  # reader and writer may both have found it; its status says most
                 ended = min(ends.exceptions, key=lambda end: isinstance(end, StreamOver))
             finally:
                 call.cancel()
@@ -230,8 +276,12 @@ class Session:
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
         if abs(skew_s) > 5:
-            logger.warning("this host's clock differs from the server's by {:.0f} s; times of log lines will show it", skew_s)
-        self._outbox.clear()  # of the last stream and since: a result among it could overtake its log, which begins anew
+            logger.warning(
+                "this host's clock differs from the server's by {:.0f} s; times of log lines will show it",
+                skew_s,
+            )
+        # of the last stream and since: a result among it could overtake its log, which begins anew
+        self._outbox.clear()
         for resume in frame.welcome.resume:
             self._slots.resumed(resume)
         self._slots.say_late_again()
@@ -239,10 +289,18 @@ class Session:
 
     def _hello(self, address: str) -> pb.Hello:
         return pb.Hello(
-            protocol_min=1, protocol_max=1, instance=self._instance, name=self._settings.name, version=hodei_worker.__version__,
-            slots=self._settings.slots, labels=self._settings.labels, capabilities=["process", "recall"], held=self._slots.held(),
-            clock_unix_us=time.time_ns() // 1000, addresses=self._addresses.said(address),
-        )  # fmt: skip
+            protocol_min=1,
+            protocol_max=1,
+            instance=self._instance,
+            name=self._settings.name,
+            version=hodei_worker.__version__,
+            slots=self._settings.slots,
+            labels=self._settings.labels,
+            capabilities=["process", "recall"],
+            held=self._slots.held(),
+            clock_unix_us=time.time_ns() // 1000,
+            addresses=self._addresses.said(address),
+        )
 
     async def _read(self, call: Any) -> None:
         while True:
@@ -285,7 +343,9 @@ class Session:
             early_s = due_at - (AT_ONCE - 1) * GATHER_S - loop.time()
             if early_s > 0:
                 await self._outbox.gather(early_s)
-            due_at = min(max(due_at, loop.time()) + GATHER_S, loop.time() + AT_ONCE * GATHER_S)  # heavy frames do not count against others
+            due_at = min(
+                max(due_at, loop.time()) + GATHER_S, loop.time() + AT_ONCE * GATHER_S
+            )  # heavy frames do not count against others
             frame = self._outbox.frame()
             self._slots.lines.flush()
             try:
@@ -306,7 +366,8 @@ class Session:
                 continue
 
     async def _watch(self, call: Any) -> None:
-        """Ends the stream when the server is silent, or when this worker leaves; says when logs go unacknowledged."""
+        """Ends the stream when the server is silent, or when this worker leaves; says when logs go
+        unacknowledged."""
         told = False
         while not self.leaving.is_set():
             try:
@@ -315,25 +376,33 @@ class Session:
             except TimeoutError:
                 stalled = self._slots.unacknowledged_for_s() > LOG_ACK_S
                 if stalled and not told:
-                    logger.warning("Log batch send timed out after {:g} seconds without acknowledgement; it is kept", LOG_ACK_S)
+                    logger.warning(
+                        "Log batch send timed out after {:g} seconds without acknowledgement; it is kept",
+                        LOG_ACK_S,
+                    )
                 told = stalled
                 if time.monotonic() - self._heard_at > 2.5 * self._heartbeat_s:
-                    raise StreamOver(f"the server was silent for {2.5 * self._heartbeat_s:g} s") from None
+                    raise StreamOver(
+                        f"the server was silent for {2.5 * self._heartbeat_s:g} s"
+                    ) from None
         await call.done_writing()
         raise SentAway("this worker is ending")
 
     @staticmethod
     async def _raise_status(call: Any) -> None:
-        """The call has ended: as its error, or, when the server closed it without one, as StreamOver."""
+        """The call has ended: as its error, or, when the server closed it without one, as
+        StreamOver."""
         code, details = await call.code(), await call.details()
         if code == grpc.StatusCode.OK:
             raise StreamOver("closed by the server")
-        raise grpc.aio.AioRpcError(code, await call.initial_metadata(), await call.trailing_metadata(), details=details)
+        raise grpc.aio.AioRpcError(
+            code, await call.initial_metadata(), await call.trailing_metadata(), details=details
+        )
 
 
 def turns(servers: Sequence[str]) -> Iterator[str]:
-    """For ever, each once a turn; each turn in another order, so that the workers of a server that left do not follow each other, but
-    never the same one twice running."""
+    """For ever, each once a turn; each turn in another order, so that the workers of a server that
+    left do not follow each other, but never the same one twice running."""
     before = ""
     while True:
         turn = random.sample(servers, len(servers))

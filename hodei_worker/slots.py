@@ -1,7 +1,8 @@
-"""What this worker holds: offers that wait for a slot, jobs that run, results that no server has acknowledged. The rules of a lease's life.
+"""What this worker holds: offers that wait for a slot, jobs that run, results that no server has
+acknowledged. The rules of a lease's life.
 
-Everything here is synchronous and on one loop: the session tells what the server says, the link what the supervisor says.
-"""
+Everything here is synchronous and on one loop: the session tells what the server says, the link
+what the supervisor says."""
 
 import asyncio
 import time
@@ -18,14 +19,22 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei_worker.job_lines import UNKNOWN_CHUNKS, JobLines, command_of, ending
 from hodei_worker.outbox import Outbox
 
-OUTCOMES = {"SUCCEEDED": pb.SUCCEEDED, "FAILED": pb.FAILED, "CANCELLED": pb.CANCELLED, "LOST": pb.LOST}
+OUTCOMES = {
+    "SUCCEEDED": pb.SUCCEEDED,
+    "FAILED": pb.FAILED,
+    "CANCELLED": pb.CANCELLED,
+    "LOST": pb.LOST,
+}
 
 
 SUPERVISOR_DIED: dict[str, Any] = {
-    "outcome": "LOST", "reason": "WORKER_LOST", "run_us": 1,
+    "outcome": "LOST",
+    "reason": "WORKER_LOST",
+    "run_us": 1,
     "message": "the worker's supervisor died; what could be found of its processes was killed",
-    "log_chunks": UNKNOWN_CHUNKS, "spooled": 0,
-}  # fmt: skip
+    "log_chunks": UNKNOWN_CHUNKS,
+    "spooled": 0,
+}
 
 
 class Phase(Enum):
@@ -49,10 +58,13 @@ class Held:
     result: dict[str, Any] | None = None
     acked: int = 0  # log chunks that a server has stored
     sent: int = 0  # log chunks that went out
-    reading: int = 0  # how often its log was read anew; chunks of an earlier reading were on their way when it began
+    # how often its log was read anew; chunks of an earlier reading were on their way when it began
+    reading: int = 0
     progress_at: float = 0.0  # monotonic: the last acknowledgement, or the first chunk after one
     reported: bool = False  # its result went out on this stream
-    late: bool = False  # refused: killed; what is left of its log and its result go out for the record
+    late: bool = (
+        False  # refused: killed; what is left of its log and its result go out for the record
+    )
     came_at: float = field(default_factory=time.monotonic)
 
     @cached_property
@@ -67,14 +79,18 @@ class ToSupervisor(Protocol):
 
 
 class Slots:
-    def __init__(self, slots: int, supervisor: ToSupervisor, outbox: Outbox, worker_id: str = "") -> None:
+    def __init__(
+        self, slots: int, supervisor: ToSupervisor, outbox: Outbox, worker_id: str = ""
+    ) -> None:
         self.slots = slots
         self.lines = JobLines(worker_id)
         self._supervisor = supervisor
         self._outbox = outbox
         self._held: dict[int, Held] = {}
         self.running = 0
-        self._waiting: deque[int] = deque()  # bounded by what the server offers: its count of our free slots
+        self._waiting: deque[int] = (
+            deque()
+        )  # bounded by what the server offers: its count of our free slots
         self.draining = False
         self.changed = asyncio.Event()  # what is held: time for a heartbeat
 
@@ -95,13 +111,23 @@ class Slots:
 
     def held(self) -> list[pb.Held]:
         """In the order in which they came: the first that runs is the one that has run longest."""
-        return [pb.Held(lease=job.lease, phase=job.phase.value, job_id=job.job_id) for job in self._held.values() if not job.late]
+        return [
+            pb.Held(lease=job.lease, phase=job.phase.value, job_id=job.job_id)
+            for job in self._held.values()
+            if not job.late
+        ]
 
     def heartbeat(self) -> pb.Heartbeat:
-        return pb.Heartbeat(held=self.held(), busy_slots=self.running, clock_unix_us=time.time_ns() // 1000, draining=self.draining)
+        return pb.Heartbeat(
+            held=self.held(),
+            busy_slots=self.running,
+            clock_unix_us=time.time_ns() // 1000,
+            draining=self.draining,
+        )
 
     def unacknowledged_for_s(self) -> float:
-        """The longest time that sent log chunks have gone without any acknowledgement; 0 when none are outstanding."""
+        """The longest time that sent log chunks have gone without any acknowledgement; 0 when none
+        are outstanding."""
         waiting = [job.progress_at for job in self._held.values() if job.sent > job.acked]
         return time.monotonic() - min(waiting) if waiting else 0.0
 
@@ -109,10 +135,18 @@ class Slots:
         """Jobs that the supervisor kept while there was no agent."""
         for entry in known:
             job = Held(
-                entry["lease"], entry["job_id"] or "", entry.get("attempt") or 0, entry.get("correlation_id") or "",
-                entry.get("actor") or "", Phase.WAITING, started_us=entry.get("started_us") or 1, result=entry.get("result"),
-                tells_start=bool(entry.get("spawned")), acked=entry.get("acked", 0), sent=entry.get("acked", 0),
-            )  # fmt: skip
+                entry["lease"],
+                entry["job_id"] or "",
+                entry.get("attempt") or 0,
+                entry.get("correlation_id") or "",
+                entry.get("actor") or "",
+                Phase.WAITING,
+                started_us=entry.get("started_us") or 1,
+                result=entry.get("result"),
+                tells_start=bool(entry.get("spawned")),
+                acked=entry.get("acked", 0),
+                sent=entry.get("acked", 0),
+            )
             self._enter(job, Phase.ENDED if job.result else Phase.RUNNING)
             self._held[job.lease] = job
         if known:
@@ -130,7 +164,9 @@ class Slots:
             if job.lease not in results:
                 self._supervisor.send("purge", lease=job.lease, job_id=job.job_id)
             if job.phase is Phase.RUNNING and results.get(job.lease, SUPERVISOR_DIED):
-                self._ended(job, results.get(job.lease) or SUPERVISOR_DIED | {"started_us": job.started_us})
+                self._ended(
+                    job, results.get(job.lease) or SUPERVISOR_DIED | {"started_us": job.started_us}
+                )
             self._say_again(job)
 
     # ── the server says ──
@@ -138,9 +174,21 @@ class Slots:
     def offered(self, offer: pb.RunJob) -> None:
         if offer.lease in self._held:
             return
-        job = Held(offer.lease, offer.job_id, offer.attempt, offer.correlation_id, offer.actor, Phase.WAITING, offer.spec)
+        job = Held(
+            offer.lease,
+            offer.job_id,
+            offer.attempt,
+            offer.correlation_id,
+            offer.actor,
+            Phase.WAITING,
+            offer.spec,
+        )
         if self.draining:
-            self.lines.tell("INFO", job, lambda: f"Received job (lease {job.lease}): given back, the worker is draining")
+            self.lines.tell(
+                "INFO",
+                job,
+                lambda: f"Received job (lease {job.lease}): given back, the worker is draining",
+            )
             self._outbox.reject(pb.Reject(lease=offer.lease, reason="the worker is draining"))
             return
         self._held[offer.lease] = job
@@ -149,17 +197,25 @@ class Slots:
         self.changed.set()
 
     def _fill(self) -> None:
-        """Accept = a slot takes the job (R2); its process starts without waiting for the server's commit."""
+        """Accept = a slot takes the job (R2); its process starts without waiting for the server's
+        commit."""
         while self._waiting and self.running < self.slots:
             job = self._held[self._waiting.popleft()]
             self._enter(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
             self._supervisor.send(
-                "start", job.spec.encode(), lease=job.lease, job_id=job.job_id, attempt=job.attempt,
-                correlation_id=job.correlation_id, actor=job.actor,
-            )  # fmt: skip
+                "start",
+                job.spec.encode(),
+                lease=job.lease,
+                job_id=job.job_id,
+                attempt=job.attempt,
+                correlation_id=job.correlation_id,
+                actor=job.actor,
+            )
             self._outbox.accept(job.lease, job.started_us)
-            self.lines.tell("INFO", job, partial(_received, job, job.spec, time.monotonic() - job.came_at))
+            self.lines.tell(
+                "INFO", job, partial(_received, job, job.spec, time.monotonic() - job.came_at)
+            )
             job.spec = ""
 
     def cancel(self, lease: int, reason: str, message: str) -> None:
@@ -172,13 +228,17 @@ class Slots:
         self.lines.tell("INFO", job, lambda: f"cancel arrived (lease {lease}): {message}")
         if job.phase is Phase.WAITING:
             self._waiting.remove(lease)
-            job.phase, job.result = Phase.ENDED, cause | {"run_us": 0, "log_chunks": 0, "started_us": 0}
+            job.phase, job.result = (
+                Phase.ENDED,
+                cause | {"run_us": 0, "log_chunks": 0, "started_us": 0},
+            )
             self._report(job)
         else:
             self._supervisor.send("stop", lease=lease, **cause)
 
     def refused(self, lease: int, why: str) -> None:
-        """The lease no longer holds: kill; what it wrote and how it ended is still told, as late (R1)."""
+        """The lease no longer holds: kill; what it wrote and how it ended is still told, as late
+        (R1)."""
         job = self._held.get(lease)
         if job is None or job.late:
             return
@@ -199,7 +259,11 @@ class Slots:
             if job and job.phase is Phase.WAITING:
                 del self._held[lease]
                 self._waiting.remove(lease)
-                self._outbox.reject(pb.Reject(lease=lease, reason="asked back: no slot of this worker took it in time"))
+                self._outbox.reject(
+                    pb.Reject(
+                        lease=lease, reason="asked back: no slot of this worker took it in time"
+                    )
+                )
                 self.lines.tell("INFO", job, partial(_given_back, lease))
         self.changed.set()
 
@@ -210,8 +274,9 @@ class Slots:
                 self._say_again(job)
 
     def _say_again(self, job: Held) -> None:
-        """The log from where it was acknowledged, and the result behind it. What the supervisor has sent before it hears of this is let
-        go: it would come ahead of what is read again, and leave a gap in the log."""
+        """The log from where it was acknowledged, and the result behind it. What the supervisor has
+        sent before it hears of this is let go: it would come ahead of what is read again, and leave
+        a gap in the log."""
         job.sent, job.reported = job.acked, False
         job.reading += 1
         self._supervisor.send("read", lease=job.lease, seq=job.acked, reading=job.reading)
@@ -263,11 +328,16 @@ class Slots:
                 job.log.debug("LogBatch: chunk {} of {} bytes", header["seq"], len(payload))
                 self._outbox.log(
                     pb.LogChunk(
-                        lease=job.lease, seq=header["seq"], stream=header["stream"], byte_offset=header["offset"],
-                        first_line=header["line"], read_unix_us=header["read_us"], data=payload,
+                        lease=job.lease,
+                        seq=header["seq"],
+                        stream=header["stream"],
+                        byte_offset=header["offset"],
+                        first_line=header["line"],
+                        read_unix_us=header["read_us"],
+                        data=payload,
                         late_job_id=job.job_id if job.late else "",
                     )
-                )  # fmt: skip
+                )
                 self._report(job)
             case "started":
                 job.tells_start = True
@@ -293,12 +363,20 @@ class Slots:
             return
         job.reported = True
         message = pb.Result(
-            lease=job.lease, outcome=OUTCOMES[result["outcome"]], reason=result["reason"], message=result["message"][:2000],
-            run_us=result["run_us"], peak_memory_bytes=result.get("peak_memory_bytes", 0), cpu_us=result.get("cpu_us", 0),
-            log_chunks=result["log_chunks"], log_bytes=result.get("log_bytes", 0),
-            log_dropped_bytes=result.get("log_dropped_bytes", 0), leftover_processes=result.get("leftover_processes", 0),
-            started_unix_us=result.get("started_us", job.started_us), late_job_id=job.job_id if job.late else "",
-        )  # fmt: skip
+            lease=job.lease,
+            outcome=OUTCOMES[result["outcome"]],
+            reason=result["reason"],
+            message=result["message"][:2000],
+            run_us=result["run_us"],
+            peak_memory_bytes=result.get("peak_memory_bytes", 0),
+            cpu_us=result.get("cpu_us", 0),
+            log_chunks=result["log_chunks"],
+            log_bytes=result.get("log_bytes", 0),
+            log_dropped_bytes=result.get("log_dropped_bytes", 0),
+            leftover_processes=result.get("leftover_processes", 0),
+            started_unix_us=result.get("started_us", job.started_us),
+            late_job_id=job.job_id if job.late else "",
+        )
         if "exit_code" in result:
             message.exit_code = result["exit_code"]
         if "signal" in result:

@@ -1,7 +1,8 @@
-"""PostgreSQL for the tests: one throw-away server for each pytest process, a fresh database for each test, cloned from a template.
+"""PostgreSQL for the tests: one throw-away server for each pytest process, a fresh database for
+each test, cloned from a template.
 
-HODEI_TEST_DSN=postgresql://user:password@host:port/postgres uses a server of yours instead, HODEI_PG_BIN=DIR other programs.
-"""
+HODEI_TEST_DSN=postgresql://user:password@host:port/postgres uses a server of yours instead,
+HODEI_PG_BIN=DIR other programs."""
 
 import os
 import shutil
@@ -36,22 +37,34 @@ def pg_server() -> Iterator[SimpleNamespace]:
     """Its data in memory where there is /dev/shm: ten times faster clones."""
     base, server = None, None
     if not (dsn := os.environ.get("HODEI_TEST_DSN")):
-        base = Path(tempfile.mkdtemp(prefix="hodei-pg-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+        base = Path(
+            tempfile.mkdtemp(
+                prefix="hodei-pg-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+            )
+        )
         server = EmbeddedPostgres(base, durable=False).start()
         dsn = server.dsn()
     url = urlsplit(dsn)
     try:
         yield SimpleNamespace(
-            host=url.hostname, port=url.port or 5432, user=url.username, password=unquote(url.password or ""), options="",
-            maintenance_dbname="postgres", template_dbname=None, dbname="hodei",
-        )  # fmt: skip
+            host=url.hostname,
+            port=url.port or 5432,
+            user=url.username,
+            password=unquote(url.password or ""),
+            options="",
+            maintenance_dbname="postgres",
+            template_dbname=None,
+            dbname="hodei",
+        )
     finally:
         if server and base:
             server.stop()
             shutil.rmtree(base, ignore_errors=True)
 
 
-postgresql_template = factories.postgresql_noproc(depends_on="pg_server", dbname="hodei", load=[SCHEMA])
+postgresql_template = factories.postgresql_noproc(
+    depends_on="pg_server", dbname="hodei", load=[SCHEMA]
+)
 postgresql = factories.postgresql("postgresql_template")
 empty_template = factories.postgresql_noproc(depends_on="pg_server", dbname="hodei_empty", load=[])
 empty_postgresql = factories.postgresql("empty_template")

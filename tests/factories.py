@@ -35,7 +35,9 @@ class AWorker:
     session: int
 
 
-async def ready_worker(conn: Connection, *, name: str = "w", slots: int = 4, labels: dict[str, str] | None = None) -> AWorker:
+async def ready_worker(
+    conn: Connection, *, name: str = "w", slots: int = 4, labels: dict[str, str] | None = None
+) -> AWorker:
     me = uuid7()
     token = await worker_bootstrap_tokens.mint(conn, uuid.UUID(int=0), 3600, "test")
     assert await worker_bootstrap_tokens.redeem(conn, token.token, me, SECRET_HASH, name, "0")
@@ -56,8 +58,13 @@ async def lost_worker(conn: Connection) -> AWorker:
 
 async def silence(conn: Connection, worker: AWorker, seconds: float) -> None:
     """Moves a worker's last heartbeat, and the begin of all listening, into the past."""
-    await conn.execute("UPDATE workers SET last_heartbeat = last_heartbeat - make_interval(secs => %s) WHERE id = %s", [seconds, worker.id])
-    await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'")
+    await conn.execute(
+        "UPDATE workers SET last_heartbeat = last_heartbeat - make_interval(secs => %s) WHERE id = %s",
+        [seconds, worker.id],
+    )
+    await conn.execute(
+        "UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'"
+    )
 
 
 async def pending_job(conn: Connection, **spec: Any) -> uuid.UUID:
@@ -68,12 +75,15 @@ async def pending_job(conn: Connection, **spec: Any) -> uuid.UUID:
     return job_id
 
 
-async def claim(conn: Connection, workers: Sequence[uuid.UUID], labels: dict[str, str] | None = None) -> list[job_queue.Offer]:
+async def claim(
+    conn: Connection, workers: Sequence[uuid.UUID], labels: dict[str, str] | None = None
+) -> list[job_queue.Offer]:
     return (await job_queue.claim(conn, job_queue.Wish(workers, labels or {}), 10.0)).offers
 
 
 async def assigned_job(conn: Connection, worker: AWorker, **spec: Any) -> job_queue.Offer:
-    """Offered to the worker, not accepted; takes the whole queue's best, so keep it empty otherwise."""
+    """Offered to the worker, not accepted; takes the whole queue's best, so keep it empty
+    otherwise."""
     await pending_job(conn, **spec)
     (offer,) = await claim(conn, [worker.id])
     return offer
@@ -94,7 +104,9 @@ def word(offer: job_queue.Offer, outcome: str = "SUCCEEDED", **more: Any) -> lea
     return leases.Result(offer.lease, offer.worker_id, outcome, **(common | more))
 
 
-async def final_job(conn: Connection, worker: AWorker, outcome: str = "SUCCEEDED", **spec: Any) -> job_queue.Offer:
+async def final_job(
+    conn: Connection, worker: AWorker, outcome: str = "SUCCEEDED", **spec: Any
+) -> job_queue.Offer:
     offer = await running_job(conn, worker, **spec)
     (ended,) = await leases.record_results(conn, [word(offer, outcome)])
     assert ended.new_state == outcome
@@ -107,7 +119,9 @@ async def promote(conn: Connection) -> int:
 
 
 async def back_off_ends(conn: Connection) -> None:
-    await conn.execute("UPDATE job_queue SET ready_at = now() - interval '1 s' WHERE waiting = 'BACKOFF'")
+    await conn.execute(
+        "UPDATE job_queue SET ready_at = now() - interval '1 s' WHERE waiting = 'BACKOFF'"
+    )
     await promote(conn)
 
 

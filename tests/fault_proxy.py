@@ -1,4 +1,5 @@
-"""A TCP proxy that misbehaves on demand: the network of the tests. It has a thread of its own: tests and chaos stay synchronous."""
+"""A TCP proxy that misbehaves on demand: the network of the tests. It has a thread of its own:
+tests and chaos stay synchronous."""
 
 import asyncio
 import socket
@@ -10,7 +11,8 @@ from types import TracebackType
 
 @dataclass(eq=False)
 class _Link:
-    """One proxied connection. A gate that is closed holds back one direction: to = towards the target, back = towards the client."""
+    """One proxied connection. A gate that is closed holds back one direction: to = towards the
+    target, back = towards the client."""
 
     client: asyncio.StreamWriter
     target: asyncio.StreamWriter
@@ -18,7 +20,8 @@ class _Link:
 
 
 class FaultProxy:
-    """`port` forwards to `target` ("host:port"). Each fault is a method; `heal` undoes all but cut."""
+    """`port` forwards to `target` ("host:port"). Each fault is a method; `heal` undoes all but
+    cut."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
@@ -41,7 +44,12 @@ class FaultProxy:
         self._ready.wait(10)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
@@ -114,7 +122,9 @@ class FaultProxy:
         for end in (writer, target_writer):
             end.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: str) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: str
+    ) -> None:
         try:
             while data := await reader.read(65536):
                 while direction in self._held:

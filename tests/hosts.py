@@ -47,12 +47,32 @@ class Worker:
 
     def up(self, token: str | None = None) -> None:
         command = [
-            *self.prefix, self.python, *(["-P"] * self.safe_path), "-m", "hodei_worker", "--server", ",".join(self.hodei.addresses),
-            "--state-dir", str(self.state), "--label", f"as={self.label}", "--name", self.label, "--slots", "8",
-            "--drain-timeout", "0.2", *self.flags,
-        ]  # fmt: skip
-        # scripts/test-unprivileged says by these where our packages, and the interpreter's library, are.
-        ours = {name: os.environ[name] for name in ("PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+            *self.prefix,
+            self.python,
+            *(["-P"] * self.safe_path),
+            "-m",
+            "hodei_worker",
+            "--server",
+            ",".join(self.hodei.addresses),
+            "--state-dir",
+            str(self.state),
+            "--label",
+            f"as={self.label}",
+            "--name",
+            self.label,
+            "--slots",
+            "8",
+            "--drain-timeout",
+            "0.2",
+            *self.flags,
+        ]
+        # scripts/test-unprivileged says by these where our packages, and the interpreter's library,
+        # are.
+        ours = {
+            name: os.environ[name]
+            for name in ("PYTHONPATH", "LD_LIBRARY_PATH")
+            if name in os.environ
+        }
         clean = ours | {"PATH": SANE_PATH, "LANG": "C.UTF-8"}
         other: dict[str, Any] = {}
         if self.user:
@@ -60,9 +80,14 @@ class Worker:
         with self.log_file.open("ab") as log:
             began = log.tell()
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd,
-                env=clean | ({"HODEI_OTP_TOKEN": token} if token else {}) | self.environment, **other,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.cwd,
+                env=clean | ({"HODEI_OTP_TOKEN": token} if token else {}) | self.environment,
+                **other,
+            )
 
         def connected() -> bool:
             assert self.process
@@ -121,7 +146,9 @@ class Worker:
             os.kill(pid, 9)
 
     def run(self, *arguments: str, stdin: bytes = b"", timeout: float = 60) -> Ran:
-        return self.hodei.run("job", "run", "--label", f"as={self.label}", *arguments, stdin=stdin, timeout=timeout)
+        return self.hodei.run(
+            "job", "run", "--label", f"as={self.label}", *arguments, stdin=stdin, timeout=timeout
+        )
 
     def submit(self, command: str | list[str] = "", **spec: Any) -> str:
         """By SQL, as it costs a program of ours less for each job."""
@@ -154,7 +181,9 @@ class Worker:
         self.hodei.ok("job", "cancel", job_id)
 
     def attempts(self, job_id: str) -> tuple[str, int]:
-        ((state, attempts),) = self.hodei.sql("SELECT state, attempts FROM jobs WHERE id = %s", job_id)
+        ((state, attempts),) = self.hodei.sql(
+            "SELECT state, attempts FROM jobs WHERE id = %s", job_id
+        )
         return state, attempts
 
 
@@ -199,13 +228,21 @@ def python_for(user: str) -> tuple[str, str]:
     for python in (sys.executable, shutil.which("python3", path=SANE_PATH) or "python3"):
         try:
             subprocess.run(
-                [python, "-c", "import hodei_worker, grpc, orjson"], check=True, capture_output=True, cwd="/",
-                env={"PYTHONPATH": path}, user=entry.pw_uid, group=entry.pw_gid, extra_groups=[],
-            )  # fmt: skip
+                [python, "-c", "import hodei_worker, grpc, orjson"],
+                check=True,
+                capture_output=True,
+                cwd="/",
+                env={"PYTHONPATH": path},
+                user=entry.pw_uid,
+                group=entry.pw_gid,
+                extra_groups=[],
+            )
         except (OSError, subprocess.CalledProcessError):
             continue
         return str(python), path
-    pytest.skip(f"no Python here that {user} may run finds our packages; scripts/test-unprivileged has one")
+    pytest.skip(
+        f"no Python here that {user} may run finds our packages; scripts/test-unprivileged has one"
+    )
 
 
 def make(hodei: Hodei, folder: Path, kind: str, name: str = "w", *flags: str) -> Worker:
@@ -234,7 +271,9 @@ def make(hodei: Hodei, folder: Path, kind: str, name: str = "w", *flags: str) ->
 
 
 @pytest.fixture(scope="module")
-def host_system(pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hodei]:
+def host_system(
+    pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hodei]:
     running = start(pg_server, tmp_path_factory.mktemp("hodei"), servers=1)
     yield running
     running.stack.stop()
@@ -248,7 +287,12 @@ def delegated(user: pwd.struct_passwd) -> Path:
         pytest.skip("no cgroup (version 2) can be made here")
     group = home / f"test-{uuid.uuid4().hex[:8]}"
     group.mkdir()
-    for path in (group, group / "cgroup.procs", group / "cgroup.threads", group / "cgroup.subtree_control"):
+    for path in (
+        group,
+        group / "cgroup.procs",
+        group / "cgroup.threads",
+        group / "cgroup.subtree_control",
+    ):
         os.chown(path, user.pw_uid, user.pw_gid)
     return group
 
@@ -263,7 +307,9 @@ def worker(host_system: Hodei, request: pytest.FixtureRequest) -> Iterator[Worke
     yield from running(host_system, request.param)
 
 
-@pytest.fixture(scope="module", params=(*KINDS, "root-in-bare", "job-user-in-bare", "ordinary-in-delegated"))
+@pytest.fixture(
+    scope="module", params=(*KINDS, "root-in-bare", "job-user-in-bare", "ordinary-in-delegated")
+)
 def any_worker(host_system: Hodei, request: pytest.FixtureRequest) -> Iterator[Worker]:
     """The same, with and without cgroups."""
     yield from running(host_system, request.param)

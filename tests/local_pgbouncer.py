@@ -1,7 +1,7 @@
 """A real PgBouncer in transaction mode, in front of a PostgreSQL of the tests.
 
-Before its version 1.21 it cannot carry prepared statements: servers behind it are started with HODEI_PREPARE=false.
-"""
+Before its version 1.21 it cannot carry prepared statements: servers behind it are started with
+HODEI_PREPARE=false."""
 
 import os
 import pwd
@@ -54,25 +54,43 @@ class PgBouncer:
 
     @property
     def url(self) -> str:
-        return self._behind.geturl().replace(f"{self._behind.hostname}:{self._behind.port}", self.address)
+        return self._behind.geturl().replace(
+            f"{self._behind.hostname}:{self._behind.port}", self.address
+        )
 
     def __enter__(self) -> "PgBouncer":
         found = program()
         if found is None:
             pytest.skip("no pgbouncer on this machine (on Debian: apt install pgbouncer)")
         behind = self._behind
-        words = {"host": behind.hostname, "port": behind.port, "listen": self.port, "folder": self._folder}
+        words = {
+            "host": behind.hostname,
+            "port": behind.port,
+            "listen": self.port,
+            "folder": self._folder,
+        }
         (self._folder / "pgbouncer.ini").write_text(CONFIG.format(**words))
-        (self._folder / "users.txt").write_text(f'"{behind.username}" "{unquote(behind.password or "")}"\n')
+        (self._folder / "users.txt").write_text(
+            f'"{behind.username}" "{unquote(behind.password or "")}"\n'
+        )
         command = [found, str(self._folder / "pgbouncer.ini")]
         if os.geteuid() == 0:  # it refuses to run as root
             user = pwd.getpwnam("nobody")
             for path in (self._folder, *self._folder.iterdir()):
                 os.chown(path, user.pw_uid, user.pw_gid)
-            command = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=KILL", *command]
+            command = [
+                "setpriv",
+                f"--reuid={user.pw_uid}",
+                f"--regid={user.pw_gid}",
+                "--clear-groups",
+                "--pdeathsig=KILL",
+                *command,
+            ]
         else:
             command = child.wrapped(command)
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self._await_ready()
         return self
 

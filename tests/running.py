@@ -1,4 +1,5 @@
-"""A running Hodei of real processes: two servers and a worker, shared by the tests that leave it as they found it."""
+"""A running Hodei of real processes: two servers and a worker, shared by the tests that leave it as
+they found it."""
 
 import json
 import subprocess
@@ -50,12 +51,17 @@ class Hodei:
     addresses: list[str]
     conn: Connection = field(repr=False)
 
-    def run(self, *arguments: str, stdin: bytes = b"", server: int | None = None, timeout: float = 60) -> Ran:
+    def run(
+        self, *arguments: str, stdin: bytes = b"", server: int | None = None, timeout: float = 60
+    ) -> Ran:
         where = self.addresses[server] if server is not None else ",".join(self.addresses)
         done = subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", "--server", where, *arguments], input=stdin, capture_output=True, timeout=timeout,
+            [sys.executable, "-m", "hodei.cli.main", "--server", where, *arguments],
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
             check=False,
-        )  # fmt: skip
+        )
         return Ran(done.returncode, done.stdout, done.stderr.decode())
 
     def ok(self, *arguments: str, stdin: bytes = b"", server: int | None = None) -> Ran:
@@ -92,14 +98,29 @@ def start(pg_server: SimpleNamespace, folder: Path, servers: int = 2) -> Hodei:
         conn.execute(SCHEMA.read_text().encode())
     stack = Stack(folder / "logs")
     addresses = [stack.server(f"server-{n}", url) for n in range(servers)]
-    return Hodei(stack, url, folder, addresses, psycopg.connect(url, autocommit=True, options="-c timezone=UTC"))
+    return Hodei(
+        stack,
+        url,
+        folder,
+        addresses,
+        psycopg.connect(url, autocommit=True, options="-c timezone=UTC"),
+    )
 
 
 @pytest.fixture(scope="session")
 def shared(pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hodei]:
     folder = tmp_path_factory.mktemp("hodei")
     running = start(pg_server, folder)
-    running.stack.worker("worker", ",".join(running.addresses), folder / "worker", running.token(), "--slots", "8", "--label", "zone=a")
+    running.stack.worker(
+        "worker",
+        ",".join(running.addresses),
+        folder / "worker",
+        running.token(),
+        "--slots",
+        "8",
+        "--label",
+        "zone=a",
+    )
     yield running
     running.stack.stop()
     running.conn.close()

@@ -14,14 +14,28 @@ MAY = {
     "hodei.store": {"hodei.domain"},
     "hodei.fleet": {"hodei.domain", "hodei.store"},
     "hodei.flow": {"hodei.domain", "hodei.store", "hodei.fleet"},
-    "hodei.rpc": {"hodei", "hodei.domain", "hodei.store", "hodei.fleet", "hodei.flow", "hodei.protocol"},
+    "hodei.rpc": {
+        "hodei",
+        "hodei.domain",
+        "hodei.store",
+        "hodei.fleet",
+        "hodei.flow",
+        "hodei.protocol",
+    },
     "hodei.local": {"hodei.cli"},
     "hodei.cli": {
-        "hodei.domain", "hodei.protocol", "hodei.log", "hodei.config", "hodei.server", "hodei.store", "hodei.flow", "hodei.local",
+        "hodei.domain",
+        "hodei.protocol",
+        "hodei.log",
+        "hodei.config",
+        "hodei.server",
+        "hodei.store",
+        "hodei.flow",
+        "hodei.local",
         "hodei_worker",
     },
     "hodei_worker": {"hodei.protocol"},
-}  # fmt: skip
+}
 LIBRARIES = {
     "hodei.domain": set(),
     "hodei.store": {"psycopg", "psycopg_pool", "loguru"},
@@ -50,16 +64,30 @@ def test_imports_point_down() -> None:
     for package, may in MAY.items():
         for path in files(package):
             for name in imports(path):
-                if not name.startswith(("hodei.", "hodei_worker.")) or name.startswith(f"{package}."):
+                if not name.startswith(("hodei.", "hodei_worker.")) or name.startswith(
+                    f"{package}."
+                ):
                     continue
-                floor = ".".join(name.split(".")[:2]) if name.startswith("hodei.") else "hodei_worker"
+                floor = (
+                    ".".join(name.split(".")[:2]) if name.startswith("hodei.") else "hodei_worker"
+                )
                 if floor not in may and not (floor == "hodei.__version__" and "hodei" in may):
                     wrong.append(f"{path.relative_to(TREE)} imports {name}")
     assert wrong == []
 
 
 def test_each_floor_keeps_to_its_libraries() -> None:
-    third_party = {"psycopg", "psycopg_pool", "loguru", "grpc", "click", "rich", "aiohttp", "docker", "google"}
+    third_party = {
+        "psycopg",
+        "psycopg_pool",
+        "loguru",
+        "grpc",
+        "click",
+        "rich",
+        "aiohttp",
+        "docker",
+        "google",
+    }
     for package, may in LIBRARIES.items():
         for path in files(package):
             used = {name.split(".")[0] for name in imports(path)} & third_party
@@ -81,21 +109,42 @@ def test_the_domain_is_pure() -> None:
 
 def test_the_supervisor_needs_nothing_but_the_standard_library() -> None:
     for path in files("hodei_worker.supervisor"):
-        outside = {n.split(".")[0] for n in imports(path)} & {"grpc", "loguru", "click", "hodei", "google"}
+        outside = {n.split(".")[0] for n in imports(path)} & {
+            "grpc",
+            "loguru",
+            "click",
+            "hodei",
+            "google",
+        }
         assert not outside, path
 
 
 def test_transports_open_no_transaction_and_hold_no_sql() -> None:
     for path in files("hodei.rpc"):
-        assert not re.search(r"\.transact\(|transaction\(|\bSELECT\b|\bINSERT\b|\bUPDATE\b", path.read_text()), path
+        assert not re.search(
+            r"\.transact\(|transaction\(|\bSELECT\b|\bINSERT\b|\bUPDATE\b", path.read_text()
+        ), path
 
 
 def test_sql_stands_only_in_the_store() -> None:
-    allowed = {"hodei/cli/dev.py", "hodei/local/stack.py"}  # they mint a token as on-call engineers do
-    for package in ("hodei.domain", "hodei.fleet", "hodei.flow", "hodei.rpc", "hodei.cli", "hodei.local", "hodei_worker"):
+    allowed = {
+        "hodei/cli/dev.py",
+        "hodei/local/stack.py",
+    }  # they mint a token as on-call engineers do
+    for package in (
+        "hodei.domain",
+        "hodei.fleet",
+        "hodei.flow",
+        "hodei.rpc",
+        "hodei.cli",
+        "hodei.local",
+        "hodei_worker",
+    ):
         for path in files(package):
             if str(path.relative_to(TREE)) not in allowed:
-                assert not re.search(r"\b(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b", path.read_text()), path
+                assert not re.search(
+                    r"\b(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b", path.read_text()
+                ), path
 
 
 def test_no_task_runs_loose() -> None:
@@ -121,33 +170,53 @@ def nodes_run_in(body: list[ast.stmt]) -> Iterator[ast.AST]:
 
 def raises_in_except_star(tree: ast.AST) -> list[int]:
     """Lines. An await may raise too: a cancel, or what it waits for."""
-    handlers = [handler for node in ast.walk(tree) if isinstance(node, ast.TryStar) for handler in node.handlers]
+    handlers = [
+        handler
+        for node in ast.walk(tree)
+        if isinstance(node, ast.TryStar)
+        for handler in node.handlers
+    ]
     inside = [node for handler in handlers for node in nodes_run_in(handler.body)]
     return [node.lineno for node in inside if isinstance(node, ast.Raise | ast.Await)]
 
 
 def groups_left_waiting(tree: ast.AST) -> list[int]:
-    """Lines of `async with TaskGroup()` whose block waits for nothing, so that a failing task finds the group being left."""
+    """Lines of `async with TaskGroup()` whose block waits for nothing, so that a failing task finds
+    the group being left."""
     return [
         node.lineno
         for node in ast.walk(tree)
-        if isinstance(node, ast.AsyncWith) and any("TaskGroup(" in ast.unparse(item.context_expr) for item in node.items)
+        if isinstance(node, ast.AsyncWith)
+        and any("TaskGroup(" in ast.unparse(item.context_expr) for item in node.items)
         if not any(isinstance(inside, ast.Await) for inside in nodes_run_in(node.body))
     ]
 
 
 def test_nothing_is_raised_inside_an_except_star() -> None:
-    """Before 3.11.4 Python wraps it in an ExceptionGroup, which no `except` of ours expects (gh-103590)."""
-    assert raises_in_except_star(ast.parse("try: pass\nexcept* OSError as e:\n  raise e.exceptions[0]")) == [3]
-    paths = [path for folder in ("hodei", "hodei_worker", "bench", "tests") for path in (TREE / folder).rglob("*.py")]
-    found = {str(path.relative_to(TREE)): raises_in_except_star(ast.parse(path.read_text())) for path in paths}
+    """Before 3.11.4 Python wraps it in an ExceptionGroup, which no `except` of ours expects
+    (gh-103590)."""
+    assert raises_in_except_star(
+        ast.parse("try: pass\nexcept* OSError as e:\n  raise e.exceptions[0]")
+    ) == [3]
+    paths = [
+        path
+        for folder in ("hodei", "hodei_worker", "bench", "tests")
+        for path in (TREE / folder).rglob("*.py")
+    ]
+    found = {
+        str(path.relative_to(TREE)): raises_in_except_star(ast.parse(path.read_text()))
+        for path in paths
+    }
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
 def test_who_opens_a_task_group_waits_inside_of_it() -> None:
-    """Before 3.13 a group that fails while it is being left leaves a cancel counted on its task (gh-117407), and before 3.11.3
-    `asyncio.timeout` takes that for a cancel of now (gh-102780): a worker that had lost its server ended in silence."""
-    assert groups_left_waiting(ast.parse("async def f():\n async with TaskGroup() as g:\n  g.create_task(x())")) == [2]
+    """Before 3.13 a group that fails while it is being left leaves a cancel counted on its task
+    (gh-117407), and before 3.11.3 `asyncio.timeout` takes that for a cancel of now (gh-102780): a
+    worker that had lost its server ended in silence."""
+    assert groups_left_waiting(
+        ast.parse("async def f():\n async with TaskGroup() as g:\n  g.create_task(x())")
+    ) == [2]
     for package in MAY:
         for path in files(package):
             assert groups_left_waiting(ast.parse(path.read_text())) == [], path

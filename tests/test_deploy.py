@@ -24,8 +24,12 @@ def unit(path: Path) -> configparser.ConfigParser:
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_a_unit_starts_a_program_of_ours_with_flags_that_it_has(path: Path) -> None:
     program, *flags = unit(path)["Service"]["ExecStart"].split()
-    module = {"hodei-server": "hodei.cli.server", "hodei-worker": "hodei_worker"}[Path(program).name]
-    usage = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True).stdout
+    module = {"hodei-server": "hodei.cli.server", "hodei-worker": "hodei_worker"}[
+        Path(program).name
+    ]
+    usage = subprocess.run(
+        [sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True
+    ).stdout
     assert all(flag in usage for flag in flags if flag.startswith("--"))
 
 
@@ -41,8 +45,12 @@ def test_systemd_finds_nothing_to_say(path: Path, tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("no systemd-analyze on this machine")
     copy = tmp_path / path.name
-    copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", path.read_text(), flags=re.MULTILINE))
-    ran = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False)
+    copy.write_text(
+        re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", path.read_text(), flags=re.MULTILINE)
+    )
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False
+    )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
@@ -63,6 +71,8 @@ def test_systemd_makes_that_user(tmp_path: Path) -> None:
         pytest.skip("no systemd-sysusers on this machine")
     conf = TREE / "deploy/systemd/hodei.sysusers.conf"
     (tmp_path / "etc").mkdir()
-    ran = subprocess.run([program, f"--root={tmp_path}", conf], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [program, f"--root={tmp_path}", conf], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     assert "hodei-job:" in (tmp_path / "etc/passwd").read_text()

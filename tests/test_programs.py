@@ -1,4 +1,5 @@
-"""The programs as they are installed: help with an example, quick imports, flags from the environment, a wheel that works elsewhere."""
+"""The programs as they are installed: help with an example, quick imports, flags from the
+environment, a wheel that works elsewhere."""
 
 import json
 import os
@@ -13,18 +14,28 @@ import pytest
 from tests.conftest import TREE
 
 PROGRAMS = [
-    ["hodei.cli.main"], ["hodei.cli.server"], ["hodei_worker"], ["hodei.cli.main", "dev"], ["hodei.cli.main", "job"],
-    ["hodei.cli.main", "status"], ["hodei.cli.main", "server"],
-    *(["hodei.cli.main", "job", c] for c in ("run", "submit", "list", "get", "logs", "cancel", "retry", "timeline")),
+    ["hodei.cli.main"],
+    ["hodei.cli.server"],
+    ["hodei_worker"],
+    ["hodei.cli.main", "dev"],
+    ["hodei.cli.main", "job"],
+    ["hodei.cli.main", "status"],
+    ["hodei.cli.main", "server"],
+    *(
+        ["hodei.cli.main", "job", c]
+        for c in ("run", "submit", "list", "get", "logs", "cancel", "retry", "timeline")
+    ),
     *(["hodei.cli.main", "worker", c] for c in ("list", "drain", "revoke")),
     *(["hodei.cli.main", "token", c] for c in ("create", "list", "revoke")),
     *(["hodei.cli.main", "db", c] for c in ("apply", "check")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
 def test_help_shows_an_example(program: list[str]) -> None:
-    ran = subprocess.run([sys.executable, "-m", *program, "--help"], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", *program, "--help"], capture_output=True, text=True, check=True
+    )
     assert "Example" in ran.stdout
     assert "Usage:" in ran.stdout
 
@@ -37,7 +48,9 @@ try:
 except SystemExit:
     print(sorted(set(sys.modules) & {"grpc", "rich", "psycopg", "google.protobuf"}))
 """
-    ran = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+    )
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
@@ -55,7 +68,13 @@ def test_every_flag_of_server_and_worker_comes_from_the_environment_too() -> Non
 
 def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> None:
     env = {**os.environ, "HODEI_JOB_LIST_LIMIT": "5000"}
-    ran = subprocess.run([sys.executable, "-m", "hodei.cli.main", "job", "list"], capture_output=True, text=True, env=env, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-m", "hodei.cli.main", "job", "list"],
+        capture_output=True,
+        text=True,
+        env=env,
+        check=False,
+    )
     assert ran.returncode == 2
     assert "5000 is not in the range 1<=x<=1000" in ran.stderr
 
@@ -64,33 +83,69 @@ def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> 
 def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) -> None:
     """Dependencies are taken from this environment: what is tested is what the wheel holds."""
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, TREE], check=True, timeout=120,
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            tmp_path,
+            TREE,
+        ],
+        check=True,
+        timeout=120,
         capture_output=True,
-    )  # fmt: skip
+    )
     (wheel,) = tmp_path.glob("*.whl")
     place = tmp_path / "venv"
     venv.create(place, with_pip=False, symlinks=True)
     purelib = next(place.glob("lib/python*/site-packages"))
     here = Path(pytest.__file__).parents[1]
     (purelib / "dependencies.pth").write_text(f"{here}\n")
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(purelib), str(wheel)]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(purelib),
+        str(wheel),
+    ]
     subprocess.run(install, check=True, timeout=60, capture_output=True)
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DATABASE_URL": database_url}
     code = "import hodei, hodei_worker, json; print(json.dumps([hodei.__file__, hodei_worker.__file__]))"
     python = place / "bin/python"
-    found = json.loads(subprocess.run([python, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout)
+    found = json.loads(
+        subprocess.run(
+            [python, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        ).stdout
+    )
     assert all(Path(name).is_relative_to(purelib) for name in found), found
     for program, words in (
         (["hodei.cli.main", "db", "check"], "schema version 1.4 stands"),
         (["hodei.cli.main", "--version"], "hodei, version"),
         (["hodei_worker", "--help"], "Usage: hodei-worker"),
     ):
-        ran = subprocess.run([python, "-m", *program], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            [python, "-m", *program],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert words in ran.stdout, ran
 
 
 def test_the_other_pythons_are_those_that_run(tmp_path: Path) -> None:
-    """A shim in PATH without a version behind it is none, and a Python that runs the suite already is not tried again."""
+    """A shim in PATH without a version behind it is none, and a Python that runs the suite already
+    is not tried again."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     other = "3.14" if own == "3.13" else "3.13"
     for name, text in {other: "exit 127", own: f'exec {sys.executable} "$@"'}.items():
@@ -99,10 +154,20 @@ def test_the_other_pythons_are_those_that_run(tmp_path: Path) -> None:
         program.chmod(0o755)
     real = tmp_path / "pyenv/versions" / f"{other}.99/bin/python"
     real.parent.mkdir(parents=True)
-    env = os.environ | {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYENV_ROOT": str(tmp_path / "pyenv"), "HODEI_VENV": sys.prefix}
+    env = os.environ | {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "PYENV_ROOT": str(tmp_path / "pyenv"),
+        "HODEI_VENV": sys.prefix,
+    }
 
     def listed() -> list[str]:
-        ran = subprocess.run([TREE / "scripts/test-pythons", "--list"], capture_output=True, text=True, env=env, check=True)
+        ran = subprocess.run(
+            [TREE / "scripts/test-pythons", "--list"],
+            capture_output=True,
+            text=True,
+            env=env,
+            check=True,
+        )
         return [line for line in ran.stdout.splitlines() if str(tmp_path) in line]
 
     assert listed() == []

@@ -84,8 +84,12 @@ main()
 def test_a_server_with_an_unsound_loop_drains_and_ends_with_70(fresh: Hodei) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", DIES, "--grpc", f"127.0.0.1:{free_port()}"],
-        env={"DATABASE_URL": fresh.url, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        env={"DATABASE_URL": fresh.url, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert ran.returncode == EXIT_UNSOUND, ran.stderr[-2000:]
     assert "the loop balance died 10 times within 60 s: a loop that cannot live" in ran.stderr
     assert "this server stops claiming and ends" in ran.stderr

@@ -1,8 +1,8 @@
 """Jobs per second of each peer: all are enqueued first, then its worker starts.
 
-A drain begins with the first handler. It ends with the last one's start where a broker keeps no account of what is done, and when the
-queue table says that all are done where there is one: a worker that takes jobs ahead would flatter itself otherwise.
-"""
+A drain begins with the first handler. It ends with the last one's start where a broker keeps no
+account of what is done, and when the queue table says that all are done where there is one: a
+worker that takes jobs ahead would flatter itself otherwise."""
 
 import contextlib
 import json
@@ -42,12 +42,17 @@ class Drain:
 
 
 def measure(rounds: int, only: list[str]) -> dict[str, Any]:
-    """`only`: words of the names "celery+redis default", "celery+redis tuned" …; a peer that fails is `skipped` with its reason."""
+    """`only`: words of the names "celery+redis default", "celery+redis tuned" …; a peer that fails
+    is `skipped` with its reason."""
     tools = prepare(cache())
     result: dict[str, Any] = {}
     skipped: dict[str, str] = {}
     for peer in PEERS:
-        chosen = [name for name in peer.settings if not only or any(word in f"{peer.name} {name}" for word in only)]
+        chosen = [
+            name
+            for name in peer.settings
+            if not only or any(word in f"{peer.name} {name}" for word in only)
+        ]
         if not chosen:
             continue
         try:
@@ -56,7 +61,8 @@ def measure(rounds: int, only: list[str]) -> dict[str, Any]:
                 rates = _rounds(Runner(peer, tools, running, folder), chosen, rounds, skipped)
                 versions = f"{peer.package} {version}, {running.words}"
             result[peer.name] = {
-                name: {**_figures(of), "versions": versions, "setting": peer.settings[name].words} for name, of in rates.items()
+                name: {**_figures(of), "versions": versions, "setting": peer.settings[name].words}
+                for name, of in rates.items()
             }
         except Exception as error:  # noqa: BLE001  whatever broke a peer is a reason, and not the others' end
             _skip(skipped, peer.name, error)
@@ -87,22 +93,40 @@ class Runner:
 
     def _environment(self, setting: Setting, url: str) -> dict[str, str]:
         return {
-            **os.environ, **setting.environment,
-            "BENCH_URL": url, "BENCH_STARTS": str(self._starts), "BENCH_OPTIONS": json.dumps(setting.options),
-            "PYTHONPATH": str(PROGRAMS), "PYTHONDONTWRITEBYTECODE": "1", "NODE_PATH": str(self._tools.modules),
-        }  # fmt: skip
+            **os.environ,
+            **setting.environment,
+            "BENCH_URL": url,
+            "BENCH_STARTS": str(self._starts),
+            "BENCH_OPTIONS": json.dumps(setting.options),
+            "PYTHONPATH": str(PROGRAMS),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NODE_PATH": str(self._tools.modules),
+        }
 
     def _enqueue(self, environment: dict[str, str], kind: str, jobs: int) -> float:
         argv = [*self.peer.enqueue(self._tools), kind, str(jobs)]
-        done = subprocess.run(argv, env=environment, cwd=self._starts.parent, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            argv,
+            env=environment,
+            cwd=self._starts.parent,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         if done.returncode:
-            raise Unavailable(f"enqueueing failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+            raise Unavailable(
+                f"enqueueing failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
+            )
         return jobs / float(done.stdout.split()[-1])
 
     def _counter(self, stack: contextlib.ExitStack, url: str) -> Callable[[], int]:
         if not self.peer.left:
             return lambda: 0
-        conn, question = stack.enter_context(psycopg.connect(url, autocommit=True)), self.peer.left.encode()
+        conn, question = (
+            stack.enter_context(psycopg.connect(url, autocommit=True)),
+            self.peer.left.encode(),
+        )
 
         def left() -> int:
             (row,) = conn.execute(question).fetchall()
@@ -110,20 +134,33 @@ class Runner:
 
         return left
 
-    def _watch(self, worker: subprocess.Popen[bytes], jobs: int, left: Callable[[], int], enqueued_per_s: float) -> Drain:
+    def _watch(
+        self,
+        worker: subprocess.Popen[bytes],
+        jobs: int,
+        left: Callable[[], int],
+        enqueued_per_s: float,
+    ) -> Drain:
         self._await(worker, 1, FIRST_S)
         busy, already = _busy_s(), self._count()
         self._await(worker, jobs, NEXT_S)
         deadline = time.monotonic() + NEXT_S
         while left():
             if time.monotonic() > deadline:
-                raise Unavailable(f"{left()} of {jobs} jobs are not done {NEXT_S:.0f} s after the last has started")
+                raise Unavailable(
+                    f"{left()} of {jobs} jobs are not done {NEXT_S:.0f} s after the last has started"
+                )
             time.sleep(0.005)
         ended, busy = time.monotonic_ns(), _busy_s() - busy
         pss_mb = sum(_pss(process) for process in _tree(worker)) / 1e6
         begun, last = self._checked(jobs)
         seconds = ((ended if self.peer.left else last) - begun) / 1e9
-        return Drain((jobs - (0 if self.peer.left else 1)) / seconds, busy / max(1, jobs - already) * 1e6, pss_mb, enqueued_per_s)
+        return Drain(
+            (jobs - (0 if self.peer.left else 1)) / seconds,
+            busy / max(1, jobs - already) * 1e6,
+            pss_mb,
+            enqueued_per_s,
+        )
 
     def _await(self, worker: subprocess.Popen[bytes], jobs: int, patience_s: float) -> None:
         seen, deadline = self._count(), time.monotonic() + patience_s
@@ -131,9 +168,13 @@ class Runner:
             if count > seen:
                 seen, deadline = count, time.monotonic() + patience_s
             if worker.poll() is not None:
-                raise Unavailable(f"its worker ended after {count} of {jobs} jobs: {last_words(self._log)}")
+                raise Unavailable(
+                    f"its worker ended after {count} of {jobs} jobs: {last_words(self._log)}"
+                )
             if time.monotonic() > deadline:
-                raise Unavailable(f"{count} of {jobs} jobs had started, and no other for {patience_s:.0f} s: {last_words(self._log)}")
+                raise Unavailable(
+                    f"{count} of {jobs} jobs had started, and no other for {patience_s:.0f} s: {last_words(self._log)}"
+                )
             time.sleep(0.005)
 
     def _count(self) -> int:
@@ -143,12 +184,16 @@ class Runner:
         """First and last start. A job that ran twice, or not at all, makes a figure worthless."""
         records = list(RECORD.iter_unpack(self._starts.read_bytes()))
         if sorted(number for number, _ in records) != list(range(jobs)):
-            raise Unavailable(f"{len(records)} starts, {len({number for number, _ in records})} different jobs of {jobs}")
+            raise Unavailable(
+                f"{len(records)} starts, {len({number for number, _ in records})} different jobs of {jobs}"
+            )
         times = [at for _, at in records]
         return min(times), max(times)
 
 
-def _rounds(runner: Runner, names: list[str], rounds: int, skipped: dict[str, str]) -> dict[str, dict[str, list[Drain]]]:
+def _rounds(
+    runner: Runner, names: list[str], rounds: int, skipped: dict[str, str]
+) -> dict[str, dict[str, list[Drain]]]:
     """Settings take turns, so that a neighbour's bad minute does not hit one of them alone."""
     peer = runner.peer
     drains: dict[str, dict[str, list[Drain]]] = {name: {"noop": [], "sh": []} for name in names}
@@ -177,14 +222,24 @@ def _figures(drains: dict[str, list[Drain]]) -> dict[str, Any]:
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    return {"median": round(statistics.median(values), 1), "least": round(min(values), 1), "most": round(max(values), 1)}
+    return {
+        "median": round(statistics.median(values), 1),
+        "least": round(min(values), 1),
+        "most": round(max(values), 1),
+    }
 
 
 def _version(peer: Peer, tools: Tools) -> str:
     """Unavailable, before any server is started for it, when the peer itself is not there."""
     if peer.package == "graphile-worker" and tools["node"]:
-        return str(json.loads((tools.modules / peer.package / "package.json").read_text())["version"])
-    argv = [str(tools["python"]), "-c", f"import importlib.metadata as m; print(m.version({peer.package!r}))"]
+        return str(
+            json.loads((tools.modules / peer.package / "package.json").read_text())["version"]
+        )
+    argv = [
+        str(tools["python"]),
+        "-c",
+        f"import importlib.metadata as m; print(m.version({peer.package!r}))",
+    ]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 

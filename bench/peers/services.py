@@ -1,4 +1,5 @@
-"""Throw-away servers, each in a temporary folder, on loopback only, with the settings it comes with."""
+"""Throw-away servers, each in a temporary folder, on loopback only, with the settings it comes
+with."""
 
 import contextlib
 import os
@@ -28,7 +29,9 @@ READY_S = 60.0
 class Service:
     words: str  # its name and version
     fresh: Callable[[], str]  # an empty one's address
-    settle: Callable[[str], None] = lambda url: None  # what its own housekeeping would do before long, done now
+    settle: Callable[[str], None] = lambda url: (
+        None
+    )  # what its own housekeeping would do before long, done now
 
 
 @contextlib.contextmanager
@@ -64,7 +67,8 @@ def _redis(tools: Tools, folder: Path) -> Iterator[Service]:
 
 @contextlib.contextmanager
 def _rabbitmq(tools: Tools, folder: Path) -> Iterator[Service]:
-    """Its nodes find each other through epmd, which a node would start for good: this one has its own, which ends with it."""
+    """Its nodes find each other through epmd, which a node would start for good: this one has its
+    own, which ends with it."""
     program, epmd = tools["rabbitmq-server"], shutil.which("epmd")
     if not epmd:
         raise Unavailable("epmd, of Erlang, is not on this machine")
@@ -78,7 +82,9 @@ def _rabbitmq(tools: Tools, folder: Path) -> Iterator[Service]:
         return bool(greeting)
 
     with (
-        started([epmd, "-address", HOST, "-port", str(names)], folder / "epmd-log", folder, environment),
+        started(
+            [epmd, "-address", HOST, "-port", str(names)], folder / "epmd-log", folder, environment
+        ),
         started([str(program)], folder / "log", folder, environment) as process,
     ):
         _await(process, folder / "log", greets)
@@ -87,25 +93,37 @@ def _rabbitmq(tools: Tools, folder: Path) -> Iterator[Service]:
 
 
 def _rabbitmq_environment(folder: Path, port: int, names: int) -> dict[str, str]:
-    """Nothing of a RabbitMQ that is installed here, neither its settings nor its cookie, is read or written."""
+    """Nothing of a RabbitMQ that is installed here, neither its settings nor its cookie, is read or
+    written."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ_")},
-        "HOME": str(folder), "ERL_EPMD_ADDRESS": HOST, "ERL_EPMD_PORT": str(names),
+        "HOME": str(folder),
+        "ERL_EPMD_ADDRESS": HOST,
+        "ERL_EPMD_PORT": str(names),
         "RABBITMQ_NODENAME": "hodei-bench@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": HOST, "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_NODE_IP_ADDRESS": HOST,
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-        "RABBITMQ_CONF_ENV_FILE": str(folder / "none-env.conf"), "RABBITMQ_CONFIG_FILE": str(folder / "none"),
-        "RABBITMQ_CONFIG_FILES": str(folder / "none.d"), "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none-advanced.config"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "no-plugins"), "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
-        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"), "RABBITMQ_LOG_BASE": str(folder / "logs"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "none-env.conf"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+        "RABBITMQ_CONFIG_FILES": str(folder / "none.d"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none-advanced.config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "no-plugins"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "logs"),
         "RABBITMQ_PID_FILE": str(folder / "pid"),
-    }  # fmt: skip
+    }
 
 
 @contextlib.contextmanager
 def _postgres(tools: Tools, folder: Path) -> Iterator[Service]:
     """A new database each time: what earlier rows left behind would be the next one's burden."""
-    with EmbeddedPostgres(folder / "postgres") as server, psycopg.connect(server.dsn(), autocommit=True) as conn:
+    with (
+        EmbeddedPostgres(folder / "postgres") as server,
+        psycopg.connect(server.dsn(), autocommit=True) as conn,
+    ):
 
         def fresh() -> str:
             name = sql.Identifier("peer")
@@ -123,11 +141,19 @@ def _postgres(tools: Tools, folder: Path) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def started(argv: list[str], log: Path, folder: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    argv: list[str], log: Path, folder: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is told to end with us, and is ended when the block is."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            child.wrapped(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=environment, start_new_session=True
+            child.wrapped(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
         )
     try:
         yield process

@@ -1,4 +1,5 @@
-"""What the peers need: an environment of their own, so that their packages never meet ours, and the servers they stand on.
+"""What the peers need: an environment of their own, so that their packages never meet ours, and the
+servers they stand on.
 
 All of it is kept in one folder, and found there the next time.
 """
@@ -22,8 +23,12 @@ PYTHON = [
     "redis>=5.2",
 ]
 NODE = ["graphile-worker@>=0.16", "pg@>=8.13"]
-# Debian's command on the path changes to a user of its own; the one behind it runs as whoever starts it.
-RABBITMQ = (Path("/usr/lib/rabbitmq/bin/rabbitmq-server"), Path("/opt/rabbitmq/sbin/rabbitmq-server"))
+# Debian's command on the path changes to a user of its own; the one behind it runs as whoever
+# starts it.
+RABBITMQ = (
+    Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
+    Path("/opt/rabbitmq/sbin/rabbitmq-server"),
+)
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -34,7 +39,9 @@ class Unavailable(Exception):
 @dataclass
 class Tools:
     folder: Path
-    programs: dict[str, Path] = field(default_factory=dict)  # python, node, redis-server, rabbitmq-server
+    programs: dict[str, Path] = field(
+        default_factory=dict
+    )  # python, node, redis-server, rabbitmq-server
     missing: dict[str, str] = field(default_factory=dict)  # of those: why
 
     def __getitem__(self, name: str) -> Path:
@@ -48,18 +55,24 @@ class Tools:
 
 
 def cache() -> Path:
-    return Path(os.environ.get("HODEI_PEERS") or Path.home() / ".cache" / "hodei-bench-peers").expanduser().absolute()
+    return (
+        Path(os.environ.get("HODEI_PEERS") or Path.home() / ".cache" / "hodei-bench-peers")
+        .expanduser()
+        .absolute()
+    )
 
 
 def prepare(folder: Path) -> Tools:
-    """What cannot be had is in `missing` with its reason: only the peers that need it are left out."""
+    """What cannot be had is in `missing` with its reason: only the peers that need it are left
+    out."""
     folder.mkdir(parents=True, exist_ok=True)
     tools = Tools(folder)
     steps: dict[str, Callable[[Path], Path]] = {
-        "python": _python, "node": _node,
+        "python": _python,
+        "node": _node,
         "redis-server": lambda _: _server("redis-server", _on_path("redis-server")),
         "rabbitmq-server": lambda _: _server("rabbitmq-server", _rabbitmq),
-    }  # fmt: skip
+    }
     for name, step in steps.items():
         try:
             tools.programs[name] = step(folder)
@@ -118,7 +131,9 @@ def _rabbitmq() -> Path | None:
 
 def _apt_install(package: str) -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Unavailable(f"{package} is not on this machine, and only root with apt-get could install it")
+        raise Unavailable(
+            f"{package} is not on this machine, and only root with apt-get could install it"
+        )
     _run("apt-get", "update", "-qq")
     with _no_service_starts():
         _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
@@ -141,7 +156,9 @@ def _no_service_starts() -> Iterator[None]:
 def _run(*argv: str) -> None:
     print(f"setting up: {' '.join(argv)}", file=sys.stderr, flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False
+    )
     if done.returncode:
         last = ((done.stderr or done.stdout).strip().splitlines() or ["it said nothing"])[-1]
         raise Unavailable(f"{Path(argv[0]).name} failed: {last}")

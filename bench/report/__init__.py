@@ -1,8 +1,8 @@
-"""`python -m bench.report`: docs/performance.md, docs/scaling.md and their plots, from docs/figures.json and nothing else.
+"""`python -m bench.report`: docs/performance.md, docs/scaling.md and their plots, from
+docs/figures.json and nothing else.
 
-No figure stands in these pages that the file does not hold, so none can grow old by itself. `--check` says whether the pages are what the
-file makes of them; it needs no matplotlib.
-"""
+No figure stands in these pages that the file does not hold, so none can grow old by itself.
+`--check` says whether the pages are what the file makes of them; it needs no matplotlib."""
 
 from pathlib import Path
 
@@ -32,5 +32,7 @@ def write(figures: Figures, folder: Path) -> None:
 def outdated(figures: Figures, folder: Path) -> list[str]:
     """Pages that are not what these figures make."""
     return [
-        file for file, text in pages(figures, folder).items() if not (folder / file).exists() or (folder / file).read_text() != text
-    ]  # fmt: skip
+        file
+        for file, text in pages(figures, folder).items()
+        if not (folder / file).exists() or (folder / file).read_text() != text
+    ]

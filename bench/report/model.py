@@ -1,12 +1,13 @@
-"""A model of what a job costs, fitted to some of the points that bench.scaling measured and checked against the others.
+"""A model of what a job costs, fitted to some of the points that bench.scaling measured and checked
+against the others.
 
 It is small on purpose. A job costs a server, a worker and PostgreSQL each
 
     fixed + per batch / jobs of a batch + per frame × frames of a job     (µs of processor; PostgreSQL sees no frames)
 
-and on a machine that all share a job takes  (all three) / cores + wait / servers:  work spreads over cores; what one server cannot do at
-the same time as anything else is shared out by more servers only. On machines of their own the least of several walls decides.
-"""
+and on a machine that all share a job takes  (all three) / cores + wait / servers:  work spreads
+over cores; what one server cannot do at the same time as anything else is shared out by more
+servers only. On machines of their own the least of several walls decides."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,13 +19,19 @@ from hodei.flow import dispatch
 from hodei.store import database
 
 ROUND_S = dispatch.MOST_REST_S
-"""Of a busy server, in which a batch gathers; another length would only scale what is fitted to it."""
+"""Of a busy server, in which a batch gathers; another length would only scale what is fitted to
+it."""
 
 CLAIM_AT_MOST = dispatch.CLAIM_AT_MOST
 CONNECTIONS = database.POOL_SIZE + 1
 """Of one server: its pool and its listener."""
 
-FITTED = {"servers": {1, 4}, "workers": {1, 10, 300}, "depths": {10_000, 100_000}, "slots": {1, 4, 16, 64}}
+FITTED = {
+    "servers": {1, 4},
+    "workers": {1, 10, 300},
+    "depths": {10_000, 100_000},
+    "slots": {1, 4, 16, 64},
+}
 """The other points are held out: the model has not seen them."""
 
 HEARTBEAT_S = 10.0
@@ -85,14 +92,19 @@ class Model:
     worker: Cost
     postgres: Cost
     wait_us: float
-    slots_us: tuple[float, float] | None  # time of a job of `sh -c true`: the first, and the second shared out by the slots
+    slots_us: (
+        tuple[float, float] | None
+    )  # time of a job of `sh -c true`: the first, and the second shared out by the slots
 
     def per_s(self, servers: int, workers: int) -> float:
-        """On the machine that was measured. Batches depend on the rate, and the rate on batches: what agrees with itself."""
+        """On the machine that was measured. Batches depend on the rate, and the rate on batches:
+        what agrees with itself."""
         servers, rate = min(servers, workers), 10_000.0
         for _ in range(50):
             batch, frames = batch_of(rate, servers), frames_of(servers, workers)
-            processor = sum(cost.us(batch, frames) for cost in (self.server, self.worker, self.postgres))
+            processor = sum(
+                cost.us(batch, frames) for cost in (self.server, self.worker, self.postgres)
+            )
             rate = (rate + 1e6 / (processor / self.cores + self.wait_us / servers)) / 2
         return rate
 
@@ -102,7 +114,11 @@ class Model:
         return 1e6 / (self.slots_us[0] + self.slots_us[1] / slots)
 
     def predicted(self, point: Point) -> float:
-        return self.slots_per_s(point.x) if point.curve == "slots" else self.per_s(point.servers, point.workers)
+        return (
+            self.slots_per_s(point.x)
+            if point.curve == "slots"
+            else self.per_s(point.servers, point.workers)
+        )
 
     def error(self, point: Point) -> float:
         """Percent: above zero where it says more than was measured."""
@@ -115,7 +131,8 @@ def batch_of(per_s: float, servers: int) -> float:
 
 
 def frames_of(servers: int, workers: int) -> float:
-    """Frames for each job: a claim's jobs fall on a server's workers as they come, and those on one worker share a frame."""
+    """Frames for each job: a claim's jobs fall on a server's workers as they come, and those on one
+    worker share a frame."""
     own = max(1.0, workers / servers)
     return own * (1 - (1 - 1 / own) ** CLAIM_AT_MOST) / CLAIM_AT_MOST
 
@@ -131,7 +148,14 @@ def points(scaling: dict[str, Any]) -> list[Point]:
         "slots": lambda _: (1, 1),
     }
     return [
-        Point(curve, int(x), *where(int(x)), point["jobs_per_s"], point["all"], point["cpu_us_per_job"])
+        Point(
+            curve,
+            int(x),
+            *where(int(x)),
+            point["jobs_per_s"],
+            point["all"],
+            point["cpu_us_per_job"],
+        )
         for curve, where in place.items()
         for x, point in scaling.get(curve, {}).items()
     ]
@@ -147,13 +171,26 @@ def fit(scaling: dict[str, Any]) -> Model | None:
     rows = [[1.0, 1 / point.batch, point.frames] for point in noop]
     server = Cost(*least_squares(rows, [point.cpu_us["server"] for point in noop]))
     worker = Cost(*least_squares(rows, [point.cpu_us["worker"] for point in noop]))
-    postgres = Cost(*least_squares([row[:2] for row in rows], [point.cpu_us["postgres"] for point in noop]))
-    return Model(cores, server, worker, postgres, _wait_us(noop, cores, (server, worker, postgres)), _slots_us(chosen))
+    postgres = Cost(
+        *least_squares([row[:2] for row in rows], [point.cpu_us["postgres"] for point in noop])
+    )
+    return Model(
+        cores,
+        server,
+        worker,
+        postgres,
+        _wait_us(noop, cores, (server, worker, postgres)),
+        _slots_us(chosen),
+    )
 
 
 def _wait_us(noop: list[Point], cores: int, costs: Sequence[Cost]) -> float:
-    """The mean of what is left of a job's time, weighed as time: what the processor does not explain."""
-    left = [1e6 / point.per_s - sum(cost.us(point.batch, point.frames) for cost in costs) / cores for point in noop]
+    """The mean of what is left of a job's time, weighed as time: what the processor does not
+    explain."""
+    left = [
+        1e6 / point.per_s - sum(cost.us(point.batch, point.frames) for cost in costs) / cores
+        for point in noop
+    ]
     weights = [(point.per_s / 1e6) ** 2 / point.servers for point in noop]
     shares = sum(weight / point.servers for weight, point in zip(weights, noop, strict=True))
     return max(0.0, sum(weight * us for weight, us in zip(weights, left, strict=True)) / shares)
@@ -163,19 +200,30 @@ def _slots_us(chosen: list[Point]) -> tuple[float, float] | None:
     slots = [point for point in chosen if point.curve == "slots"]
     if len(slots) < 2:
         return None
-    fixed, shared = least_squares([[1.0, 1 / point.x] for point in slots], [1e6 / point.per_s for point in slots])
+    fixed, shared = least_squares(
+        [[1.0, 1 / point.x] for point in slots], [1e6 / point.per_s for point in slots]
+    )
     return fixed, shared
 
 
 def least_squares(rows: list[list[float]], wanted: list[float]) -> list[float]:
-    """Of relative errors, by the normal equations. No coefficient is below zero: that part is left out, and the others fitted again."""
+    """Of relative errors, by the normal equations. No coefficient is below zero: that part is left
+    out, and the others fitted again."""
     weights = [1 / max(1.0, value) for value in wanted]
     kept = list(range(len(rows[0])))
     while kept:
-        scaled = [[row[k] * weight for k in kept] for row, weight in zip(rows, weights, strict=True)]
+        scaled = [
+            [row[k] * weight for k in kept] for row, weight in zip(rows, weights, strict=True)
+        ]
         aims = [value * weight for value, weight in zip(wanted, weights, strict=True)]
-        square = [[sum(row[i] * row[j] for row in scaled) for j in range(len(kept))] for i in range(len(kept))]
-        right = [sum(row[i] * aim for row, aim in zip(scaled, aims, strict=True)) for i in range(len(kept))]
+        square = [
+            [sum(row[i] * row[j] for row in scaled) for j in range(len(kept))]
+            for i in range(len(kept))
+        ]
+        right = [
+            sum(row[i] * aim for row, aim in zip(scaled, aims, strict=True))
+            for i in range(len(kept))
+        ]
         found = solved(square, right)
         if min(found) >= 0:
             return [found[kept.index(k)] if k in kept else 0.0 for k in range(len(rows[0]))]
@@ -196,7 +244,10 @@ def solved(square: list[list[float]], right: list[float]) -> list[float]:
         for row in range(size):
             if row != column:
                 factor = table[row][column] / table[column][column]
-                table[row] = [one - factor * other for one, other in zip(table[row], table[column], strict=True)]
+                table[row] = [
+                    one - factor * other
+                    for one, other in zip(table[row], table[column], strict=True)
+                ]
     return [table[n][size] / table[n][n] if pivots[n] else 0.0 for n in range(size)]
 
 
@@ -205,7 +256,8 @@ def solved(square: list[list[float]], right: list[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Fleet:
-    """What the model says of so many servers and workers and one database; each wall in jobs per second."""
+    """What the model says of so many servers and workers and one database; each wall in jobs per
+    second."""
 
     servers: int
     workers: int
@@ -248,7 +300,13 @@ class Fleet:
 SERVERS, PROCESSOR, WAL = "servers", "database's processor", "database's WAL"
 
 
-def fleet(model: Model, sections: dict[str, Any], servers: int = 10, workers: int = 5_000, database_cores: int = 32) -> Fleet:
+def fleet(
+    model: Model,
+    sections: dict[str, Any],
+    servers: int = 10,
+    workers: int = 5_000,
+    database_cores: int = 32,
+) -> Fleet:
     wal_kb = float(at(sections, "soak", "wal_kb_per_job") or WAL_KB)
     idle = float(at(sections, "idle", "figures", "idle workers", "statements_per_s") or 2.0)
     frames, rate, walls = frames_of(servers, workers), 10_000.0, dict[str, float]()
@@ -263,22 +321,36 @@ def fleet(model: Model, sections: dict[str, Any], servers: int = 10, workers: in
         rate = (rate + min(walls.values())) / 2
     rounds = max(servers / ROUND_S, rate / CLAIM_AT_MOST)
     return Fleet(
-        servers, workers, database_cores, walls, server_us, postgres_us, wal_kb, STATEMENTS_A_ROUND * rounds + servers * idle
-    )  # fmt: skip
+        servers,
+        workers,
+        database_cores,
+        walls,
+        server_us,
+        postgres_us,
+        wal_kb,
+        STATEMENTS_A_ROUND * rounds + servers * idle,
+    )
 
 
-def servers_until_the_database(model: Model, sections: dict[str, Any], workers: int = 5_000, database_cores: int = 32) -> Fleet:
+def servers_until_the_database(
+    model: Model, sections: dict[str, Any], workers: int = 5_000, database_cores: int = 32
+) -> Fleet:
     """With how many servers they are not the first wall any more."""
     servers = 1
-    while (found := fleet(model, sections, servers, workers, database_cores)).wall == SERVERS and servers < workers:
+    while (
+        found := fleet(model, sections, servers, workers, database_cores)
+    ).wall == SERVERS and servers < workers:
         servers += 1
     return found
 
 
 def alone_per_s(model: Model) -> float:
-    """One server and two workers: it and its statements take turns. What the wall of the servers is tested by."""
+    """One server and two workers: it and its statements take turns. What the wall of the servers is
+    tested by."""
     frames, rate = frames_of(1, 2), 10_000.0
     for _ in range(50):
         batch = batch_of(rate, 1)
-        rate = (rate + 1e6 / (model.server.us(batch, frames) + model.postgres.us(batch, frames))) / 2
+        rate = (
+            rate + 1e6 / (model.server.us(batch, frames) + model.postgres.us(batch, frames))
+        ) / 2
     return rate

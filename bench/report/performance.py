@@ -5,7 +5,20 @@ from typing import Any
 
 from bench.report import targets
 from bench.report.targets import TARGETS, Figures, Target, at
-from bench.report.words import NOT_MEASURED, PARTS, PEERS, bullets, measured, name, number, page, plot, prose, spread, table
+from bench.report.words import (
+    NOT_MEASURED,
+    PARTS,
+    PEERS,
+    bullets,
+    measured,
+    name,
+    number,
+    page,
+    plot,
+    prose,
+    spread,
+    table,
+)
 
 
 def performance(figures: Figures, notes: str) -> str:
@@ -25,28 +38,47 @@ def performance(figures: Figures, notes: str) -> str:
         "bin/bench --docs    # everything, and these pages from it\n```",
         _machine(figures),
         _targets(sections),
-        *(_section(title, sections.get(key), write, sections) for key, title, write in SECTIONS[:2]),
+        *(
+            _section(title, sections.get(key), write, sections)
+            for key, title, write in SECTIONS[:2]
+        ),
         _where_the_time_goes(sections, notes),
-        *(_section(title, sections.get(key), write, sections) for key, title, write in SECTIONS[2:]),
+        *(
+            _section(title, sections.get(key), write, sections)
+            for key, title, write in SECTIONS[2:]
+        ),
         _judged(sections),
     )
 
 
-def _section(title: str, section: Any, write: Callable[[Any, Figures], Iterable[str]], sections: Figures) -> str:
+def _section(
+    title: str, section: Any, write: Callable[[Any, Figures], Iterable[str]], sections: Figures
+) -> str:
     return "\n\n".join([f"## {title}", *(write(section, sections) if section else [NOT_MEASURED])])
 
 
 def _machine(figures: Figures) -> str:
     machine = figures.get("machine", {})
     rows = [
-        ("processor", f"{machine.get('processor', '?')}, {machine.get('cores', '?')} cores for everything"),
+        (
+            "processor",
+            f"{machine.get('processor', '?')}, {machine.get('cores', '?')} cores for everything",
+        ),
         ("memory", f"{number(machine.get('memory_gb'))} GB"),
         ("kernel", str(machine.get("kernel", "?"))),
         ("Python", str(machine.get("python", "?"))),
         ("PostgreSQL", str(machine.get("postgres", "?"))),
-        ("measured", f"{figures.get('date', '?')}, the last section at commit `{figures.get('commit', '?')}`"),
+        (
+            "measured",
+            f"{figures.get('date', '?')}, the last section at commit `{figures.get('commit', '?')}`",
+        ),
     ]
-    return "\n\n".join(["## The machine", "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in rows)])])
+    return "\n\n".join(
+        [
+            "## The machine",
+            "\n".join(["| | |", "|---|---|", *(f"| {what} | {words} |" for what, words in rows)]),
+        ]
+    )
 
 
 def _targets(sections: Figures) -> str:
@@ -74,7 +106,11 @@ def _targets(sections: Figures) -> str:
             prose(
                 f"Of {len(bound)} targets {there - len(missed)} are reached, {len(missed)} missed, {len(bound) - there} not measured. A",
                 "ratio compares figures of this one run.",
-                *(f"One figure has no target, {target.name}: {target.words}." for target, _ in found if target.words),
+                *(
+                    f"One figure has no target, {target.name}: {target.words}."
+                    for target, _ in found
+                    if target.words
+                ),
             ),
             table(["target", "to reach", "aim", "measured", "reached"], rows),
             *(["Missed:", bullets(missed)] if missed else []),
@@ -93,7 +129,9 @@ def _unit(target: Target) -> str:
 
 def _figure(target: Target, figure: float | None, sections: Figures) -> str:
     beside = target.beside[1](sections) if target.beside else None
-    return measured(figure, target.unit) + (f" ({target.beside[0]} {number(beside)})" if target.beside and beside is not None else "")
+    return measured(figure, target.unit) + (
+        f" ({target.beside[0]} {number(beside)})" if target.beside and beside is not None else ""
+    )
 
 
 def reached(target: Target, figure: float | None) -> str:
@@ -118,7 +156,10 @@ def _throughput(section: Figures, _: Figures) -> Iterable[str]:
         "PostgreSQL; *queued* means that all jobs wait before the first worker may take one, *created* that they are created meanwhile.",
         "*Real worker*: one worker of 16 slots. *Ceiling*: a loop in C that starts the same command on all cores and does nothing else.",
     )
-    yield table(["path", "per second"], [(path, spread(figure)) for path, figure in section["per_second"].items()])
+    yield table(
+        ["path", "per second"],
+        [(path, spread(figure)) for path, figure in section["per_second"].items()],
+    )
     yield plot("sh", "Processes per second of Hodei and of the peers, beside the ceiling")
 
 
@@ -140,18 +181,33 @@ def _peers(section: Figures, sections: Figures) -> Iterable[str]:
         "slots taken.",
     )
     rows = [_hodei_as_peer(sections)] if at(sections, "throughput", "per_second") else []
-    settings = [(PEERS.get(peer, peer), kind, figures) for peer, of in section.items() if peer != "skipped" for kind, figures in of.items()]
+    settings = [
+        (PEERS.get(peer, peer), kind, figures)
+        for peer, of in section.items()
+        if peer != "skipped"
+        for kind, figures in of.items()
+    ]
     rows += [
         (
-            f"{peer}, {kind}", spread(figures["noop_per_s"]), spread(figures["sh_per_s"]), number(figures["enqueued_per_s"]["median"]),
-            number(figures["cpu_us_per_job"]), number(figures["pss_mb"]),
+            f"{peer}, {kind}",
+            spread(figures["noop_per_s"]),
+            spread(figures["sh_per_s"]),
+            number(figures["enqueued_per_s"]["median"]),
+            number(figures["cpu_us_per_job"]),
+            number(figures["pss_mb"]),
         )
         for peer, kind, figures in settings
-    ]  # fmt: skip
-    yield table(["system", "no-op per second", "`sh` per second", "enqueued per second", "µs a job", "MB"], rows)
+    ]
+    yield table(
+        ["system", "no-op per second", "`sh` per second", "enqueued per second", "µs a job", "MB"],
+        rows,
+    )
     yield from _ahead(settings, sections)
     yield plot("server-path", "No-op jobs per second of Hodei and of the peers")
-    yield bullets(f"{peer}, {kind}: {figures['setting']} ({figures['versions']})." for peer, kind, figures in settings)
+    yield bullets(
+        f"{peer}, {kind}: {figures['setting']} ({figures['versions']})."
+        for peer, kind, figures in settings
+    )
     if skipped := section.get("skipped"):
         yield "Left out:"
         yield bullets(f"{peer}: {why}" for peer, why in skipped.items())
@@ -162,15 +218,34 @@ def _hodei_as_peer(sections: Figures) -> tuple[str, ...]:
     share = at(sections, "throughput", "cpu_us_per_job", "server path, queued") or {}
     busy = sum(us for part, us in share.items() if part != "idle")
     noop, sh = paths.get("server path, queued"), paths.get("sh -c true, real worker")
-    return "**Hodei**", spread(noop), spread(sh), "–", number(busy), number(targets.full_worker("pss_mb")(sections))
+    return (
+        "**Hodei**",
+        spread(noop),
+        spread(sh),
+        "–",
+        number(busy),
+        number(targets.full_worker("pss_mb")(sections)),
+    )
 
 
 def _ahead(settings: list[tuple[str, str, Figures]], sections: Figures) -> Iterable[str]:
-    for kind, words, ours in (("noop", "no-op jobs", targets.QUEUED(sections)), ("sh", "`sh -c true`", targets.SH(sections))):
-        rates = [(peer, setting, figures[f"{kind}_per_s"]["median"]) for peer, setting, figures in settings]
-        faster = [f"{peer}, {setting} ({number(rate)}/s)" for peer, setting, rate in rates if ours is not None and rate > ours]
+    for kind, words, ours in (
+        ("noop", "no-op jobs", targets.QUEUED(sections)),
+        ("sh", "`sh -c true`", targets.SH(sections)),
+    ):
+        rates = [
+            (peer, setting, figures[f"{kind}_per_s"]["median"])
+            for peer, setting, figures in settings
+        ]
+        faster = [
+            f"{peer}, {setting} ({number(rate)}/s)"
+            for peer, setting, rate in rates
+            if ours is not None and rate > ours
+        ]
         if ours is not None:
-            yield prose(f"Ahead of Hodei with {words} ({number(ours)}/s): {'; '.join(faster) or 'none of them'}.")
+            yield prose(
+                f"Ahead of Hodei with {words} ({number(ours)}/s): {'; '.join(faster) or 'none of them'}."
+            )
 
 
 def _latency(section: Figures, _: Figures) -> Iterable[str]:
@@ -179,7 +254,10 @@ def _latency(section: Figures, _: Figures) -> Iterable[str]:
         f"{number(section['spacing_ms'])} ms; milliseconds. The echo, the spawn and the bare statement are what no design could save.",
     )
     kinds = ("p50", "p90", "p99", "max")
-    yield table(["from, until", *kinds], [(words, *(number(ms[kind]) for kind in kinds)) for words, ms in section["ms"].items()])
+    yield table(
+        ["from, until", *kinds],
+        [(words, *(number(ms[kind]) for kind in kinds)) for words, ms in section["ms"].items()],
+    )
 
 
 def _logs(section: Figures, _: Figures) -> Iterable[str]:
@@ -188,33 +266,44 @@ def _logs(section: Figures, _: Figures) -> Iterable[str]:
         "PostgreSQL. Lines that are alike compress to nearly nothing, random ones not at all; real logs lie between. *Followed*:",
         "somebody reads along, and *behind* is how old a line is when it is in the reader's hands.",
     )
-    ceilings = {words.partition("lines_per_s ")[2]: per_s for words, per_s in section.items() if words.startswith("ceiling: ")}
+    ceilings = {
+        words.partition("lines_per_s ")[2]: per_s
+        for words, per_s in section.items()
+        if words.startswith("ceiling: ")
+    }
     if ceilings:
-        yield prose(f"The program alone writes {', '.join(f'{number(per_s)} lines/s {way}' for way, per_s in ceilings.items())}.")
+        yield prose(
+            f"The program alone writes {', '.join(f'{number(per_s)} lines/s {way}' for way, per_s in ceilings.items())}."
+        )
     runs = {kind: section[kind] for kind in targets.LOG_KINDS if kind in section}
     yield table(
         ["log", "lines/s", "MB/s", "behind, p50", "behind, p99", "all stored", "MB in PostgreSQL"],
         [
             (
-                kind, number(run["lines_per_s"]), number(run["mb_per_s"]),
-                measured(at(run, "follower", "seconds_behind", "p50"), "s"), measured(at(run, "follower", "seconds_behind", "p99"), "s"),
-                "yes" if run["stored"]["all"] and run["stored"]["no_hole"] else "**no**", number(run["stored"]["mb_in_postgres"]),
+                kind,
+                number(run["lines_per_s"]),
+                number(run["mb_per_s"]),
+                measured(at(run, "follower", "seconds_behind", "p50"), "s"),
+                measured(at(run, "follower", "seconds_behind", "p99"), "s"),
+                "yes" if run["stored"]["all"] and run["stored"]["no_hole"] else "**no**",
+                number(run["stored"]["mb_in_postgres"]),
             )
             for kind, run in runs.items()
         ],
-    )  # fmt: skip
+    )
     yield "Seconds of processor for the whole log, and the most memory (PSS, MB) that each process held, with what it held before:"
     parts = ("server", "agent", "supervisor")
     yield table(
         ["log", *(f"{name(part)}, s" for part in PARTS), *(f"{part}, MB" for part in parts)],
         [
             (
-                kind, *(number(run["cpu_s"].get(part)) for part in PARTS),
+                kind,
+                *(number(run["cpu_s"].get(part)) for part in PARTS),
                 *(f"{_pss(run, 'most', part)} ({_pss(run, 'idle', part)})" for part in parts),
             )
             for kind, run in runs.items()
         ],
-    )  # fmt: skip
+    )
 
 
 def _pss(run: Figures, when: str, part: str) -> str:
@@ -229,7 +318,10 @@ def _claims(section: Figures, _: Figures) -> Iterable[str]:
     )
     cases = dict(claim_rows(section))
     kinds = ("p50", "p99", "most", "first")
-    yield table(["queue", *kinds], [(words, *(number(ms[kind]) for kind in kinds)) for words, ms in cases.items()])
+    yield table(
+        ["queue", *kinds],
+        [(words, *(number(ms[kind]) for kind in kinds)) for words, ms in cases.items()],
+    )
     yield plot("claims", "Milliseconds of a claim, p50 and p99, by the state of the queue")
     if through := section.get("through_a_server"):
         yield _through_a_server(through)
@@ -240,11 +332,18 @@ def claim_rows(section: Figures) -> Iterable[tuple[str, dict[str, float]]]:
         if "p50" in ms:
             yield case, ms
         else:
-            yield from ((f"{case}: {state}", spread) for state, spread in ms.items() if isinstance(spread, dict))
+            yield from (
+                (f"{case}: {state}", spread)
+                for state, spread in ms.items()
+                if isinstance(spread, dict)
+            )
 
 
 def _through_a_server(through: Figures) -> str:
-    first, last, after = (window["cpu_percent"] for window in (through["held"][0], through["at_the_end"], through["released"][-1]))
+    first, last, after = (
+        window["cpu_percent"]
+        for window in (through["held"][0], through["at_the_end"], through["released"][-1])
+    )
     end = through["at_the_end"]
     return prose(
         f"A whole server under such a snapshot, given {number(through['fed_per_s'])} jobs a second: {number(through['jobs_per_s'])} done",
@@ -266,19 +365,26 @@ def _idle(section: Figures, _: Figures) -> Iterable[str]:
         ["scene", "server, %", "PostgreSQL, %", "statements/s", "PSS, MB", "anonymous, MB"],
         [
             (
-                scene, number(of["cpu_percent"]["server"]), number(of["cpu_percent"]["postgres"]), number(of["statements_per_s"]),
-                number(of["server_mb"]["pss"]), number(of["server_mb"]["anonymous"]),
+                scene,
+                number(of["cpu_percent"]["server"]),
+                number(of["cpu_percent"]["postgres"]),
+                number(of["statements_per_s"]),
+                number(of["server_mb"]["pss"]),
+                number(of["server_mb"]["anonymous"]),
             )
             for scene, of in section["figures"].items()
         ],
-    )  # fmt: skip
+    )
     yield prose(
         f"For each worker the server holds {number(section['server_kb_per_worker']['anonymous'])} KB. At the end",
         f"{number(section['connected_at_the_end'])} of {number(section['workers'])} were connected. What the server asks while they are",
         "idle:",
     )
     asked = at(section, "figures", "idle workers", "most_frequent_per_s") or {}
-    yield table(["statement", "per second"], [(f"`{words.replace('|', '¦')}`", number(per_s)) for words, per_s in asked.items()])
+    yield table(
+        ["statement", "per second"],
+        [(f"`{words.replace('|', '¦')}`", number(per_s)) for words, per_s in asked.items()],
+    )
 
 
 def _memory(section: Figures, _: Figures) -> Iterable[str]:
@@ -290,8 +396,15 @@ def _memory(section: Figures, _: Figures) -> Iterable[str]:
     drain, rows = section["drain"], []
     for server, before in drain["idle"].items():
         rows.append((f"{server}, idle", _held(before)))
-        rows += [(f"{server}, most in round {n}", _held(of["most"].get(server))) for n, of in enumerate(drain["rounds"], 1)]
-    rows += [(f"worker's {process}, {when}", _held(of)) for when, parts in section["worker"].items() for process, of in parts.items()]
+        rows += [
+            (f"{server}, most in round {n}", _held(of["most"].get(server)))
+            for n, of in enumerate(drain["rounds"], 1)
+        ]
+    rows += [
+        (f"worker's {process}, {when}", _held(of))
+        for when, parts in section["worker"].items()
+        for process, of in parts.items()
+    ]
     yield table(["process", "MB"], rows)
 
 
@@ -305,7 +418,9 @@ def _startup(section: Figures, _: Figures) -> Iterable[str]:
         "interpreter and `import grpc` are what all that talk to a server begin with; `bin/hodei` is the wrapper that finds the",
         "environment first. *New*: a worker that has to register.",
     )
-    yield table(["program", "ms"], [(f"`{program}`", spread(ms)) for program, ms in section["ms"].items()])
+    yield table(
+        ["program", "ms"], [(f"`{program}`", spread(ms)) for program, ms in section["ms"].items()]
+    )
 
 
 def _soak(section: Figures, _: Figures) -> Iterable[str]:
@@ -318,12 +433,15 @@ def _soak(section: Figures, _: Figures) -> Iterable[str]:
         ["table", "dead rows, median", "most", "HOT updates", "MB at the end"],
         [
             (
-                f"`{of}`", number(dead["median"]), number(dead["max"]),
-                f"{section['hot_updates'][of]:.0%}", number(section["bytes"][of] / 1e6),
+                f"`{of}`",
+                number(dead["median"]),
+                number(dead["max"]),
+                f"{section['hot_updates'][of]:.0%}",
+                number(section["bytes"][of] / 1e6),
             )
             for of, dead in section["dead_tuples"].items()
         ],
-    )  # fmt: skip
+    )
 
 
 def _scaling_pointer(_: Figures, __: Figures) -> Iterable[str]:
@@ -359,7 +477,10 @@ def _where_the_time_goes(sections: Figures, notes: str) -> str:
             ),
             table(
                 ["path", *(name(part) for part in PARTS)],
-                [(path, *(number(share.get(part)) for part in PARTS)) for path, share in shares.items()],
+                [
+                    (path, *(number(share.get(part)) for part in PARTS))
+                    for path, share in shares.items()
+                ],
             ),
             plot("cost", "Microseconds of processor for each job, by who spends them"),
             *_profiles(sections.get("hot") or {}),
@@ -372,13 +493,23 @@ def _profiles(hot: Figures) -> Iterable[str]:
     for load, parts in hot.get("seen", {}).items():
         for part, rows in parts.items():
             yield f"### What py-spy sees of the {part}: {load}"
-            shown = [(f"`{function}`", f"{own:.1%}", f"{below:.1%}") for function, own, below in rows]
+            shown = [
+                (f"`{function}`", f"{own:.1%}", f"{below:.1%}") for function, own, below in rows
+            ]
             yield table(["function", "itself", "with what it calls"], shown)
 
 
 def _judged(sections: Figures) -> str:
-    found = {key: section["violations"] for key, section in sections.items() if isinstance(section, dict) and "violations" in section}
-    bad = [f"{key}: {len(violations)}, the first: {violations[0]}" for key, violations in found.items() if violations]
+    found = {
+        key: section["violations"]
+        for key, section in sections.items()
+        if isinstance(section, dict) and "violations" in section
+    }
+    bad = [
+        f"{key}: {len(violations)}, the first: {violations[0]}"
+        for key, violations in found.items()
+        if violations
+    ]
     words = (
         "After each of these measurements the judge of the chaos runs ([reliability.md](reliability.md)) read the database: speed at the",
         "cost of a lost job, an illegal transition or a missing event would be worth nothing.",
@@ -386,5 +517,9 @@ def _judged(sections: Figures) -> str:
     if not found:
         return ""
     return "\n\n".join(
-        ["## Was it right", prose(*words, "It found:" if bad else "It found no violation."), *([bullets(bad)] if bad else [])]
+        [
+            "## Was it right",
+            prose(*words, "It found:" if bad else "It found no violation."),
+            *([bullets(bad)] if bad else []),
+        ]
     )

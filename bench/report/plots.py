@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 
 COLOURS = {
-    "server": "#0072B2", "worker": "#56B4E9", "supervisor": "#009E73", "postgres": "#E69F00", "jobs": "#CC79A7", "idle": "#DDDDDD",
-}  # fmt: skip
+    "server": "#0072B2",
+    "worker": "#56B4E9",
+    "supervisor": "#009E73",
+    "postgres": "#E69F00",
+    "jobs": "#CC79A7",
+    "idle": "#DDDDDD",
+}
 OURS, THEIRS, TUNED, WALL = "#0072B2", "#BBBBBB", "#888888", "#E69F00"
 Bar = tuple[str, float, str]
 
@@ -27,7 +32,10 @@ def plots(figures: Figures) -> "dict[str, Figure]":
     sections = figures.get("sections", {})
     drawn: dict[str, Figure] = {}
     if sections.get("throughput"):
-        drawn |= {"sh": _bars(_sh_bars(sections), "jobs per second: sh -c true"), "cost": _cost(sections["throughput"]["cpu_us_per_job"])}
+        drawn |= {
+            "sh": _bars(_sh_bars(sections), "jobs per second: sh -c true"),
+            "cost": _cost(sections["throughput"]["cpu_us_per_job"]),
+        }
     if sections.get("peers"):
         drawn["server-path"] = _bars(_noop_bars(sections), "no-op jobs per second")
     if sections.get("claims"):
@@ -52,19 +60,32 @@ def _axes(height: float, columns: int = 1) -> "tuple[Figure, list[Axes]]":
 
 def _noop_bars(sections: Figures) -> list[Bar]:
     paths = ("server path, queued", "server path, created in batches of 500")
-    ours = [(f"Hodei: {path}", at(sections, "throughput", "per_second", path, "median"), OURS) for path in paths]
+    ours = [
+        (f"Hodei: {path}", at(sections, "throughput", "per_second", path, "median"), OURS)
+        for path in paths
+    ]
     return [bar for bar in ours if bar[1] is not None] + _peer_bars(sections, "noop_per_s")
 
 
 def _sh_bars(sections: Figures) -> list[Bar]:
-    ours = [("Hodei: sh -c true", "sh -c true, real worker", OURS), ("ceiling: C loop", "ceiling: sh -c true", WALL)]
-    bars = [(words, at(sections, "throughput", "per_second", path, "median"), colour) for words, path, colour in ours]
+    ours = [
+        ("Hodei: sh -c true", "sh -c true, real worker", OURS),
+        ("ceiling: C loop", "ceiling: sh -c true", WALL),
+    ]
+    bars = [
+        (words, at(sections, "throughput", "per_second", path, "median"), colour)
+        for words, path, colour in ours
+    ]
     return [bar for bar in bars if bar[1] is not None] + _peer_bars(sections, "sh_per_s")
 
 
 def _peer_bars(sections: Figures, rate: str) -> list[Bar]:
     return [
-        (f"{PEERS.get(peer, peer)}, {kind}", figures[rate]["median"], THEIRS if kind == "default" else TUNED)
+        (
+            f"{PEERS.get(peer, peer)}, {kind}",
+            figures[rate]["median"],
+            THEIRS if kind == "default" else TUNED,
+        )
         for peer, of in sections.get("peers", {}).items()
         if peer != "skipped"
         for kind, figures in of.items()
@@ -74,7 +95,11 @@ def _peer_bars(sections: Figures, rate: str) -> list[Bar]:
 def _bars(bars: list[Bar], title: str) -> "Figure":
     bars = sorted(bars, key=lambda bar: bar[1])
     figure, (axes,) = _axes(0.7 + 0.27 * len(bars))
-    drawn = axes.barh([words for words, _, _ in bars], [rate for _, rate, _ in bars], color=[colour for _, _, colour in bars])
+    drawn = axes.barh(
+        [words for words, _, _ in bars],
+        [rate for _, rate, _ in bars],
+        color=[colour for _, _, colour in bars],
+    )
     axes.bar_label(drawn, [number(rate) for _, rate, _ in bars], padding=3, fontsize=9)
     axes.margins(x=0.12, y=0.01)
     axes.set_title(title, loc="left", fontsize=11)
@@ -84,7 +109,10 @@ def _bars(bars: list[Bar], title: str) -> "Figure":
 
 def _cost(shares: dict[str, dict[str, float]]) -> "Figure":
     """Two scales: a process costs ten times what a job costs that starts none."""
-    panels = [{path: of for path, of in shares.items() if ("real worker" in path) == real} for real in (False, True)]
+    panels = [
+        {path: of for path, of in shares.items() if ("real worker" in path) == real}
+        for real in (False, True)
+    ]
     panels = [panel for panel in panels if panel]
     figure, several = _axes(1.2 + 0.42 * len(shares) + 0.3 * len(panels), len(panels))
     for axes, panel in zip(several, panels, strict=True):
@@ -94,9 +122,18 @@ def _cost(shares: dict[str, dict[str, float]]) -> "Figure":
             axes.barh(paths, us, left=left, color=COLOURS[part], label=name(part), height=0.65)
             left = [one + more for one, more in zip(left, us, strict=True)]
         for n, whole in enumerate(left):
-            axes.annotate(number(whole), (whole, n), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+            axes.annotate(
+                number(whole),
+                (whole, n),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+            )
         axes.margins(x=0.08)
-    several[0].legend(ncols=len(PARTS), loc="lower left", bbox_to_anchor=(-0.35, 1.06), frameon=False, fontsize=9)
+    several[0].legend(
+        ncols=len(PARTS), loc="lower left", bbox_to_anchor=(-0.35, 1.06), frameon=False, fontsize=9
+    )
     several[-1].set_xlabel("µs of processor for each job")
     return figure
 
@@ -106,7 +143,9 @@ def _claims_plot(section: Figures) -> "Figure":
     figure, (axes,) = _axes(1.1 + 0.5 * len(rows))
     for kind, shift, colour in (("p99", -0.2, TUNED), ("p50", 0.2, OURS)):
         ms = [of[kind] for _, of in rows]
-        drawn = axes.barh([n + shift for n in range(len(rows))], ms, height=0.38, color=colour, label=kind)
+        drawn = axes.barh(
+            [n + shift for n in range(len(rows))], ms, height=0.38, color=colour, label=kind
+        )
         axes.bar_label(drawn, [number(each) for each in ms], padding=3, fontsize=9)
     axes.set_yticks(range(len(rows)), [textwrap.fill(words, 36) for words, _ in rows])
     axes.margins(x=0.1)
@@ -126,15 +165,32 @@ def _curve_plot(curve: str, points: list[model.Point], fitted: model.Model | Non
         chosen = [point for point in points if point.fitted == used]
         face = OURS if used else "white"
         axes.plot(
-            [p.x for p in chosen], [p.per_s for p in chosen], "o", color=OURS, markerfacecolor=face, markersize=8, zorder=3, label=words
+            [p.x for p in chosen],
+            [p.per_s for p in chosen],
+            "o",
+            color=OURS,
+            markerfacecolor=face,
+            markersize=8,
+            zorder=3,
+            label=words,
         )
     for point in points:
         axes.plot([point.x] * len(point.all), point.all, ".", color=TUNED, markersize=4, zorder=4)
-        axes.annotate(number(point.per_s), (point.x, point.per_s), xytext=(7, -12), textcoords="offset points", fontsize=8)
+        axes.annotate(
+            number(point.per_s),
+            (point.x, point.per_s),
+            xytext=(7, -12),
+            textcoords="offset points",
+            fontsize=8,
+        )
     axes.set_xticks([point.x for point in points], [number(point.x) for point in points])
     axes.minorticks_off()
     axes.margins(x=0.08)
-    axes.set_ylim(0, 1.15 * max([per_s for point in points for per_s in point.all] + [per_s for _, per_s in line]))
+    axes.set_ylim(
+        0,
+        1.15
+        * max([per_s for point in points for per_s in point.all] + [per_s for _, per_s in line]),
+    )
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel(CURVES[curve][0])
     axes.set_ylabel("jobs per second")
@@ -160,6 +216,10 @@ def draw(figures: Figures, folder: Path) -> None:
     from matplotlib import rc_context
 
     folder.mkdir(parents=True, exist_ok=True)
-    with rc_context({"svg.hashsalt": "hodei", "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
+    with rc_context(
+        {"svg.hashsalt": "hodei", "svg.fonttype": "none", "font.family": "DejaVu Sans"}
+    ):
         for stem, figure in plots(figures).items():
-            figure.savefig(folder / f"{stem}.svg", format="svg", metadata={"Date": None, "Creator": None})
+            figure.savefig(
+                folder / f"{stem}.svg", format="svg", metadata={"Date": None, "Creator": None}
+            )

@@ -8,13 +8,22 @@ from bench.report.targets import Figures, at
 from bench.report.words import NOT_MEASURED, PARTS, bullets, name, number, page, plot, prose, table
 
 CURVES = {
-    "servers": ("servers", "Two workers that run nothing for each server; no-op jobs from a full queue."),
+    "servers": (
+        "servers",
+        "Two workers that run nothing for each server; no-op jobs from a full queue.",
+    ),
     "workers": (
         "workers",
         "Workers of 16 slots that run nothing, on two servers: more of them share a claim, and fewer jobs share a frame.",
     ),
-    "depths": ("queued jobs", "Two servers, two workers; the first jobs of a queue that stays so deep."),
-    "slots": ("slots", "One real worker and jobs of `sh -c true`: more slots start more processes at once, until the processor is full."),
+    "depths": (
+        "queued jobs",
+        "Two servers, two workers; the first jobs of a queue that stays so deep.",
+    ),
+    "slots": (
+        "slots",
+        "One real worker and jobs of `sh -c true`: more slots start more processes at once, until the processor is full.",
+    ),
 }
 
 
@@ -36,8 +45,13 @@ def scaling(figures: Figures) -> str:
         "the model. Under the parts stand microseconds of processor for each job; *idle* is what no core did.",
     )
     fitted, points = model.fit(measures), model.points(measures)
-    curves = [_curve(curve, [point for point in points if point.curve == curve], fitted) for curve in CURVES]
-    return page("# Scaling", intro, "## The curves", everything, *curves, *_model(fitted, points, sections))
+    curves = [
+        _curve(curve, [point for point in points if point.curve == curve], fitted)
+        for curve in CURVES
+    ]
+    return page(
+        "# Scaling", intro, "## The curves", everything, *curves, *_model(fitted, points, sections)
+    )
 
 
 def _curve(curve: str, points: list[model.Point], fitted: model.Model | None) -> str:
@@ -47,13 +61,22 @@ def _curve(curve: str, points: list[model.Point], fitted: model.Model | None) ->
     parts = ("server", "worker", "postgres", "idle") if curve != "slots" else PARTS
     rows = [
         (
-            number(point.x), f"{number(point.per_s)} ({number(min(point.all))} – {number(max(point.all))})",
-            *(number(point.cpu_us.get(part)) for part in parts), *_said_of(point, fitted),
+            number(point.x),
+            f"{number(point.per_s)} ({number(min(point.all))} – {number(max(point.all))})",
+            *(number(point.cpu_us.get(part)) for part in parts),
+            *_said_of(point, fitted),
         )
         for point in points
-    ]  # fmt: skip
+    ]
     head = [title, "jobs/s", *(name(part) for part in parts), "model", "error", "used"]
-    return "\n\n".join([f"### By {title}", words, table(head, rows), plot(f"scaling-{curve}", f"Jobs per second by {title}")])
+    return "\n\n".join(
+        [
+            f"### By {title}",
+            words,
+            table(head, rows),
+            plot(f"scaling-{curve}", f"Jobs per second by {title}"),
+        ]
+    )
 
 
 def _said_of(point: model.Point, fitted: model.Model | None) -> tuple[str, str, str]:
@@ -63,7 +86,9 @@ def _said_of(point: model.Point, fitted: model.Model | None) -> tuple[str, str, 
     return number(fitted.predicted(point)), f"{round(fitted.error(point)):+d} %", used
 
 
-def _model(fitted: model.Model | None, points: list[model.Point], sections: Figures) -> Iterable[str]:
+def _model(
+    fitted: model.Model | None, points: list[model.Point], sections: Figures
+) -> Iterable[str]:
     yield "## The model"
     if fitted is None:
         yield "Too few of the points to fit it to were measured."
@@ -82,9 +107,15 @@ def _model(fitted: model.Model | None, points: list[model.Point], sections: Figu
         "by least squares of the relative errors; none may be below zero. A queue's depth is not in the model: claims walk an index.",
     )
     costs = {"server": fitted.server, "worker": fitted.worker, "PostgreSQL": fitted.postgres}
-    rows = [(part, *(number(round(us, 1)) for us in (cost.fixed, cost.per_batch, cost.per_frame))) for part, cost in costs.items()]
+    rows = [
+        (part, *(number(round(us, 1)) for us in (cost.fixed, cost.per_batch, cost.per_frame)))
+        for part, cost in costs.items()
+    ]
     yield table(["µs", "fixed", "per batch", "per frame of a job"], rows)
-    yield prose(f"The wait is {number(fitted.wait_us)} µs a job. {_slots_words(fitted)}", _commit_words(sections))
+    yield prose(
+        f"The wait is {number(fitted.wait_us)} µs a job. {_slots_words(fitted)}",
+        _commit_words(sections),
+    )
     yield from _errors(fitted, points)
     yield from _predictions(fitted, sections)
 
@@ -116,7 +147,11 @@ def _errors(fitted: model.Model, points: list[model.Point]) -> Iterable[str]:
         yield "No held-out point was measured."
         return
     errors = [fitted.error(point) for point in held]
-    used = [fitted.error(point) for point in points if point.fitted and _said_of(point, fitted)[0] != "–"]
+    used = [
+        fitted.error(point)
+        for point in points
+        if point.fitted and _said_of(point, fitted)[0] != "–"
+    ]
     yield prose(
         f"At the points that it was fitted to it is wrong by {number(_mean(used))} % on average, by {number(max(map(abs, used)))} % at",
         f"worst; at those that it had not seen by {number(_mean(errors))} % on average, by {number(max(map(abs, errors)))} % at worst:",
@@ -124,10 +159,14 @@ def _errors(fitted: model.Model, points: list[model.Point]) -> Iterable[str]:
     yield table(
         ["held out", "measured, jobs/s", "model, jobs/s", "error"],
         [
-            (f"{number(point.x)} {CURVES[point.curve][0]}", number(point.per_s), *_said_of(point, fitted)[:2])
+            (
+                f"{number(point.x)} {CURVES[point.curve][0]}",
+                number(point.per_s),
+                *_said_of(point, fitted)[:2],
+            )
             for point in held
         ],
-    )  # fmt: skip
+    )
     if alone := [point for point in points if point.curve == "servers" and point.x == 1]:
         yield prose(
             "The wall of the servers below is not fitted but follows from the constants: a server and its statements take turns, so that",
@@ -148,14 +187,21 @@ def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
         "Nobody has measured this: it is what the constants say of servers, workers and database on machines of their own, where the",
         f"least of the walls decides. Two of them rest on assumptions: a database can use {model.BUSY * 100:.0f} % of its cores, and its",
         f"disk takes {number(model.DISK_MB_PER_S)} MB of WAL a second. A job writes {number(ten.wal_kb)} kB of WAL"
-        + (", as in the soak. The" if at(sections, "soak", "wal_kb_per_job") else ", which is a guess until the soak is measured. The"),
+        + (
+            ", as in the soak. The"
+            if at(sections, "soak", "wal_kb_per_job")
+            else ", which is a guess until the soak is measured. The"
+        ),
         "second column is",
         "the number of servers from which they are not the first wall any more.",
     )
     rows: list[tuple[str, Callable[[model.Fleet], str]]] = [
         ("no-op jobs per second", lambda of: number(of.per_s)),
         ("the first wall", lambda of: of.wall),
-        *((f"wall: {wall}", lambda of, wall=wall: f"{number(of.walls[wall])}/s") for wall in ten.walls),
+        *(
+            (f"wall: {wall}", lambda of, wall=wall: f"{number(of.walls[wall])}/s")
+            for wall in ten.walls
+        ),
         ("µs of a server for a job", lambda of: number(of.server_us)),
         ("µs of PostgreSQL for a job", lambda of: number(of.postgres_us)),
         ("cores of the servers, all together", lambda of: number(of.cores_of_servers)),
@@ -164,7 +210,7 @@ def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
         ("heartbeats per second, on streams", lambda of: number(of.heartbeats_per_s)),
         ("connections to the database", lambda of: number(of.connections)),
         ("WAL, MB per second", lambda of: number(of.wal_mb_per_s)),
-    ]  # fmt: skip
+    ]
     servers = [f"{of.servers} servers" for of in (ten, enough)]
     yield table(["", *servers], [(words, how(ten), how(enough)) for words, how in rows])
     yield prose(
@@ -188,7 +234,8 @@ def _wall(fitted: model.Model, ten: model.Fleet, enough: model.Fleet) -> Iterabl
     else:
         first = f"With {ten.servers} servers the first wall is the {ten.wall}, at {number(ten.per_s)} jobs/s; more servers do not move it."
     yield prose(
-        first, "The database is the wall that cannot be moved by starting another process. What can be done, with the model's figures:"
+        first,
+        "The database is the wall that cannot be moved by starting another process. What can be done, with the model's figures:",
     )
     reads = fitted.postgres.per_batch
     yield bullets(

@@ -9,9 +9,13 @@ PARTS = ("server", "worker", "supervisor", "postgres", "jobs", "idle")
 NAMES = {"postgres": "PostgreSQL"}
 
 PEERS = {
-    "celery+redis": "Celery + Redis", "celery+rabbitmq": "Celery + RabbitMQ", "dramatiq+redis": "Dramatiq + Redis",
-    "procrastinate": "Procrastinate", "pgqueuer": "PgQueuer", "graphile-worker": "Graphile Worker",
-}  # fmt: skip
+    "celery+redis": "Celery + Redis",
+    "celery+rabbitmq": "Celery + RabbitMQ",
+    "dramatiq+redis": "Dramatiq + Redis",
+    "procrastinate": "Procrastinate",
+    "pgqueuer": "PgQueuer",
+    "graphile-worker": "Graphile Worker",
+}
 
 
 def number(value: float | None) -> str:
@@ -22,7 +26,11 @@ def number(value: float | None) -> str:
 
 
 def measured(value: float | None, unit: str) -> str:
-    return number(value) + ("" if value is None or not unit or unit.startswith("/") else " ") + ("" if value is None else unit)
+    return (
+        number(value)
+        + ("" if value is None or not unit or unit.startswith("/") else " ")
+        + ("" if value is None else unit)
+    )
 
 
 def prose(*sentences: str) -> str:
@@ -31,7 +39,14 @@ def prose(*sentences: str) -> str:
 
 def bullets(lines: Iterable[str]) -> str:
     return "\n".join(
-        textwrap.fill(f"- {line}", WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) for line in lines
+        textwrap.fill(
+            f"- {line}",
+            WIDTH,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in lines
     )
 
 

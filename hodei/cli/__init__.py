@@ -1,1 +1,2 @@
-"""The command line: a gRPC client. Commands import what they need when they run, so that `hodei --help` is instant."""
+"""The command line: a gRPC client. Commands import what they need when they run, so that `hodei
+--help` is instant."""

@@ -55,7 +55,9 @@ def caller() -> str:
 
 
 def addresses(text: str) -> list[str]:
-    found = [part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip()]
+    found = [
+        part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip()
+    ]
     for address in found or [""]:
         host, _, port = address.rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
@@ -110,7 +112,7 @@ def _first_that_answers(candidates: list[str]) -> tuple["grpc.Channel", str]:
     if passed_over:
         return passed_over
     raise Unanswered(
-        f"no server answers at {shown(', '.join(candidates))}: start one with `hodei-server`, or everything with `hodei dev`",
+        f"no server answers at {shown(', '.join(candidates))}: start one with `hodei-server`, or everything with `hodei dev`"
     )
 
 

@@ -18,9 +18,14 @@ MISSING = (
 
 
 def database_url_options(
-    *, ambient: bool = True, required: bool = False, check: bool = True, about: str = "PostgreSQL, as postgres://… (DATABASE_URL)."
+    *,
+    ambient: bool = True,
+    required: bool = False,
+    check: bool = True,
+    about: str = "PostgreSQL, as postgres://… (DATABASE_URL).",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds --database-url and --database-url-file; the command gets `database_url`, None when neither was given.
+    """Adds --database-url and --database-url-file; the command gets `database_url`, None when
+    neither was given.
 
     Without `ambient` the environment is not asked: for commands that have a database of their own.
     Where it is `required` the command is not run without it; without `check` the command calls

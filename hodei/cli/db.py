@@ -7,7 +7,9 @@ import click
 from hodei.cli.database_url import database_url_options
 
 
-@click.group(epilog="\b\nExample:\n  HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei db check")
+@click.group(
+    epilog="\b\nExample:\n  HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei db check"
+)
 def db() -> None:
     """Apply and check the database's schema."""
 
@@ -28,7 +30,8 @@ def apply(database_url: str) -> None:
 @db.command(epilog="\b\nExample:\n  hodei db check")
 @database_url_options(required=True)
 def check(database_url: str) -> None:
-    """Say whether the schema stands and this role may work on it as a server; exit code 1 when not."""
+    """Say whether the schema stands and this role may work on it as a server; exit code 1 when
+    not."""
     from hodei.domain.errors import HodeiError
     from hodei.store import schema
 
@@ -42,10 +45,20 @@ def check(database_url: str) -> None:
 
 @db.command(epilog="\b\nExample:\n  hodei db maintain --keep-days 30")
 @database_url_options(required=True)
-@click.option("--keep-days", envvar="HODEI_KEEP_DAYS", default=30, show_default=True, type=click.IntRange(min=0), help="0: delete nothing.")
-@click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--keep-days",
+    envvar="HODEI_KEEP_DAYS",
+    default=30,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="0: delete nothing.",
+)
+@click.option(
+    "--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
 def maintain(database_url: str, keep_days: int, output: str) -> None:
-    """Make days ahead; delete what is older than --keep-days. Servers do the same by themselves, each hour."""
+    """Make days ahead; delete what is older than --keep-days. Servers do the same by themselves,
+    each hour."""
     import asyncio
     import dataclasses
     import json
@@ -60,7 +73,11 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
 
     def progress(report: Report) -> None:
         if output == "text" and sys.stderr.isatty():
-            click.echo(f"\r{report.jobs_deleted} jobs deleted, {len(report.days_dropped)} days dropped", nl=False, err=True)
+            click.echo(
+                f"\r{report.jobs_deleted} jobs deleted, {len(report.days_dropped)} days dropped",
+                nl=False,
+                err=True,
+            )
 
     async def run() -> Report:
         async with Database(database_url) as database:
@@ -78,7 +95,9 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
     click.echo(
         f"{report.jobs_deleted} final jobs, {report.workers_deleted} terminated workers, {report.tokens_deleted} dead tokens deleted"
     )
-    click.echo(f"{len(report.days_dropped)} days dropped{': ' if report.days_dropped else ''}{', '.join(report.days_dropped)}")
+    click.echo(
+        f"{len(report.days_dropped)} days dropped{': ' if report.days_dropped else ''}{', '.join(report.days_dropped)}"
+    )
     for name, job_id in report.days_held.items():
         click.echo(f"{name} stays: job {job_id} has its story in it")
     for name in report.days_busy:

@@ -17,26 +17,53 @@ if TYPE_CHECKING:
 
 
 def default_data_dir() -> str:
-    return "/var/lib/hodei/dev" if os.geteuid() == 0 else str(Path.home() / ".local/state/hodei/dev")
+    return (
+        "/var/lib/hodei/dev" if os.geteuid() == 0 else str(Path.home() / ".local/state/hodei/dev")
+    )
 
 
 @click.command(epilog="\b\nExample:\n  hodei dev --servers 2 --slots 8")
 @click.option(
-    "--data-dir", envvar="HODEI_DATA_DIR", default=default_data_dir, show_default="/var/lib/hodei/dev or ~/.local/state/hodei/dev"
+    "--data-dir",
+    envvar="HODEI_DATA_DIR",
+    default=default_data_dir,
+    show_default="/var/lib/hodei/dev or ~/.local/state/hodei/dev",
 )
-@click.option("--servers", envvar="HODEI_SERVERS", default=1, show_default=True, type=click.IntRange(1, 16))
-@click.option("--port", envvar="HODEI_PORT", default=50051, show_default=True, help="Of the first server; the next ones follow it.")
-@click.option("--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=click.IntRange(1, 1000))
-@database_url_options(ambient=False, about="Use this PostgreSQL, not an embedded one; DATABASE_URL alone is not used.")
+@click.option(
+    "--servers", envvar="HODEI_SERVERS", default=1, show_default=True, type=click.IntRange(1, 16)
+)
+@click.option(
+    "--port",
+    envvar="HODEI_PORT",
+    default=50051,
+    show_default=True,
+    help="Of the first server; the next ones follow it.",
+)
+@click.option(
+    "--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=click.IntRange(1, 1000)
+)
+@database_url_options(
+    ambient=False, about="Use this PostgreSQL, not an embedded one; DATABASE_URL alone is not used."
+)
 @click.option("--verbose", is_flag=True, help="Show all log lines, not only warnings.")
-def dev(data_dir: str, servers: int, port: int, slots: int, database_url: str | None, verbose: bool) -> None:
+def dev(
+    data_dir: str, servers: int, port: int, slots: int, database_url: str | None, verbose: bool
+) -> None:
     """PostgreSQL, servers and a worker on loopback, until Ctrl-C."""
     from hodei.local.binaries import NoPostgres
     from hodei.local.embedded_postgres import CannotStart
 
     stop = _StopRequest()
     try:
-        run(Path(data_dir).expanduser().absolute(), servers, port, slots, database_url, stop, verbose=verbose)
+        run(
+            Path(data_dir).expanduser().absolute(),
+            servers,
+            port,
+            slots,
+            database_url,
+            stop,
+            verbose=verbose,
+        )
     except (CannotStart, NoPostgres) as error:
         raise click.ClickException(str(error)) from error
     except _Stopped:
@@ -48,7 +75,8 @@ class _Stopped(Exception):
 
 
 class _StopRequest:
-    """Ctrl-C or SIGTERM raises _Stopped once; further ones are left to the ends that are under way."""
+    """Ctrl-C or SIGTERM raises _Stopped once; further ones are left to the ends that are under
+    way."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -63,7 +91,16 @@ class _StopRequest:
         raise _Stopped
 
 
-def run(data: Path, servers: int, port: int, slots: int, database_url: str | None, stop: _StopRequest, *, verbose: bool) -> None:
+def run(
+    data: Path,
+    servers: int,
+    port: int,
+    slots: int,
+    database_url: str | None,
+    stop: _StopRequest,
+    *,
+    verbose: bool,
+) -> None:
     from hodei.local.embedded_postgres import EmbeddedPostgres
     from hodei.local.stack import Stack, forget_databases, mint_token
 
@@ -71,18 +108,42 @@ def run(data: Path, servers: int, port: int, slots: int, database_url: str | Non
         embedded = None
         if database_url is None:
             for name in forget_databases():
-                click.echo(f"{name} is set and not used: another database than ours is taken by --database-url-file FILE", err=True)
+                click.echo(
+                    f"{name} is set and not used: another database than ours is taken by --database-url-file FILE",
+                    err=True,
+                )
             click.echo(f"starting PostgreSQL in {data} …", err=True)
             embedded = ends.enter_context(EmbeddedPostgres(data))
             database_url = embedded.dsn()
         else:
             data.mkdir(parents=True, exist_ok=True)
         stack = ends.enter_context(Stack(data / "logs"))
-        addresses = [stack.server(f"server-{n + 1}", database_url, port + n) for n in range(servers)]
+        addresses = [
+            stack.server(f"server-{n + 1}", database_url, port + n) for n in range(servers)
+        ]
         state = data / "worker"
-        token = None if (state / "identity.json").exists() and _registered(database_url, state) else mint_token(database_url)
-        stack.worker("worker", ",".join(addresses), state, token, "--slots", str(slots), "--name", "dev", "--drain-timeout", "2")
-        psql = f"PGPASSWORD=$(cat {data}/password) psql -h 127.0.0.1 -p {embedded.port} -U postgres" if embedded else ""
+        token = (
+            None
+            if (state / "identity.json").exists() and _registered(database_url, state)
+            else mint_token(database_url)
+        )
+        stack.worker(
+            "worker",
+            ",".join(addresses),
+            state,
+            token,
+            "--slots",
+            str(slots),
+            "--name",
+            "dev",
+            "--drain-timeout",
+            "2",
+        )
+        psql = (
+            f"PGPASSWORD=$(cat {data}/password) psql -h 127.0.0.1 -p {embedded.port} -U postgres"
+            if embedded
+            else ""
+        )
         click.echo(how_to_go_on(addresses, psql, data), err=True)
         _watch(stack, verbose=verbose)
 
@@ -94,9 +155,12 @@ def _registered(database_url: str, state: Path) -> bool:
     from hodei_worker.identity import load
 
     me = load(state)
-    with psycopg.connect(database_url, application_name="hodei dev", client_encoding="UTF8") as conn:
+    with psycopg.connect(
+        database_url, application_name="hodei dev", client_encoding="UTF8"
+    ) as conn:
         found = conn.execute(
-            "SELECT FROM workers WHERE id = %s AND credential_sha256 = %s AND revoked_at IS NULL", (me.worker_id, me.secret_sha256)
+            "SELECT FROM workers WHERE id = %s AND credential_sha256 = %s AND revoked_at IS NULL",
+            (me.worker_id, me.secret_sha256),
         )
         return found.fetchone() is not None
 
@@ -116,7 +180,8 @@ Logs are in {data / "logs"}. Ctrl-C ends everything; the data stays.
 
 
 def _watch(stack: "Stack", *, verbose: bool) -> None:
-    """Shows what the parts log (warnings and worse), until one of them ends by itself, which ends everything."""
+    """Shows what the parts log (warnings and worse), until one of them ends by itself, which ends
+    everything."""
     shown = {part.name: part.log.stat().st_size if not verbose else 0 for part in stack.parts}
     while (ended := stack.first_ended()) is None:
         for part in stack.parts:
@@ -125,8 +190,13 @@ def _watch(stack: "Stack", *, verbose: bool) -> None:
                 news = file.read(1 << 20)
             shown[part.name] += len(news)
             for line in news.decode(errors="replace").splitlines():
-                if verbose or any(level in line for level in (" WARNING ", " ERROR ", " CRITICAL ")):
+                if verbose or any(
+                    level in line for level in (" WARNING ", " ERROR ", " CRITICAL ")
+                ):
                     click.echo(f"{part.name:<9} {line}", err=True)
         time.sleep(0.2)
-    click.echo(f"{ended.name} ended by itself with code {ended.process.returncode}; {ended.log} ends:\n{ended.tail()}", err=True)
+    click.echo(
+        f"{ended.name} ended by itself with code {ended.process.returncode}; {ended.log} ends:\n{ended.tail()}",
+        err=True,
+    )
     sys.exit(1)

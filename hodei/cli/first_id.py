@@ -47,7 +47,9 @@ def given(text: str) -> FirstId:
     except ValueError:
         first = uuid.UUID(int=0)
     if first.version != 7:
-        raise click.UsageError(f"--ids-from: expected a UUID that an earlier try printed, got {text!r}")
+        raise click.UsageError(
+            f"--ids-from: expected a UUID that an earlier try printed, got {text!r}"
+        )
     return FirstId(first, f"it may be repeated with --ids-from {first}")
 
 
@@ -99,7 +101,9 @@ def _read(path: Path, file: int) -> uuid.UUID | None:
     except ValueError:
         return None
     at = time.strftime("%H:%M:%S", time.localtime(os.fstat(file).st_mtime))
-    say(f"hodei: the submit of this file at {at} broke off: its ids are used again, so nothing runs twice (another run: rm {path})")
+    say(
+        f"hodei: the submit of this file at {at} broke off: its ids are used again, so nothing runs twice (another run: rm {path})"
+    )
     return first
 
 

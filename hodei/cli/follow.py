@@ -1,4 +1,5 @@
-"""Following a job: its stdout on ours, its stderr and our own words on stderr, to the byte; over reconnects, to its end."""
+"""Following a job: its stdout on ours, its stderr and our own words on stderr, to the byte; over
+reconnects, to its end."""
 
 import sys
 import time
@@ -22,8 +23,9 @@ def say(words: str) -> None:
 
 
 class Printer:
-    """Writes chunks of all attempts or of one, and says where the next attempt begins; with timestamps, a prefix at the start of each line
-    of each stream, also where a line spans chunks."""
+    """Writes chunks of all attempts or of one, and says where the next attempt begins; with
+    timestamps, a prefix at the start of each line of each stream, also where a line spans
+    chunks."""
 
     def __init__(self, *, timestamps: bool, attempt: int | None) -> None:
         self._timestamps = timestamps
@@ -35,7 +37,9 @@ class Printer:
         if self._attempt is not None and chunk.attempt != self._attempt:
             return
         if self._lease and chunk.lease != self._lease:
-            say(f"hodei: attempt {chunk.attempt}{' (late: it had been given up)' if chunk.late else ''}")
+            say(
+                f"hodei: attempt {chunk.attempt}{' (late: it had been given up)' if chunk.late else ''}"
+            )
         self._lease = chunk.lease
         if chunk.stream == NOTICE:
             say(f"hodei: {shown(chunk.data.decode(errors='replace').rstrip())}")
@@ -45,16 +49,28 @@ class Printer:
         out.flush()
 
     def _stamped(self, chunk: Any) -> bytes:
-        stamp = datetime.fromtimestamp(chunk.read_unix_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3].encode() + b"Z "
+        stamp = (
+            datetime.fromtimestamp(chunk.read_unix_us / 1e6, UTC)
+            .strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+            .encode()
+            + b"Z "
+        )
         starts = self._at_line_start[chunk.stream]
         ends = chunk.data.endswith(b"\n")
         self._at_line_start[chunk.stream] = ends
         body: bytes = chunk.data[:-1] if ends else chunk.data
-        return (stamp if starts else b"") + body.replace(b"\n", b"\n" + stamp) + (b"\n" if ends else b"")
+        return (
+            (stamp if starts else b"")
+            + body.replace(b"\n", b"\n" + stamp)
+            + (b"\n" if ends else b"")
+        )
 
 
-def print_logs(servers: str, job_id: str, *, follow: bool, timestamps: bool, attempt: int | None = None) -> Any:
-    """All chunks, and with follow those to come; returns the final job, None without follow. A lost server is replaced by another."""
+def print_logs(
+    servers: str, job_id: str, *, follow: bool, timestamps: bool, attempt: int | None = None
+) -> Any:
+    """All chunks, and with follow those to come; returns the final job, None without follow. A lost
+    server is replaced by another."""
     printer = Printer(timestamps=timestamps, attempt=attempt)
     final = None
     for message in messages(servers, job_id, follow=follow):
@@ -66,7 +82,8 @@ def print_logs(servers: str, job_id: str, *, follow: bool, timestamps: bool, att
 
 
 def messages(servers: str, job_id: str, *, follow: bool) -> Iterator[Any]:
-    """Answers of ReadLogs, resumed at the cursor as often as a server goes away, until it has ended."""
+    """Answers of ReadLogs, resumed at the cursor as often as a server goes away, until it has
+    ended."""
     import grpc
 
     from hodei.protocol import hodei_pb2 as pb
@@ -76,7 +93,10 @@ def messages(servers: str, job_id: str, *, follow: bool) -> Iterator[Any]:
         try:
             with connect(servers) as client:
                 try:
-                    for message in client.stream(client.jobs.ReadLogs, pb.ReadLogsRequest(job_id=job_id, follow=follow, cursor=cursor)):
+                    for message in client.stream(
+                        client.jobs.ReadLogs,
+                        pb.ReadLogsRequest(job_id=job_id, follow=follow, cursor=cursor),
+                    ):
                         cursor, deadline, told = message.cursor, 0.0, False
                         yield message
                 except grpc.RpcError as error:
@@ -89,7 +109,9 @@ def messages(servers: str, job_id: str, *, follow: bool) -> Iterator[Any]:
                 raise
         deadline = deadline or time.monotonic() + AGAIN_S
         if time.monotonic() > deadline:
-            raise click.ClickException(f"no server has answered for {AGAIN_S:g} s; go on with: hodei job logs -f {job_id}")
+            raise click.ClickException(
+                f"no server has answered for {AGAIN_S:g} s; go on with: hodei job logs -f {job_id}"
+            )
         if not told:
             say("hodei: the server went away; looking for one that answers")
             told = True
@@ -126,7 +148,8 @@ def say_end(job: Any) -> None:
 
 
 def follow_to_end(servers: str, job_id: str, *, timestamps: bool) -> int:
-    """Returns the exit code for our own process. Ctrl-C leaves the job running and says how to come back."""
+    """Returns the exit code for our own process. Ctrl-C leaves the job running and says how to come
+    back."""
     try:
         job = print_logs(servers, job_id, follow=True, timestamps=timestamps)
     except KeyboardInterrupt:

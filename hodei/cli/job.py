@@ -68,11 +68,24 @@ Example:
   hodei job submit --file specs.json"""
 )
 @spec_options
-@click.option("--file", "spec_file", metavar="FILE", help="Specs instead of flags: an object, a list, or a line each; - for stdin.")
-@click.option("--partial", is_flag=True, help="Submit what is right of a file; without it one wrong spec refuses them all.")
-@click.option("--ids-from", metavar="UUID", help="The first id of an earlier try: its jobs again, none twice.")
+@click.option(
+    "--file",
+    "spec_file",
+    metavar="FILE",
+    help="Specs instead of flags: an object, a list, or a line each; - for stdin.",
+)
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Submit what is right of a file; without it one wrong spec refuses them all.",
+)
+@click.option(
+    "--ids-from", metavar="UUID", help="The first id of an earlier try: its jobs again, none twice."
+)
 @click.pass_obj
-def submit(servers: str, flags: dict[str, Any], spec_file: str | None, partial: bool, ids_from: str | None) -> None:
+def submit(
+    servers: str, flags: dict[str, Any], spec_file: str | None, partial: bool, ids_from: str | None
+) -> None:
     """Queue jobs and print their ids. All or none of a file of up to 1,000 specs and 3 MB; a larger
     one goes in pieces of that.
 
@@ -85,8 +98,14 @@ def submit(servers: str, flags: dict[str, Any], spec_file: str | None, partial: 
         submit_one(servers, to_spec(flags), click.echo)
         return
     if given := [key for key, value in flags.items() if value not in (None, ())]:
-        name = "-- ARGV" if given[0] == "argv" else f"--{given[0].replace('job_id', 'id').replace('_', '-')}"
-        raise click.UsageError(f"--file: expected specs alone, got {name} with it; write it into the specs")
+        name = (
+            "-- ARGV"
+            if given[0] == "argv"
+            else f"--{given[0].replace('job_id', 'id').replace('_', '-')}"
+        )
+        raise click.UsageError(
+            f"--file: expected specs alone, got {name} with it; write it into the specs"
+        )
     data = read_file(spec_file, "--file", MOST_FILE)
     submit_file(servers, data, click.echo, partial=partial, ids_from=ids_from)
 
@@ -99,12 +118,24 @@ def submit(servers: str, flags: dict[str, Any], spec_file: str | None, partial: 
 @click.option("--before", default="", metavar="ID", help="The last job of the page before.")
 @show.format_option
 @click.pass_obj
-def list_jobs(servers: str, state: str | None, reason: str | None, correlation_id: str, limit: int, before: str, output: str) -> None:
+def list_jobs(
+    servers: str,
+    state: str | None,
+    reason: str | None,
+    correlation_id: str,
+    limit: int,
+    before: str,
+    output: str,
+) -> None:
     """Newest first."""
     from hodei.protocol import hodei_pb2 as pb
 
     request = pb.ListJobsRequest(
-        state=(state or "").upper(), reason=(reason or "").upper(), correlation_id=correlation_id, limit=limit, before_job_id=before
+        state=(state or "").upper(),
+        reason=(reason or "").upper(),
+        correlation_id=correlation_id,
+        limit=limit,
+        before_job_id=before,
     )
     found: list[Any] = []
     with connect(servers) as client:
@@ -115,12 +146,23 @@ def list_jobs(servers: str, state: str | None, reason: str | None, correlation_i
                 break
             request.before_job_id, request.limit = answer.next_before_job_id, limit - len(found)
     if output == "json":
-        show.as_json([{key: value for key, value in as_dict(one).items() if key != "spec"} for one in found])
+        show.as_json(
+            [{key: value for key, value in as_dict(one).items() if key != "spec"} for one in found]
+        )
         return
     show.table(
         ["id", "name", "state", "reason", "attempts", "created", "took", "waits for"],
         [
-            [one.job_id, one.name, one.state, one.reason, str(one.attempts), show.clock(one.created_unix_us), took(one), one.waiting_for]
+            [
+                one.job_id,
+                one.name,
+                one.state,
+                one.reason,
+                str(one.attempts),
+                show.clock(one.created_unix_us),
+                took(one),
+                one.waiting_for,
+            ]
             for one in found
         ],
         none="no jobs",
@@ -146,13 +188,19 @@ def get(servers: str, job_id: str, output: str) -> None:
 @click.option("--attempt", type=int, metavar="N", help="Only of this attempt.")
 @show.format_option
 @click.pass_obj
-def logs(servers: str, job_id: str, follow: bool, timestamps: bool, attempt: int | None, output: str) -> None:
+def logs(
+    servers: str, job_id: str, follow: bool, timestamps: bool, attempt: int | None, output: str
+) -> None:
     """What a job wrote: its stdout on stdout, its stderr on stderr."""
     from hodei.cli.follow import messages, print_logs, say
 
     try:
         if output == "json":
-            chunks = (chunk for message in messages(servers, job_id, follow=follow) for chunk in message.chunks)
+            chunks = (
+                chunk
+                for message in messages(servers, job_id, follow=follow)
+                for chunk in message.chunks
+            )
             wanted = (c for c in chunks if attempt is None or c.attempt == attempt)
             show.as_json(list(chunk_dicts(wanted)))
         else:
@@ -175,7 +223,11 @@ def cancel(servers: str, job_id: str, output: str) -> None:
     if output == "json":
         show.as_json(as_dict(found))
     else:
-        click.echo(f"job {job_id} is {found.state}" if found.state == "CANCELLED" else f"cancel of job {job_id} requested")
+        click.echo(
+            f"job {job_id} is {found.state}"
+            if found.state == "CANCELLED"
+            else f"cancel of job {job_id} requested"
+        )
 
 
 @job.command(epilog="\b\nExample:\n  hodei job retry 584a465b-d208-4a05-beef-8671b9bc2805")
@@ -213,14 +265,26 @@ def timeline(servers: str, job_id: str, output: str) -> None:
         keys = ("event_type", "aggregate_id", "actor", "correlation_id")
         show.as_json(
             [
-                {"occurred_at": show.instant(e.occurred_unix_us), **{k: getattr(e, k) for k in keys}, "payload": json.loads(e.payload)}
+                {
+                    "occurred_at": show.instant(e.occurred_unix_us),
+                    **{k: getattr(e, k) for k in keys},
+                    "payload": json.loads(e.payload),
+                }
                 for e in events
             ]
         )
         return
     show.table(
         ["time", "event", "actor", "what"],
-        [[(show.instant(e.occurred_unix_us) or "")[11:23], e.event_type, e.actor, summary(json.loads(e.payload))] for e in events],
+        [
+            [
+                (show.instant(e.occurred_unix_us) or "")[11:23],
+                e.event_type,
+                e.actor,
+                summary(json.loads(e.payload)),
+            ]
+            for e in events
+        ],
         none="no events",
     )
 
@@ -230,7 +294,8 @@ def timeline(servers: str, job_id: str, output: str) -> None:
 @show.format_option
 @click.pass_obj
 def attempts(servers: str, job_id: str, output: str) -> None:
-    """Every attempt of a job: where, when, how it ended. Their logs are kept apart: `hodei job logs --attempt N`."""
+    """Every attempt of a job: where, when, how it ended. Their logs are kept apart: `hodei job logs
+    --attempt N`."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
@@ -241,5 +306,18 @@ def attempts(servers: str, job_id: str, output: str) -> None:
     if output == "json":
         show.as_json(found)
         return
-    shown = ("attempt", "outcome", "reason", "exit_code", "started_at", "ended_at", "log_bytes", "worker_id")
-    show.table(shown, [[str(a[key] if a[key] is not None else "") for key in shown] for a in found], none="no attempts yet")
+    shown = (
+        "attempt",
+        "outcome",
+        "reason",
+        "exit_code",
+        "started_at",
+        "ended_at",
+        "log_bytes",
+        "worker_id",
+    )
+    show.table(
+        shown,
+        [[str(a[key] if a[key] is not None else "") for key in shown] for a in found],
+        none="no attempts yet",
+    )

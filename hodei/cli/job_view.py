@@ -21,7 +21,11 @@ def attempt_dict(one: Any) -> dict[str, Any]:
 def summary(payload: dict[str, Any]) -> str:
     parts = []
     if "new_state" in payload:
-        parts.append(f"{payload['old_state']} → {payload['new_state']}" if "old_state" in payload else payload["new_state"])
+        parts.append(
+            f"{payload['old_state']} → {payload['new_state']}"
+            if "old_state" in payload
+            else payload["new_state"]
+        )
     shown = ("reason", "exit_code", "signal", "attempt", "lease", "worker_id")
     parts += [f"{key}={payload[key]}" for key in shown if payload.get(key) is not None]
     return " ".join(parts)
@@ -39,15 +43,35 @@ TIMES = ("created", "updated", "run_at", "started", "completed")
 
 def as_dict(one: Any) -> dict[str, Any]:
     plain = (
-        "job_id", "name", "state", "reason", "message", "attempts", "priority", "correlation_id", "actor", "worker_id",
-        "peak_memory_bytes", "cpu_s", "log_bytes", "log_dropped_bytes", "logs_complete",
-        "cancel_requested", "cancel", "waiting_for", "leftover_processes", "retry_of",
-    )  # fmt: skip
+        "job_id",
+        "name",
+        "state",
+        "reason",
+        "message",
+        "attempts",
+        "priority",
+        "correlation_id",
+        "actor",
+        "worker_id",
+        "peak_memory_bytes",
+        "cpu_s",
+        "log_bytes",
+        "log_dropped_bytes",
+        "logs_complete",
+        "cancel_requested",
+        "cancel",
+        "waiting_for",
+        "leftover_processes",
+        "retry_of",
+    )
     return {
         **{key: getattr(one, key) for key in plain},
         "exit_code": one.exit_code if one.HasField("exit_code") else None,
         "signal": one.signal if one.HasField("signal") else None,
-        **{f"{key}_at".replace("run_at_at", "run_at"): show.instant(getattr(one, f"{key}_unix_us")) for key in TIMES},
+        **{
+            f"{key}_at".replace("run_at_at", "run_at"): show.instant(getattr(one, f"{key}_unix_us"))
+            for key in TIMES
+        },
         **({"spec": json.loads(one.spec)} if one.spec else {}),  # lists carry none
     }
 
@@ -93,6 +117,9 @@ def show_job(one: Any, output: str) -> None:
             ("memory", show.size(one.peak_memory_bytes) if one.peak_memory_bytes else ""),
             ("CPU time", show.duration(one.cpu_s) if one.cpu_s else ""),
             ("log", _log(one, ended=ended)),
-            ("left over", f"{one.leftover_processes} processes, killed" if one.leftover_processes else ""),
+            (
+                "left over",
+                f"{one.leftover_processes} processes, killed" if one.leftover_processes else "",
+            ),
         ]
     )

@@ -63,7 +63,11 @@ def _dict(chunk: Any, data: bytes, offset: int) -> dict[str, Any]:
     except UnicodeDecodeError:
         said = {"data_base64": base64.b64encode(data).decode()}
     return {
-        "stream": STREAMS[chunk.stream], "attempt": chunk.attempt, "byte_offset": offset,
-        "first_line": chunk.first_line, "read_at": show.instant(chunk.read_unix_us),
-        "late": chunk.late, **said,
-    }  # fmt: skip
+        "stream": STREAMS[chunk.stream],
+        "attempt": chunk.attempt,
+        "byte_offset": offset,
+        "first_line": chunk.first_line,
+        "read_at": show.instant(chunk.read_unix_us),
+        "late": chunk.late,
+        **said,
+    }

@@ -20,7 +20,9 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """Knows its commands by name and first line; imports one when it is used."""
 
-    def __init__(self, *args: object, lazy: dict[str, tuple[str, str, str]], **kwargs: object) -> None:
+    def __init__(
+        self, *args: object, lazy: dict[str, tuple[str, str, str]], **kwargs: object
+    ) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self._lazy = lazy
 
@@ -36,7 +38,9 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help_text) for name, (_, _, help_text) in self._lazy.items()])
+            formatter.write_dl(
+                [(name, help_text) for name, (_, _, help_text) in self._lazy.items()]
+            )
 
 
 @click.command(
@@ -50,16 +54,20 @@ Example:
   hodei job list""",
 )
 @click.option(
-    "--server", envvar=["HODEI_SERVER_ADDRESS", "HODEI_SERVER"], default="127.0.0.1:50051", show_default=True,
-    metavar="HOST:PORT[,…]", help="Any server will do; the first that serves is used.",
-)  # fmt: skip
+    "--server",
+    envvar=["HODEI_SERVER_ADDRESS", "HODEI_SERVER"],
+    default="127.0.0.1:50051",
+    show_default=True,
+    metavar="HOST:PORT[,…]",
+    help="Any server will do; the first that serves is used.",
+)
 @click.version_option(package_name="hodei", prog_name="hodei")
 @click.pass_context
 def cli(ctx: click.Context, server: str) -> None:
     """Run shell commands, scripts and programs on your workers, and watch them.
 
-    Every flag can come from the environment: HODEI_ and the command's words, as HODEI_JOB_LIST_LIMIT=50.
-    """
+    Every flag can come from the environment: HODEI_ and the command's words, as
+    HODEI_JOB_LIST_LIMIT=50."""
     ctx.obj = server
 
 

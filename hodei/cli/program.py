@@ -53,7 +53,9 @@ def _outcome(command: click.Command, name: str, more: dict[str, Any]) -> int:
     try:
         ended = command.main(prog_name=name, standalone_mode=False, **more)
     except SystemExit as end:
-        broken = sys.stdout is not ours  # click puts a silent one in its place, and makes 1 of a broken pipe
+        broken = (
+            sys.stdout is not ours
+        )  # click puts a silent one in its place, and makes 1 of a broken pipe
         ended = BROKEN_PIPE if broken else end.code
     except click.ClickException as error:
         _say(error)
@@ -63,7 +65,11 @@ def _outcome(command: click.Command, name: str, more: dict[str, Any]) -> int:
     except UnicodeEncodeError as error:
         ended = _fail(f"expected text in UTF-8, got {error.object[:80]!r}")
     except OSError as error:
-        ended = _failed_write(error) if error.filename is None else _fail(f"{error.filename}: {error.strerror}")
+        ended = (
+            _failed_write(error)
+            if error.filename is None
+            else _fail(f"{error.filename}: {error.strerror}")
+        )
     return ended if isinstance(ended, int) else int(ended is not None)
 
 

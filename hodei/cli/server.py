@@ -18,16 +18,64 @@ Example:
 )
 @database_url_options(check=False)
 @click.option(
-    "--listen-url", envvar="HODEI_LISTEN_URL", help=f"For LISTEN, past a transaction pooler; the database's own otherwise. {VISIBLE}"
+    "--listen-url",
+    envvar="HODEI_LISTEN_URL",
+    help=f"For LISTEN, past a transaction pooler; the database's own otherwise. {VISIBLE}",
 )
-@click.option("--listen-url-file", envvar="HODEI_LISTEN_URL_FILE", metavar="FILE", help="A file that holds it (HODEI_LISTEN_URL_FILE).")
-@click.option("--grpc", "grpc_address", envvar="HODEI_GRPC", default="127.0.0.1:50051", show_default=True, metavar="HOST:PORT")
-@click.option("--insecure", envvar="HODEI_INSECURE", is_flag=True, help="Allow listening beyond loopback, without TLS and keys.")
-@click.option("--prepare/--no-prepare", envvar="HODEI_PREPARE", default=True, help="Prepared statements (off for old poolers).")
-@click.option("--lost-after", envvar="HODEI_LOST_AFTER", default=60.0, show_default=True, help="Seconds of silence that lose a worker.")
-@click.option("--keep-days", envvar="HODEI_KEEP_DAYS", default=30, show_default=True, help="Of final jobs, events, logs; 0: for ever.")
-@click.option("--log-level", envvar="HODEI_LOG_LEVEL", default="info", show_default=True, help="HODEI_LOG=info,hodei.flow=debug for parts.")
-@click.option("--log-format", envvar="HODEI_LOG_FORMAT", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--listen-url-file",
+    envvar="HODEI_LISTEN_URL_FILE",
+    metavar="FILE",
+    help="A file that holds it (HODEI_LISTEN_URL_FILE).",
+)
+@click.option(
+    "--grpc",
+    "grpc_address",
+    envvar="HODEI_GRPC",
+    default="127.0.0.1:50051",
+    show_default=True,
+    metavar="HOST:PORT",
+)
+@click.option(
+    "--insecure",
+    envvar="HODEI_INSECURE",
+    is_flag=True,
+    help="Allow listening beyond loopback, without TLS and keys.",
+)
+@click.option(
+    "--prepare/--no-prepare",
+    envvar="HODEI_PREPARE",
+    default=True,
+    help="Prepared statements (off for old poolers).",
+)
+@click.option(
+    "--lost-after",
+    envvar="HODEI_LOST_AFTER",
+    default=60.0,
+    show_default=True,
+    help="Seconds of silence that lose a worker.",
+)
+@click.option(
+    "--keep-days",
+    envvar="HODEI_KEEP_DAYS",
+    default=30,
+    show_default=True,
+    help="Of final jobs, events, logs; 0: for ever.",
+)
+@click.option(
+    "--log-level",
+    envvar="HODEI_LOG_LEVEL",
+    default="info",
+    show_default=True,
+    help="HODEI_LOG=info,hodei.flow=debug for parts.",
+)
+@click.option(
+    "--log-format",
+    envvar="HODEI_LOG_FORMAT",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+)
 @click.pass_context
 def server(
     context: click.Context,
@@ -42,7 +90,8 @@ def server(
     log_level: str,
     log_format: str,
 ) -> None:
-    """Claims jobs, forwards them to workers, keeps what they report. Any number may run on one database."""
+    """Claims jobs, forwards them to workers, keeps what they report. Any number may run on one
+    database."""
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes raw lines among ours
     from hodei import log

@@ -17,14 +17,27 @@ import click
 from hodei.domain.text import shown
 
 STATE_STYLES = {
-    "SUCCEEDED": "green", "FAILED": "red", "CANCELLED": "yellow", "RUNNING": "cyan", "READY": "green", "BUSY": "cyan",
-    "UNREACHABLE": "red", "TERMINATED": "bright_black", "DRAINING": "yellow", "USABLE": "green",
-}  # fmt: skip
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "CANCELLED": "yellow",
+    "RUNNING": "cyan",
+    "READY": "green",
+    "BUSY": "cyan",
+    "UNREACHABLE": "red",
+    "TERMINATED": "bright_black",
+    "DRAINING": "yellow",
+    "USABLE": "green",
+}
 
 
 def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
-        "--format", "output", envvar="HODEI_FORMAT", type=click.Choice(["table", "json"]), default="table", show_default=True
+        "--format",
+        "output",
+        envvar="HODEI_FORMAT",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
     )(command)
 
 
@@ -55,7 +68,9 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, none: str) -
     terminal = sys.stdout.isatty()
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header in headers:
-        grid.add_column(header, overflow="fold" if header == "id" else "ellipsis", no_wrap=header != "message")
+        grid.add_column(
+            header, overflow="fold" if header == "id" else "ellipsis", no_wrap=header != "message"
+        )
     for row in rows:
         grid.add_row(*(Text(shown(cell), style=STATE_STYLES.get(cell, "")) for cell in row))
     Console(width=None if terminal else 400, highlight=False, soft_wrap=False).print(grid)

@@ -29,7 +29,9 @@ def seconds(text: str, flag: str) -> float:
     """90, 1.5, 90s, 5m, 1h, 2d."""
     found = DURATION.fullmatch(text.strip())
     if not found:
-        raise click.UsageError(f"{flag}: expected seconds, or a number with s, m, h or d, got {text!r}")
+        raise click.UsageError(
+            f"{flag}: expected seconds, or a number with s, m, h or d, got {text!r}"
+        )
     value = float(found[1]) * UNIT_S[found[2]]
     if value > LONGEST_S:
         raise click.UsageError(f"{flag}: expected at most {LONGEST_S} seconds, got {text[:40]!r}")
@@ -54,7 +56,9 @@ def moment(text: str) -> str:
         try:
             at = datetime.fromisoformat(text)
         except ValueError:
-            raise click.UsageError(f"--run-at: expected ISO 8601 as 2026-01-31T12:00:00Z, or +10m, got {text!r}") from None
+            raise click.UsageError(
+                f"--run-at: expected ISO 8601 as 2026-01-31T12:00:00Z, or +10m, got {text!r}"
+            ) from None
     if at.tzinfo is None:
         raise click.UsageError(
             "--run-at: expected a time with its offset, as 2026-01-31T12:00:00Z or "
@@ -63,33 +67,74 @@ def moment(text: str) -> str:
     try:
         return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     except OverflowError:
-        raise click.UsageError(f"--run-at: expected a time of the years 2000 to 2999, got {text!r}") from None
+        raise click.UsageError(
+            f"--run-at: expected a time of the years 2000 to 2999, got {text!r}"
+        ) from None
 
 
 OPTIONS = (
     click.argument("argv", nargs=-1, type=click.UNPROCESSED),
     click.option("--command", help="A shell command, run by sh -c."),
-    click.option("--script", metavar="FILE", help="A script, sent to the worker; - for standard input."),
-    click.option("--interpreter", help='What runs the script, as "python3 -u"; what its #! names otherwise, or /bin/sh.'),
+    click.option(
+        "--script", metavar="FILE", help="A script, sent to the worker; - for standard input."
+    ),
+    click.option(
+        "--interpreter",
+        help='What runs the script, as "python3 -u"; what its #! names otherwise, or /bin/sh.',
+    ),
     click.option("--name", help="For people; at most 200 characters; a script's file otherwise."),
     click.option("--id", "job_id", help="A UUID of your own: the same call again is the same job."),
     click.option("--env", multiple=True, metavar="K=V", help="Environment of the job; repeatable."),
     click.option("--workdir", help="An existing folder on the worker; a fresh one otherwise."),
-    click.option("--stdin", "stdin_file", metavar="FILE", help="What the job reads; - for standard input. Nothing otherwise."),
+    click.option(
+        "--stdin",
+        "stdin_file",
+        metavar="FILE",
+        help="What the job reads; - for standard input. Nothing otherwise.",
+    ),
     click.option("--timeout", metavar="TIME", help="As 90, 90s, 5m, 1h; none otherwise."),
-    click.option("--queue-timeout", metavar="TIME", help="Longest wait in the queue; none otherwise."),
-    click.option("--start-timeout", metavar="TIME", help="From being accepted to a running process; none otherwise."),
-    click.option("--silence-timeout", metavar="TIME", help="Longest time without output; none otherwise."),
-    click.option("--grace", metavar="TIME", help="Between TERM and KILL, 10 s otherwise, at most 10 m."),
+    click.option(
+        "--queue-timeout", metavar="TIME", help="Longest wait in the queue; none otherwise."
+    ),
+    click.option(
+        "--start-timeout",
+        metavar="TIME",
+        help="From being accepted to a running process; none otherwise.",
+    ),
+    click.option(
+        "--silence-timeout", metavar="TIME", help="Longest time without output; none otherwise."
+    ),
+    click.option(
+        "--grace", metavar="TIME", help="Between TERM and KILL, 10 s otherwise, at most 10 m."
+    ),
     click.option("--priority", type=int, help="-1000 to 1000, higher first, 0 otherwise."),
-    click.option("--label", multiple=True, metavar="K=V", help="Required of the worker; repeatable."),
-    click.option("--retries", type=int, help="How often to run again after failing by itself, 0 otherwise."),
-    click.option("--final-exit-code", type=int, multiple=True, metavar="N", help="Never run again after this one; repeatable."),
-    click.option("--on-lost", type=click.Choice(["rerun", "fail"]), help="When its worker is lost; run again otherwise."),
+    click.option(
+        "--label", multiple=True, metavar="K=V", help="Required of the worker; repeatable."
+    ),
+    click.option(
+        "--retries", type=int, help="How often to run again after failing by itself, 0 otherwise."
+    ),
+    click.option(
+        "--final-exit-code",
+        type=int,
+        multiple=True,
+        metavar="N",
+        help="Never run again after this one; repeatable.",
+    ),
+    click.option(
+        "--on-lost",
+        type=click.Choice(["rerun", "fail"]),
+        help="When its worker is lost; run again otherwise.",
+    ),
     click.option("--correlation-id", help="What ties jobs together; the job's id otherwise."),
     click.option("--actor", help="Appended to who you are, in the audit."),
     click.option("--run-at", metavar="TIME", help="Not before: 2026-01-31T12:00:00Z, or +10m."),
-    click.option("--log-limit", type=int, metavar="BYTES", help="Kept of each attempt's log, where the worker's limit is not smaller."),
+    click.option(
+        "--log-limit",
+        type=int,
+        metavar="BYTES",
+        help="Kept of each attempt's log, where the worker's limit is not smaller.",
+    ),
 )
 
 
@@ -99,10 +144,30 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_spec(**given: Any) -> Any:
         keys = (
-            "argv", "command", "script", "interpreter", "name", "job_id", "env", "workdir", "stdin_file", "timeout", "grace", "priority",
-            "label", "retries", "on_lost", "correlation_id", "actor", "run_at", "log_limit", "queue_timeout", "start_timeout",
-            "silence_timeout", "final_exit_code",
-        )  # fmt: skip
+            "argv",
+            "command",
+            "script",
+            "interpreter",
+            "name",
+            "job_id",
+            "env",
+            "workdir",
+            "stdin_file",
+            "timeout",
+            "grace",
+            "priority",
+            "label",
+            "retries",
+            "on_lost",
+            "correlation_id",
+            "actor",
+            "run_at",
+            "log_limit",
+            "queue_timeout",
+            "start_timeout",
+            "silence_timeout",
+            "final_exit_code",
+        )
         flags = {key: given.pop(key) for key in keys}
         return command(flags=flags, **given)
 
@@ -112,13 +177,23 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def to_spec(flags: dict[str, Any]) -> dict[str, Any]:
-    """UsageError names the flag. The id is made here, so that a call repeated after a lost reply is the same job."""
+    """UsageError names the flag. The id is made here, so that a call repeated after a lost reply is
+    the same job."""
     from hodei.domain.errors import Invalid
     from hodei.domain.ids import uuid7
     from hodei.domain.spec import normalise
 
     spec: dict[str, Any] = {"id": _job_id(flags["job_id"]) or str(uuid7()), **_what_to_run(flags)}
-    for key in ("name", "workdir", "priority", "retries", "on_lost", "correlation_id", "actor", "log_limit"):
+    for key in (
+        "name",
+        "workdir",
+        "priority",
+        "retries",
+        "on_lost",
+        "correlation_id",
+        "actor",
+        "log_limit",
+    ):
         if flags[key] is not None:
             spec[key] = flags[key]
     for key in ("timeout", "grace", "queue_timeout", "start_timeout", "silence_timeout"):
@@ -152,7 +227,9 @@ def _what_to_run(flags: dict[str, Any]) -> dict[str, Any]:
     given = [way for way in ("command", "script", "argv") if flags[way] not in (None, ())]
     if len(given) != 1:
         got = " and ".join("-- ARGV" if way == "argv" else f"--{way}" for way in given) or "none"
-        raise click.UsageError(f"what to run: expected one of --command, --script and -- ARGV…, got {got}")
+        raise click.UsageError(
+            f"what to run: expected one of --command, --script and -- ARGV…, got {got}"
+        )
     if flags["interpreter"] and given != ["script"]:
         raise click.UsageError("--interpreter: expected --script with it")
     if given == ["command"]:

@@ -17,20 +17,43 @@ def status(servers: str, output: str) -> None:
         now = client.call(client.fleet.GetStatus, pb.GetStatusRequest())
         address = client.address
     if output == "json":
-        plain = ("queued", "queued_ready", "oldest_ready_s", "slots", "slots_busy", "tokens_usable", "servers", "version")
+        plain = (
+            "queued",
+            "queued_ready",
+            "oldest_ready_s",
+            "slots",
+            "slots_busy",
+            "tokens_usable",
+            "servers",
+            "version",
+        )
         show.as_json(
             {
-                "jobs": dict(now.jobs), "workers": dict(now.workers), **{key: getattr(now, key) for key in plain},
-                "schema_version": now.schema_version, "database": now.database,
+                "jobs": dict(now.jobs),
+                "workers": dict(now.workers),
+                **{key: getattr(now, key) for key in plain},
+                "schema_version": now.schema_version,
+                "database": now.database,
             }
-        )  # fmt: skip
+        )
         return
-    oldest = f", the oldest ready for {show.duration(now.oldest_ready_s)}" if now.queued_ready else ""
+    oldest = (
+        f", the oldest ready for {show.duration(now.oldest_ready_s)}" if now.queued_ready else ""
+    )
     show.fields(
         [
-            ("jobs", _counts(dict(now.jobs), ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"))),
+            (
+                "jobs",
+                _counts(dict(now.jobs), ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")),
+            ),
             ("queue", f"{now.queued} waiting, {now.queued_ready} of them ready{oldest}"),
-            ("workers", _counts(dict(now.workers), ("READY", "BUSY", "DRAINING", "UNREACHABLE", "REGISTERING", "TERMINATED"))),
+            (
+                "workers",
+                _counts(
+                    dict(now.workers),
+                    ("READY", "BUSY", "DRAINING", "UNREACHABLE", "REGISTERING", "TERMINATED"),
+                ),
+            ),
             ("slots", f"{now.slots_busy} of {now.slots} taken"),
             ("tokens", f"{now.tokens_usable} usable"),
             ("servers", f"{now.servers}; {address} answered, version {now.version}"),

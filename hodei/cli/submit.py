@@ -47,13 +47,20 @@ def read_specs(data: bytes) -> list[Placed]:
     try:
         value = json.loads(text)
     except RecursionError:
-        raise click.UsageError("--file: expected a JSON object for each job, got one that is nested too deeply") from None
+        raise click.UsageError(
+            "--file: expected a JSON object for each job, got one that is nested too deeply"
+        ) from None
     except ValueError as error:
         if len(lines) < 2 or not _parses(lines[0][1]):
-            raise click.UsageError(f"--file: expected JSON, got text that does not parse: {error}") from None
+            raise click.UsageError(
+                f"--file: expected JSON, got text that does not parse: {error}"
+            ) from None
         found = [(f"line {number}", _line(number, line)) for number, line in lines]
     else:
-        found = [(f"spec {n}", one) for n, one in enumerate(value if isinstance(value, list) else [value], 1)]
+        found = [
+            (f"spec {n}", one)
+            for n, one in enumerate(value if isinstance(value, list) else [value], 1)
+        ]
     if not found:
         raise click.UsageError("--file: expected a JSON object for each job, got none")
     return [Placed(where, spec) for where, spec in found]
@@ -63,7 +70,9 @@ def _text(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"--file: expected UTF-8 text, got byte {data[error.start]:#x} at {error.start}") from None
+        raise click.UsageError(
+            f"--file: expected UTF-8 text, got byte {data[error.start]:#x} at {error.start}"
+        ) from None
 
 
 def _parses(text: str) -> bool:
@@ -78,9 +87,13 @@ def _line(number: int, text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise click.UsageError(f"--file, line {number}: expected a JSON object, got one that is nested too deeply") from None
+        raise click.UsageError(
+            f"--file, line {number}: expected a JSON object, got one that is nested too deeply"
+        ) from None
     except ValueError as error:
-        raise click.UsageError(f"--file, line {number}: expected JSON, got text that does not parse: {error}") from None
+        raise click.UsageError(
+            f"--file, line {number}: expected JSON, got text that does not parse: {error}"
+        ) from None
 
 
 Ready = tuple[str, str, str]
@@ -170,10 +183,16 @@ def submit_one(servers: str, spec: dict[str, Any], tell: Tell) -> None:
         raise click.ClickException(refused[0])
 
 
-def submit_file(servers: str, data: bytes, tell: Tell, *, partial: bool, ids_from: str | None) -> None:
+def submit_file(
+    servers: str, data: bytes, tell: Tell, *, partial: bool, ids_from: str | None
+) -> None:
     """Every spec is checked before the first is sent. UsageError: what is wrong, unless only the
     right ones are asked for."""
-    with contextlib.nullcontext(first_id.given(ids_from)) if ids_from else first_id.of_file(data) as first:
+    with (
+        contextlib.nullcontext(first_id.given(ids_from))
+        if ids_from
+        else first_id.of_file(data) as first
+    ):
         try:
             checked = check(read_specs(data), first.value)
             if checked.bad and not partial:
@@ -187,7 +206,7 @@ def submit_file(servers: str, data: bytes, tell: Tell, *, partial: bool, ids_fro
             stand = f"{error.stands} of {len(checked.good)} jobs stand"
             perhaps = ", perhaps more" if error.unsure else ""
             raise error.with_words(
-                f"\n{stand}{perhaps}; {first.again}: the ids are the same, nothing runs twice",
+                f"\n{stand}{perhaps}; {first.again}: the ids are the same, nothing runs twice"
             ) from error
         except click.UsageError:
             first.forget()

@@ -40,7 +40,9 @@ def create(servers: str, ttl: str, worker_id: str, output: str) -> None:
     if ttl_s < 1:
         raise click.UsageError(f"--ttl: expected at least 1 s, got {ttl}")
     with connect(servers) as client:
-        one = client.call(client.fleet.CreateToken, pb.CreateTokenRequest(ttl_s=ttl_s, worker_id=worker_id))
+        one = client.call(
+            client.fleet.CreateToken, pb.CreateTokenRequest(ttl_s=ttl_s, worker_id=worker_id)
+        )
     show.as_json(as_dict(one)) if output == "json" else click.echo(one.token)
 
 
@@ -48,7 +50,8 @@ def create(servers: str, ttl: str, worker_id: str, output: str) -> None:
 @show.format_option
 @click.pass_obj
 def list_tokens(servers: str, output: str) -> None:
-    """Tokens by their fingerprint; the tokens themselves are shown only once, when they are made."""
+    """Tokens by their fingerprint; the tokens themselves are shown only once, when they are
+    made."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
@@ -86,4 +89,6 @@ def revoke(servers: str, which: str, output: str) -> None:
 
     with connect(servers) as client:
         one = client.call(client.fleet.RevokeToken, pb.TokenRef(token=which))
-    show.as_json(as_dict(one)) if output == "json" else click.echo(f"token {one.token_id} is revoked")
+    show.as_json(as_dict(one)) if output == "json" else click.echo(
+        f"token {one.token_id} is revoked"
+    )

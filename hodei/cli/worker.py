@@ -15,7 +15,9 @@ MOST_SHOWN = 1000
 """Workers of a list."""
 
 
-@click.group(epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8")
+@click.group(
+    epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8"
+)
 def worker() -> None:
     """List, drain and revoke workers; run one here."""
 
@@ -56,18 +58,33 @@ def list_workers(servers: str, every: bool, output: str) -> None:
         ["id", "name", "state", "slots", "heartbeat", "labels", "version"],
         [
             [
-                one.worker_id, one.name, one.state, f"{one.busy_slots}/{one.slots}",
-                f"{show.duration(one.heartbeat_age_s)} ago" if one.heartbeat_age_s >= 0 else "never",
-                " ".join(f"{k}={v}" for k, v in sorted(one.labels.items())), one.version,
+                one.worker_id,
+                one.name,
+                one.state,
+                f"{one.busy_slots}/{one.slots}",
+                f"{show.duration(one.heartbeat_age_s)} ago"
+                if one.heartbeat_age_s >= 0
+                else "never",
+                " ".join(f"{k}={v}" for k, v in sorted(one.labels.items())),
+                one.version,
             ]
             for one in found
         ],
         none="no workers: start one with `HODEI_OTP_TOKEN=$(hodei token create) hodei-worker`",
-    )  # fmt: skip
+    )
 
 
 def as_dict(one: Any) -> dict[str, Any]:
-    plain = ("worker_id", "name", "state", "slots", "busy_slots", "version", "current_job_id", "revoked")
+    plain = (
+        "worker_id",
+        "name",
+        "state",
+        "slots",
+        "busy_slots",
+        "version",
+        "current_job_id",
+        "revoked",
+    )
     return {
         **{key: getattr(one, key) for key in plain},
         "labels": dict(one.labels),
@@ -98,7 +115,9 @@ def drain(servers: str, worker_id: str, undo: bool, output: str) -> None:
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
-        one = client.call(client.fleet.DrainWorker, pb.DrainWorkerRequest(worker_id=worker_id, undo=undo))
+        one = client.call(
+            client.fleet.DrainWorker, pb.DrainWorkerRequest(worker_id=worker_id, undo=undo)
+        )
     _show_one(one, output, "gets work again" if undo else "gets nothing new")
 
 
@@ -123,5 +142,11 @@ def revoke(servers: str, worker_id: str, output: str) -> None:
 @click.pass_obj
 def run(servers: str, arguments: tuple[str, ...]) -> None:
     """Run a worker here: the same as hodei-worker."""
-    command = [sys.executable, "-m", "hodei_worker", *(() if "--server" in arguments else ("--server", servers)), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "hodei_worker",
+        *(() if "--server" in arguments else ("--server", servers)),
+        *arguments,
+    ]
     os.execv(sys.executable, command)  # noqa: S606

@@ -1,7 +1,8 @@
-"""The few kinds of error that callers can tell apart. Messages say what was wrong, which id, what was expected, what to do.
+"""The few kinds of error that callers can tell apart. Messages say what was wrong, which id, what
+was expected, what to do.
 
-hodei/rpc/errors.py maps each kind to a gRPC status; anything that is not a HodeiError is a bug of ours and shows as INTERNAL.
-"""
+hodei/rpc/errors.py maps each kind to a gRPC status; anything that is not a HodeiError is a bug of
+ours and shows as INTERNAL."""
 
 
 class HodeiError(Exception):
@@ -17,7 +18,8 @@ class NotFound(HodeiError):
 
 
 class Conflict(HodeiError):
-    """The thing stands otherwise than the request needs it: already final, another spec under this id."""
+    """The thing stands otherwise than the request needs it: already final, another spec under this
+    id."""
 
 
 class Duplicate(HodeiError):
@@ -25,11 +27,13 @@ class Duplicate(HodeiError):
 
 
 class Unauthenticated(HodeiError):
-    """No valid credential or token. One uniform text whatever the cause, so that nobody can probe for tokens."""
+    """No valid credential or token. One uniform text whatever the cause, so that nobody can probe
+    for tokens."""
 
 
 class Unavailable(HodeiError):
-    """The database does not answer now, or this server is shutting down; the same request may succeed later or elsewhere."""
+    """The database does not answer now, or this server is shutting down; the same request may
+    succeed later or elsewhere."""
 
 
 class Locked(Unavailable):
@@ -37,8 +41,10 @@ class Locked(Unavailable):
 
 
 class Aborted(HodeiError):
-    """Nothing is wrong with this part of the call, and it was not done because another part was refused."""
+    """Nothing is wrong with this part of the call, and it was not done because another part was
+    refused."""
 
 
 class Exhausted(HodeiError):
-    """A bound of this server is reached, in all or for this caller: nothing was done, and the same request may succeed in a moment."""
+    """A bound of this server is reached, in all or for this caller: nothing was done, and the same
+    request may succeed in a moment."""

@@ -1,4 +1,5 @@
-"""Ids that clients make themselves, so that a call repeated after a lost reply means the same job."""
+"""Ids that clients make themselves, so that a call repeated after a lost reply means the same
+job."""
 
 import secrets
 import threading
@@ -22,7 +23,11 @@ def uuid7() -> uuid.UUID:
     global _before  # noqa: PLW0603  the order is the process's
     fresh = time.time_ns() // 1_000_000 << FREE_BITS | secrets.randbits(FREE_BITS - 1)
     with _one_at_a_time:
-        _before = fresh if fresh >> FREE_BITS > _before >> FREE_BITS else _before + 1 + secrets.randbits(32)
+        _before = (
+            fresh
+            if fresh >> FREE_BITS > _before >> FREE_BITS
+            else _before + 1 + secrets.randbits(32)
+        )
         return _of(_before)
 
 

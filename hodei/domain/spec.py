@@ -37,7 +37,11 @@ MOST_SCALE, MOST_MAGNITUDE = 16_383, 131_071
 
 FIRST_RUN_AT, LAST_RUN_AT = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
-PATTERNS = {rule.key: re.compile(rule.pattern.replace("$", r"\Z")) for rule in RULES if isinstance(rule, Text | Map)}
+PATTERNS = {
+    rule.key: re.compile(rule.pattern.replace("$", r"\Z"))
+    for rule in RULES
+    if isinstance(rule, Text | Map)
+}
 
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -77,7 +81,9 @@ def normalise(given: str | Mapping[str, Any]) -> Spec:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_decimal, parse_int=_whole)
+        value = json.loads(
+            text, parse_constant=_no_constant, parse_float=_decimal, parse_int=_whole
+        )
         if not isinstance(value, dict):
             raise Invalid(f"spec: expected a JSON object, got {_type(value)}")
         if "\\u0000" in text or "\\ud" in text or "\\uD" in text or UNTELLABLE.search(text):
@@ -200,9 +206,13 @@ def _map(spec: dict[str, Any], rule: Map) -> None:
             raise Invalid(f"{key}.{name}: expected a string, got {_type(value)}")
         size = len(name.encode()) + 1 + len(value.encode())
         if not rule.longest and size > LONGEST_ARGUMENT:
-            raise Invalid(f"{key}.{name}: expected NAME=VALUE of at most {LONGEST_ARGUMENT} bytes, got {size}")
+            raise Invalid(
+                f"{key}.{name}: expected NAME=VALUE of at most {LONGEST_ARGUMENT} bytes, got {size}"
+            )
         if rule.longest and len(value) > rule.longest:
-            raise Invalid(f"{key}.{name}: expected at most {rule.longest} characters, got {len(value)}")
+            raise Invalid(
+                f"{key}.{name}: expected at most {rule.longest} characters, got {len(value)}"
+            )
         if not rule.controls and CONTROLS.search(value):
             raise Invalid(f"{key}.{name}: expected text without control characters")
 
@@ -234,7 +244,9 @@ def _arguments(spec: dict[str, Any], key: str) -> None:
     if not value or not value[0].strip(BLANK):
         raise Invalid(f"{key}: expected a program to run, got an empty one")
     if (longest := max(len(item.encode()) for item in value)) > LONGEST_ARGUMENT:
-        raise Invalid(f"{key}: expected arguments of at most {LONGEST_ARGUMENT} bytes, got one of {longest}")
+        raise Invalid(
+            f"{key}: expected arguments of at most {LONGEST_ARGUMENT} bytes, got one of {longest}"
+        )
 
 
 def _what_to_run(spec: dict[str, Any]) -> None:
@@ -274,9 +286,13 @@ def _interpreter(script: str) -> list[str]:
     would read as it is meant is refused."""
     first, _, _ = script.partition("\n")
     if script.startswith(BYTE_ORDER_MARK):
-        raise Invalid("script: expected text without a byte order mark (U+FEFF) at its beginning, or an interpreter that takes it")
+        raise Invalid(
+            "script: expected text without a byte order mark (U+FEFF) at its beginning, or an interpreter that takes it"
+        )
     if first.endswith("\r"):
-        raise Invalid("script: expected lines that end with LF, got CR LF; convert it, or name an interpreter that takes it")
+        raise Invalid(
+            "script: expected lines that end with LF, got CR LF; convert it, or name an interpreter that takes it"
+        )
     if not first.startswith("#!"):
         return ["/bin/sh"]
     line = first[2:].strip(" \t")

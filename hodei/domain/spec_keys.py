@@ -68,10 +68,30 @@ RUN_AT = (
 RUN_AT_SHAPE = "a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z"
 
 KNOWN = (
-    "id", "name", "command", "script", "interpreter", "env", "workdir", "stdin", "stdin_base64",
-    "timeout", "grace", "priority", "labels", "retries", "on_lost", "correlation_id", "actor",
-    "run_at", "log_limit", "queue_timeout", "start_timeout", "silence_timeout", "final_exit_codes",
-)  # fmt: skip
+    "id",
+    "name",
+    "command",
+    "script",
+    "interpreter",
+    "env",
+    "workdir",
+    "stdin",
+    "stdin_base64",
+    "timeout",
+    "grace",
+    "priority",
+    "labels",
+    "retries",
+    "on_lost",
+    "correlation_id",
+    "actor",
+    "run_at",
+    "log_limit",
+    "queue_timeout",
+    "start_timeout",
+    "silence_timeout",
+    "final_exit_codes",
+)
 """Every key. Those without a rule below have one of their own in spec.py and schema.sql: what to
 run, and what the job reads."""
 
@@ -91,7 +111,9 @@ RULES: tuple[Text | Number | Map | Codes, ...] = (
     Number("retries", "0", "1000", 0),
     Number("log_limit", "0", "1000000000000", 0),
     Codes("final_exit_codes"),
-    Map("env", 1000, "^[A-Za-z_][A-Za-z0-9_]*$", "names of letters, digits and _", 0, controls=True),
+    Map(
+        "env", 1000, "^[A-Za-z_][A-Za-z0-9_]*$", "names of letters, digits and _", 0, controls=True
+    ),
     Map(
         "labels",
         32,

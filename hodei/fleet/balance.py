@@ -22,7 +22,8 @@ from hodei.store.server import Live
 LOOK_EVERY_S = 10.0
 
 SLACK = 1.25
-"""How far above its fair share a server may be before it sends anybody away: else workers would wander for ever."""
+"""How far above its fair share a server may be before it sends anybody away: else workers would
+wander for ever."""
 
 SPREAD_S = 2.0
 """Within which those who are sent away leave."""
@@ -51,9 +52,12 @@ class Balancer:
         fair = [share(len(streams), others(stream.addresses, me, live, now)) for stream in streams]
         chosen = surplus(len(streams), fair)
         for place in chosen:
-            streams[place].send(GoAway(random.uniform(0, SPREAD_S), "workers are spread over the servers"))  # noqa: S311
+            after_s = random.uniform(0, SPREAD_S)  # noqa: S311
+            streams[place].send(GoAway(after_s, "workers are spread over the servers"))
         if chosen:
-            logger.bind(component="WorkerMonitor").info("{} of {} workers are sent to other servers", len(chosen), len(streams))
+            logger.bind(component="WorkerMonitor").info(
+                "{} of {} workers are sent to other servers", len(chosen), len(streams)
+            )
 
 
 def share(mine: int, reachable: Sequence[Live]) -> int | None:
@@ -67,7 +71,9 @@ def share(mine: int, reachable: Sequence[Live]) -> int | None:
 def surplus(mine: int, fair: Sequence[int | None]) -> list[int]:
     """Places of the workers to send away, each of which has its fair share: half of what is above
     it, so that several servers do not overdo it."""
-    movable = {place: one for place, one in enumerate(fair) if one is not None and mine > one * SLACK}
+    movable = {
+        place: one for place, one in enumerate(fair) if one is not None and mine > one * SLACK
+    }
     if not movable:
         return []
     number = math.ceil((mine - max(movable.values())) / 2)

@@ -1,19 +1,24 @@
-"""How many offers a worker gets beyond its slots: enough that short jobs never wait for a round trip, none where jobs are long."""
+"""How many offers a worker gets beyond its slots: enough that short jobs never wait for a round
+trip, none where jobs are long."""
 
 MOST = 512
-"""Offers beyond the slots of one worker: at 2,000 jobs a second as long as it takes until its results are recorded and others claimed."""
+"""Offers beyond the slots of one worker: at 2,000 jobs a second as long as it takes until its
+results are recorded and others claimed."""
 
 WORTH_S = 0.2
-"""What is sent ahead is at most so much work: a job of higher priority, or another worker, waits no longer for it."""
+"""What is sent ahead is at most so much work: a job of higher priority, or another worker, waits no
+longer for it."""
 
 RECALL_AFTER_S = 0.5
-"""An offer that no slot has taken for so long was sent on a wrong guess: it is asked back, and goes to whoever is free."""
+"""An offer that no slot has taken for so long was sent on a wrong guess: it is asked back, and goes
+to whoever is free."""
 
 STALLED_MEAN_S = 60.0
 
 
 class Prefetch:
-    """Of one stream. Counts from the run times that its worker reports; nothing is sent ahead before the first."""
+    """Of one stream. Counts from the run times that its worker reports; nothing is sent ahead
+    before the first."""
 
     def __init__(self, slots: int, *, able: bool) -> None:
         self._slots = slots

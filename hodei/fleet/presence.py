@@ -1,7 +1,8 @@
-"""The workers whose streams this server holds: what is said to them, what they hold, and their heartbeats, flushed together each second.
+"""The workers whose streams this server holds: what is said to them, what they hold, and their
+heartbeats, flushed together each second.
 
-In memory only, and none of it is missed when the server dies: the workers reconnect elsewhere and say what they hold.
-"""
+In memory only, and none of it is missed when the server dies: the workers reconnect elsewhere and
+say what they hold."""
 
 import asyncio
 import functools
@@ -66,17 +67,20 @@ class Beat(NamedTuple):
 Message = Offer | Cancel | LogAck | ResultAck | Refused | Recall | Drain | GoAway | Beat
 
 OUTBOX_BOUND = 50_000
-"""Messages not yet written to one worker. Full means that it does not read: its stream is closed, and it comes back with what it holds."""
+"""Messages not yet written to one worker. Full means that it does not read: its stream is closed,
+and it comes back with what it holds."""
 
 
 FLUSH_TIMEOUT_S = 5.0
 
 ISOLATED_AFTER_S = 10.0
-"""Without heartbeats stored; with the driver's 10 s for a connection that hangs, its workers are elsewhere before they count as silent."""
+"""Without heartbeats stored; with the driver's 10 s for a connection that hangs, its workers are
+elsewhere before they count as silent."""
 
 
 class WorkerStream:
-    """One connected worker, as this server sees it. Only its own stream's tasks and the dispatcher touch it, all on one loop."""
+    """One connected worker, as this server sees it. Only its own stream's tasks and the dispatcher
+    touch it, all on one loop."""
 
     def __init__(
         self,
@@ -99,8 +103,12 @@ class WorkerStream:
         self.addresses = addresses
         self.drained_by_operator = draining
         self.drained_by_worker = False
-        self.held: dict[int, uuid.UUID] = {}  # lease → job: offered or running; out when its result arrives
-        self.waiting: dict[int, float] = {}  # lease → loop time of its offer, until the worker accepts it; oldest first
+        self.held: dict[
+            int, uuid.UUID
+        ] = {}  # lease → job: offered or running; out when its result arrives
+        self.waiting: dict[
+            int, float
+        ] = {}  # lease → loop time of its offer, until the worker accepts it; oldest first
         self.prefetch = Prefetch(slots, able=can_recall)
         self.closed: asyncio.Event = asyncio.Event()
         self.why_closed = ""
@@ -116,7 +124,8 @@ class WorkerStream:
 
     @property
     def credit(self) -> int:
-        """How many offers it may get now. While its slots are taken it waits for half of what may be sent ahead: small claims cost more."""
+        """How many offers it may get now. While its slots are taken it waits for half of what may
+        be sent ahead: small claims cost more."""
         if self.drained_by_operator or self.drained_by_worker or self.closed.is_set():
             return 0
         ahead = self.prefetch.offers
@@ -178,16 +187,21 @@ class Pulse(NamedTuple):
 
 
 class Presence:
-    """All streams of this server. `forgotten` collects leases that their workers no longer list, for the controller to end as lost."""
+    """All streams of this server. `forgotten` collects leases that their workers no longer list,
+    for the controller to end as lost."""
 
     def __init__(self, database: Database) -> None:
-        self.server_id = uuid.uuid4()  # of this process: workers tell by it which servers they can get to
+        self.server_id = (
+            uuid.uuid4()
+        )  # of this process: workers tell by it which servers they can get to
         self._database = database
         self._streams: dict[uuid.UUID, WorkerStream] = {}
         self._pulses: dict[uuid.UUID, tuple[WorkerStream, Pulse]] = {}
         self._first = 0  # whose turn it is to be the first
         self._stored_at = 0.0  # loop time of the last heartbeats that reached the database
-        self.forgotten: asyncio.Queue[leases.Claimant] = asyncio.Queue(10_000)  # full: the next heartbeat names them again
+        self.forgotten: asyncio.Queue[leases.Claimant] = asyncio.Queue(
+            10_000
+        )  # full: the next heartbeat names them again
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -209,21 +223,25 @@ class Presence:
         self._pulses.pop(stream.worker_id, None)
 
     def credits(self, most: int) -> list[tuple[dict[str, str], list[uuid.UUID]]]:
-        """For each set of labels, `most` at most: a worker's id for every offer it may get, free slots before what is sent ahead, the
-        workers in turns, another one first each time."""
+        """For each set of labels, `most` at most: a worker's id for every offer it may get, free
+        slots before what is sent ahead, the workers in turns, another one first each time."""
         self._first += 1
         groups: dict[tuple[tuple[str, str], ...], list[tuple[WorkerStream, int]]] = {}
         for stream in self._streams.values():
             if credit := stream.credit:
                 groups.setdefault(stream.label_key, []).append((stream, credit))
-        return [(dict(labels), _in_turns(streams, self._first, most)) for labels, streams in groups.items()]
+        return [
+            (dict(labels), _in_turns(streams, self._first, most))
+            for labels, streams in groups.items()
+        ]
 
     def pulse(self, stream: WorkerStream, pulse: Pulse) -> None:
         stream.drained_by_worker = pulse.draining
         self._pulses[stream.worker_id] = (stream, pulse)
 
     async def run(self) -> None:
-        """Flushes heartbeats once a second; while the database is away they are kept, the newest of each worker."""
+        """Flushes heartbeats once a second; while the database is away they are kept, the newest of
+        each worker."""
         loop = asyncio.get_running_loop()
         self._stored_at = loop.time()
         while True:
@@ -236,7 +254,9 @@ class Presence:
                 self._stored_at = loop.time()
             except TROUBLE as error:
                 self._pulses = pulses | self._pulses
-                logger.bind(component="WorkerMonitor").warning("heartbeats wait: {}", sqlstate.primary(error))
+                logger.bind(component="WorkerMonitor").warning(
+                    "heartbeats wait: {}", sqlstate.primary(error)
+                )
                 if loop.time() - self._stored_at > ISOLATED_AFTER_S:
                     self._let_go()
 
@@ -244,7 +264,12 @@ class Presence:
         """A heartbeat that PostgreSQL refuses costs its own stream. One of a worker whose row is
         locked waits for the next."""
         beats = list(pulses.values())
-        answers = await halves.each(beats, lambda some: self._database.run(functools.partial(_flush, some), timeout_s=FLUSH_TIMEOUT_S))
+        answers = await halves.each(
+            beats,
+            lambda some: self._database.run(
+                functools.partial(_flush, some), timeout_s=FLUSH_TIMEOUT_S
+            ),
+        )
         for (stream, pulse), answer in zip(beats, answers, strict=True):
             if isinstance(answer, Locked):
                 self._pulses.setdefault(stream.worker_id, (stream, pulse))
@@ -263,7 +288,8 @@ class Presence:
                 self.forgotten.put_nowait(leases.Claimant(lease, stream.worker_id))
 
     def _let_go(self) -> None:
-        """This server is cut off from the database, others may not be: who stays with us would be given up as silent."""
+        """This server is cut off from the database, others may not be: who stays with us would be
+        given up as silent."""
         for stream in self:
             stream.close("this server cannot reach the database")
 
@@ -279,7 +305,10 @@ class Beaten:
 
 async def _flush(beats: list[tuple[WorkerStream, Pulse]], conn: Connection) -> list[Beaten]:
     """One answer for each. What a worker lists counts for its own leases only."""
-    said = [workers.Heartbeat(s.worker_id, s.session, p.busy_slots, p.draining, p.current_job_id) for s, p in beats]
+    said = [
+        workers.Heartbeat(s.worker_id, s.session, p.busy_slots, p.draining, p.current_job_id)
+        for s, p in beats
+    ]
     held = [leases.Claimant(lease, s.worker_id) for s, p in beats for lease in p.held]
     alive = await workers.beat(conn, said, held)
     if waiting := [leases.Claimant(lease, s.worker_id) for s, p in beats for lease in p.waiting]:
@@ -296,12 +325,20 @@ async def _flush(beats: list[tuple[WorkerStream, Pulse]], conn: Connection) -> l
 
 def _in_turns(streams: list[tuple[WorkerStream, int]], first: int, most: int) -> list[uuid.UUID]:
     first %= len(streams)
-    free = [(stream.worker_id, min(credit, stream.free_slots)) for stream, credit in streams[first:] + streams[:first]]
-    ahead = [(stream.worker_id, credit - min(credit, stream.free_slots)) for stream, credit in streams[first:] + streams[:first]]
+    free = [
+        (stream.worker_id, min(credit, stream.free_slots))
+        for stream, credit in streams[first:] + streams[:first]
+    ]
+    ahead = [
+        (stream.worker_id, credit - min(credit, stream.free_slots))
+        for stream, credit in streams[first:] + streams[:first]
+    ]
     turns: list[uuid.UUID] = []
     for shares in (free, ahead):
         turn = 0
-        while len(turns) < most and (having := [worker_id for worker_id, share in shares if share > turn]):
+        while len(turns) < most and (
+            having := [worker_id for worker_id, share in shares if share > turn]
+        ):
             turns += having
             turn += 1
     return turns[:most]

@@ -30,10 +30,19 @@ def others(addresses: Sequence[Address], me: str, live: dict[str, Live], now: fl
     found = [
         live[address.server_id]
         for address in addresses
-        if address.server_id in live and address.server_id != me and _may_lead(address, live[address.server_id], now)
+        if address.server_id in live
+        and address.server_id != me
+        and _may_lead(address, live[address.server_id], now)
     ]
-    unknown = [address for address in addresses if address.server_id not in live and address.server_id != me]
-    strangers = sorted((server for server in live.values() if server.id not in met and server.id != me), key=lambda s: s.workers)
+    unknown = [
+        address
+        for address in addresses
+        if address.server_id not in live and address.server_id != me
+    ]
+    strangers = sorted(
+        (server for server in live.values() if server.id not in met and server.id != me),
+        key=lambda s: s.workers,
+    )
     for address in unknown:
         stranger = next((server for server in strangers if _may_lead(address, server, now)), None)
         if stranger:

@@ -1,4 +1,5 @@
-"""A bootstrap token redeemed once: afterwards the worker's own secret is its credential, and only the secret's hash is stored."""
+"""A bootstrap token redeemed once: afterwards the worker's own secret is its credential, and only
+the secret's hash is stored."""
 
 import hashlib
 import re
@@ -19,8 +20,16 @@ def fingerprint(secret: bytes) -> bytes:
     return hashlib.sha256(secret).digest()
 
 
-async def register(database: Database, token: str, worker_id: uuid.UUID, credential_sha256: bytes, name: str, version: str) -> None:
-    """Invalid: the token is no UUID, or the hash is not 32 bytes. Unauthenticated: unknown, expired, used, or for another worker."""
+async def register(
+    database: Database,
+    token: str,
+    worker_id: uuid.UUID,
+    credential_sha256: bytes,
+    name: str,
+    version: str,
+) -> None:
+    """Invalid: the token is no UUID, or the hash is not 32 bytes. Unauthenticated: unknown,
+    expired, used, or for another worker."""
     if CONTROLS_OR_NUL.search(name + version):
         raise Invalid("name, version: expected text without control characters")
     try:
@@ -28,8 +37,12 @@ async def register(database: Database, token: str, worker_id: uuid.UUID, credent
     except ValueError:
         raise Invalid(INVALID_TOKEN) from None
     if worker_id.int == 0:
-        raise Invalid("worker_id: expected a worker's own UUID, got the nil UUID, which means any worker")
+        raise Invalid(
+            "worker_id: expected a worker's own UUID, got the nil UUID, which means any worker"
+        )
     if len(credential_sha256) != 32:
         raise Invalid(f"secret_sha256: expected 32 bytes, got {len(credential_sha256)}")
-    if not await database.transact(lambda conn: tokens.redeem(conn, key, worker_id, credential_sha256, name, version)):
+    if not await database.transact(
+        lambda conn: tokens.redeem(conn, key, worker_id, credential_sha256, name, version)
+    ):
         raise Unauthenticated(REJECTED_TOKEN)

@@ -1,1 +1,2 @@
-"""What happens to a job, a file a step: enqueue → dispatch → control (accept, result, cancel) → logs, with rescue as the net."""
+"""What happens to a job, a file a step: enqueue → dispatch → control (accept, result, cancel) →
+logs, with rescue as the net."""

@@ -1,9 +1,8 @@
-"""Natural batching: whatever arrives while one round trip to the database is in flight goes together
-in the next.
+"""Natural batching: whatever arrives while one round trip to the database is in flight goes
+together in the next.
 
-An idle system pays one round trip, a busy one forms large batches by itself. Used for creates, accepts
-and results, and logs.
-"""
+An idle system pays one round trip, a busy one forms large batches by itself. Used for creates,
+accepts and results, and logs."""
 
 import asyncio
 import random
@@ -84,8 +83,8 @@ class Batcher(Generic[T, R]):
         return answer
 
     async def submit_all(self, items: Sequence[T], size: int = 0) -> list[R | Exception]:
-        """Of items that come together: an answer for each, or what is against it. Unavailable: none was
-        stored."""
+        """Of items that come together: an answer for each, or what is against it. Unavailable: none
+        was stored."""
         if not items:
             return []
         answers = list(await self._submit(items, size))
@@ -99,14 +98,17 @@ class Batcher(Generic[T, R]):
         return await answers
 
     async def _wait_for_locks(self, items: Sequence[T], answers: list[R | Exception]) -> None:
-        """Tries again those that are locked, each by itself, so that nobody else waits with them. One
-        that stays locked keeps its error: its stream ends, and says it again when it comes back."""
+        """Tries again those that are locked, each by itself, so that nobody else waits with them.
+        One that stays locked keeps its error: its stream ends, and says it again when it comes
+        back."""
         if self._locked >= MOST_LOCKED:
             return
         self._locked += 1
         try:
             async with asyncio.timeout(self._lock_wait_s):
-                while places := [n for n, answer in enumerate(answers) if isinstance(answer, Locked)]:
+                while places := [
+                    n for n, answer in enumerate(answers) if isinstance(answer, Locked)
+                ]:
                     await asyncio.sleep(AGAIN_S)
                     for place in places:
                         (answers[place],) = await halves.each([items[place]], self._flush)

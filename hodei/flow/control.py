@@ -1,10 +1,12 @@
-"""The controller takes news in: accepts, results, rejects and cancels become states, in batches, each under its lease.
+"""The controller takes news in: accepts, results, rejects and cancels become states, in batches,
+each under its lease.
 
-A refused speaker is told so at once and kills that job's processes: only one claim may ever speak for a job.
-"""
+A refused speaker is told so at once and kills that job's processes: only one claim may ever speak
+for a job."""
 
 import asyncio
 import contextlib
+import functools
 import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,7 +32,8 @@ NOT_YOURS = "this lease no longer holds: the job was given away, cancelled or ha
 
 
 MOST_PARKED = 10_000
-"""Accepts and results whose job's row is locked. When there are more, their streams end, and their workers say them again."""
+"""Accepts and results whose job's row is locked. When there are more, their streams end, and their
+workers say them again."""
 
 PARKED_S = 0.25
 """Between two looks whether they are still locked."""
@@ -62,9 +65,12 @@ class JobController:
             group.create_task(self._retry_parked())
             await self._end_forgotten()
 
-    async def heard(self, stream: WorkerStream, accepts: Sequence[int], results: Sequence[Result]) -> None:
-        """Stores one frame's accepts and results, then acknowledges the results. The worker has acted already; it forgets a lease only on
-        that acknowledgement. What is locked is stored later. Locked: too much is."""
+    async def heard(
+        self, stream: WorkerStream, accepts: Sequence[int], results: Sequence[Result]
+    ) -> None:
+        """Stores one frame's accepts and results, then acknowledges the results. The worker has
+        acted already; it forgets a lease only on that acknowledgement. What is locked is stored
+        later. Locked: too much is."""
         for lease in accepts:
             stream.waiting.pop(lease, None)
         for result in results:
@@ -77,9 +83,15 @@ class JobController:
         news += [_News(Claimant(result.lease, stream.worker_id), result) for result in results]
         await self._settled(stream, news, await self._news.submit_all(news))
 
-    async def _settled(self, stream: WorkerStream, news: Sequence[_News], answers: Sequence[_Answer | Exception]) -> None:
+    async def _settled(
+        self, stream: WorkerStream, news: Sequence[_News], answers: Sequence[_Answer | Exception]
+    ) -> None:
         both = list(zip(news, answers, strict=True))
-        if recorded := [n.said.lease for n, answer in both if n.result and answer and not isinstance(answer, Exception)]:
+        if recorded := [
+            n.said.lease
+            for n, answer in both
+            if n.result and answer and not isinstance(answer, Exception)
+        ]:
             stream.send(ResultAck(recorded))
         self._refuse_stale(stream, [n.said.lease for n, answer in both if answer is None])
         for n, answer in both:
@@ -89,30 +101,36 @@ class JobController:
                 await self.set_aside(n.said, answer)
 
     def _park(self, stream: WorkerStream, news: _News, error: Locked) -> None:
-        """Somebody else's transaction holds that job's row: it is tried again, and nobody waits for it."""
+        """Somebody else's transaction holds that job's row: it is tried again, and nobody waits for
+        it."""
         if len(self._parked) >= MOST_PARKED:
             raise error
         self._parked.append((stream, news))
 
     async def _retry_parked(self) -> None:
-        """What is not locked any more is stored. What a stream that has ended had said its worker says again."""
+        """What is not locked any more is stored. What a stream that has ended had said its worker
+        says again."""
         while True:
             await asyncio.sleep(PARKED_S)
             parked, self._parked = [(s, n) for s, n in self._parked if not s.closed.is_set()], []
             if not parked:
                 continue
             try:
-                locked = await self._database.run(lambda conn: leases.locked(conn, [n.said.lease for _, n in parked]))  # noqa: B023
+                numbers = [n.said.lease for _, n in parked]
+                locked = await self._database.run(functools.partial(leases.locked, leases=numbers))
                 self._parked += [(s, n) for s, n in parked if n.said.lease in locked]
                 for stream, news in parked:
                     if news.said.lease not in locked:
                         await self._settled(stream, [news], await self._news.submit_all([news]))
             except TROUBLE as error:
-                self._log.warning("what waits for locks waits for the database: {}", sqlstate.primary(error))
+                self._log.warning(
+                    "what waits for locks waits for the database: {}", sqlstate.primary(error)
+                )
                 self._parked += [(s, n) for s, n in parked if (s, n) not in self._parked]
 
     async def set_aside(self, said: Claimant, error: Exception) -> None:
-        """Ends a job whose row PostgreSQL will not let go on (FAILED, REJECTED): it costs that job, not its worker's stream."""
+        """Ends a job whose row PostgreSQL will not let go on (FAILED, REJECTED): it costs that job,
+        not its worker's stream."""
         jobs_of = await self._database.run(lambda conn: leases.jobs_of(conn, [said]))
         await set_aside(self._database, jobs_of, error, "system:job_controller")
         if stream := self._presence.get(said.worker_id):
@@ -130,9 +148,13 @@ class JobController:
         said = late.result
         for _ in range(20):
             try:
-                recorded = await self._database.run(lambda conn: stray_leases.record_late(conn, late))
+                recorded = await self._database.run(
+                    lambda conn: stray_leases.record_late(conn, late)
+                )
             except psycopg.Error as error:
-                self._log.bind(job_id=late.job_id).error("its late result cannot be kept: {}", sqlstate.primary(error))
+                self._log.bind(job_id=late.job_id).error(
+                    "its late result cannot be kept: {}", sqlstate.primary(error)
+                )
                 break
             if recorded.now:
                 words = f"JobLateResult {said.outcome} (lease {said.lease})"
@@ -148,9 +170,15 @@ class JobController:
     async def started(self, stream: WorkerStream, started: list[int]) -> None:
         await self._database.run(lambda conn: leases.started(conn, stream.worker_id, started))
 
-    async def cancel_delivered(self, stream: WorkerStream, told: list[int], *, stopping: bool) -> None:
+    async def cancel_delivered(
+        self, stream: WorkerStream, told: list[int], *, stopping: bool
+    ) -> None:
         with contextlib.suppress(Locked):  # it is asked, and says it, again
-            await self._database.run(lambda conn: leases.cancel_delivered(conn, stream.worker_id, told, stopping=stopping))
+            await self._database.run(
+                lambda conn: leases.cancel_delivered(
+                    conn, stream.worker_id, told, stopping=stopping
+                )
+            )
 
     def _refuse_stale(self, stream: WorkerStream, stale: Sequence[int]) -> None:
         """Tells a worker which leases do not hold; one log line for all of a frame."""
@@ -158,15 +186,20 @@ class JobController:
             stream.let_go(lease)
             stream.send(Refused(lease, NOT_YOURS))
         if stale:
-            self._log.bind(worker_id=stream.worker_id).info("{} refused, the first is lease {}: {}", len(stale), stale[0], NOT_YOURS)
+            self._log.bind(worker_id=stream.worker_id).info(
+                "{} refused, the first is lease {}: {}", len(stale), stale[0], NOT_YOURS
+            )
 
     async def _flush(self, news: list[_News]) -> list[_Answer | Exception]:
-        """Results before accepts. If both are in the batch, the result writes RUNNING as well, and the accept is answered from it.
-        Those whose rows are locked get Locked, and the others are stored."""
+        """Results before accepts. If both are in the batch, the result writes RUNNING as well, and
+        the accept is answered from it. Those whose rows are locked get Locked, and the others are
+        stored."""
         try:
             return await self._settle(news)
         except Locked as error:
-            locked = await self._database.run(lambda conn: leases.locked(conn, [n.said.lease for n in news]))
+            locked = await self._database.run(
+                lambda conn: leases.locked(conn, [n.said.lease for n in news])
+            )
             if not locked:
                 raise
             free = iter(await self._settle([n for n in news if n.said.lease not in locked]))
@@ -176,8 +209,12 @@ class JobController:
         if not news:
             return []
         results = {n.said: n.result for n in news if n.result}
-        accepts = list(dict.fromkeys(n.said for n in news if n.result is None and n.said not in results))
-        found, held = await self._database.run(lambda conn: leases.settle(conn, list(results.values()), accepts))
+        accepts = list(
+            dict.fromkeys(n.said for n in news if n.result is None and n.said not in results)
+        )
+        found, held = await self._database.run(
+            lambda conn: leases.settle(conn, list(results.values()), accepts)
+        )
         ended = {Claimant(end.lease, end.worker_id): end for end in found}
         self._say(found)
         accepted = [job_lines.of_accept(one) for one in held.values() if one.now]
@@ -186,7 +223,9 @@ class JobController:
         return [self._answer(n, ended, held) for n in news]
 
     @staticmethod
-    def _answer(news: _News, ended: dict[Claimant, Ended], held: dict[Claimant, Accepted]) -> _Answer:
+    def _answer(
+        news: _News, ended: dict[Claimant, Ended], held: dict[Claimant, Accepted]
+    ) -> _Answer:
         end = ended.get(news.said)
         if end is None:
             accepted = held.get(news.said)
@@ -198,10 +237,20 @@ class JobController:
             job_lines.say(self._log, (line for end in ended for line in job_lines.of_end(end)))
 
     async def end_overrun(self, overrun: list[tuple[Claimant, str]]) -> None:
-        """Ends attempts that their workers should have ended: FAILED, TIMEOUT. The worker hears of it by refusal, and kills them."""
+        """Ends attempts that their workers should have ended: FAILED, TIMEOUT. The worker hears of
+        it by refusal, and kills them."""
         tail = ", and its worker did not end it"
         said = [
-            Result(c.lease, c.worker_id, "FAILED", "system:job_rescuer", ran=True, reason="TIMEOUT", message=words + tail, log_chunks=-1)
+            Result(
+                c.lease,
+                c.worker_id,
+                "FAILED",
+                "system:job_rescuer",
+                ran=True,
+                reason="TIMEOUT",
+                message=words + tail,
+                log_chunks=-1,
+            )
             for c, words in overrun
         ]
         for end in await self._record(said):
@@ -211,12 +260,17 @@ class JobController:
     # ── attempts that no worker speaks for any more ──
 
     async def lose(self, lost: list[Claimant], message: str, actor: str) -> None:
-        """Ends attempts whose worker is gone or does not know them: run again or failed, by policy."""
-        said = [Result(c.lease, c.worker_id, "LOST", actor, ran=True, message=message, log_chunks=-1) for c in lost]
+        """Ends attempts whose worker is gone or does not know them: run again or failed, by
+        policy."""
+        said = [
+            Result(c.lease, c.worker_id, "LOST", actor, ran=True, message=message, log_chunks=-1)
+            for c in lost
+        ]
         await self._record(said)
 
     async def _record(self, said: Sequence[Result]) -> list[Ended]:
-        """Stores what a sweep says in a worker's place. A job that cannot be stored is set aside; one that is locked is found again."""
+        """Stores what a sweep says in a worker's place. A job that cannot be stored is set aside;
+        one that is locked is found again."""
 
         async def store(batch: list[Result]) -> list[Ended | None]:
             found = await self._database.run(lambda conn: leases.record_results(conn, batch))
@@ -236,27 +290,38 @@ class JobController:
         while True:
             claimant = await self._presence.forgotten.get()
             try:
-                await self.lose([claimant], "the worker lives but does not know this job any more", "system:job_controller")
+                await self.lose(
+                    [claimant],
+                    "the worker lives but does not know this job any more",
+                    "system:job_controller",
+                )
             except TROUBLE as error:  # the next heartbeat names it again
                 self._log.warning("lease {} cannot be ended: {}", claimant.lease, words_of(error))
 
     # ── cancel ──
 
     async def cancel(self, job_id: uuid.UUID, actor: str) -> None:
-        """NotFound; Conflict: already final. Queued: CANCELLED at once. In flight: requested, and the worker will confirm. Locked:
-        somebody's transaction has held the job's row for two seconds."""
-        for runs_left in reversed(range(20)):  # a job on its way between queue and worker is in neither for a moment
+        """NotFound; Conflict: already final. Queued: CANCELLED at once. In flight: requested, and
+        the worker will confirm. Locked: somebody's transaction has held the job's row for two
+        seconds."""
+        for runs_left in reversed(
+            range(20)
+        ):  # a job on its way between queue and worker is in neither for a moment
             try:
                 if await self._cancel_once(job_id, actor):
                     return
             except Locked:
                 if not runs_left:
                     raise
-            except psycopg.Error as error:  # its row cannot be written as a cancel would: it ends all the same
+            except (
+                psycopg.Error
+            ) as error:  # its row cannot be written as a cancel would: it ends all the same
                 await set_aside(self._database, [job_id], error, actor)
                 return
             await asyncio.sleep(0.02)
-        raise Conflict(f"job {job_id} changed hands twenty times while it was to be cancelled; try again")
+        raise Conflict(
+            f"job {job_id} changed hands twenty times while it was to be cancelled; try again"
+        )
 
     async def _cancel_once(self, job_id: uuid.UUID, actor: str) -> bool:
         words = job_lines.changed("PENDING", "CANCELLED", "CANCELLED")
@@ -284,10 +349,13 @@ class JobController:
         return False
 
     async def deliver_cancels(self, workers: list[uuid.UUID]) -> None:
-        """Tells workers of this server which of their jobs are to stop; asked again until the worker says that it is stopping."""
+        """Tells workers of this server which of their jobs are to stop; asked again until the
+        worker says that it is stopping."""
         mine = [worker for worker in workers if self._presence.get(worker)]
         if not mine:
             return
-        for claimant in await self._database.run(lambda conn: leases.undelivered_cancels(conn, mine)):
+        for claimant in await self._database.run(
+            lambda conn: leases.undelivered_cancels(conn, mine)
+        ):
             if stream := self._presence.get(claimant.worker_id):
                 stream.send(Cancel(claimant.lease, "CANCELLED", "cancelled"))

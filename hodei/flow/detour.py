@@ -60,7 +60,9 @@ class Detour:
 
         async def among(some: list[uuid.UUID]) -> list[None]:
             narrow = wish._replace(workers=free[: len(some)], beyond=None, among=some)
-            claimed = await self._database.run(lambda conn: job_queue.claim(conn, narrow, ACCEPT_WITHIN_S))
+            claimed = await self._database.run(
+                lambda conn: job_queue.claim(conn, narrow, ACCEPT_WITHIN_S)
+            )
             for offer in claimed.offers:
                 free.remove(offer.worker_id)
             offers.extend(claimed.offers)
@@ -71,7 +73,9 @@ class Detour:
                 self._avoid(job)
             elif isinstance(answer, Exception):
                 self._log.warning("job {} cannot be claimed: {}", job, sqlstate.primary(answer))
-                await self._database.run(invariants.drop_leases)  # a hand may have left one of this job
+                await self._database.run(
+                    invariants.drop_leases
+                )  # a hand may have left one of this job
                 (again,) = await halves.each([job], among)
                 if isinstance(again, Exception):
                     self._avoid(job)

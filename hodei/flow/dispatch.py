@@ -1,8 +1,9 @@
-"""The dispatcher gives work out: it claims ready jobs for the free slots of this server's workers and offers them.
+"""The dispatcher gives work out: it claims ready jobs for the free slots of this server's workers
+and offers them.
 
-Claim and assignment are committed before anything is sent; if this process dies between the two, the offer lapses and returns. The wake-up
-(a notification, a freed slot, an enqueue here) is a hint; the sweep's look at the queue each second is the truth.
-"""
+Claim and assignment are committed before anything is sent; if this process dies between the two,
+the offer lapses and returns. The wake-up (a notification, a freed slot, an enqueue here) is a hint;
+the sweep's look at the queue each second is the truth."""
 
 import asyncio
 import contextlib
@@ -32,18 +33,19 @@ CLAIM_AT_MOST = 200
 
 REST = 3.0
 MOST_REST_S = 0.02
-"""After a claim that found less than it asked for: so many times as long as it took. A machine that is busy claims more at a time, and one
-that is not is ready again after a few milliseconds."""
+"""After a claim that found less than it asked for: so many times as long as it took. A machine that
+is busy claims more at a time, and one that is not is ready again after a few milliseconds."""
 
 REMIND_EVERY_S = 30.0
 """How often a condition that lasts is said again."""
 
 MOST_SETS = 10
-"""Sets of labels that are asked for in one round. A fleet with more begins with those that can run what waits at the queue's head."""
+"""Sets of labels that are asked for in one round. A fleet with more begins with those that can run
+what waits at the queue's head."""
 
 MOST_PAUSE_S = 10.0
-"""Between two looks at jobs that were ready and that nobody here could run, if nothing else wakes us; the first is a second, then twice
-as long."""
+"""Between two looks at jobs that were ready and that nobody here could run, if nothing else wakes
+us; the first is a second, then twice as long."""
 
 Credit = tuple[dict[str, str], list[uuid.UUID]]
 
@@ -55,8 +57,12 @@ class JobDispatcher:
         self._wake = asyncio.Event()
         self._stopping = False
         self._missed = False  # a wake-up came while a create had a claim along
-        self._claiming = False  # one claim at a time: a second one would count on the same free slots
-        self._heads: dict[tuple[tuple[str, str], ...], QueueHead] = {}  # by labels; emptied when there are too many
+        self._claiming = (
+            False  # one claim at a time: a second one would count on the same free slots
+        )
+        self._heads: dict[
+            tuple[tuple[str, str], ...], QueueHead
+        ] = {}  # by labels; emptied when there are too many
         self._turn = 0
         self._claimed_since_look = 0
         self.claimed = 0  # since the start
@@ -93,7 +99,9 @@ class JobDispatcher:
                     while not self._stopping and await self._round():
                         begun = loop.time()
             except TROUBLE as error:
-                self._log.warning("cannot claim: {}", words_of(error))  # the sweep's look wakes us again
+                self._log.warning(
+                    "cannot claim: {}", words_of(error)
+                )  # the sweep's look wakes us again
             await asyncio.sleep(min(MOST_REST_S, REST * (loop.time() - begun)))
 
     async def _round(self) -> bool:
@@ -118,14 +126,17 @@ class JobDispatcher:
             self._claiming = False
 
     async def _worth_asking(self, credits: list[Credit]) -> tuple[list[Credit], bool]:
-        """Few enough of them, those first that can run what waits; whether others are left. Each has its turn."""
+        """Few enough of them, those first that can run what waits; whether others are left. Each
+        has its turn."""
         required, complete = await self._database.run(job_queue.required)
         self._turn += 1
         start = self._turn * MOST_SETS % len(credits)
         fit: list[Credit] = []
         others: list[Credit] = []
         for credit in credits[start:] + credits[:start]:
-            (fit if any(labels.items() <= credit[0].items() for labels in required) else others).append(credit)
+            (
+                fit if any(labels.items() <= credit[0].items() for labels in required) else others
+            ).append(credit)
         if complete or not others:
             return fit[:MOST_SETS], len(fit) > MOST_SETS
         return (fit[: MOST_SETS // 2] + others)[:MOST_SETS], len(fit) > MOST_SETS
@@ -138,7 +149,9 @@ class JobDispatcher:
         wish = job_queue.Wish(workers, labels, head.begin(loop.time()), self._detour.avoided)
         begun = loop.time()
         try:
-            claimed = await self._database.run(lambda conn: job_queue.claim(conn, wish, ACCEPT_WITHIN_S))
+            claimed = await self._database.run(
+                lambda conn: job_queue.claim(conn, wish, ACCEPT_WITHIN_S)
+            )
         except (Locked, psycopg.Error) as error:
             return await self._detour.claim(wish, error)
         head.ended(wish.beyond, claimed.last, loop.time(), loop.time() - begun)
@@ -146,9 +159,14 @@ class JobDispatcher:
 
     @contextlib.contextmanager
     def along(self, labels: dict[str, str], jobs: int) -> Iterator[job_queue.Wish | None]:
-        """A claim that an enqueue of a few jobs with these labels takes along in its own transaction: where a slot is free, they are
-        offered without another way to the database. None: there is none, or a claim is under way. What it claimed is to be sent."""
-        wish = None if self._stopping or self._claiming or self.wading else self._wish_for(labels, jobs)
+        """A claim that an enqueue of a few jobs with these labels takes along in its own
+        transaction: where a slot is free, they are offered without another way to the database.
+        None: there is none, or a claim is under way. What it claimed is to be sent."""
+        wish = (
+            None
+            if self._stopping or self._claiming or self.wading
+            else self._wish_for(labels, jobs)
+        )
         if wish is None:
             yield None
             return
@@ -174,7 +192,12 @@ class JobDispatcher:
         lines: list[JobLine] = []
         for offer in offers:
             if not offer.fits:
-                await set_aside(self._database, [offer.job_id], ValueError("no worker can be told of it"), "system:job_dispatcher")
+                await set_aside(
+                    self._database,
+                    [offer.job_id],
+                    ValueError("no worker can be told of it"),
+                    "system:job_dispatcher",
+                )
                 continue
             stream = self._presence.get(offer.worker_id)
             there = stream is not None and not stream.closed.is_set()
@@ -186,10 +209,13 @@ class JobDispatcher:
         if lines:
             job_lines.say(self._log, lines)
         if unsent:
-            await give_back(self._database, unsent, "the worker's stream ended", "system:job_dispatcher")
+            await give_back(
+                self._database, unsent, "the worker's stream ended", "system:job_dispatcher"
+            )
 
     def observe(self, *, ready: bool) -> None:
-        """Told once a second whether ready jobs wait: says why nothing moves, on change and every 30 s while it lasts."""
+        """Told once a second whether ready jobs wait: says why nothing moves, on change and every
+        30 s while it lasts."""
         now = time.monotonic()
         if not ready or self._claimed_since_look:
             self._pause_s = self._look_at = 0.0
@@ -208,6 +234,8 @@ class JobDispatcher:
         self._claimed_since_look = 0
         if condition and (condition != self._condition or now - self._said_at >= REMIND_EVERY_S):
             self._log.info(condition)
-            logger.bind(component="JobController").info("alive: {} workers connected to this server", len(self._presence))
+            logger.bind(component="JobController").info(
+                "alive: {} workers connected to this server", len(self._presence)
+            )
             self._said_at = now
         self._condition = condition

@@ -35,22 +35,27 @@ MOST_BYTES = 4 << 20
 """Of the specs of one batch: as many as one call may bring."""
 
 MOST_APART = 100
-"""Creates whose ids are locked, waiting to be tried one by one. When there are more they are refused at once."""
+"""Creates whose ids are locked, waiting to be tried one by one. When there are more they are
+refused at once."""
 
 LOCKED_S = 5.0
 """For so long an id that was locked goes apart."""
 
-SWALLOWED = Invalid("the database did not store this job: a trigger on one of Hodei's tables swallowed it")
+SWALLOWED = Invalid(
+    "the database did not store this job: a trigger on one of Hodei's tables swallowed it"
+)
 
 CHECKED_BYTES = 128 << 10
-"""Of specs that are checked at a stretch, some 2 ms; then all others have their turn on the event loop."""
+"""Of specs that are checked at a stretch, some 2 ms; then all others have their turn on the event
+loop."""
 
 LONGEST_TEXT = 1 << 20
-"""Characters of one spec as it came; its normal form is at most 256 KiB. To parse more of it would hold up
-everybody for as long."""
+"""Characters of one spec as it came; its normal form is at most 256 KiB. To parse more of it would
+hold up everybody for as long."""
 
 FEW = 8
-"""Jobs of a batch that takes a claim along; where more come together, creates and claims overlap on two connections."""
+"""Jobs of a batch that takes a claim along; where more come together, creates and claims overlap on
+two connections."""
 
 
 class Created(NamedTuple):
@@ -64,9 +69,13 @@ class Enqueuer:
         self._database = database
         self._dispatcher = dispatcher
         self._log = logger.bind(component="JobController")
-        self._creates: Batcher[NewJob, str] = Batcher(self._flush, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=1.0)
+        self._creates: Batcher[NewJob, str] = Batcher(
+            self._flush, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=1.0
+        )
         self._apart: Batcher[NewJob, str] = Batcher(self._flush_alone, most=1, waiting=MOST_APART)
-        self._locked: dict[uuid.UUID, float] = {}  # ids that somebody's open transaction is creating → until when they go apart
+        self._locked: dict[
+            uuid.UUID, float
+        ] = {}  # ids that somebody's open transaction is creating → until when they go apart
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -74,7 +83,8 @@ class Enqueuer:
             await self._apart.run()
 
     async def create(self, specs: Sequence[str], actor: str) -> list[Created]:
-        """One answer for each spec, in order. Invalid for the whole call: too many of them. A refused spec does not touch the others."""
+        """One answer for each spec, in order. Invalid for the whole call: too many of them. A
+        refused spec does not touch the others."""
         if len(specs) > MOST_SPECS:
             raise Invalid(f"specs: expected at most {MOST_SPECS} in one call, got {len(specs)}")
         created: list[Created | None] = [None] * len(specs)
@@ -94,7 +104,9 @@ class Enqueuer:
         now = time.monotonic()
         self._locked = {job_id: until for job_id, until in self._locked.items() if until > now}
         together = [job for job in new if job.id not in self._locked]
-        outcomes = dict(zip(map(id, together), await self._creates.submit_all(together, size), strict=True))
+        outcomes = dict(
+            zip(map(id, together), await self._creates.submit_all(together, size), strict=True)
+        )
         for job in new:
             if id(job) not in outcomes:
                 (outcomes[id(job)],) = await self._try_apart(job)
@@ -104,7 +116,11 @@ class Enqueuer:
 
     async def _try_apart(self, job: NewJob) -> list[str | Exception]:
         if self._apart.full:
-            return [Locked(f"id: job {job.id} is being created by another transaction, and many wait for such ids")]
+            return [
+                Locked(
+                    f"id: job {job.id} is being created by another transaction, and many wait for such ids"
+                )
+            ]
         return await self._apart.submit_all([job])
 
     @staticmethod
@@ -117,14 +133,23 @@ class Enqueuer:
         if isinstance(outcome, HodeiError):
             raise outcome
         if isinstance(outcome, Exception):
-            logger.bind(component="JobController", job_id=job.id).error("job cannot be stored: {}", sqlstate.primary(outcome))
-            return Created(job.id, existed=False, error=Invalid(f"PostgreSQL refuses this job: {sqlstate.primary(outcome)}"))
+            logger.bind(component="JobController", job_id=job.id).error(
+                "job cannot be stored: {}", sqlstate.primary(outcome)
+            )
+            return Created(
+                job.id,
+                existed=False,
+                error=Invalid(f"PostgreSQL refuses this job: {sqlstate.primary(outcome)}"),
+            )
         if outcome == "conflict":
-            return Created(job.id, existed=False, error=Duplicate(f"id: job {job.id} exists with another spec"))
+            return Created(
+                job.id, existed=False, error=Duplicate(f"id: job {job.id} exists with another spec")
+            )
         return Created(job.id, existed=outcome == "existed", error=None)
 
     async def retry(self, old_id: uuid.UUID, new_id: uuid.UUID | None, actor: str) -> uuid.UUID:
-        """A new job with the spec and correlation id of one that has ended; due at once. NotFound; Conflict: not final yet."""
+        """A new job with the spec and correlation id of one that has ended; due at once. NotFound;
+        Conflict: not final yet."""
         new = new_id or uuid7()
 
         async def repeat(conn: Connection) -> str:
@@ -132,7 +157,9 @@ class Enqueuer:
             if old is None:
                 raise NotFound(f"no job {old_id}")
             if old.state not in FINAL:
-                raise Conflict(f"job {old_id} is {old.state}: only a job that has ended can be run again")
+                raise Conflict(
+                    f"job {old_id} is {old.state}: only a job that has ended can be run again"
+                )
             spec = {key: value for key, value in json.loads(old.spec).items() if key != "run_at"}
             spec["correlation_id"] = old.correlation_id
             if (await jobs.create(conn, [NewJob(new, actor, spec)]))[new] == "conflict":
@@ -147,7 +174,8 @@ class Enqueuer:
         return new
 
     async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, str]:
-        """A few jobs take a claim along, in the same transaction: on an idle system they are on their way to a worker at once."""
+        """A few jobs take a claim along, in the same transaction: on an idle system they are on
+        their way to a worker at once."""
         if len(new) <= FEW:
             with self._dispatcher.along(new[0].spec.get("labels", {}), len(new)) as wish:
                 if wish:
@@ -171,22 +199,31 @@ class Enqueuer:
         )
         job_lines.say(self._log, lines)
 
-    async def _create_and_claim(self, new: list[NewJob], wish: Wish) -> tuple[dict[uuid.UUID, str], Claimed]:
+    async def _create_and_claim(
+        self, new: list[NewJob], wish: Wish
+    ) -> tuple[dict[uuid.UUID, str], Claimed]:
         """What keeps the claim from being made must not keep the jobs from being created."""
         try:
-            return await self._database.run(lambda conn: jobs.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S))
+            return await self._database.run(
+                lambda conn: jobs.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S)
+            )
         except (Locked, psycopg.Error):
-            return await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True), Claimed([], None)
+            return await self._database.run(
+                lambda conn: jobs.create(conn, new), idempotent=True
+            ), Claimed([], None)
 
     async def _flush(self, new: list[NewJob]) -> list[str | Invalid]:
-        """An id that comes twice in one batch is asked about twice: the second sees what the first stored."""
+        """An id that comes twice in one batch is asked about twice: the second sees what the first
+        stored."""
         first: dict[uuid.UUID, NewJob] = {}
         twice = [job for job in new if first.setdefault(job.id, job) is not job]
         outcomes = await self._store(list(first.values()))
         again: dict[int, str | Invalid] = {}
         for job in twice:
             again[id(job)] = (await self._flush_alone([job]))[0]
-        return [again[id(job)] if id(job) in again else outcomes.get(job.id, SWALLOWED) for job in new]
+        return [
+            again[id(job)] if id(job) in again else outcomes.get(job.id, SWALLOWED) for job in new
+        ]
 
     async def _flush_alone(self, new: list[NewJob]) -> list[str | Invalid]:
         outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
@@ -204,9 +241,18 @@ async def checked(specs: Sequence[str], actor: str) -> AsyncIterator[tuple[int, 
             size = len(text)
         try:
             if len(text) > LONGEST_TEXT:
-                raise Invalid(f"spec: expected at most {LONGEST_TEXT} characters of JSON, got {len(text)}")
+                raise Invalid(
+                    f"spec: expected at most {LONGEST_TEXT} characters of JSON, got {len(text)}"
+                )
             spec = normalise(text)
         except Invalid as error:
             yield place, error
         else:
-            yield place, NewJob(spec.id or uuid7(), f"{actor}:{spec.actor}" if spec.actor else actor, spec.normal)
+            yield (
+                place,
+                NewJob(
+                    spec.id or uuid7(),
+                    f"{actor}:{spec.actor}" if spec.actor else actor,
+                    spec.normal,
+                ),
+            )

@@ -49,10 +49,16 @@ class AllOrNothing:
                 async with self._turns:
                     outcomes = await self._store(new)
                 _log(new, outcomes)
-                return [Created(job.id, existed=outcomes[job.id] == "existed", error=None) for job in new]
+                return [
+                    Created(job.id, existed=outcomes[job.id] == "existed", error=None)
+                    for job in new
+                ]
             except _NotStored as end:
                 refused = end.refused
-        return [Created(None, existed=False, error=refused.get(place) or _aborted(refused)) for place in range(len(specs))]
+        return [
+            Created(None, existed=False, error=refused.get(place) or _aborted(refused))
+            for place in range(len(specs))
+        ]
 
     async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, str]:
         try:
@@ -128,15 +134,25 @@ def _of_rows(answers: Sequence[Exception | None]) -> dict[int, HodeiError]:
 
 def _aborted(refused: dict[int, HodeiError]) -> Aborted:
     count = len(refused)
-    return Aborted(f"not stored: {count} other spec{'s' if count > 1 else ''} of the call {'were' if count > 1 else 'was'} refused")
+    return Aborted(
+        f"not stored: {count} other spec{'s' if count > 1 else ''} of the call {'were' if count > 1 else 'was'} refused"
+    )
 
 
 def _held() -> Locked:
-    return Locked("an id of this call is held by a transaction that is still open; nothing was stored, try again")
+    return Locked(
+        "an id of this call is held by a transaction that is still open; nothing was stored, try again"
+    )
 
 
 def _log(new: Sequence[NewJob], outcomes: dict[uuid.UUID, str]) -> None:
     for job in _each_once(new):
         if outcomes[job.id] == "created":
-            about = {"correlation_id": job.spec.get("correlation_id", job.id), "actor": job.actor, "job_id": job.id}
-            logger.bind(component="JobController", **about).info("Job created successfully (JobCreated)")
+            about = {
+                "correlation_id": job.spec.get("correlation_id", job.id),
+                "actor": job.actor,
+                "job_id": job.id,
+            }
+            logger.bind(component="JobController", **about).info(
+                "Job created successfully (JobCreated)"
+            )

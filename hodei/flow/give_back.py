@@ -12,9 +12,11 @@ from hodei.store.database import Database
 from hodei.store.leases import Claimant
 
 
-async def give_back(database: Database, offers: Sequence[Claimant], reason: str, actor: str) -> list[int]:
-    """The leases whose offers are queued again. One that was accepted meanwhile stays; one whose row is
-    locked lapses later; one that PostgreSQL refuses is set aside."""
+async def give_back(
+    database: Database, offers: Sequence[Claimant], reason: str, actor: str
+) -> list[int]:
+    """The leases whose offers are queued again. One that was accepted meanwhile stays; one whose
+    row is locked lapses later; one that PostgreSQL refuses is set aside."""
 
     log = logger.bind(component="JobController")
 

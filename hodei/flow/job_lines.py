@@ -1,6 +1,5 @@
-"""What has become of jobs, as log lines: a line for each event of the audit, in its order and with its
-actor, said where it was committed; those of one batch are written together.
-"""
+"""What has become of jobs, as log lines: a line for each event of the audit, in its order and with
+its actor, said where it was committed; those of one batch are written together."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -19,7 +18,11 @@ def say(log: "Logger", lines: Iterable[JobLine]) -> None:
 
 
 def changed(old: str, new: str, reason: str | None) -> str:
-    return f"JobStatusChanged {old} → {new} ({reason})" if reason else f"JobStatusChanged {old} → {new}"
+    return (
+        f"JobStatusChanged {old} → {new} ({reason})"
+        if reason
+        else f"JobStatusChanged {old} → {new}"
+    )
 
 
 RUNS = changed("PENDING", "RUNNING", None)

@@ -1,9 +1,8 @@
 """Logs out: committed pages by cursor, and for followers what comes until the job is final.
 
-A reader never slows a writer. One statement each TAIL_EVERY_S asks for all followed jobs of this server
-together whether they have moved; a follower reads only then. While it does not take a page it holds that
-page and nothing else; the more readers there are the smaller are their pages.
-"""
+A reader never slows a writer. One statement each TAIL_EVERY_S asks for all followed jobs of this
+server together whether they have moved; a follower reads only then. While it does not take a page
+it holds that page and nothing else; the more readers there are the smaller are their pages."""
 
 import asyncio
 import uuid
@@ -21,14 +20,15 @@ from hodei.store.job_logs import StoredChunk
 from hodei.store.jobs import Job
 
 TAIL_EVERY_S = 0.1
-"""Look at followed jobs that write through another server; through this one followers are woken at once."""
+"""Look at followed jobs that write through another server; through this one followers are woken at
+once."""
 
 MOST_READERS = 1_000
 """Of one server. Full: a further one is refused with RESOURCE_EXHAUSTED (rpc/limits.py)."""
 
 PAGES_BYTES = 64 << 20
-"""Of all readers' pages together, as far as a page of SMALLEST_PAGE for each leaves it: a page is a part of
-this by the number of readers. A page may end one chunk (64 KiB) beyond."""
+"""Of all readers' pages together, as far as a page of SMALLEST_PAGE for each leaves it: a page is a
+part of this by the number of readers. A page may end one chunk (64 KiB) beyond."""
 
 SMALLEST_PAGE, LARGEST_PAGE = 16 << 10, 256 << 10
 
@@ -50,15 +50,17 @@ class LogReader:
         self._followed = asyncio.Event()
 
     async def run(self) -> None:
-        """Wakes the followers of jobs that have moved; all of them while the database is in trouble, so
-        that they hear of it by themselves."""
+        """Wakes the followers of jobs that have moved; all of them while the database is in
+        trouble, so that they hear of it by themselves."""
         before: dict[uuid.UUID, job_logs.Standing] = {}
         while True:
             await self._followed.wait()
             await asyncio.sleep(TAIL_EVERY_S)
             jobs_followed = list(self._followers)
             try:
-                now = await self._database.run(lambda conn, ids=jobs_followed: job_logs.standing(conn, ids))  # type: ignore[misc]
+                now = await self._database.run(
+                    lambda conn, ids=jobs_followed: job_logs.standing(conn, ids)  # type: ignore[misc]
+                )
             except TROUBLE as error:
                 logger.bind(component="LogReader").debug("followers wait: {}", words_of(error))
                 now = {}
@@ -73,18 +75,21 @@ class LogReader:
             moved.set()
 
     async def read(self, job_id: uuid.UUID, cursor: str, *, follow: bool) -> AsyncIterator[Page]:
-        """Pages from the cursor on; with follow until the job is final and all is sent, then the job.
+        """Pages from the cursor on; with follow until the job is final and all is sent, then the
+        job.
 
-        The state is read before the page that finds nothing more: no final state is written before the
-        log's tail (R5). Whoever takes a page empties its list, so that it is not kept here meanwhile.
-        """
+        The state is read before the page that finds nothing more: no final state is written before
+        the log's tail (R5). Whoever takes a page empties its list, so that it is not kept here
+        meanwhile."""
         lease, seq = parse_cursor(cursor)
         moved = asyncio.Event()
         self._enter(job_id, moved if follow else None)
         try:
             while True:
                 moved.clear()
-                standing = (await self._reads.run(lambda conn: job_logs.standing(conn, [job_id]))).get(job_id)
+                standing = (
+                    await self._reads.run(lambda conn: job_logs.standing(conn, [job_id]))
+                ).get(job_id)
                 if standing is None:
                     raise NotFound(f"no job {job_id}")
                 while chunks := await self._chunks(job_id, standing, lease, seq):
@@ -101,10 +106,14 @@ class LogReader:
         finally:
             self._leave(job_id, moved)
 
-    async def _chunks(self, job_id: uuid.UUID, standing: job_logs.Standing, lease: int, seq: int) -> list[StoredChunk]:
+    async def _chunks(
+        self, job_id: uuid.UUID, standing: job_logs.Standing, lease: int, seq: int
+    ) -> list[StoredChunk]:
         size = max(SMALLEST_PAGE, min(LARGEST_PAGE, PAGES_BYTES // self._readers))
         born = standing.created_at
-        return await self._reads.run(lambda conn: job_logs.read(conn, job_id, born, lease, seq, size))
+        return await self._reads.run(
+            lambda conn: job_logs.read(conn, job_id, born, lease, seq, size)
+        )
 
     def _enter(self, job_id: uuid.UUID, moved: asyncio.Event | None) -> None:
         self._readers += 1

@@ -1,8 +1,9 @@
-"""What time does to the tables: days ahead are made, and what is older than --keep-days goes, final jobs before the days of their events.
+"""What time does to the tables: days ahead are made, and what is older than --keep-days goes, final
+jobs before the days of their events.
 
-Leaderless: any number of servers may do it at once, in short transactions with pauses between them; what one has done, another does not
-find. Failure: what could not be done now (a lock, a database that is away) is done an hour later; days stand a week ahead.
-"""
+Leaderless: any number of servers may do it at once, in short transactions with pauses between them;
+what one has done, another does not find. Failure: what could not be done now (a lock, a database
+that is away) is done an hour later; days stand a week ahead."""
 
 import asyncio
 import random
@@ -41,15 +42,23 @@ class Report:
     workers_deleted: int = 0
     tokens_deleted: int = 0
     days_dropped: list[str] = field(default_factory=list)
-    days_held: dict[str, str] = field(default_factory=dict)  # by whom: a job that is not deleted yet
+    days_held: dict[str, str] = field(
+        default_factory=dict
+    )  # by whom: a job that is not deleted yet
     days_busy: list[str] = field(default_factory=list)  # somebody else's transaction is in the way
     refused: list[str] = field(default_factory=list)  # what this role may not do
 
 
 class Maintainer:
-    def __init__(self, database: Database, keep_days: int, tries: int = TRIES, heal: Callable[[], Awaitable[None]] | None = None) -> None:
-        """keep_days 0: everything is kept. `heal` mends the schema if something of it is gone that no statement trips over (an index, a
-        constraint, a trigger)."""
+    def __init__(
+        self,
+        database: Database,
+        keep_days: int,
+        tries: int = TRIES,
+        heal: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """keep_days 0: everything is kept. `heal` mends the schema if something of it is gone that
+        no statement trips over (an index, a constraint, a trigger)."""
         self._database = database
         self._keep_days = keep_days
         self._tries = tries
@@ -76,15 +85,21 @@ class Maintainer:
         if not self._keep_days:
             return report
         days = self._keep_days
-        while deleted := await self._database.run(lambda conn: retention.delete_jobs(conn, days, BATCH)):
+        while deleted := await self._database.run(
+            lambda conn: retention.delete_jobs(conn, days, BATCH)
+        ):
             report.jobs_deleted += deleted
             progress(report)
             await asyncio.sleep(PAUSE_S)
         for day in await self._database.run(lambda conn: retention.old_days(conn, days)):
             await self._drop(day, report)
             progress(report)
-        report.workers_deleted = await self._database.run(lambda conn: retention.delete_workers(conn, days))
-        report.tokens_deleted = await self._database.run(lambda conn: retention.delete_tokens(conn, days))
+        report.workers_deleted = await self._database.run(
+            lambda conn: retention.delete_workers(conn, days)
+        )
+        report.tokens_deleted = await self._database.run(
+            lambda conn: retention.delete_tokens(conn, days)
+        )
         return report
 
     async def _drop(self, day: retention.Day, report: Report) -> None:
@@ -101,8 +116,11 @@ class Maintainer:
         else:
             report.days_dropped.append(day.name)
 
-    async def _permitted(self, report: Report, work: Callable[[Connection], Awaitable[T]]) -> T | None:
-        """As _patiently; None where this role may not do it: the rest of the maintenance does not hang on it."""
+    async def _permitted(
+        self, report: Report, work: Callable[[Connection], Awaitable[T]]
+    ) -> T | None:
+        """As _patiently; None where this role may not do it: the rest of the maintenance does not
+        hang on it."""
         try:
             return await self._patiently(work)
         except Unavailable as error:
@@ -128,11 +146,25 @@ class Maintainer:
             self._log.warning(
                 "{} events and {} log chunks lie in domain_events_default and job_logs_default: no day was ready for them; "
                 "`hodei db maintain` moves those of today and later",
-                report.stray_events, report.stray_chunks,
-            )  # fmt: skip
+                report.stray_events,
+                report.stray_chunks,
+            )
         for name, job_id in report.days_held.items():
-            self._log.warning("{} is older than {} days and stays: job {} has its story in it", name, self._keep_days, job_id)
+            self._log.warning(
+                "{} is older than {} days and stays: job {} has its story in it",
+                name,
+                self._keep_days,
+                job_id,
+            )
         for name in report.days_busy:
-            self._log.warning("{} is older than {} days and stays for now: its lock is busy", name, self._keep_days)
+            self._log.warning(
+                "{} is older than {} days and stays for now: its lock is busy",
+                name,
+                self._keep_days,
+            )
         if report.jobs_deleted or report.days_dropped:
-            self._log.info("{} final jobs and {} old days are gone", report.jobs_deleted, len(report.days_dropped))
+            self._log.info(
+                "{} final jobs and {} old days are gone",
+                report.jobs_deleted,
+                len(report.days_dropped),
+            )

@@ -33,8 +33,14 @@ class QueueHead:
         """None: at the head."""
         return self._last if now < self._head_at else None
 
-    def ended(self, begun: Position | None, last: Position | None, now: float, took_s: float) -> None:
+    def ended(
+        self, begun: Position | None, last: Position | None, now: float, took_s: float
+    ) -> None:
         """What a claim came to that begin() has sent on its way."""
         self._last = last or self._last
         if begun is None:
-            self._head_at = now + min(MOST_PATIENCE_S, took_s * PATIENCE) if took_s > WADES_S and self._last else 0.0
+            self._head_at = (
+                now + min(MOST_PATIENCE_S, took_s * PATIENCE)
+                if took_s > WADES_S and self._last
+                else 0.0
+            )

@@ -1,8 +1,9 @@
-"""The net: once a second each server looks whether anything is due, overdue, silent or orphaned, and acts on what it finds.
+"""The net: once a second each server looks whether anything is due, overdue, silent or orphaned,
+and acts on what it finds.
 
-Leaderless: any number of servers may look and act at once; every act is a bounded, guarded statement, and what another server has done
-already is simply not found any more. Failure: if a server dies between two acts, the next look of any server finds the rest.
-"""
+Leaderless: any number of servers may look and act at once; every act is a bounded, guarded
+statement, and what another server has done already is simply not found any more. Failure: if a
+server dies between two acts, the next look of any server finds the rest."""
 
 import asyncio
 import random
@@ -33,21 +34,28 @@ CANCELS_EVERY_S = 5.0
 """How often undelivered cancels are told again: their notification may have been missed."""
 
 CHECK_EVERY_S = (3.0, 6.0)
-"""How often a server asks whether it is its turn to look for what a hand has broken (store/invariants.py)."""
+"""How often a server asks whether it is its turn to look for what a hand has broken
+(store/invariants.py)."""
 
 TIDY_EVERY_S, TIDY_FROM = 2.0, 200
 """How often, and from how many claims of this server since, the hot tables are vacuumed."""
 
 
 MANY_DEAD = 10_000
-"""Rows that vacuums leave in the queue. Some are always there for a moment; so many are held back by an old transaction."""
+"""Rows that vacuums leave in the queue. Some are always there for a moment; so many are held back
+by an old transaction."""
 
 WARN_EVERY_S = 30.0
 
 
 class JobRescuer:
     def __init__(
-        self, database: Database, presence: Presence, dispatcher: JobDispatcher, controller: JobController, lost_after_s: float
+        self,
+        database: Database,
+        presence: Presence,
+        dispatcher: JobDispatcher,
+        controller: JobController,
+        lost_after_s: float,
     ) -> None:
         self._database = database
         self._presence = presence
@@ -73,7 +81,9 @@ class JobRescuer:
         try:
             await act()
         except TROUBLE as error:
-            self._log.warning("{} waits: {}", act.__name__.strip("_").replace("_", " "), sqlstate.primary(error))
+            self._log.warning(
+                "{} waits: {}", act.__name__.strip("_").replace("_", " "), sqlstate.primary(error)
+            )
 
     async def _tell_cancels(self) -> None:
         now = time.monotonic()
@@ -83,18 +93,27 @@ class JobRescuer:
             await self._controller.deliver_cancels(busy)
 
     async def _sweep(self) -> None:
-        """If the look itself fails (for a row that a hand has set), everything is done as if it were due."""
+        """If the look itself fails (for a row that a hand has set), everything is done as if it
+        were due."""
         try:
-            found = await self._database.run(lambda conn: sweep.look(conn, UNREACHABLE_AFTER_S, LIMIT_MARGIN_S))
+            found = await self._database.run(
+                lambda conn: sweep.look(conn, UNREACHABLE_AFTER_S, LIMIT_MARGIN_S)
+            )
             self.looked_at = time.monotonic()
         except psycopg.Error as error:
-            self._log.error("a row cannot be looked at, all sweeps are made: {}", sqlstate.primary(error))
+            self._log.error(
+                "a row cannot be looked at, all sweeps are made: {}", sqlstate.primary(error)
+            )
             found = sweep.EVERYTHING
         due = (
-            (found.unseen, self._see), (found.due, self._promote), (found.expired, self._expire), (found.overrun, self._end_overrun),
-            (found.overdue_offers, self._take_back), (found.silent_workers, self._judge_silent),
+            (found.unseen, self._see),
+            (found.due, self._promote),
+            (found.expired, self._expire),
+            (found.overrun, self._end_overrun),
+            (found.overdue_offers, self._take_back),
+            (found.silent_workers, self._judge_silent),
             (found.silent_workers or found.orphaned_leases, self._end_orphaned),
-        )  # fmt: skip
+        )
         for is_due, act in due:
             if is_due:
                 await self._try(act)
@@ -115,8 +134,11 @@ class JobRescuer:
 
         await self._for_each(await self._database.run(job_queue.expired), expire)
 
-    async def _for_each(self, jobs: list[uuid.UUID], act: Callable[[Connection, list[uuid.UUID]], Awaitable[object]]) -> None:
-        """One statement for all; a job that PostgreSQL refuses is set aside, one that is locked is found again."""
+    async def _for_each(
+        self, jobs: list[uuid.UUID], act: Callable[[Connection, list[uuid.UUID]], Awaitable[object]]
+    ) -> None:
+        """One statement for all; a job that PostgreSQL refuses is set aside, one that is locked is
+        found again."""
 
         async def together(some: list[uuid.UUID]) -> list[None]:
             await self._database.run(lambda conn: act(conn, some))
@@ -140,12 +162,20 @@ class JobRescuer:
         if stray:
             await self._for_each(stray, self._mend)
         if dropped := await self._database.run(invariants.drop_leases):
-            self._log.warning("{} leases had no job and are gone, the first is {}", len(dropped), dropped[0])
+            self._log.warning(
+                "{} leases had no job and are gone, the first is {}", len(dropped), dropped[0]
+            )
 
     async def _mend(self, conn: Connection, jobs: list[uuid.UUID]) -> None:
         for one in await invariants.mend(conn, jobs):
-            words = "it waited and was in no queue: it is queued again" if one.queued else "its lease was gone: it is written anew"
-            self._log.bind(correlation_id=one.correlation_id, actor="system:job_rescuer", job_id=one.job_id).warning("{}", words)
+            words = (
+                "it waited and was in no queue: it is queued again"
+                if one.queued
+                else "its lease was gone: it is written anew"
+            )
+            self._log.bind(
+                correlation_id=one.correlation_id, actor="system:job_rescuer", job_id=one.job_id
+            ).warning("{}", words)
 
     async def _tidy(self) -> None:
         now, claims = time.monotonic(), self._dispatcher.claimed
@@ -159,23 +189,30 @@ class JobRescuer:
                 self._warned_at = now
                 self._log.warning(
                     "job_queue has {} dead rows that no vacuum can remove; the oldest transaction is of {}: end it, or claims get slower",
-                    held_back.dead_rows, held_back.by or "somebody whom this role cannot see",
-                )  # fmt: skip
+                    held_back.dead_rows,
+                    held_back.by or "somebody whom this role cannot see",
+                )
 
     def _tell_not_vacuumed(self, words: str) -> None:
-        """Once: autovacuum does it later, and no transaction is to blame for dead rows until then."""
+        """Once: autovacuum does it later, and no transaction is to blame for dead rows until
+        then."""
         if not self._told_not_vacuumed:
             self._told_not_vacuumed = True
             self._log.warning(
                 "this role may not vacuum job_queue and leases; until autovacuum comes, claims get slower under load "
                 "(PostgreSQL: {}); docs/database.md says who may",
                 words,
-            )  # fmt: skip
+            )
 
     async def _take_back(self) -> None:
         overdue = await self._database.run(lambda conn: stray_leases.overdue(conn, ACCEPT_WITHIN_S))
         if overdue:
-            back = await give_back(self._database, overdue, f"not accepted within {ACCEPT_WITHIN_S:g} s", "system:job_rescuer")
+            back = await give_back(
+                self._database,
+                overdue,
+                f"not accepted within {ACCEPT_WITHIN_S:g} s",
+                "system:job_rescuer",
+            )
             for claimant in overdue:
                 if claimant.lease in back and (stream := self._presence.get(claimant.worker_id)):
                     stream.let_go(claimant.lease)
@@ -185,7 +222,9 @@ class JobRescuer:
             lambda conn: workers.judge_silent(conn, UNREACHABLE_AFTER_S, self._lost_after_s)
         ):
             self._log.bind(worker_id=worker_id).warning(
-                "worker is {}: last heard of at {}", state, instant(last_heartbeat) if last_heartbeat else "never"
+                "worker is {}: last heard of at {}",
+                state,
+                instant(last_heartbeat) if last_heartbeat else "never",
             )
 
     async def _end_orphaned(self) -> None:
@@ -193,6 +232,8 @@ class JobRescuer:
         lost = [claimant for claimant, accepted in orphaned if accepted]
         offers = [claimant for claimant, accepted in orphaned if not accepted]
         if lost:
-            await self._controller.lose(lost, "its worker was lost or its credential revoked", "system:job_rescuer")
+            await self._controller.lose(
+                lost, "its worker was lost or its credential revoked", "system:job_rescuer"
+            )
         if offers:
             await give_back(self._database, offers, "the worker is gone", "system:job_rescuer")

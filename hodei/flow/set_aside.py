@@ -10,7 +10,9 @@ from hodei.store import invariants, sqlstate
 from hodei.store.database import TROUBLE, Database
 
 
-async def set_aside(database: Database, jobs: Sequence[uuid.UUID], error: Exception, actor: str) -> None:
+async def set_aside(
+    database: Database, jobs: Sequence[uuid.UUID], error: Exception, actor: str
+) -> None:
     """Ends them FAILED, REJECTED, with what is against them. If even that is refused (by
     somebody's trigger, say) it is logged, and they stay as they are."""
     who = "PostgreSQL refuses to let" if isinstance(error, psycopg.Error) else "nothing lets"

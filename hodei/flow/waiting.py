@@ -15,7 +15,11 @@ def waiting_for(job: Job, fleet: Sequence[Worker]) -> str:
     if job.state != "PENDING":
         return ""
     if job.waiting and job.ready_at:
-        words = "its time, " if job.waiting == "RUN_AT" else "its back-off after a failed or lost attempt, until "
+        words = (
+            "its time, "
+            if job.waiting == "RUN_AT"
+            else "its back-off after a failed or lost attempt, until "
+        )
         return words + instant(job.ready_at)
     if job.accept_by:
         return f"worker {job.worker_id} to accept it, until {instant(job.accept_by)}"
@@ -33,13 +37,21 @@ def _for_a_slot(required: dict[str, str], fleet: Sequence[Worker]) -> str:
     fitting = [w for w in connected if required.items() <= w.labels.items()]
     if not fitting:
         nearest = max(connected, key=lambda w: len(required.items() & w.labels.items()))
-        missing = sorted(f"{key}={value}" for key, value in required.items() - nearest.labels.items())
+        missing = sorted(
+            f"{key}={value}" for key, value in required.items() - nearest.labels.items()
+        )
         lacking = ", ".join(missing[:MOST_LABELS])
         if len(missing) > MOST_LABELS:
             lacking += f" and {len(missing) - MOST_LABELS} more"
-        return f"a worker with its labels: the nearest, {nearest.name or nearest.id}, lacks {lacking}"
+        return (
+            f"a worker with its labels: the nearest, {nearest.name or nearest.id}, lacks {lacking}"
+        )
     if all(w.state == "DRAINING" for w in fitting):
         return "a worker: those that fit are draining"
     taken = sum(w.busy_slots for w in fitting)
     total = sum(w.slots for w in fitting)
-    return f"a free slot: {taken} of {total} are taken on the workers that fit" if taken >= total else "its turn: it is next"
+    return (
+        f"a free slot: {taken} of {total} are taken on the workers that fit"
+        if taken >= total
+        else "its turn: it is next"
+    )

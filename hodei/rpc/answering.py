@@ -1,9 +1,9 @@
-"""How calls are answered: counted and read within their limits, their errors made statuses here and nowhere else.
+"""How calls are answered: counted and read within their limits, their errors made statuses here and
+nowhere else.
 
-A call's request is read when its turn has come, not when it arrives: until then it waits in the client's
-own window. So every call is a stream to gRPC, of one request where the contract says so; clients do not
-see the difference.
-"""
+A call's request is read when its turn has come, not when it arrives: until then it waits in the
+client's own window. So every call is a stream to gRPC, of one request where the contract says so;
+clients do not see the difference."""
 
 import asyncio
 import inspect
@@ -34,7 +34,8 @@ LEFT_S = 0.05
 """A client without a request has left, as a rule, and gRPC cancels its call within this time."""
 
 WORDS_BYTES = 2_000
-"""Of an error's words. They travel in a header, up to three times as long, of which clients take 8 KB."""
+"""Of an error's words. They travel in a header, up to three times as long, of which clients take 8
+KB."""
 
 
 class Answering:
@@ -66,8 +67,10 @@ class Answering:
 
     def _unary(self, name: str, handler: Any) -> Callable[[Any, Context], Awaitable[Any]]:
         behaviour, serialise, parse = (
-            handler.unary_unary, handler.response_serializer, handler.request_deserializer
-        )  # fmt: skip
+            handler.unary_unary,
+            handler.response_serializer,
+            handler.request_deserializer,
+        )
         limits, large = self._limits, name in LARGE_REQUESTS
         counted = limits.creates if name == "CreateJobs" else limits.calls
 
@@ -75,7 +78,9 @@ class Answering:
             who = _enter(context, counted)
             raw = await self._receive(context, who, MESSAGE_BYTES if large else REQUEST_BYTES)
             if not large:
-                return self._send(context, who, serialise(await behaviour(_parsed(parse, raw), context)))
+                return self._send(
+                    context, who, serialise(await behaviour(_parsed(parse, raw), context))
+                )
             async with limits.at_work(who, len(raw)):
                 request = _parsed(parse, raw)
                 del raw
@@ -91,10 +96,13 @@ class Answering:
         return answer
 
     def _stream(self, handler: Any, counted: Quota) -> Callable[[Any, Context], Awaitable[None]]:
-        """Of one request and many answers, each of which is only bytes while the client does not take it."""
+        """Of one request and many answers, each of which is only bytes while the client does not
+        take it."""
         behaviour, serialise, parse = (
-            handler.unary_stream, handler.response_serializer, handler.request_deserializer
-        )  # fmt: skip
+            handler.unary_stream,
+            handler.response_serializer,
+            handler.request_deserializer,
+        )
 
         async def write_all(context: Context) -> None:
             who = _enter(context, counted)
@@ -152,7 +160,8 @@ class Answering:
 
 
 class _FirstInTurn:
-    """A context whose first message is read in turn: until it is, nobody knows who has opened the stream."""
+    """A context whose first message is read in turn: until it is, nobody knows who has opened the
+    stream."""
 
     def __init__(self, context: Context, turns: Turns, who: Caller) -> None:
         self._context = context
@@ -204,7 +213,9 @@ def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:
     try:
         return parse(raw)
     except DecodeError:
-        raise Invalid("expected a request of this call's type, got bytes that do not parse") from None
+        raise Invalid(
+            "expected a request of this call's type, got bytes that do not parse"
+        ) from None
 
 
 async def _abort(context: Context, error: Exception) -> None:
@@ -220,8 +231,8 @@ async def _abort(context: Context, error: Exception) -> None:
 
 
 def _forget_frames(error: BaseException | None) -> None:
-    """gRPC keeps what abort raises, and by its context this error, in a cycle until the collector comes:
-    with the frames, the request of each refused call would stay in memory."""
+    """gRPC keeps what abort raises, and by its context this error, in a cycle until the collector
+    comes: with the frames, the request of each refused call would stay in memory."""
     while error:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__

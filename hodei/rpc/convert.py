@@ -8,7 +8,17 @@ from loguru import logger
 
 from hodei.domain.errors import Invalid
 from hodei.domain.job import Reason
-from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, LogAck, Message, Recall, Refused, ResultAck
+from hodei.fleet.presence import (
+    Beat,
+    Cancel,
+    Drain,
+    GoAway,
+    LogAck,
+    Message,
+    Recall,
+    Refused,
+    ResultAck,
+)
 from hodei.flow.log_reader import Page
 from hodei.protocol import hodei_pb2 as pb
 from hodei.store.job_logs import Chunk
@@ -23,7 +33,12 @@ FRAME_BYTES = 900_000
 
 REASONS = frozenset(Reason)
 
-OUTCOMES = {pb.SUCCEEDED: "SUCCEEDED", pb.FAILED: "FAILED", pb.CANCELLED: "CANCELLED", pb.LOST: "LOST"}
+OUTCOMES = {
+    pb.SUCCEEDED: "SUCCEEDED",
+    pb.FAILED: "FAILED",
+    pb.CANCELLED: "CANCELLED",
+    pb.LOST: "LOST",
+}
 
 
 def uuid_of(text: str, what: str) -> uuid.UUID:
@@ -47,8 +62,13 @@ def frames(messages: Iterable[Message]) -> Iterable[pb.ServerFrame]:
             frame, size = pb.ServerFrame(), 0
         try:
             _put(frame, message)
-        except (ValueError, TypeError) as error:  # a number in a row that a hand has set: it costs this message
-            logger.bind(component="WorkerMonitor").error("{} cannot be sent: {}", type(message).__name__, error)
+        except (
+            ValueError,
+            TypeError,
+        ) as error:  # a number in a row that a hand has set: it costs this message
+            logger.bind(component="WorkerMonitor").error(
+                "{} cannot be sent: {}", type(message).__name__, error
+            )
         size += weight
     if size:
         yield frame
@@ -58,9 +78,13 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
     match message:
         case Offer():
             frame.run.add(
-                lease=message.lease, job_id=str(message.job_id), attempt=message.attempt, correlation_id=message.correlation_id,
-                actor=message.actor, spec=message.spec,
-            )  # fmt: skip
+                lease=message.lease,
+                job_id=str(message.job_id),
+                attempt=message.attempt,
+                correlation_id=message.correlation_id,
+                actor=message.actor,
+                spec=message.spec,
+            )
         case LogAck(lease, next_seq):
             frame.log_acks.add(lease=lease, next_seq=next_seq)
         case ResultAck(leases):
@@ -80,7 +104,8 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
 
 
 MOST_NUMBER = 1 << 62
-"""Of any count, size or number that a worker may send: half of what a bigint holds, so that a sum of two is one."""
+"""Of any count, size or number that a worker may send: half of what a bigint holds, so that a sum
+of two is one."""
 
 LATEST_US = 4_102_444_800_000_000
 """Of the year 2100: a later time of a worker is a fault."""
@@ -117,11 +142,19 @@ def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
     if said.outcome not in OUTCOMES:
         raise Invalid(f"result of lease {said.lease}: expected an outcome, got {said.outcome}")
     if said.reason and said.reason not in REASONS:
-        raise Invalid(f"result of lease {said.lease}: expected a reason of {', '.join(REASONS)}, got {said.reason[:80]!r}")
+        raise Invalid(
+            f"result of lease {said.lease}: expected a reason of {', '.join(REASONS)}, got {said.reason[:80]!r}"
+        )
     within_all(
-        "result", lease=said.lease, run_us=said.run_us, peak_memory_bytes=said.peak_memory_bytes, cpu_us=said.cpu_us,
-        log_chunks=said.log_chunks, log_bytes=said.log_bytes, log_dropped_bytes=said.log_dropped_bytes,
-    )  # fmt: skip
+        "result",
+        lease=said.lease,
+        run_us=said.run_us,
+        peak_memory_bytes=said.peak_memory_bytes,
+        cpu_us=said.cpu_us,
+        log_chunks=said.log_chunks,
+        log_bytes=said.log_bytes,
+        log_dropped_bytes=said.log_dropped_bytes,
+    )
     return Result(
         lease=said.lease,
         worker_id=worker_id,
@@ -145,12 +178,31 @@ def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
 def chunk(said: pb.LogChunk, worker_id: uuid.UUID) -> Chunk:
     """Invalid: no bytes or too many, no stream, a number out of its range."""
     if not 1 <= len(said.data) <= 65536:
-        raise Invalid(f"log chunk {said.seq} of lease {said.lease}: expected 1 to 65536 bytes, got {len(said.data)}")
+        raise Invalid(
+            f"log chunk {said.seq} of lease {said.lease}: expected 1 to 65536 bytes, got {len(said.data)}"
+        )
     if said.stream not in (pb.STDOUT, pb.STDERR, pb.NOTICE):
-        raise Invalid(f"log chunk {said.seq} of lease {said.lease}: expected a stream, got {said.stream}")
-    within_all("log chunk", lease=said.lease, seq=said.seq, byte_offset=said.byte_offset, first_line=said.first_line)
+        raise Invalid(
+            f"log chunk {said.seq} of lease {said.lease}: expected a stream, got {said.stream}"
+        )
+    within_all(
+        "log chunk",
+        lease=said.lease,
+        seq=said.seq,
+        byte_offset=said.byte_offset,
+        first_line=said.first_line,
+    )
     read_us = within(said.read_unix_us, "log chunk: read_unix_us", LATEST_US)
-    return Chunk(said.lease, worker_id, said.seq, said.stream, said.byte_offset, said.first_line, read_us, said.data)
+    return Chunk(
+        said.lease,
+        worker_id,
+        said.seq,
+        said.stream,
+        said.byte_offset,
+        said.first_line,
+        read_us,
+        said.data,
+    )
 
 
 def rejects(said: Iterable[pb.Reject]) -> dict[int, str]:
@@ -194,12 +246,18 @@ def _job(row: Job, waiting_for: str) -> pb.Job:
 
 
 def job(row: Job, waiting_for: str = "") -> pb.Job:
-    """A row that a hand has made unreadable is shown as such, so that the others of a list are shown."""
+    """A row that a hand has made unreadable is shown as such, so that the others of a list are
+    shown."""
     try:
         return _job(row, waiting_for)
     except (ValueError, TypeError, OverflowError) as error:
         logger.bind(component="JobService", job_id=row.id).warning("job cannot be shown: {}", error)
-        return pb.Job(job_id=str(row.id), name="(unreadable)", state=row.state, message=f"this row cannot be shown: {error}"[:300])
+        return pb.Job(
+            job_id=str(row.id),
+            name="(unreadable)",
+            state=row.state,
+            message=f"this row cannot be shown: {error}"[:300],
+        )
 
 
 def attempt(row: Attempt) -> pb.Attempts.Attempt:
@@ -242,7 +300,8 @@ def log_page(page: Page) -> pb.ReadLogsResponse:
 
 
 PAGE_BYTES = 256 << 10
-"""Of a list's answer. What a client does not take stays in memory: so pages are small, and there are more."""
+"""Of a list's answer. What a client does not take stays in memory: so pages are small, and there
+are more."""
 
 
 def worker(row: Worker) -> pb.Worker:

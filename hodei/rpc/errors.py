@@ -1,4 +1,5 @@
-"""Errors as gRPC statuses, in one table; whatever is not a HodeiError is INTERNAL: logged with its traceback, shown as nothing."""
+"""Errors as gRPC statuses, in one table; whatever is not a HodeiError is INTERNAL: logged with its
+traceback, shown as nothing."""
 
 import grpc
 from loguru import logger

@@ -27,8 +27,14 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         self._database = database
         self._status = Shared(lambda: database.run(_status))
 
-    async def ListWorkers(self, request: pb.ListWorkersRequest, context: Any) -> pb.ListWorkersResponse:
-        before = convert.uuid_of(request.before_worker_id, "before_worker_id") if request.before_worker_id else None
+    async def ListWorkers(
+        self, request: pb.ListWorkersRequest, context: Any
+    ) -> pb.ListWorkersResponse:
+        before = (
+            convert.uuid_of(request.before_worker_id, "before_worker_id")
+            if request.before_worker_id
+            else None
+        )
         answer, size = pb.ListWorkersResponse(), 0
         while len(answer.workers) < workers.MOST:
             found = await self._database.run(
@@ -51,14 +57,21 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
     async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Any) -> pb.Worker:
         """One that is gone has no drain to begin; nor one to take back, before it is here again."""
         if request.undo:
-            gone, why = (TERMINATED, UNREACHABLE), "it gets no work before it is back; take its drain back then"
+            gone, why = (
+                (TERMINATED, UNREACHABLE),
+                "it gets no work before it is back; take its drain back then",
+            )
             return await self._change(request.worker_id, workers.undrain, gone, why)
-        return await self._change(request.worker_id, workers.drain, (TERMINATED,), "there is nothing to drain")
+        return await self._change(
+            request.worker_id, workers.drain, (TERMINATED,), "there is nothing to drain"
+        )
 
     async def RevokeWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
         return await self._change(request.worker_id, workers.revoke)
 
-    async def _change(self, text: str, change: Any, not_when: Sequence[WorkerState] = (), why: str = "") -> pb.Worker:
+    async def _change(
+        self, text: str, change: Any, not_when: Sequence[WorkerState] = (), why: str = ""
+    ) -> pb.Worker:
         worker_id = convert.uuid_of(text, "worker_id")
         who = actor.get()
         before = await self._database.run(lambda conn: workers.list_all(conn, worker_id=worker_id))
@@ -66,7 +79,9 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
             raise Conflict(f"worker {worker_id} is {before[0].state}: {why}")
         if not before or not await self._database.run(lambda conn: change(conn, worker_id, who)):
             raise NotFound(f"no worker {worker_id}")
-        return convert.worker((await self._database.run(lambda conn: workers.list_all(conn, worker_id=worker_id)))[0])
+        return convert.worker(
+            (await self._database.run(lambda conn: workers.list_all(conn, worker_id=worker_id)))[0]
+        )
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.Token:
         ttl_s = request.ttl_s or 3600.0
@@ -74,18 +89,26 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
             raise Invalid(f"ttl: expected 1 to {LONGEST_TTL_S:g} seconds, got {ttl_s:g}")
         worker_id = convert.uuid_of(request.worker_id or NIL_ID, "worker_id")
         who = actor.get()
-        minted = await self._database.run(lambda conn: worker_bootstrap_tokens.mint(conn, worker_id, ttl_s, who))
+        minted = await self._database.run(
+            lambda conn: worker_bootstrap_tokens.mint(conn, worker_id, ttl_s, who)
+        )
         return convert.token(minted, reveal=True)
 
-    async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
+    async def ListTokens(
+        self, request: pb.ListTokensRequest, context: Any
+    ) -> pb.ListTokensResponse:
         found, more = await self._database.run(worker_bootstrap_tokens.list_newest)
         return pb.ListTokensResponse(tokens=[convert.token(row) for row in found], more=more)
 
     async def RevokeToken(self, request: pb.TokenRef, context: Any) -> pb.Token:
         who = actor.get()
-        revoked = await self._database.run(lambda conn: worker_bootstrap_tokens.revoke(conn, request.token.lower(), who))
+        revoked = await self._database.run(
+            lambda conn: worker_bootstrap_tokens.revoke(conn, request.token.lower(), who)
+        )
         if revoked is None:
-            raise NotFound("no usable token of this name: expected a token or the fingerprint that `hodei token list` shows")
+            raise NotFound(
+                "no usable token of this name: expected a token or the fingerprint that `hodei token list` shows"
+            )
         return convert.token(revoked)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.Status:

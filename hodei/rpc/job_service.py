@@ -40,7 +40,9 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         self._logs = logs
         self._fleet: Shared[list[workers.Worker]] = Shared(self._read_fleet)
 
-    async def CreateJobs(self, request: pb.CreateJobsRequest, context: Any) -> pb.CreateJobsResponse:
+    async def CreateJobs(
+        self, request: pb.CreateJobsRequest, context: Any
+    ) -> pb.CreateJobsResponse:
         if not request.specs:
             raise Invalid("specs: expected at least one")
         if request.all_or_nothing and len(request.specs) > 1:
@@ -56,7 +58,11 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         state = _one_of(JobState, request.state, "state")
         reason = _one_of(Reason, request.reason, "reason")
-        before = convert.uuid_of(request.before_job_id, "before_job_id") if request.before_job_id else None
+        before = (
+            convert.uuid_of(request.before_job_id, "before_job_id")
+            if request.before_job_id
+            else None
+        )
         limit = request.limit or 20
         if limit > 1000:
             raise Invalid(f"limit: expected 1 to 1000, got {limit}")
@@ -85,7 +91,9 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         """That a page is empty because it is the last one."""
         before = convert.uuid_of(text, "before_job_id")
         if not await self._database.run(lambda conn: jobs.exists(conn, before)):
-            raise NotFound(f"before: no job {before}; it may have been deleted, begin again with the newest")
+            raise NotFound(
+                f"before: no job {before}; it may have been deleted, begin again with the newest"
+            )
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:
         job_id = convert.uuid_of(request.job_id, "job_id")
@@ -109,12 +117,16 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
             left_out=left_out,
             events=[
                 pb.Timeline.Event(
-                    occurred_unix_us=e.occurred_at, event_type=e.event_type, aggregate_id=e.aggregate_id, actor=e.actor,
-                    correlation_id=e.correlation_id, payload=e.payload,
+                    occurred_unix_us=e.occurred_at,
+                    event_type=e.event_type,
+                    aggregate_id=e.aggregate_id,
+                    actor=e.actor,
+                    correlation_id=e.correlation_id,
+                    payload=e.payload,
                 )
                 for e in events
             ],
-        )  # fmt: skip
+        )
 
     async def GetAttempts(self, request: pb.JobRef, context: Any) -> pb.Attempts:
         job_id = convert.uuid_of(request.job_id, "job_id")
@@ -122,7 +134,9 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         found, more = await self._database.run(lambda conn: jobs.attempts(conn, job_id))
         return pb.Attempts(attempts=[convert.attempt(one) for one in found], more=more)
 
-    async def ReadLogs(self, request: pb.ReadLogsRequest, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:
+    async def ReadLogs(
+        self, request: pb.ReadLogsRequest, context: Any
+    ) -> AsyncIterator[pb.ReadLogsResponse]:
         job_id = convert.uuid_of(request.job_id, "job_id")
         async for page in self._logs.read(job_id, request.cursor, follow=request.follow):
             yield convert.log_page(page)
@@ -146,7 +160,11 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         return await self._database.run(lambda conn: workers.list_all(conn, every=False))
 
 
-CODES: dict[type[HodeiError], str] = {Duplicate: "ALREADY_EXISTS", Locked: "UNAVAILABLE", Aborted: "ABORTED"}
+CODES: dict[type[HodeiError], str] = {
+    Duplicate: "ALREADY_EXISTS",
+    Locked: "UNAVAILABLE",
+    Aborted: "ABORTED",
+}
 
 
 def _entry(created: Created) -> pb.CreateJobsResponse.Entry:

@@ -1,14 +1,15 @@
-"""What calls may take of a server, in all and for each address, so that no caller takes it from the others.
+"""What calls may take of a server, in all and for each address, so that no caller takes it from the
+others.
 
-A Quota refuses at once what is beyond it; Turns let wait, and serve who waits in turn. Both refuse with
-Exhausted (RESOURCE_EXHAUSTED): nothing was done, and the same call may succeed in a moment or at another
-server. Workers' streams stand apart: what they send is bounded by their frames and windows.
+A Quota refuses at once what is beyond it; Turns let wait, and serve who waits in turn. Both refuse
+with Exhausted (RESOURCE_EXHAUSTED): nothing was done, and the same call may succeed in a moment or
+at another server. Workers' streams stand apart: what they send is bounded by their frames and
+windows.
 
-What clients can fill of our memory, each at most: 16 requests and 16 hellos that are being read, 4 MB
-each; 64 KiB of each call that waits to be read (options.WINDOW_BYTES); 96 MB of large requests at work or
-waiting, and some ten times the 8 MB of those at work; 48 MB of answers that are not taken, twice, and 8 KiB
-of each small one; and pages of logs (flow/log_reader.py).
-"""
+What clients can fill of our memory, each at most: 16 requests and 16 hellos that are being read, 4
+MB each; 64 KiB of each call that waits to be read (options.WINDOW_BYTES); 96 MB of large requests
+at work or waiting, and some ten times the 8 MB of those at work; 48 MB of answers that are not
+taken, twice, and 8 KiB of each small one; and pages of logs (flow/log_reader.py)."""
 
 import asyncio
 import time
@@ -71,8 +72,9 @@ class Quota:
 
 
 class Turns:
-    """Room for so much at once, half of it for one address. Who waits is served address by address, and
-    of an address connection by connection: ten thousand calls of one delay the next of another by one."""
+    """Room for so much at once, half of it for one address. Who waits is served address by address,
+    and of an address connection by connection: ten thousand calls of one delay the next of another
+    by one."""
 
     def __init__(self, what: str, room: int) -> None:
         self._what = what
@@ -80,11 +82,13 @@ class Turns:
         self._free = room
         self._of_address = max(1, room - room // 2)
         self._held: dict[str, int] = {}
-        self._waiting: dict[str, dict[str, deque[_Waiter]]] = {}  # by address, by connection: in turn
+        self._waiting: dict[
+            str, dict[str, deque[_Waiter]]
+        ] = {}  # by address, by connection: in turn
 
     def of(self, who: Caller, weight: int = 1) -> "_Turn":
-        """For an `async with`. Exhausted after WAIT_S. What weighs more than an address may have waits
-        until it has nothing."""
+        """For an `async with`. Exhausted after WAIT_S. What weighs more than an address may have
+        waits until it has nothing."""
         return _Turn(self, who, weight)
 
     def take_now(self, who: Caller, weight: int) -> bool:
@@ -134,8 +138,8 @@ class Turns:
             raise
 
     def _serve(self) -> None:
-        """Gives turns while there is room: the first address that may have one, its first connection; both
-        go to the end of their rounds."""
+        """Gives turns while there is room: the first address that may have one, its first
+        connection; both go to the end of their rounds."""
         served = True
         while served and self._free:
             served = False
@@ -169,7 +173,8 @@ class Turns:
 
 
 class _Turn:
-    """Held within its block. A class: a generator for each call would take as long as the rest of it."""
+    """Held within its block. A class: a generator for each call would take as long as the rest of
+    it."""
 
     __slots__ = ("_turns", "_weight", "_who")
 
@@ -193,8 +198,8 @@ class _Waiter:
 
 
 class Readings:
-    """The requests that are being read, each for READ_S at most. One look a second at all of them: a timer
-    for each would cost a lone create 2 %."""
+    """The requests that are being read, each for READ_S at most. One look a second at all of them:
+    a timer for each would cost a lone create 2 %."""
 
     def __init__(self) -> None:
         self._begun: dict[asyncio.Task[Any], float] = {}  # bounded by the turns to be read
@@ -223,8 +228,8 @@ class Readings:
 
 
 class Shared(Generic[T]):
-    """One reading of the database for all who ask while the one before is under way. Nobody gets what was
-    read before they asked, and nothing is kept when nobody asks."""
+    """One reading of the database for all who ask while the one before is under way. Nobody gets
+    what was read before they asked, and nothing is kept when nobody asks."""
 
     def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
         self._read = read
@@ -261,14 +266,20 @@ class Shared(Generic[T]):
 
 
 class ForCallers:
-    """The database for whoever calls: at most DATABASE_TURNS of the pool's connections, whatever clients
-    do; the others are kept for claims, creates, results, logs and heartbeats."""
+    """The database for whoever calls: at most DATABASE_TURNS of the pool's connections, whatever
+    clients do; the others are kept for claims, creates, results, logs and heartbeats."""
 
     def __init__(self, database: Database, turns: Turns) -> None:
         self._database = database
         self._turns = turns
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]], *, timeout_s: float = CALL_TIMEOUT_S, idempotent: bool = False) -> T:
+    async def run(
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
+        idempotent: bool = False,
+    ) -> T:
         async with self.turn():
             return await self._database.run(work, timeout_s=timeout_s, idempotent=idempotent)
 
@@ -299,7 +310,8 @@ class Limits:
         self.database = ForCallers(database, Turns("at the database", DATABASE_TURNS))
 
     def at_work(self, who: Caller, size: int) -> AbstractAsyncContextManager[None]:
-        """Of a request that was read. A small one weighs at least 4 KiB: that is what it takes in memory."""
+        """Of a request that was read. A small one weighs at least 4 KiB: that is what it takes in
+        memory."""
         if size <= SMALL_BYTES:
             return self.small_at_work.of(who, max(size, 4096))
         return self._large_at_work(who, size)

@@ -1,11 +1,12 @@
 """Options of the gRPC server: how it notices dead peers, and the bounds that gRPC itself keeps."""
 
 MESSAGE_BYTES = 4 << 20
-"""Of one message in either direction. A larger request is refused by gRPC with RESOURCE_EXHAUSTED, a
-larger answer by rpc/answering.py; nothing of ours comes near it (limits.py, and PAGE_BYTES)."""
+"""Of one message in either direction. A larger request is refused by gRPC with RESOURCE_EXHAUSTED,
+a larger answer by rpc/answering.py; nothing of ours comes near it (limits.py, and PAGE_BYTES)."""
 
 STREAMS = 800
-"""Calls on one connection. Full: the client's own gRPC holds further ones back until one has ended."""
+"""Calls on one connection. Full: the client's own gRPC holds further ones back until one has
+ended."""
 
 CONNECTIONS = 5_000
 """At once. Full: a further one is closed as it comes, which its client sees as UNAVAILABLE."""
@@ -14,9 +15,9 @@ METADATA_BYTES = 16 << 10
 """Of a call. More is refused by gRPC with RESOURCE_EXHAUSTED."""
 
 WINDOW_BYTES = 64 << 10
-"""What a client may send of a call whose request is not being read yet. gRPC would let it grow with the
-speed of the connection until all requests that wait for their turn lie in our memory; of one that is
-read it opens the window as far as the message needs."""
+"""What a client may send of a call whose request is not being read yet. gRPC would let it grow with
+the speed of the connection until all requests that wait for their turn lie in our memory; of one
+that is read it opens the window as far as the message needs."""
 
 GRPC_OPTIONS = [
     ("grpc.so_reuseport", 0),  # a port that is taken is refused, not shared
@@ -34,8 +35,8 @@ GRPC_OPTIONS = [
     ("grpc.max_allowed_incoming_connections", CONNECTIONS),
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
-    # Calls that have come and are not taken up yet, before our own bounds can answer them in words. Above
-    # the first some are cancelled, above the second all.
+    # Calls that have come and are not taken up yet, before our own bounds can answer them in words.
+    # Above the first some are cancelled, above the second all.
     ("grpc.server.max_pending_requests", 5_000),
     ("grpc.server.max_pending_requests_hard_limit", 10_000),
     ("grpc.max_metadata_size", METADATA_BYTES),

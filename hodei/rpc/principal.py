@@ -1,8 +1,8 @@
 """Who calls: every call is answered for a principal, and counted for the address it comes from.
 
-Now the only way in is loopback, or a network that was declared trusted by --insecure: the principal is
-`local`, and the actor is what the caller says of itself. Keys and TLS will resolve to others here.
-"""
+Now the only way in is loopback, or a network that was declared trusted by --insecure: the principal
+is `local`, and the actor is what the caller says of itself. Keys and TLS will resolve to others
+here."""
 
 import contextvars
 import functools
@@ -40,8 +40,8 @@ def _name(said: str) -> str:
 
 @functools.lru_cache(1000)
 def calling(peer: str) -> Caller:
-    """Of gRPC's words for a peer, as ipv4:192.0.2.1:40312 or ipv6:%5B2001:db8::1%5D:40312. Of an IPv6
-    address its network of 64 bits counts: whoever has one has all of it."""
+    """Of gRPC's words for a peer, as ipv4:192.0.2.1:40312 or ipv6:%5B2001:db8::1%5D:40312. Of an
+    IPv6 address its network of 64 bits counts: whoever has one has all of it."""
     kind, _, rest = unquote(peer).partition(":")
     host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
     if kind == "ipv6":

@@ -14,7 +14,8 @@ MOST_ENTRIES = 2_000
 """Of a kind in one frame; workers send 600 at most. More ends the stream."""
 
 MOST_CHUNKS = 25_000
-"""Log chunks in one frame: workers fill 800,000 bytes with them, 40 of which each chunk costs besides its data. More ends the stream."""
+"""Log chunks in one frame: workers fill 800,000 bytes with them, 40 of which each chunk costs
+besides its data. More ends the stream."""
 
 MOST_HELD = 100_000
 """Leases that a hello or a heartbeat lists: ten times the most slots."""
@@ -29,22 +30,42 @@ def hello(said: pb.Hello) -> None:
         raise Invalid(f"slots: expected 1 to 10000, got {said.slots}")
     if len(said.held) > MOST_HELD:
         raise Invalid(f"held: expected at most {MOST_HELD} leases, got {len(said.held)}")
-    if len(said.labels) > 100 or sum(len(k.encode()) + len(v.encode()) for k, v in said.labels.items()) > MOST_LABELS_BYTES:
-        raise Invalid(f"labels: expected at most 100 of {MOST_LABELS_BYTES} bytes in all, got {len(said.labels)}")
+    if (
+        len(said.labels) > 100
+        or sum(len(k.encode()) + len(v.encode()) for k, v in said.labels.items())
+        > MOST_LABELS_BYTES
+    ):
+        raise Invalid(
+            f"labels: expected at most 100 of {MOST_LABELS_BYTES} bytes in all, got {len(said.labels)}"
+        )
     for name, value in said.labels.items():
-        if not LABEL_NAME.search(name) or len(value) > 255 or CONTROLS.search(value) or "\0" in value:
-            raise Invalid(f"labels: expected names of letters, digits, . _ / - and values of at most 255 characters, got {name[:80]!r}")
+        if (
+            not LABEL_NAME.search(name)
+            or len(value) > 255
+            or CONTROLS.search(value)
+            or "\0" in value
+        ):
+            raise Invalid(
+                f"labels: expected names of letters, digits, . _ / - and values of at most 255 characters, got {name[:80]!r}"
+            )
     for what, text, most in (("name", said.name, 200), ("version", said.version, 50)):
         if len(text) > most or CONTROLS.search(text) or "\0" in text:
-            raise Invalid(f"{what}: expected at most {most} characters without control characters, got {text[:80]!r}")
+            raise Invalid(
+                f"{what}: expected at most {most} characters without control characters, got {text[:80]!r}"
+            )
     convert.leases_of(held.lease for held in said.held)
 
 
 def most_entries(frame: pb.WorkerFrame) -> int:
     """Of the kind of which there are most, but for log chunks."""
     kinds: tuple[Sized, ...] = (
-        frame.accepts, frame.rejects, frame.results, frame.stopping, frame.cancels_received, frame.started,
-    )  # fmt: skip
+        frame.accepts,
+        frame.rejects,
+        frame.results,
+        frame.stopping,
+        frame.cancels_received,
+        frame.started,
+    )
     return max(len(kind) for kind in kinds)
 
 

@@ -1,9 +1,10 @@
-"""WorkerService: registration, and the one stream that carries a worker's heartbeats, work, logs and results.
+"""WorkerService: registration, and the one stream that carries a worker's heartbeats, work, logs
+and results.
 
-Frames that arrive while others are being committed are committed together afterwards (natural batching); when INBOX_FRAMES wait, nothing
-more is read, so that a slow database holds back exactly those who feed it. Failure: when the stream ends, nothing is taken from the worker;
-it connects to any server and says what it holds.
-"""
+Frames that arrive while others are being committed are committed together afterwards (natural
+batching); when INBOX_FRAMES wait, nothing more is read, so that a slow database holds back exactly
+those who feed it. Failure: when the stream ends, nothing is taken from the worker; it connects to
+any server and says what it holds."""
 
 import asyncio
 import uuid
@@ -14,7 +15,14 @@ from typing import Any
 import grpc.aio
 from loguru import logger
 
-from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Unauthenticated, Unavailable
+from hodei.domain.errors import (
+    Conflict,
+    Duplicate,
+    HodeiError,
+    Invalid,
+    Unauthenticated,
+    Unavailable,
+)
 from hodei.domain.text import words_of
 from hodei.domain.worker import HEARTBEAT_S
 from hodei.fleet import registration
@@ -55,7 +63,10 @@ class _StreamEnded(Exception):
 async def _send(context: Context, frame: pb.ServerFrame) -> None:
     try:
         await context.write(frame)
-    except (grpc.aio.InternalError, grpc.aio.UsageError) as error:  # gRPC's words for a worker that left while this was on its way
+    except (
+        grpc.aio.InternalError,
+        grpc.aio.UsageError,
+    ) as error:  # gRPC's words for a worker that left while this was on its way
         raise _StreamEnded("closed by the worker") from error
 
 
@@ -75,18 +86,25 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         self._controller = controller
         self._logs = logs
         self._lost_after_s = lost_after_s
-        self._ended: asyncio.Queue[tuple[WorkerStream, bool]] = asyncio.Queue(10_000)  # full: the end is not written down
+        self._ended: asyncio.Queue[tuple[WorkerStream, bool]] = asyncio.Queue(
+            10_000
+        )  # full: the end is not written down
         self._closing: str | None = None
 
     async def run(self) -> None:
-        """Writes down that streams have ended: their handlers are being cancelled and must not wait for a database."""
+        """Writes down that streams have ended: their handlers are being cancelled and must not wait
+        for a database."""
         while True:
             stream, stopped = await self._ended.get()
             write = workers.leave if stopped else workers.disconnect
             try:
-                await self._database.run(lambda conn, write=write, s=stream: write(conn, s.worker_id, s.session))  # type: ignore[misc]
+                await self._database.run(
+                    lambda conn, write=write, s=stream: write(conn, s.worker_id, s.session)  # type: ignore[misc]
+                )
             except TROUBLE as error:
-                logger.bind(component="WorkerMonitor", worker_id=stream.worker_id).warning("{}", words_of(error))
+                logger.bind(component="WorkerMonitor", worker_id=stream.worker_id).warning(
+                    "{}", words_of(error)
+                )
 
     def send_away(self, why: str) -> None:
         """First phase of a stop: every worker goes to another server; what runs, runs on."""
@@ -96,8 +114,17 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
 
     async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.RegisterResponse:
         worker_id = convert.uuid_of(request.worker_id, "worker_id")
-        await registration.register(self._database, request.token, worker_id, request.secret_sha256, request.name, request.version)
-        logger.bind(component="WorkerMonitor", worker_id=worker_id).info("Worker registered successfully")
+        await registration.register(
+            self._database,
+            request.token,
+            worker_id,
+            request.secret_sha256,
+            request.name,
+            request.version,
+        )
+        logger.bind(component="WorkerMonitor", worker_id=worker_id).info(
+            "Worker registered successfully"
+        )
         return pb.RegisterResponse(worker_id=str(worker_id))
 
     async def Connect(self, request_iterator: Any, context: Context) -> None:
@@ -152,48 +179,85 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             )
         session = await self._connect(worker_id, secret, hello)
         stream = WorkerStream(
-            worker_id, session.session, hello.slots, dict(hello.labels), draining=session.draining, name=hello.name,
-            can_recall="recall" in hello.capabilities, addresses=self._addresses(hello),
-        )  # fmt: skip
+            worker_id,
+            session.session,
+            hello.slots,
+            dict(hello.labels),
+            draining=session.draining,
+            name=hello.name,
+            can_recall="recall" in hello.capabilities,
+            addresses=self._addresses(hello),
+        )
         await self._resume(stream, hello, context)
         self._presence.add(stream)
         self._dispatcher.wake()
         return stream
 
-    async def _connect(self, worker_id: uuid.UUID, secret: bytes, hello: pb.Hello) -> workers.Session:
+    async def _connect(
+        self, worker_id: uuid.UUID, secret: bytes, hello: pb.Hello
+    ) -> workers.Session:
         worker_checks.hello(hello)
         running = sum(1 for held in hello.held if held.phase == pb.Held.RUNNING)
         greeting = workers.Greeting(
-            worker_id, registration.fingerprint(secret), convert.uuid_of(hello.instance, "instance"), hello.name, hello.version,
-            hello.slots, min(running, hello.slots), dict(hello.labels), self._presence.server_id,
-        )  # fmt: skip
-        session = await self._database.run(lambda conn: workers.connect(conn, greeting, SILENT_AFTER_S))
+            worker_id,
+            registration.fingerprint(secret),
+            convert.uuid_of(hello.instance, "instance"),
+            hello.name,
+            hello.version,
+            hello.slots,
+            min(running, hello.slots),
+            dict(hello.labels),
+            self._presence.server_id,
+        )
+        session = await self._database.run(
+            lambda conn: workers.connect(conn, greeting, SILENT_AFTER_S)
+        )
         if session:
             return session
-        if await self._database.run(lambda conn: workers.is_known(conn, worker_id, greeting.credential_sha256)):
-            raise Duplicate(f"another process with worker id {worker_id} is connected and beating; stop it, or use another --state-dir")
-        raise Unauthenticated("worker credential unknown or revoked: register with a new bootstrap token")
+        if await self._database.run(
+            lambda conn: workers.is_known(conn, worker_id, greeting.credential_sha256)
+        ):
+            raise Duplicate(
+                f"another process with worker id {worker_id} is connected and beating; stop it, or use another --state-dir"
+            )
+        raise Unauthenticated(
+            "worker credential unknown or revoked: register with a new bootstrap token"
+        )
 
     def _addresses(self, hello: pb.Hello) -> list[Address]:
         """Of the first so many. A worker that does not tell them stays where it is."""
         now, me = asyncio.get_running_loop().time(), str(self._presence.server_id)
         return [
-            Address(me if said.here else said.server_id[:36], now - said.failed_s if said.failed_s > 0 else None)
+            Address(
+                me if said.here else said.server_id[:36],
+                now - said.failed_s if said.failed_s > 0 else None,
+            )
             for said in hello.addresses[:MOST_ADDRESSES]
         ]
 
     async def _resume(self, stream: WorkerStream, hello: pb.Hello, context: Context) -> None:
         """What the worker holds and the database agrees to goes on; the rest it is told to kill."""
         said = [held.lease for held in hello.held]
-        standing = await self._database.run(lambda conn: leases.standing(conn, stream.worker_id, said)) if said else {}
+        standing = (
+            await self._database.run(lambda conn: leases.standing(conn, stream.worker_id, said))
+            if said
+            else {}
+        )
         welcome = pb.Welcome(
-            protocol=PROTOCOL, session=stream.session, heartbeat_s=HEARTBEAT_S, lost_after_s=self._lost_after_s,
-            clock_unix_us=convert.now_unix_us(), server_id=str(self._presence.server_id),
-        )  # fmt: skip
+            protocol=PROTOCOL,
+            session=stream.session,
+            heartbeat_s=HEARTBEAT_S,
+            lost_after_s=self._lost_after_s,
+            clock_unix_us=convert.now_unix_us(),
+            server_id=str(self._presence.server_id),
+        )
         for held in hello.held:
             here = standing.get(held.lease)
             welcome.resume.add(
-                lease=held.lease, holds=here is not None, log_seq=here.log_seq if here else 0, accepted=bool(here and here.accepted)
+                lease=held.lease,
+                holds=here is not None,
+                log_seq=here.log_seq if here else 0,
+                accepted=bool(here and here.accepted),
             )
             if here and held.phase != pb.Held.ENDED:
                 stream.held[held.lease] = here.job_id
@@ -214,7 +278,13 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             group.create_task(self._write(stream, context))
             await self._watch(stream, heard)
 
-    async def _read(self, stream: WorkerStream, context: Context, heard: "Heard", inbox: asyncio.Queue[pb.WorkerFrame]) -> None:
+    async def _read(
+        self,
+        stream: WorkerStream,
+        context: Context,
+        heard: "Heard",
+        inbox: asyncio.Queue[pb.WorkerFrame],
+    ) -> None:
         while True:
             heard.waiting_since = asyncio.get_running_loop().time()
             frame = await context.read()
@@ -242,23 +312,39 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
     async def _take(self, stream: WorkerStream, frame: pb.WorkerFrame) -> None:
         """Logs before results: what is said of a lease keeps its order."""
         if logs := [said for said in frame.logs if not said.late_job_id]:
-            await self._logs.append(stream, [convert.chunk(said, stream.worker_id) for said in logs])
-        for late_job_id, late in groupby((said for said in frame.logs if said.late_job_id), key=lambda said: said.late_job_id):
+            await self._logs.append(
+                stream, [convert.chunk(said, stream.worker_id) for said in logs]
+            )
+        for late_job_id, late in groupby(
+            (said for said in frame.logs if said.late_job_id), key=lambda said: said.late_job_id
+        ):
             chunks = [convert.chunk(said, stream.worker_id) for said in late]
-            await self._logs.append_late(stream, convert.uuid_of(late_job_id, "late_job_id"), chunks)
+            await self._logs.append_late(
+                stream, convert.uuid_of(late_job_id, "late_job_id"), chunks
+            )
         if frame.cancels_received:
-            await self._controller.cancel_delivered(stream, list(frame.cancels_received), stopping=False)
+            await self._controller.cancel_delivered(
+                stream, list(frame.cancels_received), stopping=False
+            )
         if frame.stopping:
-            await self._controller.cancel_delivered(stream, [said.lease for said in frame.stopping], stopping=True)
+            await self._controller.cancel_delivered(
+                stream, [said.lease for said in frame.stopping], stopping=True
+            )
         if frame.rejects:
             await self._controller.rejected(stream, convert.rejects(frame.rejects))
         if frame.accepts or frame.results:
-            results = [convert.result(said, stream.worker_id) for said in frame.results if not said.late_job_id]
+            results = [
+                convert.result(said, stream.worker_id)
+                for said in frame.results
+                if not said.late_job_id
+            ]
             await self._controller.heard(stream, [said.lease for said in frame.accepts], results)
         for said in frame.results:
             if said.late_job_id:
                 job_id = convert.uuid_of(said.late_job_id, "late_job_id")
-                await self._controller.ended_late(stream, stray_leases.Late(job_id, convert.result(said, stream.worker_id)))
+                await self._controller.ended_late(
+                    stream, stray_leases.Late(job_id, convert.result(said, stream.worker_id))
+                )
         if frame.started:
             await self._controller.started(stream, list(frame.started))
 
@@ -290,7 +376,11 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         if stream is None:
             return
         if worker.revoked or worker.session != stream.session:
-            stream.close("its credential was revoked" if worker.revoked else "its session no longer speaks for it")
+            stream.close(
+                "its credential was revoked"
+                if worker.revoked
+                else "its session no longer speaks for it"
+            )
         elif worker.draining != stream.drained_by_operator:
             stream.drained_by_operator = worker.draining
             stream.send(Drain(on=worker.draining))
@@ -298,7 +388,8 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
 
 
 class Heard:
-    """Since when the reader waits for a frame; None while one is being committed (the worker is not to blame for that)."""
+    """Since when the reader waits for a frame; None while one is being committed (the worker is not
+    to blame for that)."""
 
     waiting_since: float | None = None
 
@@ -313,7 +404,11 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def pulse(stream: WorkerStream, beat: pb.Heartbeat) -> Pulse:
     """Which job a lease is for is known here; a worker's word is not needed for it."""
-    running = (stream.held[held.lease] for held in beat.held if held.phase == pb.Held.RUNNING and held.lease in stream.held)
+    running = (
+        stream.held[held.lease]
+        for held in beat.held
+        if held.phase == pb.Held.RUNNING and held.lease in stream.held
+    )
     return Pulse(
         busy_slots=beat.busy_slots,
         draining=beat.draining,
@@ -333,4 +428,6 @@ def credential(metadata: Any) -> tuple[uuid.UUID, bytes]:
             return uuid.UUID(worker_id), bytes.fromhex(secret)
     except ValueError:
         pass
-    raise Unauthenticated("no worker credential: expected metadata `authorization: Bearer <worker id>:<secret>`")
+    raise Unauthenticated(
+        "no worker credential: expected metadata `authorization: Bearer <worker id>:<secret>`"
+    )

@@ -1,4 +1,5 @@
-"""Where things are kept: all SQL of the project, a module for each table, each statement a constant above its one function.
+"""Where things are kept: all SQL of the project, a module for each table, each statement a constant
+above its one function.
 
-Every function takes an open connection first and leaves BEGIN and COMMIT to its caller (hodei.store.database).
-"""
+Every function takes an open connection first and leaves BEGIN and COMMIT to its caller
+(hodei.store.database)."""

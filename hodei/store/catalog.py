@@ -13,9 +13,14 @@ from psycopg.rows import TupleRow
 Connection = psycopg.Connection[TupleRow]
 
 CALLED = (
-    "hodei_create_jobs", "hodei_drop_day", "hodei_enqueue", "hodei_make_days", "hodei_normalise_spec", "hodei_pass_live_leases",
+    "hodei_create_jobs",
+    "hodei_drop_day",
+    "hodei_enqueue",
+    "hodei_make_days",
+    "hodei_normalise_spec",
+    "hodei_pass_live_leases",
     "hodei_token_fingerprint",
-)  # fmt: skip
+)
 """Functions that this program, or people by its documents, call: a newer revision has them too,
 whatever else it has changed."""
 
@@ -86,7 +91,9 @@ SELECT jsonb_build_object(
 
 @functools.cache
 def expected() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(resources.files("hodei.store").joinpath("catalog.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(
+        resources.files("hodei.store").joinpath("catalog.json").read_text(encoding="utf-8")
+    )
     return found
 
 
@@ -98,7 +105,9 @@ def read(conn: Connection, *, everything: bool = False) -> dict[str, Any]:
     if row is None:
         raise AssertionError("a SELECT of one row gives one")
     return {
-        kind: found or ([] if kind in ("indexes", "invalid", "triggers", "sequences", "views") else {}) for kind, found in row[0].items()
+        kind: found
+        or ([] if kind in ("indexes", "invalid", "triggers", "sequences", "views") else {})
+        for kind, found in row[0].items()
     }
 
 
@@ -120,14 +129,23 @@ def gaps(found: dict[str, Any], *, called_only: bool) -> list[Gap]:
     result = [Gap(f"table {name}") for name in want["tables"] if name not in tables]
     for table in tables:
         result += _columns(table, want["tables"][table], found["tables"][table], called_only)
-    result += [Gap(f"{kind[:-1]} {name}") for kind in ("sequences", "views") for name in want[kind] if name not in found[kind]]
+    result += [
+        Gap(f"{kind[:-1]} {name}")
+        for kind in ("sequences", "views")
+        for name in want[kind]
+        if name not in found[kind]
+    ]
     for signature, body in want["functions"].items():
         if called_only and signature.partition("(")[0] not in CALLED:
             continue
         if signature not in found["functions"]:
             result.append(Gap(f"function {signature}"))
         elif not called_only and found["functions"][signature] != body:
-            result.append(Gap(f"function {signature} as this program has it (its body or its settings are others)"))
+            result.append(
+                Gap(
+                    f"function {signature} as this program has it (its body or its settings are others)"
+                )
+            )
     if not called_only:
         result += _constraints(want, found, tables) + _indexes(want, found)
         for name in want["triggers"]:
@@ -137,22 +155,30 @@ def gaps(found: dict[str, Any], *, called_only: bool) -> list[Gap]:
     return result
 
 
-def _columns(table: str, want: dict[str, Any], found: dict[str, Any], called_only: bool) -> list[Gap]:
+def _columns(
+    table: str, want: dict[str, Any], found: dict[str, Any], called_only: bool
+) -> list[Gap]:
     result = []
     for name, column in want.items():
         names = {"table": sql.Identifier(table), "column": sql.Identifier(name)}
         default = sql.SQL(column["default"] or "NULL")
         if name not in found:
-            add = sql.SQL("ALTER TABLE {table} ADD COLUMN {column} {type}{default}{not_null}").format(
-                **names, type=sql.SQL(column["type"]), not_null=sql.SQL(" NOT NULL" if column["not_null"] else ""),
+            add = sql.SQL(
+                "ALTER TABLE {table} ADD COLUMN {column} {type}{default}{not_null}"
+            ).format(
+                **names,
+                type=sql.SQL(column["type"]),
+                not_null=sql.SQL(" NOT NULL" if column["not_null"] else ""),
                 default=sql.SQL(" DEFAULT ") + default,
-            )  # fmt: skip
+            )
             result.append(Gap(f"column {table}.{name}", before=add))
             continue
         if called_only:
             continue
         if column["default"] and not found[name]["default"]:
-            put = sql.SQL("ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {default}").format(**names, default=default)
+            put = sql.SQL("ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {default}").format(
+                **names, default=default
+            )
             result.append(Gap(f"default of {table}.{name}", after=put))
         if column["not_null"] and not found[name]["not_null"]:
             put = sql.SQL("ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL").format(**names)

@@ -84,7 +84,9 @@ def connect(url: str, application_name: str) -> Connection:
             client_encoding="UTF8",
         )
     except (psycopg.ProgrammingError, ValueError):
-        raise Invalid("the database URL has a parameter with a value that PostgreSQL does not take") from None
+        raise Invalid(
+            "the database URL has a parameter with a value that PostgreSQL does not take"
+        ) from None
     except psycopg.Error as error:
         words = str(error).strip()
         if can_pass(url, words):
@@ -94,7 +96,11 @@ def connect(url: str, application_name: str) -> Connection:
 
 def one_line(words: str) -> str:
     """libpq's words without its advice on the lines after the first."""
-    return (words.splitlines() or ["no reason given"])[0].removeprefix("connection failed: ").removeprefix("connection is bad: ")
+    return (
+        (words.splitlines() or ["no reason given"])[0]
+        .removeprefix("connection failed: ")
+        .removeprefix("connection is bad: ")
+    )
 
 
 # SQLSTATEs of what passes by itself: connections, conflicts, resources that are short, objects in
@@ -106,9 +112,18 @@ PASSING = ("08", "40", "53", "55", "57", "58", "25006")
 # C library. ENOENT is a socket that is not there yet only where nothing stands between (a file of a
 # certificate does not come by waiting).
 PASSING_ERRORS = (
-    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN,
-    errno.ETIMEDOUT, errno.EPIPE, errno.EAGAIN, errno.EADDRNOTAVAIL,
-)  # fmt: skip
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+    errno.EHOSTUNREACH,
+    errno.EHOSTDOWN,
+    errno.ENETUNREACH,
+    errno.ENETDOWN,
+    errno.ETIMEDOUT,
+    errno.EPIPE,
+    errno.EAGAIN,
+    errno.EADDRNOTAVAIL,
+)
 PASSING_WORDS = (
     *(os.strerror(number) for number in PASSING_ERRORS),
     f" failed: {os.strerror(errno.ENOENT)}",
@@ -139,11 +154,16 @@ FINAL_WORDS = (
 
 def can_pass(url: str, words: str) -> bool:
     """Of a connection that was not made, and libpq's words about each host that it tried."""
-    tried = [line for line in words.splitlines() if not line.startswith(("\t", "Multiple connection attempts"))]
+    tried = [
+        line
+        for line in words.splitlines()
+        if not line.startswith(("\t", "Multiple connection attempts"))
+    ]
     if all(any(sign in line for sign in PASSING_WORDS) for line in tried):
         return True
     state = sqlstate_of_refusal(url, words)
-    # None: it was libpq that gave up (no TLS, no password, an unknown value), unless it is an old one.
+    # None: it was libpq that gave up (no TLS, no password, an unknown value), unless it is an old
+    # one.
     if state is None:
         return ": FATAL:" in words and not any(sign in words for sign in FINAL_WORDS)
     if state == "08P01":
@@ -180,7 +200,9 @@ def _traced(url: str, trace: int) -> None:
     """Connects, in CONNECT_TIMEOUT_S at most, with libpq's trace into that file; whether it
     succeeds does not matter."""
     copy = os.dup(trace)
-    conn = pq.PGconn.connect_start(psycopg.conninfo.make_conninfo(url, client_encoding="UTF8").encode())
+    conn = pq.PGconn.connect_start(
+        psycopg.conninfo.make_conninfo(url, client_encoding="UTF8").encode()
+    )
     try:
         if conn.status == pq.ConnStatus.BAD:
             return
@@ -191,7 +213,9 @@ def _traced(url: str, trace: int) -> None:
             pq.PollingStatus.WRITING,
         ):
             left = until - time.monotonic()
-            reads, writes = ([conn.socket], []) if state == pq.PollingStatus.READING else ([], [conn.socket])
+            reads, writes = (
+                ([conn.socket], []) if state == pq.PollingStatus.READING else ([], [conn.socket])
+            )
             if left <= 0 or not any(select.select(reads, writes, [], left)):
                 break
     finally:
@@ -218,7 +242,9 @@ def _as_ours(error: psycopg.Error, what: str) -> HodeiError:
     if error.sqlstate == sqlstate.READ_ONLY:
         return Unavailable(READ_ONLY)
     if error.sqlstate == "42501":
-        return Conflict(f"{what}: {words}: this role lacks a right; docs/database.md says which rights who needs")
+        return Conflict(
+            f"{what}: {words}: this role lacks a right; docs/database.md says which rights who needs"
+        )
     if unavailable := sqlstate.unavailable(error):
         return unavailable
     return Conflict(f"{what}: {words} (SQLSTATE {error.sqlstate})")

@@ -1,9 +1,8 @@
 """No statement over many rows fails for one of them: the one at fault is found by halves.
 
 A statement for n items that fails is tried for half of them; which half holds the fault is then
-known, and so on: after log2(n) statements it is one item. What was left aside on the way goes in one
-statement more. If that fails too there are several, and each half is searched in its turn.
-"""
+known, and so on: after log2(n) statements it is one item. What was left aside on the way goes in
+one statement more. If that fails too there are several, and each half is searched in its turn."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -19,14 +18,18 @@ are left get the last error."""
 
 
 def is_of_an_item(error: BaseException) -> bool:
-    """Whether other items may succeed where this error came: not when the database is away. A row that
-    somebody else has locked is such an item."""
-    return isinstance(error, Exception) and (isinstance(error, Locked) or not isinstance(error, HodeiError))
+    """Whether other items may succeed where this error came: not when the database is away. A row
+    that somebody else has locked is such an item."""
+    return isinstance(error, Exception) and (
+        isinstance(error, Locked) or not isinstance(error, HodeiError)
+    )
 
 
-async def each(items: Sequence[T], act: Callable[[list[T]], Awaitable[Sequence[R | Exception]]]) -> list[R | Exception]:
-    """An answer of `act` for each item, in order, or the error that its row gives. `act` must be one
-    transaction. Errors that are of no item go up (Unavailable)."""
+async def each(
+    items: Sequence[T], act: Callable[[list[T]], Awaitable[Sequence[R | Exception]]]
+) -> list[R | Exception]:
+    """An answer of `act` for each item, in order, or the error that its row gives. `act` must be
+    one transaction. Errors that are of no item go up (Unavailable)."""
     return await _Search(act).answers(list(items))
 
 
@@ -38,8 +41,8 @@ class _Search(Generic[T, R]):
         self._failures = 0
 
     async def answers(self, items: list[T], *, one_culprit: bool = True) -> list[R | Exception]:
-        """`one_culprit`: it is looked for in the fewest statements. Else several are expected, and each
-        half is searched in its turn."""
+        """`one_culprit`: it is looked for in the fewest statements. Else several are expected, and
+        each half is searched in its turn."""
         if not items:
             return []
         found = await self._try(items)

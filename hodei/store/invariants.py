@@ -108,8 +108,8 @@ FROM stray s JOIN jobs j ON j.id = s.id
 
 
 async def mend(conn: Connection, jobs: Sequence[uuid.UUID]) -> list[Mended]:
-    """Queues again those that wait without a queue row; writes the lease of those anew that have one
-    without a row, so that their worker's word counts, or its loss is found."""
+    """Queues again those that wait without a queue row; writes the lease of those anew that have
+    one without a row, so that their worker's word counts, or its loss is found."""
     return [Mended(*row[:3]) for row in await brief_rows(conn, MEND, {"jobs": array(jobs)})]
 
 
@@ -169,7 +169,9 @@ class SetAside(NamedTuple):
     correlation_id: str
 
 
-async def set_aside(conn: Connection, jobs: Sequence[uuid.UUID], message: str, actor: str) -> list[SetAside]:
+async def set_aside(
+    conn: Connection, jobs: Sequence[uuid.UUID], message: str, actor: str
+) -> list[SetAside]:
     """Ends jobs that PostgreSQL will not let go on: FAILED, REJECTED."""
     parameters = {"jobs": array(jobs), "message": message, "actor": actor}
     return [SetAside(*row) for row in await brief_rows(conn, SET_ASIDE, parameters)]

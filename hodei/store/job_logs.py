@@ -1,4 +1,5 @@
-"""What jobs wrote: chunks under their lease, deduplicated by the cursor on the lease row that moves in the inserting statement (R5)."""
+"""What jobs wrote: chunks under their lease, deduplicated by the cursor on the lease row that moves
+in the inserting statement (R5)."""
 
 import uuid
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from hodei.store.leases import Claimant
 
 
 class Chunk(NamedTuple):
-    """Columns of APPEND's `said`, in this order. Chunks of one lease come in order and without gaps within a batch."""
+    """Columns of APPEND's `said`, in this order. Chunks of one lease come in order and without gaps
+    within a batch."""
 
     lease: int
     worker_id: uuid.UUID
@@ -21,7 +23,8 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-# A batch that begins beyond the cursor has a gap: nothing of that lease is taken, and the answer says where to go on.
+# A batch that begins beyond the cursor has a gap: nothing of that lease is taken, and the answer
+# says where to go on.
 APPEND = """
 WITH said AS MATERIALIZED (
     SELECT * FROM unnest(
@@ -66,17 +69,20 @@ class Stored(NamedTuple):
 
 
 async def append(conn: Connection, chunks: Sequence[Chunk]) -> dict[Claimant, Stored]:
-    """Of each lease that holds and whose worker said it: how far it has come. One that is not in the answer is stale."""
+    """Of each lease that holds and whose worker said it: how far it has come. One that is not in
+    the answer is stale."""
     (found,) = await guarded_rows(conn, (APPEND, _parameters(chunks)))
     return {Claimant(row[0], row[1]): Stored(row[2], row[3]) for row in found}
 
 
 def _parameters(chunks: Sequence[Chunk]) -> dict[str, object]:
-    return arrays(Chunk._fields[:-1], [chunk[:-1] for chunk in chunks]) | {"data": Blobs(chunk.data for chunk in chunks)}
+    return arrays(Chunk._fields[:-1], [chunk[:-1] for chunk in chunks]) | {
+        "data": Blobs(chunk.data for chunk in chunks)
+    }
 
 
-# Of a lease that no longer holds: kept under its own attempt and marked, if it was ever this worker's for this job. Sent again, it is
-# found by its key.
+# Of a lease that no longer holds: kept under its own attempt and marked, if it was ever this
+# worker's for this job. Sent again, it is found by its key.
 APPEND_LATE = """
 WITH said AS MATERIALIZED (
     SELECT * FROM unnest(
@@ -120,8 +126,8 @@ A_DAY_US = 86_400_000_000
 LAST_FROM_US = 1 << 52
 """Of the year 2112: a later creation was set by hand."""
 
-# A page is at most 500 chunks that begin within its bytes; the last one may end 64 KiB beyond. A chunk that
-# was made larger by hand is cut at 1 MiB: a message must hold it.
+# A page is at most 500 chunks that begin within its bytes; the last one may end 64 KiB beyond. A
+# chunk that was made larger by hand is cut at 1 MiB: a message must hold it.
 READ = """
 SELECT p.lease, p.seq, p.attempt, p.stream, p.byte_offset, p.first_line, p.read_at,
        substring(p.data FROM 1 FOR 1048576), p.late
@@ -143,10 +149,19 @@ ORDER BY p.lease, p.seq
 """
 
 
-async def read(conn: Connection, job_id: uuid.UUID, created_at: int, lease: int, seq: int, page_bytes: int) -> list[StoredChunk]:
-    """The page after (lease, seq); (0, -1) is before everything. Of days before the job's creation none is asked."""
+async def read(
+    conn: Connection, job_id: uuid.UUID, created_at: int, lease: int, seq: int, page_bytes: int
+) -> list[StoredChunk]:
+    """The page after (lease, seq); (0, -1) is before everything. Of days before the job's creation
+    none is asked."""
     from_us = min(max(created_at, 0), LAST_FROM_US) - A_DAY_US
-    parameters = {"job": job_id, "from_us": from_us, "lease": lease, "seq": seq, "page_bytes": page_bytes}
+    parameters = {
+        "job": job_id,
+        "from_us": from_us,
+        "lease": lease,
+        "seq": seq,
+        "page_bytes": page_bytes,
+    }
     return [StoredChunk(*row) for row in await rows(conn, READ, parameters)]
 
 
@@ -168,4 +183,6 @@ WHERE j.id = ANY (%(jobs)s::uuid[])
 
 async def standing(conn: Connection, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
     """Of all that there are; the others are unknown or gone."""
-    return {row[0]: Standing(*row[1:]) for row in await rows(conn, STANDING, {"jobs": array(job_ids)})}
+    return {
+        row[0]: Standing(*row[1:]) for row in await rows(conn, STANDING, {"jobs": array(job_ids)})
+    }

@@ -11,7 +11,8 @@ from hodei.store import sqlstate
 from hodei.store.database import Call, Connection, array, brief_rows, guarded_rows, rows
 
 LONGEST_SPEC = 600_000
-"""Characters of a spec that a worker is sent: twice of what the door takes, so that a frame stays under 4 MiB."""
+"""Characters of a spec that a worker is sent: twice of what the door takes, so that a frame stays
+under 4 MiB."""
 
 
 class Offer(NamedTuple):
@@ -39,12 +40,19 @@ class Position(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What is asked of the queue: a worker's id for each job wanted, in the order in which slots are to be filled; what they can run."""
+    """What is asked of the queue: a worker's id for each job wanted, in the order in which slots
+    are to be filled; what they can run."""
 
     workers: Sequence[uuid.UUID]
     labels: dict[str, str]
-    beyond: Position | None = None  # only jobs of its priority, from its age on: what dead rows lie before it are not waded through
-    avoid: Sequence[uuid.UUID] = ()  # jobs that cannot be claimed just now: somebody has locked their row, or it is at fault
+    beyond: Position | None = (
+        # only jobs of its priority, from its age on: what dead rows lie before it are not waded
+        # through
+        None
+    )
+    avoid: Sequence[
+        uuid.UUID
+    ] = ()  # jobs that cannot be claimed just now: somebody has locked their row, or it is at fault
     among: Sequence[uuid.UUID] | None = None  # only these jobs
 
 
@@ -53,7 +61,8 @@ class Claimed(NamedTuple):
     last: Position | None  # where the claim ended; None: nothing was ready
 
 
-# Lock, then delete and update, in CTEs: a LIMIT in a sub-select may be run again by a nested loop and take more rows than it says.
+# Lock, then delete and update, in CTEs: a LIMIT in a sub-select may be run again by a nested loop
+# and take more rows than it says.
 CLAIM_HEAD: LiteralString = """
 WITH ready AS MATERIALIZED (
     SELECT q.job_id, q.enqueued_at, q.expires_at, q.priority
@@ -103,10 +112,14 @@ CLAIM_AMONG = CLAIM_HEAD + " AND q.job_id = ANY (%(among)s::uuid[])" + CLAIM_TAI
 
 
 def claiming(wish: Wish, accept_within_s: float) -> Call:
-    """The claim as a call, for whoever takes it along in a transaction; `claimed` reads its answer."""
+    """The claim as a call, for whoever takes it along in a transaction; `claimed` reads its
+    answer."""
     parameters = {
-        "workers": array(wish.workers), "labels": Jsonb(wish.labels), "accept_within_s": accept_within_s, "avoid": array(wish.avoid),
-    }  # fmt: skip
+        "workers": array(wish.workers),
+        "labels": Jsonb(wish.labels),
+        "accept_within_s": accept_within_s,
+        "avoid": array(wish.avoid),
+    }
     if wish.among is not None:
         return CLAIM_AMONG, parameters | {"among": array(wish.among)}
     if wish.beyond is None:
@@ -119,7 +132,8 @@ def claimed(found: Sequence[tuple[Any, ...]]) -> Claimed:
 
 
 async def claim(conn: Connection, wish: Wish, accept_within_s: float) -> Claimed:
-    """Takes up to len(wish.workers) ready jobs whose labels are among the wish's, highest priority first, then oldest."""
+    """Takes up to len(wish.workers) ready jobs whose labels are among the wish's, highest priority
+    first, then oldest."""
     (found,) = await guarded_rows(conn, claiming(wish, accept_within_s))
     return claimed(found)
 
@@ -132,7 +146,11 @@ CLAIMABLE = (
 
 async def claimable(conn: Connection, wish: Wish) -> list[uuid.UUID]:
     """The jobs that a claim would take now, in its order."""
-    parameters = {"labels": Jsonb(wish.labels), "avoid": array(wish.avoid), "most": len(wish.workers)}
+    parameters = {
+        "labels": Jsonb(wish.labels),
+        "avoid": array(wish.avoid),
+        "most": len(wish.workers),
+    }
     return [row[0] for row in await rows(conn, CLAIMABLE, parameters)]
 
 
@@ -164,12 +182,14 @@ GROUP BY h.labels
 
 
 async def required(conn: Connection) -> tuple[list[dict[str, str]], bool]:
-    """The sets of labels that jobs at the head of the queue require; whether that is all that are ready."""
+    """The sets of labels that jobs at the head of the queue require; whether that is all that are
+    ready."""
     found = await rows(conn, REQUIRED, {"head": HEAD})
     return [row[0] for row in found if isinstance(row[0], dict)], all(row[1] for row in found)
 
 
-# A queue_timeout counts from when the row could first be seen: the transaction that made it may have been open for long.
+# A queue_timeout counts from when the row could first be seen: the transaction that made it may
+# have been open for long.
 SEE = """
 WITH unseen AS MATERIALIZED (
     SELECT q.job_id FROM job_queue q WHERE q.unseen_ms IS NOT NULL LIMIT 1000 FOR UPDATE SKIP LOCKED
@@ -183,7 +203,8 @@ WHERE q.job_id = u.job_id
 
 
 async def see(conn: Connection) -> None:
-    """Starts the queue_timeout of rows that are new; at most 1,000, the next sweep takes the rest."""
+    """Starts the queue_timeout of rows that are new; at most 1,000, the next sweep takes the
+    rest."""
     await brief_rows(conn, SEE, {})
 
 
@@ -269,8 +290,9 @@ async def expire(conn: Connection, jobs: Sequence[uuid.UUID]) -> list[Expired]:
     return [Expired(*row) for row in await brief_rows(conn, EXPIRE, {"jobs": array(jobs)})]
 
 
-# Each job passes through both tables and leaves a dead row in each. Autovacuum looks once a minute: by then a claim would wade through
-# tens of thousands. Two statements of a few milliseconds; another server that is at it is not waited for.
+# Each job passes through both tables and leaves a dead row in each. Autovacuum looks once a minute:
+# by then a claim would wade through tens of thousands. Two statements of a few milliseconds;
+# another server that is at it is not waited for.
 VACUUM = (
     "VACUUM (SKIP_LOCKED, TRUNCATE false) job_queue",
     "VACUUM (SKIP_LOCKED, TRUNCATE false) leases",
@@ -278,7 +300,8 @@ VACUUM = (
 
 
 async def vacuum(conn: Connection) -> list[str]:
-    """What PostgreSQL skipped, in its words: a table that this role may not vacuum is a warning to it, and no error."""
+    """What PostgreSQL skipped, in its words: a table that this role may not vacuum is a warning to
+    it, and no error."""
     skipped: list[str] = []
 
     def note(notice: psycopg.errors.Diagnostic) -> None:
@@ -295,7 +318,8 @@ async def vacuum(conn: Connection) -> list[str]:
 
 
 class HeldBack(NamedTuple):
-    """What vacuums cannot remove from the queue, and who is to blame as far as this role may see."""
+    """What vacuums cannot remove from the queue, and who is to blame as far as this role may
+    see."""
 
     dead_rows: int
     by: str | None

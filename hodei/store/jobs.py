@@ -18,7 +18,8 @@ class NewJob(NamedTuple):
     spec: dict[str, Any]  # normalised
 
 
-# The argument depends on the setting, so that it is made first: an id that somebody else's open transaction creates is not waited for.
+# The argument depends on the setting, so that it is made first: an id that somebody else's open
+# transaction creates is not waited for.
 CREATE = """
 SELECT c.job_id, c.outcome
 FROM set_config('lock_timeout', '100ms', true) AS s (set)
@@ -32,15 +33,19 @@ def _creating(new: Sequence[NewJob]) -> Call:
 
 
 async def create(conn: Connection, new: Sequence[NewJob]) -> dict[uuid.UUID, str]:
-    """Outcome for each id: created, existed (same spec) or conflict (another spec; nothing of it stored)."""
+    """Outcome for each id: created, existed (same spec) or conflict (another spec; nothing of it
+    stored)."""
     return dict(await rows(conn, *_creating(new)))
 
 
 async def create_and_claim(
     conn: Connection, new: Sequence[NewJob], wish: Wish, accept_within_s: float
 ) -> tuple[dict[uuid.UUID, str], Claimed]:
-    """Both in one transaction and one round trip. What is claimed need not be what is created: the best that waits goes first."""
-    outcomes, found = await guarded_rows(conn, _creating(new), job_queue.claiming(wish, accept_within_s))
+    """Both in one transaction and one round trip. What is claimed need not be what is created: the
+    best that waits goes first."""
+    outcomes, found = await guarded_rows(
+        conn, _creating(new), job_queue.claiming(wish, accept_within_s)
+    )
     return dict(outcomes), job_queue.claimed(found)
 
 
@@ -61,8 +66,8 @@ async def name_origin(conn: Connection, new: uuid.UUID, old: uuid.UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row of `jobs` as the API shows it, in the order of JOB_COLUMNS. Times are microseconds since 1970 (store/times.py), None where
-    they have not come yet."""
+    """A row of `jobs` as the API shows it, in the order of JOB_COLUMNS. Times are microseconds
+    since 1970 (store/times.py), None where they have not come yet."""
 
     id: uuid.UUID
     name: str
@@ -98,8 +103,8 @@ class Job:
     cancel: str  # '', then requested, delivered (its worker knows), stopping (TERM is on its way)
 
 
-# The queue row and the offer tell why a PENDING job waits (flow/waiting.py puts it into words). Text that a hand has made longer than any
-# door lets it be is cut.
+# The queue row and the offer tell why a PENDING job waits (flow/waiting.py puts it into words).
+# Text that a hand has made longer than any door lets it be is cut.
 JOB_COLUMNS: LiteralString = """
     j.attempts, j.priority, left(j.correlation_id, 200), left(j.actor, 500), j.worker_id,
     j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.log_dropped_bytes,
@@ -126,8 +131,8 @@ async def get(conn: Connection, job_id: uuid.UUID) -> Job | None:
     return Job(*found[0]) if found else None
 
 
-# Newest first, by keyset: a page costs the same however far back it lies. Specs are not read: each may lie
-# in a quarter of a megabyte of its own.
+# Newest first, by keyset: a page costs the same however far back it lies. Specs are not read: each
+# may lie in a quarter of a megabyte of its own.
 LIST_TAIL: LiteralString = """
 WHERE (%(state)s::text IS NULL OR j.state = %(state)s::text)
   AND (%(reason)s::text IS NULL OR j.reason = %(reason)s::text)
@@ -140,9 +145,20 @@ LIST = NAMED + "'{}', " + JOB_COLUMNS + LIST_TAIL
 
 
 async def list_newest(
-    conn: Connection, state: str | None, reason: str | None, correlation: str | None, before: uuid.UUID | None, limit: int
+    conn: Connection,
+    state: str | None,
+    reason: str | None,
+    correlation: str | None,
+    before: uuid.UUID | None,
+    limit: int,
 ) -> list[Job]:
-    parameters = {"state": state, "reason": reason, "correlation": correlation, "before": before, "limit": limit}
+    parameters = {
+        "state": state,
+        "reason": reason,
+        "correlation": correlation,
+        "before": before,
+        "limit": limit,
+    }
     return [Job(*row) for row in await rows(conn, LIST, parameters)]
 
 
@@ -214,7 +230,9 @@ async def cancel_stray(conn: Connection, job_id: uuid.UUID, actor: str) -> str |
     return await _cancelled(conn, CANCEL_STRAY, job_id, actor)
 
 
-async def _cancelled(conn: Connection, statement: LiteralString, job_id: uuid.UUID, actor: str) -> str | None:
+async def _cancelled(
+    conn: Connection, statement: LiteralString, job_id: uuid.UUID, actor: str
+) -> str | None:
     parameters = {"job": job_id, "actor": actor, "message": f"cancelled by {actor}"}
     found = await brief_rows(conn, statement, parameters)
     return found[0][0] if found else None
@@ -226,7 +244,8 @@ class Requested(NamedTuple):
 
 
 async def request_cancel(conn: Connection, job_id: uuid.UUID, actor: str) -> Requested | None:
-    """It is in flight, and the server that holds its worker's stream has been told. None: not so."""
+    """It is in flight, and the server that holds its worker's stream has been told. None: not
+    so."""
     found = await brief_rows(conn, CANCEL_IN_FLIGHT, {"job": job_id, "actor": actor})
     return Requested(*found[0][:2]) if found else None
 
@@ -240,8 +259,8 @@ class Event(NamedTuple):
     payload: str
 
 
-# The last events, as many as both bounds allow: what on-call asks is how it came to be as it is. A payload that somebody made
-# larger than any of ours is named by its size.
+# The last events, as many as both bounds allow: what on-call asks is how it came to be as it is. A
+# payload that somebody made larger than any of ours is named by its size.
 TIMELINE = """
 SELECT s.occurred_at, s.event_type, s.aggregate_id, s.actor, s.correlation_id, s.payload,
        (SELECT count(*) FROM domain_events e WHERE e.aggregate_id = %(job)s) AS in_all
@@ -268,7 +287,8 @@ ORDER BY s.nth DESC
 
 
 async def timeline(conn: Connection, job_id: uuid.UUID) -> tuple[list[Event], int]:
-    """A job's own events, oldest first: the last 1,000 within 2 MB; and how many older ones are left out."""
+    """A job's own events, oldest first: the last 1,000 within 2 MB; and how many older ones are
+    left out."""
     found = await rows(conn, TIMELINE, {"job": str(job_id)})
     return [Event(*row[:6]) for row in found], found[0][6] - len(found) if found else 0
 
@@ -289,9 +309,10 @@ class Attempt:
     log_bytes: int
 
 
-# The end of an attempt is the next change out of RUNNING with its lease; PENDING then means: failed or lost, and run again. What the
-# payloads hold is read as text: a number that a hand has spoilt costs one field, not the answer.
-# Each part is read once and they are joined by their lease: of a thousand attempts each would else look through all ends and all chunks.
+# The end of an attempt is the next change out of RUNNING with its lease; PENDING then means: failed
+# or lost, and run again. What the payloads hold is read as text: a number that a hand has spoilt
+# costs one field, not the answer. Each part is read once and they are joined by their lease: of a
+# thousand attempts each would else look through all ends and all chunks.
 ATTEMPTS = """
 WITH begun AS MATERIALIZED (
     SELECT s.payload ->> 'attempt' AS attempt, s.payload ->> 'lease' AS lease, s.worker_id, s.occurred_at
@@ -333,20 +354,37 @@ async def attempts(conn: Connection, job_id: uuid.UUID) -> tuple[list[Attempt], 
 
 
 def _attempt(
-    attempt: str | None, lease: str | None, worker_id: uuid.UUID | None, started_at: int, ended_at: int | None, outcome: str | None,
-    reason: str | None, exit_code: str | None, signal: str | None, log_bytes: int,
-) -> Attempt:  # fmt: skip
+    attempt: str | None,
+    lease: str | None,
+    worker_id: uuid.UUID | None,
+    started_at: int,
+    ended_at: int | None,
+    outcome: str | None,
+    reason: str | None,
+    exit_code: str | None,
+    signal: str | None,
+    log_bytes: int,
+) -> Attempt:
     return Attempt(
-        _number(attempt) or 0, _number(lease) or 0, worker_id, started_at, ended_at, outcome, reason, _number(exit_code), _number(signal),
+        _number(attempt) or 0,
+        _number(lease) or 0,
+        worker_id,
+        started_at,
+        ended_at,
+        outcome,
+        reason,
+        _number(exit_code),
+        _number(signal),
         log_bytes,
-    )  # fmt: skip
+    )
 
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and re.fullmatch(r"-?[0-9]{1,18}", text) else None
 
 
-# Final states are counted up to 1,000,000 by their newest: an exact count of an archive is nobody's wish at three in the morning.
+# Final states are counted up to 1,000,000 by their newest: an exact count of an archive is nobody's
+# wish at three in the morning.
 COUNT = """
 SELECT state, count(*) FROM (SELECT j.state FROM jobs j ORDER BY j.created_at DESC LIMIT 1000000) newest GROUP BY state
 """

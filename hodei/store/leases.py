@@ -1,8 +1,8 @@
-"""The word of workers about jobs in flight, each statement guarded by the lease on the jobs row itself (R1).
+"""The word of workers about jobs in flight, each statement guarded by the lease on the jobs row
+itself (R1).
 
-All of them take arrays: whatever gathered while the last round trip was in flight goes together. A lease that does not come back in the
-result is stale: its speaker is to be refused.
-"""
+All of them take arrays: whatever gathered while the last round trip was in flight goes together. A
+lease that does not come back in the result is stale: its speaker is to be refused."""
 
 import uuid
 from collections.abc import Sequence
@@ -62,7 +62,11 @@ LEFT JOIN started s ON s.id = h.id
 
 
 def _accept(said: Sequence[Claimant]) -> Call:
-    return ACCEPT, {"leases": array([c.lease for c in said]), "workers": array([c.worker_id for c in said]), "margin_s": LIMIT_MARGIN_S}
+    return ACCEPT, {
+        "leases": array([c.lease for c in said]),
+        "workers": array([c.worker_id for c in said]),
+        "margin_s": LIMIT_MARGIN_S,
+    }
 
 
 class Accepted(NamedTuple):
@@ -83,7 +87,8 @@ def _accepted(found: Sequence[tuple[Any, ...]]) -> dict[Claimant, Accepted]:
 
 
 class Result(NamedTuple):
-    """A worker's last word about a lease (or a sweep's, in its place). Columns of RESULT's `said`, in this order."""
+    """A worker's last word about a lease (or a sweep's, in its place). Columns of RESULT's `said`,
+    in this order."""
 
     lease: int
     worker_id: uuid.UUID
@@ -115,10 +120,12 @@ class Ended(NamedTuple):
     ran_unaccepted: bool  # RUNNING was written together with the end
 
 
-# The policy of what runs again stands here once, in the CASEs of `held` (docs/architecture.md). A job whose accept has not been
-# written yet gets RUNNING and its end in one row update, both events included. `retries` counts the job's own failures: back-off 1 s,
-# doubled each time up to 5 min, ± 25 %. A lost attempt runs again after 10 s, doubled each time up to 10 min. A loss is a lone one where
-# that worker had no other job and has lost none within the last 5 s: three of them end the job, as ten losses in all do.
+# The policy of what runs again stands here once, in the CASEs of `held` (docs/architecture.md). A
+# job whose accept has not been written yet gets RUNNING and its end in one row update, both events
+# included. `retries` counts the job's own failures: back-off 1 s, doubled each time up to 5 min, ±
+# 25 %. A lost attempt runs again after 10 s, doubled each time up to 10 min. A loss is a lone one
+# where that worker had no other job and has lost none within the last 5 s: three of them end the
+# job, as ten losses in all do.
 RESULT = """
 WITH said AS (
     SELECT * FROM unnest(
@@ -244,17 +251,24 @@ FROM ended e
 
 
 def _result(said: Sequence[Result]) -> Call:
-    return RESULT, arrays(Result._fields, said) | {"max_losses": MAX_LOSSES, "max_lone_losses": MAX_LONE_LOSSES}
+    return RESULT, arrays(Result._fields, said) | {
+        "max_losses": MAX_LOSSES,
+        "max_lone_losses": MAX_LONE_LOSSES,
+    }
 
 
 async def record_results(conn: Connection, said: Sequence[Result]) -> list[Ended]:
-    """Ends attempts: final, or PENDING again by policy. A lease that is not in the answer is stale and nothing was written for it."""
+    """Ends attempts: final, or PENDING again by policy. A lease that is not in the answer is stale
+    and nothing was written for it."""
     (found,) = await guarded_rows(conn, _result(said))
     return [Ended(*row[:9]) for row in found]
 
 
-async def settle(conn: Connection, results: Sequence[Result], accepts: Sequence[Claimant]) -> tuple[list[Ended], dict[Claimant, Accepted]]:
-    """Both in one transaction and one round trip, results first: one that overtook its own accept writes RUNNING too."""
+async def settle(
+    conn: Connection, results: Sequence[Result], accepts: Sequence[Claimant]
+) -> tuple[list[Ended], dict[Claimant, Accepted]]:
+    """Both in one transaction and one round trip, results first: one that overtook its own accept
+    writes RUNNING too."""
     if not accepts:
         return await record_results(conn, results), {}
     if not results:
@@ -263,7 +277,8 @@ async def settle(conn: Connection, results: Sequence[Result], accepts: Sequence[
     return [Ended(*row[:9]) for row in ended], _accepted(held)
 
 
-# An offer goes back as it came: same age, no attempt spent. Where a cancel waits for it, it ends there.
+# An offer goes back as it came: same age, no attempt spent. Where a cancel waits for it, it ends
+# there.
 RELEASE = """
 WITH said AS (
     SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
@@ -326,10 +341,14 @@ class Released(NamedTuple):
     cancelled_by: str | None  # a cancel waited for it, and it is CANCELLED now
 
 
-async def release(conn: Connection, said: Sequence[Claimant], reason: str, actor: str) -> list[Released]:
+async def release(
+    conn: Connection, said: Sequence[Claimant], reason: str, actor: str
+) -> list[Released]:
     """Gives offers back that were not accepted; one that was accepted meanwhile stays."""
     leases, workers = array([c.lease for c in said]), array([c.worker_id for c in said])
-    (found,) = await guarded_rows(conn, (RELEASE, {"leases": leases, "workers": workers, "reason": reason, "actor": actor}))
+    (found,) = await guarded_rows(
+        conn, (RELEASE, {"leases": leases, "workers": workers, "reason": reason, "actor": actor})
+    )
     return [Released(*row[:5]) for row in found]
 
 
@@ -342,16 +361,20 @@ WHERE (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(leases)s::bigint[], %(wo
 """
 
 LONGEST_OFFER_S = 30.0
-"""An offer that its worker lists as waiting is renewed for so long; then it returns: a worker asks for no more than its slots will
-take."""
+"""An offer that its worker lists as waiting is renewed for so long; then it returns: a worker asks
+for no more than its slots will take."""
 
 
-async def renew_offers(conn: Connection, waiting: Sequence[Claimant], accept_within_s: float) -> None:
+async def renew_offers(
+    conn: Connection, waiting: Sequence[Claimant], accept_within_s: float
+) -> None:
     """Of those who list their own offers as waiting."""
     parameters = {
-        "leases": array([c.lease for c in waiting]), "workers": array([c.worker_id for c in waiting]),
-        "accept_within_s": accept_within_s, "most_s": LONGEST_OFFER_S,
-    }  # fmt: skip
+        "leases": array([c.lease for c in waiting]),
+        "workers": array([c.worker_id for c in waiting]),
+        "accept_within_s": accept_within_s,
+        "most_s": LONGEST_OFFER_S,
+    }
     await brief_rows(conn, RENEW_OFFERS, parameters)
 
 
@@ -368,7 +391,8 @@ WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.lease NOT IN (SELECT f.lease FR
 
 
 async def locked(conn: Connection, leases: Sequence[int]) -> set[int]:
-    """Those that no statement can write now: somebody else's transaction has locked their row, or their job's."""
+    """Those that no statement can write now: somebody else's transaction has locked their row, or
+    their job's."""
     return {row[0] for row in await rows(conn, LOCKED, {"leases": array(leases)})}
 
 
@@ -380,7 +404,10 @@ WHERE (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(leases)s::bigint[], %(wo
 
 async def jobs_of(conn: Connection, claimants: Sequence[Claimant]) -> list[uuid.UUID]:
     """The jobs of those leases that are these workers'."""
-    parameters = {"leases": array([c.lease for c in claimants]), "workers": array([c.worker_id for c in claimants])}
+    parameters = {
+        "leases": array([c.lease for c in claimants]),
+        "workers": array([c.worker_id for c in claimants]),
+    }
     return [row[0] for row in await rows(conn, JOBS_OF, parameters)]
 
 
@@ -399,7 +426,9 @@ WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid
 """
 
 
-async def standing(conn: Connection, worker_id: uuid.UUID, leases: list[int]) -> dict[int, Standing]:
+async def standing(
+    conn: Connection, worker_id: uuid.UUID, leases: list[int]
+) -> dict[int, Standing]:
     """Which of a reconnecting worker's leases still hold, and where each goes on."""
     found = await rows(conn, STANDING, {"worker": worker_id, "leases": leases})
     return {row[0]: Standing(*row) for row in found}
@@ -434,6 +463,10 @@ WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid AN
 """
 
 
-async def cancel_delivered(conn: Connection, worker_id: uuid.UUID, leases: list[int], *, stopping: bool) -> None:
+async def cancel_delivered(
+    conn: Connection, worker_id: uuid.UUID, leases: list[int], *, stopping: bool
+) -> None:
     """The worker knows of the cancel; stopping: TERM is on its way."""
-    await brief_rows(conn, CANCEL_DELIVERED, {"worker": worker_id, "leases": leases, "stopping": stopping})
+    await brief_rows(
+        conn, CANCEL_DELIVERED, {"worker": worker_id, "leases": leases, "stopping": stopping}
+    )

@@ -1,4 +1,5 @@
-"""What goes after a while: final jobs, then whole days of events and logs, workers that are gone and tokens that are dead."""
+"""What goes after a while: final jobs, then whole days of events and logs, workers that are gone
+and tokens that are dead."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -57,7 +58,8 @@ async def strays(conn: Connection) -> tuple[int, int]:
     return events, chunks
 
 
-# Oldest first, by the index of creation. A job that was created that long ago and is not final stays, and costs each batch a look.
+# Oldest first, by the index of creation. A job that was created that long ago and is not final
+# stays, and costs each batch a look.
 DELETE_JOBS = """
 WITH old AS MATERIALIZED (
     SELECT j.id FROM jobs j
@@ -98,7 +100,8 @@ async def old_days(conn: Connection, days: int) -> list[Day]:
     """Those that ended so many days ago or earlier, oldest first."""
     first_kept = datetime.now(UTC).date() - timedelta(days=days)
     found = [
-        Day(name, parent, datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date()) for name, parent in await rows(conn, DAYS)
+        Day(name, parent, datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date())
+        for name, parent in await rows(conn, DAYS)
     ]
     return [day for day in found if day.day < first_kept]
 
@@ -109,7 +112,9 @@ DROP_DAY = "SELECT hodei_drop_day(%(parent)s, %(day)s::date)"
 async def drop_day(conn: Connection, day: Day) -> uuid.UUID | None:
     """Drops it; or says which job, not deleted yet, still has events or logs in it; or Busy."""
     async with _impatient(conn):
-        holder: uuid.UUID | None = (await rows(conn, DROP_DAY, {"parent": day.parent, "day": day.day.isoformat()}))[0][0]
+        holder: uuid.UUID | None = (
+            await rows(conn, DROP_DAY, {"parent": day.parent, "day": day.day.isoformat()})
+        )[0][0]
     return holder
 
 

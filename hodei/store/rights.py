@@ -89,8 +89,14 @@ def notes(conn: Connection) -> list[str]:
     """What no server fails by, and what is worth a line."""
     found = []
     for role, by_grant in conn.execute(MAY_NOT_VACUUM):
-        way = "GRANT MAINTAIN ON job_queue, leases" if by_grant else "PostgreSQL before 17 lets only owners"
-        found.append(f"note: role {role} may not vacuum job_queue and leases, autovacuum does it later ({way})")
+        way = (
+            "GRANT MAINTAIN ON job_queue, leases"
+            if by_grant
+            else "PostgreSQL before 17 lets only owners"
+        )
+        found.append(
+            f"note: role {role} may not vacuum job_queue and leases, autovacuum does it later ({way})"
+        )
     for (schema,) in conn.execute(EVERYBODY_CREATES):
         found.append(
             f"note: every role may create functions in schema {schema} that ours would call: REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"

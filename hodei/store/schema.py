@@ -47,7 +47,9 @@ class Standing(NamedTuple):
     def missing(self) -> str:
         """Up to ten by name: of a schema that lacks its functions a line would hold twenty."""
         shown = ", ".join(gap.words for gap in self.gaps[:10])
-        return f"missing: {shown}" + (f" and {len(self.gaps) - 10} more" if len(self.gaps) > 10 else "")
+        return f"missing: {shown}" + (
+            f" and {len(self.gaps) - 10} more" if len(self.gaps) > 10 else ""
+        )
 
     @property
     def newer(self) -> str:
@@ -88,9 +90,13 @@ def check_database(conn: Connection) -> None:
     """Conflict: its encoding is another than UTF-8, or there is no schema for our tables."""
     row = conn.execute(DATABASE).fetchone()
     # Values come as bytes where PostgreSQL does not know what encoding they are in.
-    name, encoding, schema, path = (v.decode(errors="replace") if isinstance(v, bytes) else v for v in row or ())
+    name, encoding, schema, path = (
+        v.decode(errors="replace") if isinstance(v, bytes) else v for v in row or ()
+    )
     if encoding != "UTF8":
-        raise Conflict(f"the encoding of database \"{name}\" is {encoding}, and Hodei needs UTF8: CREATE DATABASE … ENCODING 'UTF8'")
+        raise Conflict(
+            f"the encoding of database \"{name}\" is {encoding}, and Hodei needs UTF8: CREATE DATABASE … ENCODING 'UTF8'"
+        )
     if schema is None:
         raise Conflict(
             f'no schema of the search_path ({path}) exists in database "{name}", or none that this role may use: create it first'
@@ -116,8 +122,8 @@ def server_read_only(conn: Connection) -> bool:
 
 
 def check_sync(url: str) -> tuple[bool, str]:
-    """Whether the schema stands and this role may work on it as a server does; and words for people, a
-    line for each finding."""
+    """Whether the schema stands and this role may work on it as a server does; and words for
+    people, a line for each finding."""
     with connect(url, NAME) as conn, in_words("the schema could not be checked"):
         check_database(conn)
         found = standing(conn)
@@ -129,7 +135,9 @@ def check_sync(url: str) -> tuple[bool, str]:
         if found.gaps:
             return False, f"{found.missing}; run `hodei db apply`"
         lacking = rights.lacking(conn)
-        return not lacking, "\n".join((f"schema version {found} stands", *lacking, *rights.notes(conn)))
+        return not lacking, "\n".join(
+            (f"schema version {found} stands", *lacking, *rights.notes(conn))
+        )
 
 
 # What schema.sql sets aside when it raises a database to revision 4, by the same rule.
@@ -186,14 +194,13 @@ SELECT pg_advisory_xact_lock(hashtext('hodei schema'))
 
 
 def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
-    """Applies schema.sql in one transaction if it is old or incomplete. Conflict: it cannot be done.
-    Unavailable: not now.
+    """Applies schema.sql in one transaction if it is old or incomplete. Conflict: it cannot be
+    done. Unavailable: not now.
 
-    Several may come at once: they queue on an advisory lock, and whoever comes second finds nothing to
-    do. The lock time-out keeps a long query of somebody else from holding up everybody behind our ALTER;
-    the caller retries (see ensure). `reading_will_do`: where the schema stands, a database that is
-    read-only will do.
-    """
+    Several may come at once: they queue on an advisory lock, and whoever comes second finds nothing
+    to do. The lock time-out keeps a long query of somebody else from holding up everybody behind
+    our ALTER; the caller retries (see ensure). `reading_will_do`: where the schema stands, a
+    database that is read-only will do."""
     with connect(url, NAME) as conn, in_words("schema.sql could not be applied"):
         check_database(conn)
         found = standing(conn)
@@ -265,12 +272,16 @@ SELECT CASE WHEN has_function_privilege('hodei_pass_live_leases()', 'EXECUTE')
 
 
 def _pass_live_leases(conn: Connection) -> str:
-    """Words, if it had to. A role without the right is told so by `hodei db check`, and nothing of its
-    server's start hangs on it."""
+    """Words, if it had to. A role without the right is told so by `hodei db check`, and nothing of
+    its server's start hangs on it."""
     with conn.transaction():
         conn.execute(b"SET LOCAL lock_timeout = '5s'")
         row = conn.execute(MOVE_LEASES).fetchone()
-    return "; the lease sequence was behind live leases and was moved past them" if row and row[0] else ""
+    return (
+        "; the lease sequence was behind live leases and was moved past them"
+        if row and row[0]
+        else ""
+    )
 
 
 async def ensure(url: str) -> str:
@@ -280,7 +291,11 @@ async def ensure(url: str) -> str:
         try:
             return await asyncio.to_thread(apply_sync, url, reading_will_do=True)
         except Unavailable as error:
-            if not isinstance(error.__cause__, (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)):
+            if not isinstance(
+                error.__cause__, (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+            ):
                 raise
             await asyncio.sleep((0.5 + random.random()) * (attempt + 1))  # noqa: S311
-    raise Unavailable("schema.sql could not be applied: other sessions hold locks on Hodei's tables; end them or try again later")
+    raise Unavailable(
+        "schema.sql could not be applied: other sessions hold locks on Hodei's tables; end them or try again later"
+    )

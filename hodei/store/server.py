@@ -34,7 +34,8 @@ class Live(NamedTuple):
     workers: int  # whose streams it holds
 
 
-# Ids are compared as text: anybody may call a connection whatever they like. Who may not see when it began takes it for old.
+# Ids are compared as text: anybody may call a connection whatever they like. Who may not see when
+# it began takes it for old.
 LIVE = """
 WITH listeners AS (
     SELECT substr(a.application_name, length('hodei-server listener ') + 1) AS id, max(a.backend_start) AS since

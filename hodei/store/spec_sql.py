@@ -39,8 +39,8 @@ def _constants() -> Iterator[str]:
 
 
 def _check(rule: Text | Number | Map | Codes) -> Iterator[str]:
-    """What checks one key, in lines. Only if it is there: a call of a function with settings of its own
-    costs more than everything else that is asked of a short spec."""
+    """What checks one key, in lines. Only if it is there: a call of a function with settings of its
+    own costs more than everything else that is asked of a short spec."""
     yield f"IF spec ? {_quoted(rule.key)} THEN"
     yield from (f"    {line}" for line in _call(rule))
     yield "END IF;"

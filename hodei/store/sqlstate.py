@@ -83,4 +83,9 @@ def is_lost(error: BaseException) -> bool:
 
 def of_a_row(error: BaseException) -> bool:
     """What PostgreSQL, or somebody's trigger, has against a row: a fault of nobody's program."""
-    return isinstance(error, psycopg.Error) and (error.sqlstate or "")[:2] in ("21", "22", "23", "P0")
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "")[:2] in (
+        "21",
+        "22",
+        "23",
+        "P0",
+    )

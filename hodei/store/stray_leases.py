@@ -1,7 +1,8 @@
-"""Leases that went astray: offers nobody accepts, attempts whose worker is gone, forgot them or breaks limits, words that come late.
+"""Leases that went astray: offers nobody accepts, attempts whose worker is gone, forgot them or
+breaks limits, words that come late.
 
-Everything here only finds, but for record_late; what was found is ended by the guarded statements of leases.py.
-"""
+Everything here only finds, but for record_late; what was found is ended by the guarded statements
+of leases.py."""
 
 import uuid
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ from hodei.domain.worker import LIMIT_MARGIN_S
 from hodei.store.database import Connection, array, brief_rows, rows
 from hodei.store.leases import Claimant, Result
 
-# Silence counts from listening_since: after an outage nothing is taken back before a full term of listening (R7).
+# Silence counts from listening_since: after an outage nothing is taken back before a full term of
+# listening (R7).
 OVERDUE = """
 SELECT l.lease, l.worker_id
 FROM leases l CROSS JOIN hodei_listening h
@@ -24,10 +26,13 @@ LIMIT 500
 
 
 async def overdue(conn: Connection, accept_within_s: float) -> list[Claimant]:
-    return [Claimant(*row) for row in await rows(conn, OVERDUE, {"accept_within_s": accept_within_s})]
+    return [
+        Claimant(*row) for row in await rows(conn, OVERDUE, {"accept_within_s": accept_within_s})
+    ]
 
 
-# Of workers that are given up (or were cleaned away): their accepted leases are lost, their offers go back.
+# Of workers that are given up (or were cleaned away): their accepted leases are lost, their offers
+# go back.
 ORPHANED = """
 SELECT l.lease, l.worker_id, l.accepted_at IS NOT NULL
 FROM leases l LEFT JOIN workers w ON w.id = l.worker_id
@@ -41,8 +46,9 @@ async def orphaned(conn: Connection) -> list[tuple[Claimant, bool]]:
     return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, ORPHANED)]
 
 
-# `held`: every lease that these workers listed in the heartbeat now written. One that was accepted 15 s ago or earlier and is missing in
-# two heartbeats is unknown to its worker; in one it may have been accepted meanwhile, by a clock that jumped.
+# `held`: every lease that these workers listed in the heartbeat now written. One that was accepted
+# 15 s ago or earlier and is missing in two heartbeats is unknown to its worker; in one it may have
+# been accepted meanwhile, by a clock that jumped.
 FORGOTTEN = """
 WITH missing AS (
     UPDATE leases l SET missing_since = clock_timestamp()
@@ -63,15 +69,21 @@ LIMIT 500
 """
 
 
-async def forgotten(conn: Connection, workers: Sequence[uuid.UUID], held: Sequence[Claimant]) -> list[Claimant]:
-    """Accepted leases of these workers that they do not list: what each said it holds stands in `held`."""
+async def forgotten(
+    conn: Connection, workers: Sequence[uuid.UUID], held: Sequence[Claimant]
+) -> list[Claimant]:
+    """Accepted leases of these workers that they do not list: what each said it holds stands in
+    `held`."""
     parameters = {
-        "workers": array(workers), "held": array([c.lease for c in held]), "held_by": array([c.worker_id for c in held]),
-    }  # fmt: skip
+        "workers": array(workers),
+        "held": array([c.lease for c in held]),
+        "held_by": array([c.worker_id for c in held]),
+    }
     return [Claimant(*row) for row in await brief_rows(conn, FORGOTTEN, parameters)]
 
 
-# A limit that the worker should have enforced and did not, a margin ago: of the start, of the run, of silence since the last stored chunk.
+# A limit that the worker should have enforced and did not, a margin ago: of the start, of the run,
+# of silence since the last stored chunk.
 OVERRUN = """
 SELECT l.lease, l.worker_id,
        CASE WHEN l.end_by < clock_timestamp() THEN 'ran longer than its timeout'
@@ -90,10 +102,14 @@ LIMIT 500
 
 async def overrun(conn: Connection) -> list[tuple[Claimant, str]]:
     """Accepted leases beyond a limit, and which one."""
-    return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, OVERRUN, {"margin_s": LIMIT_MARGIN_S})]
+    return [
+        (Claimant(row[0], row[1]), row[2])
+        for row in await rows(conn, OVERRUN, {"margin_s": LIMIT_MARGIN_S})
+    ]
 
 
-# Leases that a worker lists and nobody gave it (any more): it is to be refused, though it may never say a word about them.
+# Leases that a worker lists and nobody gave it (any more): it is to be refused, though it may never
+# say a word about them.
 UNKNOWN = """
 SELECT s.lease, s.worker_id
 FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
@@ -102,7 +118,10 @@ WHERE (s.lease, s.worker_id) NOT IN (SELECT l.lease, l.worker_id FROM leases l W
 
 
 async def unknown(conn: Connection, listed: Sequence[Claimant]) -> list[Claimant]:
-    parameters = {"leases": array([c.lease for c in listed]), "workers": array([c.worker_id for c in listed])}
+    parameters = {
+        "leases": array([c.lease for c in listed]),
+        "workers": array([c.worker_id for c in listed]),
+    }
     return [Claimant(*row) for row in await rows(conn, UNKNOWN, parameters)]
 
 
@@ -113,8 +132,9 @@ class Late(NamedTuple):
     result: Result
 
 
-# `known`: this lease was once this worker's for this job. `told`: its word, or this very late one, stands already (a reply was lost).
-# The job's updated_at guards: whoever else wrote to its story meanwhile makes us look again (`written` false).
+# `known`: this lease was once this worker's for this job. `told`: its word, or this very late one,
+# stands already (a reply was lost). The job's updated_at guards: whoever else wrote to its story
+# meanwhile makes us look again (`written` false).
 RECORD_LATE = """
 WITH said AS (
     SELECT s.*, j.updated_at AS seen_at, j.correlation_id,
@@ -159,12 +179,19 @@ class Recorded(NamedTuple):
 
 
 async def record_late(conn: Connection, late: Late) -> Recorded:
-    """Writes a late result down as JobLateResult; it changes no state. It stands also where there is no job to keep it under."""
+    """Writes a late result down as JobLateResult; it changes no state. It stands also where there
+    is no job to keep it under."""
     said = late.result
     parameters = {
-        "job_id": late.job_id, "lease": said.lease, "worker_id": said.worker_id, "outcome": said.outcome, "reason": said.reason,
-        "message": said.message, "exit_code": said.exit_code, "signal": said.signal,
-    }  # fmt: skip
+        "job_id": late.job_id,
+        "lease": said.lease,
+        "worker_id": said.worker_id,
+        "outcome": said.outcome,
+        "reason": said.reason,
+        "message": said.message,
+        "exit_code": said.exit_code,
+        "signal": said.signal,
+    }
     found = await brief_rows(conn, RECORD_LATE, parameters)
     if not found:
         return Recorded(stands=True)

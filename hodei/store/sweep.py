@@ -1,4 +1,5 @@
-"""The sweep's look: one statement a second and server that says that this server listens, and asks whether anything is to be done."""
+"""The sweep's look: one statement a second and server that says that this server listens, and asks
+whether anything is to be done."""
 
 from dataclasses import dataclass
 
@@ -24,9 +25,11 @@ class Attention:
 
 EVERYTHING = Attention(*[True] * 8)
 
-# What is due is asked by the statement's own time, which an index can be entered by: clock_timestamp() may differ from row to row, and all
-# that is not due would be walked. A gap of over 15 s restarts listening_since: nobody was there to hear, or the clock was set forward. If
-# it was set back, times that lie ahead would keep a silent worker or a stale offer for as long: they are brought to now.
+# What is due is asked by the statement's own time, which an index can be entered by:
+# clock_timestamp() may differ from row to row, and all that is not due would be walked. A gap of
+# over 15 s restarts listening_since: nobody was there to hear, or the clock was set forward. If it
+# was set back, times that lie ahead would keep a silent worker or a stale offer for as long: they
+# are brought to now.
 LOOK = """
 WITH ahead AS MATERIALIZED (
     SELECT FROM hodei_listening h WHERE h.last_beat > clock_timestamp() + interval '15 seconds'
@@ -63,5 +66,9 @@ SELECT EXISTS (SELECT FROM job_queue WHERE waiting IS NULL),
 
 
 async def look(conn: Connection, unreachable_after_s: float, margin_s: float) -> Attention:
-    parameters = {"unreachable_after_s": unreachable_after_s, "margin_s": margin_s, "beat_every_s": BEAT_EVERY_S}
+    parameters = {
+        "unreachable_after_s": unreachable_after_s,
+        "margin_s": margin_s,
+        "beat_every_s": BEAT_EVERY_S,
+    }
     return Attention(*(await rows(conn, LOOK, parameters))[0])

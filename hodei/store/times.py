@@ -1,9 +1,8 @@
 """Times leave PostgreSQL as whole microseconds since 1970 (UTC), whatever a database's DateStyle or
 TimeZone says.
 
-A datetime can hold neither `infinity` nor a year after 9999, and one such row, set by hand, would cost
-the answer of all others. The binary form of a timestamptz depends on no setting.
-"""
+A datetime can hold neither `infinity` nor a year after 9999, and one such row, set by hand, would
+cost the answer of all others. The binary form of a timestamptz depends on no setting."""
 
 import struct
 from datetime import UTC, datetime

@@ -1,4 +1,5 @@
-"""One-time tokens: minted here or by INSERT, redeemed once, named everywhere else by their fingerprint."""
+"""One-time tokens: minted here or by INSERT, redeemed once, named everywhere else by their
+fingerprint."""
 
 import uuid
 from dataclasses import dataclass
@@ -6,8 +7,8 @@ from dataclasses import dataclass
 from hodei.domain.worker import NIL_ID
 from hodei.store.database import Connection, rows
 
-# The same (token, worker, secret) again finds its worker row and succeeds: a reply may be lost. A nil token never takes over an id whose
-# secret differs; a token bound to that id may.
+# The same (token, worker, secret) again finds its worker row and succeeds: a reply may be lost. A
+# nil token never takes over an id whose secret differs; a token bound to that id may.
 REDEEM = """
 WITH redeemed AS (
     UPDATE worker_bootstrap_tokens t
@@ -46,12 +47,26 @@ WHERE t.token = %(token)s AND t.consumed_by = %(worker)s AND w.credential_sha256
 """
 
 
-async def redeem(conn: Connection, token: uuid.UUID, worker_id: uuid.UUID, credential: bytes, name: str, version: str) -> bool:
+async def redeem(
+    conn: Connection,
+    token: uuid.UUID,
+    worker_id: uuid.UUID,
+    credential: bytes,
+    name: str,
+    version: str,
+) -> bool:
     """True: the worker is registered under this credential, now or by the same call before."""
     parameters = {
-        "token": token, "worker": worker_id, "credential": credential, "name": name[:200], "version": version[:50], "nil": NIL_ID,
-    }  # fmt: skip
-    return bool(await rows(conn, REDEEM, parameters) or await rows(conn, REDEEMED_BEFORE, parameters))
+        "token": token,
+        "worker": worker_id,
+        "credential": credential,
+        "name": name[:200],
+        "version": version[:50],
+        "nil": NIL_ID,
+    }
+    return bool(
+        await rows(conn, REDEEM, parameters) or await rows(conn, REDEEMED_BEFORE, parameters)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""Workers: their credential's hash, whose stream speaks for them (the session), and how long they have been silent.
+"""Workers: their credential's hash, whose stream speaks for them (the session), and how long they
+have been silent.
 
-Each change of state writes WorkerStatusChanged in its statement; its names are in PascalCase, as the guide's queries read them.
-"""
+Each change of state writes WorkerStatusChanged in its statement; its names are in PascalCase, as
+the guide's queries read them."""
 
 import uuid
 from collections.abc import Sequence
@@ -67,16 +68,24 @@ SELECT c.session, c.draining FROM connected c
 
 
 async def connect(conn: Connection, who: Greeting, beating_within_s: float) -> Session | None:
-    """Opens a new session. None: no such credential, or another process holds the stream (see is_known)."""
+    """Opens a new session. None: no such credential, or another process holds the stream (see
+    is_known)."""
     found = await rows(
         conn,
         CONNECT,
         {
-            "worker": who.worker_id, "credential": who.credential_sha256, "instance": who.instance, "name": who.name[:200],
-            "version": who.version[:50], "slots": who.slots, "busy": who.busy_slots, "labels": Jsonb(who.labels),
-            "server": who.server_id, "beating_within_s": beating_within_s,
+            "worker": who.worker_id,
+            "credential": who.credential_sha256,
+            "instance": who.instance,
+            "name": who.name[:200],
+            "version": who.version[:50],
+            "slots": who.slots,
+            "busy": who.busy_slots,
+            "labels": Jsonb(who.labels),
+            "server": who.server_id,
+            "beating_within_s": beating_within_s,
         },
-    )  # fmt: skip
+    )
     return Session(*found[0]) if found else None
 
 
@@ -135,14 +144,18 @@ FROM beaten b
 """
 
 
-async def beat(conn: Connection, said: Sequence[Heartbeat], held: Sequence[Claimant]) -> dict[uuid.UUID, bool]:
-    """The workers whose session still speaks for them; any other has been superseded, revoked or cleaned away. True: of the leases that
-    it should know, it did not list all in `held` (stray_leases.forgotten says which)."""
+async def beat(
+    conn: Connection, said: Sequence[Heartbeat], held: Sequence[Claimant]
+) -> dict[uuid.UUID, bool]:
+    """The workers whose session still speaks for them; any other has been superseded, revoked or
+    cleaned away. True: of the leases that it should know, it did not list all in `held`
+    (stray_leases.forgotten says which)."""
     listed = {"held": array([c.lease for c in held]), "held_by": array([c.worker_id for c in held])}
     return dict(await brief_rows(conn, BEAT, arrays(Heartbeat._fields, said) | listed))
 
 
-# One statement for each way in which a worker's state changes without its heartbeat; `why` goes into the event.
+# One statement for each way in which a worker's state changes without its heartbeat; `why` goes
+# into the event.
 CHANGE = """
 WITH before AS MATERIALIZED (
     SELECT w.id, w.state, w.last_heartbeat FROM workers w
@@ -183,9 +196,15 @@ async def _change(
     revoked: bool = False,
 ) -> bool:
     parameters = {
-        "worker": worker_id, "session": session, "state": state, "draining": draining, "connected": connected, "revoked": revoked,
-        "actor": actor, "why": why,
-    }  # fmt: skip
+        "worker": worker_id,
+        "session": session,
+        "state": state,
+        "draining": draining,
+        "connected": connected,
+        "revoked": revoked,
+        "actor": actor,
+        "why": why,
+    }
     return bool(await brief_rows(conn, CHANGE, parameters))
 
 
@@ -199,12 +218,28 @@ async def undrain(conn: Connection, worker_id: uuid.UUID, actor: str) -> bool:
 
 async def revoke(conn: Connection, worker_id: uuid.UUID, actor: str) -> bool:
     """Ends its credential: its stream is closed and its jobs are given away."""
-    return await _change(conn, worker_id, actor, "credential revoked", state="TERMINATED", connected=False, revoked=True)
+    return await _change(
+        conn,
+        worker_id,
+        actor,
+        "credential revoked",
+        state="TERMINATED",
+        connected=False,
+        revoked=True,
+    )
 
 
 async def leave(conn: Connection, worker_id: uuid.UUID, session: int) -> bool:
     """It drained, holds nothing and closed its stream: stopped on purpose."""
-    return await _change(conn, worker_id, f"worker:{worker_id}", "stopped", session=session, state="TERMINATED", connected=False)
+    return await _change(
+        conn,
+        worker_id,
+        f"worker:{worker_id}",
+        "stopped",
+        session=session,
+        state="TERMINATED",
+        connected=False,
+    )
 
 
 DISCONNECT = "UPDATE workers SET connected = false WHERE id = %(worker)s::uuid AND session = %(session)s::bigint"
@@ -215,8 +250,8 @@ async def disconnect(conn: Connection, worker_id: uuid.UUID, session: int) -> No
     await brief_rows(conn, DISCONNECT, {"worker": worker_id, "session": session})
 
 
-# Silence counts by the database's clock from the later of last contact and listening_since (R7). Lost: its session ends, so that a late
-# stream of it is refused until it connects anew.
+# Silence counts by the database's clock from the later of last contact and listening_since (R7).
+# Lost: its session ends, so that a late stream of it is refused until it connects anew.
 SILENT = """
 WITH silent AS MATERIALIZED (
     SELECT w.id, w.state, w.last_heartbeat,
@@ -248,7 +283,9 @@ SELECT c.id, c.state, c.last_heartbeat FROM changed c
 """
 
 
-async def judge_silent(conn: Connection, unreachable_after_s: float, lost_after_s: float) -> list[tuple[uuid.UUID, str, int | None]]:
+async def judge_silent(
+    conn: Connection, unreachable_after_s: float, lost_after_s: float
+) -> list[tuple[uuid.UUID, str, int | None]]:
     """Workers that have just become UNREACHABLE or TERMINATED for their silence."""
     parameters = {"unreachable_after_s": unreachable_after_s, "lost_after_s": lost_after_s}
     return [(row[0], row[1], row[2]) for row in await rows(conn, SILENT, parameters)]
@@ -320,4 +357,8 @@ class Summary(NamedTuple):
 
 async def summary(conn: Connection) -> Summary:
     found = await rows(conn, SUMMARY)
-    return Summary({row[0]: row[1] for row in found}, sum(int(r[2] or 0) for r in found), int(found[0][3]) if found else 0)
+    return Summary(
+        {row[0]: row[1] for row in found},
+        sum(int(r[2] or 0) for r in found),
+        int(found[0][3]) if found else 0,
+    )

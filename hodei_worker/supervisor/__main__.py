@@ -1,4 +1,5 @@
-"""`python -m hodei_worker.supervisor STATE_DIR keep|kill LOG_LIMIT [JOB_USER]`: started by the agent, never by hand."""
+"""`python -m hodei_worker.supervisor STATE_DIR keep|kill LOG_LIMIT [JOB_USER]`: started by the
+agent, never by hand."""
 
 import gc
 import os
@@ -7,9 +8,14 @@ import sys
 from pathlib import Path
 
 FAULTS = {
-    signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP,
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGILL,
+    signal.SIGFPE,
+    signal.SIGABRT,
+    signal.SIGTRAP,
     signal.SIGSYS,
-}  # fmt: skip
+}
 NEEDED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT}
 IGNORED = signal.valid_signals() - FAULTS - NEEDED
 """Whatever a job may send to its parent: the supervisor ends when its agent says so, and by nothing
@@ -33,7 +39,9 @@ def main() -> None:
     async def supervise() -> None:
         state, keep, log_limit, *user = sys.argv[1:]
         job_user = JobUser.named(user[0]) if user else None
-        await Supervisor(Path(state), keep=keep == "keep", log_limit=int(log_limit), user=job_user).run(socket_in(Path(state)))
+        await Supervisor(
+            Path(state), keep=keep == "keep", log_limit=int(log_limit), user=job_user
+        ).run(socket_in(Path(state)))
 
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -41,7 +49,9 @@ def main() -> None:
     os.umask(0o022)
     kin.spare_me()
     gc.freeze()
-    gc.set_threshold(20_000)  # a job leaves hardly a cycle behind: to look for them after each few took a tenth of the time
+    gc.set_threshold(
+        20_000
+    )  # a job leaves hardly a cycle behind: to look for them after each few took a tenth of the time
     asyncio.run(supervise())
 
 

@@ -78,7 +78,9 @@ class Cgroups:
         """None: none can be made here. Under systemd only in a scope that was made for us: below a
         unit that is not delegated cgroups are not ours to make."""
         home = own()
-        if home is None or (Path("/run/systemd/system").is_dir() and not SCOPE.fullmatch(home.name)):
+        if home is None or (
+            Path("/run/systemd/system").is_dir() and not SCOPE.fullmatch(home.name)
+        ):
             return None
         about = state.stat()
         name = f"hodei-{about.st_dev:x}.{about.st_ino:x}-"
@@ -116,7 +118,11 @@ class Cgroups:
 def own() -> Path | None:
     """The folder of our own cgroup, as far as we can see it."""
     try:
-        line = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+        line = next(
+            line
+            for line in Path("/proc/self/cgroup").read_text().splitlines()
+            if line.startswith("0::")
+        )
         for mount in Path("/proc/self/mountinfo").read_text().splitlines():
             left, _, right = mount.partition(" - ")
             if right.split()[0] == "cgroup2":
@@ -153,7 +159,10 @@ def bury(home: Path, name: str) -> None:
                 continue  # it lives
             (dead / "cgroup.kill").write_bytes(b"1")
             deadline = time.monotonic() + KILLED_WITHIN_S
-            while b"populated 1" in (dead / "cgroup.events").read_bytes() and time.monotonic() < deadline:
+            while (
+                b"populated 1" in (dead / "cgroup.events").read_bytes()
+                and time.monotonic() < deadline
+            ):
                 time.sleep(0.005)
         except OSError:
             pass

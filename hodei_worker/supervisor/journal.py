@@ -1,8 +1,9 @@
-"""What the supervisor must not forget when it dies: which leases it started, and results that nobody has acknowledged.
+"""What the supervisor must not forget when it dies: which leases it started, and results that
+nobody has acknowledged.
 
-Append-only JSON lines, rewritten when half of it is history. Not synced to the platter: it survives the process, not the host, and a host
-that loses power has lost its jobs as well. Lines gather until `flush`, which comes before a job is spawned and before an end is told.
-"""
+Append-only JSON lines, rewritten when half of it is history. Not synced to the platter: it survives
+the process, not the host, and a host that loses power has lost its jobs as well. Lines gather until
+`flush`, which comes before a job is spawned and before an end is told."""
 
 import os
 from pathlib import Path
@@ -19,7 +20,9 @@ KEPT = ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us", "
 class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.entries: dict[int, dict[str, Any]] = {}  # lease → its start, with "result" once it has ended
+        self.entries: dict[
+            int, dict[str, Any]
+        ] = {}  # lease → its start, with "result" once it has ended
         self._lines = 0
         self._unwritten: list[bytes] = []
         self._load()
@@ -48,7 +51,9 @@ class Journal:
             if known := self.entries.get(lease):
                 known["seen"] = entry["seen"]
         elif "result" in entry:
-            self.entries.setdefault(lease, {"lease": lease, "job_id": ""})["result"] = entry["result"]
+            self.entries.setdefault(lease, {"lease": lease, "job_id": ""})["result"] = entry[
+                "result"
+            ]
         else:
             self.entries[lease] = entry
 
@@ -84,7 +89,8 @@ class Journal:
             self._compact()
 
     def close(self) -> None:
-        """At the supervisor's own end: an empty journal says that there is nothing to come back for."""
+        """At the supervisor's own end: an empty journal says that there is nothing to come back
+        for."""
         self.flush()
         self._file.close()
         if not self.entries:

@@ -27,11 +27,7 @@ class Kept:
     """`wrote` is called with each chunk of the tape, `disk_full` when it takes nothing more."""
 
     def __init__(
-        self,
-        tape: Tape,
-        limit: int,
-        wrote: Callable[[Chunk], None],
-        disk_full: Callable[[], None],
+        self, tape: Tape, limit: int, wrote: Callable[[Chunk], None], disk_full: Callable[[], None]
     ) -> None:
         self._tape = tape
         self._head = limit - tail_of(limit)
@@ -116,9 +112,11 @@ class Kept:
         as one that never comes: by this the log is known to be incomplete."""
         chunks = self._tape.next_seq
         told: dict[str, Any] = {
-            "log_chunks": chunks + bool(self.lost), "spooled": chunks,
-            "log_bytes": self.bytes, "log_dropped_bytes": self.seen - self.bytes,
-        }  # fmt: skip
+            "log_chunks": chunks + bool(self.lost),
+            "spooled": chunks,
+            "log_bytes": self.bytes,
+            "log_dropped_bytes": self.seen - self.bytes,
+        }
         if self.lost:
             words = f"{self.lost} bytes of its log are lost: the worker's disk was full"
             if result["outcome"] == "SUCCEEDED":

@@ -1,9 +1,10 @@
-"""A job's processes, also those that left its group: found through the kernel's parent links and the HODEI_JOB_ID and HODEI_LEASE they
-carry (both: lease numbers are of one database, and workers of several may share a host).
+"""A job's processes, also those that left its group: found through the kernel's parent links and
+the HODEI_JOB_ID and HODEI_LEASE they carry (both: lease numbers are of one database, and workers of
+several may share a host).
 
-The supervisor is a child subreaper: what a job leaves behind becomes its child. Pids of strangers are never waited for nor killed.
-What the kernel says is read as bytes: a process may call itself whatever it likes.
-"""
+The supervisor is a child subreaper: what a job leaves behind becomes its child. Pids of strangers
+are never waited for nor killed. What the kernel says is read as bytes: a process may call itself
+whatever it likes."""
 
 import ctypes
 import functools
@@ -53,8 +54,9 @@ def _orphans_file() -> int:
 
 
 def orphans() -> list[int]:
-    """What jobs left behind and the kernel gave to us: it gives them to the first thread, whose own children they are then. Jobs' own
-    processes are children of launchers, and our launchers are among these (launchers.py)."""
+    """What jobs left behind and the kernel gave to us: it gives them to the first thread, whose own
+    children they are then. Jobs' own processes are children of launchers, and our launchers are
+    among these (launchers.py)."""
     said = part = os.pread(_orphans_file(), 65_536, 0)
     while len(part) > SHORT:
         said += (part := os.pread(_orphans_file(), 65_536, len(said)))
@@ -67,7 +69,10 @@ def belongs(pid: int, job_id: str, lease: int) -> bool:
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
-    return f"HODEI_LEASE={lease}".encode() in environment and f"HODEI_JOB_ID={job_id}".encode() in environment
+    return (
+        f"HODEI_LEASE={lease}".encode() in environment
+        and f"HODEI_JOB_ID={job_id}".encode() in environment
+    )
 
 
 def stat(pid: int) -> Stat | None:
@@ -194,13 +199,15 @@ def _score(pid: int, adjustment: int) -> None:
 
 
 def oom_kills() -> int:
-    """How many processes of this host the kernel has killed for want of memory, in cgroups or at large."""
+    """How many processes of this host the kernel has killed for want of memory, in cgroups or at
+    large."""
     _, name, rest = Path("/proc/vmstat").read_bytes().partition(b"\noom_kill ")
     return int(rest.partition(b"\n")[0]) if name else 0
 
 
 def reap_orphans(but: Container[int] = ()) -> None:
-    """Zombies that jobs left to us; exit codes of the jobs' own processes are waited for elsewhere."""
+    """Zombies that jobs left to us; exit codes of the jobs' own processes are waited for
+    elsewhere."""
     for pid in orphans():
         if pid not in but:
             try:

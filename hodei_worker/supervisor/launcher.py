@@ -20,7 +20,8 @@ import sys
 
 REQUEST = struct.Struct("<BQHH")
 """Kind, number, words of the argument list, words of the environment (names and values). Behind it,
-each ended by NUL: the cgroup ("" for none), the working folder, the search path, then those words."""
+each ended by NUL: the cgroup ("" for none), the working folder, the search path, then those
+words."""
 
 SPAWN, MOVE, LARGE = 1, 2, 4
 """LARGE is added where the rest of a request is in a file, whose descriptor is the last."""
@@ -33,9 +34,18 @@ words up to the end of the message."""
 SPAWNED, ENDED, FAILED, MOVED = 1, 2, 3, 4
 
 UNTOUCHED = {
-    signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT, signal.SIGSEGV, signal.SIGBUS,
-    signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS,
-}  # fmt: skip
+    signal.SIGKILL,
+    signal.SIGSTOP,
+    signal.SIGCHLD,
+    signal.SIGCONT,
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGILL,
+    signal.SIGFPE,
+    signal.SIGABRT,
+    signal.SIGTRAP,
+    signal.SIGSYS,
+}
 
 MOST = 200_000
 """Bytes of a message; the kernel's socket buffers hold more."""
@@ -147,9 +157,7 @@ class Launcher:
 
     def _spawn(self, program: bytes, argv: list[bytes], request: Request) -> int:
         streams = [(os.POSIX_SPAWN_DUP2, theirs, at) for at, theirs in enumerate(request.streams)]
-        return os.posix_spawn(
-            program, argv, request.environment, file_actions=streams, setsid=True
-        )  # fmt: skip
+        return os.posix_spawn(program, argv, request.environment, file_actions=streams, setsid=True)
 
     def _fork(self, request: Request) -> int:
         """The child writes why it failed; its end of the pipe is closed when it becomes its

@@ -27,7 +27,7 @@ from hodei_worker.supervisor.launcher import (
     REQUEST,
     SPAWN,
     SPAWNED,
-)  # fmt: skip
+)
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.spawn import Asked, Launcher, Spawn, Usage
 from hodei_worker.supervisor.user import JobUser
@@ -143,7 +143,8 @@ class Launchers:
             self._ask(launcher, MOVE, None)
 
     def _move_all_on(self) -> None:
-        """Those whose job still runs; again as long as there is a job in whose cgroup a launcher is."""
+        """Those whose job still runs; again as long as there is a job in whose cgroup a launcher
+        is."""
         self._moving_on = False
         now = time.monotonic()
         for launcher in self._all:
@@ -189,7 +190,9 @@ class Launchers:
         launcher.asked.append(Asked(self._number, wanted, launcher.at))
         try:
             message = REQUEST.pack(kind, self._number, *counts) + rest
-            beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(streams)}i", *streams))]
+            beside = [
+                (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(streams)}i", *streams))
+            ]
             launcher.link.sendmsg([message], beside if streams else [])
         except OSError:
             return  # it is dead: its end is heard as well

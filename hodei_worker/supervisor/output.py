@@ -1,8 +1,7 @@
 """One job's pipes: read as they fill, gathered into chunks of up to 64 KiB or 100 ms.
 
-What was written to both streams further apart than ORDER_S keeps its order, as far as the loop comes
-by in time: two pipes do not tell which was written to first.
-"""
+What was written to both streams further apart than ORDER_S keeps its order, as far as the loop
+comes by in time: two pipes do not tell which was written to first."""
 
 import asyncio
 import fcntl
@@ -15,18 +14,20 @@ from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.spool import CHUNK_BYTES, STDERR, STDOUT, Chunk, Tape
 
 AGE_S = 0.1
-"""A byte waits no longer than this for others; counted from the first one, so that steady chatter cannot defer it."""
+"""A byte waits no longer than this for others; counted from the first one, so that steady chatter
+cannot defer it."""
 
 ORDER_S = 0.02
 """Of two streams that are written to by turns each has a chunk this often at most."""
 
 WIDE_BYTES = 1 << 20
-"""Of a pipe, and of one read, once its job has filled one of 64 KiB: fewer turns for those who write much."""
+"""Of a pipe, and of one read, once its job has filled one of 64 KiB: fewer turns for those who
+write much."""
 
 
 class Output:
-    """Both pipes of a job. `wrote` is called with each chunk of the tape, `disk_full` when it takes nothing more, `ended` when both pipes
-    are at their end."""
+    """Both pipes of a job. `wrote` is called with each chunk of the tape, `disk_full` when it takes
+    nothing more, `ended` when both pipes are at their end."""
 
     def __init__(
         self,
@@ -69,7 +70,8 @@ class Output:
         self._poller.watch(self._fds[stream], handler, in_order=True)
 
     def _read(self, stream: int) -> None:
-        """Once a turn of the loop: other jobs want to be read too. It can be read, so this does not wait."""
+        """Once a turn of the loop: other jobs want to be read too. It can be read, so this does not
+        wait."""
         wanted = self._read_bytes[stream]
         data = os.read(self._fds[stream], wanted)
         if not data:

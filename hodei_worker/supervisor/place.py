@@ -1,4 +1,5 @@
-"""What an attempt has on disk while it runs: a working folder of its own, and files beside it for those jobs that bring some."""
+"""What an attempt has on disk while it runs: a working folder of its own, and files beside it for
+those jobs that bring some."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from hodei_worker.supervisor.user import JobUser
 
 
 class Folders:
-    """Working folders, used again while they come back untouched: to make and remove one waits for the disk's journal."""
+    """Working folders, used again while they come back untouched: to make and remove one waits for
+    the disk's journal."""
 
     def __init__(self, parent: Path, user: JobUser | None, told: Callable[[str], None]) -> None:
         """What a supervisor before us has left there is removed, in the background; `told` hears of
@@ -18,7 +20,9 @@ class Folders:
         self.parent = parent
         self.user = user
         self._free: list[str] = []
-        self._ctimes: dict[str, int] = {}  # of folders in which nothing was made, removed or changed
+        self._ctimes: dict[
+            str, int
+        ] = {}  # of folders in which nothing was made, removed or changed
         self._numbers = count(1)
         self._make_parent()
         parent.chmod(0o711 if user else 0o700)  # one before us may have had no job user

@@ -1,7 +1,7 @@
 """Readable descriptors by the hundred: an epoll of our own inside the loop's.
 
-The loop's add_reader and remove_reader cost about 8 µs for each descriptor, and a job has three of them; a system call alone costs 1 µs.
-"""
+The loop's add_reader and remove_reader cost about 8 µs for each descriptor, and a job has three of
+them; a system call alone costs 1 µs."""
 
 import asyncio
 import os
@@ -21,10 +21,10 @@ class Poller:
     def watch(self, fd: int, handler: Callable[[], object], *, in_order: bool = False) -> None:
         """Calls handler in every turn of the loop in which fd can be read, or is at its end.
 
-        `in_order`: only when something comes, and those in the order in which it came, also when the
-        loop is late. (The kernel puts what is watched otherwise back into its list when it has told
-        of it, ahead of what comes next.) A handler that leaves something unread asks for `again`.
-        """
+        `in_order`: only when something comes, and those in the order in which it came, also when
+        the loop is late. (The kernel puts what is watched otherwise back into its list when it has
+        told of it, ahead of what comes next.) A handler that leaves something unread asks for
+        `again`."""
         self._epoll.register(fd, select.EPOLLIN | (select.EPOLLET if in_order else 0))
         self._handlers[fd] = handler
         if in_order:
@@ -40,8 +40,9 @@ class Poller:
             self._epoll.unregister(fd)
 
     def close(self, fd: int) -> None:
-        """Not by closing alone: a process that is being spawned holds a copy until it becomes its program, and the epoll would go on
-        to tell of it, by a number that is somebody else's by then."""
+        """Not by closing alone: a process that is being spawned holds a copy until it becomes its
+        program, and the epoll would go on to tell of it, by a number that is somebody else's by
+        then."""
         self.unwatch(fd)
         os.close(fd)
 

@@ -42,9 +42,11 @@ def _workdir(place: Place, spec: dict[str, Any]) -> str:
     return str(spec.get("workdir") or place.folder())
 
 
-DEFAULTS = {"PATH": SANE_PATH, "LANG": "C.UTF-8"} | {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ}
-"""Nothing of the worker's but where programs and home are, and how text and time are shown; least of all
-its token. TZ only where the worker has one: without it the host's zone holds."""
+DEFAULTS = {"PATH": SANE_PATH, "LANG": "C.UTF-8"} | {
+    key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ
+}
+"""Nothing of the worker's but where programs and home are, and how text and time are shown; least
+of all its token. TZ only where the worker has one: without it the host's zone holds."""
 
 
 @functools.cache

@@ -23,7 +23,15 @@ from hodei_worker.supervisor.place import Place
 from hodei_worker.supervisor.prepare import Prepared, StartFailed, prepare
 from hodei_worker.supervisor.spawn import Spawn, Usage
 from hodei_worker.supervisor.spool import STDERR, STDOUT, Tape
-from hodei_worker.supervisor.verdict import DISK_FULL, Result, failed, lost, named, verdict, with_words
+from hodei_worker.supervisor.verdict import (
+    DISK_FULL,
+    Result,
+    failed,
+    lost,
+    named,
+    verdict,
+    with_words,
+)
 
 GRACE_S = 10.0
 UNKILLABLE_S = 10.0
@@ -38,7 +46,8 @@ DRAIN_S = 2.0
 
 
 class JobProcess:
-    """`begin` once; `stop` at any time: the process's own end before TERM wins. What it comes to is told to its ears, once."""
+    """`begin` once; `stop` at any time: the process's own end before TERM wins. What it comes to is
+    told to its ears, once."""
 
     def __init__(self, start: dict[str, Any], host: Host, tape: Tape, ears: Ears) -> None:
         self._start = start
@@ -51,7 +60,7 @@ class JobProcess:
         limit = smaller_limit(int(self._spec.get("log_limit", 0)), host.log_limit)
         self.output = Output(
             host.poller, tape, limit, self._guard, ears.wrote, self._disk_full, self._output_ended
-        )  # fmt: skip
+        )
         self._begun = time.monotonic()
         self._pid = 0
         self._pidfd = 0  # only where its launcher died: then it is our own child
@@ -67,7 +76,9 @@ class JobProcess:
         self._faulty = False  # an action of ours threw: it is killed, and ends as INTERNAL
         self._unkillable: set[int] = set()
         self._doubtful: set[int] = set()  # may be this job's or another's: they live on
-        self._quiet = False  # its process has ended and left nobody: only the pipes' ends are waited for
+        self._quiet = (
+            False  # its process has ended and left nobody: only the pipes' ends are waited for
+        )
         self._over = False
 
     def begin(self) -> None:
@@ -76,7 +87,9 @@ class JobProcess:
     def _begin(self) -> None:
         try:
             prepared = prepare(self._place, self._start)
-            if (limit_s := self._spec.get("start_timeout")) and time.monotonic() - self._begun > limit_s:
+            if (
+                limit_s := self._spec.get("start_timeout")
+            ) and time.monotonic() - self._begun > limit_s:
                 self._cause = failed("TIMEOUT", f"did not start within {limit_s:g} s")
             if self._cause is None:
                 self._spawn(prepared)
@@ -163,10 +176,16 @@ class JobProcess:
                     os.fchown(stream, user.uid, user.gid)  # so that it can open /dev/stdout
             over = self._guard.over
             spawn = self._asked = Spawn(
-                prepared.argv, prepared.environment, prepared.workdir, streams,
-                started=over(self._started), failed=over(self._not_started),
-                ended=over(self._ended), orphaned=over(self._orphaned), unsure=over(self._unsure),
-            )  # fmt: skip
+                prepared.argv,
+                prepared.environment,
+                prepared.workdir,
+                streams,
+                started=over(self._started),
+                failed=over(self._not_started),
+                ended=over(self._ended),
+                orphaned=over(self._orphaned),
+                unsure=over(self._unsure),
+            )
             self._host.launchers.spawn(spawn)
         except Exception:
             self._close_theirs()

@@ -1,8 +1,8 @@
-"""The supervisor's service: one agent at a time over the socket; jobs, their spools and the journal.
+"""The supervisor's service: one agent at a time over the socket; jobs, their spools and the
+journal.
 
-When the agent goes away, jobs are kept (the next agent adopts them) or killed, as it was told at its start; when nothing is left and nobody
-has come for a while, it ends by itself.
-"""
+When the agent goes away, jobs are kept (the next agent adopts them) or killed, as it was told at
+its start; when nothing is left and nobody has come for a while, it ends by itself."""
 
 import asyncio
 import functools
@@ -54,7 +54,9 @@ class Job:
     next_to_send: int = 0
     reading: int = 0  # the agent's number for its last `read`
     sent_bytes: int = 0  # not acknowledged
-    sizes: dict[int, int] = field(default_factory=dict)  # seq → bytes, of what was sent and is not acknowledged
+    sizes: dict[int, int] = field(
+        default_factory=dict
+    )  # seq → bytes, of what was sent and is not acknowledged
 
 
 class Supervisor:
@@ -65,7 +67,9 @@ class Supervisor:
         self._user = user
         self._jobs: dict[int, Job] = {}
         self._agent: wire.Connection | None = None
-        self._greeted = False  # nothing is said to an agent before our hello, which tells what there is
+        self._greeted = (
+            False  # nothing is said to an agent before our hello, which tells what there is
+        )
         self._to_begin: deque[JobProcess] = deque()  # bounded by the agent's slots
         self._idle_since = time.monotonic()
         self._over = asyncio.Event()
@@ -74,9 +78,15 @@ class Supervisor:
         self._oom_kills = deque([kin.oom_kills()], maxlen=7)  # of the last 3 s
         self._journal = Journal(state / "journal")
         self._ops: dict[str, Callable[[wire.Header, bytes], None]] = {
-            "hello": self._hello, "start": self._start, "stop": self._stop, "read": self._read, "ack": self._ack,
-            "forget": self._forget, "purge": self._purge, "exit": self._exit,
-        }  # fmt: skip
+            "hello": self._hello,
+            "start": self._start,
+            "stop": self._stop,
+            "read": self._read,
+            "ack": self._ack,
+            "forget": self._forget,
+            "purge": self._purge,
+            "exit": self._exit,
+        }
 
     async def run(self, socket_path: Path) -> None:
         self._socket = socket_path
@@ -92,7 +102,9 @@ class Supervisor:
                 poller = Poller()
                 folders = Folders(self._state / "jobs", self._user, self._told_by_thread)
                 launchers = Launchers(poller, self._cgroups, self._user, loop.call_later)
-                self._host = Host(poller, folders, self._log_limit, self._group, self._memory_was_short, launchers)
+                self._host = Host(
+                    poller, folders, self._log_limit, self._group, self._memory_was_short, launchers
+                )
                 loop.add_signal_handler(signal.SIGCHLD, self._reap_soon)
                 watchers = [self._group.create_task(self._watch_alone())]
                 await self._over.wait()
@@ -157,7 +169,13 @@ class Supervisor:
     def _end_all(self) -> None:
         for job in self._jobs.values():
             if job.process and job.result is None:
-                job.process.stop({"outcome": "LOST", "reason": "WORKER_LOST", "message": "the worker was stopped"})
+                job.process.stop(
+                    {
+                        "outcome": "LOST",
+                        "reason": "WORKER_LOST",
+                        "message": "the worker was stopped",
+                    }
+                )
         self._over.set()
 
     async def _until_all_ended(self) -> None:
@@ -165,7 +183,8 @@ class Supervisor:
             await asyncio.sleep(0.02)
 
     def _memory_was_short(self) -> bool:
-        """Whether the kernel has killed somebody in the last 3 s, whom no earlier answer has accounted for."""
+        """Whether the kernel has killed somebody in the last 3 s, whom no earlier answer has
+        accounted for."""
         now = kin.oom_kills()
         short = now > self._oom_kills[0]
         if short:
@@ -174,7 +193,8 @@ class Supervisor:
         return short
 
     def _exit(self, _header: wire.Header, _payload: bytes) -> None:
-        """The agent waits for the end of the connection before it starts another: our socket must be gone by then."""
+        """The agent waits for the end of the connection before it starts another: our socket must
+        be gone by then."""
         self._replaced = True
         self._socket.unlink(missing_ok=True)
         self._end_all()
@@ -195,7 +215,9 @@ class Supervisor:
     def _agent_left(self, ended: "asyncio.Future[None]") -> None:
         self._agent = None
         if ended.exception():
-            print(f"the agent's connection ended: {ended.exception()!r}", file=sys.stderr, flush=True)
+            print(
+                f"the agent's connection ended: {ended.exception()!r}", file=sys.stderr, flush=True
+            )
         if not self._keep:
             self._end_all()
 
@@ -239,12 +261,27 @@ class Supervisor:
         self._greeted = True
         self._keep = header.get("keep", self._keep)
         jobs = [
-            {key: job.start.get(key) for key in ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us", "spawned")}
+            {
+                key: job.start.get(key)
+                for key in (
+                    "lease",
+                    "job_id",
+                    "attempt",
+                    "correlation_id",
+                    "actor",
+                    "started_us",
+                    "spawned",
+                )
+            }
             | {"result": job.result, "acked": job.tape.acked}
             for job in self._jobs.values()
         ]
         for job in self._jobs.values():
-            job.next_to_send, job.sent_bytes, job.sizes = 1 << 62, 0, {}  # until the agent says from where
+            job.next_to_send, job.sent_bytes, job.sizes = (
+                1 << 62,
+                0,
+                {},
+            )  # until the agent says from where
         self._send(
             "hello",
             version=wire.VERSION,
@@ -281,7 +318,8 @@ class Supervisor:
         self._to_begin.append(job.process)
 
     def _begin(self) -> None:
-        """A few, behind the write to the journal that names them; the rest in the next turn: meanwhile others end, and make room."""
+        """A few, behind the write to the journal that names them; the rest in the next turn:
+        meanwhile others end, and make room."""
         self._journal.flush()
         for _ in range(min(BEGIN_AT_ONCE, len(self._to_begin))):
             self._to_begin.popleft().begin()
@@ -307,7 +345,9 @@ class Supervisor:
     def _stop(self, header: wire.Header, _: bytes) -> None:
         job = self._jobs.get(header["lease"])
         if job and job.process:
-            job.process.stop({key: header[key] for key in ("outcome", "reason", "message")}, header.get("grace"))
+            job.process.stop(
+                {key: header[key] for key in ("outcome", "reason", "message")}, header.get("grace")
+            )
 
     def _read(self, header: wire.Header, _: bytes) -> None:
         if job := self._jobs.get(header["lease"]):
@@ -328,16 +368,27 @@ class Supervisor:
     def _pump(self, lease: int, job: Job, fresh: Chunk | None = None) -> None:
         """Sends what the window allows; a chunk that was written just now need not be read back."""
         while self._agent and self._greeted and job.sent_bytes < WINDOW_BYTES:
-            chunk = fresh if fresh and fresh.seq == job.next_to_send else job.tape.read(job.next_to_send)
+            chunk = (
+                fresh
+                if fresh and fresh.seq == job.next_to_send
+                else job.tape.read(job.next_to_send)
+            )
             if chunk is None:
                 return
             job.next_to_send += 1
             job.sent_bytes += len(chunk.data)
             job.sizes[chunk.seq] = len(chunk.data)
             self._send(
-                "chunk", chunk.data, lease=lease, seq=chunk.seq, stream=chunk.stream, offset=chunk.offset, line=chunk.line,
-                read_us=chunk.read_us, reading=job.reading,
-            )  # fmt: skip
+                "chunk",
+                chunk.data,
+                lease=lease,
+                seq=chunk.seq,
+                stream=chunk.stream,
+                offset=chunk.offset,
+                line=chunk.line,
+                read_us=chunk.read_us,
+                reading=job.reading,
+            )
 
     def _purge(self, header: wire.Header, _: bytes) -> None:
         """Of a supervisor that died and could not even write its journal."""

@@ -2,9 +2,9 @@
 files, each deleted when all in it is acknowledged; and the last parts of logs over their limit
 (tail.py).
 
-Nothing is done per line but counting newlines, and nothing per job: to make and remove a file waits for the disk's journal. Each chunk lies
-behind a header that tells all of it, so that the next supervisor can read what one that died has left.
-"""
+Nothing is done per line but counting newlines, and nothing per job: to make and remove a file waits
+for the disk's journal. Each chunk lies behind a header that tells all of it, so that the next
+supervisor can read what one that died has left."""
 
 import os
 import shutil
@@ -20,7 +20,8 @@ from hodei_worker.supervisor.tail import Tail
 CHUNK_BYTES = 65_536
 SEGMENT_BYTES = 8 << 20
 FULL_BYTES = 64 << 20
-"""Unacknowledged bytes of one job. Full: its pipes are not read until the server has caught up; the job waits in its write."""
+"""Unacknowledged bytes of one job. Full: its pipes are not read until the server has caught up; the
+job waits in its write."""
 
 STDOUT, STDERR, NOTICE = 1, 2, 3
 
@@ -78,7 +79,8 @@ class Spool:
 
     @classmethod
     def recover(cls, folder: Path, leases: Iterable[int]) -> tuple["Spool", dict[int, "Tape"]]:
-        """What a supervisor that died has left of these leases, up to the chunk that it was writing; the rest is removed."""
+        """What a supervisor that died has left of these leases, up to the chunk that it was
+        writing; the rest is removed."""
         spool = cls(folder)
         tapes = {lease: Tape(spool, lease) for lease in leases}
         segments = (int(path.stem) for path in folder.glob("*.log") if path.stem.isdigit())
@@ -87,7 +89,9 @@ class Spool:
             spool._newest = number
             position = 0
             while position + HEADER.size <= segment.bytes:
-                lease, seq, *told, length = HEADER.unpack(os.pread(segment.fd, HEADER.size, position))
+                lease, seq, *told, length = HEADER.unpack(
+                    os.pread(segment.fd, HEADER.size, position)
+                )
                 position += HEADER.size
                 if position + length > segment.bytes:
                     break
@@ -107,7 +111,8 @@ class Spool:
         return Tape(self, lease)
 
     def write(self, header: bytes, data: bytes) -> tuple[int, int]:
-        """The segment, and the position of data in it. OSError when the disk is full: nothing was added."""
+        """The segment, and the position of data in it. OSError when the disk is full: nothing was
+        added."""
         segment = self._open_segment()
         position, whole = segment.bytes, len(header) + len(data)
         written = os.pwritev(segment.fd, (header, data), position)
@@ -198,9 +203,15 @@ class Tape:
             return self.append(NOTICE, words)
         except OSError:
             place = _Place(
-                IN_MEMORY, 0, len(words), NOTICE, self._offsets[NOTICE], self._lines[NOTICE],
-                time.time_ns() // 1000, words,
-            )  # fmt: skip
+                IN_MEMORY,
+                0,
+                len(words),
+                NOTICE,
+                self._offsets[NOTICE],
+                self._lines[NOTICE],
+                time.time_ns() // 1000,
+                words,
+            )
             self._add(place)
             self.skip(NOTICE, words)
             return Chunk(self.next_seq - 1, *place[3:])
@@ -264,7 +275,9 @@ class Tape:
         if not self.acked <= seq < self.next_seq:
             return None
         place = self._places[seq - self.acked]
-        return Chunk(seq, place.stream, place.offset, place.line, place.read_us, self._spool.read(place))
+        return Chunk(
+            seq, place.stream, place.offset, place.line, place.read_us, self._spool.read(place)
+        )
 
     def ack(self, seq: int) -> None:
         """Everything before seq is stored: it is not needed here any more."""

@@ -33,9 +33,14 @@ class Piece(NamedTuple):
             return self
         gone, left = self.data[:bytes_], self.data[bytes_:]
         return Piece(
-            self.before + bytes_, self.stream, gone.endswith(b"\n"), self.offset + bytes_,
-            self.line + gone.count(b"\n"), self.read_us, left,
-        )  # fmt: skip
+            self.before + bytes_,
+            self.stream,
+            gone.endswith(b"\n"),
+            self.offset + bytes_,
+            self.line + gone.count(b"\n"),
+            self.read_us,
+            left,
+        )
 
 
 class _Head(NamedTuple):
@@ -94,13 +99,7 @@ class Tail:
         return tail
 
     def write(
-        self,
-        stream: int,
-        begins_line: bool,
-        offset: int,
-        line: int,
-        read_us: int,
-        data: bytes,
+        self, stream: int, begins_line: bool, offset: int, line: int, read_us: int, data: bytes
     ) -> None:
         """OSError when the disk is full: nothing was added."""
         if not self._fds or self._data >= self._keep or self._written > 2 * self._keep + 65_536:

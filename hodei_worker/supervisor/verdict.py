@@ -1,4 +1,5 @@
-"""What a job's end comes to: from its wait status and why it was stopped, in words for its owner."""
+"""What a job's end comes to: from its wait status and why it was stopped, in words for its
+owner."""
 
 import os
 import signal
@@ -21,7 +22,9 @@ def lost(message: str) -> Result:
     return {"outcome": "LOST", "reason": "WORKER_LOST", "message": message}
 
 
-def verdict(ended: tuple[int, Usage] | None, cause: Result | None, memory_was_short: Callable[[], bool]) -> Result:
+def verdict(
+    ended: tuple[int, Usage] | None, cause: Result | None, memory_was_short: Callable[[], bool]
+) -> Result:
     """Of a process that has ended, if it ever was one; why we stopped it outweighs how it ended."""
     result: Result = {"outcome": "SUCCEEDED", "reason": "", "message": ""}
     if ended is not None:
@@ -54,7 +57,8 @@ def named(what: str, pids: set[int]) -> str:
 
 
 def _was_killed(status: int) -> bool:
-    """The process itself; or, as a shell tells it, what it waited for. That alone may have other reasons."""
+    """The process itself; or, as a shell tells it, what it waited for. That alone may have other
+    reasons."""
     if os.WIFSIGNALED(status):
         return os.WTERMSIG(status) == signal.SIGKILL
     return os.WEXITSTATUS(status) == 128 + signal.SIGKILL

@@ -1,7 +1,8 @@
 """The link between agent and supervisor: frames of a JSON header and raw bytes over a unix socket.
 
-A frame is: total length (4 bytes, big-endian), header length (4 bytes), header (JSON object with "op"), payload. The first frame each way
-is {"op": "hello", "version": 1}; a supervisor may be older than the agent that adopts its jobs, so headers only ever gain keys.
+A frame is: total length (4 bytes, big-endian), header length (4 bytes), header (JSON object with
+"op"), payload. The first frame each way is {"op": "hello", "version": 1}; a supervisor may be older
+than the agent that adopts its jobs, so headers only ever gain keys.
 
 agent → supervisor   start (lease, job_id, attempt, correlation_id, actor, spec) · stop (lease, outcome, reason, message, grace?)
                      read (lease, seq: send chunks from here on, reading: its number) · ack (lease, seq: all before are stored)
@@ -34,11 +35,11 @@ def encode(header: Header, payload: bytes = b"") -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """One end of the socket. Hands over every frame that a read completes; what is said in one turn of the loop leaves in one write.
+    """One end of the socket. Hands over every frame that a read completes; what is said in one turn
+    of the loop leaves in one write.
 
-    What is written is not bounded here: the windows of unacknowledged log bytes bound it. `before_write` makes durable what must be so
-    before the other side hears of it.
-    """
+    What is written is not bounded here: the windows of unacknowledged log bytes bound it.
+    `before_write` makes durable what must be so before the other side hears of it."""
 
     def __init__(self, hear: Hear, before_write: Callable[[], None] = lambda: None) -> None:
         self.hear = hear
@@ -47,7 +48,9 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._received = bytearray()
         self._said: list[bytes] = []
-        self.ended: asyncio.Future[None] = self._loop.create_future()  # with the error that ended it, if it was one of ours
+        self.ended: asyncio.Future[None] = (
+            self._loop.create_future()
+        )  # with the error that ended it, if it was one of ours
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101
@@ -61,12 +64,17 @@ class Connection(asyncio.Protocol):
             while len(received) - at >= LENGTHS.size:
                 total, header_length = LENGTHS.unpack_from(received, at)
                 if total > MOST or header_length > total:
-                    raise ValueError(f"a frame of {total} bytes on the supervisor's socket: expected at most {MOST}")
+                    raise ValueError(
+                        f"a frame of {total} bytes on the supervisor's socket: expected at most {MOST}"
+                    )
                 header_at, end = at + LENGTHS.size, at + 4 + total
                 if len(received) < end:
                     break
                 payload_at = header_at + header_length
-                self.hear(orjson.loads(received[header_at:payload_at]), bytes(memoryview(received)[payload_at:end]))
+                self.hear(
+                    orjson.loads(received[header_at:payload_at]),
+                    bytes(memoryview(received)[payload_at:end]),
+                )
                 at = end
         except Exception as error:  # noqa: BLE001  a fault of ours must end who waits for us, not be logged by the loop
             self._end(error)

@@ -1,4 +1,5 @@
-"""The pages of figures are what the file of figures makes; no figure is asserted, that one was measured and judged is."""
+"""The pages of figures are what the file of figures makes; no figure is asserted, that one was
+measured and judged is."""
 
 import json
 from pathlib import Path
@@ -32,16 +33,24 @@ def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
 
 
 def test_the_judge_found_nothing_in_what_was_measured() -> None:
-    judged = {name: section["violations"] for name, section in FIGURES["sections"].items() if "violations" in section}
+    judged = {
+        name: section["violations"]
+        for name, section in FIGURES["sections"].items()
+        if "violations" in section
+    }
     assert len(judged) >= 7
     assert not any(judged.values())
 
 
 @pytest.mark.slow
 def test_a_small_bench_runs_and_its_database_is_sound() -> None:
-    measured: dict[str, Any] = throughput.measure(1, 400, ["server path, queued", "sh -c true, real worker", "64 at once"], None)
+    measured: dict[str, Any] = throughput.measure(
+        1, 400, ["server path, queued", "sh -c true, real worker", "64 at once"], None
+    )
     assert measured["violations"] == []
     assert {name: figure["median"] > 0 for name, figure in measured["per_second"].items()} == {
-        "server path, queued": True, "single creates, 64 at once": True, "sh -c true, real worker": True,
-    }  # fmt: skip
+        "server path, queued": True,
+        "single creates, 64 at once": True,
+        "sh -c true, real worker": True,
+    }
     assert measured["cpu_us_per_job"]["sh -c true, real worker"]["jobs"] > 0

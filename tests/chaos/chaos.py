@@ -1,8 +1,8 @@
-"""Attacks a real system at random from a printed seed, waits until it is at rest, and has it judged. `bin/chaos --minutes N --seed S`.
+"""Attacks a real system at random from a printed seed, waits until it is at rest, and has it
+judged. `bin/chaos --minutes N --seed S`.
 
-Two servers, two workers that keep their jobs, a durable PostgreSQL, and a proxy on every way between them; a worker that lies, and hands
-that spoil rows. See docs/reliability.md.
-"""
+Two servers, two workers that keep their jobs, a durable PostgreSQL, and a proxy on every way
+between them; a worker that lies, and hands that spoil rows. See docs/reliability.md."""
 
 import argparse
 import contextlib
@@ -47,7 +47,9 @@ exit {code}
 
 
 class Chaos(System):
-    def __init__(self, folder: Path, seed: int, *, pgbouncer: bool = False, other_tree: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, seed: int, *, pgbouncer: bool = False, other_tree: Path | None = None
+    ) -> None:
         super().__init__(folder, pgbouncer=pgbouncer, other_tree=other_tree)
         self._dice = random.Random(seed)
         self.trace = folder / "trace"
@@ -60,14 +62,38 @@ class Chaos(System):
     def run(self, seconds: float, at_least: int = 0, only: Sequence[str] = ()) -> None:
         """For so long, and until there were so many faults."""
         all_faults = (
-            self._server_killed, self._server_killed, self._server_deployed, self._worker_killed, self._worker_killed,
-            self._worker_upgraded, self._supervisor_killed, self._frozen, self._cancelled, self._cancelled,
-            self._sessions_terminated, self._sessions_terminated, self._worker_cut, self._worker_cut,
-            self._worker_stalled, self._worker_half_open, self._worker_trickled, self._database_cut,
-            self._database_stalled, self._database_restarted, self._database_crashed, self._lied_to, self._lied_to,
-            self.poison.poisoned_waiting, self.poison.poisoned_waiting, self.poison.poisoned_waiting, self.poison.poisoned_running,
-            self.poison.poisoned_running, self.poison.odd_spec, self.poison.unqueued, self.poison.row_locked,
-        )  # fmt: skip
+            self._server_killed,
+            self._server_killed,
+            self._server_deployed,
+            self._worker_killed,
+            self._worker_killed,
+            self._worker_upgraded,
+            self._supervisor_killed,
+            self._frozen,
+            self._cancelled,
+            self._cancelled,
+            self._sessions_terminated,
+            self._sessions_terminated,
+            self._worker_cut,
+            self._worker_cut,
+            self._worker_stalled,
+            self._worker_half_open,
+            self._worker_trickled,
+            self._database_cut,
+            self._database_stalled,
+            self._database_restarted,
+            self._database_crashed,
+            self._lied_to,
+            self._lied_to,
+            self.poison.poisoned_waiting,
+            self.poison.poisoned_waiting,
+            self.poison.poisoned_waiting,
+            self.poison.poisoned_running,
+            self.poison.poisoned_running,
+            self.poison.odd_spec,
+            self.poison.unqueued,
+            self.poison.row_locked,
+        )
         faults = [fault for fault in all_faults if not only or _name(fault) in only]
         end = time.monotonic() + seconds
         while time.monotonic() < end or self.faults.total() < at_least:
@@ -81,21 +107,32 @@ class Chaos(System):
         self.poison.end()
 
     def judge(self) -> list[str]:
-        """Waits for the end of every job, and then for the end of every process; what has not ended in time is a violation."""
+        """Waits for the end of every job, and then for the end of every process; what has not ended
+        in time is a violation."""
         with self.connect() as conn:
             deadline = time.monotonic() + REST_S
             self._cancel_waiting(conn)
-            while left := conn.execute("SELECT id::text, state FROM jobs WHERE completed_at IS NULL LIMIT 10").fetchall():
+            while left := conn.execute(
+                "SELECT id::text, state FROM jobs WHERE completed_at IS NULL LIMIT 10"
+            ).fetchall():
                 if time.monotonic() > deadline:
-                    return [f"{job_id}: still {state} after {REST_S:g} s of rest{self._how(job_id)}" for job_id, state in left]
+                    return [
+                        f"{job_id}: still {state} after {REST_S:g} s of rest{self._how(job_id)}"
+                        for job_id, state in left
+                    ]
                 time.sleep(0.3)
             jobs = {row[0] for row in conn.execute("SELECT id::text FROM jobs")}
             deadline = time.monotonic() + 15
             while (living := orphans(jobs)) and time.monotonic() < deadline:
                 time.sleep(0.2)  # one that was refused is being killed
             found_faults = self._faults_of_servers()
-            deadlocks = (self._database.base / "postgres.log").read_text().count("deadlock detected")
-            found = violations(conn, traces_in(self.trace), poisoned=self.poison.jobs, evil=self.evil) + living
+            deadlocks = (
+                (self._database.base / "postgres.log").read_text().count("deadlock detected")
+            )
+            found = (
+                violations(conn, traces_in(self.trace), poisoned=self.poison.jobs, evil=self.evil)
+                + living
+            )
             return found + found_faults + ([f"{deadlocks} deadlocks"] if deadlocks else [])
 
     def _faults_of_servers(self) -> list[str]:
@@ -104,11 +141,18 @@ class Chaos(System):
             log.stem: log.read_text(errors="replace").count("by a fault of the server")
             for log in (self._folder / "logs").glob("server-*.log")
         }
-        return [f"{server}: {count} calls failed by a fault of the server" for server, count in times.items() if count]
+        return [
+            f"{server}: {count} calls failed by a fault of the server"
+            for server, count in times.items()
+            if count
+        ]
 
     def _cancel_waiting(self, conn: Connection) -> None:
-        """By a person's hand: what waits for ever as it says. Whatever else is poisoned has to end by itself."""
-        for (job_id,) in conn.execute("SELECT id::text FROM jobs WHERE completed_at IS NULL").fetchall():
+        """By a person's hand: what waits for ever as it says. Whatever else is poisoned has to end
+        by itself."""
+        for (job_id,) in conn.execute(
+            "SELECT id::text FROM jobs WHERE completed_at IS NULL"
+        ).fetchall():
             if job_id in self.poison.waiting:
                 self._cancel(job_id, self._dice.choice((0, 1)))
 
@@ -120,8 +164,16 @@ class Chaos(System):
     def _enqueue(self) -> None:
         lines, pause = self._dice.choice([(5, 0.02), (5, 0.1), (20, 0.1), (10, 0.5)])
         padding = "x" * self._dice.choice([0, 0, 0, 3000])
-        command = JOB.format(folder=self.trace, lines=lines, pause=pause, padding=padding, code=self._dice.choice([0, 0, 0, 3]))
-        spec = json.dumps({"script": command, "retries": self._dice.choice([0, 0, 1]), "labels": LABELS})
+        command = JOB.format(
+            folder=self.trace,
+            lines=lines,
+            pause=pause,
+            padding=padding,
+            code=self._dice.choice([0, 0, 0, 3]),
+        )
+        spec = json.dumps(
+            {"script": command, "retries": self._dice.choice([0, 0, 1]), "labels": LABELS}
+        )
         with self.connect() as conn:
             conn.execute("SELECT hodei_enqueue(%s::jsonb)", [spec])
         self.jobs += 1
@@ -169,7 +221,9 @@ class Chaos(System):
 
     def _cancelled(self) -> None:
         with self.connect() as conn:
-            found = conn.execute("SELECT id::text FROM jobs WHERE completed_at IS NULL ORDER BY id").fetchall()
+            found = conn.execute(
+                "SELECT id::text FROM jobs WHERE completed_at IS NULL ORDER BY id"
+            ).fetchall()
         if found:
             self._cancel(self._dice.choice(found)[0], self._dice.choice((0, 1)))
 
@@ -183,8 +237,14 @@ class Chaos(System):
         some_job = held[0][1] if held else str(uuid.uuid4())
         guesses = [*held, *((lease, some_job) for lease in range(max(1, last - 20), last + 20))]
         address = f"127.0.0.1:{self._ports[self._dice.choice((0, 1))]}"
-        with contextlib.suppress(grpc.RpcError):  # a server that a fault has just cut off from the database registers nobody
-            self.evil.add(evil.burst(self._dice, address, mint_token(self.url), guesses, self._dice.uniform(1, 3)))
+        with contextlib.suppress(
+            grpc.RpcError
+        ):  # a server that a fault has just cut off from the database registers nobody
+            self.evil.add(
+                evil.burst(
+                    self._dice, address, mint_token(self.url), guesses, self._dice.uniform(1, 3)
+                )
+            )
 
     # ── the network ──
 
@@ -195,7 +255,11 @@ class Chaos(System):
         self._for_a_while(self._dice.choice(list(self._links.values())), "stall")
 
     def _worker_half_open(self) -> None:
-        self._for_a_while(self._dice.choice(list(self._links.values())), "half_open", self._dice.choice(("to", "back")))
+        self._for_a_while(
+            self._dice.choice(list(self._links.values())),
+            "half_open",
+            self._dice.choice(("to", "back")),
+        )
 
     def _worker_trickled(self) -> None:
         self._for_a_while(self._dice.choice(list(self._links.values())), "trickle", 3000)
@@ -223,7 +287,8 @@ class Chaos(System):
         self._database.start()
 
     def _database_crashed(self) -> None:
-        """Immediate shutdown: every session dies in the middle of what it does, and the log is replayed."""
+        """Immediate shutdown: every session dies in the middle of what it does, and the log is
+        replayed."""
         assert self._database.pid is not None
         _kill(self._database.pid, signal.SIGQUIT)
         self._database_restarted()
@@ -266,9 +331,19 @@ def attack(
             chaos.run(seconds, at_least, only)
             found = chaos.judge()
             with chaos.connect() as conn:
-                states = conn.execute("SELECT state, coalesce(reason, ''), count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2").fetchall()
-            print(f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults {dict(chaos.faults)}, {len(found)} violations")
-            print("  ".join(f"{state} {reason} {count}".replace("  ", " ") for state, reason, count in states), flush=True)
+                states = conn.execute(
+                    "SELECT state, coalesce(reason, ''), count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2"
+                ).fetchall()
+            print(
+                f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults {dict(chaos.faults)}, {len(found)} violations"
+            )
+            print(
+                "  ".join(
+                    f"{state} {reason} {count}".replace("  ", " ")
+                    for state, reason, count in states
+                ),
+                flush=True,
+            )
     finally:
         if keep or found:
             print(f"everything is kept in {base}", file=sys.stderr)
@@ -278,20 +353,44 @@ def attack(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bin/chaos", description="Attack a real system at random, then judge it.")
+    parser = argparse.ArgumentParser(
+        prog="bin/chaos", description="Attack a real system at random, then judge it."
+    )
     parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=None, help="of an earlier run, to repeat its faults")
-    parser.add_argument("--pgbouncer", action="store_true", help="servers reach PostgreSQL through a PgBouncer in transaction mode")
     parser.add_argument(
-        "--other-tree", type=lambda path: Path(path).absolute(),
+        "--seed", type=int, default=None, help="of an earlier run, to repeat its faults"
+    )
+    parser.add_argument(
+        "--pgbouncer",
+        action="store_true",
+        help="servers reach PostgreSQL through a PgBouncer in transaction mode",
+    )
+    parser.add_argument(
+        "--other-tree",
+        type=lambda path: Path(path).absolute(),
         help="the second server and worker run this checkout's code, as during a deploy; --only leaves out what it does not hold",
-    )  # fmt: skip
-    parser.add_argument("--only", action="append", default=[], metavar="FAULT", help="one of the faults that a run prints; repeatable")
-    parser.add_argument("--keep", action="store_true", help="leave the database, logs and traces for inspection")
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="one of the faults that a run prints; repeatable",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the database, logs and traces for inspection"
+    )
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", flush=True)
-    _, found = attack(given.minutes * 60, seed, pgbouncer=given.pgbouncer, keep=given.keep, other_tree=given.other_tree, only=given.only)
+    _, found = attack(
+        given.minutes * 60,
+        seed,
+        pgbouncer=given.pgbouncer,
+        keep=given.keep,
+        other_tree=given.other_tree,
+        only=given.only,
+    )
     for violation in found:
         print(f"VIOLATION {violation}", file=sys.stderr)
     sys.exit(1 if found else 0)

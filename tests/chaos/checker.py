@@ -1,7 +1,8 @@
-"""The judge: reads a database at rest, and the jobs' own traces, and names everything that must not be.
+"""The judge: reads a database at rest, and the jobs' own traces, and names everything that must not
+be.
 
-`violations` is empty for a sound system. Each kind is planted in tests/chaos/test_checker.py and must be caught there.
-"""
+`violations` is empty for a sound system. Each kind is planted in tests/chaos/test_checker.py and
+must be caught there."""
 
 import os
 from collections import Counter
@@ -16,7 +17,8 @@ Event = tuple[str, Any, str | None, str | None]
 
 
 class Trace(NamedTuple):
-    """What one start of a job really did, written down by the job itself: each line first to stdout, then here."""
+    """What one start of a job really did, written down by the job itself: each line first to
+    stdout, then here."""
 
     job_id: str
     lease: int
@@ -30,27 +32,52 @@ def traces_in(folder: Path) -> list[Trace]:
     for path in sorted(folder.iterdir()):
         job_id, _, lease = path.name.partition(".")
         lines = path.read_bytes().splitlines(keepends=True)
-        found.append(Trace(job_id, int(lease), lines.count(b"start\n"), b"".join(line for line in lines if line != b"start\n")))
+        found.append(
+            Trace(
+                job_id,
+                int(lease),
+                lines.count(b"start\n"),
+                b"".join(line for line in lines if line != b"start\n"),
+            )
+        )
     return found
 
 
 def violations(
-    db: Connection, traces: Sequence[Trace] = (), *, undisturbed: bool = False, poisoned: Collection[str] = (), evil: Collection[str] = ()
+    db: Connection,
+    traces: Sequence[Trace] = (),
+    *,
+    undisturbed: bool = False,
+    poisoned: Collection[str] = (),
+    evil: Collection[str] = (),
 ) -> list[str]:
-    """`undisturbed`: nothing happened but deploys of servers, so every job has had exactly one attempt. Of a `poisoned` job, whose rows a
-    hand has changed, nothing is asked but that it has ended. `evil`: ids of workers that were given no job."""
-    found = [*_stories(db), *_queue(db), *_leases(db), *_chunks(db), *_starts(db, traces), *_logs(db, traces), *_strangers(db, evil)]
+    """`undisturbed`: nothing happened but deploys of servers, so every job has had exactly one
+    attempt. Of a `poisoned` job, whose rows a hand has changed, nothing is asked but that it has
+    ended. `evil`: ids of workers that were given no job."""
+    found = [
+        *_stories(db),
+        *_queue(db),
+        *_leases(db),
+        *_chunks(db),
+        *_starts(db, traces),
+        *_logs(db, traces),
+        *_strangers(db, evil),
+    ]
     found = [violation for violation in found if violation.partition(":")[0] not in poisoned]
     if undisturbed:
         spent = db.execute("SELECT id, attempts FROM jobs WHERE attempts <> 1").fetchall()
-        found += [f"{job_id}: {attempts} attempts, though only servers were deployed" for job_id, attempts in spent]
+        found += [
+            f"{job_id}: {attempts} attempts, though only servers were deployed"
+            for job_id, attempts in spent
+        ]
     return found
 
 
 def _stories(db: Connection) -> Iterator[str]:
     """State = events, each transition legal, times strictly increasing, one end at most."""
     for job_id, state, attempts, updated_at in db.execute(
-        "SELECT id::text, state, attempts, extract(epoch FROM updated_at) FROM jobs"  # Python knows no end of time
+        # Python knows no end of time
+        "SELECT id::text, state, attempts, extract(epoch FROM updated_at) FROM jobs"
     ).fetchall():
         events: list[Event] = db.execute(
             "SELECT event_type, extract(epoch FROM occurred_at), payload->>'old_state', payload->>'new_state' FROM domain_events "
@@ -89,18 +116,32 @@ def _queue(db: Connection) -> Iterator[str]:
     """PENDING ⇔ a queue row, or an offer that is not accepted."""
     pending = {row[0] for row in db.execute("SELECT id FROM jobs WHERE state = 'PENDING'")}
     waiting = Counter(
-        row[0] for row in db.execute("SELECT job_id FROM job_queue UNION ALL SELECT job_id FROM leases WHERE accepted_at IS NULL")
+        row[0]
+        for row in db.execute(
+            "SELECT job_id FROM job_queue UNION ALL SELECT job_id FROM leases WHERE accepted_at IS NULL"
+        )
     )
-    yield from (f"{job_id}: PENDING, but neither queued nor offered" for job_id in pending - set(waiting))
-    yield from (f"{job_id}: queued or offered, but not PENDING" for job_id in set(waiting) - pending)
-    yield from (f"{job_id}: queued and offered at once" for job_id, times in waiting.items() if times > 1)
+    yield from (
+        f"{job_id}: PENDING, but neither queued nor offered" for job_id in pending - set(waiting)
+    )
+    yield from (
+        f"{job_id}: queued or offered, but not PENDING" for job_id in set(waiting) - pending
+    )
+    yield from (
+        f"{job_id}: queued and offered at once" for job_id, times in waiting.items() if times > 1
+    )
 
 
 def _leases(db: Connection) -> Iterator[str]:
     held = set(db.execute("SELECT job_id, lease FROM leases").fetchall())
     fenced = set(db.execute("SELECT id, lease FROM jobs WHERE lease IS NOT NULL").fetchall())
-    yield from (f"{job_id}: lease {lease} is live, but its job does not know it" for job_id, lease in held - fenced)
-    yield from (f"{job_id}: has lease {lease}, which is not live" for job_id, lease in fenced - held)
+    yield from (
+        f"{job_id}: lease {lease} is live, but its job does not know it"
+        for job_id, lease in held - fenced
+    )
+    yield from (
+        f"{job_id}: has lease {lease}, which is not live" for job_id, lease in fenced - held
+    )
     twice = db.execute(
         "SELECT payload->>'lease', count(*) FROM domain_events WHERE event_type = 'JobAssigned' GROUP BY 1 HAVING count(*) > 1"
     )
@@ -112,7 +153,8 @@ def _leases(db: Connection) -> Iterator[str]:
 
 
 def _chunks(db: Connection) -> Iterator[str]:
-    """Under each lease: seq without holes from 0, each stream's bytes following each other, unless a notice says how many are left out."""
+    """Under each lease: seq without holes from 0, each stream's bytes following each other, unless
+    a notice says how many are left out."""
     holes = db.execute("""
         SELECT job_id, lease FROM job_logs GROUP BY job_id, lease HAVING min(seq) <> 0 OR max(seq) + 1 <> count(*)""")
     yield from (f"{job_id}: the log of lease {lease} has a hole" for job_id, lease in holes)
@@ -130,7 +172,8 @@ def _chunks(db: Connection) -> Iterator[str]:
 
 
 def _starts(db: Connection, traces: Sequence[Trace]) -> Iterator[str]:
-    """What really ran: each lease at most once, and none that the story does not know as an attempt or as an offer taken back."""
+    """What really ran: each lease at most once, and none that the story does not know as an attempt
+    or as an offer taken back."""
     told = set(
         db.execute("""
         SELECT aggregate_id, (payload->>'lease')::bigint FROM domain_events
@@ -144,11 +187,13 @@ def _starts(db: Connection, traces: Sequence[Trace]) -> Iterator[str]:
 
 
 def _logs(db: Connection, traces: Sequence[Trace]) -> Iterator[str]:
-    """Byte for byte: of an attempt that ended by itself all that it wrote; of one that was killed all but for its last words, unless the
-    gap is stated."""
+    """Byte for byte: of an attempt that ended by itself all that it wrote; of one that was killed
+    all but for its last words, unless the gap is stated."""
     stored: dict[tuple[str, int], bytes] = {
         (row[0], row[1]): bytes(row[2])
-        for row in db.execute("SELECT job_id::text, lease, string_agg(data, '' ORDER BY seq) FROM job_logs WHERE stream = 1 GROUP BY 1, 2")
+        for row in db.execute(
+            "SELECT job_id::text, lease, string_agg(data, '' ORDER BY seq) FROM job_logs WHERE stream = 1 GROUP BY 1, 2"
+        )
     }
     ends: dict[tuple[str, int], tuple[bool | None, bool]] = {
         (row[0], row[1]): (row[2], row[3])
@@ -165,7 +210,9 @@ def _logs(db: Connection, traces: Sequence[Trace]) -> Iterator[str]:
             yield f"{trace.job_id}: the log of lease {trace.lease} says that it is complete, and is not"
         elif not log.startswith(trace.wrote) and not trace.wrote.startswith(log):
             yield f"{trace.job_id}: the log of lease {trace.lease} holds what was never written"
-    incomplete = db.execute("SELECT id FROM jobs WHERE state = 'SUCCEEDED' AND logs_complete IS NOT TRUE")
+    incomplete = db.execute(
+        "SELECT id FROM jobs WHERE state = 'SUCCEEDED' AND logs_complete IS NOT TRUE"
+    )
     yield from (f"{row[0]}: succeeded with an incomplete log" for row in incomplete)
 
 
@@ -176,7 +223,10 @@ def _strangers(db: Connection, evil: Collection[str]) -> Iterator[str]:
         "WHERE e.worker_id::text = ANY (%s) AND e.event_type LIKE 'Job%%'",
         [list(evil)],
     )
-    yield from (f"{job_id}: {event_type} tells of worker {worker_id}, which lies" for job_id, event_type, worker_id in said)
+    yield from (
+        f"{job_id}: {event_type} tells of worker {worker_id}, which lies"
+        for job_id, event_type, worker_id in said
+    )
 
 
 def orphans(jobs: set[str]) -> list[str]:
@@ -189,7 +239,9 @@ def orphans(jobs: set[str]) -> list[str]:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            ids = [e.partition(b"=")[2].decode() for e in environment if e.startswith(b"HODEI_JOB_ID=")]
+            ids = [
+                e.partition(b"=")[2].decode() for e in environment if e.startswith(b"HODEI_JOB_ID=")
+            ]
             if command and ids and ids[0] in jobs:
                 found.append(f"{ids[0]}: process {entry.name} of it still lives")
     return found

@@ -1,7 +1,8 @@
-"""Jobs spoilt by hand: rows changed by SQL so that a statement fails on them, or that nothing would move on by itself.
+"""Jobs spoilt by hand: rows changed by SQL so that a statement fails on them, or that nothing would
+move on by itself.
 
-A poisoned job may end FAILED (REJECTED, say), or be cancelled by a person; it has to end, and no other job may notice.
-"""
+A poisoned job may end FAILED (REJECTED, say), or be cancelled by a person; it has to end, and no
+other job may notice."""
 
 import random
 import threading
@@ -69,17 +70,28 @@ FOR EACH ROW WHEN (OLD.name = 'nobody moves') EXECUTE FUNCTION chaos_refuse();
 """
 
 ODD_SPECS = (
-    '{"command": "true", "silence_timeout": 1e-400}', '{"command": "true", "timeout": 0.00049}', '{"command": "true", "grace": 1e-400}',
-    '{"command": "true", "run_at": "9999-12-31T23:59:59-14:00"}', '{"command": "true", "run_at": "2999-12-31T23:59:59+15:59"}',
-    '{"command": "true", "priority": 1e-400}', '{"command": "true", "env": {"A": "\\u0001"}}', '{"command": "\\u001b[2J\\nx"}',
-    '{"command": ["true", "\\u202e"]}', '{"command": "true", "timeout": 1e400}', '[]', '{"command": ["/nowhere"]}',
-)  # fmt: skip
+    '{"command": "true", "silence_timeout": 1e-400}',
+    '{"command": "true", "timeout": 0.00049}',
+    '{"command": "true", "grace": 1e-400}',
+    '{"command": "true", "run_at": "9999-12-31T23:59:59-14:00"}',
+    '{"command": "true", "run_at": "2999-12-31T23:59:59+15:59"}',
+    '{"command": "true", "priority": 1e-400}',
+    '{"command": "true", "env": {"A": "\\u0001"}}',
+    '{"command": "\\u001b[2J\\nx"}',
+    '{"command": ["true", "\\u202e"]}',
+    '{"command": "true", "timeout": 1e400}',
+    "[]",
+    '{"command": ["/nowhere"]}',
+)
 
 
 class Poison:
-    """`jobs`: what was spoilt, and how, for the judge. `waiting`: those of them that do not end by themselves."""
+    """`jobs`: what was spoilt, and how, for the judge. `waiting`: those of them that do not end by
+    themselves."""
 
-    def __init__(self, dice: random.Random, connect: Callable[[], Connection], labels: dict[str, str]) -> None:
+    def __init__(
+        self, dice: random.Random, connect: Callable[[], Connection], labels: dict[str, str]
+    ) -> None:
         self._dice = dice
         self._connect = connect
         self._labels = labels
@@ -108,7 +120,9 @@ class Poison:
             self.jobs[job_id] = how
             deadline = time.monotonic() + 5
             while time.monotonic() < deadline:
-                if conn.execute("SELECT 1 FROM jobs WHERE id = %s AND state = 'RUNNING'", [job_id]).fetchone():
+                if conn.execute(
+                    "SELECT 1 FROM jobs WHERE id = %s AND state = 'RUNNING'", [job_id]
+                ).fetchone():
                     conn.execute(WHILE_IT_RUNS[how].encode(), [job_id])
                     return
                 time.sleep(0.05)
@@ -129,10 +143,13 @@ class Poison:
     def unqueued(self) -> None:
         """An operator's DELETE: these jobs are as good as any, and have to be found and run."""
         with self._connect() as conn:
-            conn.execute("DELETE FROM job_queue WHERE job_id IN (SELECT job_id FROM job_queue ORDER BY random() LIMIT 5)")
+            conn.execute(
+                "DELETE FROM job_queue WHERE job_id IN (SELECT job_id FROM job_queue ORDER BY random() LIMIT 5)"
+            )
 
     def row_locked(self) -> None:
-        """Somebody's transaction holds the row of a live job for LOCKED_S, and goes on beside the next faults."""
+        """Somebody's transaction holds the row of a live job for LOCKED_S, and goes on beside the
+        next faults."""
         holder = threading.Thread(target=self._hold, args=(self._dice.random(),))
         holder.start()
         self._holders.append(holder)
@@ -140,9 +157,14 @@ class Poison:
     def _hold(self, which: float) -> None:
         try:
             with self._connect() as conn, conn.transaction():
-                live = conn.execute("SELECT id FROM jobs WHERE completed_at IS NULL ORDER BY id").fetchall()
+                live = conn.execute(
+                    "SELECT id FROM jobs WHERE completed_at IS NULL ORDER BY id"
+                ).fetchall()
                 if live:
-                    conn.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [live[int(which * len(live))][0]])
+                    conn.execute(
+                        "SELECT FROM jobs WHERE id = %s FOR UPDATE",
+                        [live[int(which * len(live))][0]],
+                    )
                     self._over.wait(LOCKED_S)
         except psycopg.OperationalError:
             return  # the database was restarted meanwhile, and the lock went with it
@@ -156,6 +178,8 @@ class Poison:
             conn.execute("DROP TRIGGER IF EXISTS chaos_refuses ON jobs")
 
     def _create(self, conn: Connection, command: str) -> str:
-        row = conn.execute("SELECT hodei_enqueue(%s)::text", [Jsonb({"command": command, "labels": self._labels})]).fetchone()
+        row = conn.execute(
+            "SELECT hodei_enqueue(%s)::text", [Jsonb({"command": command, "labels": self._labels})]
+        ).fetchone()
         assert row
         return str(row[0])

@@ -1,4 +1,5 @@
-"""The system that is attacked: two servers, two workers that keep their jobs, a durable PostgreSQL, and a proxy on every way between."""
+"""The system that is attacked: two servers, two workers that keep their jobs, a durable PostgreSQL,
+and a proxy on every way between."""
 
 import contextlib
 import signal
@@ -20,9 +21,12 @@ LABELS = {"runs": "chaos"}
 
 
 class System:
-    """`other_tree`: the second server and the second worker are this checkout's, as during a deploy of another release."""
+    """`other_tree`: the second server and the second worker are this checkout's, as during a deploy
+    of another release."""
 
-    def __init__(self, folder: Path, *, pgbouncer: bool = False, other_tree: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, pgbouncer: bool = False, other_tree: Path | None = None
+    ) -> None:
         self._folder = folder
         self._stacks = (Stack(folder / "logs"), Stack(folder / "logs", other_tree))
         self._pgbouncer = pgbouncer
@@ -39,7 +43,11 @@ class System:
             self._to_database = [stack.enter_context(FaultProxy(way)) for _ in range(2)]
             self._ports = [free_port(), free_port()]
             self._servers = {n: self._server(n) for n in (0, 1)}
-            self._links = {(w, s): stack.enter_context(FaultProxy(f"127.0.0.1:{self._ports[s]}")) for w in (0, 1) for s in (0, 1)}
+            self._links = {
+                (w, s): stack.enter_context(FaultProxy(f"127.0.0.1:{self._ports[s]}"))
+                for w in (0, 1)
+                for s in (0, 1)
+            }
             self._workers = {n: self._worker(n, mint_token(self.url)) for n in (0, 1)}
             try:
                 yield
@@ -68,8 +76,14 @@ class System:
     def _worker(self, number: int, token: str | None) -> Part:
         links = [self._links[number, server].address for server in (0, 1)]
         name = f"worker-{number}-{time.monotonic_ns()}"
-        keep = ("--on-worker-exit", "keep", *(f"--label={key}={value}" for key, value in LABELS.items()))
-        return self._stacks[number].worker(name, ",".join(links), self._folder / f"w{number}", token, *keep)
+        keep = (
+            "--on-worker-exit",
+            "keep",
+            *(f"--label={key}={value}" for key, value in LABELS.items()),
+        )
+        return self._stacks[number].worker(
+            name, ",".join(links), self._folder / f"w{number}", token, *keep
+        )
 
     def _end(self, part: Part, number: signal.Signals) -> None:
         part.process.send_signal(number)
@@ -80,6 +94,8 @@ class System:
 
     def _cancel(self, job_id: str, server: int) -> None:
         address = f"127.0.0.1:{self._ports[server]}"
-        part = self._stacks[0].start("cancel", ["hodei.cli.main", "--server", address, "job", "cancel", job_id])
+        part = self._stacks[0].start(
+            "cancel", ["hodei.cli.main", "--server", address, "job", "cancel", job_id]
+        )
         part.process.wait(60)
         self._stacks[0].parts.remove(part)

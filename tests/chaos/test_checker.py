@@ -12,7 +12,17 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from tests.chaos.checker import Trace, orphans, traces_in, violations
 from tests.conftest import Connection
-from tests.factories import NOW_US, assigned_job, back_off_ends, claim, on, pending_job, ready_worker, running_job, word
+from tests.factories import (
+    NOW_US,
+    assigned_job,
+    back_off_ends,
+    claim,
+    on,
+    pending_job,
+    ready_worker,
+    running_job,
+    word,
+)
 
 WROTE = b"one\ntwo\n"
 
@@ -21,7 +31,11 @@ async def _sound(conn: AsyncConnection) -> str:
     worker = await ready_worker(conn)
     done = await running_job(conn, worker)
     await job_logs.append(
-        conn, [Chunk(done.lease, worker.id, 0, 1, 0, 1, NOW_US, b"one\n"), Chunk(done.lease, worker.id, 1, 1, 4, 2, NOW_US, b"two\n")]
+        conn,
+        [
+            Chunk(done.lease, worker.id, 0, 1, 0, 1, NOW_US, b"one\n"),
+            Chunk(done.lease, worker.id, 1, 1, 4, 2, NOW_US, b"two\n"),
+        ],
     )
     await leases.record_results(conn, [word(done, exit_code=0, log_chunks=2)])
     await running_job(conn, worker)
@@ -55,7 +69,10 @@ PLANTED = {
         "WHERE aggregate_id = '{done}'",
         "events tie or run backwards",
     ),
-    "a lease nobody knows": ("UPDATE leases SET lease = lease + 1000", "but its job does not know it"),
+    "a lease nobody knows": (
+        "UPDATE leases SET lease = lease + 1000",
+        "but its job does not know it",
+    ),
     "a lease given twice": (
         "UPDATE domain_events SET payload = payload || '{\"lease\": 1}' WHERE event_type = 'JobAssigned'",
         "was given 3 times",
@@ -65,11 +82,23 @@ PLANTED = {
            SELECT now(), 'JobLateResult', 'x', 'x', 'x', '{"lease": 9}' FROM generate_series(1, 2)""",
         "lease 9 has 2 late results",
     ),
-    "an attempt too many": ("UPDATE jobs SET attempts = attempts + 1 WHERE state = 'SUCCEEDED'", "its events say SUCCEEDED after 1"),
-    "an attempt that nobody told": ("DELETE FROM domain_events WHERE payload->>'new_state' = 'RUNNING'", "ran, and nothing tells of it"),
+    "an attempt too many": (
+        "UPDATE jobs SET attempts = attempts + 1 WHERE state = 'SUCCEEDED'",
+        "its events say SUCCEEDED after 1",
+    ),
+    "an attempt that nobody told": (
+        "DELETE FROM domain_events WHERE payload->>'new_state' = 'RUNNING'",
+        "ran, and nothing tells of it",
+    ),
     "a log with a hole": ("DELETE FROM job_logs WHERE seq = 0", "has a hole"),
-    "a log that jumps": ("UPDATE job_logs SET byte_offset = byte_offset + 1 WHERE seq = 1", "jumps"),
-    "a wrong byte": ("UPDATE job_logs SET data = 'twi' WHERE seq = 1", "is not what it wrote (7 bytes of 8)"),
+    "a log that jumps": (
+        "UPDATE job_logs SET byte_offset = byte_offset + 1 WHERE seq = 1",
+        "jumps",
+    ),
+    "a wrong byte": (
+        "UPDATE job_logs SET data = 'twi' WHERE seq = 1",
+        "is not what it wrote (7 bytes of 8)",
+    ),
     "a missing tail": ("DELETE FROM job_logs WHERE seq = 1", "is not what it wrote (4 bytes of 8)"),
     "an incomplete log of a success": (
         "UPDATE jobs SET logs_complete = false WHERE state = 'SUCCEEDED'",
@@ -97,20 +126,33 @@ def test_of_a_poisoned_job_only_its_own_row_is_excused(database_url: str, db: Co
     db.execute("UPDATE jobs SET attempts = attempts + 1")
     found = violations(db, [Trace(done, 1, 1, WROTE)])
     assert len(found) == 4
-    assert violations(db, [Trace(done, 1, 1, WROTE)], poisoned={done}) == [v for v in found if not v.startswith(done)]
-    assert violations(db, poisoned={row[0] for row in db.execute("SELECT id::text FROM jobs")}) == []
+    assert violations(db, [Trace(done, 1, 1, WROTE)], poisoned={done}) == [
+        v for v in found if not v.startswith(done)
+    ]
+    assert (
+        violations(db, poisoned={row[0] for row in db.execute("SELECT id::text FROM jobs")}) == []
+    )
 
 
-def test_it_catches_a_worker_that_has_a_word_in_the_jobs_of_others(database_url: str, db: Connection) -> None:
+def test_it_catches_a_worker_that_has_a_word_in_the_jobs_of_others(
+    database_url: str, db: Connection
+) -> None:
     done = on(database_url, _sound)
-    ((worker,),) = db.execute("SELECT DISTINCT worker_id::text FROM domain_events WHERE event_type = 'JobAssigned'").fetchall()
-    assert any(words.startswith(f"{done}: JobAssigned tells of worker {worker}") for words in violations(db, evil={worker}))
+    ((worker,),) = db.execute(
+        "SELECT DISTINCT worker_id::text FROM domain_events WHERE event_type = 'JobAssigned'"
+    ).fetchall()
+    assert any(
+        words.startswith(f"{done}: JobAssigned tells of worker {worker}")
+        for words in violations(db, evil={worker})
+    )
 
 
 def test_it_catches_double_and_unknown_starts(database_url: str, db: Connection) -> None:
     done = on(database_url, _sound)
     assert violations(db, [Trace(done, 1, 2, WROTE)]) == [f"{done}: lease 1 was started 2 times"]
-    assert "ghost: lease 1 ran, and nothing tells of it" in violations(db, [Trace("ghost", 1, 1, b"")])
+    assert "ghost: lease 1 ran, and nothing tells of it" in violations(
+        db, [Trace("ghost", 1, 1, b"")]
+    )
 
 
 def test_it_catches_an_attempt_that_a_deploy_has_spent(database_url: str, db: Connection) -> None:

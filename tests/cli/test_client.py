@@ -48,7 +48,11 @@ def server(status: int | None, words: str = "") -> Iterator[str]:
 
 def test_a_server_that_does_not_serve_is_passed_over_while_another_serves() -> None:
     nobody = f"127.0.0.1:{free_port()}"
-    with server(NOT_SERVING) as first, server(SERVING) as second, connect(f"{nobody},{first},{second}") as client:
+    with (
+        server(NOT_SERVING) as first,
+        server(SERVING) as second,
+        connect(f"{nobody},{first},{second}") as client,
+    ):
         assert client.address == second
 
 
@@ -69,7 +73,11 @@ def test_a_server_that_does_not_tell_its_health_is_used() -> None:
 
 
 def test_words_of_a_server_are_shown_escaped() -> None:
-    with server(SERVING, "a\x1b[31m\nb") as only, pytest.raises(click.ClickException) as caught, connect(only) as client:
+    with (
+        server(SERVING, "a\x1b[31m\nb") as only,
+        pytest.raises(click.ClickException) as caught,
+        connect(only) as client,
+    ):
         client.call(client.fleet.GetStatus, pb.GetStatusRequest())
     assert caught.value.message == r"a\x1b[31m\nb"
 
@@ -79,7 +87,9 @@ def test_nobody_there() -> None:
         pass
 
 
-@pytest.mark.parametrize("text", ["", "host", ":1", "host:", "host:²", "host:0", "host:65536", "host:x"])
+@pytest.mark.parametrize(
+    "text", ["", "host", ":1", "host:", "host:²", "host:0", "host:65536", "host:x"]
+)
 def test_addresses_that_are_none(text: str) -> None:
     with pytest.raises(click.UsageError, match="expected HOST:PORT"):
         addresses(text)

@@ -25,7 +25,14 @@ def bytes_of(one: dict[str, Any]) -> bytes:
 @pytest.mark.parametrize("seed", range(30))
 def test_every_byte_comes_back_at_its_offset(seed: int) -> None:
     chance = random.Random(seed)
-    pieces = ["é".encode(), "日本".encode(), "😀".encode(), b"x" * 9, b"\0\x1b[2J", "\u202e".encode()]
+    pieces = [
+        "é".encode(),
+        "日本".encode(),
+        "😀".encode(),
+        b"x" * 9,
+        b"\0\x1b[2J",
+        "\u202e".encode(),
+    ]
     if seed % 2:
         pieces += [b"\xff", b"\xc3", b"\xed\xa0\x80"]
     whole: dict[tuple[int, int], bytes] = defaultdict(bytes)
@@ -43,17 +50,26 @@ def test_every_byte_comes_back_at_its_offset(seed: int) -> None:
         key = one["attempt"], one["stream"]
         assert one["byte_offset"] == len(again[key])
         again[key] += bytes_of(one)
-    assert again == {(lease, {1: "stdout", 2: "stderr"}[s]): data for (lease, s), data in whole.items()}
+    assert again == {
+        (lease, {1: "stdout", 2: "stderr"}[s]): data for (lease, s), data in whole.items()
+    }
 
 
 def test_a_character_across_chunks_is_one() -> None:
     data = "größe".encode()
     found = list(chunk_dicts([chunk(data[:3], 0), chunk(b"other", 0, 2), chunk(data[3:], 3)]))
-    assert [(one["byte_offset"], one["text"]) for one in found] == [(0, "gr"), (0, "other"), (2, "öße")]
+    assert [(one["byte_offset"], one["text"]) for one in found] == [
+        (0, "gr"),
+        (0, "other"),
+        (2, "öße"),
+    ]
 
 
 def test_half_a_character_at_the_end_or_before_a_gap_is_kept() -> None:
     found = list(chunk_dicts([chunk(b"a\xc3", 0), chunk(b"b\xe2\x82", 100)]))
     assert [(one["byte_offset"], bytes_of(one)) for one in found] == [
-        (0, b"a"), (1, b"\xc3"), (100, b"b"), (101, b"\xe2\x82"),
-    ]  # fmt: skip
+        (0, b"a"),
+        (1, b"\xc3"),
+        (100, b"b"),
+        (101, b"\xe2\x82"),
+    ]

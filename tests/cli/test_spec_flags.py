@@ -23,14 +23,25 @@ def test_a_moment_without_offset_is_refused_with_an_example(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "+9999999999d", "+" + "9" * 400, "tomorrow", "", "+", "+-1"],
+    [
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00+14:00",
+        "+9999999999d",
+        "+" + "9" * 400,
+        "tomorrow",
+        "",
+        "+",
+        "+-1",
+    ],
 )
 def test_moments_beyond_the_calendar_are_words(text: str) -> None:
     with pytest.raises(click.UsageError, match="--run-at: expected"):
         moment(text)
 
 
-@pytest.mark.parametrize("text", ["9" * 400, "1e5", "nan", "inf", "-1", "999999999999999d", "1h30m", ""])
+@pytest.mark.parametrize(
+    "text", ["9" * 400, "1e5", "nan", "inf", "-1", "999999999999999d", "1h30m", ""]
+)
 def test_durations_are_bounded(text: str) -> None:
     with pytest.raises(click.UsageError, match="--timeout: expected"):
         seconds(text, "--timeout")
@@ -41,7 +52,9 @@ def test_a_file_without_end_is_not_read_to_its_end() -> None:
         read_file("/dev/zero", "--stdin")
 
 
-def test_files_that_cannot_be_read_are_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_cannot_be_read_are_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(click.UsageError, match="Is a directory"):
         read_file(str(tmp_path), "--script")
     with pytest.raises(click.UsageError, match="expected the name of a file"):

@@ -1,4 +1,5 @@
-"""A file of specs: read, checked as a whole, cut into pieces; the ids of a submit that broke off."""
+"""A file of specs: read, checked as a whole, cut into pieces; the ids of a submit that broke
+off."""
 
 import json
 import os
@@ -27,7 +28,10 @@ def test_an_object_a_list_and_lines() -> None:
 
 def test_only_a_newline_ends_a_line() -> None:
     text = '{"command": "a\u2028b\x85c"}\n' + ONE
-    assert [one.spec["command"] for one in submit.read_specs(text.encode())] == ["a\u2028b\x85c", "true"]
+    assert [one.spec["command"] for one in submit.read_specs(text.encode())] == [
+        "a\u2028b\x85c",
+        "true",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -53,25 +57,50 @@ def checked(*specs: object) -> submit.Checked:
 
 
 def test_all_errors_are_found_before_anything_is_sent() -> None:
-    found = checked({"command": "true"}, {"command": ""}, 7, {"comand": "x"}, {"command": "\ud800"}, {"\udc00": 1})
+    found = checked(
+        {"command": "true"},
+        {"command": ""},
+        7,
+        {"comand": "x"},
+        {"command": "\ud800"},
+        {"\udc00": 1},
+    )
     assert len(found.good) == 1
-    assert [words.split(":")[0] for words in found.bad] == ["spec 2", "spec 3", "spec 4", "spec 5", "spec 6"]
+    assert [words.split(":")[0] for words in found.bad] == [
+        "spec 2",
+        "spec 3",
+        "spec 4",
+        "spec 5",
+        "spec 6",
+    ]
     assert all(words.isprintable() for words in found.bad), "what a spec holds is shown escaped"
 
 
 def test_an_id_that_comes_with_two_specs_is_an_error_and_the_same_spec_is_not() -> None:
     mine = str(uuid7())
-    found = checked({"id": mine, "command": "a"}, {"id": mine, "command": "b"}, {"id": mine.upper(), "command": "a"})
+    found = checked(
+        {"id": mine, "command": "a"},
+        {"id": mine, "command": "b"},
+        {"id": mine.upper(), "command": "a"},
+    )
     assert found.bad == [f"spec 2: id: {mine} stands at spec 1 with another spec"]
     assert len(found.good) == 2
 
 
 def test_ids_are_counted_by_place_also_past_those_that_are_given_and_null() -> None:
     first, mine = uuid7(), uuid7()
-    data = json.dumps([{"command": "a"}, {"id": str(mine), "command": "b"}, {"id": None, "command": "c"}]).encode()
+    data = json.dumps(
+        [{"command": "a"}, {"id": str(mine), "command": "b"}, {"id": None, "command": "c"}]
+    ).encode()
     found = submit.check(submit.read_specs(data), first)
-    assert [job_id for _, job_id, _ in found.good] == [str(first), str(mine), str(following(first, 2))]
-    assert [json.loads(text)["id"] for _, _, text in found.good] == [job_id for _, job_id, _ in found.good]
+    assert [job_id for _, job_id, _ in found.good] == [
+        str(first),
+        str(mine),
+        str(following(first, 2)),
+    ]
+    assert [json.loads(text)["id"] for _, _, text in found.good] == [
+        job_id for _, job_id, _ in found.good
+    ]
 
 
 def test_pieces_are_cut_by_bytes_and_by_count() -> None:
@@ -80,11 +109,15 @@ def test_pieces_are_cut_by_bytes_and_by_count() -> None:
     large = [("", "", "é" * 120_000)] * 30  # 240 kB each
     cut = list(submit.pieces(large))
     assert sum(len(piece) for piece in cut) == 30
-    assert all(sum(len(text.encode()) for _, _, text in piece) <= submit.PIECE_BYTES for piece in cut)
+    assert all(
+        sum(len(text.encode()) for _, _, text in piece) <= submit.PIECE_BYTES for piece in cut
+    )
     assert list(submit.pieces([])) == []
 
 
-def test_a_submit_that_broke_off_has_its_ids_again_and_one_that_stands_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_submit_that_broke_off_has_its_ids_again_and_one_that_stands_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with pytest.raises(KeyboardInterrupt), first_id.of_file(b"specs") as broke_off:
         raise KeyboardInterrupt
@@ -111,7 +144,9 @@ def test_a_note_of_yesterday_is_dropped(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(list((tmp_path / "hodei" / "submits").iterdir())) == 1
 
 
-def test_without_a_folder_to_write_to_the_words_say_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_folder_to_write_to_the_words_say_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     with first_id.of_file(b"specs") as first:

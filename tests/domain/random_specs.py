@@ -1,41 +1,157 @@
-"""Random specs, as JSON text: mostly legal, with one or two odd values of every kind that a door must
-answer alike in Python and in PostgreSQL."""
+"""Random specs, as JSON text: mostly legal, with one or two odd values of every kind that a door
+must answer alike in Python and in PostgreSQL."""
 
 import json
 import random
 from collections.abc import Callable
 
 NUMBERS = (
-    "0", "-0", "-0.0", "1", "1.0", "1e0", "1e2", "0.5", "0.001", "0.0009", "0.00099999999999999999",
-    "0.0005", "0.0004999999999999999999999999999999999999999", "1e-400", "1e400", "1e999999", "-1e-400",
-    "0.1000000000000000055", "0.99999999999999999999", "1.0000000000000000000000001", "31536000",
-    "31536000.0000000000001", "31535999.9995", "600", "600.00000000000000001", "1000.0000000000000000001",
-    "1000", "-1000", "-1000.5", "255", "255.00000000000000000001", "1000000000000", "1e12", "1e13", "7.50",
-    "1e-16383", "1e-16384", "1e131071", "1e131072", "0e99999", "0e-20000", "123456789012345678901234567890",
-    "2.0005", "2.0015", "0.0015", "12.34567", "3E+2", "9" * 5000,
-)  # fmt: skip
+    "0",
+    "-0",
+    "-0.0",
+    "1",
+    "1.0",
+    "1e0",
+    "1e2",
+    "0.5",
+    "0.001",
+    "0.0009",
+    "0.00099999999999999999",
+    "0.0005",
+    "0.0004999999999999999999999999999999999999999",
+    "1e-400",
+    "1e400",
+    "1e999999",
+    "-1e-400",
+    "0.1000000000000000055",
+    "0.99999999999999999999",
+    "1.0000000000000000000000001",
+    "31536000",
+    "31536000.0000000000001",
+    "31535999.9995",
+    "600",
+    "600.00000000000000001",
+    "1000.0000000000000000001",
+    "1000",
+    "-1000",
+    "-1000.5",
+    "255",
+    "255.00000000000000000001",
+    "1000000000000",
+    "1e12",
+    "1e13",
+    "7.50",
+    "1e-16383",
+    "1e-16384",
+    "1e131071",
+    "1e131072",
+    "0e99999",
+    "0e-20000",
+    "123456789012345678901234567890",
+    "2.0005",
+    "2.0015",
+    "0.0015",
+    "12.34567",
+    "3E+2",
+    "9" * 5000,
+)
 
 TIMES = (
-    "2026-01-31T12:00:00Z", "2026-01-31T12:00Z", "2026-01-31T12:00:00.1Z", "2026-01-31T12:00:00.123456+02:00",
-    "2026-01-31T12:00:00.1234567Z", "2026-02-29T00:00:00Z", "2024-02-29T23:59:59-15:59", "2026-02-30T12:00:00Z",
-    "2026-04-31T12:00:00Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z",
-    "2026-01-01T24:00:00Z", "2026-01-01T23:59:60Z", "2026-01-01T23:60:00Z", "2026-01-01T00:00:00+16:00",
-    "2026-01-01T00:00:00+23:59", "2026-01-01T00:00:00+01:60", "2026-01-01T00:00:00+15:59", "0000-01-01T00:00:00Z",
-    "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59Z", "1999-12-31T23:59:59.999999Z",
-    "2000-01-01T00:00:00Z", "2000-01-01T00:00:00+00:01", "1999-12-31T23:00:00-01:00", "2999-12-31T23:59:59.999999Z",
-    "3000-01-01T00:00:00Z", "2999-12-31T23:59:59-00:01", "3000-01-01T00:00:00+00:01", "2026-01-31 12:00:00Z",
-    "2026-01-31T12:00:00z", "2026-1-31T12:00:00Z", "2026-01-31T12:00:00", "infinity", "now", "epoch", "",
-    "\u0662026-01-31T12:00:00Z", "2026-01-31T12:00:00Z\n", " 2026-01-31T12:00:00Z", "2100-02-29T00:00:00Z",
-)  # fmt: skip
+    "2026-01-31T12:00:00Z",
+    "2026-01-31T12:00Z",
+    "2026-01-31T12:00:00.1Z",
+    "2026-01-31T12:00:00.123456+02:00",
+    "2026-01-31T12:00:00.1234567Z",
+    "2026-02-29T00:00:00Z",
+    "2024-02-29T23:59:59-15:59",
+    "2026-02-30T12:00:00Z",
+    "2026-04-31T12:00:00Z",
+    "2026-13-01T00:00:00Z",
+    "2026-00-01T00:00:00Z",
+    "2026-01-00T00:00:00Z",
+    "2026-01-01T24:00:00Z",
+    "2026-01-01T23:59:60Z",
+    "2026-01-01T23:60:00Z",
+    "2026-01-01T00:00:00+16:00",
+    "2026-01-01T00:00:00+23:59",
+    "2026-01-01T00:00:00+01:60",
+    "2026-01-01T00:00:00+15:59",
+    "0000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00",
+    "9999-12-31T23:59:59Z",
+    "1999-12-31T23:59:59.999999Z",
+    "2000-01-01T00:00:00Z",
+    "2000-01-01T00:00:00+00:01",
+    "1999-12-31T23:00:00-01:00",
+    "2999-12-31T23:59:59.999999Z",
+    "3000-01-01T00:00:00Z",
+    "2999-12-31T23:59:59-00:01",
+    "3000-01-01T00:00:00+00:01",
+    "2026-01-31 12:00:00Z",
+    "2026-01-31T12:00:00z",
+    "2026-1-31T12:00:00Z",
+    "2026-01-31T12:00:00",
+    "infinity",
+    "now",
+    "epoch",
+    "",
+    "\u0662026-01-31T12:00:00Z",
+    "2026-01-31T12:00:00Z\n",
+    " 2026-01-31T12:00:00Z",
+    "2100-02-29T00:00:00Z",
+)
 
 PIECES = (
-    "a", "B", "7", " ", "\t", "\n", "\r", "\x01", "\x1b", "\x7f", "\x80", "\x9b", "\xa0", "\xad", "ñ", "Ж", "日", "😀", "\u2028",
-    "\u202e", "\ufeff", "'", '"', "\\", "$", "{", "}", "%", "/", "=", "-", ".", "_", "\u0660", "İ", "\ufffd", "e\u0301",
-)  # fmt: skip
+    "a",
+    "B",
+    "7",
+    " ",
+    "\t",
+    "\n",
+    "\r",
+    "\x01",
+    "\x1b",
+    "\x7f",
+    "\x80",
+    "\x9b",
+    "\xa0",
+    "\xad",
+    "ñ",
+    "Ж",
+    "日",
+    "😀",
+    "\u2028",
+    "\u202e",
+    "\ufeff",
+    "'",
+    '"',
+    "\\",
+    "$",
+    "{",
+    "}",
+    "%",
+    "/",
+    "=",
+    "-",
+    ".",
+    "_",
+    "\u0660",
+    "İ",
+    "\ufffd",
+    "e\u0301",
+)
 
 KEYS_OF_NUMBERS = (
-    "timeout", "queue_timeout", "start_timeout", "silence_timeout", "grace", "priority", "retries", "log_limit",
-)  # fmt: skip
+    "timeout",
+    "queue_timeout",
+    "start_timeout",
+    "silence_timeout",
+    "grace",
+    "priority",
+    "retries",
+    "log_limit",
+)
 
 
 def text(dice: random.Random, most: int = 12) -> str:
@@ -52,7 +168,22 @@ def number(dice: random.Random) -> str:
 
 
 def _word(dice: random.Random) -> str:
-    return json.dumps(dice.choice((text(dice), "x", "rerun", "fail", "maybe", "/", "/tmp", "a" * 200, "a" * 201, "ñ" * 200)))
+    return json.dumps(
+        dice.choice(
+            (
+                text(dice),
+                "x",
+                "rerun",
+                "fail",
+                "maybe",
+                "/",
+                "/tmp",
+                "a" * 200,
+                "a" * 201,
+                "ñ" * 200,
+            )
+        )
+    )
 
 
 def _script(dice: random.Random) -> str:
@@ -60,7 +191,12 @@ def _script(dice: random.Random) -> str:
         return _word(dice)
     blanks = "".join(dice.choices(" \t", k=dice.randint(0, 2)))
     words = dice.choice(("/bin/sh", "/usr/bin/env", "", text(dice, 3)))
-    line = dice.choice(("#!", "#!", "# !", "\ufeff#!", "")) + blanks + words + dice.choice((" -S x", "\t", " ", "\r", ""))
+    line = (
+        dice.choice(("#!", "#!", "# !", "\ufeff#!", ""))
+        + blanks
+        + words
+        + dice.choice((" -S x", "\t", " ", "\r", ""))
+    )
     return json.dumps(line + dice.choice(("\n", "\r\n", "")) + text(dice, 4))
 
 
@@ -69,48 +205,123 @@ def _number(dice: random.Random) -> str:
 
 
 def _list(dice: random.Random) -> str:
-    items = [dice.choice((json.dumps(text(dice)), '"echo"', '""', '" \\t"', "1", "null")) for _ in range(dice.randint(0, 3))]
+    items = [
+        dice.choice((json.dumps(text(dice)), '"echo"', '""', '" \\t"', "1", "null"))
+        for _ in range(dice.randint(0, 3))
+    ]
     return "[" + ", ".join(items) + "]"
 
 
 def _codes(dice: random.Random) -> str:
-    return "[" + ", ".join(dice.choice(("1", "3", "255", "3.0", "3e0", number(dice), '"3"')) for _ in range(dice.randint(0, 3))) + "]"
+    return (
+        "["
+        + ", ".join(
+            dice.choice(("1", "3", "255", "3.0", "3e0", number(dice), '"3"'))
+            for _ in range(dice.randint(0, 3))
+        )
+        + "]"
+    )
 
 
 def _map(dice: random.Random) -> str:
     names = ("A", "_b2", "1A", "a-b", "gpu", "zone/x.y-z", "", "a" * 63, "a" * 64, text(dice, 4))
-    values = (json.dumps(text(dice)), '""', '"' + "x" * 255 + '"', '"' + "x" * 256 + '"', "1", "null")
-    return "{" + ", ".join(f"{json.dumps(dice.choice(names))}: {dice.choice(values)}" for _ in range(dice.randint(0, 3))) + "}"
+    values = (
+        json.dumps(text(dice)),
+        '""',
+        '"' + "x" * 255 + '"',
+        '"' + "x" * 256 + '"',
+        "1",
+        "null",
+    )
+    return (
+        "{"
+        + ", ".join(
+            f"{json.dumps(dice.choice(names))}: {dice.choice(values)}"
+            for _ in range(dice.randint(0, 3))
+        )
+        + "}"
+    )
 
 
 def _id(dice: random.Random) -> str:
-    return json.dumps(dice.choice(("0190B5C5-0000-7000-8000-000000000001", "{0190b5c5-0000-7000-8000-000000000001}", "7", text(dice))))
+    return json.dumps(
+        dice.choice(
+            (
+                "0190B5C5-0000-7000-8000-000000000001",
+                "{0190b5c5-0000-7000-8000-000000000001}",
+                "7",
+                text(dice),
+            )
+        )
+    )
 
 
 def _base64(dice: random.Random) -> str:
-    return json.dumps(dice.choice(("", "AP8=", "AP9=", "A", "AAAA", "AA==", "AB==", "=AAA", "AA=A", "AAA\n", "A-_A", "AAAA AAAA")))
+    return json.dumps(
+        dice.choice(
+            (
+                "",
+                "AP8=",
+                "AP9=",
+                "A",
+                "AAAA",
+                "AA==",
+                "AB==",
+                "=AAA",
+                "AA=A",
+                "AAA\n",
+                "A-_A",
+                "AAAA AAAA",
+            )
+        )
+    )
 
 
 def _run_at(dice: random.Random) -> str:
     if dice.random() < 0.6:
         return json.dumps(dice.choice(TIMES))
     moment = f"{dice.randint(1995, 3005):04}-{dice.randint(0, 13):02}-{dice.randint(0, 32):02}T{dice.randint(0, 24):02}"
-    moment += f":{dice.randint(0, 60):02}" + dice.choice(("", f":{dice.randint(0, 60):02}", f":00.{dice.randint(0, 10**7)}"))
-    return json.dumps(moment + dice.choice(("Z", "", f"{dice.choice('+-')}{dice.randint(0, 24):02}:{dice.randint(0, 60):02}")))
+    moment += f":{dice.randint(0, 60):02}" + dice.choice(
+        ("", f":{dice.randint(0, 60):02}", f":00.{dice.randint(0, 10**7)}")
+    )
+    return json.dumps(
+        moment
+        + dice.choice(
+            ("Z", "", f"{dice.choice('+-')}{dice.randint(0, 24):02}:{dice.randint(0, 60):02}")
+        )
+    )
 
 
 ODD: dict[str, Callable[[random.Random], str]] = {
-    **dict.fromkeys(("name", "actor", "correlation_id", "workdir", "on_lost", "command", "stdin"), _word),
+    **dict.fromkeys(
+        ("name", "actor", "correlation_id", "workdir", "on_lost", "command", "stdin"), _word
+    ),
     "script": _script,
     **dict.fromkeys(KEYS_OF_NUMBERS, _number),
-    "interpreter": _list, "argv": _list, "env": _map, "labels": _map, "final_exit_codes": _codes, "id": _id, "stdin_base64": _base64,
-    "run_at": _run_at, "stranger": _word,
-}  # fmt: skip
+    "interpreter": _list,
+    "argv": _list,
+    "env": _map,
+    "labels": _map,
+    "final_exit_codes": _codes,
+    "id": _id,
+    "stdin_base64": _base64,
+    "run_at": _run_at,
+    "stranger": _word,
+}
 
 
 def spec(dice: random.Random) -> str:
     """One spec; keys may come twice (the last one counts) or be null."""
-    entries = [dice.choice(('"command": "true"', '"command": "true"', '"script": "exit 3"', '"command": ["echo", "hi"]'))]
+    entries = [
+        dice.choice(
+            (
+                '"command": "true"',
+                '"command": "true"',
+                '"script": "exit 3"',
+                '"command": ["echo", "hi"]',
+            )
+        )
+    ]
     for key in dice.choices(list(ODD), k=dice.randint(0, 4)):
         name = "command" if key == "argv" else key
         entries.append(f'"{name}": {ODD[key](dice)}')

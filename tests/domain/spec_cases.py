@@ -1,14 +1,22 @@
-"""Specs with their stored form, or the refusal they get: asked of Python here and of PostgreSQL in tests/store."""
+"""Specs with their stored form, or the refusal they get: asked of Python here and of PostgreSQL in
+tests/store."""
 
 from typing import Any
 
 GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "shell command": ({"command": "echo hi"}, {"command": "echo hi"}),
     "argv": ({"command": ["echo", "hi", ""]}, {"command": ["echo", "hi", ""]}),
-    "script": ({"script": "exit 3"}, {"script": "exit 3", "interpreter": ["/bin/sh"], "command": ["/bin/sh", "<script>"]}),
+    "script": (
+        {"script": "exit 3"},
+        {"script": "exit 3", "interpreter": ["/bin/sh"], "command": ["/bin/sh", "<script>"]},
+    ),
     "script with interpreter": (
         {"script": "print(1)", "interpreter": ["python3", "-u"]},
-        {"script": "print(1)", "interpreter": ["python3", "-u"], "command": ["python3", "-u", "<script>"]},
+        {
+            "script": "print(1)",
+            "interpreter": ["python3", "-u"],
+            "command": ["python3", "-u", "<script>"],
+        },
     ),
     "interpreter as text": (
         {"script": "1", "interpreter": "bash"},
@@ -17,7 +25,11 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     **{
         f"#! {line!r}": (
             {"script": f"{line}\nx\r\n"},
-            {"script": f"{line}\nx\r\n", "interpreter": interpreter, "command": [*interpreter, "<script>"]},
+            {
+                "script": f"{line}\nx\r\n",
+                "interpreter": interpreter,
+                "command": [*interpreter, "<script>"],
+            },
         )
         for line, interpreter in (
             ("#!/bin/bash", ["/bin/bash"]),
@@ -30,7 +42,8 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         )
     },
     "#! alone": (
-        {"script": "#!/bin/cat"}, {"script": "#!/bin/cat", "interpreter": ["/bin/cat"], "command": ["/bin/cat", "<script>"]},
+        {"script": "#!/bin/cat"},
+        {"script": "#!/bin/cat", "interpreter": ["/bin/cat"], "command": ["/bin/cat", "<script>"]},
     ),
     "#! and an interpreter": (
         {"script": "#!/bin/cat", "interpreter": "sh"},
@@ -47,91 +60,245 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "nulls are absent": ({"command": "true", "timeout": None, "env": None}, {"command": "true"}),
     "everything": (
         {
-            "command": "true", "name": "ñandú", "env": {"A": "1", "_b2": ""}, "workdir": "/tmp", "stdin": "", "timeout": 0.5, "grace": 0,
-            "priority": -1000, "labels": {"gpu": "a100", "zone/x.y-z": ""}, "retries": 3, "on_lost": "fail", "correlation_id": "wf-1",
-            "run_at": "2026-01-31T12:00:00+02:00", "log_limit": 0, "queue_timeout": 60, "start_timeout": 1.5, "silence_timeout": 3,
+            "command": "true",
+            "name": "ñandú",
+            "env": {"A": "1", "_b2": ""},
+            "workdir": "/tmp",
+            "stdin": "",
+            "timeout": 0.5,
+            "grace": 0,
+            "priority": -1000,
+            "labels": {"gpu": "a100", "zone/x.y-z": ""},
+            "retries": 3,
+            "on_lost": "fail",
+            "correlation_id": "wf-1",
+            "run_at": "2026-01-31T12:00:00+02:00",
+            "log_limit": 0,
+            "queue_timeout": 60,
+            "start_timeout": 1.5,
+            "silence_timeout": 3,
             "final_exit_codes": [1, 255],
         },
         {
-            "command": "true", "name": "ñandú", "env": {"A": "1", "_b2": ""}, "workdir": "/tmp", "stdin": "", "timeout": 0.5, "grace": 0,
-            "priority": -1000, "labels": {"gpu": "a100", "zone/x.y-z": ""}, "retries": 3, "on_lost": "fail", "correlation_id": "wf-1",
-            "run_at": "2026-01-31T12:00:00+02:00", "log_limit": 0, "queue_timeout": 60, "start_timeout": 1.5, "silence_timeout": 3,
+            "command": "true",
+            "name": "ñandú",
+            "env": {"A": "1", "_b2": ""},
+            "workdir": "/tmp",
+            "stdin": "",
+            "timeout": 0.5,
+            "grace": 0,
+            "priority": -1000,
+            "labels": {"gpu": "a100", "zone/x.y-z": ""},
+            "retries": 3,
+            "on_lost": "fail",
+            "correlation_id": "wf-1",
+            "run_at": "2026-01-31T12:00:00+02:00",
+            "log_limit": 0,
+            "queue_timeout": 60,
+            "start_timeout": 1.5,
+            "silence_timeout": 3,
             "final_exit_codes": [1, 255],
         },
     ),
-    "base64": ({"command": "cat", "stdin_base64": "AP8="}, {"command": "cat", "stdin_base64": "AP8="}),
-    "empty base64": ({"command": "cat", "stdin_base64": ""}, {"command": "cat", "stdin_base64": ""}),
+    "base64": (
+        {"command": "cat", "stdin_base64": "AP8="},
+        {"command": "cat", "stdin_base64": "AP8="},
+    ),
+    "empty base64": (
+        {"command": "cat", "stdin_base64": ""},
+        {"command": "cat", "stdin_base64": ""},
+    ),
     "a stored script": (
         {"script": "x", "interpreter": ["/bin/sh"], "command": ["/bin/sh", "<script>"]},
         {"script": "x", "interpreter": ["/bin/sh"], "command": ["/bin/sh", "<script>"]},
     ),
-    "rounded up": ({"command": "x", "timeout": 0.0015, "grace": 0.0005}, {"command": "x", "timeout": 0.002, "grace": 0.001}),
-    "rounded down": ({"command": "x", "timeout": 1.0004999, "grace": 0.00049}, {"command": "x", "timeout": 1, "grace": 0}),
-    "codes as floats": ({"command": "x", "final_exit_codes": [3.0]}, {"command": "x", "final_exit_codes": [3]}),
-    "first run_at": ({"command": "x", "run_at": "2000-01-01T00:00Z"}, {"command": "x", "run_at": "2000-01-01T00:00Z"}),
+    "rounded up": (
+        {"command": "x", "timeout": 0.0015, "grace": 0.0005},
+        {"command": "x", "timeout": 0.002, "grace": 0.001},
+    ),
+    "rounded down": (
+        {"command": "x", "timeout": 1.0004999, "grace": 0.00049},
+        {"command": "x", "timeout": 1, "grace": 0},
+    ),
+    "codes as floats": (
+        {"command": "x", "final_exit_codes": [3.0]},
+        {"command": "x", "final_exit_codes": [3]},
+    ),
+    "first run_at": (
+        {"command": "x", "run_at": "2000-01-01T00:00Z"},
+        {"command": "x", "run_at": "2000-01-01T00:00Z"},
+    ),
     "last run_at": (
         {"command": "x", "run_at": "3000-01-01T15:58:59.999999+15:59"},
         {"command": "x", "run_at": "3000-01-01T15:58:59.999999+15:59"},
     ),
     "long argument": ({"command": ["x" * 131_071]}, {"command": ["x" * 131_071]}),
-    "long pair": ({"command": "x", "env": {"A": "x" * 131_069}}, {"command": "x", "env": {"A": "x" * 131_069}}),
-    "newlines in env": ({"command": "a\nb", "env": {"A": "\n\x1b"}}, {"command": "a\nb", "env": {"A": "\n\x1b"}}),
-    "longest timeout": ({"command": "x", "timeout": 31536000}, {"command": "x", "timeout": 31536000}),
+    "long pair": (
+        {"command": "x", "env": {"A": "x" * 131_069}},
+        {"command": "x", "env": {"A": "x" * 131_069}},
+    ),
+    "newlines in env": (
+        {"command": "a\nb", "env": {"A": "\n\x1b"}},
+        {"command": "a\nb", "env": {"A": "\n\x1b"}},
+    ),
+    "longest timeout": (
+        {"command": "x", "timeout": 31536000},
+        {"command": "x", "timeout": 31536000},
+    ),
     "whole as float": ({"command": "x", "priority": 7.0}, {"command": "x", "priority": 7}),
     "just within": ({"command": "x" * 262_100}, {"command": "x" * 262_100}),
-}  # fmt: skip
+}
 
 BAD: dict[str, tuple[Any, str]] = {
     "a list": ([1], "spec: expected a JSON object, got array"),
     "a string": ("x", "spec: expected a JSON object, got string"),
-    "unknown key": ({"command": "x", "comand": 1, "cmd": 2}, "cmd: unknown key; known are id, name, command, "),
+    "unknown key": (
+        {"command": "x", "comand": 1, "cmd": 2},
+        "cmd: unknown key; known are id, name, command, ",
+    ),
     "neither": ({}, "command: expected a command or a script, got neither"),
     "null command": ({"command": None}, "command: expected a command or a script, got neither"),
     "empty command": ({"command": " \t\n"}, "command: expected a program to run, got an empty one"),
     "empty argv": ({"command": []}, "command: expected a program to run, got an empty one"),
-    "argv of blank": ({"command": [" ", "x"]}, "command: expected a program to run, got an empty one"),
+    "argv of blank": (
+        {"command": [" ", "x"]},
+        "command: expected a program to run, got an empty one",
+    ),
     "argv of numbers": ({"command": ["echo", 1]}, "command: expected a list of strings"),
     "command number": ({"command": 5}, "command: expected a list of strings, got number"),
-    "both": ({"command": "x", "script": "y"}, "command: expected either command or script, got both"),
+    "both": (
+        {"command": "x", "script": "y"},
+        "command: expected either command or script, got both",
+    ),
     "empty script": ({"script": "\n"}, "script: expected the text of a script, got an empty one"),
-    "script of CR LF": ({"script": "echo\r\nx"}, "script: expected lines that end with LF, got CR LF; convert it, or "),
-    "#! of CR LF": ({"script": "#!/bin/sh\r\nx"}, "script: expected lines that end with LF, got CR LF; convert it, or "),
-    "a byte order mark": ({"script": "\ufeffecho"}, "script: expected text without a byte order mark (U+FEFF) at its b"),
+    "script of CR LF": (
+        {"script": "echo\r\nx"},
+        "script: expected lines that end with LF, got CR LF; convert it, or ",
+    ),
+    "#! of CR LF": (
+        {"script": "#!/bin/sh\r\nx"},
+        "script: expected lines that end with LF, got CR LF; convert it, or ",
+    ),
+    "a byte order mark": (
+        {"script": "\ufeffecho"},
+        "script: expected text without a byte order mark (U+FEFF) at its b",
+    ),
     "#! of nothing": ({"script": "#! \t\nx"}, "script: expected a program behind #!, got none"),
-    "#! too long": ({"script": "#!" + "x" * 131_072}, "interpreter: expected arguments of at most 131071 bytes, got one of "),
+    "#! too long": (
+        {"script": "#!" + "x" * 131_072},
+        "interpreter: expected arguments of at most 131071 bytes, got one of ",
+    ),
     "script number": ({"script": 1}, "script: expected the text of a script, got number"),
-    "interpreter alone": ({"command": "x", "interpreter": ["sh"]}, "interpreter: expected a script with it"),
-    "interpreter empty": ({"script": "x", "interpreter": []}, "interpreter: expected a program to run, got an empty one"),
+    "interpreter alone": (
+        {"command": "x", "interpreter": ["sh"]},
+        "interpreter: expected a script with it",
+    ),
+    "interpreter empty": (
+        {"script": "x", "interpreter": []},
+        "interpreter: expected a program to run, got an empty one",
+    ),
     "id no uuid": ({"command": "x", "id": "7"}, 'id: expected a UUID, got "7"'),
     "name empty": ({"command": "x", "name": ""}, "name: expected 1 to 200 characters, got 0"),
-    "name long": ({"command": "x", "name": "ñ" * 201}, "name: expected 1 to 200 characters, got 201"),
+    "name long": (
+        {"command": "x", "name": "ñ" * 201},
+        "name: expected 1 to 200 characters, got 201",
+    ),
     "name number": ({"command": "x", "name": 1}, "name: expected a string, got number"),
     "actor object": ({"command": "x", "actor": {}}, "actor: expected a string, got object"),
-    "workdir relative": ({"command": "x", "workdir": "tmp"}, 'workdir: expected an absolute path, got "tmp"'),
-    "on_lost": ({"command": "x", "on_lost": "maybe"}, 'on_lost: expected "rerun" or "fail", got "maybe"'),
-    "timeout zero": ({"command": "x", "timeout": 0}, "timeout: expected seconds from 0.001 to 31536000, got 0"),
-    "timeout negative": ({"command": "x", "timeout": -1.5}, "timeout: expected seconds from 0.001 to 31536000, got -1.5"),
-    "timeout text": ({"command": "x", "timeout": "5"}, "timeout: expected seconds from 0.001 to 31536000, got string"),
-    "timeout true": ({"command": "x", "timeout": True}, "timeout: expected seconds from 0.001 to 31536000, got boolean"),
-    "queue_timeout zero": ({"command": "x", "queue_timeout": 0}, "queue_timeout: expected seconds from 0.001 to 31536000, got 0"),
-    "start_timeout text": ({"command": "x", "start_timeout": "1"}, "start_timeout: expected seconds from 0.001 to 31536000, got string"),
-    "silence_timeout": ({"command": "x", "silence_timeout": -1}, "silence_timeout: expected seconds from 0.001 to 31536000, got -1"),
-    "codes text": ({"command": "x", "final_exit_codes": "3"}, "final_exit_codes: expected a list of exit codes from 1 to 255, got string"),
-    "codes zero": ({"command": "x", "final_exit_codes": [0]}, "final_exit_codes: expected a list of exit codes from 1 to 255"),
-    "codes broken": ({"command": "x", "final_exit_codes": [1.5]}, "final_exit_codes: expected a list of exit codes from 1 to 255"),
-    "codes words": ({"command": "x", "final_exit_codes": ["3"]}, "final_exit_codes: expected a list of exit codes from 1 to 255"),
-    "codes many": ({"command": "x", "final_exit_codes": [1] * 256}, "final_exit_codes: expected at most 255 entries, got 256"),
-    "grace long": ({"command": "x", "grace": 601}, "grace: expected seconds from 0 to 600, got 601"),
-    "priority high": ({"command": "x", "priority": 1001}, "priority: expected a whole number from -1000 to 1000, got 1001"),
-    "priority broken": ({"command": "x", "priority": 1.5}, "priority: expected a whole number from -1000 to 1000, got 1.5"),
-    "retries": ({"command": "x", "retries": -1}, "retries: expected a whole number from 0 to 1000, got -1"),
+    "workdir relative": (
+        {"command": "x", "workdir": "tmp"},
+        'workdir: expected an absolute path, got "tmp"',
+    ),
+    "on_lost": (
+        {"command": "x", "on_lost": "maybe"},
+        'on_lost: expected "rerun" or "fail", got "maybe"',
+    ),
+    "timeout zero": (
+        {"command": "x", "timeout": 0},
+        "timeout: expected seconds from 0.001 to 31536000, got 0",
+    ),
+    "timeout negative": (
+        {"command": "x", "timeout": -1.5},
+        "timeout: expected seconds from 0.001 to 31536000, got -1.5",
+    ),
+    "timeout text": (
+        {"command": "x", "timeout": "5"},
+        "timeout: expected seconds from 0.001 to 31536000, got string",
+    ),
+    "timeout true": (
+        {"command": "x", "timeout": True},
+        "timeout: expected seconds from 0.001 to 31536000, got boolean",
+    ),
+    "queue_timeout zero": (
+        {"command": "x", "queue_timeout": 0},
+        "queue_timeout: expected seconds from 0.001 to 31536000, got 0",
+    ),
+    "start_timeout text": (
+        {"command": "x", "start_timeout": "1"},
+        "start_timeout: expected seconds from 0.001 to 31536000, got string",
+    ),
+    "silence_timeout": (
+        {"command": "x", "silence_timeout": -1},
+        "silence_timeout: expected seconds from 0.001 to 31536000, got -1",
+    ),
+    "codes text": (
+        {"command": "x", "final_exit_codes": "3"},
+        "final_exit_codes: expected a list of exit codes from 1 to 255, got string",
+    ),
+    "codes zero": (
+        {"command": "x", "final_exit_codes": [0]},
+        "final_exit_codes: expected a list of exit codes from 1 to 255",
+    ),
+    "codes broken": (
+        {"command": "x", "final_exit_codes": [1.5]},
+        "final_exit_codes: expected a list of exit codes from 1 to 255",
+    ),
+    "codes words": (
+        {"command": "x", "final_exit_codes": ["3"]},
+        "final_exit_codes: expected a list of exit codes from 1 to 255",
+    ),
+    "codes many": (
+        {"command": "x", "final_exit_codes": [1] * 256},
+        "final_exit_codes: expected at most 255 entries, got 256",
+    ),
+    "grace long": (
+        {"command": "x", "grace": 601},
+        "grace: expected seconds from 0 to 600, got 601",
+    ),
+    "priority high": (
+        {"command": "x", "priority": 1001},
+        "priority: expected a whole number from -1000 to 1000, got 1001",
+    ),
+    "priority broken": (
+        {"command": "x", "priority": 1.5},
+        "priority: expected a whole number from -1000 to 1000, got 1.5",
+    ),
+    "retries": (
+        {"command": "x", "retries": -1},
+        "retries: expected a whole number from 0 to 1000, got -1",
+    ),
     "env list": ({"command": "x", "env": []}, "env: expected an object of strings, got array"),
-    "env name": ({"command": "x", "env": {"1A": "x"}}, 'env: expected names of letters, digits and _, got "1A"'),
+    "env name": (
+        {"command": "x", "env": {"1A": "x"}},
+        'env: expected names of letters, digits and _, got "1A"',
+    ),
     "env value": ({"command": "x", "env": {"A": 1}}, "env.A: expected a string, got number"),
-    "label name": ({"command": "x", "labels": {"-a": "x"}}, 'labels: expected names of up to 63 letters, digits, . _ / -, got "-a"'),
-    "label value": ({"command": "x", "labels": {"a": "x" * 256}}, "labels.a: expected at most 255 characters, got 256"),
-    "33 labels": ({"command": "x", "labels": {f"l{n}": "" for n in range(33)}}, "labels: expected at most 32 entries, got 33"),
-    "both stdins": ({"command": "x", "stdin": "a", "stdin_base64": ""}, "stdin: expected either stdin or stdin_base64, got both"),
+    "label name": (
+        {"command": "x", "labels": {"-a": "x"}},
+        'labels: expected names of up to 63 letters, digits, . _ / -, got "-a"',
+    ),
+    "label value": (
+        {"command": "x", "labels": {"a": "x" * 256}},
+        "labels.a: expected at most 255 characters, got 256",
+    ),
+    "33 labels": (
+        {"command": "x", "labels": {f"l{n}": "" for n in range(33)}},
+        "labels: expected at most 32 entries, got 33",
+    ),
+    "both stdins": (
+        {"command": "x", "stdin": "a", "stdin_base64": ""},
+        "stdin: expected either stdin or stdin_base64, got both",
+    ),
     "stdin number": ({"command": "x", "stdin": 1}, "stdin: expected a string, got number"),
     "base64 broken": ({"command": "x", "stdin_base64": "A"}, "stdin_base64: expected base64 text"),
     "base64 number": ({"command": "x", "stdin_base64": 1}, "stdin_base64: expected base64 text"),
@@ -147,18 +314,54 @@ BAD: dict[str, tuple[Any, str]] = {
         {"command": "x", "run_at": "2026-02-30T12:00:00Z"},
         'run_at: expected a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z, got "2026-02-30T12:00:00Z"',
     ),
-    "timeout tiny": ({"command": "x", "timeout": 0.0009}, "timeout: expected seconds from 0.001 to 31536000, got 0.0009"),
-    "run_at early": ({"command": "x", "run_at": "2000-01-01T00:00:00+00:01"}, "run_at: expected a time of the years 2000 to 2999 "),
-    "run_at late": ({"command": "x", "run_at": "2999-12-31T23:59:59-00:01"}, "run_at: expected a time of the years 2000 to 2999 "),
-    "run_at of ten thousand": ({"command": "x", "run_at": "9999-12-31T23:59:59-14:00"}, "run_at: expected a time of the years "),
-    "run_at offset": ({"command": "x", "run_at": "2026-01-01T00:00:00+16:00"}, "run_at: expected a time of the years "),
-    "run_at hour 24": ({"command": "x", "run_at": "2026-01-01T24:00:00Z"}, "run_at: expected a time of the years "),
-    "run_at second 60": ({"command": "x", "run_at": "2026-01-01T23:59:60Z"}, "run_at: expected a time of the years "),
-    "name with escape": ({"command": "x", "name": "a\x1b[2J"}, "name: expected text without control characters"),
-    "name with C1": ({"command": "x", "name": "a\x9b2J"}, "name: expected text without control characters"),
-    "actor with newline": ({"command": "x", "actor": "a\nb"}, "actor: expected text without control characters"),
-    "correlation_id with DEL": ({"command": "x", "correlation_id": "\x7f"}, "correlation_id: expected text without control "),
-    "label with tab": ({"command": "x", "labels": {"a": "\t"}}, "labels.a: expected text without control characters"),
+    "timeout tiny": (
+        {"command": "x", "timeout": 0.0009},
+        "timeout: expected seconds from 0.001 to 31536000, got 0.0009",
+    ),
+    "run_at early": (
+        {"command": "x", "run_at": "2000-01-01T00:00:00+00:01"},
+        "run_at: expected a time of the years 2000 to 2999 ",
+    ),
+    "run_at late": (
+        {"command": "x", "run_at": "2999-12-31T23:59:59-00:01"},
+        "run_at: expected a time of the years 2000 to 2999 ",
+    ),
+    "run_at of ten thousand": (
+        {"command": "x", "run_at": "9999-12-31T23:59:59-14:00"},
+        "run_at: expected a time of the years ",
+    ),
+    "run_at offset": (
+        {"command": "x", "run_at": "2026-01-01T00:00:00+16:00"},
+        "run_at: expected a time of the years ",
+    ),
+    "run_at hour 24": (
+        {"command": "x", "run_at": "2026-01-01T24:00:00Z"},
+        "run_at: expected a time of the years ",
+    ),
+    "run_at second 60": (
+        {"command": "x", "run_at": "2026-01-01T23:59:60Z"},
+        "run_at: expected a time of the years ",
+    ),
+    "name with escape": (
+        {"command": "x", "name": "a\x1b[2J"},
+        "name: expected text without control characters",
+    ),
+    "name with C1": (
+        {"command": "x", "name": "a\x9b2J"},
+        "name: expected text without control characters",
+    ),
+    "actor with newline": (
+        {"command": "x", "actor": "a\nb"},
+        "actor: expected text without control characters",
+    ),
+    "correlation_id with DEL": (
+        {"command": "x", "correlation_id": "\x7f"},
+        "correlation_id: expected text without control ",
+    ),
+    "label with tab": (
+        {"command": "x", "labels": {"a": "\t"}},
+        "labels.a: expected text without control characters",
+    ),
     "argument too long": (
         {"command": ["a", "ñ" * 65_536]},
         "command: expected arguments of at most 131071 bytes, got one of 131072",
@@ -171,5 +374,8 @@ BAD: dict[str, tuple[Any, str]] = {
         {"script": "x", "command": ["/bin/bash", "<script>"]},
         "command: expected either command or script, got both",
     ),
-    "too big": ({"command": "x" * 262_144}, "spec: expected at most 262144 bytes of JSON, got 262159"),
-}  # fmt: skip
+    "too big": (
+        {"command": "x" * 262_144},
+        "spec: expected at most 262144 bytes of JSON, got 262159",
+    ),
+}

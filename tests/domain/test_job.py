@@ -10,7 +10,9 @@ SCHEMA = (Path(__file__).parents[2] / "schema.sql").read_text()
 
 
 def states_of(table: str) -> set[str]:
-    check = re.search(rf"CREATE TABLE IF NOT EXISTS {table} .*?CHECK \(state IN \((.*?)\)\)", SCHEMA, re.DOTALL)
+    check = re.search(
+        rf"CREATE TABLE IF NOT EXISTS {table} .*?CHECK \(state IN \((.*?)\)\)", SCHEMA, re.DOTALL
+    )
     assert check
     return set(re.findall(r"'([A-Z]+)'", check[1]))
 

@@ -39,5 +39,11 @@ def test_text_that_no_database_can_hold_is_refused(text: str, message: str) -> N
 
 
 def test_id_and_actor_are_taken_out_of_what_is_stored() -> None:
-    spec = normalise('{"command": "x", "id": "0190b5c5-0000-7000-8000-000000000001", "actor": "ana"}')
-    assert (str(spec.id), spec.actor, spec.normal) == ("0190b5c5-0000-7000-8000-000000000001", "ana", {"command": "x"})
+    spec = normalise(
+        '{"command": "x", "id": "0190b5c5-0000-7000-8000-000000000001", "actor": "ana"}'
+    )
+    assert (str(spec.id), spec.actor, spec.normal) == (
+        "0190b5c5-0000-7000-8000-000000000001",
+        "ana",
+        {"command": "x"},
+    )

@@ -1,4 +1,5 @@
-"""What dies, and what then: supervisors, frozen processes, whole deploys; and that nothing is left behind."""
+"""What dies, and what then: supervisors, frozen processes, whole deploys; and that nothing is left
+behind."""
 
 import os
 import signal
@@ -25,10 +26,16 @@ def supervisor_of(state: Path) -> int:
 
 
 @pytest.mark.unprivileged
-def test_when_the_supervisor_dies_its_jobs_are_killed_and_run_again_and_the_worker_stays(fresh: Hodei) -> None:
+def test_when_the_supervisor_dies_its_jobs_are_killed_and_run_again_and_the_worker_stays(
+    fresh: Hodei,
+) -> None:
     state = fresh.folder / "w"
-    part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token(), "--on-worker-exit", "keep")
-    command = "echo attempt $HODEI_ATTEMPT; (setsid sleep 300 &); test $HODEI_ATTEMPT = 2 || sleep 300"
+    part = fresh.stack.worker(
+        "worker", fresh.addresses[0], state, fresh.token(), "--on-worker-exit", "keep"
+    )
+    command = (
+        "echo attempt $HODEI_ATTEMPT; (setsid sleep 300 &); test $HODEI_ATTEMPT = 2 || sleep 300"
+    )
     job_id = fresh.submit("--command", command)
     eventually(lambda: fresh.ok("job", "logs", job_id).text == "attempt 1\n")
     os.kill(supervisor_of(state), signal.SIGKILL)
@@ -36,17 +43,25 @@ def test_when_the_supervisor_dies_its_jobs_are_killed_and_run_again_and_the_work
     assert (job["state"], job["attempts"]) == ("SUCCEEDED", 2)
     assert fresh.ok("job", "logs", job_id).text == "attempt 1\nattempt 2\n"
     attempts = fresh.ok("job", "attempts", job_id, "--format", "json").json
-    assert [(a["outcome"], a["reason"]) for a in attempts] == [("LOST", "WORKER_LOST"), ("SUCCEEDED", None)]
+    assert [(a["outcome"], a["reason"]) for a in attempts] == [
+        ("LOST", "WORKER_LOST"),
+        ("SUCCEEDED", None),
+    ]
     assert not part.ended
     eventually(lambda: orphans({job_id}) == [])
     assert violations(fresh.conn) == []
 
 
 def test_jobs_of_a_worker_that_died_whole_are_found_when_it_comes_back(fresh: Hodei) -> None:
-    """Agent and supervisor killed at once, as by the kernel when memory is short: what they left is killed and run again."""
+    """Agent and supervisor killed at once, as by the kernel when memory is short: what they left is
+    killed and run again."""
     state = fresh.folder / "w"
-    part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token(), "--on-worker-exit", "keep")
-    job_id = fresh.submit("--command", "echo attempt $HODEI_ATTEMPT; test $HODEI_ATTEMPT = 2 || exec sleep 300")
+    part = fresh.stack.worker(
+        "worker", fresh.addresses[0], state, fresh.token(), "--on-worker-exit", "keep"
+    )
+    job_id = fresh.submit(
+        "--command", "echo attempt $HODEI_ATTEMPT; test $HODEI_ATTEMPT = 2 || exec sleep 300"
+    )
     eventually(lambda: fresh.ok("job", "logs", job_id).text == "attempt 1\n")
     supervisor = supervisor_of(state)
     part.process.kill()
@@ -62,27 +77,56 @@ def test_jobs_of_a_worker_that_died_whole_are_found_when_it_comes_back(fresh: Ho
 def test_a_worker_upgraded_by_restart_under_load_loses_no_job(fresh: Hodei) -> None:
     state = fresh.folder / "w"
     ids = [fresh.submit("--command", f"sleep 0.{n % 10}; echo {n}") for n in range(16)]
-    part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token(), "--on-worker-exit", "keep", "--drain-timeout", "0.2")
+    part = fresh.stack.worker(
+        "worker",
+        fresh.addresses[0],
+        state,
+        fresh.token(),
+        "--on-worker-exit",
+        "keep",
+        "--drain-timeout",
+        "0.2",
+    )
     for round_ in range(3):
         time.sleep(0.5)
         part.process.send_signal(signal.SIGTERM)
         assert part.process.wait(20) == 0
         part = fresh.stack.worker(
-            f"upgraded-{round_}", fresh.addresses[round_ % 2], state, None, "--on-worker-exit", "keep", "--drain-timeout", "0.2"
+            f"upgraded-{round_}",
+            fresh.addresses[round_ % 2],
+            state,
+            None,
+            "--on-worker-exit",
+            "keep",
+            "--drain-timeout",
+            "0.2",
         )
     for n, job_id in enumerate(ids):
         job = fresh.finish(job_id)
         assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
-        assert fresh.sql("SELECT convert_from(data, 'UTF8') FROM job_logs WHERE job_id = %s", job_id) == [(f"{n}\n",)]
+        assert fresh.sql(
+            "SELECT convert_from(data, 'UTF8') FROM job_logs WHERE job_id = %s", job_id
+        ) == [(f"{n}\n",)]
     assert violations(fresh.conn, undisturbed=True) == []
 
 
-def test_a_newer_worker_adopts_an_older_ones_jobs_and_starts_its_own_supervisor_beside_it(fresh: Hodei) -> None:
+def test_a_newer_worker_adopts_an_older_ones_jobs_and_starts_its_own_supervisor_beside_it(
+    fresh: Hodei,
+) -> None:
     state, old_code = fresh.folder / "w", fresh.folder / "old"
     old_code.mkdir()
-    (old_code / "sitecustomize.py").write_text("import hodei_worker\nhodei_worker.__version__ = '0.0.9'\n")
+    (old_code / "sitecustomize.py").write_text(
+        "import hodei_worker\nhodei_worker.__version__ = '0.0.9'\n"
+    )
     keep = ("--on-worker-exit", "keep")
-    part = fresh.stack.worker("old", fresh.addresses[0], state, fresh.token(), *keep, environment={"PYTHONPATH": str(old_code)})
+    part = fresh.stack.worker(
+        "old",
+        fresh.addresses[0],
+        state,
+        fresh.token(),
+        *keep,
+        environment={"PYTHONPATH": str(old_code)},
+    )
     assert fresh.sql("SELECT version FROM workers") == [("0.0.9",)]
     old = supervisor_of(state)
     job_id = fresh.submit("--command", "for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.5; done")
@@ -100,9 +144,18 @@ def test_a_newer_worker_adopts_an_older_ones_jobs_and_starts_its_own_supervisor_
 def test_a_rolling_restart_of_every_server_under_load_spends_no_attempt(fresh: Hodei) -> None:
     """And afterwards the workers are on both servers again."""
     for n in range(4):
-        fresh.stack.worker(f"worker-{n}", ",".join(fresh.addresses), fresh.folder / f"w{n}", fresh.token(), "--slots", "3")
+        fresh.stack.worker(
+            f"worker-{n}",
+            ",".join(fresh.addresses),
+            fresh.folder / f"w{n}",
+            fresh.token(),
+            "--slots",
+            "3",
+        )
     servers = dict(enumerate(fresh.stack.parts[:2]))
-    fresh.sql("SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.' || n % 10)) FROM generate_series(1, 300) n")
+    fresh.sql(
+        "SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.' || n % 10)) FROM generate_series(1, 300) n"
+    )
     for which in (0, 1, 0):
         time.sleep(0.5)
         servers[which].process.send_signal(signal.SIGTERM)
@@ -110,7 +163,9 @@ def test_a_rolling_restart_of_every_server_under_load_spends_no_attempt(fresh: H
         port = int(fresh.addresses[which].rsplit(":")[-1])
         fresh.stack.server(f"server-{which}-{time.monotonic_ns()}", fresh.url, port)
         servers[which] = fresh.stack.parts[-1]
-    eventually(lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(300,)], 60)
+    eventually(
+        lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(300,)], 60
+    )
     assert violations(fresh.conn, undisturbed=True) == []
 
     def connected(part: Part) -> int:
@@ -121,9 +176,19 @@ def test_a_rolling_restart_of_every_server_under_load_spends_no_attempt(fresh: H
 
 
 def test_a_blocked_worker_is_noticed_within_30_s_and_goes_on_when_it_can(fresh: Hodei) -> None:
-    """Stopped for 32 s: its stream is closed, it counts as UNREACHABLE, its job is not given away, and it comes back by itself."""
-    part = fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--on-worker-exit", "keep")
-    job_id = fresh.submit("--command", "n=0; while [ $n -lt 40 ]; do n=$((n + 1)); echo $n; sleep 1; done")
+    """Stopped for 32 s: its stream is closed, it counts as UNREACHABLE, its job is not given away,
+    and it comes back by itself."""
+    part = fresh.stack.worker(
+        "worker",
+        ",".join(fresh.addresses),
+        fresh.folder / "w",
+        fresh.token(),
+        "--on-worker-exit",
+        "keep",
+    )
+    job_id = fresh.submit(
+        "--command", "n=0; while [ $n -lt 40 ]; do n=$((n + 1)); echo $n; sleep 1; done"
+    )
     eventually(lambda: fresh.ok("job", "logs", job_id).text != "")
     begun = time.monotonic()
     os.kill(part.process.pid, signal.SIGSTOP)

@@ -1,4 +1,5 @@
-"""What runs when and where: priority, age, labels, free slots, due times, and the story that is left."""
+"""What runs when and where: priority, age, labels, free slots, due times, and the story that is
+left."""
 
 import json
 import time
@@ -14,7 +15,9 @@ def test_higher_priority_first_then_age(fresh: Hodei) -> None:
     ids = {}
     for name, priority in (("low", -5), ("first", 0), ("second", 0), ("high", 1000)):
         ids[fresh.submit("--priority", str(priority), "--command", "true")] = name
-    fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), "--slots", "1")
+    fresh.stack.worker(
+        "worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), "--slots", "1"
+    )
     for job_id in ids:
         assert fresh.finish(job_id)["state"] == "SUCCEEDED"
     order = fresh.sql("SELECT id::text FROM jobs ORDER BY started_at")
@@ -33,7 +36,9 @@ def test_labels_must_match_and_a_waiting_job_says_why(hodei: Hodei) -> None:
 
 
 def test_no_more_runs_than_there_are_slots(fresh: Hodei) -> None:
-    fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), "--slots", "2")
+    fresh.stack.worker(
+        "worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), "--slots", "2"
+    )
     specs = json.dumps([{"command": "sleep 0.5"}] * 5)
     ids = fresh.ok("job", "submit", "--file", "-", stdin=specs.encode()).text.split()
     most = 0
@@ -48,12 +53,16 @@ def test_run_at_is_honoured(hodei: Hodei) -> None:
     job_id = hodei.submit("--run-at", "+2s", "--command", "true")
     assert hodei.job(job_id)["waiting_for"].startswith("its time, 2")
     hodei.finish(job_id)
-    late = hodei.sql("SELECT extract(epoch FROM started_at - run_at)::float8 FROM jobs WHERE id = %s", job_id)[0][0]
+    late = hodei.sql(
+        "SELECT extract(epoch FROM started_at - run_at)::float8 FROM jobs WHERE id = %s", job_id
+    )[0][0]
     assert 0 <= late < 3
 
 
 def test_a_job_from_sql_runs_just_the_same(hodei: Hodei) -> None:
-    (job_id,) = hodei.sql("""SELECT hodei_enqueue('{"command": "echo from SQL", "name": "by hand", "actor": "ana"}')::text""")[0]
+    (job_id,) = hodei.sql(
+        """SELECT hodei_enqueue('{"command": "echo from SQL", "name": "by hand", "actor": "ana"}')::text"""
+    )[0]
     job = hodei.finish(job_id)
     assert (job["state"], job["name"], job["actor"]) == ("SUCCEEDED", "by hand", "sql:postgres:ana")
     assert hodei.ok("job", "logs", job_id).text == "from SQL\n"
@@ -65,8 +74,9 @@ def test_a_job_without_incident_has_exactly_four_events_in_strict_order(hodei: H
         hodei.finish(job_id)
         rows = hodei.sql(
             "SELECT event_type, actor, correlation_id, payload->>'old_state', payload->>'new_state', payload->>'success' "
-            "FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at", job_id,
-        )  # fmt: skip
+            "FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at",
+            job_id,
+        )
         worker = hodei.job(job_id)["worker_id"]
         correlation = flags[1] if flags else job_id
         assert rows[0][:2] == ("JobCreated", rows[0][1])
@@ -87,17 +97,35 @@ def test_the_same_id_and_spec_is_the_same_job_and_another_is_refused(hodei: Hode
     assert hodei.submit("--id", me, "--command", "echo 1") == me
     ran = hodei.run("job", "submit", "--id", me, "--command", "echo 2")
     assert (ran.code, ran.err) == (1, f"Error: id: job {me} exists with another spec\n")
-    assert hodei.sql("SELECT count(*) FROM domain_events WHERE aggregate_id = %s AND event_type = 'JobCreated'", me) == [(1,)]
+    assert hodei.sql(
+        "SELECT count(*) FROM domain_events WHERE aggregate_id = %s AND event_type = 'JobCreated'",
+        me,
+    ) == [(1,)]
 
 
 def test_specs_from_a_file_in_one_call(hodei: Hodei) -> None:
     specs = [{"command": f"echo {n}", "correlation_id": "many"} for n in range(30)]
-    ids = hodei.ok("job", "submit", "--file", "-", stdin="\n".join(map(json.dumps, specs)).encode()).text.split()
+    ids = hodei.ok(
+        "job", "submit", "--file", "-", stdin="\n".join(map(json.dumps, specs)).encode()
+    ).text.split()
     assert len(set(ids)) == 30
     for job_id in ids:
         assert hodei.finish(job_id)["state"] == "SUCCEEDED"
-    page = hodei.ok("job", "list", "--correlation-id", "many", "--limit", "10", "--format", "json").json
-    rest = hodei.ok("job", "list", "--correlation-id", "many", "--limit", "30", "--before", page[-1]["job_id"], "--format", "json").json
+    page = hodei.ok(
+        "job", "list", "--correlation-id", "many", "--limit", "10", "--format", "json"
+    ).json
+    rest = hodei.ok(
+        "job",
+        "list",
+        "--correlation-id",
+        "many",
+        "--limit",
+        "30",
+        "--before",
+        page[-1]["job_id"],
+        "--format",
+        "json",
+    ).json
     assert sorted(job["job_id"] for job in page + rest) == sorted(ids)
 
 
@@ -111,14 +139,22 @@ def test_specs_from_a_file_in_one_call(hodei: Hodei) -> None:
         (["--command", "x", "--env", "A"], "--env: expected KEY=VALUE, got 'A'"),
         (["--command", "x", "--env", "1=2"], "env: expected names of letters, digits and _"),
         (["--command", "x", "--label", "gpu"], "--label: expected KEY=VALUE, got 'gpu'"),
-        (["--command", "x", "--timeout", "0"], "timeout: expected seconds from 0.001 to 31536000, got 0"),
+        (
+            ["--command", "x", "--timeout", "0"],
+            "timeout: expected seconds from 0.001 to 31536000, got 0",
+        ),
         (["--command", "x", "--timeout", "soon"], "--timeout: expected seconds"),
         (["--command", "x", "--id", "7"], "--id: expected a UUID, got '7'"),
         (["--command", "x", "--run-at", "tomorrow"], "--run-at: expected ISO 8601"),
-        (["--command", "x", "--priority", "5000"], "priority: expected a whole number from -1000 to 1000, got 5000"),
+        (
+            ["--command", "x", "--priority", "5000"],
+            "priority: expected a whole number from -1000 to 1000, got 5000",
+        ),
     ],
 )
-def test_bad_input_gets_one_clear_message_and_leaves_nothing(hodei: Hodei, flags: list[str], words: str) -> None:
+def test_bad_input_gets_one_clear_message_and_leaves_nothing(
+    hodei: Hodei, flags: list[str], words: str
+) -> None:
     before = hodei.sql("SELECT count(*) FROM domain_events WHERE event_type = 'JobCreated'")
     ran = hodei.run("job", "run", *flags)
     assert ran.code == 2
@@ -134,9 +170,19 @@ def test_a_refused_spec_of_a_batch_does_not_touch_the_others(hodei: Hodei) -> No
 
     with grpc.insecure_channel(hodei.addresses[0]) as channel:
         stub = hodei_pb2_grpc.JobServiceStub(channel)
-        specs = ['{"command": "true"}', '{"comand": "true"}', '{"command": "a\\u0000"}', '{"command": "true"}']
+        specs = [
+            '{"command": "true"}',
+            '{"comand": "true"}',
+            '{"command": "a\\u0000"}',
+            '{"command": "true"}',
+        ]
         entries = stub.CreateJobs(pb.CreateJobsRequest(specs=specs)).entries
-        assert [e.error.split(";")[0] for e in entries] == ["", "comand: unknown key", "command: expected text without NUL", ""]
+        assert [e.error.split(";")[0] for e in entries] == [
+            "",
+            "comand: unknown key",
+            "command: expected text without NUL",
+            "",
+        ]
         assert [e.error_code for e in entries] == ["", "INVALID_ARGUMENT", "INVALID_ARGUMENT", ""]
         for entry in (entries[0], entries[3]):
             assert hodei.finish(entry.job_id)["state"] == "SUCCEEDED"
@@ -153,7 +199,14 @@ def test_an_idle_dispatcher_says_so_and_that_the_controller_lives(fresh: Hodei) 
 
 
 def test_lines_as_json(fresh: Hodei) -> None:
-    fresh.stack.server("json", fresh.url, 0, "--log-format", "json", environment={"HODEI_LOG": "info,hodei.flow=debug"})
+    fresh.stack.server(
+        "json",
+        fresh.url,
+        0,
+        "--log-format",
+        "json",
+        environment={"HODEI_LOG": "info,hodei.flow=debug"},
+    )
     for line in fresh.log("json").splitlines():
         assert {"time", "level", "message"} <= set(json.loads(line))
 
@@ -161,21 +214,32 @@ def test_lines_as_json(fresh: Hodei) -> None:
 def test_an_old_transaction_is_named_while_it_holds_dead_rows_back(fresh: Hodei) -> None:
     """Each claimed job leaves a dead row in the queue. Jobs go on, and the log says whom to ask."""
     argv = ["bench.worker", fresh.addresses[0], "--slots", "400"]
-    fresh.stack.await_words(fresh.stack.start("bench", argv, {"HODEI_OTP_TOKEN": fresh.token()}), "connected")
+    fresh.stack.await_words(
+        fresh.stack.start("bench", argv, {"HODEI_OTP_TOKEN": fresh.token()}), "connected"
+    )
     with psycopg.connect(fresh.url, application_name="monthly-report") as report:
         report.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        ((pid,),) = report.execute("SELECT pg_backend_pid() FROM jobs RIGHT JOIN (VALUES (1)) one ON true LIMIT 1").fetchall()
+        ((pid,),) = report.execute(
+            "SELECT pg_backend_pid() FROM jobs RIGHT JOIN (VALUES (1)) one ON true LIMIT 1"
+        ).fetchall()
 
         def enqueue(jobs: int) -> None:
             records = "jsonb_build_object('id', hodei_uuid7(), 'actor', 'test', 'spec', '{\"command\": \"true\"}'::jsonb)"
-            fresh.sql(f"SELECT count(*) FROM hodei_create_jobs((SELECT jsonb_agg({records}) FROM generate_series(1, {jobs})))")
+            fresh.sql(
+                f"SELECT count(*) FROM hodei_create_jobs((SELECT jsonb_agg({records}) FROM generate_series(1, {jobs})))"
+            )
 
         for _ in range(12):
             enqueue(1000)
 
         def named() -> bool:
             enqueue(250)  # a server that claims nothing need not look
-            return f"the oldest transaction is of process {pid} (monthly-report" in fresh.log("server-0")
+            return f"the oldest transaction is of process {pid} (monthly-report" in fresh.log(
+                "server-0"
+            )
 
         eventually(named, most_s=20, every_s=0.3)
-    eventually(lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state <> 'SUCCEEDED'") == [(0,)], most_s=20)
+    eventually(
+        lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state <> 'SUCCEEDED'") == [(0,)],
+        most_s=20,
+    )

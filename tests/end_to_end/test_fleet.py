@@ -1,4 +1,5 @@
-"""Workers that are revoked, drained and spread over servers, by operators who do as the help says."""
+"""Workers that are revoked, drained and spread over servers, by operators who do as the help
+says."""
 
 import json
 import time
@@ -21,14 +22,25 @@ def identity(folder: Path) -> dict[str, str]:
     return kept
 
 
-def start_worker(hodei: Hodei, name: str, folder: Path, token: str | None, *flags: str, servers: str = "") -> None:
+def start_worker(
+    hodei: Hodei, name: str, folder: Path, token: str | None, *flags: str, servers: str = ""
+) -> None:
     """As an operator starts it: its jobs outlive it."""
-    argv = ["hodei_worker", "--server", servers or ",".join(hodei.addresses), "--state-dir", str(folder), *flags]
+    argv = [
+        "hodei_worker",
+        "--server",
+        servers or ",".join(hodei.addresses),
+        "--state-dir",
+        str(folder),
+        *flags,
+    ]
     part = hodei.stack.start(name, argv, {"HODEI_OTP_TOKEN": token} if token else None)
     hodei.stack.await_words(part, "connected to")
 
 
-def test_a_revoked_worker_comes_back_with_a_new_token_as_another_worker(fresh: Hodei, tmp_path: Path) -> None:
+def test_a_revoked_worker_comes_back_with_a_new_token_as_another_worker(
+    fresh: Hodei, tmp_path: Path
+) -> None:
     folder = tmp_path / "worker"
     start_worker(fresh, "worker-1", folder, fresh.token())
     before = identity(folder)
@@ -46,12 +58,23 @@ def test_a_revoked_worker_comes_back_with_a_new_token_as_another_worker(fresh: H
     assert after["worker_id"] != before["worker_id"]
     assert after["secret"] != before["secret"]
     said = fresh.log("worker-2")
-    assert f"worker {before['worker_id']} was revoked: this is worker {after['worker_id']} from now on" in said
+    assert (
+        f"worker {before['worker_id']} was revoked: this is worker {after['worker_id']} from now on"
+        in said
+    )
     assert fresh.finish(fresh.submit("--command", "true"))["state"] == "SUCCEEDED"
-    listed = {one["worker_id"]: one for one in fresh.ok("worker", "list", "--all", "--format", "json").json}
+    listed = {
+        one["worker_id"]: one
+        for one in fresh.ok("worker", "list", "--all", "--format", "json").json
+    }
     assert listed[before["worker_id"]]["revoked"]
     assert not listed[after["worker_id"]]["revoked"]
-    eventually(lambda: fresh.sql("SELECT busy_slots FROM workers WHERE id = %s", after["worker_id"]) == [(0,)], most_s=20)
+    eventually(
+        lambda: (
+            fresh.sql("SELECT busy_slots FROM workers WHERE id = %s", after["worker_id"]) == [(0,)]
+        ),
+        most_s=20,
+    )
 
     fresh.stack.stop_part(fresh.stack.parts[-1])
     start_worker(fresh, "worker-3", folder, None)
@@ -72,14 +95,17 @@ def test_a_token_that_is_refused_changes_nobody(fresh: Hodei, tmp_path: Path) ->
 
 
 def test_whoever_has_only_a_token_takes_no_id_over(fresh: Hodei, tmp_path: Path) -> None:
-    """Neither one that lives nor one that was revoked: the secret is needed, and for the revoked a token that is bound to it."""
+    """Neither one that lives nor one that was revoked: the secret is needed, and for the revoked a
+    token that is bound to it."""
     start_worker(fresh, "worker", tmp_path / "worker", fresh.token())
     live = identity(tmp_path / "worker")
     with grpc.insecure_channel(fresh.addresses[0]) as channel:
         stub = hodei_pb2_grpc.WorkerServiceStub(channel)
 
         def register(worker_id: str, secret_sha256: bytes) -> grpc.StatusCode | None:
-            request = pb.RegisterRequest(token=fresh.token(), worker_id=worker_id, secret_sha256=secret_sha256)
+            request = pb.RegisterRequest(
+                token=fresh.token(), worker_id=worker_id, secret_sha256=secret_sha256
+            )
             try:
                 stub.Register(request, timeout=10)
             except grpc.RpcError as error:
@@ -99,7 +125,10 @@ def test_a_drain_of_a_worker_that_is_gone_is_refused_in_words(fresh: Hodei, tmp_
     fresh.ok("worker", "drain", me)
     assert "gets work again" in fresh.ok("worker", "drain", "--undo", me).text
     fresh.stack.stop_part(fresh.stack.parts[-1])
-    eventually(lambda: fresh.sql("SELECT state FROM workers WHERE id = %s", me) == [("TERMINATED",)], most_s=20)
+    eventually(
+        lambda: fresh.sql("SELECT state FROM workers WHERE id = %s", me) == [("TERMINATED",)],
+        most_s=20,
+    )
     for state in ("TERMINATED", "UNREACHABLE"):
         fresh.sql("UPDATE workers SET state = %s WHERE id = %s", state, me)
         undone = fresh.run("worker", "drain", "--undo", me)
@@ -107,21 +136,36 @@ def test_a_drain_of_a_worker_that_is_gone_is_refused_in_words(fresh: Hodei, tmp_
         assert f"worker {me} is {state}: it gets no work before it is back" in undone.err
     fresh.sql("UPDATE workers SET state = 'TERMINATED' WHERE id = %s", me)
     drained = fresh.run("worker", "drain", me)
-    assert (drained.code, drained.err) == (1, f"Error: worker {me} is TERMINATED: there is nothing to drain\n")
+    assert (drained.code, drained.err) == (
+        1,
+        f"Error: worker {me} is TERMINATED: there is nothing to drain\n",
+    )
     assert "no worker" in fresh.run("worker", "drain", str(uuid.uuid4())).err
 
 
 @pytest.mark.slow
-def test_a_server_that_no_worker_lists_moves_nobody_and_one_that_they_list_gets_its_share(fresh: Hodei, tmp_path: Path) -> None:
+def test_a_server_that_no_worker_lists_moves_nobody_and_one_that_they_list_gets_its_share(
+    fresh: Hodei, tmp_path: Path
+) -> None:
     fresh.stack.server("elsewhere", fresh.url)
     first, second = fresh.addresses
     for number in range(3):
-        start_worker(fresh, f"only-{number}", tmp_path / f"only-{number}", fresh.token(), servers=first)
+        start_worker(
+            fresh, f"only-{number}", tmp_path / f"only-{number}", fresh.token(), servers=first
+        )
     for number in range(3):
-        start_worker(fresh, f"both-{number}", tmp_path / f"both-{number}", fresh.token(), servers=f"{first},{second}")
+        start_worker(
+            fresh,
+            f"both-{number}",
+            tmp_path / f"both-{number}",
+            fresh.token(),
+            servers=f"{first},{second}",
+        )
 
     def held() -> list[int]:
-        found = fresh.sql("SELECT count(*) FROM workers WHERE connected GROUP BY server_id ORDER BY 1")
+        found = fresh.sql(
+            "SELECT count(*) FROM workers WHERE connected GROUP BY server_id ORDER BY 1"
+        )
         return [row[0] for row in found]
 
     def sessions() -> list[tuple[object, ...]]:
@@ -136,5 +180,7 @@ def test_a_server_that_no_worker_lists_moves_nobody_and_one_that_they_list_gets_
         time.sleep(0.5)
     assert held() == [3, 3], "all of them, at either of the two"
     for number in range(3):
-        assert "spread over" not in fresh.log(f"only-{number}"), "who has one address is never sent away"
+        assert "spread over" not in fresh.log(f"only-{number}"), (
+            "who has one address is never sent away"
+        )
     assert fresh.ok("status", "--format", "json").json["servers"] == 3

@@ -6,16 +6,23 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.eventually import eventually
 from tests.running import Hodei
 
-SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+SERVING, NOT_SERVING = (
+    health_pb2.HealthCheckResponse.SERVING,
+    health_pb2.HealthCheckResponse.NOT_SERVING,
+)
 
 
 def health(hodei: Hodei, service: str, server: int = 0) -> int:
     with grpc.insecure_channel(hodei.addresses[server]) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+        answer = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(service=service), timeout=5
+        )
         return int(answer.status)
 
 
-def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(fresh: Hodei) -> None:
+def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(
+    fresh: Hodei,
+) -> None:
     fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token())
     eventually(lambda: health(fresh, "") == SERVING)
     running = fresh.submit("--command", "sleep 12; echo done")

@@ -21,13 +21,22 @@ def attempts(hodei: Hodei, job_id: str) -> list[tuple[object, ...]]:
 
 
 def test_a_job_that_falls_silent_is_ended(hodei: Hodei) -> None:
-    ran = hodei.run("job", "run", "--silence-timeout", "1", "--command", "for n in 1 2 3; do echo $n; sleep 0.6; done; sleep 60")
+    ran = hodei.run(
+        "job",
+        "run",
+        "--silence-timeout",
+        "1",
+        "--command",
+        "for n in 1 2 3; do echo $n; sleep 0.6; done; sleep 60",
+    )
     assert (ran.code, ran.text) == (124, "1\n2\n3\n")
     assert "wrote nothing for longer than its silence_timeout of 1 s" in ran.err
 
 
 def test_a_job_that_waits_too_long_is_ended(hodei: Hodei) -> None:
-    ran = hodei.run("job", "run", "--queue-timeout", "1", "--label", "zone=nowhere", "--command", "true")
+    ran = hodei.run(
+        "job", "run", "--queue-timeout", "1", "--label", "zone=nowhere", "--command", "true"
+    )
     assert ran.code == 124
     assert "waited in the queue longer than 1 s" in ran.err
 
@@ -53,7 +62,12 @@ def test_a_final_exit_code_ends_the_job_at_once(hodei: Hodei) -> None:
 def test_a_cancel_shows_how_far_it_has_come(hodei: Hodei) -> None:
     command = "trap 'sleep 1; exit 5' TERM; echo up; while :; do sleep 0.05; done"
     job_id = hodei.submit("--command", command, "--grace", "20")
-    eventually(lambda: hodei.job(job_id)["state"] == "RUNNING" and hodei.ok("job", "logs", job_id).text == "up\n")
+    eventually(
+        lambda: (
+            hodei.job(job_id)["state"] == "RUNNING"
+            and hodei.ok("job", "logs", job_id).text == "up\n"
+        )
+    )
     hodei.ok("job", "cancel", job_id)
     eventually(lambda: hodei.job(job_id)["cancel"] == "stopping")
     job = hodei.finish(job_id)
@@ -61,7 +75,8 @@ def test_a_cancel_shows_how_far_it_has_come(hodei: Hodei) -> None:
 
 
 def test_the_servers_end_what_a_worker_does_not(hodei: Hodei) -> None:
-    """As if the worker's own timer had failed: the lease is overdue, the sweep ends it, the worker is refused and kills."""
+    """As if the worker's own timer had failed: the lease is overdue, the sweep ends it, the worker
+    is refused and kills."""
     job_id = hodei.submit("--timeout", "600", "--command", "echo $$; exec sleep 600")
     eventually(lambda: hodei.ok("job", "logs", job_id).text != "")
     hodei.sql("UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'")
@@ -73,13 +88,23 @@ def test_the_servers_end_what_a_worker_does_not(hodei: Hodei) -> None:
     assert hodei.job(job_id)["state"] == "FAILED", "the late word changes nothing"
 
 
-def test_a_worker_that_lists_a_lease_nobody_gave_it_kills_that_job_and_its_log_is_kept_as_late(hodei: Hodei) -> None:
+def test_a_worker_that_lists_a_lease_nobody_gave_it_kills_that_job_and_its_log_is_kept_as_late(
+    hodei: Hodei,
+) -> None:
     """A job that is silent would never be refused by its own messages: the heartbeat tells."""
-    job_id = hodei.submit("--on-lost", "fail", "--command", "trap 'echo bye' TERM; echo up; sleep 600 & wait; echo never")
+    job_id = hodei.submit(
+        "--on-lost",
+        "fail",
+        "--command",
+        "trap 'echo bye' TERM; echo up; sleep 600 & wait; echo never",
+    )
     eventually(lambda: hodei.ok("job", "logs", job_id).text == "up\n")
     with hodei.conn.transaction():  # as a rescue by a server that took the worker for lost
         hodei.sql("DELETE FROM leases WHERE job_id = %s", job_id)
-        hodei.sql("UPDATE jobs SET lease = NULL, state = 'FAILED', reason = 'WORKER_LOST', completed_at = updated_at WHERE id = %s", job_id)
+        hodei.sql(
+            "UPDATE jobs SET lease = NULL, state = 'FAILED', reason = 'WORKER_LOST', completed_at = updated_at WHERE id = %s",
+            job_id,
+        )
     late = "SELECT count(*) FROM domain_events WHERE aggregate_id = %s AND event_type = 'JobLateResult'"
     eventually(lambda: hodei.sql(late, job_id) == [(1,)], 30)
     assert hodei.job(job_id)["state"] == "FAILED"
@@ -87,17 +112,37 @@ def test_a_worker_that_lists_a_lease_nobody_gave_it_kills_that_job_and_its_log_i
 
 def test_a_job_that_has_started_is_not_taken_for_one_that_has_not(hodei: Hodei) -> None:
     job_id = hodei.submit("--start-timeout", "30", "--command", "echo up; sleep 60")
-    eventually(lambda: hodei.sql("SELECT accepted_at IS NOT NULL, start_by FROM leases WHERE job_id = %s", job_id) == [(True, None)])
+    eventually(
+        lambda: (
+            hodei.sql(
+                "SELECT accepted_at IS NOT NULL, start_by FROM leases WHERE job_id = %s", job_id
+            )
+            == [(True, None)]
+        )
+    )
     hodei.ok("job", "cancel", job_id)
     hodei.finish(job_id)
 
 
 def test_a_repeated_name_of_each_limit_stands_in_the_spec(hodei: Hodei) -> None:
-    flags = ["--queue-timeout", "1h", "--start-timeout", "30", "--silence-timeout", "5m", "--final-exit-code", "2"]
+    flags = [
+        "--queue-timeout",
+        "1h",
+        "--start-timeout",
+        "30",
+        "--silence-timeout",
+        "5m",
+        "--final-exit-code",
+        "2",
+    ]
     job_id = hodei.submit(*flags, "--command", "true")
     spec = hodei.finish(job_id)["spec"]
     assert json.loads(json.dumps(spec))["final_exit_codes"] == [2]
-    assert (spec["queue_timeout"], spec["start_timeout"], spec["silence_timeout"]) == (3600, 30, 300)
+    assert (spec["queue_timeout"], spec["start_timeout"], spec["silence_timeout"]) == (
+        3600,
+        30,
+        300,
+    )
 
 
 def test_a_cancel_in_the_same_instant_as_the_exit_ends_once(hodei: Hodei) -> None:
@@ -109,17 +154,21 @@ def test_a_cancel_in_the_same_instant_as_the_exit_ends_once(hodei: Hodei) -> Non
     for job_id in ids:
         job = hodei.finish(job_id)
         assert job["state"] in ("SUCCEEDED", "CANCELLED")
-        ends = (
-            "SELECT count(*) FROM domain_events WHERE aggregate_id = %s AND payload->>'new_state' IN ('SUCCEEDED', 'CANCELLED', 'FAILED')"
-        )
+        ends = """SELECT count(*) FROM domain_events
+                   WHERE aggregate_id = %s
+                     AND payload->>'new_state' IN ('SUCCEEDED', 'CANCELLED', 'FAILED')"""
         assert hodei.sql(ends, job_id) == [(1,)]
 
 
-def test_an_offered_job_is_cancelled_as_soon_as_its_worker_answers_or_the_offer_lapses(fresh: Hodei) -> None:
+def test_an_offered_job_is_cancelled_as_soon_as_its_worker_answers_or_the_offer_lapses(
+    fresh: Hodei,
+) -> None:
     part = fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token())
     part.process.send_signal(signal.SIGSTOP)
     job_id = fresh.submit("--command", "sleep 60")
-    eventually(lambda: fresh.sql("SELECT accepted_at FROM leases WHERE job_id = %s", job_id) == [(None,)])
+    eventually(
+        lambda: fresh.sql("SELECT accepted_at FROM leases WHERE job_id = %s", job_id) == [(None,)]
+    )
     assert fresh.job(job_id)["state"] == "PENDING"
     fresh.ok("job", "cancel", job_id, server=1)
     assert fresh.job(job_id)["cancel"] == "requested"
@@ -135,9 +184,19 @@ def test_a_job_that_its_living_worker_does_not_know_any_more_runs_again(fresh: H
     with grpc.insecure_channel(fresh.addresses[0]) as channel:
         stub = hodei_pb2_grpc.WorkerServiceStub(channel)
         digest = hashlib.sha256(secret).digest()
-        stub.Register(pb.RegisterRequest(token=fresh.token(), worker_id=me, secret_sha256=digest, name="forgetful"))
-        frames.put(pb.WorkerFrame(hello=pb.Hello(protocol_min=1, protocol_max=1, instance=str(uuid.uuid4()), slots=1)))
-        call = stub.Connect(iter(frames.get, None), metadata=(("authorization", f"Bearer {me}:{secret.hex()}"),))
+        stub.Register(
+            pb.RegisterRequest(
+                token=fresh.token(), worker_id=me, secret_sha256=digest, name="forgetful"
+            )
+        )
+        frames.put(
+            pb.WorkerFrame(
+                hello=pb.Hello(protocol_min=1, protocol_max=1, instance=str(uuid.uuid4()), slots=1)
+            )
+        )
+        call = stub.Connect(
+            iter(frames.get, None), metadata=(("authorization", f"Bearer {me}:{secret.hex()}"),)
+        )
         next(call)
         job_id = fresh.submit("--command", "echo here")
         offer = next(offer for frame in call for offer in frame.run)

@@ -22,11 +22,27 @@ from tests.running import Hodei
     ],
 )
 def test_bytes_are_kept_as_they_were_written(hodei: Hodei, what: str, python: str) -> None:
-    program = f"import sys; sys.stdout.buffer.write({python}); sys.stderr.buffer.write(({python})[::-1])"
+    program = (
+        f"import sys; sys.stdout.buffer.write({python}); sys.stderr.buffer.write(({python})[::-1])"
+    )
     ran = subprocess.run(
-        [sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[0], "job", "run", "--", sys.executable, "-c", program],
-        capture_output=True, check=True, timeout=30,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "hodei.cli.main",
+            "--server",
+            hodei.addresses[0],
+            "job",
+            "run",
+            "--",
+            sys.executable,
+            "-c",
+            program,
+        ],
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
     expected = eval(python)
     assert ran.stdout == expected
     assert ran.stderr.split(b"\n", 1)[1] == expected[::-1]
@@ -34,10 +50,16 @@ def test_bytes_are_kept_as_they_were_written(hodei: Hodei, what: str, python: st
 
 def test_a_hundred_thousand_lines_are_all_there_once_and_in_order(hodei: Hodei) -> None:
     ran = hodei.ok("job", "run", "--command", "seq 1 100000")
-    assert hashlib.sha256(ran.out).digest() == hashlib.sha256(b"".join(b"%d\n" % n for n in range(1, 100_001))).digest()
+    assert (
+        hashlib.sha256(ran.out).digest()
+        == hashlib.sha256(b"".join(b"%d\n" % n for n in range(1, 100_001))).digest()
+    )
     job_id = ran.err.splitlines()[0].rsplit(" ", 1)[1]
     assert hodei.job(job_id)["logs_complete"] is True
-    rows = hodei.sql("SELECT seq, byte_offset, first_line, data FROM job_logs WHERE job_id = %s ORDER BY seq", job_id)
+    rows = hodei.sql(
+        "SELECT seq, byte_offset, first_line, data FROM job_logs WHERE job_id = %s ORDER BY seq",
+        job_id,
+    )
     offset, line = 0, 1
     for number, (seq, byte_offset, first_line, data) in enumerate(rows):
         assert (seq, byte_offset, first_line) == (number, offset, line)
@@ -46,15 +68,28 @@ def test_a_hundred_thousand_lines_are_all_there_once_and_in_order(hodei: Hodei) 
 
 
 def test_a_live_tail_is_less_than_half_a_second_behind_through_any_server(hodei: Hodei) -> None:
-    program = "import time\nfor _ in range(5):\n    print(time.time(), flush=True)\n    time.sleep(0.3)"
+    program = (
+        "import time\nfor _ in range(5):\n    print(time.time(), flush=True)\n    time.sleep(0.3)"
+    )
     for server in (0, 1):
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[server], "job", "run", "--",
-                sys.executable, "-c", program,
+                sys.executable,
+                "-m",
+                "hodei.cli.main",
+                "--server",
+                hodei.addresses[server],
+                "job",
+                "run",
+                "--",
+                sys.executable,
+                "-c",
+                program,
             ],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         assert process.stdout
         behind = [time.time() - float(line) for line in process.stdout]
         assert process.wait(10) == 0
@@ -83,12 +118,25 @@ def test_reading_resumes_at_a_cursor(hodei: Hodei) -> None:
         whole = [c for m in stub.ReadLogs(pb.ReadLogsRequest(job_id=job_id)) for c in m.chunks]
         assert len(whole) == 3
         cursor = f"{whole[0].lease}.{whole[0].seq}"
-        rest = [c for m in stub.ReadLogs(pb.ReadLogsRequest(job_id=job_id, cursor=cursor)) for c in m.chunks]
+        rest = [
+            c
+            for m in stub.ReadLogs(pb.ReadLogsRequest(job_id=job_id, cursor=cursor))
+            for c in m.chunks
+        ]
     assert rest == whole[1:]
 
 
-def test_the_log_limit_keeps_the_first_and_the_last_part_and_says_what_is_between(hodei: Hodei) -> None:
-    ran = hodei.ok("job", "run", "--log-limit", "1000", "--command", "yes | head -c 200000; echo the end >&2; exit 0")
+def test_the_log_limit_keeps_the_first_and_the_last_part_and_says_what_is_between(
+    hodei: Hodei,
+) -> None:
+    ran = hodei.ok(
+        "job",
+        "run",
+        "--log-limit",
+        "1000",
+        "--command",
+        "yes | head -c 200000; echo the end >&2; exit 0",
+    )
     assert len(ran.out) <= 1000 - len("the end\n")
     assert "bytes left out]" in ran.err
     assert "the end" in ran.err
@@ -101,9 +149,20 @@ def test_the_log_limit_keeps_the_first_and_the_last_part_and_says_what_is_betwee
 def test_a_slow_reader_slows_nobody(hodei: Hodei) -> None:
     """A follower that reads nothing while its job writes 20 MB: the job ends, and others run."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[0], "job", "run", "--command", "yes | head -c 20000000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "hodei.cli.main",
+            "--server",
+            hodei.addresses[0],
+            "job",
+            "run",
+            "--command",
+            "yes | head -c 20000000",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stderr
     assert process.stdout
     job_id = process.stderr.readline().decode().rsplit(" ", 1)[1].strip()

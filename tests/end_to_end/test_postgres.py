@@ -1,4 +1,5 @@
-"""PostgreSQL restarts, fails over, kills sessions, hides behind a pooler; servers wait and go on by themselves."""
+"""PostgreSQL restarts, fails over, kills sessions, hides behind a pooler; servers wait and go on by
+themselves."""
 
 import contextlib
 import os
@@ -25,7 +26,12 @@ from tests.running import Hodei, start
 
 def server_of(url: str) -> SimpleNamespace:
     parts = urlsplit(url)
-    return SimpleNamespace(user=parts.username, password=unquote(parts.password or ""), host=parts.hostname, port=parts.port)
+    return SimpleNamespace(
+        user=parts.username,
+        password=unquote(parts.password or ""),
+        host=parts.hostname,
+        port=parts.port,
+    )
 
 
 @pytest.fixture
@@ -35,10 +41,15 @@ def own_postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
 
 
 def steady(hodei: Hodei, jobs: int) -> None:
-    hodei.sql("SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.2; echo ' || n)) FROM generate_series(1, %s) n", jobs)
+    hodei.sql(
+        "SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.2; echo ' || n)) FROM generate_series(1, %s) n",
+        jobs,
+    )
 
 
-def test_a_restart_of_the_database_under_load_loses_no_job_and_runs_none_twice(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+def test_a_restart_of_the_database_under_load_loses_no_job_and_runs_none_twice(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
     hodei = start(server_of(own_postgres.dsn()), tmp_path)
     try:
         hodei.stack.worker("worker", ",".join(hodei.addresses), tmp_path / "w", hodei.token())
@@ -49,7 +60,9 @@ def test_a_restart_of_the_database_under_load_loses_no_job_and_runs_none_twice(o
         time.sleep(3)
         own_postgres.start()
         hodei.conn = psycopg.connect(hodei.url, autocommit=True, options="-c timezone=UTC")
-        eventually(lambda: hodei.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(60,)], 60)
+        eventually(
+            lambda: hodei.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(60,)], 60
+        )
         assert violations(hodei.conn, undisturbed=True) == []
         assert hodei.sql("SELECT count(*) FROM jobs WHERE logs_complete IS NOT TRUE") == [(0,)]
     finally:
@@ -65,21 +78,32 @@ def test_sessions_terminated_at_random_disturb_nobody(fresh: Hodei) -> None:
         fresh.sql("""
             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND application_name LIKE 'hodei-server%'""")
-    eventually(lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(60,)], 60)
+    eventually(
+        lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(60,)], 60
+    )
     assert violations(fresh.conn, undisturbed=True) == []
 
 
 def test_the_main_path_through_a_transaction_pooler(fresh: Hodei) -> None:
     """R13: nothing is kept in a session; only the listener goes past it."""
     with PgBouncer(fresh.url) as pooler:
-        address = fresh.stack.server("pooled", pooler.url, environment={"HODEI_LISTEN_URL": fresh.url, "HODEI_PREPARE": "false"})
+        address = fresh.stack.server(
+            "pooled",
+            pooler.url,
+            environment={"HODEI_LISTEN_URL": fresh.url, "HODEI_PREPARE": "false"},
+        )
         for part in fresh.stack.parts[:2]:
             Stack.stop_part(part)
         fresh.addresses = [address]
         fresh.stack.worker("worker", address, fresh.folder / "w", fresh.token())
-        assert fresh.ok("job", "run", "--command", "echo pooled; yes | head -c 300000").out == b"pooled\n" + b"y\n" * 150_000
+        assert (
+            fresh.ok("job", "run", "--command", "echo pooled; yes | head -c 300000").out
+            == b"pooled\n" + b"y\n" * 150_000
+        )
         steady(fresh, 100)
-        eventually(lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(101,)], 60)
+        eventually(
+            lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(101,)], 60
+        )
         running = fresh.submit("--command", "sleep 60")
         eventually(lambda: fresh.job(running)["state"] == "RUNNING")
         fresh.ok("job", "cancel", running)
@@ -89,14 +113,19 @@ def test_the_main_path_through_a_transaction_pooler(fresh: Hodei) -> None:
 
 
 def test_when_all_connections_are_taken_callers_are_told_and_the_rest_goes_on(fresh: Hodei) -> None:
-    """Every job creation hangs behind a lock: the pool is exhausted, callers get one clear answer, and when it is over all goes on."""
+    """Every job creation hangs behind a lock: the pool is exhausted, callers get one clear answer,
+    and when it is over all goes on."""
     fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token())
     running = fresh.submit("--command", "sleep 25; echo done")
     eventually(lambda: fresh.job(running)["state"] == "RUNNING")
     with psycopg.connect(fresh.url) as busy:
         busy.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
         calls = [
-            fresh.stack.start(f"call-{n}", ["hodei.cli.main", "--server", fresh.addresses[0], "job", "get", running]) for n in range(12)
+            fresh.stack.start(
+                f"call-{n}",
+                ["hodei.cli.main", "--server", fresh.addresses[0], "job", "get", running],
+            )
+            for n in range(12)
         ]
         for call in calls:
             assert call.process.wait(60) == 1
@@ -104,14 +133,17 @@ def test_when_all_connections_are_taken_callers_are_told_and_the_rest_goes_on(fr
             fresh.stack.parts.remove(call)
     assert fresh.finish(running)["state"] == "SUCCEEDED"
     assert fresh.ok("job", "run", "--command", "echo on").text == "on\n"
-    assert fresh.sql("SELECT count(*) FROM domain_events WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')") == [(0,)]
+    assert fresh.sql(
+        "SELECT count(*) FROM domain_events WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')"
+    ) == [(0,)]
 
 
 # ── failover ──
 
 
 class Standby:
-    """A synchronous standby of `primary`, made by pg_basebackup; skipped where the programs are not there."""
+    """A synchronous standby of `primary`, made by pg_basebackup; skipped where the programs are not
+    there."""
 
     def __init__(self, primary: EmbeddedPostgres, folder: Path) -> None:
         if not (primary.programs / "pg_basebackup").exists():
@@ -126,7 +158,18 @@ class Standby:
         user = unprivileged_user()
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
         url = f"{self._primary.dsn()}?application_name=standby"
-        command = [self._programs / "pg_basebackup", "-D", self.folder, "-d", url, "-R", "-X", "stream", "-c", "fast"]
+        command = [
+            self._programs / "pg_basebackup",
+            "-D",
+            self.folder,
+            "-d",
+            url,
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+        ]
         subprocess.run(command, check=True, capture_output=True, cwd="/", **as_user)  # type: ignore[call-overload]
         settings = [
             "-c",
@@ -140,19 +183,36 @@ class Standby:
         ]
         argv = [str(self._programs / "postgres"), "-D", str(self.folder), *settings]
         if user:
-            argv = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=INT", *argv]
+            argv = [
+                "setpriv",
+                f"--reuid={user.pw_uid}",
+                f"--regid={user.pw_gid}",
+                "--clear-groups",
+                "--pdeathsig=INT",
+                *argv,
+            ]
         else:
             argv = child.wrapped(argv)
         log = os.open(self.folder.parent / "standby.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
+        )
         os.close(log)
         with psycopg.connect(self._primary.dsn(), autocommit=True) as conn:
             conn.execute("SELECT pg_reload_conf()")
-            eventually(lambda: conn.execute("SELECT sync_state FROM pg_stat_replication").fetchall() == [("sync",)], 30)
+            eventually(
+                lambda: (
+                    conn.execute("SELECT sync_state FROM pg_stat_replication").fetchall()
+                    == [("sync",)]
+                ),
+                30,
+            )
         return self
 
     def promote(self) -> None:
-        with psycopg.connect(self._primary.dsn().replace(f":{self._primary.port}", f":{self.port}"), autocommit=True) as conn:
+        with psycopg.connect(
+            self._primary.dsn().replace(f":{self._primary.port}", f":{self.port}"), autocommit=True
+        ) as conn:
             conn.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
             conn.execute("SELECT pg_reload_conf()")
             conn.execute("SELECT pg_promote()")
@@ -168,25 +228,44 @@ class Standby:
 
 
 @pytest.mark.slow
-def test_a_synchronous_standby_is_promoted_under_load(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+def test_a_synchronous_standby_is_promoted_under_load(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
     with psycopg.connect(own_postgres.dsn(), autocommit=True) as conn:
         conn.execute(SCHEMA.read_text().encode())
     with Standby(own_postgres, own_postgres.base / "standby") as standby:
-        base = own_postgres.dsn().replace(f"127.0.0.1:{own_postgres.port}", f"127.0.0.1:{own_postgres.port},127.0.0.1:{standby.port}")
+        base = own_postgres.dsn().replace(
+            f"127.0.0.1:{own_postgres.port}",
+            f"127.0.0.1:{own_postgres.port},127.0.0.1:{standby.port}",
+        )
         url = f"{base}?target_session_attrs=read-write"
         stack = Stack(tmp_path / "logs")
         try:
             addresses = [stack.server(f"server-{n}", url) for n in (0, 1)]
             with psycopg.connect(url, autocommit=True) as conn:
-                token = conn.execute("INSERT INTO worker_bootstrap_tokens DEFAULT VALUES RETURNING token").fetchone()
-                stack.worker("worker", ",".join(addresses), tmp_path / "w", str(token[0]) if token else None)
-                conn.execute("SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.3; echo ' || n)) FROM generate_series(1, 80) n")
+                token = conn.execute(
+                    "INSERT INTO worker_bootstrap_tokens DEFAULT VALUES RETURNING token"
+                ).fetchone()
+                stack.worker(
+                    "worker", ",".join(addresses), tmp_path / "w", str(token[0]) if token else None
+                )
+                conn.execute(
+                    "SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.3; echo ' || n)) FROM generate_series(1, 80) n"
+                )
             time.sleep(1.5)
             own_postgres.stop()
             standby.promote()
             begun = time.monotonic()
             with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as conn:
-                eventually(lambda: conn.execute("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'").fetchall() == [(80,)], 90)
+                eventually(
+                    lambda: (
+                        conn.execute(
+                            "SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'"
+                        ).fetchall()
+                        == [(80,)]
+                    ),
+                    90,
+                )
                 print(f"all ended {time.monotonic() - begun:.1f} s after the promotion")
                 assert violations(conn, undisturbed=True) == []
         finally:

@@ -1,4 +1,5 @@
-"""Disk full, memory short, clocks that jump: the job fails with that reason or waits, and the process stays."""
+"""Disk full, memory short, clocks that jump: the job fails with that reason or waits, and the
+process stays."""
 
 import os
 import subprocess
@@ -30,14 +31,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """16 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if not ROOT or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=False).returncode:
+    if (
+        not ROOT
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=False
+        ).returncode
+    ):
         pytest.skip("only root can mount a small disk")
     yield folder
     subprocess.run(["umount", "-l", folder], check=False)
 
 
-def test_a_full_disk_fails_the_job_with_that_reason_and_the_worker_stays(fresh: Hodei, small_disk: Path) -> None:
-    part = fresh.stack.worker("worker", fresh.addresses[0], small_disk / "w", fresh.token(), "--log-limit", "0")
+def test_a_full_disk_fails_the_job_with_that_reason_and_the_worker_stays(
+    fresh: Hodei, small_disk: Path
+) -> None:
+    part = fresh.stack.worker(
+        "worker", fresh.addresses[0], small_disk / "w", fresh.token(), "--log-limit", "0"
+    )
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"\0" * (8 << 20))
     loud = fresh.submit("--command", "yes | head -c 50000000")
@@ -49,7 +59,9 @@ def test_a_full_disk_fails_the_job_with_that_reason_and_the_worker_stays(fresh: 
     assert "disk is full" in job["message"]
     assert 0 < job["log_bytes"] < 50_000_000
 
-    subprocess.run(["sh", "-c", f"cat /dev/zero >>{ballast}"], check=False, capture_output=True)  # to the last byte
+    subprocess.run(
+        ["sh", "-c", f"cat /dev/zero >>{ballast}"], check=False, capture_output=True
+    )  # to the last byte
     job = fresh.finish(fresh.submit("--script", "-", stdin=b"true\n"))
     assert (job["state"], job["reason"]) == ("FAILED", "START_FAILED")
     assert "No space left on device" in job["message"]
@@ -66,11 +78,28 @@ def test_programs_whose_own_log_cannot_be_written_work_on(fresh: Hodei) -> None:
     Stack.stop_part(fresh.stack.parts.pop(0))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HODEI_")}
     with open("/dev/full", "wb") as full:  # noqa: PTH123
-        command = [*fresh.stack.parts[0].process.args[:7], "hodei.cli.server", "--grpc", fresh.addresses[0]]  # type: ignore[index]
-        server = subprocess.Popen(command, env=environment | {"DATABASE_URL": fresh.url}, stdout=full, stderr=full)
-        flags = ["--server", fresh.addresses[0], "--state-dir", str(fresh.folder / "w"), "--on-worker-exit", "kill"]
+        command = [
+            *fresh.stack.parts[0].process.args[:7],  # type: ignore[index]
+            "hodei.cli.server",
+            "--grpc",
+            fresh.addresses[0],
+        ]
+        server = subprocess.Popen(
+            command, env=environment | {"DATABASE_URL": fresh.url}, stdout=full, stderr=full
+        )
+        flags = [
+            "--server",
+            fresh.addresses[0],
+            "--state-dir",
+            str(fresh.folder / "w"),
+            "--on-worker-exit",
+            "kill",
+        ]
         worker = subprocess.Popen(
-            [*command[:7], "hodei_worker", *flags], env=environment | {"HODEI_OTP_TOKEN": fresh.token()}, stdout=full, stderr=full
+            [*command[:7], "hodei_worker", *flags],
+            env=environment | {"HODEI_OTP_TOKEN": fresh.token()},
+            stdout=full,
+            stderr=full,
         )
     try:
         eventually(lambda: fresh.sql("SELECT state FROM workers") == [("READY",)], 30)
@@ -89,7 +118,10 @@ def test_programs_whose_own_log_cannot_be_written_work_on(fresh: Hodei) -> None:
 def small_memory() -> Iterator[Path]:
     """A memory cgroup of 100 MB (version 1 or 2)."""
     name = f"hodei-test-{uuid.uuid4().hex[:8]}"
-    for root, limit in ((Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"), (Path("/sys/fs/cgroup"), "memory.max")):
+    for root, limit in (
+        (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+        (Path("/sys/fs/cgroup"), "memory.max"),
+    ):
         group = root / name
         try:
             group.mkdir()
@@ -105,7 +137,9 @@ def small_memory() -> Iterator[Path]:
     pytest.skip("no memory cgroup can be made here")
 
 
-def test_a_job_that_eats_the_memory_is_killed_with_that_reason_and_the_worker_stays(fresh: Hodei, small_memory: Path) -> None:
+def test_a_job_that_eats_the_memory_is_killed_with_that_reason_and_the_worker_stays(
+    fresh: Hodei, small_memory: Path
+) -> None:
     state = fresh.folder / "w"
     part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token())
     supervisor = supervisor_of(state)
@@ -134,26 +168,36 @@ def test_a_job_that_eats_the_memory_is_killed_with_that_reason_and_the_worker_st
 @pytest.fixture
 def faked(tmp_path: Path, open_folder: Path) -> tuple[Path, dict[str, str]]:
     """A file with the offset of the wall clock, and the environment under which programs see it."""
-    found = [*Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), *Path("/usr/lib64").glob("faketime/libfaketime.so.1")]
+    found = [
+        *Path("/usr/lib").glob("*/faketime/libfaketime.so.1"),
+        *Path("/usr/lib64").glob("faketime/libfaketime.so.1"),
+    ]
     if not found:
         pytest.skip("no libfaketime on this machine (on Debian: apt install faketime)")
     offset = open_folder / "offset"
     offset.write_text("+0")
     offset.chmod(0o644)
     return offset, {
-        "LD_PRELOAD": str(found[0]), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "LD_PRELOAD": str(found[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_DONT_RESET": "1",
-    }  # fmt: skip
+    }
 
 
 def counting(hodei: Hodei) -> str:
-    return hodei.submit("--command", "n=0; while [ $n -lt 80 ]; do n=$((n + 1)); echo $n; sleep 0.1; done")
+    return hodei.submit(
+        "--command", "n=0; while [ $n -lt 80 ]; do n=$((n + 1)); echo $n; sleep 0.1; done"
+    )
 
 
 def expect_undisturbed(hodei: Hodei, job_id: str) -> None:
     job = hodei.finish(job_id)
     assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
-    assert hodei.sql("SELECT count(*) FROM domain_events WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')") == [(0,)]
+    assert hodei.sql(
+        "SELECT count(*) FROM domain_events WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')"
+    ) == [(0,)]
     assert violations(hodei.conn, undisturbed=True) == []
 
 
@@ -166,7 +210,9 @@ def test_clocks_of_server_and_worker_that_jump_by_10_minutes_disturb_nothing(
         Stack.stop_part(part)
     fresh.stack.parts.clear()
     fresh.addresses = [fresh.stack.server("faked", fresh.url, environment=environment)]
-    fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), environment=environment)
+    fresh.stack.worker(
+        "worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), environment=environment
+    )
     job_id = counting(fresh)
     eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
     offset.write_text(jump)
@@ -176,7 +222,9 @@ def test_clocks_of_server_and_worker_that_jump_by_10_minutes_disturb_nothing(
 
 
 @pytest.fixture
-def faked_postgres(open_folder: Path, faked: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedPostgres]:
+def faked_postgres(
+    open_folder: Path, faked: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[EmbeddedPostgres]:
     """Its programs are the usual ones; `postgres` sees the faked clock."""
     with EmbeddedPostgres(open_folder / "plain", durable=False) as plain:
         real = plain.programs  # that its user can reach

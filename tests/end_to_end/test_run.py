@@ -17,7 +17,14 @@ pytestmark = pytest.mark.unprivileged
 
 
 def test_stdout_is_the_jobs_stdout_and_stderr_its_stderr_and_our_words(hodei: Hodei) -> None:
-    ran = hodei.ok("job", "run", "--name", "hello", "--command", "printf 'out\\n'; printf 'err\\n' >&2; printf tail")
+    ran = hodei.ok(
+        "job",
+        "run",
+        "--name",
+        "hello",
+        "--command",
+        "printf 'out\\n'; printf 'err\\n' >&2; printf tail",
+    )
     assert ran.out == b"out\ntail"
     words = ran.err.splitlines()
     assert words[0].startswith("Job queued successfully: ")
@@ -29,13 +36,27 @@ def test_stdout_is_the_jobs_stdout_and_stderr_its_stderr_and_our_words(hodei: Ho
     [
         (["--command", "exit 3"], 3, "FAILED (EXIT_NONZERO: exit code 3)"),
         (["--command", "kill -9 $$"], 137, "FAILED (SIGNALED: ended by signal SIGKILL)"),
-        (["--command", "sleep 60", "--timeout", "0.3"], 124, "FAILED (TIMEOUT: ran longer than its time-out of 0.3 s)"),
+        (
+            ["--command", "sleep 60", "--timeout", "0.3"],
+            124,
+            "FAILED (TIMEOUT: ran longer than its time-out of 0.3 s)",
+        ),
         (["--", "/no/such/program"], 1, "FAILED (START_FAILED: /no/such/program: no such file)"),
-        (["--", "no-such-program"], 1, "FAILED (START_FAILED: no-such-program: command not found in PATH"),
-        (["--command", "true", "--workdir", "/no/such/folder"], 1, "START_FAILED: workdir /no/such/folder: no such folder"),
+        (
+            ["--", "no-such-program"],
+            1,
+            "FAILED (START_FAILED: no-such-program: command not found in PATH",
+        ),
+        (
+            ["--command", "true", "--workdir", "/no/such/folder"],
+            1,
+            "START_FAILED: workdir /no/such/folder: no such folder",
+        ),
     ],
 )
-def test_it_exits_as_the_job_ended(hodei: Hodei, arguments: list[str], code: int, words: str) -> None:
+def test_it_exits_as_the_job_ended(
+    hodei: Hodei, arguments: list[str], code: int, words: str
+) -> None:
     ran = hodei.run("job", "run", *arguments)
     assert ran.code == code
     assert words in ran.err
@@ -43,9 +64,20 @@ def test_it_exits_as_the_job_ended(hodei: Hodei, arguments: list[str], code: int
 
 def test_a_cancelled_job_ends_it_with_130(hodei: Hodei) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[0], "job", "run", "--command", "echo up; sleep 60"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "hodei.cli.main",
+            "--server",
+            hodei.addresses[0],
+            "job",
+            "run",
+            "--command",
+            "echo up; sleep 60",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout
     assert process.stderr
     job_id = process.stderr.readline().decode().rsplit(" ", 1)[1].strip()
@@ -58,9 +90,21 @@ def test_a_cancelled_job_ends_it_with_130(hodei: Hodei) -> None:
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(hodei: Hodei) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[0], "job", "run", "--command", "echo up; sleep 1.5; echo end"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "hodei.cli.main",
+            "--server",
+            hodei.addresses[0],
+            "job",
+            "run",
+            "--command",
+            "echo up; sleep 1.5; echo end",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout
     assert process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGINT)
@@ -71,23 +115,49 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(hodei: Hodei) -
     assert hodei.job(command[1])["state"] == "SUCCEEDED"
 
 
-def test_a_script_file_with_its_interpreter_env_stdin_and_argv(hodei: Hodei, tmp_path: Path) -> None:
+def test_a_script_file_with_its_interpreter_env_stdin_and_argv(
+    hodei: Hodei, tmp_path: Path
+) -> None:
     script = tmp_path / "job.py"
     script.write_text("import os, sys\nprint(os.environ['A'], sys.stdin.read().upper())\n")
-    flags = ["--script", str(script), "--interpreter", f"{sys.executable} -u", "--env", "A=1=2", "--stdin", "-"]
+    flags = [
+        "--script",
+        str(script),
+        "--interpreter",
+        f"{sys.executable} -u",
+        "--env",
+        "A=1=2",
+        "--stdin",
+        "-",
+    ]
     assert hodei.ok("job", "run", *flags, stdin=b"abc").text == "1=2 ABC\n"
     assert hodei.ok("job", "run", "--", "printf", "%s|", "a b", "", "$HOME").text == "a b||$HOME|"
 
 
 def test_binary_stdin_arrives_as_it_was(hodei: Hodei) -> None:
     data = bytes(range(256)) * 2000
-    assert hodei.ok("job", "run", "--stdin", "-", "--", "cat", stdin=data[:150_000]).out == data[:150_000]
+    assert (
+        hodei.ok("job", "run", "--stdin", "-", "--", "cat", stdin=data[:150_000]).out
+        == data[:150_000]
+    )
 
 
 def test_a_jobs_environment_holds_nothing_of_the_workers(hodei: Hodei) -> None:
     job_id = hodei.submit("--env", "MINE=yes", "--", "env")
-    seen = dict(line.split("=", 1) for line in hodei.ok("job", "logs", "-f", job_id).text.splitlines())
-    assert set(seen) - {"TZ"} == {"PATH", "HOME", "LANG", "USER", "LOGNAME", "HODEI_JOB_ID", "HODEI_ATTEMPT", "HODEI_LEASE", "MINE"}
+    seen = dict(
+        line.split("=", 1) for line in hodei.ok("job", "logs", "-f", job_id).text.splitlines()
+    )
+    assert set(seen) - {"TZ"} == {
+        "PATH",
+        "HOME",
+        "LANG",
+        "USER",
+        "LOGNAME",
+        "HODEI_JOB_ID",
+        "HODEI_ATTEMPT",
+        "HODEI_LEASE",
+        "MINE",
+    }
     assert seen["USER"] == seen["LOGNAME"] == pwd.getpwuid(os.getuid()).pw_name
     assert (seen["HODEI_JOB_ID"], seen["HODEI_ATTEMPT"]) == (job_id, "1")
 
@@ -103,7 +173,9 @@ def test_stdin_is_empty_unless_given(hodei: Hodei) -> None:
 
 
 def test_a_job_that_ignores_term_is_killed_after_its_grace(hodei: Hodei) -> None:
-    job_id = hodei.submit("--grace", "0.5", "--command", "trap '' TERM; echo up; while :; do sleep 0.1; done")
+    job_id = hodei.submit(
+        "--grace", "0.5", "--command", "trap '' TERM; echo up; while :; do sleep 0.1; done"
+    )
     eventually(lambda: hodei.ok("job", "logs", job_id).text == "up\n")
     begun = time.monotonic()
     hodei.ok("job", "cancel", job_id)
@@ -113,7 +185,12 @@ def test_a_job_that_ignores_term_is_killed_after_its_grace(hodei: Hodei) -> None
 
 
 def test_what_escapes_by_setsid_is_killed_with_the_job(hodei: Hodei) -> None:
-    job_id = hodei.submit("--grace", "0.3", "--command", "setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & wait")
+    job_id = hodei.submit(
+        "--grace",
+        "0.3",
+        "--command",
+        "setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & wait",
+    )
     pid = int(eventually(lambda: hodei.ok("job", "logs", job_id).text))
     hodei.ok("job", "cancel", job_id)
     assert hodei.finish(job_id)["state"] == "CANCELLED"
@@ -149,7 +226,9 @@ def test_exit_code_signal_memory_and_cpu_time_are_recorded(hodei: Hodei) -> None
 
 
 def test_timestamps_prefix_each_line(hodei: Hodei) -> None:
-    lines = hodei.ok("job", "run", "--timestamps", "--command", "echo a; sleep 0.3; echo b").text.splitlines()
+    lines = hodei.ok(
+        "job", "run", "--timestamps", "--command", "echo a; sleep 0.3; echo b"
+    ).text.splitlines()
     assert [line.split("Z ", 1)[1] for line in lines] == ["a", "b"]
     assert lines[0] < lines[1]
 
@@ -157,15 +236,26 @@ def test_timestamps_prefix_each_line(hodei: Hodei) -> None:
 def test_retries_run_a_failed_job_again(hodei: Hodei, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     mark = tmp_path / "mark"
-    job_id = hodei.submit("--retries", "1", "--command", f"echo try $HODEI_ATTEMPT; [ -e {mark} ] || {{ touch {mark}; exit 5; }}")
+    job_id = hodei.submit(
+        "--retries",
+        "1",
+        "--command",
+        f"echo try $HODEI_ATTEMPT; [ -e {mark} ] || {{ touch {mark}; exit 5; }}",
+    )
     job = hodei.finish(job_id)
     assert (job["state"], job["attempts"]) == ("SUCCEEDED", 2)
     assert hodei.ok("job", "logs", job_id).text == "try 1\ntry 2\n"
     events = [e["event_type"] for e in hodei.ok("job", "timeline", job_id, "--format", "json").json]
     assert events == [
-        "JobCreated", "JobAssigned", "JobStatusChanged", "JobStatusChanged", "JobRetried", "JobAssigned", "JobStatusChanged",
+        "JobCreated",
+        "JobAssigned",
         "JobStatusChanged",
-    ]  # fmt: skip
+        "JobStatusChanged",
+        "JobRetried",
+        "JobAssigned",
+        "JobStatusChanged",
+        "JobStatusChanged",
+    ]
 
 
 def test_detach_prints_only_the_id(hodei: Hodei) -> None:
@@ -177,7 +267,9 @@ def test_a_closed_pipe_ends_it_quietly(hodei: Hodei) -> None:
     job_id = hodei.submit("--command", "yes | head -c 3000000")
     hodei.finish(job_id)
     command = f"{sys.executable} -m hodei.cli.main --server {hodei.addresses[0]} job logs {job_id} | head -c 10"
-    ran = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, env=os.environ, check=False)
+    ran = subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, text=True, env=os.environ, check=False
+    )
     assert (ran.stdout, ran.stderr) == ("y\n" * 5, "")
 
 
@@ -187,10 +279,18 @@ def test_retry_makes_a_new_job_that_names_the_old_one(hodei: Hodei) -> None:
     new = hodei.ok("job", "retry", old).text.strip()
     assert new != old
     job = hodei.finish(new)
-    assert (job["state"], job["name"], job["retry_of"], job["correlation_id"]) == ("FAILED", "again", old, old)
+    assert (job["state"], job["name"], job["retry_of"], job["correlation_id"]) == (
+        "FAILED",
+        "again",
+        old,
+        old,
+    )
     assert hodei.ok("job", "logs", new).text == "1\n"
     assert hodei.job(old)["attempts"] == 1
     waiting = hodei.submit("--label", "never=there", "--command", "true")
     ran = hodei.run("job", "retry", waiting)
-    assert (ran.code, ran.err) == (1, f"Error: job {waiting} is PENDING: only a job that has ended can be run again\n")
+    assert (ran.code, ran.err) == (
+        1,
+        f"Error: job {waiting} is PENDING: only a job that has ended can be run again\n",
+    )
     hodei.ok("job", "cancel", waiting)

@@ -5,14 +5,24 @@ from pathlib import Path
 from tests.running import Hodei
 
 
-def test_environment_input_and_script_are_in_no_log_event_or_list(fresh: Hodei, tmp_path: Path) -> None:
+def test_environment_input_and_script_are_in_no_log_event_or_list(
+    fresh: Hodei, tmp_path: Path
+) -> None:
     trace = {"HODEI_LOG": "trace"}
     servers = fresh.stack.server("loud", fresh.url, environment=trace)
     fresh.stack.worker("worker", servers, tmp_path / "worker", fresh.token(), environment=trace)
     script = tmp_path / "script"
     script.write_text('test "$KEY$(cat)" = hidden-envhidden-stdin  # hidden-script')
     jobs = [
-        fresh.submit("--env", "KEY=hidden-env", "--stdin", "-", "--script", str(script), stdin=b"hidden-stdin"),
+        fresh.submit(
+            "--env",
+            "KEY=hidden-env",
+            "--stdin",
+            "-",
+            "--script",
+            str(script),
+            stdin=b"hidden-stdin",
+        ),
         fresh.submit("--command", "true --password=hidden-argument"),
     ]
     for job in jobs:

@@ -23,17 +23,30 @@ from tests.running import Hodei
 
 def server(*flags: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
     """A server that is expected to end by itself."""
-    return subprocess.run([sys.executable, "-m", "hodei.cli.server", *flags], capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "hodei.cli.server", *flags],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
-def test_a_job_from_any_server_runs_wherever_the_worker_is_and_all_works_from_each(hodei: Hodei) -> None:
-    """The worker is connected to one of the two; each in turn creates, tells, follows and cancels."""
+def test_a_job_from_any_server_runs_wherever_the_worker_is_and_all_works_from_each(
+    hodei: Hodei,
+) -> None:
+    """The worker is connected to one of the two; each in turn creates, tells, follows and
+    cancels."""
     for index in (0, 1):
         job_id = hodei.submit("--command", "echo from anywhere", server=index)
         assert hodei.ok("job", "logs", "-f", job_id, server=1 - index).text == "from anywhere\n"
         assert hodei.job(job_id, server=index)["state"] == "SUCCEEDED"
         running = hodei.submit("--command", "sleep 60", server=index)
-        eventually(lambda running=running, index=index: hodei.job(running, server=index)["state"] == "RUNNING")  # type: ignore[misc]
+        eventually(
+            lambda running=running, index=index: (  # type: ignore[misc]
+                hodei.job(running, server=index)["state"] == "RUNNING"
+            )
+        )
         hodei.ok("job", "cancel", running, server=1 - index)
         hodei.ok("job", "logs", "-f", running, server=index)
         assert hodei.job(running)["state"] == "CANCELLED"
@@ -50,11 +63,25 @@ def test_a_queued_job_is_cancelled_at_once(hodei: Hodei) -> None:
 
 def test_health_and_reflection_answer(hodei: Hodei) -> None:
     with grpc.insecure_channel(hodei.addresses[0]) as channel:
-        assert health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
+        assert (
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status
+            == health_pb2.HealthCheckResponse.SERVING
+        )
         request = reflection_pb2.ServerReflectionRequest(list_services="")
-        answer = next(iter(reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))))
+        answer = next(
+            iter(
+                reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+                    iter([request])
+                )
+            )
+        )
     names = {service.name for service in answer.list_services_response.service}
-    assert {"hodei.v1.WorkerService", "hodei.v1.JobService", "hodei.v1.FleetService", "grpc.health.v1.Health"} <= names
+    assert {
+        "hodei.v1.WorkerService",
+        "hodei.v1.JobService",
+        "hodei.v1.FleetService",
+        "grpc.health.v1.Health",
+    } <= names
 
 
 def test_every_connection_is_named(hodei: Hodei) -> None:
@@ -74,10 +101,26 @@ def test_a_port_that_is_taken_is_refused(hodei: Hodei) -> None:
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
-        (["--database-url", "postgres://x", "--grpc", "0.0.0.0:50999"], 2, "add --insecure to accept that"),
-        (["--database-url", "postgres://x", "--grpc", "nowhere"], 2, "--grpc: expected HOST:PORT, got 'nowhere'"),
-        (["--database-url", "postgres://x", "--log-level", "loud"], 2, "log level: expected one of"),
-        (["--database-url", "", "--grpc", "127.0.0.1:0"], 2, "no database: set HODEI_DATABASE_URL_FILE"),
+        (
+            ["--database-url", "postgres://x", "--grpc", "0.0.0.0:50999"],
+            2,
+            "add --insecure to accept that",
+        ),
+        (
+            ["--database-url", "postgres://x", "--grpc", "nowhere"],
+            2,
+            "--grpc: expected HOST:PORT, got 'nowhere'",
+        ),
+        (
+            ["--database-url", "postgres://x", "--log-level", "loud"],
+            2,
+            "log level: expected one of",
+        ),
+        (
+            ["--database-url", "", "--grpc", "127.0.0.1:0"],
+            2,
+            "no database: set HODEI_DATABASE_URL_FILE",
+        ),
     ],
 )
 def test_bad_settings_get_one_clear_message(flags: list[str], code: int, words: str) -> None:
@@ -87,7 +130,9 @@ def test_bad_settings_get_one_clear_message(flags: list[str], code: int, words: 
 
 def test_a_wrong_password_ends_the_start_with_words(hodei: Hodei) -> None:
     password = hodei.url.split(":")[2].split("@", maxsplit=1)[0]
-    ran = server("--database-url", hodei.url.replace(password, "wrong"), "--grpc", f"127.0.0.1:{free_port()}")
+    ran = server(
+        "--database-url", hodei.url.replace(password, "wrong"), "--grpc", f"127.0.0.1:{free_port()}"
+    )
     assert ran.returncode == 1
     assert "Error: the database refuses this server" in ran.stderr
     assert "password authentication failed" in ran.stderr
@@ -101,12 +146,18 @@ def test_a_schema_newer_than_the_program_is_refused(fresh: Hodei) -> None:
     assert "version 99.4, newer than this program's 1.4: upgrade Hodei" in ran.stderr
 
 
-def test_it_waits_for_a_database_that_is_down_and_goes_on_when_it_comes(open_folder: Path, tmp_path: Path) -> None:
+def test_it_waits_for_a_database_that_is_down_and_goes_on_when_it_comes(
+    open_folder: Path, tmp_path: Path
+) -> None:
     with EmbeddedPostgres(open_folder / "pg", durable=False) as database:
         url = database.dsn()
         database.stop()
         with Stack(tmp_path / "logs") as stack:
-            part = stack.start("server", ["hodei.cli.server", "--grpc", f"127.0.0.1:{free_port()}"], {"DATABASE_URL": url})
+            part = stack.start(
+                "server",
+                ["hodei.cli.server", "--grpc", f"127.0.0.1:{free_port()}"],
+                {"DATABASE_URL": url},
+            )
             Stack.await_words(part, "waiting for the database")
             database.start()
             Stack.await_words(part, "hodei-server is ready")
@@ -114,20 +165,29 @@ def test_it_waits_for_a_database_that_is_down_and_goes_on_when_it_comes(open_fol
                 assert conn.execute("SELECT version FROM hodei_schema").fetchone() == (1,)
 
 
-def test_several_may_start_at_once_on_an_empty_database(empty_database_url: str, tmp_path: Path) -> None:
+def test_several_may_start_at_once_on_an_empty_database(
+    empty_database_url: str, tmp_path: Path
+) -> None:
     with Stack(tmp_path) as stack:
         parts = [
-            stack.start(f"server-{n}", ["hodei.cli.server", "--grpc", f"127.0.0.1:{free_port()}"], {"DATABASE_URL": empty_database_url})
+            stack.start(
+                f"server-{n}",
+                ["hodei.cli.server", "--grpc", f"127.0.0.1:{free_port()}"],
+                {"DATABASE_URL": empty_database_url},
+            )
             for n in range(4)
         ]
         for part in parts:
             Stack.await_words(part, "hodei-server is ready")
-        applied = [part.name for part in parts if "applied schema version 1" in part.log.read_text()]
+        applied = [
+            part.name for part in parts if "applied schema version 1" in part.log.read_text()
+        ]
         assert len(applied) == 1
 
 
 def test_a_start_does_not_wait_for_a_busy_queue(hodei: Hodei, tmp_path: Path) -> None:
-    """A transaction that holds locks on every table of the queue does not stall a start: it only reads."""
+    """A transaction that holds locks on every table of the queue does not stall a start: it only
+    reads."""
     with psycopg.connect(hodei.url) as busy, Stack(tmp_path) as stack:
         busy.execute("LOCK TABLE jobs, job_queue, leases, workers IN ROW EXCLUSIVE MODE")
         begun = time.monotonic()
@@ -153,7 +213,9 @@ def test_a_second_signal_ends_at_once(fresh: Hodei) -> None:
     """A follower keeps the drain waiting for its call; the second SIGTERM does not wait."""
     job_id = fresh.submit("--label", "never=there", "--command", "true")
     with grpc.insecure_channel(fresh.addresses[0]) as channel:
-        stream = hodei_pb2_grpc.JobServiceStub(channel).ReadLogs(hodei_pb2.ReadLogsRequest(job_id=job_id, follow=True))
+        stream = hodei_pb2_grpc.JobServiceStub(channel).ReadLogs(
+            hodei_pb2.ReadLogsRequest(job_id=job_id, follow=True)
+        )
         part = fresh.stack.parts[0]
         time.sleep(0.3)
         part.process.send_signal(signal.SIGTERM)
@@ -180,11 +242,20 @@ def test_a_follower_goes_on_through_another_server(fresh: Hodei) -> None:
     fresh.stack.worker("worker", fresh.addresses[1], fresh.folder / "w", fresh.token())
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "hodei.cli.main", "--server", ",".join(fresh.addresses), "job", "run", "--command",
+            sys.executable,
+            "-m",
+            "hodei.cli.main",
+            "--server",
+            ",".join(fresh.addresses),
+            "job",
+            "run",
+            "--command",
             "for n in 1 2 3 4 5; do echo $n; sleep 0.4; done; exit 7",
         ],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout
     assert process.stdout.readline() == "1\n"
     fresh.stack.parts[0].process.kill()
@@ -198,10 +269,17 @@ def test_a_call_that_nobody_answers_says_what_to_do() -> None:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
         ran = subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", "--server", address, "status"], capture_output=True, text=True, timeout=20, check=False
+            [sys.executable, "-m", "hodei.cli.main", "--server", address, "status"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
     assert ran.returncode == 1
-    assert ran.stderr == f"Error: no server answers at {address}: start one with `hodei-server`, or everything with `hodei dev`\n"
+    assert (
+        ran.stderr
+        == f"Error: no server answers at {address}: start one with `hodei-server`, or everything with `hodei dev`\n"
+    )
 
 
 def test_an_unknown_job_and_an_invalid_id_are_named(hodei: Hodei) -> None:

@@ -1,4 +1,5 @@
-"""`hodei job submit`: all or nothing, files beyond a message, submits that break off, and the order in which jobs of a file run."""
+"""`hodei job submit`: all or nothing, files beyond a message, submits that break off, and the order
+in which jobs of a file run."""
 
 import json
 import os
@@ -40,7 +41,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def create(hodei: Hodei, specs: list[dict[str, Any]], *, together: bool = True) -> list[Any]:
     with grpc.insecure_channel(hodei.addresses[0]) as channel:
-        request = pb.CreateJobsRequest(specs=[json.dumps(spec) for spec in specs], all_or_nothing=together)
+        request = pb.CreateJobsRequest(
+            specs=[json.dumps(spec) for spec in specs], all_or_nothing=together
+        )
         return list(hodei_pb2_grpc.JobServiceStub(channel).CreateJobs(request, timeout=20).entries)
 
 
@@ -52,7 +55,11 @@ def test_one_refused_spec_and_nothing_of_the_call_is_stored(fresh: Hodei) -> Non
     create(fresh, [{"id": mine, "command": "true"}])
     for bad, code, words in (
         ({"command": ""}, "INVALID_ARGUMENT", "command: expected a program"),
-        ({"id": mine, "command": "false"}, "ALREADY_EXISTS", f"job {mine} exists with another spec"),
+        (
+            {"id": mine, "command": "false"},
+            "ALREADY_EXISTS",
+            f"job {mine} exists with another spec",
+        ),
     ):
         entries = create(fresh, [{"command": "a"}, bad, {"command": "c"}])
         assert [entry.error_code for entry in entries] == ["ABORTED", code, "ABORTED"]
@@ -82,8 +89,13 @@ def test_a_row_that_the_database_refuses_is_named_and_one_that_vanishes_too(fres
         IF NEW.name = 'refused' THEN RAISE EXCEPTION 'not here' USING DETAIL = NEW.spec::text; END IF;
         RETURN NEW; END $$""")
     fresh.sql("CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION own()")
-    for name, words in (("swallowed", "a trigger on one of Hodei's tables"), ("refused", "PostgreSQL refuses this job: not here")):
-        specs: list[dict[str, Any]] = [{"command": "true", "env": {"KEY": "hidden"}} for _ in range(9)]
+    for name, words in (
+        ("swallowed", "a trigger on one of Hodei's tables"),
+        ("refused", "PostgreSQL refuses this job: not here"),
+    ):
+        specs: list[dict[str, Any]] = [
+            {"command": "true", "env": {"KEY": "hidden"}} for _ in range(9)
+        ]
         specs[6]["name"] = name
         entries = create(fresh, specs)
         assert [n for n, entry in enumerate(entries) if entry.error_code != "ABORTED"] == [6]
@@ -96,12 +108,16 @@ def test_a_row_that_the_database_refuses_is_named_and_one_that_vanishes_too(fres
 def test_an_id_that_an_open_transaction_holds_keeps_nobody_else_waiting(fresh: Hodei) -> None:
     held = str(uuid7())
     with psycopg.connect(fresh.url) as other, grpc.insecure_channel(fresh.addresses[0]) as channel:
-        other.execute("SELECT hodei_enqueue(%s::text::jsonb)", [json.dumps({"id": held, "command": "true"})])
+        other.execute(
+            "SELECT hodei_enqueue(%s::text::jsonb)", [json.dumps({"id": held, "command": "true"})]
+        )
         asked = []
         for _ in range(20):
             specs = [json.dumps({"id": held, "command": "true"}), '{"command": "true"}']
             request = pb.CreateJobsRequest(specs=specs, all_or_nothing=True)
-            asked.append(hodei_pb2_grpc.JobServiceStub(channel).CreateJobs.future(request, timeout=30))
+            asked.append(
+                hodei_pb2_grpc.JobServiceStub(channel).CreateJobs.future(request, timeout=30)
+            )
             begun = time.monotonic()
             create(fresh, [{"command": "true"}], together=False)
             assert time.monotonic() - begun < 2, "an innocent create"
@@ -113,7 +129,12 @@ def test_an_id_that_an_open_transaction_holds_keeps_nobody_else_waiting(fresh: H
 
 
 def test_submit_of_a_file_is_all_or_nothing_unless_partial(fresh: Hodei, tmp_path: Path) -> None:
-    specs: list[dict[str, Any]] = [{"command": "true"}, {"command": "true", "retries": -1}, {"command": ""}, {"command": "true"}]
+    specs: list[dict[str, Any]] = [
+        {"command": "true"},
+        {"command": "true", "retries": -1},
+        {"command": ""},
+        {"command": "true"},
+    ]
     file = written(tmp_path, specs)
     refused = fresh.run("job", "submit", "--file", file)
     assert (refused.code, refused.out) == (2, b"")
@@ -132,7 +153,9 @@ def test_submit_of_a_file_is_all_or_nothing_unless_partial(fresh: Hodei, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ids", ["made", "given"])
-def test_a_thousand_jobs_on_one_slot_run_in_the_order_of_their_file(fresh: Hodei, tmp_path: Path, ids: str) -> None:
+def test_a_thousand_jobs_on_one_slot_run_in_the_order_of_their_file(
+    fresh: Hodei, tmp_path: Path, ids: str
+) -> None:
     order = tmp_path / "order"
     order.touch(0o666)
     specs: list[dict[str, Any]] = [{"command": f"echo {n} >> {order}"} for n in range(1000)]
@@ -140,9 +163,13 @@ def test_a_thousand_jobs_on_one_slot_run_in_the_order_of_their_file(fresh: Hodei
         specs = [{"id": str(uuid.uuid4()), **spec} for spec in specs]
     submitted = fresh.ok("job", "submit", "--file", written(tmp_path, specs)).text.split()
     assert (submitted == sorted(submitted)) == (ids == "made")
-    listed = [job["job_id"] for job in fresh.ok("job", "list", "--limit", "1000", "--format", "json").json]
+    listed = [
+        job["job_id"] for job in fresh.ok("job", "list", "--limit", "1000", "--format", "json").json
+    ]
     assert listed == submitted[::-1], "newest first"
-    fresh.stack.worker("worker", fresh.addresses[0], tmp_path / "worker", fresh.token(), "--slots", "1")
+    fresh.stack.worker(
+        "worker", fresh.addresses[0], tmp_path / "worker", fresh.token(), "--slots", "1"
+    )
     eventually(lambda: order.read_text().count("\n") == 1000, most_s=60)
     assert order.read_text().split() == [str(n) for n in range(1000)]
 
@@ -158,10 +185,14 @@ def test_a_file_larger_than_a_message_goes_in_pieces(fresh: Hodei, tmp_path: Pat
     assert count(fresh) == 60, "what went well may be run once more"
 
 
-def test_a_submit_that_broke_off_is_repeated_by_the_same_command(fresh: Hodei, tmp_path: Path, state: Path) -> None:
+def test_a_submit_that_broke_off_is_repeated_by_the_same_command(
+    fresh: Hodei, tmp_path: Path, state: Path
+) -> None:
     fresh.sql("""CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN RAISE EXCEPTION ''not today''; END'""")
-    fresh.sql("CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '1500') EXECUTE FUNCTION own()")
+    fresh.sql(
+        "CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '1500') EXECUTE FUNCTION own()"
+    )
     file = written(tmp_path, [{"command": "true", "name": str(n)} for n in range(2500)])
     broke_off = fresh.run("job", "submit", "--file", file)
     assert broke_off.code == 1
@@ -175,14 +206,28 @@ def test_a_submit_that_broke_off_is_repeated_by_the_same_command(fresh: Hodei, t
     assert repeated.text.split()[:1000] == stand
     assert count(fresh) == 2500
     assert list(state.iterdir()) == []
-    fresh.sql("CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '0') EXECUTE FUNCTION own()")
+    fresh.sql(
+        "CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '0') EXECUTE FUNCTION own()"
+    )
     assert "stand" not in fresh.run("job", "submit", "--file", file).err
     assert list(state.iterdir()) == [], "where nothing stands there is nothing to repeat"
 
 
-def test_a_client_that_is_killed_while_it_submits_may_be_run_again(fresh: Hodei, tmp_path: Path) -> None:
+def test_a_client_that_is_killed_while_it_submits_may_be_run_again(
+    fresh: Hodei, tmp_path: Path
+) -> None:
     file = written(tmp_path, [{"command": "true"} for _ in range(8000)])
-    argv = [sys.executable, "-m", "hodei.cli.main", "--server", fresh.addresses[0], "job", "submit", "--file", file]
+    argv = [
+        sys.executable,
+        "-m",
+        "hodei.cli.main",
+        "--server",
+        fresh.addresses[0],
+        "job",
+        "submit",
+        "--file",
+        file,
+    ]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as client:
         assert client.stdout
         client.stdout.readline()
@@ -192,9 +237,21 @@ def test_a_client_that_is_killed_while_it_submits_may_be_run_again(fresh: Hodei,
     assert count(fresh) == 8000
 
 
-def test_servers_that_die_in_the_middle_leave_a_submit_that_may_be_repeated(fresh: Hodei, tmp_path: Path) -> None:
+def test_servers_that_die_in_the_middle_leave_a_submit_that_may_be_repeated(
+    fresh: Hodei, tmp_path: Path
+) -> None:
     file = written(tmp_path, [{"command": "true"} for _ in range(8000)])
-    argv = [sys.executable, "-m", "hodei.cli.main", "--server", ",".join(fresh.addresses), "job", "submit", "--file", file]
+    argv = [
+        sys.executable,
+        "-m",
+        "hodei.cli.main",
+        "--server",
+        ",".join(fresh.addresses),
+        "job",
+        "submit",
+        "--file",
+        file,
+    ]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
         assert client.stdout
         client.stdout.readline()
@@ -205,7 +262,9 @@ def test_servers_that_die_in_the_middle_leave_a_submit_that_may_be_repeated(fres
     assert b"of 8000 jobs stand" in said
     assert b"the same command may be repeated" in said
     address = fresh.stack.server("server-2", fresh.url)
-    done = subprocess.run([*argv[:4], address, *argv[5:]], capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [*argv[:4], address, *argv[5:]], capture_output=True, check=True, timeout=60
+    )
     assert len(done.stdout.split()) == len(set(done.stdout.split())) == 8000
     assert count(fresh) == 8000
 
@@ -248,7 +307,10 @@ def assert_words(ran: Ran) -> None:
 
 def test_a_spec_as_get_prints_it_can_be_submitted_again(hodei: Hodei) -> None:
     for flags, stdin in (
-        (("--command", "echo a; echo b", "--env", "A=ñ", "--timeout", "1m", "--label", "zone=a"), b""),
+        (
+            ("--command", "echo a; echo b", "--env", "A=ñ", "--timeout", "1m", "--label", "zone=a"),
+            b"",
+        ),
         (("--script", "-", "--interpreter", "sh -e"), b"echo of a script\n"),
         (("--script", "-"), b"echo of a script\n"),
         (("--script", "-", "--interpreter", "sh -e"), b"echo of a script\n"),
@@ -265,7 +327,9 @@ def test_a_spec_as_get_prints_it_can_be_submitted_again(hodei: Hodei) -> None:
 # ── lists ──
 
 
-def test_a_page_before_an_unknown_job_is_an_error_and_before_the_oldest_is_empty(fresh: Hodei) -> None:
+def test_a_page_before_an_unknown_job_is_an_error_and_before_the_oldest_is_empty(
+    fresh: Hodei,
+) -> None:
     unknown = fresh.run("job", "list", "--before", str(uuid.uuid4()))
     assert unknown.code == 1
     assert "before: no job" in unknown.err
@@ -277,6 +341,18 @@ def test_a_page_before_an_unknown_job_is_an_error_and_before_the_oldest_is_empty
 def test_the_state_folder_may_be_missing_or_closed(hodei: Hodei, tmp_path: Path) -> None:
     env = {**os.environ, "HOME": "/dev/null/nowhere"}
     env.pop("XDG_STATE_HOME")
-    argv = [sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[0], "job", "submit", "--file", "-"]
-    ran = subprocess.run(argv, input=b'{"command": "true"}', env=env, capture_output=True, check=True)
+    argv = [
+        sys.executable,
+        "-m",
+        "hodei.cli.main",
+        "--server",
+        hodei.addresses[0],
+        "job",
+        "submit",
+        "--file",
+        "-",
+    ]
+    ran = subprocess.run(
+        argv, input=b'{"command": "true"}', env=env, capture_output=True, check=True
+    )
     assert uuid.UUID(ran.stdout.decode().strip()).version == 7

@@ -1,4 +1,5 @@
-"""The command line on poor terminals, full disks and closed pipes, and with what hostile names hold: a line of words, never a traceback."""
+"""The command line on poor terminals, full disks and closed pipes, and with what hostile names
+hold: a line of words, never a traceback."""
 
 import json
 import os
@@ -18,13 +19,26 @@ def run(hodei: Hodei, command: str, **more: str) -> subprocess.CompletedProcess[
     """By a shell, which redirects; `hodei` in it is the real program."""
     program = f"{sys.executable} -m hodei.cli.main --server {','.join(hodei.addresses)}"
     shell = f'hodei() {{ {program} "$@"; }}\n{command}'
-    return subprocess.run(["bash", "-c", shell], env={**os.environ, **more}, capture_output=True, check=False, timeout=60)
+    return subprocess.run(
+        ["bash", "-c", shell],
+        env={**os.environ, **more},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def odd_job(hodei: Hodei) -> str:
     """Straight into the table, as a database of the release before may hold it."""
     job_id = hodei.submit("--command", "true", "--label", f"nowhere={uuid.uuid4().hex}")
-    hodei.sql("UPDATE jobs SET name = %s, actor = %s, correlation_id = %s, message = %s WHERE id = %s", ODD, ODD, ODD, ODD, job_id)
+    hodei.sql(
+        "UPDATE jobs SET name = %s, actor = %s, correlation_id = %s, message = %s WHERE id = %s",
+        ODD,
+        ODD,
+        ODD,
+        ODD,
+        job_id,
+    )
     hodei.sql("UPDATE domain_events SET actor = %s WHERE aggregate_id = %s", ODD, job_id)
     return job_id
 
@@ -51,10 +65,20 @@ def test_end_lines_and_errors_show_controls_escaped(hodei: Hodei) -> None:
     assert "\x1b" not in refused.err
 
 
-@pytest.mark.parametrize("terminal", [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}])
+@pytest.mark.parametrize(
+    "terminal", [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}]
+)
 def test_a_terminal_without_unicode(hodei: Hodei, terminal: dict[str, str]) -> None:
     job_id = odd_job(hodei)
-    for command in ("job list", f"job get {job_id}", f"job timeline {job_id}", "status", "worker list", "token list", "--help"):
+    for command in (
+        "job list",
+        f"job get {job_id}",
+        f"job timeline {job_id}",
+        "status",
+        "worker list",
+        "token list",
+        "--help",
+    ):
         ran = run(hodei, f"hodei {command}", **terminal)
         assert (ran.returncode, b"Traceback" in ran.stderr) == (0, False), ran
     listed = run(hodei, "hodei job list --format json", **terminal)
@@ -65,7 +89,17 @@ def test_a_terminal_without_unicode(hodei: Hodei, terminal: dict[str, str]) -> N
     hodei.ok("job", "cancel", job_id)
 
 
-@pytest.mark.parametrize("command", ["status", "job list", "job list --format json", "--help", "--version", "job run -- echo hello"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status",
+        "job list",
+        "job list --format json",
+        "--help",
+        "--version",
+        "job run -- echo hello",
+    ],
+)
 def test_a_full_disk_is_one_line(hodei: Hodei, command: str) -> None:
     hodei.submit("--command", "true")
     ran = run(hodei, f"hodei {command} >/dev/full")
@@ -85,7 +119,9 @@ def test_a_full_disk_is_one_line_of_every_program(program: str) -> None:
 
 def test_a_reader_that_has_gone_is_no_error(hodei: Hodei) -> None:
     for command in ("job list", "--help", "job run --command 'seq 300000'"):
-        ran = run(hodei, f"set -o pipefail; hodei {command} | head -c 1; echo ${{PIPESTATUS[0]}} >&2")
+        ran = run(
+            hodei, f"set -o pipefail; hodei {command} | head -c 1; echo ${{PIPESTATUS[0]}} >&2"
+        )
         said = ran.stderr.decode().splitlines()
         assert said[-1] in ("141", "0"), "0: all of it fitted into the pipe"
         assert [line for line in said[:-1] if not line.startswith("Job queued")] == []
@@ -103,15 +139,27 @@ def test_closed_streams(hodei: Hodei) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "job list --correlation-id $'\\xff'", "job list --state $'\\xff'", "job run --name $'\\xff' -- true", "job run -- echo $'\\xff'",
-        "job get $'\\xff'", "worker revoke $'\\xff'", "token revoke $'\\xff'", "token create --worker-id $'\\xff'",
-        "job submit --file $'/no/such/\\xff'", "token create --ttl 99999999999999999999d", "job run --env $'A=\\xff' -- true",
-        "job run --run-at 0001-01-01T00:00:00+14:00 -- true", "job run --priority 99999999999999999999 -- true",
-        "job run --timeout 99999999999999999999999999999 -- true", "job logs --attempt 99999999999999999999 $ID",
-        "job run --retries -1 -- true", "job list --before $'\\xff'",
-        "job run --script /dev/zero", "job run --stdin /proc/self/mem -- true",
+        "job list --correlation-id $'\\xff'",
+        "job list --state $'\\xff'",
+        "job run --name $'\\xff' -- true",
+        "job run -- echo $'\\xff'",
+        "job get $'\\xff'",
+        "worker revoke $'\\xff'",
+        "token revoke $'\\xff'",
+        "token create --worker-id $'\\xff'",
+        "job submit --file $'/no/such/\\xff'",
+        "token create --ttl 99999999999999999999d",
+        "job run --env $'A=\\xff' -- true",
+        "job run --run-at 0001-01-01T00:00:00+14:00 -- true",
+        "job run --priority 99999999999999999999 -- true",
+        "job run --timeout 99999999999999999999999999999 -- true",
+        "job logs --attempt 99999999999999999999 $ID",
+        "job run --retries -1 -- true",
+        "job list --before $'\\xff'",
+        "job run --script /dev/zero",
+        "job run --stdin /proc/self/mem -- true",
     ],
-)  # fmt: skip
+)
 def test_odd_arguments_are_refused_in_words(hodei: Hodei, command: str) -> None:
     ran = run(hodei, f"ID={uuid7()}; hodei {command}")
     assert ran.returncode in (1, 2), ran
@@ -122,7 +170,10 @@ def test_odd_arguments_are_refused_in_words(hodei: Hodei, command: str) -> None:
     assert all(line.isprintable() for line in said.split("\n")), said
 
 
-@pytest.mark.parametrize("address", ["²:²", "h ost:1", "host:99999", "[::1:1", "\x1b[31m:1", "a,b", "127.0.0.1:1,,", "\n:1"])
+@pytest.mark.parametrize(
+    "address",
+    ["²:²", "h ost:1", "host:99999", "[::1:1", "\x1b[31m:1", "a,b", "127.0.0.1:1,,", "\n:1"],
+)
 def test_odd_addresses_are_refused_in_words(address: str) -> None:
     argv = [sys.executable, "-m", "hodei.cli.main", "--server", address, "status"]
     ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)

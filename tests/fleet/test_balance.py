@@ -15,7 +15,9 @@ from tests.factories import SECRET_HASH, on, ready_worker
 
 def reach(*addresses: Address, live: dict[str, int], age_s: float = 1000.0) -> list[str]:
     """From server A; ids of the others, sorted."""
-    found = others(addresses, "A", {one: Live(one, age_s, held) for one, held in live.items()}, now=5000.0)
+    found = others(
+        addresses, "A", {one: Live(one, age_s, held) for one, held in live.items()}, now=5000.0
+    )
     return sorted(one.id for one in found)
 
 
@@ -35,7 +37,9 @@ def test_one_address_is_no_choice_and_a_worker_that_tells_none_stays() -> None:
 
 def test_an_address_that_was_not_tried_may_lead_to_one_unknown_server() -> None:
     assert reach(Address("A"), Address(""), live=LIVE) == ["B"]
-    assert reach(Address("A"), Address(""), live={"A": 9, "B": 4, "C": 0}) == ["C"], "the least laden"
+    assert reach(Address("A"), Address(""), live={"A": 9, "B": 4, "C": 0}) == ["C"], (
+        "the least laden"
+    )
     assert reach(Address("A"), Address(""), Address("B"), live=LIVE) == ["B", "C"]
 
 
@@ -43,8 +47,12 @@ def test_an_address_where_nobody_answered_leads_only_to_a_server_that_is_younger
     failed = Address("", failed_at=4990.0)
     assert reach(Address("A"), failed, live=LIVE) == []
     assert reach(Address("A"), failed, live=LIVE, age_s=5.0) == ["B"]
-    assert reach(Address("A"), Address("B", failed_at=4990.0), live=LIVE) == [], "it lives, and cannot be got to"
-    assert reach(Address("A"), Address("gone"), live=LIVE) == ["B"], "started anew, under another id"
+    assert reach(Address("A"), Address("B", failed_at=4990.0), live=LIVE) == [], (
+        "it lives, and cannot be got to"
+    )
+    assert reach(Address("A"), Address("gone"), live=LIVE) == ["B"], (
+        "started anew, under another id"
+    )
 
 
 def test_fair_shares() -> None:
@@ -87,11 +95,16 @@ class World:
         moved = 0
         for place, me in self.servers.items():
             held = Counter(self.servers[address] for address in self.at)
-            live = {one: Live(one, self.now - self.started.get(one, 0.0), held[one]) for one in [*self.servers.values(), *self.elsewhere]}
+            live = {
+                one: Live(one, self.now - self.started.get(one, 0.0), held[one])
+                for one in [*self.servers.values(), *self.elsewhere]
+            }
             mine = [worker for worker, address in enumerate(self.at) if address == place]
             fair = []
             for worker in mine:
-                known = [self.met[worker].get(address, Address("")) for address in self.lists[worker]]
+                known = [
+                    self.met[worker].get(address, Address("")) for address in self.lists[worker]
+                ]
                 fair.append(share(len(mine), others(known, me, live, self.now)))
             for chosen in surplus(len(mine), fair):
                 self.connect(mine[chosen], but=place)
@@ -111,7 +124,9 @@ class World:
 
 
 def world(lists: list[list[str]], servers: list[str], elsewhere: int, start: str) -> World:
-    made = World({one: f"id-{one}" for one in servers}, [f"elsewhere-{n}" for n in range(elsewhere)], lists)
+    made = World(
+        {one: f"id-{one}" for one in servers}, [f"elsewhere-{n}" for n in range(elsewhere)], lists
+    )
     made.at = [start] * len(lists)
     made.met = [{start: Address(made.servers[start])} for _ in lists]
     return made
@@ -129,7 +144,9 @@ def test_all_come_to_rest_wherever_servers_stand() -> None:
         assert (alone.rest(), alone.moves) == ([20, 0], 0)
         dead = world([["a", "b", "dead"]] * 20, ["a", "b"], 1, "a")
         assert max(dead.rest()) <= 10 * SLACK + 1
-        mixed = world([["a", "b"]] * 10 + [["a"]] * 10 + [["a", "b", "c"]] * 10, ["a", "b", "c"], 1, "a")
+        mixed = world(
+            [["a", "b"]] * 10 + [["a"]] * 10 + [["a", "b", "c"]] * 10, ["a", "b", "c"], 1, "a"
+        )
         mixed.rest()
 
 
@@ -152,10 +169,14 @@ def test_a_server_that_was_deployed_gets_workers_again() -> None:
 def test_live_servers_and_what_they_hold(database_url: str) -> None:
     async def story(conn: Connection) -> tuple[int, list[Live]]:
         me = uuid.uuid4()
-        await conn.execute("SELECT set_config('application_name', %s, false)", [server.listener_name(me)])
+        await conn.execute(
+            "SELECT set_config('application_name', %s, false)", [server.listener_name(me)]
+        )
         first, second = await ready_worker(conn), await ready_worker(conn)
         for worker in (first, second):
-            greeting = workers.Greeting(worker.id, SECRET_HASH, uuid.uuid4(), "w", "0", 1, 0, {}, me)
+            greeting = workers.Greeting(
+                worker.id, SECRET_HASH, uuid.uuid4(), "w", "0", 1, 0, {}, me
+            )
             await conn.execute("UPDATE workers SET connected = false WHERE id = %s", [worker.id])
             session = await workers.connect(conn, greeting, 25.0)
             assert session is not None

@@ -1,4 +1,5 @@
-"""The dispatcher with streams that lead nowhere, on PostgreSQL: whom it asks for, how often, and what a create takes along."""
+"""The dispatcher with streams that lead nowhere, on PostgreSQL: whom it asks for, how often, and
+what a create takes along."""
 
 import asyncio
 import uuid
@@ -40,12 +41,17 @@ def played(url: str, story: Callable[[Scene], Awaitable[None]]) -> None:
 
 
 def spec(**labels: str) -> str:
-    return '{"command": "true", "labels": {' + ", ".join(f'"{key}": "{value}"' for key, value in labels.items()) + "}}"
+    return (
+        '{"command": "true", "labels": {'
+        + ", ".join(f'"{key}": "{value}"' for key, value in labels.items())
+        + "}}"
+    )
 
 
 def transactions(db: Connection, job_id: Any) -> list[tuple[str, str]]:
     return db.execute(
-        "SELECT event_type, xmin::text FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at", [str(job_id)]
+        "SELECT event_type, xmin::text FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at",
+        [str(job_id)],
     ).fetchall()
 
 
@@ -62,7 +68,9 @@ def test_a_lone_create_takes_its_claim_along(database_url: str, db: Connection) 
     played(database_url, story)
 
 
-def test_a_create_takes_nothing_along_for_workers_without_its_labels(database_url: str, db: Connection) -> None:
+def test_a_create_takes_nothing_along_for_workers_without_its_labels(
+    database_url: str, db: Connection
+) -> None:
     async def story(scene: Scene) -> None:
         scene.worker(4, zone="b")
         fitting = scene.worker(4, zone="a", gpu="a100")
@@ -74,7 +82,9 @@ def test_a_create_takes_nothing_along_for_workers_without_its_labels(database_ur
     played(database_url, story)
 
 
-def test_many_creates_together_leave_the_claim_to_the_dispatcher(database_url: str, db: Connection) -> None:
+def test_many_creates_together_leave_the_claim_to_the_dispatcher(
+    database_url: str, db: Connection
+) -> None:
     async def story(scene: Scene) -> None:
         stream = scene.worker(100)
         created = await scene.enqueuer.create([spec()] * (FEW + 1), "cli:ana")
@@ -95,14 +105,19 @@ def test_while_a_claim_is_under_way_a_create_takes_none_along(database_url: str)
     played(database_url, story)
 
 
-def test_a_fleet_of_many_label_sets_is_asked_for_in_turns(database_url: str, db: Connection) -> None:
-    """Each worker has labels of its own. Who can run what waits at the head is asked first; each job is found within a few rounds."""
+def test_a_fleet_of_many_label_sets_is_asked_for_in_turns(
+    database_url: str, db: Connection
+) -> None:
+    """Each worker has labels of its own. Who can run what waits at the head is asked first; each
+    job is found within a few rounds."""
 
     async def story(scene: Scene) -> None:
         streams = [scene.worker(1, name=str(n)) for n in range(5 * MOST_SETS)]
         await scene.enqueuer.create([spec(name="37")] * (FEW + 1), "cli:ana")
         await scene.round()
-        assert [len(stream.held) for stream in streams if stream.held] == [1], "the one of 50 that fits, in the first round"
+        assert [len(stream.held) for stream in streams if stream.held] == [1], (
+            "the one of 50 that fits, in the first round"
+        )
         db.execute(
             "INSERT INTO job_queue (job_id, labels, priority) SELECT gen_random_uuid(), %s, 5 FROM generate_series(1, 1500)",
             ['{"name": "nobody"}'],
@@ -110,7 +125,9 @@ def test_a_fleet_of_many_label_sets_is_asked_for_in_turns(database_url: str, db:
         hidden = await scene.enqueuer.create([spec(name="12")] * (FEW + 1), "cli:ana")
         for _ in range(5):
             await scene.round()
-        assert set(streams[12].held.values()) < {one.job_id for one in hidden}, "behind 1,500 that nobody can run"
+        assert set(streams[12].held.values()) < {one.job_id for one in hidden}, (
+            "behind 1,500 that nobody can run"
+        )
         assert len(streams[12].held) == 1
 
     played(database_url, story)
@@ -126,7 +143,9 @@ def test_looks_at_jobs_that_nobody_can_run_get_rarer(database_url: str) -> None:
         assert not dispatcher._wake.is_set(), "a second has not passed"
         dispatcher.observe(ready=False)
         dispatcher.observe(ready=True)
-        assert dispatcher._wake.is_set(), "the queue was empty meanwhile: what is there now is something else"
+        assert dispatcher._wake.is_set(), (
+            "the queue was empty meanwhile: what is there now is something else"
+        )
 
     played(database_url, story)
 
@@ -135,8 +154,13 @@ def test_claims_go_on_beyond_a_place(database_url: str, db: Connection) -> None:
     from hodei.store import job_queue
     from tests.factories import on
 
-    jobs = [db.execute("""SELECT hodei_enqueue('{"command": "true"}')""").fetchall()[0][0] for _ in range(4)]
-    ((urgent,),) = db.execute("""SELECT hodei_enqueue('{"command": "true", "priority": 9}')""").fetchall()
+    jobs = [
+        db.execute("""SELECT hodei_enqueue('{"command": "true"}')""").fetchall()[0][0]
+        for _ in range(4)
+    ]
+    ((urgent,),) = db.execute(
+        """SELECT hodei_enqueue('{"command": "true", "priority": 9}')"""
+    ).fetchall()
 
     async def story(conn: Any) -> list[list[uuid.UUID]]:
         worker, taken = uuid7(), []
@@ -148,7 +172,12 @@ def test_claims_go_on_beyond_a_place(database_url: str, db: Connection) -> None:
             beyond = claimed.last or beyond
             if number == 2:
                 beyond = claimed.last
-                db.execute("UPDATE job_queue SET enqueued_at = enqueued_at - interval '1 hour' WHERE job_id = %s", [jobs[3]])
+                db.execute(
+                    "UPDATE job_queue SET enqueued_at = enqueued_at - interval '1 hour' WHERE job_id = %s",
+                    [jobs[3]],
+                )
         return taken
 
-    assert on(database_url, story) == [[urgent, jobs[0]], [jobs[1]], [jobs[2]], [jobs[3]]], "what came to lie before it waits for the head"
+    assert on(database_url, story) == [[urgent, jobs[0]], [jobs[1]], [jobs[2]], [jobs[3]]], (
+        "what came to lie before it waits for the head"
+    )

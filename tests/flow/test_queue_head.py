@@ -1,4 +1,5 @@
-"""Claims begin at the head, and skip it while it is heavy with dead rows; without a database or a clock."""
+"""Claims begin at the head, and skip it while it is heavy with dead rows; without a database or a
+clock."""
 
 from hodei.flow.queue_head import MOST_PATIENCE_S, QueueHead
 from hodei.store.job_queue import Position

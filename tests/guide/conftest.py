@@ -1,4 +1,5 @@
-"""An environment in which the guide's scripts run: `docker` on PATH is a real engine's or the shim, psql reaches the test's database."""
+"""An environment in which the guide's scripts run: `docker` on PATH is a real engine's or the shim,
+psql reaches the test's database."""
 
 import os
 from pathlib import Path
@@ -13,7 +14,11 @@ SHIMS = Path(__file__).parent / "shims"
 def shell_env(database_url: str, tmp_path: Path) -> dict[str, str]:
     url = urlsplit(database_url)
     return {
-        **{key: value for key, value in os.environ.items() if not key.startswith("HODEI_") or key == "HODEI_VENV"},
+        **{
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith("HODEI_") or key == "HODEI_VENV"
+        },
         "PATH": f"{SHIMS}:{os.environ['PATH']}",
         "PGHOST": url.hostname or "",
         "PGPORT": str(url.port),

@@ -18,7 +18,16 @@ JUST = shutil.which("just", path=f"{Path(sys.executable).parent}:{os.environ['PA
 
 def just(env: dict[str, str], *arguments: str, stdin: str = "") -> str:
     assert JUST, "rust-just is part of the test extra"
-    ran = subprocess.run([JUST, *arguments], input=stdin, capture_output=True, text=True, env=env, cwd=TREE, check=False, timeout=30)
+    ran = subprocess.run(
+        [JUST, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=TREE,
+        check=False,
+        timeout=30,
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
@@ -31,9 +40,21 @@ def job_id(database_url: str) -> str:
 
 def test_the_recipes_are_the_guides(shell_env: dict[str, str]) -> None:
     assert set(just(shell_env, "--summary").split()) == {
-        "debug-jobs", "debug-queue", "debug-workers", "debug-system", "debug-job", "debug-job-timeline", "check-job-health", "clean-all",
-        "restart-all", "watch-jobs", "watch-workers", "watch-queue", "logs-server", "logs-worker",
-    }  # fmt: skip
+        "debug-jobs",
+        "debug-queue",
+        "debug-workers",
+        "debug-system",
+        "debug-job",
+        "debug-job-timeline",
+        "check-job-health",
+        "clean-all",
+        "restart-all",
+        "watch-jobs",
+        "watch-workers",
+        "watch-queue",
+        "logs-server",
+        "logs-worker",
+    }
 
 
 @pytest.mark.parametrize(
@@ -79,41 +100,82 @@ def test_clean_all(shell_env: dict[str, str], job_id: str, tmp_path: Path) -> No
         ("logs-worker", "INFO Executing x", "INFO hi"),
     ],
 )
-def test_log_recipes_follow_the_log_and_filter_it(shell_env: dict[str, str], tmp_path: Path, recipe: str, line: str, other: str) -> None:
+def test_log_recipes_follow_the_log_and_filter_it(
+    shell_env: dict[str, str], tmp_path: Path, recipe: str, line: str, other: str
+) -> None:
     """`tail` is given this test's file instead of the one in /tmp, which may be somebody's."""
     log = tmp_path / "a.log"
     log.write_text(f"{other}\n{line}\n")
     shim = tmp_path / "bin"
     shim.mkdir()
-    (shim / "tail").write_text(f'#!/bin/sh\n[ "$1 $2" = "-f /tmp/{recipe[5:]}.log" ] && exec cat {log}\n')
+    (shim / "tail").write_text(
+        f'#!/bin/sh\n[ "$1 $2" = "-f /tmp/{recipe[5:]}.log" ] && exec cat {log}\n'
+    )
     (shim / "tail").chmod(0o755)
     assert just(shell_env | {"PATH": f"{shim}:{shell_env['PATH']}"}, recipe) == f"{line}\n"
 
 
-def test_restart_all_brings_a_working_system(shell_env: dict[str, str], tmp_path: Path, database_url: str) -> None:
-    """Real server and worker; PostgreSQL by the shim. Twice: the second run ends what the first started."""
+def test_restart_all_brings_a_working_system(
+    shell_env: dict[str, str], tmp_path: Path, database_url: str
+) -> None:
+    """Real server and worker; PostgreSQL by the shim. Twice: the second run ends what the first
+    started."""
     from hodei.local.embedded_postgres import free_port
 
     port = free_port()
     env = shell_env | {
-        "HODEI_RUN_DIR": str(tmp_path), "HODEI_GRPC_PORT": str(port), "DATABASE_URL": database_url, "HODEI_STATE_DIR": str(tmp_path / "w"),
-        "HODEI_ON_WORKER_EXIT": "kill", "HODEI_VENV": str(Path(sys.executable).parents[1]),
-    }  # fmt: skip
+        "HODEI_RUN_DIR": str(tmp_path),
+        "HODEI_GRPC_PORT": str(port),
+        "DATABASE_URL": database_url,
+        "HODEI_STATE_DIR": str(tmp_path / "w"),
+        "HODEI_ON_WORKER_EXIT": "kill",
+        "HODEI_VENV": str(Path(sys.executable).parents[1]),
+    }
     pids: list[int] = []
     try:
         for _ in range(2):
             assert JUST
-            with (tmp_path / "out").open("w") as out:  # a file: server and worker outlive the script and would hold a pipe open
-                ran = subprocess.run([JUST, "restart-all"], stdout=out, stderr=out, env=env, cwd=TREE, check=False, timeout=60)
+            with (tmp_path / "out").open(
+                "w"
+            ) as out:  # a file: server and worker outlive the script and would hold a pipe open
+                ran = subprocess.run(
+                    [JUST, "restart-all"],
+                    stdout=out,
+                    stderr=out,
+                    env=env,
+                    cwd=TREE,
+                    check=False,
+                    timeout=60,
+                )
             said = (tmp_path / "out").read_text()
             assert ran.returncode == 0, said
             assert "✅ Sistema reiniciado" in said
             assert "ERROR" not in said
-            before, pids = pids, [int((tmp_path / f"hodei-{part}.pid").read_text()) for part in ("server", "worker")]
+            before, pids = (
+                pids,
+                [
+                    int((tmp_path / f"hodei-{part}.pid").read_text())
+                    for part in ("server", "worker")
+                ],
+            )
             assert all(gone(pid) for pid in before)
             server = ["--server", f"127.0.0.1:{port}"]
-            command = [sys.executable, "-m", "hodei.cli.main", *server, "job", "run", "--command", "echo restarted"]
-            assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout == "restarted\n"
+            command = [
+                sys.executable,
+                "-m",
+                "hodei.cli.main",
+                *server,
+                "job",
+                "run",
+                "--command",
+                "echo restarted",
+            ]
+            assert (
+                subprocess.run(
+                    command, capture_output=True, text=True, check=True, timeout=30
+                ).stdout
+                == "restarted\n"
+            )
     finally:
         for pid in reversed(pids):
             os.kill(pid, 15)

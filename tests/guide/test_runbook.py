@@ -1,4 +1,5 @@
-"""Every command and every SQL block of docs/runbook.md is run, on a system with a finished, a running and a waiting job."""
+"""Every command and every SQL block of docs/runbook.md is run, on a system with a finished, a
+running and a waiting job."""
 
 import re
 import subprocess
@@ -13,7 +14,9 @@ from tests.eventually import eventually
 from tests.guide.conftest import SHIMS
 from tests.running import Hodei
 
-BLOCKS = re.findall(r"^```(bash|sql)\n(.*?)^```", (TREE / "docs/runbook.md").read_text(), re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(
+    r"^```(bash|sql)\n(.*?)^```", (TREE / "docs/runbook.md").read_text(), re.DOTALL | re.MULTILINE
+)
 SILENT = ("JobStatusChanged');", "accepted_at IS NULL);")
 
 
@@ -27,7 +30,11 @@ def jobs(shared: Hodei) -> dict[str, str]:
     shared.finish(finished)
     running = shared.submit("--command", "echo up; sleep 300")
     eventually(lambda: shared.ok("job", "logs", running).text == "up\n")
-    return {"finished": finished, "running": running, "waiting": shared.submit("--label", "never=there", "--command", "true")}
+    return {
+        "finished": finished,
+        "running": running,
+        "waiting": shared.submit("--label", "never=there", "--command", "true"),
+    }
 
 
 @pytest.fixture
@@ -41,14 +48,22 @@ def env(shared: Hodei, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
     (programs / "hodei").write_text(f'#!/bin/sh\nexec {sys.executable} -m hodei.cli.main "$@"\n')
     (programs / "hodei").chmod(0o755)
     return {
-        **os.environ, "PATH": f"{programs}:{SHIMS}:{os.environ['PATH']}", "HODEI_SERVER_ADDRESS": shared.addresses[0],
-        "PGHOST": url.hostname or "", "PGPORT": str(url.port), "PGUSER": url.username or "", "PGPASSWORD": unquote(url.password or ""),
-        "PGDATABASE": url.path[1:], "LC_ALL": "C.UTF-8",
-    }  # fmt: skip
+        **os.environ,
+        "PATH": f"{programs}:{SHIMS}:{os.environ['PATH']}",
+        "HODEI_SERVER_ADDRESS": shared.addresses[0],
+        "PGHOST": url.hostname or "",
+        "PGPORT": str(url.port),
+        "PGUSER": url.username or "",
+        "PGPASSWORD": unquote(url.password or ""),
+        "PGDATABASE": url.path[1:],
+        "LC_ALL": "C.UTF-8",
+    }
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_a_block_runs(shared: Hodei, jobs: dict[str, str], env: dict[str, str], number: int) -> None:
+def test_a_block_runs(
+    shared: Hodei, jobs: dict[str, str], env: dict[str, str], number: int
+) -> None:
     kind, text = BLOCKS[number]
     for name in ("waiting", "finished", "running"):
         if kind == "sql":
@@ -57,7 +72,12 @@ def test_a_block_runs(shared: Hodei, jobs: dict[str, str], env: dict[str, str], 
                 assert results == [[], []]
         elif "job cancel" not in text or name == "running":
             ran = subprocess.run(
-                ["bash", "-euc", text], env=env | {"JOB_ID": jobs[name]}, capture_output=True, text=True, cwd=TREE, check=False
+                ["bash", "-euc", text],
+                env=env | {"JOB_ID": jobs[name]},
+                capture_output=True,
+                text=True,
+                cwd=TREE,
+                check=False,
             )
             assert ran.returncode == 0, ran.stderr
 

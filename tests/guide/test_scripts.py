@@ -13,7 +13,15 @@ from hodei.local.embedded_postgres import free_port
 from hodei.store import leases, stray_leases
 from hodei.store.database import Connection as AsyncConnection
 from tests.conftest import TREE, Connection
-from tests.factories import assigned_job, final_job, on, pending_job, ready_worker, running_job, silence
+from tests.factories import (
+    assigned_job,
+    final_job,
+    on,
+    pending_job,
+    ready_worker,
+    running_job,
+    silence,
+)
 
 VERBATIM = {
     "debug-job.sh": "638b669dc687014711d51643f480833378c30cd5daa45ee645a0c2f03110b365",
@@ -23,7 +31,14 @@ VERBATIM = {
 
 
 def run(env: dict[str, str], script: str, *arguments: str, code: int = 0) -> str:
-    ran = subprocess.run([TREE / "scripts" / script, *arguments], capture_output=True, text=True, env=env, cwd=TREE, check=False)
+    ran = subprocess.run(
+        [TREE / "scripts" / script, *arguments],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=TREE,
+        check=False,
+    )
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert ran.stderr == ""
     return ran.stdout
@@ -49,7 +64,9 @@ async def _assigned(conn: AsyncConnection) -> str:
     return str((await assigned_job(conn, await ready_worker(conn))).job_id)
 
 
-def test_a_job_offered_to_a_worker_that_has_not_accepted(database_url: str, shell_env: dict[str, str]) -> None:
+def test_a_job_offered_to_a_worker_that_has_not_accepted(
+    database_url: str, shell_env: dict[str, str]
+) -> None:
     job_id = on(database_url, _assigned)
     said = run(shell_env, "debug-job.sh", job_id)
     assert f"ID: {job_id} | Estado: PENDING | Intentos: 0" in said
@@ -95,7 +112,9 @@ def test_an_unknown_job(shell_env: dict[str, str]) -> None:
     said = run(shell_env, "debug-job.sh", nobody)
     assert "Estado:" not in said.split("EN COLA")[0].split("------------------")[1]
     assert "NO - No está en job_queue" in said
-    assert "❌ Job no existe en la base de datos" in run(shell_env, "check-job-health.sh", nobody, code=1)
+    assert "❌ Job no existe en la base de datos" in run(
+        shell_env, "check-job-health.sh", nobody, code=1
+    )
 
 
 @pytest.mark.parametrize("script", ["debug-job.sh", "check-job-health.sh", "debug-job-timeline.sh"])
@@ -110,7 +129,9 @@ async def _mixed(conn: AsyncConnection) -> None:
     await pending_job(conn)
 
 
-def test_system_status_counts_truthfully(database_url: str, shell_env: dict[str, str], db: Connection) -> None:
+def test_system_status_counts_truthfully(
+    database_url: str, shell_env: dict[str, str], db: Connection
+) -> None:
     on(database_url, _mixed)
     db.execute("INSERT INTO provider_configs (name, provider_type) VALUES ('Docker', 'Docker')")
     db.execute("INSERT INTO worker_bootstrap_tokens DEFAULT VALUES")
@@ -141,7 +162,12 @@ def test_clean_drops_what_it_says_in_one_transaction_and_can_be_repeated(
         gone = "SELECT to_regclass(t) FROM unnest(ARRAY['job_queue', 'jobs', 'workers', 'worker_bootstrap_tokens', 'job_events']) t"
         assert db.execute(gone).fetchall() == [(None,)] * 5
         assert db.execute("SELECT count(*) FROM domain_events").fetchone() == events
-        subprocess.run(["psql", "-X", "-q", "-f", TREE / "schema.sql"], env=shell_env, check=True, capture_output=True)
+        subprocess.run(
+            ["psql", "-X", "-q", "-f", TREE / "schema.sql"],
+            env=shell_env,
+            check=True,
+            capture_output=True,
+        )
     assert on(database_url, _claimable_after_clean) == []
 
 
@@ -149,7 +175,9 @@ async def _claimable_after_clean(conn: AsyncConnection) -> list[leases.Claimant]
     return [claimant for claimant, _ in await stray_leases.orphaned(conn)]
 
 
-def test_clean_ends_recorded_processes_and_no_others(shell_env: dict[str, str], tmp_path: Path) -> None:
+def test_clean_ends_recorded_processes_and_no_others(
+    shell_env: dict[str, str], tmp_path: Path
+) -> None:
     """A pid file that names somebody else's process leaves it alone."""
     stranger = subprocess.Popen(["sleep", "60"])
     ours = subprocess.Popen(["sh", "-c", "exec -a hodei-server sleep 60"], executable="/bin/bash")
@@ -157,7 +185,9 @@ def test_clean_ends_recorded_processes_and_no_others(shell_env: dict[str, str], 
     (tmp_path / "hodei-server.pid").write_text(str(ours.pid))
     try:
         env = shell_env | {"HODEI_RUN_DIR": str(tmp_path)}
-        subprocess.run([TREE / "scripts/clean-system.sh"], env=env, capture_output=True, check=True, timeout=30)
+        subprocess.run(
+            [TREE / "scripts/clean-system.sh"], env=env, capture_output=True, check=True, timeout=30
+        )
         assert ours.wait(5) == -15
         assert stranger.poll() is None
         assert list(tmp_path.glob("*.pid")) == []
@@ -168,18 +198,36 @@ def test_clean_ends_recorded_processes_and_no_others(shell_env: dict[str, str], 
         ours.wait()
 
 
-def test_restart_hands_no_database_to_its_worker(shell_env: dict[str, str], database_url: str, tmp_path: Path) -> None:
+def test_restart_hands_no_database_to_its_worker(
+    shell_env: dict[str, str], database_url: str, tmp_path: Path
+) -> None:
     port = free_port()
     env = shell_env | {
-        "DATABASE_URL": database_url, "HODEI_DATABASE_URL": database_url, "HODEI_RUN_DIR": str(tmp_path), "HODEI_GRPC_PORT": str(port),
+        "DATABASE_URL": database_url,
+        "HODEI_DATABASE_URL": database_url,
+        "HODEI_RUN_DIR": str(tmp_path),
+        "HODEI_GRPC_PORT": str(port),
         "HODEI_STATE_DIR": str(tmp_path / "state"),
-    }  # fmt: skip
+    }
     try:
-        ran = subprocess.run([TREE / "scripts/restart-system.sh"], env=env, capture_output=True, text=True, check=False, timeout=90)
+        ran = subprocess.run(
+            [TREE / "scripts/restart-system.sh"],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+        )
         assert "✅ Sistema reiniciado" in ran.stdout, ran.stdout + ran.stderr
         pid = (tmp_path / "hodei-worker.pid").read_text().strip()
-        names = [line.partition("=")[0] for line in Path(f"/proc/{pid}/environ").read_text().split("\0")]
-        assert not [name for name in names if name.startswith("PG") or "DATABASE" in name or name.endswith("_URL")]
+        names = [
+            line.partition("=")[0] for line in Path(f"/proc/{pid}/environ").read_text().split("\0")
+        ]
+        assert not [
+            name
+            for name in names
+            if name.startswith("PG") or "DATABASE" in name or name.endswith("_URL")
+        ]
         assert "HODEI_OTP_TOKEN" in names
     finally:
         for name in ("hodei-worker", "hodei-server"):

@@ -1,5 +1,5 @@
-"""Attacks on a server as a process of their own: `python -m tests.hostile.attack NAME ADDRESS …`. It prints
-`ready` when all of it is under way, then waits for its stdin to end."""
+"""Attacks on a server as a process of their own: `python -m tests.hostile.attack NAME ADDRESS …`.
+It prints `ready` when all of it is under way, then waits for its stdin to end."""
 
 import asyncio
 import collections
@@ -34,11 +34,18 @@ async def outcome(call: Awaitable[Any], counts: Counts) -> None:
         counts.setdefault(f"words: {error.details()}", 0)
 
 
-async def follow_and_read_nothing(address: str, job_id: str, number: str, connections: str = "4") -> Counts:
+async def follow_and_read_nothing(
+    address: str, job_id: str, number: str, connections: str = "4"
+) -> Counts:
     """The first message of each call is asked for, and nothing after it."""
     counts: Counts = collections.Counter()
-    stubs = [hodei_pb2_grpc.JobServiceStub(channel) for channel in channels(address, int(connections))]
-    calls = [stubs[n % len(stubs)].ReadLogs(pb.ReadLogsRequest(job_id=job_id, follow=True)) for n in range(int(number))]
+    stubs = [
+        hodei_pb2_grpc.JobServiceStub(channel) for channel in channels(address, int(connections))
+    ]
+    calls = [
+        stubs[n % len(stubs)].ReadLogs(pb.ReadLogsRequest(job_id=job_id, follow=True))
+        for n in range(int(number))
+    ]
 
     async def first(call: Any) -> None:
         try:
@@ -65,11 +72,18 @@ KEPT: list[Any] = []
 async def create_large(address: str, number: str, connections: str) -> Counts:
     """Each call near what a message may hold: 15 specs of 250 KB."""
     spec = json.dumps({"command": "true", "stdin": "x" * 250_000, "run_at": "2900-01-01T00:00:00Z"})
-    return await at_once(address, number, connections, lambda stubs: stubs[0].CreateJobs(pb.CreateJobsRequest(specs=[spec] * 15)))
+    return await at_once(
+        address,
+        number,
+        connections,
+        lambda stubs: stubs[0].CreateJobs(pb.CreateJobsRequest(specs=[spec] * 15)),
+    )
 
 
 async def get_status(address: str, number: str, connections: str) -> Counts:
-    return await at_once(address, number, connections, lambda stubs: stubs[1].GetStatus(pb.GetStatusRequest()))
+    return await at_once(
+        address, number, connections, lambda stubs: stubs[1].GetStatus(pb.GetStatusRequest())
+    )
 
 
 async def list_jobs(address: str, number: str, connections: str) -> Counts:
@@ -83,9 +97,13 @@ async def large_questions(address: str, number: str, connections: str) -> Counts
     return await at_once(address, number, connections, lambda stubs: stubs[0].GetJob(request))
 
 
-async def take_nothing(address: str, number: str, connections: str, path: str, body: str = "") -> Counts:
+async def take_nothing(
+    address: str, number: str, connections: str, path: str, body: str = ""
+) -> Counts:
     """Calls whose answers the server may not send."""
-    return await raw(address, number, connections, 0, path, raw_http2.message(bytes.fromhex(body)), ends=True)
+    return await raw(
+        address, number, connections, 0, path, raw_http2.message(bytes.fromhex(body)), ends=True
+    )
 
 
 async def stall(address: str, number: str, connections: str, path: str) -> Counts:
@@ -94,7 +112,9 @@ async def stall(address: str, number: str, connections: str, path: str) -> Count
     return await raw(address, number, connections, 65_535, path, begun, ends=False)
 
 
-async def raw(address: str, number: str, connections: str, window: int, path: str, body: bytes, *, ends: bool) -> Counts:
+async def raw(
+    address: str, number: str, connections: str, window: int, path: str, body: bytes, *, ends: bool
+) -> Counts:
     opened = [await raw_http2.Connection.open(address, window) for _ in range(int(connections))]
     KEPT.extend(asyncio.get_running_loop().create_task(connection.keep()) for connection in opened)
     for n in range(int(number)):
@@ -119,7 +139,9 @@ async def connect_only(address: str, number: str, greet: str) -> Counts:
     return collections.Counter(open=len(KEPT))
 
 
-async def at_once(address: str, number: str, connections: str, ask: Callable[[Any], Awaitable[Any]]) -> Counts:
+async def at_once(
+    address: str, number: str, connections: str, ask: Callable[[Any], Awaitable[Any]]
+) -> Counts:
     counts: Counts = collections.Counter()
     stubs = [
         (hodei_pb2_grpc.JobServiceStub(channel), hodei_pb2_grpc.FleetServiceStub(channel))

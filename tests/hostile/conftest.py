@@ -59,7 +59,8 @@ def server_process(one: Hodei) -> psutil.Process:
 
 @contextmanager
 def watched(one: Hodei, address: str = "") -> Iterator[Watched]:
-    """Another client creates a job each 50 ms, on a connection of its own; the server's memory is read as often."""
+    """Another client creates a job each 50 ms, on a connection of its own; the server's memory is
+    read as often."""
     seen, process, over = Watched(), server_process(one), threading.Event()
     spec = json.dumps({"command": "true", "run_at": "2900-01-01T00:00:00Z"})
 
@@ -94,7 +95,8 @@ def watched(one: Hodei, address: str = "") -> Iterator[Watched]:
 
 @contextmanager
 def attack(name: str, *arguments: object) -> Iterator[dict[str, Any]]:
-    """Its counts of outcomes, once all its calls have one or are held; the calls are held until the block ends."""
+    """Its counts of outcomes, once all its calls have one or are held; the calls are held until the
+    block ends."""
     command = [sys.executable, "-m", "tests.hostile.attack", name, *map(str, arguments)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
@@ -126,7 +128,9 @@ def through_another_address(address: str) -> Iterator[str]:
         writer.close()
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.2", 0))
+        up_reader, up_writer = await asyncio.open_connection(
+            host, int(port), local_addr=("127.0.0.2", 0)
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(pipe(reader, up_writer))
             group.create_task(pipe(up_reader, writer))

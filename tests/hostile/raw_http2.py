@@ -10,11 +10,14 @@ INITIAL_WINDOW_SIZE = 4
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+    return (
+        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+    )
 
 
 def headers(path: str, credential: str = "") -> bytes:
-    """HPACK: what is in the static table by its number, the rest as literals that are not indexed."""
+    """HPACK: what is in the static table by its number, the rest as literals that are not
+    indexed."""
 
     def text(value: str) -> bytes:
         return bytes([len(value)]) + value.encode()
@@ -22,9 +25,17 @@ def headers(path: str, credential: str = "") -> bytes:
     authorization = b"\x00" + text("authorization") + text(credential) if credential else b""
     return (
         b"\x83\x86"  # :method POST, :scheme http
-        + b"\x04" + text(path) + b"\x01" + text("server")
-        + b"\x0f\x10" + text("application/grpc") + b"\x00" + text("te") + text("trailers") + authorization
-    )  # fmt: skip
+        + b"\x04"
+        + text(path)
+        + b"\x01"
+        + text("server")
+        + b"\x0f\x10"
+        + text("application/grpc")
+        + b"\x00"
+        + text("te")
+        + text("trailers")
+        + authorization
+    )
 
 
 def message(body: bytes, length: int | None = None) -> bytes:
@@ -38,7 +49,9 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._next = 1
-        self._room: dict[int, int] = {0: 65_535}  # what may be sent, of the connection and of each stream
+        self._room: dict[int, int] = {
+            0: 65_535
+        }  # what may be sent, of the connection and of each stream
         self._unsent: dict[int, bytes] = {}
 
     @classmethod
@@ -57,7 +70,9 @@ class Connection:
         self._send(stream, ends=ends)
 
     def _send(self, stream: int, *, ends: bool = False) -> None:
-        while (unsent := self._unsent.get(stream)) and (size := min(16_384, self._room[0], self._room[stream])):
+        while (unsent := self._unsent.get(stream)) and (
+            size := min(16_384, self._room[0], self._room[stream])
+        ):
             part, self._unsent[stream] = unsent[:size], unsent[size:]
             self._room[0] -= len(part)
             self._room[stream] -= len(part)

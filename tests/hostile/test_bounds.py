@@ -1,4 +1,5 @@
-"""Clients that ask for too much: the server's memory stays under 512 MB, and another client's create under 1 s."""
+"""Clients that ask for too much: the server's memory stays under 512 MB, and another client's
+create under 1 s."""
 
 import json
 import time
@@ -16,7 +17,10 @@ LATER = "2900-01-01T00:00:00Z"
 
 def test_followers_that_read_nothing(one: Hodei) -> None:
     job_id = with_log(one, megabytes=40)
-    with watched(one) as seen, attack("follow_and_read_nothing", one.addresses[0], job_id, 1000) as counts:
+    with (
+        watched(one) as seen,
+        attack("follow_and_read_nothing", one.addresses[0], job_id, 1000) as counts,
+    ):
         time.sleep(1)
     print(counts, seen.rss >> 20, max(seen.creates_s))
     assert counts["held"] == 400
@@ -59,8 +63,20 @@ LIST_A_THOUSAND = "18e807"  # ListJobsRequest(limit=1000)
 @pytest.mark.parametrize(("number", "connections"), [(500, 1), (1500, 30)])
 def test_answers_that_nobody_takes(one: Hodei, number: int, connections: int) -> None:
     for _ in range(3):
-        one.ok("job", "submit", "--file", "-", stdin=json.dumps([{"command": "true", "run_at": LATER}] * 500).encode())
-    arguments = (one.addresses[0], number, connections, "/hodei.v1.JobService/ListJobs", LIST_A_THOUSAND)
+        one.ok(
+            "job",
+            "submit",
+            "--file",
+            "-",
+            stdin=json.dumps([{"command": "true", "run_at": LATER}] * 500).encode(),
+        )
+    arguments = (
+        one.addresses[0],
+        number,
+        connections,
+        "/hodei.v1.JobService/ListJobs",
+        LIST_A_THOUSAND,
+    )
     with watched(one) as seen, attack("take_nothing", *arguments) as counts:
         time.sleep(0.5)
     print(counts, seen.rss >> 20, max(seen.creates_s))
@@ -69,7 +85,9 @@ def test_answers_that_nobody_takes(one: Hodei, number: int, connections: int) ->
 
 
 @pytest.mark.parametrize("connections", [1, 20])
-@pytest.mark.parametrize("path", ["JobService/CreateJobs", "JobService/GetJob", "WorkerService/Connect"])
+@pytest.mark.parametrize(
+    "path", ["JobService/CreateJobs", "JobService/GetJob", "WorkerService/Connect"]
+)
 def test_requests_that_stop_in_the_middle(one: Hodei, path: str, connections: int) -> None:
     """They hold up their own address for READ_S at most, and another address not at all."""
     with (
@@ -85,7 +103,10 @@ def test_requests_that_stop_in_the_middle(one: Hodei, path: str, connections: in
 def test_a_request_that_does_not_come_whole_is_refused_in_time(one: Hodei) -> None:
     """Its turn is somebody else's then, also of the same address."""
     path = "/hodei.v1.JobService/GetJob"
-    with attack("stall", one.addresses[0], 8, 8, path), grpc.insecure_channel(one.addresses[0]) as channel:
+    with (
+        attack("stall", one.addresses[0], 8, 8, path),
+        grpc.insecure_channel(one.addresses[0]) as channel,
+    ):
         stub, begun = hodei_pb2_grpc.FleetServiceStub(channel), time.monotonic()
         while True:
             try:
@@ -110,7 +131,10 @@ def test_another_address_has_its_share_when_one_uses_up_its_own(one: Hodei) -> N
     with through_another_address(one.addresses[0]) as other:
         one.submit("--run-at", LATER, "--command", "true")
         path = "/hodei.v1.FleetService/GetStatus"
-        with watched(one, other) as seen, attack("take_nothing", one.addresses[0], 3000, 10, path) as counts:
+        with (
+            watched(one, other) as seen,
+            attack("take_nothing", one.addresses[0], 3000, 10, path) as counts,
+        ):
             options = [("grpc.use_local_subchannel_pool", 1)]
             with (
                 grpc.insecure_channel(one.addresses[0], options=options) as channel,
@@ -129,6 +153,7 @@ def with_log(one: Hodei, megabytes: int) -> str:
         "INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data)"
         " SELECT %s, 1, n, 1, 1, n * 65536, 1, now(), decode(repeat('61', 65536), 'hex')"
         " FROM generate_series(0, %s) n",
-        job_id, megabytes * 16 - 1,
-    )  # fmt: skip
+        job_id,
+        megabytes * 16 - 1,
+    )
     return job_id

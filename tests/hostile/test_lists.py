@@ -50,7 +50,9 @@ def test_jobs_with_large_specs_are_listed(one: Hodei, jobs: hodei_pb2_grpc.JobSe
     assert json.loads(jobs.GetJob(pb.JobRef(job_id=made[0])).spec)["stdin"] == "x" * 240_000
 
 
-def test_a_page_of_jobs_ends_by_its_bytes_and_says_so(one: Hodei, jobs: hodei_pb2_grpc.JobServiceStub) -> None:
+def test_a_page_of_jobs_ends_by_its_bytes_and_says_so(
+    one: Hodei, jobs: hodei_pb2_grpc.JobServiceStub
+) -> None:
     made = create(jobs, 1000, name=WIDE * 200)
     one.sql("UPDATE jobs SET message = repeat(%s, 5000)", WIDE)
     request, found = pb.ListJobsRequest(limit=1000), []
@@ -67,7 +69,9 @@ def test_a_page_of_jobs_ends_by_its_bytes_and_says_so(one: Hodei, jobs: hodei_pb
     assert [row["job_id"] for row in shown] == found[:999]
 
 
-def test_a_timeline_gives_its_last_events_and_counts_the_others(one: Hodei, jobs: hodei_pb2_grpc.JobServiceStub) -> None:
+def test_a_timeline_gives_its_last_events_and_counts_the_others(
+    one: Hodei, jobs: hodei_pb2_grpc.JobServiceStub
+) -> None:
     (job_id,) = create(jobs, 1)
     one.sql(
         "INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)"
@@ -89,14 +93,20 @@ def test_a_timeline_gives_its_last_events_and_counts_the_others(one: Hodei, jobs
 
 def test_attempts_are_the_last_thousand(one: Hodei, jobs: hodei_pb2_grpc.JobServiceStub) -> None:
     (job_id,) = create(jobs, 1)
-    for old, new, extra in (("PENDING", "RUNNING", ""), ("RUNNING", "PENDING", ", 'reason', repeat('r', 57000)")):
+    for old, new, extra in (
+        ("PENDING", "RUNNING", ""),
+        ("RUNNING", "PENDING", ", 'reason', repeat('r', 57000)"),
+    ):
         one.sql(
             "INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)"
             " SELECT now() + n * interval '2 ms' + %s * interval '1 ms', 'JobStatusChanged', %s, 'c', 'a',"
             f" jsonb_build_object('old_state', %s::text, 'new_state', %s::text, 'lease', n, 'attempt', n{extra})"
             " FROM generate_series(1, 1200) n",
-            int(old == "RUNNING"), job_id, old, new,
-        )  # fmt: skip
+            int(old == "RUNNING"),
+            job_id,
+            old,
+            new,
+        )
     answer = jobs.GetAttempts(pb.JobRef(job_id=job_id))
     assert answer.more
     assert [one.attempt for one in answer.attempts] == list(range(201, 1201))
@@ -127,7 +137,9 @@ def test_workers_with_many_labels_are_listed_page_by_page(
 
 
 def test_tokens_are_the_newest_thousand(one: Hodei, fleet: hodei_pb2_grpc.FleetServiceStub) -> None:
-    one.sql("INSERT INTO worker_bootstrap_tokens (created_by) SELECT repeat('x', 100000) FROM generate_series(1, 1100)")
+    one.sql(
+        "INSERT INTO worker_bootstrap_tokens (created_by) SELECT repeat('x', 100000) FROM generate_series(1, 1100)"
+    )
     answer = fleet.ListTokens(pb.ListTokensRequest())
     assert len(answer.tokens) == 1000
     assert answer.more
@@ -142,7 +154,9 @@ def test_refused_specs_are_answered_in_few_words(jobs: hodei_pb2_grpc.JobService
     assert max(len(entry.error) for entry in answer.entries) <= 300
 
 
-def test_a_chunk_that_was_made_larger_by_hand_can_be_read(one: Hodei, jobs: hodei_pb2_grpc.JobServiceStub) -> None:
+def test_a_chunk_that_was_made_larger_by_hand_can_be_read(
+    one: Hodei, jobs: hodei_pb2_grpc.JobServiceStub
+) -> None:
     (job_id,) = create(jobs, 1)
     one.sql(
         "INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data)"

@@ -1,4 +1,5 @@
-"""Rows that a hand has set, and locks and triggers of others: each costs its own job, and all others go on."""
+"""Rows that a hand has set, and locks and triggers of others: each costs its own job, and all
+others go on."""
 
 import json
 import threading
@@ -43,12 +44,15 @@ HANDS: dict[str, str] = {
 
 @pytest.fixture
 def working(fresh: Hodei) -> Iterator[Hodei]:
-    fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4")
+    fresh.stack.worker(
+        "worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4"
+    )
     yield fresh
 
 
 def test_rows_that_a_hand_has_set_cost_their_own_jobs(working: Hodei) -> None:
-    """Each hand on a job of its own while the worker is drained; then all others run, and everything can be listed and shown."""
+    """Each hand on a job of its own while the worker is drained; then all others run, and
+    everything can be listed and shown."""
     worker_id = working.sql("SELECT id::text FROM workers")[0][0]
     working.ok("worker", "drain", worker_id)
     touched = {}
@@ -63,7 +67,11 @@ def test_rows_that_a_hand_has_set_cost_their_own_jobs(working: Hodei) -> None:
     def unfinished() -> list[str]:
         states = dict(working.sql("SELECT id::text, state FROM jobs"))
         waiting = {"a wait without end", "labels of another shape"}
-        return [f"{name}: {states[job]}" for name, job in touched.items() if name not in waiting and states[job] in ("PENDING", "RUNNING")]
+        return [
+            f"{name}: {states[job]}"
+            for name, job in touched.items()
+            if name not in waiting and states[job] in ("PENDING", "RUNNING")
+        ]
 
     deadline = time.monotonic() + 60
     while (left := unfinished()) and time.monotonic() < deadline:
@@ -73,9 +81,14 @@ def test_rows_that_a_hand_has_set_cost_their_own_jobs(working: Hodei) -> None:
     assert {job["job_id"] for job in listed} >= set(touched.values()) | set(honest)
     for job_id in touched.values():
         for verb in ("get", "timeline", "attempts"):
-            assert working.run("job", verb, job_id).code == 0, (verb, working.run("job", verb, job_id))
+            assert working.run("job", verb, job_id).code == 0, (
+                verb,
+                working.run("job", verb, job_id),
+            )
         working.run("job", "cancel", job_id)
-    assert working.sql("SELECT name FROM jobs WHERE completed_at IS NULL") == [], "whatever waited could be cancelled"
+    assert working.sql("SELECT name FROM jobs WHERE completed_at IS NULL") == [], (
+        "whatever waited could be cancelled"
+    )
     rejected = dict(working.sql("SELECT name, message FROM jobs WHERE reason = 'REJECTED'"))
     assert "attempts that overflow" in rejected
     log = working.log("server-0") + working.log("server-1")
@@ -110,9 +123,15 @@ def test_an_innocent_create_does_not_wait_for_an_id_that_is_locked(working: Hode
             stub = hodei_pb2_grpc.JobServiceStub(channel)
             while not stop.wait(0.1):
                 spec = json.dumps({"id": job_id, "command": "true"})
-                answers.append(stub.CreateJobs(pb.CreateJobsRequest(specs=[spec]), timeout=30).entries[0].error_code)
+                answers.append(
+                    stub.CreateJobs(pb.CreateJobsRequest(specs=[spec]), timeout=30)
+                    .entries[0]
+                    .error_code
+                )
 
-    with locked(working, "SELECT hodei_enqueue(%s::jsonb)", json.dumps({"id": job_id, "command": "true"})):
+    with locked(
+        working, "SELECT hodei_enqueue(%s::jsonb)", json.dumps({"id": job_id, "command": "true"})
+    ):
         asking = [threading.Thread(target=ask) for _ in range(2)]
         for thread in asking:
             thread.start()
@@ -136,7 +155,9 @@ def test_jobs_go_on_while_the_row_of_one_is_locked(working: Hodei) -> None:
         gate.touch()
         began = time.monotonic()
         for _ in range(8):
-            assert working.finish(working.submit("--command", "echo others"))["state"] == "SUCCEEDED"
+            assert (
+                working.finish(working.submit("--command", "echo others"))["state"] == "SUCCEEDED"
+            )
         assert time.monotonic() - began < 40
         assert working.sql("SELECT state FROM jobs WHERE id = %s", held) == [("RUNNING",)]
     assert working.finish(held)["state"] == "SUCCEEDED"
@@ -144,12 +165,19 @@ def test_jobs_go_on_while_the_row_of_one_is_locked(working: Hodei) -> None:
     assert violations(working.conn) == []
 
 
-def test_heartbeats_of_others_are_stored_while_the_row_of_one_worker_is_locked(working: Hodei) -> None:
+def test_heartbeats_of_others_are_stored_while_the_row_of_one_worker_is_locked(
+    working: Hodei,
+) -> None:
     working.stack.worker("other", working.addresses[0], working.folder / "other", working.token())
     one, other = (row[0] for row in working.sql("SELECT id FROM workers ORDER BY created_at"))
     with locked(working, "SELECT FROM workers WHERE id = %s FOR UPDATE", one):
         before = working.sql("SELECT last_heartbeat FROM workers WHERE id = %s", other)
-        eventually(lambda: working.sql("SELECT last_heartbeat FROM workers WHERE id = %s", other) != before, most_s=25)
+        eventually(
+            lambda: (
+                working.sql("SELECT last_heartbeat FROM workers WHERE id = %s", other) != before
+            ),
+            most_s=25,
+        )
     assert working.sql("SELECT count(*) FROM workers WHERE connected") == [(2,)]
 
 
@@ -163,10 +191,18 @@ TRIGGERS = {
 
 @pytest.mark.parametrize("body", TRIGGERS.values(), ids=TRIGGERS)
 @pytest.mark.parametrize("when", ["INSERT", "UPDATE"])
-def test_a_trigger_of_others_that_refuses_one_job_costs_that_job(body: str, when: str, working: Hodei) -> None:
-    working.sql(f"CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
-    working.sql(f"CREATE TRIGGER theirs BEFORE {when} ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()")
-    specs = [json.dumps({"command": "true", "name": "bad" if n == 7 else "good"}) for n in range(20)]
+def test_a_trigger_of_others_that_refuses_one_job_costs_that_job(
+    body: str, when: str, working: Hodei
+) -> None:
+    working.sql(
+        f"CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$"
+    )
+    working.sql(
+        f"CREATE TRIGGER theirs BEFORE {when} ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()"
+    )
+    specs = [
+        json.dumps({"command": "true", "name": "bad" if n == 7 else "good"}) for n in range(20)
+    ]
     with grpc.insecure_channel(working.addresses[0]) as channel:
         stub = hodei_pb2_grpc.JobServiceStub(channel)
         entries = stub.CreateJobs(pb.CreateJobsRequest(specs=specs), timeout=30).entries
@@ -189,7 +225,9 @@ def test_a_queue_that_a_hand_has_emptied_is_filled_again(working: Hodei) -> None
     working.ok("job", "cancel", ids[0])
     assert working.job(ids[0])["state"] == "CANCELLED"
     eventually(lambda: working.sql("SELECT count(*) FROM job_queue")[0][0] == 4, most_s=35)
-    requeued = "SELECT count(DISTINCT aggregate_id) FROM domain_events WHERE event_type = 'JobRequeued'"
+    requeued = (
+        "SELECT count(DISTINCT aggregate_id) FROM domain_events WHERE event_type = 'JobRequeued'"
+    )
     assert working.sql(requeued) == [(4,)]
     assert violations(working.conn) == []
 
@@ -197,7 +235,9 @@ def test_a_queue_that_a_hand_has_emptied_is_filled_again(working: Hodei) -> None
 def test_the_term_of_a_queue_timeout_begins_when_the_job_can_be_seen(working: Hodei) -> None:
     """Its transaction was open for longer than the term."""
     with psycopg.connect(working.url) as other:
-        row = other.execute("""SELECT hodei_enqueue('{"command": "true", "queue_timeout": 2}')""").fetchone()
+        row = other.execute(
+            """SELECT hodei_enqueue('{"command": "true", "queue_timeout": 2}')"""
+        ).fetchone()
         assert row
         time.sleep(4)
         other.commit()
@@ -207,7 +247,10 @@ def test_the_term_of_a_queue_timeout_begins_when_the_job_can_be_seen(working: Ho
 def test_a_job_whose_row_cannot_be_written_can_be_cancelled_all_the_same(working: Hodei) -> None:
     worker_id = working.sql("SELECT id::text FROM workers")[0][0]
     working.ok("worker", "drain", worker_id)
-    for hand in (f"UPDATE jobs SET updated_at = {FAR} WHERE id = %(job)s", "UPDATE jobs SET updated_at = 'infinity' WHERE id = %(job)s"):
+    for hand in (
+        f"UPDATE jobs SET updated_at = {FAR} WHERE id = %(job)s",
+        "UPDATE jobs SET updated_at = 'infinity' WHERE id = %(job)s",
+    ):
         job_id = working.submit("--run-at", "+1h", "--command", "true")
         working.conn.execute(hand.encode(), {"job": job_id})
         ran = working.run("job", "cancel", job_id)

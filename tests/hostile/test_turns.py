@@ -93,7 +93,9 @@ def test_what_weighs_more_than_all_room_has_its_turn_alone() -> None:
     assert served(4, [(FLOOD, 9), (OTHER, 1), (FLOOD, 9)]).count(FLOOD) == 2
 
 
-def test_who_waits_too_long_is_refused_and_who_leaves_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_too_long_is_refused_and_who_leaves_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(limits, "WAIT_S", 0.05)
 
     async def run() -> None:
@@ -112,7 +114,9 @@ def test_who_waits_too_long_is_refused_and_who_leaves_is_forgotten(monkeypatch: 
     asyncio.run(run())
 
 
-def shared(read: Callable[[], Awaitable[int]], scenario: Callable[[Shared[int]], Coroutine[Any, Any, None]]) -> None:
+def shared(
+    read: Callable[[], Awaitable[int]], scenario: Callable[[Shared[int]], Coroutine[Any, Any, None]]
+) -> None:
     async def run() -> None:
         await scenario(Shared(read))
 

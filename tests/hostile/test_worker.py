@@ -16,7 +16,9 @@ HUGE = (1 << 64) - 1
 FRAMES: dict[str, dict[str, Any]] = {
     "heartbeat, lease": {"heartbeat": pb.Heartbeat(held=[pb.Held(lease=HUGE)])},
     "heartbeat, busy slots": {"heartbeat": pb.Heartbeat(busy_slots=(1 << 32) - 1)},
-    "heartbeat, too many": {"heartbeat": pb.Heartbeat(held=[pb.Held(lease=n) for n in range(1, 100_002)])},
+    "heartbeat, too many": {
+        "heartbeat": pb.Heartbeat(held=[pb.Held(lease=n) for n in range(1, 100_002)])
+    },
     "accept, lease": {"accepts": [pb.Accept(lease=HUGE)]},
     "reject, lease": {"rejects": [pb.Reject(lease=1 << 63)]},
     "cancel received": {"cancels_received": [1 << 63]},
@@ -25,30 +27,48 @@ FRAMES: dict[str, dict[str, Any]] = {
     "result, lease": {"results": [pb.Result(lease=HUGE, outcome=pb.SUCCEEDED)]},
     "result, outcome": {"results": [pb.Result(lease=1)]},
     "result, reason": {"results": [pb.Result(lease=1, outcome=pb.FAILED, reason="BECAUSE")]},
-    "result, reason with NUL": {"results": [pb.Result(lease=1, outcome=pb.FAILED, reason="TIME\0OUT")]},
-    "result, memory": {"results": [pb.Result(lease=1, outcome=pb.SUCCEEDED, peak_memory_bytes=HUGE)]},
+    "result, reason with NUL": {
+        "results": [pb.Result(lease=1, outcome=pb.FAILED, reason="TIME\0OUT")]
+    },
+    "result, memory": {
+        "results": [pb.Result(lease=1, outcome=pb.SUCCEEDED, peak_memory_bytes=HUGE)]
+    },
     "result, chunks": {"results": [pb.Result(lease=1, outcome=pb.SUCCEEDED, log_chunks=HUGE)]},
-    "result, too many": {"results": [pb.Result(lease=n, outcome=pb.SUCCEEDED) for n in range(1, 50_000)]},
-    "late result, job": {"results": [pb.Result(lease=1, outcome=pb.SUCCEEDED, late_job_id="no uuid")]},
+    "result, too many": {
+        "results": [pb.Result(lease=n, outcome=pb.SUCCEEDED) for n in range(1, 50_000)]
+    },
+    "late result, job": {
+        "results": [pb.Result(lease=1, outcome=pb.SUCCEEDED, late_job_id="no uuid")]
+    },
     "log, lease": {"logs": [pb.LogChunk(lease=HUGE, stream=pb.STDOUT, data=b"x")]},
     "log, offset": {"logs": [pb.LogChunk(lease=1, stream=pb.STDOUT, byte_offset=HUGE, data=b"x")]},
-    "log, time": {"logs": [pb.LogChunk(lease=1, stream=pb.STDOUT, read_unix_us=(1 << 63) - 1, data=b"x")]},
-    "log, negative time": {"logs": [pb.LogChunk(lease=1, stream=pb.STDOUT, read_unix_us=-(1 << 63), data=b"x")]},
+    "log, time": {
+        "logs": [pb.LogChunk(lease=1, stream=pb.STDOUT, read_unix_us=(1 << 63) - 1, data=b"x")]
+    },
+    "log, negative time": {
+        "logs": [pb.LogChunk(lease=1, stream=pb.STDOUT, read_unix_us=-(1 << 63), data=b"x")]
+    },
     "log, empty": {"logs": [pb.LogChunk(lease=1, stream=pb.STDOUT)]},
     "log, too long": {"logs": [pb.LogChunk(lease=1, stream=pb.STDOUT, data=b"x" * 65_537)]},
     "log, stream": {"logs": [pb.LogChunk(lease=1, stream=9, data=b"x")]},  # type: ignore[arg-type]
-    "log, too many": {"logs": [pb.LogChunk(lease=1, seq=n, stream=pb.STDOUT, data=b"x") for n in range(30_000)]},
+    "log, too many": {
+        "logs": [pb.LogChunk(lease=1, seq=n, stream=pb.STDOUT, data=b"x") for n in range(30_000)]
+    },
 }
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
-def test_what_the_store_cannot_hold_ends_that_stream_alone(frame: dict[str, Any], hodei: Hodei) -> None:
+def test_what_the_store_cannot_hold_ends_that_stream_alone(
+    frame: dict[str, Any], hodei: Hodei
+) -> None:
     innocent = hodei.submit("--label", "zone=a", "--command", "sleep 0.3; echo done")
     with HostileWorker(hodei.addresses[0], hodei.token()) as evil:
         evil.send(**frame)
         assert evil.ends() == grpc.StatusCode.INVALID_ARGUMENT, evil.words
     assert hodei.finish(innocent)["state"] == "SUCCEEDED"
-    assert hodei.sql("SELECT count(*) FROM workers WHERE state = 'READY' OR state = 'BUSY'")[0][0] >= 1
+    assert (
+        hodei.sql("SELECT count(*) FROM workers WHERE state = 'READY' OR state = 'BUSY'")[0][0] >= 1
+    )
 
 
 HELLOS: dict[str, dict[str, Any]] = {
@@ -65,7 +85,9 @@ HELLOS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("hello", HELLOS.values(), ids=HELLOS)
-def test_a_hello_that_cannot_be_stored_or_shown_is_refused(hello: dict[str, Any], hodei: Hodei) -> None:
+def test_a_hello_that_cannot_be_stored_or_shown_is_refused(
+    hello: dict[str, Any], hodei: Hodei
+) -> None:
     with HostileWorker(hodei.addresses[0], hodei.token(), **hello) as evil:
         assert evil.ends() == grpc.StatusCode.INVALID_ARGUMENT, evil.words
     assert hodei.ok("worker", "list").code == 0
@@ -73,33 +95,63 @@ def test_a_hello_that_cannot_be_stored_or_shown_is_refused(hello: dict[str, Any]
 
 def test_the_nil_uuid_is_no_worker(hodei: Hodei) -> None:
     token = hodei.token()
-    with grpc.insecure_channel(hodei.addresses[0]) as channel, pytest.raises(grpc.RpcError) as refusal:
-        request = pb.RegisterRequest(token=token, worker_id="00000000-0000-0000-0000-000000000000", secret_sha256=b"x" * 32)
+    with (
+        grpc.insecure_channel(hodei.addresses[0]) as channel,
+        pytest.raises(grpc.RpcError) as refusal,
+    ):
+        request = pb.RegisterRequest(
+            token=token, worker_id="00000000-0000-0000-0000-000000000000", secret_sha256=b"x" * 32
+        )
         channel.unary_unary(
-            "/hodei.v1.WorkerService/Register", request_serializer=pb.RegisterRequest.SerializeToString,
+            "/hodei.v1.WorkerService/Register",
+            request_serializer=pb.RegisterRequest.SerializeToString,
             response_deserializer=pb.RegisterResponse.FromString,
-        )(request, timeout=10)  # fmt: skip
+        )(request, timeout=10)
     assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     with HostileWorker(hodei.addresses[0], token):
         pass  # the token was not spent
 
 
 LIES: dict[str, Callable[[list[int]], dict[str, Any]]] = {
-    "results": lambda leases: {"results": [pb.Result(lease=n, outcome=pb.SUCCEEDED, started_unix_us=1) for n in leases]},
-    "losses": lambda leases: {"results": [pb.Result(lease=n, outcome=pb.LOST, started_unix_us=1) for n in leases]},
+    "results": lambda leases: {
+        "results": [pb.Result(lease=n, outcome=pb.SUCCEEDED, started_unix_us=1) for n in leases]
+    },
+    "losses": lambda leases: {
+        "results": [pb.Result(lease=n, outcome=pb.LOST, started_unix_us=1) for n in leases]
+    },
     "accepts": lambda leases: {"accepts": [pb.Accept(lease=n) for n in leases]},
     "rejects": lambda leases: {"rejects": [pb.Reject(lease=n, reason="mine") for n in leases]},
-    "logs": lambda leases: {"logs": [pb.LogChunk(lease=n, seq=s, stream=pb.STDOUT, data=b"FORGED\n") for n in leases for s in range(8)]},
-    "cancels": lambda leases: {"cancels_received": leases, "stopping": [pb.Stopping(lease=n) for n in leases]},
-    "held": lambda leases: {"heartbeat": pb.Heartbeat(held=[pb.Held(lease=n, phase=pb.Held.WAITING) for n in leases])},
+    "logs": lambda leases: {
+        "logs": [
+            pb.LogChunk(lease=n, seq=s, stream=pb.STDOUT, data=b"FORGED\n")
+            for n in leases
+            for s in range(8)
+        ]
+    },
+    "cancels": lambda leases: {
+        "cancels_received": leases,
+        "stopping": [pb.Stopping(lease=n) for n in leases],
+    },
+    "held": lambda leases: {
+        "heartbeat": pb.Heartbeat(held=[pb.Held(lease=n, phase=pb.Held.WAITING) for n in leases])
+    },
 }
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
-def test_a_word_about_the_lease_of_another_worker_changes_nothing(lie: Callable[[list[int]], dict[str, Any]], fresh: Hodei) -> None:
+def test_a_word_about_the_lease_of_another_worker_changes_nothing(
+    lie: Callable[[list[int]], dict[str, Any]], fresh: Hodei
+) -> None:
     """Flooded while honest jobs run: each runs once, under its one attempt, with its own log."""
     for n in (0, 1):
-        fresh.stack.worker(f"honest-{n}", fresh.addresses[n], fresh.folder / f"honest-{n}", fresh.token(), "--slots", "8")
+        fresh.stack.worker(
+            f"honest-{n}",
+            fresh.addresses[n],
+            fresh.folder / f"honest-{n}",
+            fresh.token(),
+            "--slots",
+            "8",
+        )
     runs = fresh.folder / "runs"
     runs.mkdir()
     script = f"echo $HODEI_JOB_ID >> {runs}/$HODEI_JOB_ID; for i in 1 2 3; do echo line $i; sleep 0.1; done"
@@ -110,13 +162,20 @@ def test_a_word_about_the_lease_of_another_worker_changes_nothing(lie: Callable[
             newest = fresh.sql("SELECT last_value FROM hodei_lease_seq")[0][0]
             evil.send(**lie(list(range(1, newest + 5))))
             time.sleep(0.02)
-        assert evil.status in (None, grpc.StatusCode.INVALID_ARGUMENT), (evil.words, fresh.log("server-0")[-3000:])
+        assert evil.status in (None, grpc.StatusCode.INVALID_ARGUMENT), (
+            evil.words,
+            fresh.log("server-0")[-3000:],
+        )
         jobs = [fresh.finish(job_id) for job_id in ids]
-    assert [(job["state"], job["attempts"], job["logs_complete"]) for job in jobs] == [("SUCCEEDED", 1, True)] * 12
+    assert [(job["state"], job["attempts"], job["logs_complete"]) for job in jobs] == [
+        ("SUCCEEDED", 1, True)
+    ] * 12
     for job_id in ids:
         assert fresh.ok("job", "logs", job_id).text == "line 1\nline 2\nline 3\n"
         assert (runs / job_id).read_text().count(job_id) == 1
-    kinds = fresh.sql("SELECT DISTINCT event_type FROM domain_events WHERE event_type LIKE 'Job%%' ORDER BY 1")
+    kinds = fresh.sql(
+        "SELECT DISTINCT event_type FROM domain_events WHERE event_type LIKE 'Job%%' ORDER BY 1"
+    )
     assert [kind for (kind,) in kinds] == ["JobAssigned", "JobCreated", "JobStatusChanged"]
 
 
@@ -135,7 +194,9 @@ def test_a_job_that_its_worker_has_forgotten_is_lost_though_another_lists_it(fre
         with HostileWorker(fresh.addresses[0], fresh.token()) as liar:
             for _ in range(6):
                 owner.send(heartbeat=pb.Heartbeat())
-                liar.send(heartbeat=pb.Heartbeat(held=[pb.Held(lease=run.lease, phase=pb.Held.RUNNING)]))
+                liar.send(
+                    heartbeat=pb.Heartbeat(held=[pb.Held(lease=run.lease, phase=pb.Held.RUNNING)])
+                )
                 time.sleep(1.1)
             assert eventually(lambda: fresh.job(job_id)["reason"]) == "WORKER_LOST"
 
@@ -144,7 +205,9 @@ def test_an_offer_cannot_be_held_as_waiting_for_ever(fresh: Hodei) -> None:
     with HostileWorker(fresh.addresses[0], fresh.token(), slots=1, labels={"mine": "1"}) as hoarder:
         job_id = fresh.submit("--label", "mine=1", "--command", "true")
         run = eventually(lambda: offered(hoarder))[0]
-        fresh.sql("UPDATE leases SET offered_at = offered_at - interval '1 hour', accept_by = now() - interval '1 s'")
+        fresh.sql(
+            "UPDATE leases SET offered_at = offered_at - interval '1 hour', accept_by = now() - interval '1 s'"
+        )
         fresh.sql("UPDATE hodei_listening SET listening_since = now() - interval '1 hour'")
         hoarder.send(heartbeat=pb.Heartbeat(held=[pb.Held(lease=run.lease, phase=pb.Held.WAITING)]))
         returned = "SELECT count(*) FROM domain_events WHERE event_type = 'JobUnassigned' AND aggregate_id = %s"
@@ -164,7 +227,9 @@ def test_clients_that_leave_before_their_hello_are_no_fault(fresh: Hodei) -> Non
     for _ in range(200):
         with grpc.insecure_channel(fresh.addresses[0]) as channel:
             connect: Any = channel.stream_stream("/hodei.v1.WorkerService/Connect")
-            call = connect(iter(()), metadata=(("authorization", f"Bearer {'0' * 32}:aa"),), timeout=5)
+            call = connect(
+                iter(()), metadata=(("authorization", f"Bearer {'0' * 32}:aa"),), timeout=5
+            )
             call.cancel()
     words = fresh.log("server-0")
     assert "fault of the server" not in words

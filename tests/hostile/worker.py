@@ -24,33 +24,48 @@ class HostileWorker:
         self._channel = grpc.insecure_channel(address)
         self._stub = hodei_pb2_grpc.WorkerServiceStub(self._channel)
         self._frames: queue.Queue[pb.WorkerFrame | None] = queue.Queue()
-        self._hello: dict[str, Any] = {"slots": 1, "labels": {"nobody": "asks"}, "instance": str(uuid.uuid4())} | hello
+        self._hello: dict[str, Any] = {
+            "slots": 1,
+            "labels": {"nobody": "asks"},
+            "instance": str(uuid.uuid4()),
+        } | hello
         self.frames: list[pb.ServerFrame] = []
         self.ended = threading.Event()
         self.status: grpc.StatusCode | None = None
         self.words = ""
         request = pb.RegisterRequest(
-            token=token, worker_id=self.id, secret_sha256=hashlib.sha256(self.secret).digest(), name="evil"
-        )  # fmt: skip
+            token=token,
+            worker_id=self.id,
+            secret_sha256=hashlib.sha256(self.secret).digest(),
+            name="evil",
+        )
         self._stub.Register(request, timeout=10)
 
     def __enter__(self) -> "HostileWorker":
         self.connect()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._frames.put(None)
         self._channel.close()
 
     def connect(self, *, silent: bool = False, **hello: Any) -> None:
-        """A stream of its own; `silent`: without a hello. What was to be sent on the one before is dropped."""
+        """A stream of its own; `silent`: without a hello. What was to be sent on the one before is
+        dropped."""
         self._frames.put(None)  # to the thread that gRPC reads the one before with
         self._frames, self.ended = queue.Queue(), threading.Event()
         metadata = (("authorization", f"Bearer {self.id}:{self.secret.hex()}"),)
         self.call = self._stub.Connect(iter(self._frames.get, None), metadata=metadata)
         threading.Thread(target=self._read, args=(self.call, self.ended), daemon=True).start()
         if not silent:
-            said: dict[str, Any] = {"protocol_min": 1, "protocol_max": 1, "name": "evil"} | self._hello | hello
+            said: dict[str, Any] = (
+                {"protocol_min": 1, "protocol_max": 1, "name": "evil"} | self._hello | hello
+            )
             self.send(hello=pb.Hello(**said))
 
     def _read(self, call: Iterator[pb.ServerFrame] | Any, ended: threading.Event) -> None:

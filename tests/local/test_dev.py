@@ -18,7 +18,11 @@ pytestmark = pytest.mark.unprivileged
 
 
 def environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith("HODEI_") and key != "DATABASE_URL"}
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("HODEI_") and key != "DATABASE_URL"
+    }
 
 
 class Dev:
@@ -28,21 +32,37 @@ class Dev:
         self.out = data.with_suffix(".out")
         with self.out.open("w") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hodei.cli.main", "dev", "--data-dir", str(data), "--port", str(self.port)], stdout=out, stderr=out,
-                env=environment() | ambient, start_new_session=True,
-            )  # fmt: skip
+                [
+                    sys.executable,
+                    "-m",
+                    "hodei.cli.main",
+                    "dev",
+                    "--data-dir",
+                    str(data),
+                    "--port",
+                    str(self.port),
+                ],
+                stdout=out,
+                stderr=out,
+                env=environment() | ambient,
+                start_new_session=True,
+            )
 
     def said(self) -> str:
         return self.out.read_text()
 
     def await_up(self) -> None:
-        eventually(lambda: "Hodei is up" in self.said() or self.process.poll() is not None, most_s=40)
+        eventually(
+            lambda: "Hodei is up" in self.said() or self.process.poll() is not None, most_s=40
+        )
         assert "Hodei is up" in self.said(), self.said()
 
     def run(self, command: str) -> str:
         server = ["--server", f"127.0.0.1:{self.port}"]
         argv = [sys.executable, "-m", "hodei.cli.main", *server, "job", "run", "--command", command]
-        return subprocess.run(argv, capture_output=True, text=True, env=environment(), check=True, timeout=30).stdout
+        return subprocess.run(
+            argv, capture_output=True, text=True, env=environment(), check=True, timeout=30
+        ).stdout
 
     def processes(self) -> list[str]:
         """Every process that names our data folder, but the one under test itself."""
@@ -89,9 +109,20 @@ def test_it_runs_jobs_keeps_its_data_and_ends_cleanly_on_ctrl_c(open_folder: Pat
         assert dev.processes() == []
     with running(data) as dev:
         listed = subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", "--server", f"127.0.0.1:{dev.port}", "job", "list"], capture_output=True, text=True,
-            env=environment(), check=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "hodei.cli.main",
+                "--server",
+                f"127.0.0.1:{dev.port}",
+                "job",
+                "list",
+            ],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=True,
+        )
         assert " echo " in listed.stdout, "named by the first word of its command"
         assert dev.run("echo again") == "again\n"
 
@@ -99,9 +130,22 @@ def test_it_runs_jobs_keeps_its_data_and_ends_cleanly_on_ctrl_c(open_folder: Pat
 def test_killed_it_leaves_no_orphan(open_folder: Path) -> None:
     with running(open_folder / "dev") as dev:
         subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", "--server", f"127.0.0.1:{dev.port}", "job", "submit", "--", "sleep", "987"],
-            capture_output=True, env=environment(), check=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "hodei.cli.main",
+                "--server",
+                f"127.0.0.1:{dev.port}",
+                "job",
+                "submit",
+                "--",
+                "sleep",
+                "987",
+            ],
+            capture_output=True,
+            env=environment(),
+            check=True,
+        )
         eventually(lambda: sleeping("987"))
         dev.process.kill()
         eventually(lambda: not dev.processes(), most_s=30)
@@ -138,7 +182,9 @@ def environments(dev: Dev, program: str) -> list[str]:
     return found
 
 
-def test_an_ambient_database_is_not_used_and_none_is_handed_to_the_worker(open_folder: Path) -> None:
+def test_an_ambient_database_is_not_used_and_none_is_handed_to_the_worker(
+    open_folder: Path,
+) -> None:
     with running(open_folder / "dev", **AMBIENT) as dev:
         assert "DATABASE_URL is set and not used" in dev.said()
         assert "hidden-word" not in dev.said()
@@ -146,7 +192,11 @@ def test_an_ambient_database_is_not_used_and_none_is_handed_to_the_worker(open_f
         assert dev.run("env | grep -E 'PG|DATABASE' || echo nothing") == "nothing\n"
         for program in ("hodei_worker", "hodei_worker.supervisor"):
             for environ in (found := environments(dev, program)):
-                assert not [name for name in environ.splitlines() if name.startswith("PG") or "DATABASE" in name or "_URL" in name]
+                assert not [
+                    name
+                    for name in environ.splitlines()
+                    if name.startswith("PG") or "DATABASE" in name or "_URL" in name
+                ]
             assert found
         (server,) = environments(dev, "hodei.cli.server")
         assert "hidden-word" not in server
@@ -159,26 +209,41 @@ def sleeping(seconds: str) -> bool:
         except OSError:
             return b""
 
-    return any(words(path) == f"sleep\0{seconds}\0".encode() for path in Path("/proc").glob("[0-9]*/cmdline"))
+    return any(
+        words(path) == f"sleep\0{seconds}\0".encode()
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ambient", [{}, AMBIENT], ids=["plain", "beside another database"])
 def test_the_demo_ends_as_it_should(ambient: dict[str, str]) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "hodei.local.demo"], capture_output=True, text=True, env=environment() | ambient, timeout=120, check=False,
+        [sys.executable, "-m", "hodei.local.demo"],
+        capture_output=True,
+        text=True,
+        env=environment() | ambient,
+        timeout=120,
+        check=False,
         cwd=TREE,
-    )  # fmt: skip
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     for words in (
-        "bytes compressed", "loaded 3 rows", "100,000 lines, each once and in order", "FAILED", "EXIT_NONZERO", "JobAssigned",
+        "bytes compressed",
+        "loaded 3 rows",
+        "100,000 lines, each once and in order",
+        "FAILED",
+        "EXIT_NONZERO",
+        "JobAssigned",
         "All went as it should",
-    ):  # fmt: skip
+    ):
         assert words in ran.stdout
 
 
 @pytest.mark.slow
-def test_the_demo_uses_another_database_when_a_flag_says_so(database_url: str, db: Connection, open_folder: Path) -> None:
+def test_the_demo_uses_another_database_when_a_flag_says_so(
+    database_url: str, db: Connection, open_folder: Path
+) -> None:
     file = open_folder / "url"
     file.write_text(database_url)
     argv = [sys.executable, "-m", "hodei.local.demo", "--database-url-file", str(file)]

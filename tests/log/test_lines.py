@@ -29,10 +29,21 @@ from hodei_worker.config import BadSetting
 from tests.conftest import TREE, Connection
 
 NASTY = [
-    "x\nforged line job_id=1", "\x1b]0;title\x07\x1b[31m", "\x9b31mred\x7f", "a\u2028b\u2029c\x85d\r\n", "\u202egnp.exe",
-    "half \ud83d of a pair", '"quoted" {braces} <red> %s \\n', "NUL \x00", "🚀 東京 é", "", "x" * 100_000,
-]  # fmt: skip
-HEAD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} (TRACE|DEBUG|INFO|SUCCESS|WARNING|ERROR|CRITICAL) *")
+    "x\nforged line job_id=1",
+    "\x1b]0;title\x07\x1b[31m",
+    "\x9b31mred\x7f",
+    "a\u2028b\u2029c\x85d\r\n",
+    "\u202egnp.exe",
+    "half \ud83d of a pair",
+    '"quoted" {braces} <red> %s \\n',
+    "NUL \x00",
+    "🚀 東京 é",
+    "",
+    "x" * 100_000,
+]
+HEAD = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} (TRACE|DEBUG|INFO|SUCCESS|WARNING|ERROR|CRITICAL) *"
+)
 
 Written = Callable[[], str]
 Program = Callable[..., None]
@@ -42,7 +53,9 @@ class Stderr(io.TextIOWrapper):
     """As the interpreter's, of a Latin-1 locale: JSON must be UTF-8 all the same."""
 
     def __init__(self) -> None:
-        super().__init__(io.BytesIO(), encoding="latin-1", errors="backslashreplace", line_buffering=True)
+        super().__init__(
+            io.BytesIO(), encoding="latin-1", errors="backslashreplace", line_buffering=True
+        )
 
     def text(self) -> str:
         self.flush()
@@ -66,7 +79,9 @@ def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stderr]:
 
 
 @pytest.fixture(params=["server", "worker"])
-def configure(request: pytest.FixtureRequest, stderr: Stderr, monkeypatch: pytest.MonkeyPatch) -> Program:
+def configure(
+    request: pytest.FixtureRequest, stderr: Stderr, monkeypatch: pytest.MonkeyPatch
+) -> Program:
     """Either program's configuration: (format, HODEI_LOG)."""
 
     def apply(log_format: str, parts: str = "") -> None:
@@ -80,7 +95,8 @@ def configure(request: pytest.FixtureRequest, stderr: Stderr, monkeypatch: pytes
 
 
 def lines_of(text: str) -> list[str]:
-    """Each ends with a newline and holds nothing that ends a line elsewhere, or that a terminal obeys."""
+    """Each ends with a newline and holds nothing that ends a line elsewhere, or that a terminal
+    obeys."""
     assert text.endswith("\n")
     lines = text[:-1].split("\n")
     for line in lines:
@@ -93,7 +109,9 @@ def say_nasty() -> int:
     """Through every way that lines have; how many lines that makes."""
     for text in NASTY:
         logger.info("{}", text)
-        logger.bind(correlation_id=text, actor=text, job_id=uuid.uuid4(), component=text).warning("m")
+        logger.bind(correlation_id=text, actor=text, job_id=uuid.uuid4(), component=text).warning(
+            "m"
+        )
         logging.getLogger("somebody.else").warning("they say %s", text)
         logging.getLogger("somebody.else").error("they say %r", ValueError(text))
     job_lines.say(logger, (JobLine(text, text, text, uuid.uuid4(), text or None) for text in NASTY))
@@ -124,14 +142,18 @@ def test_json_lines_are_json_whatever_is_in_them(stderr: Stderr, configure: Prog
     assert said[1]["correlation_id"] == NASTY[0]
 
 
-def test_a_batch_is_one_line_for_each_job_with_its_names_in_order(stderr: Stderr, configure: Program) -> None:
+def test_a_batch_is_one_line_for_each_job_with_its_names_in_order(
+    stderr: Stderr, configure: Program
+) -> None:
     configure("text")
     job, worker = uuid.uuid4(), uuid.uuid4()
     batch = [JobLine(f"m{n}", "c", "a", job, worker) for n in range(3)]
     job_lines.say(logger.bind(component="JobController"), batch)
     lines = lines_of(stderr.text())
     ending = f"correlation_id=c actor=a job_id={job} worker_id={worker}"
-    assert [line.partition("INFO    ")[2] for line in lines] == [f"JobController: m{n} {ending}" for n in range(3)]
+    assert [line.partition("INFO    ")[2] for line in lines] == [
+        f"JobController: m{n} {ending}" for n in range(3)
+    ]
 
 
 def test_a_batch_that_nobody_wants_is_not_looked_at(stderr: Stderr, configure: Program) -> None:
@@ -145,7 +167,9 @@ def test_a_batch_that_nobody_wants_is_not_looked_at(stderr: Stderr, configure: P
     assert stderr.text() == ""
 
 
-def test_levels_for_parts_hold_for_batches_and_for_the_lines_of_libraries(stderr: Stderr, configure: Program) -> None:
+def test_levels_for_parts_hold_for_batches_and_for_the_lines_of_libraries(
+    stderr: Stderr, configure: Program
+) -> None:
     line = JobLine("m", "c", "a", "j")
     configure("text", f"warning,{__name__}=info,somebody=debug")
     job_lines.say(logger, [line])
@@ -169,7 +193,10 @@ def test_a_pool_that_replaces_a_connection_is_no_alarm(stderr: Stderr, configure
     logging.getLogger("psycopg.pool").warning("discarding closed connection: %s", "c")
     logging.getLogger("psycopg.pool").error("lost")
     said = [json.loads(line) for line in lines_of(stderr.text())]
-    assert [(line["part"], line["level"]) for line in said] == [("psycopg.pool", "info"), ("psycopg.pool", "error")]
+    assert [(line["part"], line["level"]) for line in said] == [
+        ("psycopg.pool", "info"),
+        ("psycopg.pool", "error"),
+    ]
 
 
 # ── errors ──
@@ -217,14 +244,16 @@ def wrapped(error: Exception) -> list[BaseException]:
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_what_postgresql_quotes_is_never_told(stderr: Stderr, configure: Program, db: Connection, log_format: str) -> None:
+def test_what_postgresql_quotes_is_never_told(
+    stderr: Stderr, configure: Program, db: Connection, log_format: str
+) -> None:
     configure(log_format)
     error = driver_error(db)
     assert SECRET in str(error), "else this tests nothing"
     for outer in wrapped(error):
         before = stderr.text()
         logger.opt(exception=outer).error("a fault")
-        said = stderr.text()[len(before):]  # fmt: skip
+        said = stderr.text()[len(before) :]
         assert "psycopg.errors.CheckViolation" in said
         assert "SQLSTATE 23514" in said
         logging.getLogger("psycopg.pool").warning("error connecting in %r: %s", "pool-1", outer)
@@ -284,7 +313,9 @@ class Speechless(Exception):
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_what_cannot_be_said_is_still_told_by_its_kind(stderr: Stderr, configure: Program, log_format: str) -> None:
+def test_what_cannot_be_said_is_still_told_by_its_kind(
+    stderr: Stderr, configure: Program, log_format: str
+) -> None:
     configure(log_format)
     logger.opt(exception=Speechless()).error("a fault")
     logger.bind(correlation_id=Speechless()).error("a line")
@@ -296,7 +327,9 @@ def test_what_cannot_be_said_is_still_told_by_its_kind(stderr: Stderr, configure
         assert [json.loads(line)["level"] for line in lines] == ["error"] * 3
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(stderr: Stderr, configure: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_cannot_be_written_ends_nothing(
+    stderr: Stderr, configure: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     configure("text")
 
     def full(_: str) -> int:
@@ -313,10 +346,16 @@ def caught_and_logged() -> Iterator[str]:
         for handler in ast.walk(ast.parse(path.read_text())):
             if not isinstance(handler, ast.ExceptHandler) or handler.type is None:
                 continue
-            if not {"TROUBLE", "psycopg", "Exception"} & set(re.findall(r"\w+", ast.unparse(handler.type))):
+            if not {"TROUBLE", "psycopg", "Exception"} & set(
+                re.findall(r"\w+", ast.unparse(handler.type))
+            ):
                 continue
             for call in ast.walk(handler):
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in LEVELS:
+                if (
+                    isinstance(call, ast.Call)
+                    and isinstance(call.func, ast.Attribute)
+                    and call.func.attr in LEVELS
+                ):
                     said = [ast.unparse(argument) for argument in call.args]
                     if {handler.name, f"str({handler.name})", f"repr({handler.name})"} & set(said):
                         yield f"{path.relative_to(TREE)}:{call.lineno}"
@@ -345,7 +384,9 @@ def test_the_interpreters_own_words_are_lines_too(stderr: Stderr, configure: Pro
     async def main() -> None:
         asyncio.get_running_loop().call_soon(callback, SECRET)
         task = asyncio.get_running_loop().create_task(asyncio.sleep(3600, SECRET))
-        asyncio.get_running_loop().call_exception_handler({"message": "odd\nfuture: " + SECRET, "task": task})
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "odd\nfuture: " + SECRET, "task": task}
+        )
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()
@@ -367,7 +408,9 @@ def test_the_interpreters_own_words_are_lines_too(stderr: Stderr, configure: Pro
     told = [line.get("exception", {}).get("message") or line["message"] for line in said]
     for words in ("in a thread", "in the end", "in a callback", "odd", "at the end"):
         assert words in told, told
-    assert any("old\nways" in line["message"] and line["component"] == "py.warnings" for line in said)
+    assert any(
+        "old\nways" in line["message"] and line["component"] == "py.warnings" for line in said
+    )
 
 
 DYING = """
@@ -385,10 +428,15 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(("package", "arguments"), [("hodei", "'info', 'json'"), ("hodei_worker", "'info', 'json', '', 'w-1'")])
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [("hodei", "'info', 'json'"), ("hodei_worker", "'info', 'json', '', 'w-1'")],
+)
 def test_a_real_process_that_dies_leaves_nothing_but_lines(package: str, arguments: str) -> None:
     program = DYING.replace("{package}", package).replace("{arguments}", arguments)
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 1
     said = [json.loads(line) for line in lines_of(ran.stderr)]
     assert ran.stdout == ""

@@ -1,4 +1,5 @@
-"""Behind scripts/catalog: applies schema.sql to a PostgreSQL of its own and writes down what stands then."""
+"""Behind scripts/catalog: applies schema.sql to a PostgreSQL of its own and writes down what stands
+then."""
 
 import json
 import tempfile

@@ -1,10 +1,11 @@
 """The whole store by rules: two servers, three workers, all verbs in any order, on real PostgreSQL.
 
-Around every write a commit may succeed though the client saw an error, or fail before anything was written; the callers here then do what
-the real ones do: say it again (creates, accepts, results, logs), or forget it and leave it to the sweeps (claims, releases).
-"""
+Around every write a commit may succeed though the client saw an error, or fail before anything was
+written; the callers here then do what the real ones do: say it again (creates, accepts, results,
+logs), or forget it and leave it to the sweeps (claims, releases)."""
 
 import asyncio
+import functools
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -13,7 +14,14 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL
@@ -31,7 +39,8 @@ T = TypeVar("T")
 TABLES = "jobs, job_queue, leases, workers, worker_bootstrap_tokens, domain_events, job_logs, hodei_listening"
 
 commits = st.sampled_from(["ok", "ok", "ok", "lost reply", "lost call"])
-"""What the client meets around a write: all well, committed but an error was seen, nothing committed."""
+"""What the client meets around a write: all well, committed but an error was seen, nothing
+committed."""
 
 
 class Store(RuleBasedStateMachine):
@@ -41,10 +50,15 @@ class Store(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._runner = asyncio.Runner()
-        self._servers = [self._runner.run(psycopg.AsyncConnection.connect(self.url, autocommit=True)) for _ in range(2)]
+        self._servers = [
+            self._runner.run(psycopg.AsyncConnection.connect(self.url, autocommit=True))
+            for _ in range(2)
+        ]
         self._turn = 0
         self._workers: list[AWorker] = []
-        self._offers: dict[int, job_queue.Offer] = {}  # what workers hold, by lease: offered, and not ended as far as they know
+        self._offers: dict[
+            int, job_queue.Offer
+        ] = {}  # what workers hold, by lease: offered, and not ended as far as they know
         self._accepted: set[int] = set()
         self._stale: list[job_queue.Offer] = []  # refused: what they still say is late
         self._jobs: list[uuid.UUID] = []
@@ -74,7 +88,11 @@ class Store(RuleBasedStateMachine):
         return self.on(work)
 
     def held(self, pick: int, *, accepted: bool | None = None) -> job_queue.Offer | None:
-        leases_ = sorted(lease for lease in self._offers if accepted is None or (lease in self._accepted) == accepted)
+        leases_ = sorted(
+            lease
+            for lease in self._offers
+            if accepted is None or (lease in self._accepted) == accepted
+        )
         return self._offers[leases_[pick % len(leases_)]] if leases_ else None
 
     def refuse(self, offer: job_queue.Offer) -> None:
@@ -86,13 +104,20 @@ class Store(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.judge.execute(f"TRUNCATE {TABLES}".encode())
-        self._workers = [self.on(lambda conn, n=n: ready_worker(conn, name=f"w{n}")) for n in range(3)]  # type: ignore[misc]
+        self._workers = [self.on(functools.partial(ready_worker, name=f"w{n}")) for n in range(3)]
 
     @rule(commit=commits, retries=st.integers(0, 2), fail=st.booleans(), limit=st.booleans())
     def create(self, commit: str, retries: int, fail: bool, limit: bool) -> None:
         spec = {"command": "true", "retries": retries, "on_lost": "fail" if fail else "rerun"}
-        new = jobs.NewJob(uuid7(), "cli:test", normalise(spec | ({"queue_timeout": 60, "timeout": 60} if limit else {})).normal)
-        assert self.say(commit, lambda conn: jobs.create(conn, [new]))[new.id] in ("created", "existed")
+        new = jobs.NewJob(
+            uuid7(),
+            "cli:test",
+            normalise(spec | ({"queue_timeout": 60, "timeout": 60} if limit else {})).normal,
+        )
+        assert self.say(commit, lambda conn: jobs.create(conn, [new]))[new.id] in (
+            "created",
+            "existed",
+        )
         self._jobs.append(new.id)
 
     @rule(commit=commits, which=st.integers(0, 2), slots=st.integers(1, 3))
@@ -116,28 +141,46 @@ class Store(RuleBasedStateMachine):
                 self.refuse(offer)
 
     @rule(
-        commit=commits, pick=st.integers(0, 99), outcome=st.sampled_from(["SUCCEEDED", "FAILED", "LOST", "CANCELLED"]), again=st.booleans()
+        commit=commits,
+        pick=st.integers(0, 99),
+        outcome=st.sampled_from(["SUCCEEDED", "FAILED", "LOST", "CANCELLED"]),
+        again=st.booleans(),
     )
     def result(self, commit: str, pick: int, outcome: str, again: bool) -> None:
         """Also of an offer whose accept is not written yet; a refused one is told as late."""
         if offer := self.held(pick):
-            more = {} if outcome == "FAILED" else {"reason": "CANCELLED" if outcome == "CANCELLED" else None}
+            more = (
+                {}
+                if outcome == "FAILED"
+                else {"reason": "CANCELLED" if outcome == "CANCELLED" else None}
+            )
             said = word(offer, outcome, log_chunks=self._next_chunk.get(offer.lease, 0), **more)
-            ended = self.on(lambda conn: leases.record_results(conn, [said])) if commit != "lost call" else []
+            ended = (
+                self.on(lambda conn: leases.record_results(conn, [said]))
+                if commit != "lost call"
+                else []
+            )
             if commit != "ok":
                 repeated = self.on(lambda conn: leases.record_results(conn, [said]))
                 assert not (ended and repeated), "recorded twice"
                 ended = ended or repeated
             if not ended or again:
-                assert self.on(lambda conn: stray_leases.record_late(conn, Late(offer.job_id, said))).stands
+                assert self.on(
+                    lambda conn: stray_leases.record_late(conn, Late(offer.job_id, said))
+                ).stands
             self._offers.pop(offer.lease)
 
     @rule(commit=commits, pick=st.integers(0, 99), outcome=st.sampled_from(["SUCCEEDED", "LOST"]))
     def late(self, commit: str, pick: int, outcome: str) -> None:
         if self._stale:
             offer = self._stale[pick % len(self._stale)]
-            assert self.on(lambda conn: leases.record_results(conn, [word(offer, outcome)])) == [], "the fence"
-            assert self.on(lambda conn: leases.accept(conn, [Claimant(offer.lease, offer.worker_id)])) == {}, "the fence"
+            assert (
+                self.on(lambda conn: leases.record_results(conn, [word(offer, outcome)])) == []
+            ), "the fence"
+            assert (
+                self.on(lambda conn: leases.accept(conn, [Claimant(offer.lease, offer.worker_id)]))
+                == {}
+            ), "the fence"
             late = Late(offer.job_id, word(offer, outcome))
             assert self.say(commit, lambda conn: stray_leases.record_late(conn, late)).stands
 
@@ -146,7 +189,10 @@ class Store(RuleBasedStateMachine):
         """Two chunks, beginning up to two before the next one: sent again after a reconnect."""
         if offer := self.held(pick, accepted=True):
             begin = max(0, self._next_chunk.get(offer.lease, 0) - back)
-            chunks = [Chunk(offer.lease, offer.worker_id, seq, 1, seq, 1, NOW_US, b"x") for seq in (begin, begin + 1)]
+            chunks = [
+                Chunk(offer.lease, offer.worker_id, seq, 1, seq, 1, NOW_US, b"x")
+                for seq in (begin, begin + 1)
+            ]
             answer = self.say(commit, lambda conn: job_logs.append(conn, chunks))
             if stored := answer.get(Claimant(offer.lease, offer.worker_id)):
                 self._next_chunk[offer.lease] = max(self._next_chunk.get(offer.lease, 0), begin + 2)
@@ -161,7 +207,12 @@ class Store(RuleBasedStateMachine):
             del self._offers[offer.lease]
             if commit != "lost call":
                 self.on(
-                    lambda conn: leases.release(conn, [Claimant(offer.lease, offer.worker_id)], "draining", f"worker:{offer.worker_id}")
+                    lambda conn: leases.release(
+                        conn,
+                        [Claimant(offer.lease, offer.worker_id)],
+                        "draining",
+                        f"worker:{offer.worker_id}",
+                    )
                 )
 
     @rule(pick=st.integers(0, 99))
@@ -173,9 +224,13 @@ class Store(RuleBasedStateMachine):
 
     @rule(commit=commits, which=st.integers(0, 2))
     def worker_lost(self, commit: str, which: int) -> None:
-        """Silent for two minutes; its stream is dead, what it held it will hear to be stale; it comes back at once."""
+        """Silent for two minutes; its stream is dead, what it held it will hear to be stale; it
+        comes back at once."""
         worker = self._workers[which]
-        self.judge.execute("UPDATE workers SET last_heartbeat = last_heartbeat - interval '2 minutes' WHERE id = %s", [worker.id])
+        self.judge.execute(
+            "UPDATE workers SET last_heartbeat = last_heartbeat - interval '2 minutes' WHERE id = %s",
+            [worker.id],
+        )
         self.judge.execute(
             "UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour', last_beat = clock_timestamp()"
         )
@@ -193,17 +248,27 @@ class Store(RuleBasedStateMachine):
             self.say(commit, lambda conn: leases.record_results(conn, lost))
         offers = [claimant for claimant, accepted in found if not accepted]
         if offers:
-            self.say(commit, lambda conn: leases.release(conn, offers, "the worker is gone", "system:job_rescuer"))
+            self.say(
+                commit,
+                lambda conn: leases.release(
+                    conn, offers, "the worker is gone", "system:job_rescuer"
+                ),
+            )
 
     @rule(commit=commits)
     def offers_lapse(self, commit: str) -> None:
-        self.judge.execute("UPDATE leases SET accept_by = accept_by - interval '1 hour' WHERE accepted_at IS NULL")
+        self.judge.execute(
+            "UPDATE leases SET accept_by = accept_by - interval '1 hour' WHERE accepted_at IS NULL"
+        )
         self.judge.execute(
             "UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour', last_beat = clock_timestamp()"
         )
         found = self.on(lambda conn: stray_leases.overdue(conn, 10.0))
         if found:
-            self.say(commit, lambda conn: leases.release(conn, found, "not accepted", "system:job_rescuer"))
+            self.say(
+                commit,
+                lambda conn: leases.release(conn, found, "not accepted", "system:job_rescuer"),
+            )
 
     @rule()
     def limits_pass(self) -> None:
@@ -217,7 +282,9 @@ class Store(RuleBasedStateMachine):
 
     @rule()
     def time_passes_in_the_queue(self) -> None:
-        self.judge.execute("UPDATE job_queue SET ready_at = ready_at - interval '1 hour' WHERE waiting IS NOT NULL")
+        self.judge.execute(
+            "UPDATE job_queue SET ready_at = ready_at - interval '1 hour' WHERE waiting IS NOT NULL"
+        )
         self.on(promote)
 
     @rule(commit=commits, pick=st.integers(0, 99))
@@ -236,13 +303,18 @@ class Store(RuleBasedStateMachine):
 
     @rule(commit=commits, which=st.integers(0, 2), lists=st.booleans())
     def heartbeat(self, commit: str, which: int, lists: bool) -> None:
-        """With all that it holds; or without, and twice: then its accepted jobs are unknown to it, and end as lost."""
+        """With all that it holds; or without, and twice: then its accepted jobs are unknown to it,
+        and end as lost."""
         worker = self._workers[which]
         mine = [offer for offer in self._offers.values() if offer.worker_id == worker.id]
-        beat = workers.Heartbeat(worker.id, worker.session, len(mine), draining=False, current_job_id=None)
+        beat = workers.Heartbeat(
+            worker.id, worker.session, len(mine), draining=False, current_job_id=None
+        )
         held = [Claimant(offer.lease, worker.id) for offer in mine] if lists else []
         self.judge.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
-        ((beaten, astray),) = self.say(commit, lambda conn: workers.beat(conn, [beat], held)).items()
+        ((beaten, astray),) = self.say(
+            commit, lambda conn: workers.beat(conn, [beat], held)
+        ).items()
         assert beaten == worker.id
         self.say(commit, lambda conn: leases.renew_offers(conn, held, 10.0))
         unknown = self.on(lambda conn: stray_leases.unknown(conn, held))
@@ -254,12 +326,21 @@ class Store(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 2), undo=st.booleans())
     def drain(self, which: int, undo: bool) -> None:
-        assert self.on(lambda conn: (workers.undrain if undo else workers.drain)(conn, self._workers[which].id, "cli:ana"))
+        assert self.on(
+            lambda conn: (workers.undrain if undo else workers.drain)(
+                conn, self._workers[which].id, "cli:ana"
+            )
+        )
 
     @rule(commit=commits, pick=st.integers(0, 99), stopping=st.booleans())
     def cancel_delivered(self, commit: str, pick: int, stopping: bool) -> None:
         if offer := self.held(pick):
-            self.say(commit, lambda conn: leases.cancel_delivered(conn, offer.worker_id, [offer.lease], stopping=stopping))
+            self.say(
+                commit,
+                lambda conn: leases.cancel_delivered(
+                    conn, offer.worker_id, [offer.lease], stopping=stopping
+                ),
+            )
             self.say(commit, lambda conn: leases.started(conn, offer.worker_id, [offer.lease]))
 
     @precondition(lambda self: len(self._jobs) > 3)
@@ -276,7 +357,9 @@ class Store(RuleBasedStateMachine):
 
     @invariant()
     def final_is_final(self) -> None:
-        now: dict[uuid.UUID, str] = dict(self.judge.execute("SELECT id, state FROM jobs").fetchall())
+        now: dict[uuid.UUID, str] = dict(
+            self.judge.execute("SELECT id, state FROM jobs").fetchall()
+        )
         assert set(self._jobs) == set(now), "a lost job"
         for job_id, state in self._final.items():
             assert now[job_id] == state, "a final state has changed"
@@ -284,7 +367,15 @@ class Store(RuleBasedStateMachine):
 
 
 def by_sweep(claimant: Claimant, outcome: str, reason: str | None = None) -> leases.Result:
-    return leases.Result(claimant.lease, claimant.worker_id, outcome, "system:job_rescuer", ran=True, reason=reason, log_chunks=-1)
+    return leases.Result(
+        claimant.lease,
+        claimant.worker_id,
+        outcome,
+        "system:job_rescuer",
+        ran=True,
+        reason=reason,
+        log_chunks=-1,
+    )
 
 
 @pytest.fixture
@@ -293,12 +384,20 @@ def judge(database_url: str) -> Iterator[Connection]:
         yield conn
 
 
-def test_any_order_of_all_verbs_with_ambiguous_commits(database_url: str, judge: Connection) -> None:
+def test_any_order_of_all_verbs_with_ambiguous_commits(
+    database_url: str, judge: Connection
+) -> None:
     class Here(Store):
         pass
 
     Here.url, Here.judge = database_url, judge
     run_state_machine_as_test(
         Here,
-        settings=settings(max_examples=150, stateful_step_count=50, deadline=None, database=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=150,
+            stateful_step_count=50,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
     )

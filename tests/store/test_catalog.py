@@ -1,4 +1,5 @@
-"""The schema is whole or not: what is gone is named and made again, and two releases leave each other alone."""
+"""The schema is whole or not: what is gone is named and made again, and two releases leave each
+other alone."""
 
 import asyncio
 import re
@@ -18,7 +19,9 @@ from tests.store.test_schema import CATALOG
 
 
 def test_the_catalog_that_programs_compare_with_is_schema_sqls_own(empty_database_url: str) -> None:
-    assert fresh_catalog.of_fresh_schema(empty_database_url) == fresh_catalog.PLACE.read_text(), "run scripts/catalog"
+    assert fresh_catalog.of_fresh_schema(empty_database_url) == fresh_catalog.PLACE.read_text(), (
+        "run scripts/catalog"
+    )
 
 
 def test_what_this_program_calls_is_what_it_says(db: Connection) -> None:
@@ -29,7 +32,9 @@ def test_what_this_program_calls_is_what_it_says(db: Connection) -> None:
         if path.name != "spec_sql.py":
             called |= set(re.findall(r"\b(hodei_[a-z0-9_]+)\(", path.read_text()))
     assert called <= set(catalog.CALLED)
-    assert set(catalog.CALLED) <= {name.partition("(")[0] for name in catalog.expected()["functions"]}
+    assert set(catalog.CALLED) <= {
+        name.partition("(")[0] for name in catalog.expected()["functions"]
+    }
 
 
 GONE = [
@@ -37,18 +42,31 @@ GONE = [
     *(f"DROP INDEX {name}" for name in catalog.expected()["indexes"]),
     *(f"DROP SEQUENCE {name} CASCADE" for name in catalog.expected()["sequences"]),
     *(f"DROP VIEW {name}" for name in catalog.expected()["views"]),
-    *("ALTER TABLE {} DROP CONSTRAINT {}".format(*key.split(".")) for key in catalog.expected()["constraints"]),
+    *(
+        "ALTER TABLE {} DROP CONSTRAINT {}".format(*key.split("."))
+        for key in catalog.expected()["constraints"]
+    ),
     *("DROP TRIGGER {1} ON {0}".format(*key.split(".")) for key in catalog.expected()["triggers"]),
-    *(f"ALTER TABLE {table} DROP COLUMN {column} CASCADE" for table, columns in catalog.expected()["tables"].items() for column in columns
-      if (table, column) not in {("domain_events", "occurred_at"), ("job_logs", "stored_at"), ("hodei_schema", "revision")}),
+    *(
+        f"ALTER TABLE {table} DROP COLUMN {column} CASCADE"
+        for table, columns in catalog.expected()["tables"].items()
+        for column in columns
+        if (table, column)
+        not in {
+            ("domain_events", "occurred_at"),
+            ("job_logs", "stored_at"),
+            ("hodei_schema", "revision"),
+        }
+    ),
     "ALTER TABLE jobs ALTER created_at DROP DEFAULT",
     "ALTER TABLE jobs ALTER spec DROP NOT NULL",
     "ALTER FUNCTION hodei_enqueue(jsonb) RESET ALL",
     "ALTER FUNCTION hodei_create_jobs(jsonb) RESET enable_seqscan",
     "CREATE OR REPLACE FUNCTION hodei_uuid7() RETURNS uuid LANGUAGE sql RETURN gen_random_uuid()",
     "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'job_queue_ready'::regclass",
-]  # fmt: skip
-"""The columns by which days are cut cannot be dropped; a schema without `revision` is of the first one, and is upgraded."""
+]
+"""The columns by which days are cut cannot be dropped; a schema without `revision` is of the first
+one, and is upgraded."""
 
 
 def test_each_thing_that_is_gone_is_named_and_mended(db: Connection, database_url: str) -> None:
@@ -70,12 +88,18 @@ def test_each_thing_that_is_gone_is_named_and_mended(db: Connection, database_ur
 def test_what_rows_do_not_fit_is_said(db: Connection, database_url: str) -> None:
     db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
     db.execute("ALTER TABLE jobs DROP COLUMN spec")
-    with pytest.raises(Conflict, match=r"column jobs\.spec is gone, and the rows that stand do not fit it"):
+    with pytest.raises(
+        Conflict, match=r"column jobs\.spec is gone, and the rows that stand do not fit it"
+    ):
         schema.apply_sync(database_url)
 
 
 def test_a_running_server_heals_what_it_trips_over(fresh: Hodei) -> None:
-    for gone in ("DROP FUNCTION hodei_create_jobs(jsonb)", "DROP SEQUENCE hodei_lease_seq", "DROP INDEX job_queue_ready"):
+    for gone in (
+        "DROP FUNCTION hodei_create_jobs(jsonb)",
+        "DROP SEQUENCE hodei_lease_seq",
+        "DROP INDEX job_queue_ready",
+    ):
         fresh.sql(gone)
     assert fresh.submit("--command", "true")
     eventually(lambda: schema.check_sync(fresh.url)[0], 30)
@@ -103,12 +127,17 @@ def test_a_maintainer_looks_for_what_nobody_trips_over(db: Connection, database_
 
 
 def test_two_releases_do_not_mend_each_other(db: Connection, database_url: str) -> None:
-    """A newer revision may have other bodies, indexes, constraints and triggers; what this program calls is there."""
+    """A newer revision may have other bodies, indexes, constraints and triggers; what this program
+    calls is there."""
     for change in (
-        "UPDATE hodei_schema SET revision = 99", "DROP INDEX jobs_by_correlation", "DROP TRIGGER token_created ON worker_bootstrap_tokens",
+        "UPDATE hodei_schema SET revision = 99",
+        "DROP INDEX jobs_by_correlation",
+        "DROP TRIGGER token_created ON worker_bootstrap_tokens",
         "CREATE OR REPLACE FUNCTION hodei_uuid7() RETURNS uuid LANGUAGE sql RETURN gen_random_uuid()",
-        "ALTER TABLE jobs DROP CONSTRAINT jobs_state_check", "ALTER TABLE jobs ADD COLUMN newer text", "DROP FUNCTION hodei_ms",
-    ):  # fmt: skip
+        "ALTER TABLE jobs DROP CONSTRAINT jobs_state_check",
+        "ALTER TABLE jobs ADD COLUMN newer text",
+        "DROP FUNCTION hodei_ms",
+    ):
         db.execute(change.encode())
     before = db.execute(CATALOG).fetchall()
     assert schema.check_sync(database_url) == (True, "schema version 1.99 stands")
@@ -116,6 +145,9 @@ def test_two_releases_do_not_mend_each_other(db: Connection, database_url: str) 
     assert db.execute(CATALOG).fetchall() == before
     db.execute("DROP FUNCTION hodei_create_jobs")
     stands, words = schema.check_sync(database_url)
-    assert (stands, words) == (False, "missing: function hodei_create_jobs(jsonb); run `hodei db apply`")
+    assert (stands, words) == (
+        False,
+        "missing: function hodei_create_jobs(jsonb); run `hodei db apply`",
+    )
     with pytest.raises(Conflict, match=r"run `hodei db apply` of the newer program"):
         schema.apply_sync(database_url)

@@ -1,4 +1,5 @@
-"""What the store's calls have in common: one transaction, settings that are its own, binary parameters."""
+"""What the store's calls have in common: one transaction, settings that are its own, binary
+parameters."""
 
 import asyncio
 
@@ -42,7 +43,9 @@ def test_blobs_arrive_as_they_are(database_url: str) -> None:
     blobs = [b"", bytes(range(256)), b"x" * 70_000]
 
     async def story(conn: Connection) -> object:
-        return await guarded_rows(conn, ("SELECT unnest(%(data)s::bytea[])", {"data": Blobs(blobs)}))
+        return await guarded_rows(
+            conn, ("SELECT unnest(%(data)s::bytea[])", {"data": Blobs(blobs)})
+        )
 
     assert on(database_url, story) == [[(blob,) for blob in blobs]]
 
@@ -51,8 +54,11 @@ def test_blobs_arrive_as_they_are(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_statement_that_fails_leaves_nothing_on_its_connection(verb: str, database_url: str) -> None:
-    """A pipeline that ends at its first statement leaves the driver believing in prepared statements that PostgreSQL never parsed."""
+def test_a_statement_that_fails_leaves_nothing_on_its_connection(
+    verb: str, database_url: str
+) -> None:
+    """A pipeline that ends at its first statement leaves the driver believing in prepared
+    statements that PostgreSQL never parsed."""
 
     async def story() -> None:
         async with Database(database_url) as database:
@@ -84,7 +90,9 @@ def test_a_connection_that_was_ended_while_idle_is_not_used(database_url: str, d
     asyncio.run(story())
 
 
-def test_a_connection_that_is_lost_in_the_middle_is_replaced_where_the_call_may_be_repeated(database_url: str) -> None:
+def test_a_connection_that_is_lost_in_the_middle_is_replaced_where_the_call_may_be_repeated(
+    database_url: str,
+) -> None:
     asked = 0
 
     async def dies_once(conn: Connection) -> int:
@@ -114,7 +122,9 @@ def test_a_prepared_statement_that_is_gone_is_no_error(database_url: str) -> Non
             await database.run(queued)
             for _ in range(8):
                 await database.run(everything)
-            await database.run(lambda conn: conn.execute("ALTER TABLE provider_configs ADD COLUMN more text"))
+            await database.run(
+                lambda conn: conn.execute("ALTER TABLE provider_configs ADD COLUMN more text")
+            )
             await database.run(everything)
 
     asyncio.run(story())
@@ -146,7 +156,9 @@ async def everything(conn: Connection) -> object:
         ("57P03", "the database is starting up or shutting down"),
     ],
 )
-def test_errors_are_told_by_their_sqlstate_and_without_detail(code: str, words: str, database_url: str) -> None:
+def test_errors_are_told_by_their_sqlstate_and_without_detail(
+    code: str, words: str, database_url: str
+) -> None:
     raised = f"DO $$ BEGIN RAISE EXCEPTION 'primary' USING ERRCODE = '{code}', DETAIL = 'S3CRET', HINT = 'S3CRET'; END $$"
 
     async def story() -> None:
@@ -182,18 +194,26 @@ def test_a_transaction_that_others_were_in_the_way_of_runs_again(database_url: s
 
 @pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres"])
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Chatham", "<+03>-03"])
-def test_times_are_integers_whatever_the_database_is_set_to(style: str, zone: str, database_url: str, db: Db) -> None:
+def test_times_are_integers_whatever_the_database_is_set_to(
+    style: str, zone: str, database_url: str, db: Db
+) -> None:
     name = db.info.dbname
     db.execute(f"ALTER DATABASE {name} SET datestyle = '{style}'".encode())
     db.execute(f"ALTER DATABASE {name} SET timezone = '{zone}'".encode())
 
     async def story() -> list[tuple[object, ...]]:
         async with Database(database_url) as database:
-            values = (
-                "('infinity'), ('-infinity'), ('294276-12-31T23:59:59Z'), ('0001-01-01T00:00:00Z'), ('2026-01-31T12:00:00.000001Z'), (NULL)"
+            values = """('infinity'), ('-infinity'), ('294276-12-31T23:59:59Z'),
+                        ('0001-01-01T00:00:00Z'), ('2026-01-31T12:00:00.000001Z'), (NULL)"""
+            return await database.run(
+                lambda conn: rows(conn, f"SELECT t::timestamptz FROM (VALUES {values}) v (t)")
             )
-            return await database.run(lambda conn: rows(conn, f"SELECT t::timestamptz FROM (VALUES {values}) v (t)"))
 
     assert [row[0] for row in asyncio.run(story())] == [
-        times.NEVER, -times.NEVER, times.NEVER, -62_135_596_800_000_000, 1_769_860_800_000_001, None,
-    ]  # fmt: skip
+        times.NEVER,
+        -times.NEVER,
+        times.NEVER,
+        -62_135_596_800_000_000,
+        1_769_860_800_000_001,
+        None,
+    ]

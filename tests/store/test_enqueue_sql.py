@@ -11,11 +11,15 @@ from tests.conftest import Connection
 HELLO = """SELECT hodei_enqueue('{"command": "echo hello"}')"""
 
 
-def test_a_job_is_created_in_the_callers_transaction_and_rolled_back_with_it(db: Connection) -> None:
+def test_a_job_is_created_in_the_callers_transaction_and_rolled_back_with_it(
+    db: Connection,
+) -> None:
     with db.transaction(force_rollback=True):
         db.execute(HELLO)
         assert db.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
-    counts = db.execute("SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM job_queue), (SELECT count(*) FROM domain_events)")
+    counts = db.execute(
+        "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM job_queue), (SELECT count(*) FROM domain_events)"
+    )
     assert counts.fetchone() == (0, 0, 0)
 
 
@@ -32,7 +36,9 @@ def test_it_leaves_a_queue_row_an_event_and_one_wake_up(db: Connection) -> None:
     assert rows == [("PENDING", None, "JobCreated", "sql:postgres", True, True)] * 3
 
 
-def test_a_role_with_only_execute_can_enqueue_and_nothing_else(db: Connection, database_url: str) -> None:
+def test_a_role_with_only_execute_can_enqueue_and_nothing_else(
+    db: Connection, database_url: str
+) -> None:
     role = f"app_{uuid.uuid4().hex[:8]}"
     db.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'".encode())
     try:
@@ -50,7 +56,9 @@ def test_a_role_with_only_execute_can_enqueue_and_nothing_else(db: Connection, d
                 app.execute("SELECT * FROM public.jobs")
         assert db.execute("SELECT actor FROM jobs").fetchall() == [(f"sql:{role}:ana",)]
     finally:
-        db.execute(f"DROP SCHEMA IF EXISTS {role} CASCADE; DROP OWNED BY {role}; DROP ROLE {role}".encode())
+        db.execute(
+            f"DROP SCHEMA IF EXISTS {role} CASCADE; DROP OWNED BY {role}; DROP ROLE {role}".encode()
+        )
 
 
 def test_the_same_id_and_spec_is_the_same_job_and_another_spec_is_refused(db: Connection) -> None:
@@ -83,7 +91,9 @@ def test_two_transactions_with_one_id_make_one_job(db: Connection, database_url:
 
 def test_a_job_for_later_waits_with_its_reason(db: Connection) -> None:
     db.execute("""SELECT hodei_enqueue('{"command": "true", "run_at": "2126-01-31T12:00:00Z"}')""")
-    assert db.execute("SELECT waiting, ready_at = run_at FROM job_queue JOIN jobs ON id = job_id").fetchall() == [("RUN_AT", True)]
+    assert db.execute(
+        "SELECT waiting, ready_at = run_at FROM job_queue JOIN jobs ON id = job_id"
+    ).fetchall() == [("RUN_AT", True)]
 
 
 def test_ids_are_version_7_and_in_the_order_of_time(db: Connection) -> None:

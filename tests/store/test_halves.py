@@ -1,4 +1,5 @@
-"""The search for the item at fault, without a database: who is found, and in how many statements."""
+"""The search for the item at fault, without a database: who is found, and in how many
+statements."""
 
 import asyncio
 import math
@@ -11,7 +12,8 @@ from hodei.store import halves
 
 
 class Statements:
-    """Acts as a statement over many rows that fails for some of them; counts how often it is asked."""
+    """Acts as a statement over many rows that fails for some of them; counts how often it is
+    asked."""
 
     def __init__(self, bad: Sequence[int], error: Exception) -> None:
         self.bad, self.error = set(bad), error

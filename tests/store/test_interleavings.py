@@ -1,4 +1,5 @@
-"""Two connections, each pair of statements that lock: the first holds its transaction open, the second comes, the first ends.
+"""Two connections, each pair of statements that lock: the first holds its transaction open, the
+second comes, the first ends.
 
 No deadlock, both end, and what is left is sound.
 """
@@ -20,7 +21,19 @@ from hodei.store.job_queue import Offer
 from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
-from tests.factories import NOW_US, SECRET_HASH, AWorker, assigned_job, claim, expire, pending_job, promote, ready_worker, running_job, word
+from tests.factories import (
+    NOW_US,
+    SECRET_HASH,
+    AWorker,
+    assigned_job,
+    claim,
+    expire,
+    pending_job,
+    promote,
+    ready_worker,
+    running_job,
+    word,
+)
 
 Verb = Callable[[Connection, AWorker, uuid.UUID, Offer | None], Awaitable[object]]
 LIMITS: dict[str, Any] = {"retries": 1, "queue_timeout": 60, "timeout": 60, "start_timeout": 60}
@@ -40,34 +53,46 @@ VERBS: dict[str, Verb] = {
     "accept": lambda c, w, _j, o: leases.accept(c, [said(w, o)]),
     "succeed": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY)]),
     "fail": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "FAILED")]),
-    "lose": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "LOST", actor="system:job_rescuer")]),
+    "lose": lambda c, _w, _j, o: leases.record_results(
+        c, [word(o or NOBODY, "LOST", actor="system:job_rescuer")]
+    ),
     "release": lambda c, w, _j, o: leases.release(c, [said(w, o)], "x", "system:job_rescuer"),
     "late result": lambda c, _w, j, o: stray_leases.record_late(c, Late(j, word(o or NOBODY))),
     "log": lambda c, w, _j, o: job_logs.append(c, [chunk(w, o)]),
     "late log": lambda c, w, j, o: job_logs.append_late(c, j, [chunk(w, o)]),
     "cancel queued": lambda c, _w, j, _o: jobs.cancel_queued(c, j, "cli:ana"),
     "cancel": lambda c, _w, j, _o: jobs.request_cancel(c, j, "cli:ana"),
-    "cancel delivered": lambda c, w, _j, o: leases.cancel_delivered(c, w.id, [said(w, o).lease], stopping=True),
+    "cancel delivered": lambda c, w, _j, o: leases.cancel_delivered(
+        c, w.id, [said(w, o).lease], stopping=True
+    ),
     "renew": lambda c, w, _j, o: leases.renew_offers(c, [said(w, o)], 10.0),
     "forgotten": lambda c, w, _j, _o: stray_leases.forgotten(c, [w.id], []),
     "expire": lambda c, _w, _j, _o: expire(c),
     "promote": lambda c, _w, _j, _o: promote(c),
-    "beat": lambda c, w, _j, o: workers.beat(c, [workers.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)], []),
+    "beat": lambda c, w, _j, o: workers.beat(
+        c, [workers.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)], []
+    ),
     "judge silent": lambda c, _w, _j, _o: workers.judge_silent(c, 0.0, 0.001),
     "drain": lambda c, w, _j, _o: workers.drain(c, w.id, "cli:ana"),
-    "create again": lambda c, _w, j, _o: jobs.create(c, [jobs.NewJob(j, "cli:test", normalise({"command": "true", **LIMITS}).normal)]),
+    "create again": lambda c, _w, j, _o: jobs.create(
+        c, [jobs.NewJob(j, "cli:test", normalise({"command": "true", **LIMITS}).normal)]
+    ),
     "name origin": lambda c, _w, j, _o: jobs.name_origin(c, j, j),
     "started": lambda c, w, _j, o: leases.started(c, w.id, [said(w, o).lease]),
-    "connect": lambda c, w, _j, _o: workers.connect(c, workers.Greeting(w.id, SECRET_HASH, uuid.uuid4(), "w", "0", 4, 0, {}), 0.0),
+    "connect": lambda c, w, _j, _o: workers.connect(
+        c, workers.Greeting(w.id, SECRET_HASH, uuid.uuid4(), "w", "0", 4, 0, {}), 0.0
+    ),
     "leave": lambda c, w, _j, _o: workers.leave(c, w.id, w.session),
     "disconnect": lambda c, w, _j, _o: workers.disconnect(c, w.id, w.session),
     "revoke": lambda c, w, _j, _o: workers.revoke(c, w.id, "cli:ana"),
     "look": lambda c, _w, _j, _o: sweep.look(c, 30, 30),
-}  # fmt: skip
+}
 
 
 async def prepared(conn: Connection, state: str) -> tuple[AWorker, uuid.UUID, Offer | None]:
-    await conn.execute("TRUNCATE jobs, job_queue, leases, workers, worker_bootstrap_tokens, domain_events, job_logs, hodei_listening")
+    await conn.execute(
+        "TRUNCATE jobs, job_queue, leases, workers, worker_bootstrap_tokens, domain_events, job_logs, hodei_listening"
+    )
     worker = await ready_worker(conn)
     if state == "queued":
         job_id = await pending_job(conn, **LIMITS)
@@ -78,12 +103,18 @@ async def prepared(conn: Connection, state: str) -> tuple[AWorker, uuid.UUID, Of
     return worker, offer.job_id, offer
 
 
-async def interleave(first: Connection, second: Connection, one: Verb, other: Verb, state: str, *, commit: bool) -> str:
+async def interleave(
+    first: Connection, second: Connection, one: Verb, other: Verb, state: str, *, commit: bool
+) -> str:
     """Empty when all is well."""
     worker, job_id, offer = await prepared(first, state)
     trouble = ""
     try:
-        async with asyncio.timeout(10.0), asyncio.TaskGroup() as group, first.transaction(force_rollback=not commit):
+        async with (
+            asyncio.timeout(10.0),
+            asyncio.TaskGroup() as group,
+            first.transaction(force_rollback=not commit),
+        ):
             await one(first, worker, job_id, offer)
             task = group.create_task(_other(second, other, worker, job_id, offer))
             await asyncio.wait({task}, timeout=0.02)
@@ -92,7 +123,9 @@ async def interleave(first: Connection, second: Connection, one: Verb, other: Ve
     return trouble
 
 
-async def _other(conn: Connection, verb: Verb, worker: AWorker, job_id: uuid.UUID, offer: Offer | None) -> None:
+async def _other(
+    conn: Connection, verb: Verb, worker: AWorker, job_id: uuid.UUID, offer: Offer | None
+) -> None:
     await verb(conn, worker, job_id, offer)
 
 
@@ -102,11 +135,18 @@ def test_each_pair_of_statements(database_url: str, state: str, commit: bool) ->
     async def all_pairs() -> list[str]:
         wrong = []
         connect = psycopg.AsyncConnection.connect
-        async with await connect(database_url, autocommit=True) as first, await connect(database_url, autocommit=True) as second:
+        async with (
+            await connect(database_url, autocommit=True) as first,
+            await connect(database_url, autocommit=True) as second,
+        ):
             with psycopg.connect(database_url, autocommit=True) as judge:
                 for (name, one), (other_name, other) in product(VERBS.items(), repeat=2):
                     trouble = await interleave(first, second, one, other, state, commit=commit)
-                    wrong += [f"{name} then {other_name}: {words}" for words in [trouble, *violations(judge)] if words]
+                    wrong += [
+                        f"{name} then {other_name}: {words}"
+                        for words in [trouble, *violations(judge)]
+                        if words
+                    ]
         return wrong
 
     assert asyncio.run(all_pairs()) == []

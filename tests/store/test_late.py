@@ -1,4 +1,5 @@
-"""What comes too late is kept for the record and changes nothing; limits that workers do not keep; clocks that jump."""
+"""What comes too late is kept for the record and changes nothing; limits that workers do not keep;
+clocks that jump."""
 
 import uuid
 
@@ -9,12 +10,25 @@ from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
 from tests.chaos.checker import violations
 from tests.conftest import Connection
-from tests.factories import NOW_US, assigned_job, back_off_ends, claim, expire, on, pending_job, ready_worker, running_job, silence, word
+from tests.factories import (
+    NOW_US,
+    assigned_job,
+    back_off_ends,
+    claim,
+    expire,
+    on,
+    pending_job,
+    ready_worker,
+    running_job,
+    silence,
+    word,
+)
 
 
 def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
     events = db.execute(
-        "SELECT event_type, payload->>'new_state' FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at", [str(job_id)]
+        "SELECT event_type, payload->>'new_state' FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at",
+        [str(job_id)],
     )
     return [(row[0], row[1]) for row in events]
 
@@ -23,11 +37,15 @@ def chunk(offer: job_queue.Offer, seq: int) -> Chunk:
     return Chunk(offer.lease, offer.worker_id, seq, 1, seq, 1, NOW_US, b"x")
 
 
-def test_a_late_result_is_recorded_once_and_changes_no_state(database_url: str, db: Connection) -> None:
+def test_a_late_result_is_recorded_once_and_changes_no_state(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker, on_lost="fail")
-        await leases.record_results(conn, [word(offer, "LOST", actor="system:job_rescuer", log_chunks=-1)])
+        await leases.record_results(
+            conn, [word(offer, "LOST", actor="system:job_rescuer", log_chunks=-1)]
+        )
         late = Late(offer.job_id, word(offer))
         assert await leases.record_results(conn, [late.result]) == [], "the fence"
         recorded = [await stray_leases.record_late(conn, late) for _ in range(3)]
@@ -37,22 +55,34 @@ def test_a_late_result_is_recorded_once_and_changes_no_state(database_url: str, 
     job_id = on(database_url, story)
     assert story_of(db, job_id)[-2:] == [("JobStatusChanged", "FAILED"), ("JobLateResult", None)]
     assert db.execute("SELECT state, reason FROM jobs").fetchall() == [("FAILED", "WORKER_LOST")]
-    (payload,) = db.execute("SELECT payload FROM domain_events WHERE event_type = 'JobLateResult'").fetchone() or ({},)
-    assert {key: payload[key] for key in ("outcome", "attempt", "lease")} == {"outcome": "SUCCEEDED", "attempt": 1, "lease": 1}
+    (payload,) = db.execute(
+        "SELECT payload FROM domain_events WHERE event_type = 'JobLateResult'"
+    ).fetchone() or ({},)
+    assert {key: payload[key] for key in ("outcome", "attempt", "lease")} == {
+        "outcome": "SUCCEEDED",
+        "attempt": 1,
+        "lease": 1,
+    }
     assert violations(db) == []
 
 
-def test_a_result_that_was_recorded_but_not_acknowledged_is_no_late_one(database_url: str, db: Connection) -> None:
+def test_a_result_that_was_recorded_but_not_acknowledged_is_no_late_one(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> bool:
         offer = await running_job(conn, await ready_worker(conn))
         await leases.record_results(conn, [word(offer)])
         return (await stray_leases.record_late(conn, Late(offer.job_id, word(offer)))).stands
 
     assert on(database_url, story) is True
-    assert db.execute("SELECT count(*) FROM domain_events WHERE event_type = 'JobLateResult'").fetchone() == (0,)
+    assert db.execute(
+        "SELECT count(*) FROM domain_events WHERE event_type = 'JobLateResult'"
+    ).fetchone() == (0,)
 
 
-def test_nobody_can_write_late_into_a_job_that_was_never_his(database_url: str, db: Connection) -> None:
+def test_nobody_can_write_late_into_a_job_that_was_never_his(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> None:
         worker, stranger = await ready_worker(conn), await ready_worker(conn)
         offer = await running_job(conn, worker, on_lost="fail")
@@ -63,11 +93,15 @@ def test_nobody_can_write_late_into_a_job_that_was_never_his(database_url: str, 
             await job_logs.append_late(conn, false.job_id, [chunk(false, 0)])
 
     on(database_url, story)
-    assert db.execute("SELECT count(*) FROM domain_events WHERE event_type = 'JobLateResult'").fetchone() == (0,)
+    assert db.execute(
+        "SELECT count(*) FROM domain_events WHERE event_type = 'JobLateResult'"
+    ).fetchone() == (0,)
     assert db.execute("SELECT count(*) FROM job_logs").fetchone() == (0,)
 
 
-def test_late_chunks_are_kept_under_their_own_attempt_and_marked(database_url: str, db: Connection) -> None:
+def test_late_chunks_are_kept_under_their_own_attempt_and_marked(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> None:
         worker = await ready_worker(conn)
         first = await running_job(conn, worker)
@@ -79,10 +113,14 @@ def test_late_chunks_are_kept_under_their_own_attempt_and_marked(database_url: s
         await job_logs.append(conn, [chunk(second, 0)])
         for _ in range(2):
             await job_logs.append_late(conn, first.job_id, [chunk(first, 0), chunk(first, 1)])
-        await job_logs.append_late(conn, first.job_id, [chunk(second, 1)])  # that one holds: it is not late
+        await job_logs.append_late(
+            conn, first.job_id, [chunk(second, 1)]
+        )  # that one holds: it is not late
 
     on(database_url, story)
-    kept = db.execute("SELECT attempt, lease, seq, late FROM job_logs ORDER BY lease, seq").fetchall()
+    kept = db.execute(
+        "SELECT attempt, lease, seq, late FROM job_logs ORDER BY lease, seq"
+    ).fetchall()
     assert kept == [(1, 1, 0, False), (1, 1, 1, True), (2, 2, 0, False)]
 
 
@@ -96,9 +134,14 @@ def test_attempts_are_told_apart(database_url: str) -> None:
         (second,) = await claim(conn, [worker.id])
         await leases.accept(conn, [Claimant(second.lease, worker.id)])
         found, _ = await jobs.attempts(conn, first.job_id)
-        return [(a.attempt, a.outcome, a.reason, a.log_bytes, a.ended_at is not None) for a in found]
+        return [
+            (a.attempt, a.outcome, a.reason, a.log_bytes, a.ended_at is not None) for a in found
+        ]
 
-    assert on(database_url, story) == [(1, "LOST", "WORKER_LOST", 1, True), (2, None, None, 0, False)]
+    assert on(database_url, story) == [
+        (1, "LOST", "WORKER_LOST", 1, True),
+        (2, None, None, 0, False),
+    ]
 
 
 def test_an_exit_code_that_is_final_is_not_run_again(database_url: str, db: Connection) -> None:
@@ -126,7 +169,9 @@ def test_a_job_that_waits_too_long_in_the_queue_fails(database_url: str, db: Con
         assert (await sweep.look(conn, 30, 30)).expired
         assert await expire(conn) == [hasty], "its term begins when it is due"
         assert await expire(conn) == []
-        assert {patient, due} == {row[0] for row in await (await conn.execute("SELECT job_id FROM job_queue")).fetchall()}
+        assert {patient, due} == {
+            row[0] for row in await (await conn.execute("SELECT job_id FROM job_queue")).fetchall()
+        }
         return hasty
 
     job_id = on(database_url, story)
@@ -135,7 +180,9 @@ def test_a_job_that_waits_too_long_in_the_queue_fails(database_url: str, db: Con
     assert violations(db) == []
 
 
-def test_the_term_in_the_queue_outlives_a_returned_offer_and_begins_anew_for_a_retry(database_url: str, db: Connection) -> None:
+def test_the_term_in_the_queue_outlives_a_returned_offer_and_begins_anew_for_a_retry(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> None:
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker, queue_timeout=60, retries=1)
@@ -147,24 +194,36 @@ def test_the_term_in_the_queue_outlives_a_returned_offer_and_begins_anew_for_a_r
         await leases.record_results(conn, [word(again, "FAILED")])
 
     on(database_url, story)
-    assert db.execute("SELECT expires_at - ready_at FROM job_queue").fetchone() == db.execute("SELECT interval '60 s'").fetchone()
+    assert (
+        db.execute("SELECT expires_at - ready_at FROM job_queue").fetchone()
+        == db.execute("SELECT interval '60 s'").fetchone()
+    )
 
 
 def test_limits_that_the_worker_does_not_keep_are_found(database_url: str, db: Connection) -> None:
     async def story(conn: AsyncConnection) -> None:
         worker = await ready_worker(conn)
-        await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'")
+        await conn.execute(
+            "UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'"
+        )
         slow = await running_job(conn, worker, timeout=100, grace=5)
         silent = await running_job(conn, worker, silence_timeout=100)
         await running_job(conn, worker)
         assert await stray_leases.overrun(conn) == []
         assert not (await sweep.look(conn, 30, 30)).overrun
-        await conn.execute("UPDATE leases SET end_by = end_by - interval '134 s', accepted_at = accepted_at - interval '129 s'")
+        await conn.execute(
+            "UPDATE leases SET end_by = end_by - interval '134 s', accepted_at = accepted_at - interval '129 s'"
+        )
         assert await stray_leases.overrun(conn) == []
-        await conn.execute("UPDATE leases SET end_by = end_by - interval '2 s', accepted_at = accepted_at - interval '2 s'")
+        await conn.execute(
+            "UPDATE leases SET end_by = end_by - interval '2 s', accepted_at = accepted_at - interval '2 s'"
+        )
         assert (await sweep.look(conn, 30, 30)).overrun
         found = await stray_leases.overrun(conn)
-        assert [(c.lease, words.split()[-1]) for c, words in found] == [(slow.lease, "timeout"), (silent.lease, "silence_timeout")]
+        assert [(c.lease, words.split()[-1]) for c, words in found] == [
+            (slow.lease, "timeout"),
+            (silent.lease, "silence_timeout"),
+        ]
         await job_logs.append(conn, [chunk(silent, 0)])
         assert [c.lease for c, _ in await stray_leases.overrun(conn)] == [slow.lease], "it spoke"
         await conn.execute("UPDATE hodei_listening SET listening_since = clock_timestamp()")
@@ -173,10 +232,14 @@ def test_limits_that_the_worker_does_not_keep_are_found(database_url: str, db: C
     on(database_url, story)
 
 
-def test_a_start_that_takes_too_long_is_found_until_the_worker_says_that_it_runs(database_url: str) -> None:
+def test_a_start_that_takes_too_long_is_found_until_the_worker_says_that_it_runs(
+    database_url: str,
+) -> None:
     async def story(conn: AsyncConnection) -> None:
         worker = await ready_worker(conn)
-        await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'")
+        await conn.execute(
+            "UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'"
+        )
         slow = await running_job(conn, worker, start_timeout=100)
         quick = await running_job(conn, worker, start_timeout=100)
         await leases.started(conn, worker.id, [quick.lease])
@@ -193,7 +256,11 @@ def test_leases_that_a_worker_lists_and_nobody_gave_it_are_found(database_url: s
     async def story(conn: AsyncConnection) -> None:
         worker, other = await ready_worker(conn), await ready_worker(conn)
         offer = await running_job(conn, worker)
-        listed = [Claimant(offer.lease, worker.id), Claimant(offer.lease, other.id), Claimant(77, worker.id)]
+        listed = [
+            Claimant(offer.lease, worker.id),
+            Claimant(offer.lease, other.id),
+            Claimant(77, worker.id),
+        ]
         assert sorted(await stray_leases.unknown(conn, listed)) == sorted(listed[1:])
 
     on(database_url, story)
@@ -207,14 +274,18 @@ def test_a_clock_set_forward_loses_nobody(database_url: str) -> None:
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker)
         await silence(conn, worker, 600)
-        await conn.execute("UPDATE hodei_listening SET last_beat = last_beat - interval '10 minutes'")
+        await conn.execute(
+            "UPDATE hodei_listening SET last_beat = last_beat - interval '10 minutes'"
+        )
         await conn.execute("UPDATE leases SET accept_by = accept_by - interval '10 minutes'")
         assert await workers.judge_silent(conn, 30.0, 60.0) == [], "before the next beat"
         assert await stray_leases.overdue(conn, 10.0) == []
         await sweep.look(conn, 30, 30)
         assert await workers.judge_silent(conn, 30.0, 60.0) == [], "and after it"
         assert await stray_leases.overdue(conn, 10.0) == []
-        await conn.execute("UPDATE hodei_listening SET listening_since = listening_since - interval '61 s'")
+        await conn.execute(
+            "UPDATE hodei_listening SET listening_since = listening_since - interval '61 s'"
+        )
         assert [c.lease for c in await stray_leases.overdue(conn, 10.0)] == [offer.lease]
         assert len(await workers.judge_silent(conn, 30.0, 60.0)) == 1
 
@@ -225,12 +296,19 @@ def test_a_clock_set_back_does_not_keep_the_silent_for_as_long(database_url: str
     async def story(conn: AsyncConnection) -> None:
         worker = await ready_worker(conn)
         await assigned_job(conn, worker)
-        await conn.execute("UPDATE workers SET last_heartbeat = last_heartbeat + interval '10 minutes'")
+        await conn.execute(
+            "UPDATE workers SET last_heartbeat = last_heartbeat + interval '10 minutes'"
+        )
         await conn.execute("UPDATE leases SET accept_by = accept_by + interval '10 minutes'")
-        await conn.execute("UPDATE hodei_listening SET last_beat = last_beat + interval '10 minutes', listening_since = now()")
+        await conn.execute(
+            "UPDATE hodei_listening SET last_beat = last_beat + interval '10 minutes', listening_since = now()"
+        )
         await sweep.look(conn, 30, 30)
         ahead = "SELECT (SELECT max(last_heartbeat) FROM workers) > clock_timestamp(), max(accept_by) > clock_timestamp() + interval '11 s'"
-        assert await (await conn.execute(f"{ahead} FROM leases".encode())).fetchone() == (False, False)
+        assert await (await conn.execute(f"{ahead} FROM leases".encode())).fetchone() == (
+            False,
+            False,
+        )
 
     on(database_url, story)
 
@@ -238,7 +316,9 @@ def test_a_clock_set_back_does_not_keep_the_silent_for_as_long(database_url: str
 # ── housekeeping ──
 
 
-def test_the_hot_tables_are_vacuumed_whoever_else_is_at_it(database_url: str, db: Connection) -> None:
+def test_the_hot_tables_are_vacuumed_whoever_else_is_at_it(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> None:
         for _ in range(20):
             await pending_job(conn)
@@ -247,4 +327,6 @@ def test_the_hot_tables_are_vacuumed_whoever_else_is_at_it(database_url: str, db
 
     on(database_url, story)
     db.execute("SELECT pg_stat_force_next_flush()")
-    assert db.execute("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname IN ('job_queue', 'leases')").fetchall() == [(1,), (1,)]
+    assert db.execute(
+        "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname IN ('job_queue', 'leases')"
+    ).fetchall() == [(1,), (1,)]

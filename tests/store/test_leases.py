@@ -1,4 +1,5 @@
-"""The fence and what is guarded by it, on PostgreSQL: claims, accepts, results, releases, cancels, losses."""
+"""The fence and what is guarded by it, on PostgreSQL: claims, accepts, results, releases, cancels,
+losses."""
 
 import asyncio
 import uuid
@@ -30,7 +31,9 @@ from tests.factories import (
 
 
 def state(db: Connection, job_id: uuid.UUID) -> tuple[object, ...]:
-    row = db.execute("SELECT state, attempts, lease, reason FROM jobs WHERE id = %s", [job_id]).fetchone()
+    row = db.execute(
+        "SELECT state, attempts, lease, reason FROM jobs WHERE id = %s", [job_id]
+    ).fetchone()
     assert row
     return row
 
@@ -87,7 +90,9 @@ def test_labels_must_match(database_url: str) -> None:
     assert on(database_url, story) == (0, 1)
 
 
-def test_an_accept_counts_an_attempt_once_however_often_it_is_said(database_url: str, db: Connection) -> None:
+def test_an_accept_counts_an_attempt_once_however_often_it_is_said(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> job_queue.Offer:
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker)
@@ -95,7 +100,9 @@ def test_an_accept_counts_an_attempt_once_however_often_it_is_said(database_url:
         for now in (True, False):
             held = await leases.accept(conn, [Claimant(offer.lease, worker.id)])
             assert list(held.values()) == [Accepted(*about, now=now)]
-        assert await leases.accept(conn, [Claimant(offer.lease, uuid.uuid4())]) == {}, "another worker's lease"
+        assert await leases.accept(conn, [Claimant(offer.lease, uuid.uuid4())]) == {}, (
+            "another worker's lease"
+        )
         return offer
 
     offer = on(database_url, story)
@@ -104,13 +111,16 @@ def test_an_accept_counts_an_attempt_once_however_often_it_is_said(database_url:
 
 @pytest.mark.parametrize("how", ["accept", "result", "log", "release"])
 def test_a_stale_writer_changes_nothing(database_url: str, db: Connection, how: str) -> None:
-    """The job was given to another worker meanwhile: the first one's word is refused, whatever it says."""
+    """The job was given to another worker meanwhile: the first one's word is refused, whatever it
+    says."""
 
     async def story(conn: AsyncConnection) -> tuple[job_queue.Offer, object]:
         first, second = await ready_worker(conn), await ready_worker(conn)
         stale = await assigned_job(conn, first)
         about = (stale.lease, first.id, stale.job_id, stale.correlation_id)
-        back = await leases.release(conn, [Claimant(stale.lease, first.id)], "not accepted", "system:job_rescuer")
+        back = await leases.release(
+            conn, [Claimant(stale.lease, first.id)], "not accepted", "system:job_rescuer"
+        )
         assert back == [Released(*about, cancelled_by=None)]
         (now,) = await claim(conn, [second.id])
         assert now.lease > stale.lease
@@ -119,7 +129,9 @@ def test_a_stale_writer_changes_nothing(database_url: str, db: Connection, how: 
             "accept": lambda: leases.accept(conn, [Claimant(stale.lease, first.id)]),
             "result": lambda: leases.record_results(conn, [word(stale)]),
             "log": lambda: job_logs.append(conn, [chunk(stale, 0, b"late")]),
-            "release": lambda: leases.release(conn, [Claimant(stale.lease, first.id)], "again", "x"),
+            "release": lambda: leases.release(
+                conn, [Claimant(stale.lease, first.id)], "again", "x"
+            ),
         }
         return now, await said[how]()  # type: ignore[no-untyped-call]
 
@@ -143,23 +155,36 @@ def test_final_is_final(database_url: str, db: Connection) -> None:
     assert state(db, done.job_id) == ("SUCCEEDED", 1, None, None)
 
 
-def test_an_offer_that_lapses_returns_with_its_age_and_spends_no_attempt(database_url: str, db: Connection) -> None:
+def test_an_offer_that_lapses_returns_with_its_age_and_spends_no_attempt(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> tuple[uuid.UUID, object, object]:
         worker = await ready_worker(conn)
         job_id = await pending_job(conn)
         age = await (await conn.execute("SELECT enqueued_at FROM job_queue")).fetchone()
         await claim(conn, [worker.id])
         await conn.execute("UPDATE leases SET accept_by = now() - interval '1 s'")
-        assert await stray_leases.overdue(conn, 10.0) == [], "the servers have not listened for a whole term yet"
-        await conn.execute("UPDATE hodei_listening SET listening_since = now() - interval '1 minute'")
+        assert await stray_leases.overdue(conn, 10.0) == [], (
+            "the servers have not listened for a whole term yet"
+        )
+        await conn.execute(
+            "UPDATE hodei_listening SET listening_since = now() - interval '1 minute'"
+        )
         (late,) = await stray_leases.overdue(conn, 10.0)
         await leases.release(conn, [late], "not accepted within 10 s", "system:job_rescuer")
-        return job_id, age, await (await conn.execute("SELECT enqueued_at FROM job_queue")).fetchone()
+        return (
+            job_id,
+            age,
+            await (await conn.execute("SELECT enqueued_at FROM job_queue")).fetchone(),
+        )
 
     job_id, before, after = on(database_url, story)
     assert before == after
     assert state(db, job_id) == ("PENDING", 0, None, None)
-    events = db.execute("SELECT event_type, payload->>'reason' FROM domain_events WHERE aggregate_id = %s ORDER BY id", [str(job_id)])
+    events = db.execute(
+        "SELECT event_type, payload->>'reason' FROM domain_events WHERE aggregate_id = %s ORDER BY id",
+        [str(job_id)],
+    )
     assert events.fetchall()[-1] == ("JobUnassigned", "not accepted within 10 s")
 
 
@@ -168,14 +193,18 @@ def test_an_offer_that_the_worker_lists_as_waiting_is_kept(database_url: str) ->
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker)
         await conn.execute("UPDATE leases SET accept_by = now() - interval '1 s'")
-        await conn.execute("UPDATE hodei_listening SET listening_since = now() - interval '1 minute'")
+        await conn.execute(
+            "UPDATE hodei_listening SET listening_since = now() - interval '1 minute'"
+        )
         await leases.renew_offers(conn, [Claimant(offer.lease, worker.id)], 10.0)
         return await stray_leases.overdue(conn, 10.0)
 
     assert on(database_url, story) == []
 
 
-def test_a_failure_within_its_retries_runs_again_after_a_back_off(database_url: str, db: Connection) -> None:
+def test_a_failure_within_its_retries_runs_again_after_a_back_off(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker, retries=1)
@@ -195,10 +224,11 @@ def test_a_failure_within_its_retries_runs_again_after_a_back_off(database_url: 
 
 
 @pytest.mark.parametrize(
-    ("spec", "states"),
-    [({}, ["PENDING", "PENDING", "FAILED"]), ({"on_lost": "fail"}, ["FAILED"])],
+    ("spec", "states"), [({}, ["PENDING", "PENDING", "FAILED"]), ({"on_lost": "fail"}, ["FAILED"])]
 )
-def test_a_job_that_was_lost_alone_runs_again_twice(database_url: str, db: Connection, spec: dict[str, str], states: list[str]) -> None:
+def test_a_job_that_was_lost_alone_runs_again_twice(
+    database_url: str, db: Connection, spec: dict[str, str], states: list[str]
+) -> None:
     async def story(conn: AsyncConnection) -> tuple[uuid.UUID, list[str]]:
         worker = await ready_worker(conn)
         job_id = await pending_job(conn, **spec)
@@ -222,8 +252,11 @@ async def lose(conn: AsyncConnection, worker: AWorker) -> str:
     return ended.new_state
 
 
-def test_a_job_that_is_lost_with_others_is_given_ten_tries(database_url: str, db: Connection) -> None:
-    """Whether they are lost in one statement, or one after the other within moments: none of them was alone."""
+def test_a_job_that_is_lost_with_others_is_given_ten_tries(
+    database_url: str, db: Connection
+) -> None:
+    """Whether they are lost in one statement, or one after the other within moments: none of them
+    was alone."""
 
     async def story(conn: AsyncConnection) -> list[str]:
         worker = await ready_worker(conn)
@@ -247,7 +280,9 @@ def test_a_job_that_is_lost_with_others_is_given_ten_tries(database_url: str, db
     assert db.execute("SELECT count(*) FROM jobs WHERE reason = 'QUARANTINED'").fetchone() == (1,)
 
 
-def test_losses_back_off_ten_seconds_doubled_up_to_ten_minutes(database_url: str, db: Connection) -> None:
+def test_losses_back_off_ten_seconds_doubled_up_to_ten_minutes(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> list[float]:
         worker = await ready_worker(conn)
         await pending_job(conn)
@@ -262,7 +297,10 @@ def test_losses_back_off_ten_seconds_doubled_up_to_ten_minutes(database_url: str
         return waits
 
     waits = on(database_url, story)
-    assert all(0.74 * due <= waited <= 1.26 * due for due, waited in zip((10, 20, 40, 600), waits, strict=True)), waits
+    assert all(
+        0.74 * due <= waited <= 1.26 * due
+        for due, waited in zip((10, 20, 40, 600), waits, strict=True)
+    ), waits
 
 
 def test_a_cancel_outlives_its_worker(database_url: str, db: Connection) -> None:
@@ -271,7 +309,9 @@ def test_a_cancel_outlives_its_worker(database_url: str, db: Connection) -> None
         offer = await running_job(conn, worker, retries=5)
         assert await jobs.request_cancel(conn, offer.job_id, "cli:ana")
         assert not await jobs.request_cancel(conn, offer.job_id, "cli:ana"), "asked once"
-        assert await leases.undelivered_cancels(conn, [worker.id]) == [Claimant(offer.lease, worker.id)]
+        assert await leases.undelivered_cancels(conn, [worker.id]) == [
+            Claimant(offer.lease, worker.id)
+        ]
         shown = []
         for stopping in (False, True):
             await leases.cancel_delivered(conn, worker.id, [offer.lease], stopping=stopping)
@@ -290,7 +330,9 @@ def test_a_cancelled_offer_ends_when_it_returns(database_url: str, db: Connectio
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker)
         assert await jobs.request_cancel(conn, offer.job_id, "cli:ana")
-        await leases.release(conn, [Claimant(offer.lease, worker.id)], "draining", f"worker:{worker.id}")
+        await leases.release(
+            conn, [Claimant(offer.lease, worker.id)], "draining", f"worker:{worker.id}"
+        )
         return offer.job_id
 
     assert state(db, on(database_url, story)) == ("CANCELLED", 0, None, "CANCELLED")
@@ -298,7 +340,9 @@ def test_a_cancelled_offer_ends_when_it_returns(database_url: str, db: Connectio
 
 
 def test_a_lost_workers_leases_are_found_and_a_silent_one_keeps_its_own(database_url: str) -> None:
-    async def story(conn: AsyncConnection) -> tuple[list[tuple[Claimant, bool]], list[tuple[uuid.UUID, str]], Claimant]:
+    async def story(
+        conn: AsyncConnection,
+    ) -> tuple[list[tuple[Claimant, bool]], list[tuple[uuid.UUID, str]], Claimant]:
         silent, gone = await ready_worker(conn), await ready_worker(conn)
         await running_job(conn, silent)
         offer = await running_job(conn, gone)
@@ -314,7 +358,8 @@ def test_a_lost_workers_leases_are_found_and_a_silent_one_keeps_its_own(database
 
 
 def test_nobody_is_lost_before_a_full_term_of_listening(database_url: str) -> None:
-    """After an outage of the database or of all servers, silence counts from when somebody listens again (R7)."""
+    """After an outage of the database or of all servers, silence counts from when somebody listens
+    again (R7)."""
 
     async def story(conn: AsyncConnection) -> list[object]:
         worker = await ready_worker(conn)
@@ -329,8 +374,20 @@ def test_nobody_is_lost_before_a_full_term_of_listening(database_url: str) -> No
 def test_a_superseded_session_speaks_for_nobody(database_url: str) -> None:
     async def story(conn: AsyncConnection) -> tuple[dict[uuid.UUID, bool], dict[uuid.UUID, bool]]:
         worker = await ready_worker(conn)
-        old = await workers.beat(conn, [workers.Heartbeat(worker.id, worker.session - 1, 0, draining=False, current_job_id=None)], [])
-        now = await workers.beat(conn, [workers.Heartbeat(worker.id, worker.session, 0, draining=False, current_job_id=None)], [])
+        old = await workers.beat(
+            conn,
+            [
+                workers.Heartbeat(
+                    worker.id, worker.session - 1, 0, draining=False, current_job_id=None
+                )
+            ],
+            [],
+        )
+        now = await workers.beat(
+            conn,
+            [workers.Heartbeat(worker.id, worker.session, 0, draining=False, current_job_id=None)],
+            [],
+        )
         assert now == {worker.id: False}
         await lost_worker(conn)
         return old, now
@@ -346,14 +403,22 @@ def test_a_job_that_its_worker_has_forgotten_is_found(database_url: str) -> None
         soon = await stray_leases.forgotten(conn, [worker.id], [])
         assert await workers.beat(conn, [beat], []) == {worker.id: False}
         await conn.execute("UPDATE leases SET accepted_at = now() - interval '16 s'")
-        assert await workers.beat(conn, [beat], [Claimant(offer.lease, worker.id)]) == {worker.id: False}
+        assert await workers.beat(conn, [beat], [Claimant(offer.lease, worker.id)]) == {
+            worker.id: False
+        }
         for held in ([], [Claimant(offer.lease, worker.id)], []):
-            assert await workers.beat(conn, [beat], held) == {worker.id: True}, "not listed, or not listed the last time"
-            assert await stray_leases.forgotten(conn, [worker.id], held) == [], "missing once, listed again, missing once"
+            assert await workers.beat(conn, [beat], held) == {worker.id: True}, (
+                "not listed, or not listed the last time"
+            )
+            assert await stray_leases.forgotten(conn, [worker.id], held) == [], (
+                "missing once, listed again, missing once"
+            )
         return (
             soon,
             await stray_leases.forgotten(conn, [worker.id], []),
-            len(await stray_leases.forgotten(conn, [worker.id], [Claimant(offer.lease, worker.id)])),
+            len(
+                await stray_leases.forgotten(conn, [worker.id], [Claimant(offer.lease, worker.id)])
+            ),
         )
 
     soon, later, listed = on(database_url, story)
@@ -364,7 +429,9 @@ def chunk(offer: job_queue.Offer, seq: int, data: bytes) -> Chunk:
     return Chunk(offer.lease, offer.worker_id, seq, 1, seq * 10, 1, NOW_US, data)
 
 
-def test_log_chunks_are_stored_once_in_order_and_a_gap_is_refused(database_url: str, db: Connection) -> None:
+def test_log_chunks_are_stored_once_in_order_and_a_gap_is_refused(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> list[int]:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker)
@@ -375,5 +442,11 @@ def test_log_chunks_are_stored_once_in_order_and_a_gap_is_refused(database_url: 
         return answers
 
     assert on(database_url, story) == [2, 3, 3, 3, 5]
-    assert [bytes(row[0]) for row in db.execute("SELECT data FROM job_logs ORDER BY seq")] == [b"0", b"1", b"2", b"3", b"4"]
+    assert [bytes(row[0]) for row in db.execute("SELECT data FROM job_logs ORDER BY seq")] == [
+        b"0",
+        b"1",
+        b"2",
+        b"3",
+        b"4",
+    ]
     assert db.execute("SELECT log_seq, log_bytes FROM leases").fetchone() == (5, 5)

@@ -1,6 +1,6 @@
-"""Plans of the hot statements cannot flip: at no rows, 10,000 and 1,000,000, with statistics that are fresh, missing or of another time,
-planned for these parameters or for any. Each table that grows is entered by the key that the statement has, never walked.
-"""
+"""Plans of the hot statements cannot flip: at no rows, 10,000 and 1,000,000, with statistics that
+are fresh, missing or of another time, planned for these parameters or for any. Each table that
+grows is entered by the key that the statement has, never walked."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,12 @@ GROWING = {"jobs", "job_queue", "leases", "workers", "domain_events", "job_logs"
 
 ID = "01890000-0000-7000-8000-000000000001"
 A_RESULT = Result(1, ID, "SUCCEEDED", "worker:w", True)  # type: ignore[arg-type]
-A_CLAIM = {"workers": "{" + ",".join([ID] * 40) + "}", "labels": "{}", "accept_within_s": 10, "avoid": "{}"}
+A_CLAIM = {
+    "workers": "{" + ",".join([ID] * 40) + "}",
+    "labels": "{}",
+    "accept_within_s": 10,
+    "avoid": "{}",
+}
 A_CHUNK = Chunk(1, ID, 0, 1, 0, 1, 1, b"")  # type: ignore[arg-type]
 
 
@@ -29,23 +34,37 @@ def several(record: tuple[Any, ...], fields: tuple[str, ...], many: int = 40) ->
     return arrays(fields, [record] * many)
 
 
-# statement → parameters, and the one table that it may walk in the order of an index (the claim: from the head of the ready rows)
+# statement → parameters, and the one table that it may walk in the order of an index (the claim:
+# from the head of the ready rows)
 HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
     "claim": (
         job_queue.CLAIM,
-        {"workers": "{" + ",".join([ID] * 40) + "}", "labels": "{}", "accept_within_s": 10, "avoid": "{}"},
+        {
+            "workers": "{" + ",".join([ID] * 40) + "}",
+            "labels": "{}",
+            "accept_within_s": 10,
+            "avoid": "{}",
+        },
         "job_queue",
     ),
-    "claim beyond": (
-        job_queue.CLAIM_BEYOND,
-        A_CLAIM | {"priority": 0, "enqueued_us": 1},
+    "claim beyond": (job_queue.CLAIM_BEYOND, A_CLAIM | {"priority": 0, "enqueued_us": 1}, ""),
+    "accept": (leases.ACCEPT, several((1, ID), ("leases", "workers")) | {"margin_s": 10}, ""),
+    "result": (
+        leases.RESULT,
+        several(A_RESULT, Result._fields) | {"max_losses": 10, "max_lone_losses": 3},
         "",
     ),
-    "accept": (leases.ACCEPT, several((1, ID), ("leases", "workers")) | {"margin_s": 10}, ""),
-    "result": (leases.RESULT, several(A_RESULT, Result._fields) | {"max_losses": 10, "max_lone_losses": 3}, ""),
-    "release": (leases.RELEASE, several((1, ID), ("leases", "workers")) | {"reason": "r", "actor": "a"}, ""),
+    "release": (
+        leases.RELEASE,
+        several((1, ID), ("leases", "workers")) | {"reason": "r", "actor": "a"},
+        "",
+    ),
     "append": (job_logs.APPEND, several(A_CHUNK[:-1], Chunk._fields[:-1]) | {"data": "{}"}, ""),
-    "beat": (workers.BEAT, several((ID, 1, 0, False, None), Heartbeat._fields) | {"held": "{}", "held_by": "{}"}, ""),
+    "beat": (
+        workers.BEAT,
+        several((ID, 1, 0, False, None), Heartbeat._fields) | {"held": "{}", "held_by": "{}"},
+        "",
+    ),
     "unknown": (stray_leases.UNKNOWN, several((1, ID), ("leases", "workers")), ""),
 }
 
@@ -53,12 +72,17 @@ HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
 def explained(conn: Connection, name: str, mode: str) -> dict[str, Any]:
     statement, parameters, _ = HOT[name]
     text, names = numbered(statement)
-    values = sql.SQL(", ").join(sql.Literal(parameters[n] if isinstance(parameters[n], int | bool) else str(parameters[n])) for n in names)
+    values = sql.SQL(", ").join(
+        sql.Literal(parameters[n] if isinstance(parameters[n], int | bool) else str(parameters[n]))
+        for n in names
+    )
     with conn.transaction(force_rollback=True):
         conn.execute(KEEP_THE_PLAN)
         conn.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
         conn.execute(f"PREPARE hot AS {text}".encode())
-        ((plan,),) = conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE hot ({})").format(values)).fetchall()
+        ((plan,),) = conn.execute(
+            sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE hot ({})").format(values)
+        ).fetchall()
         conn.execute("DEALLOCATE hot")
     found: dict[str, Any] = plan[0]["Plan"]
     return found
@@ -75,7 +99,9 @@ def walks(plan: dict[str, Any], allowed: str) -> list[str]:
     found = []
     for node in nodes(plan):
         table = str(node.get("Relation Name", ""))
-        table = next((name for name in GROWING if table == name or table.startswith(f"{name}_2")), table)
+        table = next(
+            (name for name in GROWING if table == name or table.startswith(f"{name}_2")), table
+        )
         if table not in GROWING or node["Node Type"] == "ModifyTable" or "Index Cond" in node:
             continue
         if table == allowed and node.get("Index Name") == "job_queue_ready":
@@ -102,11 +128,18 @@ FILL_WORKERS = "INSERT INTO workers (id) SELECT hodei_uuid7() FROM generate_seri
 def grown(pg_server: Any) -> Iterator[Connection]:
     """A database of this module's own: it grows from test to test."""
     admin = psycopg.connect(
-        host=pg_server.host, port=pg_server.port, user=pg_server.user, password=pg_server.password, dbname="postgres", autocommit=True
+        host=pg_server.host,
+        port=pg_server.port,
+        user=pg_server.user,
+        password=pg_server.password,
+        dbname="postgres",
+        autocommit=True,
     )
     admin.execute("DROP DATABASE IF EXISTS hodei_plans")
     admin.execute("CREATE DATABASE hodei_plans")
-    with psycopg.connect(url_of(admin).rpartition("/")[0] + "/hodei_plans", autocommit=True) as conn:
+    with psycopg.connect(
+        url_of(admin).rpartition("/")[0] + "/hodei_plans", autocommit=True
+    ) as conn:
         conn.execute(SCHEMA.read_bytes())
         yield conn
     admin.execute("DROP DATABASE hodei_plans WITH (FORCE)")
@@ -156,7 +189,8 @@ def test_of_a_queue_that_was_vacuumed_empty(grown: Connection) -> None:
 
 
 def test_sweeps_do_not_walk_what_is_not_due(grown: Connection) -> None:
-    """Not under the guard: at these sizes the planner takes the index by itself, if it can be entered by the time that is asked for."""
+    """Not under the guard: at these sizes the planner takes the index by itself, if it can be
+    entered by the time that is asked for."""
     grown.execute(
         "INSERT INTO job_queue (job_id, waiting, ready_at, expires_at) "
         "SELECT hodei_uuid7(), 'RUN_AT', now() + interval '1 day', now() + interval '2 days' FROM generate_series(1, 50000)"
@@ -182,6 +216,10 @@ def test_of_a_million(grown: Connection) -> None:
 def test_retention_does_not_look_at_the_young(grown: Connection) -> None:
     text = retention.DELETE_JOBS % {"days": 30, "most": 1000}
     ((plan,),) = grown.execute(b"EXPLAIN (FORMAT JSON) " + text.encode()).fetchall()
-    conditions = {node["Index Name"]: node.get("Index Cond", "") for node in nodes(plan[0]["Plan"]) if "Index Name" in node}
+    conditions = {
+        node["Index Name"]: node.get("Index Cond", "")
+        for node in nodes(plan[0]["Plan"])
+        if "Index Name" in node
+    }
     assert "statement_timestamp()" in conditions["jobs_newest_first"], plan
     assert "ANY" in conditions["jobs_pkey"], plan

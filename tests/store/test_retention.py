@@ -17,7 +17,9 @@ from tests.conftest import Connection
 
 
 def ran(url: str, days: int = 30) -> dict[str, Any]:
-    result = CliRunner().invoke(maintain, ["--database-url", url, "--keep-days", str(days), "--format", "json"])
+    result = CliRunner().invoke(
+        maintain, ["--database-url", url, "--keep-days", str(days), "--format", "json"]
+    )
     assert result.exit_code == 0, result.output
     report: dict[str, Any] = json.loads(result.output)
     return report
@@ -29,7 +31,9 @@ def day(days_ago: int) -> str:
 
 def make_day(db: Connection, days_ago: int) -> None:
     """As maintenance would have made it then."""
-    at = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
+    at = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(
+        days=days_ago
+    )
     for parent in ("domain_events", "job_logs"):
         db.execute(
             f"CREATE TABLE {parent}_{at:%Y%m%d} PARTITION OF {parent} FOR VALUES FROM ('{at}') TO ('{at + timedelta(days=1)}')".encode()
@@ -39,16 +43,25 @@ def make_day(db: Connection, days_ago: int) -> None:
 def job(db: Connection, days_ago: int, *, ended: bool = True, log: bool = False) -> uuid.UUID:
     ((job_id,),) = db.execute("""SELECT hodei_enqueue('{"command": "true"}')""").fetchall()
     past = timedelta(days=days_ago)
-    db.execute("UPDATE jobs SET created_at = created_at - %s, updated_at = updated_at - %s WHERE id = %s", [past, past, job_id])
-    db.execute("UPDATE domain_events SET occurred_at = occurred_at - %s WHERE aggregate_id = %s", [past, str(job_id)])
+    db.execute(
+        "UPDATE jobs SET created_at = created_at - %s, updated_at = updated_at - %s WHERE id = %s",
+        [past, past, job_id],
+    )
+    db.execute(
+        "UPDATE domain_events SET occurred_at = occurred_at - %s WHERE aggregate_id = %s",
+        [past, str(job_id)],
+    )
     if ended:
         db.execute("DELETE FROM job_queue WHERE job_id = %s", [job_id])
-        db.execute("UPDATE jobs SET state = 'SUCCEEDED', completed_at = updated_at WHERE id = %s", [job_id])
+        db.execute(
+            "UPDATE jobs SET state = 'SUCCEEDED', completed_at = updated_at WHERE id = %s", [job_id]
+        )
     if log:
         db.execute(
             "INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data, stored_at) "
-            "VALUES (%s, 1, 0, 1, 1, 0, 1, now(), 'x', clock_timestamp() - %s)", [job_id, past],
-        )  # fmt: skip
+            "VALUES (%s, 1, 0, 1, 1, 0, 1, now(), 'x', clock_timestamp() - %s)",
+            [job_id, past],
+        )
     found: uuid.UUID = job_id
     return found
 
@@ -59,7 +72,10 @@ def count(db: Connection, table: str) -> int:
 
 
 def test_days_stand_a_week_ahead(db: Connection, database_url: str) -> None:
-    names = {row[0] for row in db.execute("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")}
+    names = {
+        row[0]
+        for row in db.execute("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")
+    }
     for ahead in range(8):
         assert {f"domain_events_{day(-ahead)}", f"job_logs_{day(-ahead)}"} <= names
     db.execute(f"DROP TABLE job_logs_{day(-7)}".encode())
@@ -73,20 +89,27 @@ def test_final_jobs_go_and_then_their_days(db: Connection, database_url: str) ->
     old, older, young = job(db, 40, log=True), job(db, 50), job(db, 20, log=True)
     report = ran(database_url)
     assert report["jobs_deleted"] == 2
-    assert sorted(report["days_dropped"]) == [f"{t}_{day(d)}" for t in ("domain_events", "job_logs") for d in (50, 40)]
+    assert sorted(report["days_dropped"]) == [
+        f"{t}_{day(d)}" for t in ("domain_events", "job_logs") for d in (50, 40)
+    ]
     assert db.execute("SELECT id FROM jobs").fetchall() == [(young,)]
     assert db.execute("SELECT aggregate_id FROM domain_events").fetchall() == [(str(young),)]
     assert db.execute("SELECT job_id FROM job_logs").fetchall() == [(young,)]
     assert {old, older}.isdisjoint({young})
 
 
-def test_a_day_with_the_story_of_a_job_that_lives_stays_and_is_named(db: Connection, database_url: str) -> None:
+def test_a_day_with_the_story_of_a_job_that_lives_stays_and_is_named(
+    db: Connection, database_url: str
+) -> None:
     make_day(db, 40)
     make_day(db, 41)
     alive = job(db, 40, ended=False, log=True)
     job(db, 40)
     report = ran(database_url)
-    assert report["days_held"] == {f"domain_events_{day(40)}": str(alive), f"job_logs_{day(40)}": str(alive)}
+    assert report["days_held"] == {
+        f"domain_events_{day(40)}": str(alive),
+        f"job_logs_{day(40)}": str(alive),
+    }
     assert sorted(report["days_dropped"]) == [f"domain_events_{day(41)}", f"job_logs_{day(41)}"]
     assert db.execute("SELECT id FROM jobs").fetchall() == [(alive,)]
     words = CliRunner().invoke(maintain, ["--database-url", database_url]).output
@@ -96,13 +119,15 @@ def test_a_day_with_the_story_of_a_job_that_lives_stays_and_is_named(db: Connect
 def test_workers_and_tokens_that_are_long_dead_go(db: Connection, database_url: str) -> None:
     for state, age in (("TERMINATED", 40), ("TERMINATED", 20), ("READY", 40)):
         db.execute(
-            "INSERT INTO workers (id, state, updated_at) VALUES (gen_random_uuid(), %s, now() - make_interval(days => %s))", [state, age]
+            "INSERT INTO workers (id, state, updated_at) VALUES (gen_random_uuid(), %s, now() - make_interval(days => %s))",
+            [state, age],
         )
     for expired, consumed in ((40, None), (20, None), (-1, 40), (-1, None)):
         db.execute(
             "INSERT INTO worker_bootstrap_tokens (expires_at, consumed_at) "
-            "VALUES (now() - make_interval(days => %s), now() - make_interval(days => %s))", [expired, consumed],
-        )  # fmt: skip
+            "VALUES (now() - make_interval(days => %s), now() - make_interval(days => %s))",
+            [expired, consumed],
+        )
     report = ran(database_url)
     assert (report["workers_deleted"], report["tokens_deleted"]) == (1, 2)
     assert (count(db, "workers"), count(db, "worker_bootstrap_tokens")) == (2, 2)
@@ -116,13 +141,17 @@ def test_nothing_goes_where_everything_is_kept(db: Connection, database_url: str
     assert count(db, "jobs") == 1
 
 
-def test_what_came_while_no_day_was_ready_is_told_and_moves(db: Connection, database_url: str) -> None:
+def test_what_came_while_no_day_was_ready_is_told_and_moves(
+    db: Connection, database_url: str
+) -> None:
     db.execute(f"DROP TABLE domain_events_{day(0)}".encode())
     job(db, 0)
     assert count(db, "domain_events_default") == 1
     job(db, 100)
     report = ran(database_url)
-    assert (report["days_made"], report["stray_events"]) == (1, 1), "of long ago: no day is made for it"
+    assert (report["days_made"], report["stray_events"]) == (1, 1), (
+        "of long ago: no day is made for it"
+    )
     assert count(db, f"domain_events_{day(0)}") == 1
 
 
@@ -144,6 +173,8 @@ def test_a_reader_in_the_way_delays_a_drop_and_no_insert(db: Connection, databas
 
 @pytest.mark.parametrize("flag", ["-1", "x"])
 def test_a_wrong_number_of_days_is_one_message(flag: str) -> None:
-    result = CliRunner().invoke(maintain, ["--database-url", "postgres://localhost/x", "--keep-days", flag])
+    result = CliRunner().invoke(
+        maintain, ["--database-url", "postgres://localhost/x", "--keep-days", flag]
+    )
     assert result.exit_code == 2
     assert "--keep-days" in result.output

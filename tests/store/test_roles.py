@@ -30,8 +30,11 @@ def hodei(url: str, *arguments: str) -> Ran:
     done = subprocess.run(
         [sys.executable, "-m", "hodei.cli.main", *arguments],
         env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin"},
-        cwd=TREE, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=TREE,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
     return Ran(done.returncode, done.stdout, done.stderr.decode())
 
 
@@ -40,7 +43,8 @@ def login(url: str, role: str) -> str:
 
 
 class Roles:
-    """Those of docs/database.md, under names of this test's own, on a database with the schema applied by their owner."""
+    """Those of docs/database.md, under names of this test's own, on a database with the schema
+    applied by their owner."""
 
     def __init__(self, admin_url: str) -> None:
         self.admin_url = admin_url
@@ -63,13 +67,17 @@ class Roles:
         return login(self.admin_url, self.name(role))
 
     def _run(self, conn: Connection, statements: str) -> None:
-        renamed = re.sub(r"\bhodei_(owner|server|enqueuer)\b", lambda m: self.name(m[1]), statements)
+        renamed = re.sub(
+            r"\bhodei_(owner|server|enqueuer)\b", lambda m: self.name(m[1]), statements
+        )
         conn.execute(renamed.encode())
 
     def drop(self) -> None:
         self.owner.close()
         for role in ("server", "enqueuer", "owner"):
-            self.admin.execute(f"DROP OWNED BY {self.name(role)} CASCADE; DROP ROLE {self.name(role)}".encode())
+            self.admin.execute(
+                f"DROP OWNED BY {self.name(role)} CASCADE; DROP ROLE {self.name(role)}".encode()
+            )
         self.admin.close()
 
 
@@ -102,21 +110,40 @@ def test_a_server_does_all_of_its_work_with_its_grants(roles: Roles, tmp_path: P
     with Stack(tmp_path / "logs") as stack:
         address = stack.server("server", url)
         stack.worker("worker", address, tmp_path / "w", mint_token(url))
-        stack.start("job", ["hodei.cli.main", "--server", address, "job", "run", "--command", "echo hello"]).process.wait(30)
+        stack.start(
+            "job", ["hodei.cli.main", "--server", address, "job", "run", "--command", "echo hello"]
+        ).process.wait(30)
         for query, expected in (
             ("SELECT state FROM hodei.jobs", [("SUCCEEDED",)]),
             ("SELECT count(*) FROM hodei.job_logs", [(1,)]),
             ("SELECT count(*) FROM pg_class WHERE relname ~ '_20200101$'", [(0,)]),
-            ("SELECT count(*) FROM pg_class WHERE relname ~ '^(domain_events|job_logs)_[0-9]{8}$'", [(18,)]),
+            (
+                "SELECT count(*) FROM pg_class WHERE relname ~ '^(domain_events|job_logs)_[0-9]{8}$'",
+                [(18,)],
+            ),
         ):
             eventually(partial(holds, roles.admin, query, expected), 30)
-        for words in (["job", "submit", "--command", "sleep 60"], ["worker", "list"], ["token", "create"], ["token", "list"], ["status"]):
+        for words in (
+            ["job", "submit", "--command", "sleep 60"],
+            ["worker", "list"],
+            ["token", "create"],
+            ["token", "list"],
+            ["status"],
+        ):
             ran = hodei(url, "--server", address, *words)
             assert ran.code == 0, ran
             if words[0] == "job":
                 job_id = ran.text.strip()
                 assert hodei(url, "--server", address, "job", "cancel", job_id).code == 0
-        eventually(lambda: roles.admin.execute("SELECT count(*) FROM hodei.jobs WHERE state = 'CANCELLED'").fetchone() == (1,), 30)
+        eventually(
+            lambda: (
+                roles.admin.execute(
+                    "SELECT count(*) FROM hodei.jobs WHERE state = 'CANCELLED'"
+                ).fetchone()
+                == (1,)
+            ),
+            30,
+        )
         log = (tmp_path / "logs/server.log").read_text()
     for sign in ("permission denied", "lacks a right", "missing right", "ERROR", "Traceback"):
         assert sign not in log, log
@@ -127,7 +154,14 @@ def test_each_right_that_is_missing_is_named(roles: Roles) -> None:
     role, url = roles.name("server"), roles.url("server")
     needed = [(p, t) for t, all_of_them in rights.TABLES.items() for p in all_of_them.split(", ")]
     needed += [("USAGE", f"SEQUENCE {name}") for name in rights.SEQUENCES]
-    needed += [("EXECUTE", f"FUNCTION {f}") for f in ("hodei_make_days(integer)", "hodei_drop_day(text,date)", "hodei_pass_live_leases()")]
+    needed += [
+        ("EXECUTE", f"FUNCTION {f}")
+        for f in (
+            "hodei_make_days(integer)",
+            "hodei_drop_day(text,date)",
+            "hodei_pass_live_leases()",
+        )
+    ]
     for privilege, what in needed:
         if (privilege, what) == ("SELECT", "hodei_schema"):  # the version itself cannot be read
             continue
@@ -143,7 +177,11 @@ def test_each_right_that_is_missing_is_named(roles: Roles) -> None:
 def test_who_enqueues_may_do_nothing_else(roles: Roles) -> None:
     with psycopg.connect(roles.url("enqueuer"), autocommit=True) as app:
         app.execute("""SELECT hodei_enqueue('{"command": "true", "env": {"A": "b"}}')""")
-        for refused in ("SELECT FROM jobs", "SELECT hodei_make_days()", "SELECT hodei_drop_day('job_logs', '2020-01-01')"):
+        for refused in (
+            "SELECT FROM jobs",
+            "SELECT hodei_make_days()",
+            "SELECT hodei_drop_day('job_logs', '2020-01-01')",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute(refused.encode())
     checked = hodei(roles.url("enqueuer"), "db", "check")
@@ -152,34 +190,52 @@ def test_who_enqueues_may_do_nothing_else(roles: Roles) -> None:
 
 
 def test_who_mints_by_sql(roles: Roles) -> None:
-    grants = re.findall(r"`(GRANT [^`]*)`", (TREE / "docs/database.md").read_text().split("### Who mints tokens by SQL")[1])[:3]
+    grants = re.findall(
+        r"`(GRANT [^`]*)`",
+        (TREE / "docs/database.md").read_text().split("### Who mints tokens by SQL")[1],
+    )[:3]
     for grant in grants:
         roles.owner.execute(f"{grant} TO {roles.name('enqueuer')}".encode())
     with psycopg.connect(roles.url("enqueuer"), autocommit=True) as app:
-        assert app.execute("INSERT INTO worker_bootstrap_tokens DEFAULT VALUES RETURNING token").fetchone()
+        assert app.execute(
+            "INSERT INTO worker_bootstrap_tokens DEFAULT VALUES RETURNING token"
+        ).fetchone()
 
 
-def test_a_role_that_may_not_create_is_told_so_in_one_line(empty_database_url: str, tmp_path: Path) -> None:
+def test_a_role_that_may_not_create_is_told_so_in_one_line(
+    empty_database_url: str, tmp_path: Path
+) -> None:
     role = f"poor_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(empty_database_url, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; REVOKE CREATE ON SCHEMA public FROM PUBLIC".encode())
+        admin.execute(
+            f"CREATE ROLE {role} LOGIN PASSWORD 'x'; REVOKE CREATE ON SCHEMA public FROM PUBLIC".encode()
+        )
         try:
             url = login(empty_database_url, role)
             server = subprocess.run(
                 [sys.executable, "-m", "hodei.cli.server", "--grpc", "127.0.0.1:0"],
-                env={"DATABASE_URL": url}, cwd=TREE, capture_output=True, text=True, timeout=30, check=False,
-            )  # fmt: skip
+                env={"DATABASE_URL": url},
+                cwd=TREE,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
             applied = hodei(url, "db", "apply")
             for code, words in ((server.returncode, server.stderr), (applied.code, applied.err)):
                 assert code == 1
-                assert words.startswith("Error: schema.sql could not be applied: permission denied for schema public"), words
+                assert words.startswith(
+                    "Error: schema.sql could not be applied: permission denied for schema public"
+                ), words
                 assert words.count("\n") == 1
         finally:
             admin.execute(f"DROP ROLE {role}".encode())
 
 
 def test_a_server_without_a_right_says_so_once_and_works(roles: Roles, tmp_path: Path) -> None:
-    roles.owner.execute(f"REVOKE EXECUTE ON FUNCTION hodei_make_days, hodei_drop_day FROM {roles.name('server')}".encode())
+    roles.owner.execute(
+        f"REVOKE EXECUTE ON FUNCTION hodei_make_days, hodei_drop_day FROM {roles.name('server')}".encode()
+    )
     lines: list[str] = []
     sink = logger.add(lambda line: lines.append(str(line)), level="WARNING", format="{message}")
     try:
@@ -213,7 +269,10 @@ def test_a_vacuum_that_postgresql_skips_is_known(roles: Roles) -> None:
     assert len(skipped) == 2
     assert "job_queue" in skipped[0]
     assert asyncio.run(vacuum(roles.url("owner"))) == []
-    assert f"note: role {roles.name('server')} may not vacuum job_queue and leases" in schema.check_sync(roles.url("server"))[1]
+    assert (
+        f"note: role {roles.name('server')} may not vacuum job_queue and leases"
+        in schema.check_sync(roles.url("server"))[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,21 +284,34 @@ def test_a_vacuum_that_postgresql_skips_is_known(roles: Roles) -> None:
         ("hodei_drop_day('jobs', '2020-01-01')", "expected domain_events or job_logs"),
         ("hodei_drop_day(NULL, '2020-01-01')", "expected domain_events or job_logs"),
         ("hodei_drop_day('job_logs', NULL)", "expected one that is over"),
-        ("hodei_drop_day('job_logs', (now() AT TIME ZONE 'UTC')::date)", "expected one that is over"),
+        (
+            "hodei_drop_day('job_logs', (now() AT TIME ZONE 'UTC')::date)",
+            "expected one that is over",
+        ),
     ],
 )
-def test_what_runs_with_the_owners_rights_does_that_and_no_more(db: Connection, call: str, words: str) -> None:
+def test_what_runs_with_the_owners_rights_does_that_and_no_more(
+    db: Connection, call: str, words: str
+) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=words):
         db.execute(f"SELECT {call}".encode())
 
 
 @pytest.mark.parametrize("name", ["jobsq", "Jobs Q"])
-def test_another_schema_by_the_urls_options(empty_database_url: str, tmp_path: Path, name: str) -> None:
+def test_another_schema_by_the_urls_options(
+    empty_database_url: str, tmp_path: Path, name: str
+) -> None:
     """Another Hodei behind it on the path is neither seen nor touched."""
     with psycopg.connect(empty_database_url, autocommit=True) as admin:
         admin.execute((TREE / "tests/store/schema-1.1.sql").read_bytes())
         admin.execute(f'CREATE SCHEMA "{name}"'.encode())
-        path = f'"{name}",public'.replace(" ", "\\ ").replace('"', "%22").replace("\\", "%5C").replace(" ", "%20").replace(",", "%2C")
+        path = (
+            f'"{name}",public'.replace(" ", "\\ ")
+            .replace('"', "%22")
+            .replace("\\", "%5C")
+            .replace(" ", "%20")
+            .replace(",", "%2C")
+        )
         url = f"{empty_database_url}?options=-csearch_path%3D{path}"
         assert hodei(url, "db", "check").text.startswith("missing: table")
         assert hodei(url, "db", "apply").text == "applied schema version 1.4\n"
@@ -248,11 +320,19 @@ def test_another_schema_by_the_urls_options(empty_database_url: str, tmp_path: P
             stack.worker("worker", address, tmp_path / "w", mint_token(url))
             with psycopg.connect(url, autocommit=True) as conn:
                 conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
-            eventually(lambda: admin.execute(f'SELECT state FROM "{name}".jobs'.encode()).fetchall() == [("SUCCEEDED",)], 30)
+            eventually(
+                lambda: (
+                    admin.execute(f'SELECT state FROM "{name}".jobs'.encode()).fetchall()
+                    == [("SUCCEEDED",)]
+                ),
+                30,
+            )
         assert hodei(url, "db", "maintain", "--keep-days", "1").code == 0
         assert hodei(url, "db", "check").code == 0
         assert admin.execute("SELECT count(*) FROM public.jobs").fetchone() == (0,)
-        assert admin.execute("SELECT s.version, to_jsonb(s) ->> 'revision' FROM public.hodei_schema s").fetchone() == (1, None)
+        assert admin.execute(
+            "SELECT s.version, to_jsonb(s) ->> 'revision' FROM public.hodei_schema s"
+        ).fetchone() == (1, None)
 
 
 def test_no_schema_is_said_in_one_line(empty_database_url: str) -> None:
@@ -276,25 +356,39 @@ def test_every_function_has_its_own_path(db: Connection) -> None:
 
 
 def test_nothing_in_pg_temp_stands_for_ours(roles: Roles) -> None:
-    tables = [row[0] for row in roles.owner.execute(
-        "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'hodei'::regnamespace AND c.relkind IN ('r', 'p', 'v')")]  # fmt: skip
-    functions = [row[0] for row in roles.owner.execute(
-        "SELECT format('%I(%s)', p.proname, pg_get_function_arguments(p.oid)) || ' RETURNS ' || pg_get_function_result(p.oid) "
-        "FROM pg_proc p WHERE p.pronamespace = 'hodei'::regnamespace AND p.proname <> 'hodei_enqueue'")]  # fmt: skip
+    tables = [
+        row[0]
+        for row in roles.owner.execute(
+            "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'hodei'::regnamespace AND c.relkind IN ('r', 'p', 'v')"
+        )
+    ]
+    functions = [
+        row[0]
+        for row in roles.owner.execute(
+            "SELECT format('%I(%s)', p.proname, pg_get_function_arguments(p.oid)) || ' RETURNS ' || pg_get_function_result(p.oid) "
+            "FROM pg_proc p WHERE p.pronamespace = 'hodei'::regnamespace AND p.proname <> 'hodei_enqueue'"
+        )
+    ]
     with psycopg.connect(roles.url("enqueuer"), autocommit=True) as app:
         for table in tables:
             app.execute(f"CREATE TEMP TABLE {table} (id uuid, mine text)".encode())
         for function in functions:
             body = "BEGIN RAISE EXCEPTION 'mine'; END"
-            app.execute(f"CREATE FUNCTION pg_temp.{function} LANGUAGE plpgsql AS $$ {body} $$".encode())
+            app.execute(
+                f"CREATE FUNCTION pg_temp.{function} LANGUAGE plpgsql AS $$ {body} $$".encode()
+            )
         for path in ("pg_temp, hodei", "pg_temp", "", "nowhere"):
             app.execute("SELECT set_config('search_path', %s, false)", [path])
-            app.execute("""SELECT hodei.hodei_enqueue('{"command": "true", "run_at": "2026-01-01T00:00:00Z", "env": {"A": "b"}}')""")
+            app.execute(
+                """SELECT hodei.hodei_enqueue('{"command": "true", "run_at": "2026-01-01T00:00:00Z", "env": {"A": "b"}}')"""
+            )
         assert app.execute("SELECT count(*) FROM pg_temp.jobs").fetchone() == (0,)
     assert roles.admin.execute("SELECT count(*) FROM hodei.jobs").fetchone() == (4,)
 
 
-def test_a_restore_of_the_data_alone_loses_no_token(db: Connection, database_url: str, empty_database_url: str, tmp_path: Path) -> None:
+def test_a_restore_of_the_data_alone_loses_no_token(
+    db: Connection, database_url: str, empty_database_url: str, tmp_path: Path
+) -> None:
     """As docs/database.md says: the trigger function runs under pg_restore's empty search_path."""
     programs = binaries.find()
     if not (programs / "pg_dump").exists():
@@ -303,12 +397,30 @@ def test_a_restore_of_the_data_alone_loses_no_token(db: Connection, database_url
     db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
     dump = tmp_path / "dump"
     subprocess.run(
-        [programs / "pg_dump", "-Fc", "--data-only", "--load-via-partition-root", "-f", dump, database_url], check=True, timeout=60
+        [
+            programs / "pg_dump",
+            "-Fc",
+            "--data-only",
+            "--load-via-partition-root",
+            "-f",
+            dump,
+            database_url,
+        ],
+        check=True,
+        timeout=60,
     )
-    subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, empty_database_url], check=True, timeout=60)
+    subprocess.run(
+        ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, empty_database_url],
+        check=True,
+        timeout=60,
+    )
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
         conn.execute("TRUNCATE hodei_schema, hodei_listening")
-        subprocess.run([programs / "pg_restore", "--data-only", "-e", "-d", empty_database_url, dump], check=True, timeout=60)
+        subprocess.run(
+            [programs / "pg_restore", "--data-only", "-e", "-d", empty_database_url, dump],
+            check=True,
+            timeout=60,
+        )
         for table in ("worker_bootstrap_tokens", "jobs", "job_queue", "hodei_schema"):
             look = f"SELECT * FROM {table}".encode()
             assert conn.execute(look).fetchall() == db.execute(look).fetchall()

@@ -37,7 +37,12 @@ ORDER BY 1, 2, 3, 4
 
 
 def psql(url: str) -> str:
-    ran = subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, url], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
     return ran.stderr
 
@@ -55,17 +60,24 @@ def test_twice_is_a_no_op(empty_database_url: str) -> None:
         conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
         before = conn.execute(CATALOG).fetchall(), conn.execute("SELECT * FROM jobs").fetchall()
         psql(empty_database_url)
-        assert (conn.execute(CATALOG).fetchall(), conn.execute("SELECT * FROM jobs").fetchall()) == before
+        assert (
+            conn.execute(CATALOG).fetchall(),
+            conn.execute("SELECT * FROM jobs").fetchall(),
+        ) == before
         assert len(before[0]) > 150
 
 
-def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(db: Connection, database_url: str) -> None:
+def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(
+    db: Connection, database_url: str
+) -> None:
     before = db.execute(CATALOG).fetchall()
     db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
     db.execute("INSERT INTO provider_configs (name, provider_type) VALUES ('Docker', 'Docker')")
     for _ in range(2):
         db.execute(CLEAN)
-        assert db.execute("SELECT to_regclass('jobs'), to_regclass('job_events'), to_regclass('workers')").fetchone() == (None, None, None)
+        assert db.execute(
+            "SELECT to_regclass('jobs'), to_regclass('job_events'), to_regclass('workers')"
+        ).fetchone() == (None, None, None)
         assert schema.check_sync(database_url)[0] is False
         assert schema.apply_sync(database_url) == "applied schema version 1.4"
         assert db.execute(CATALOG).fetchall() == before
@@ -74,7 +86,9 @@ def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(db: Connecti
 
 
 @pytest.mark.parametrize("revision", [1, 2, 3])
-def test_a_filled_database_of_an_older_revision_is_upgraded(empty_database_url: str, db: Connection, revision: int) -> None:
+def test_a_filled_database_of_an_older_revision_is_upgraded(
+    empty_database_url: str, db: Connection, revision: int
+) -> None:
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
         conn.execute((Path(__file__).parent / f"schema-1.{revision}.sql").read_bytes())
         conn.execute("""SELECT hodei_enqueue('{"command": "true", "retries": 2}')""")
@@ -82,36 +96,56 @@ def test_a_filled_database_of_an_older_revision_is_upgraded(empty_database_url: 
             "INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data) "
             "SELECT id, 1, 0, 1, 1, 0, 1, now() - interval '9 days', 'x' FROM jobs"
         )
-        conn.execute("INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload) "
-                     "SELECT now() - interval '90 days', 'WorkerStatusChanged', 'w', 'w', 'x', '{}'")  # fmt: skip
+        conn.execute(
+            "INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload) "
+            "SELECT now() - interval '90 days', 'WorkerStatusChanged', 'w', 'w', 'x', '{}'"
+        )
         kept = (
-            "SELECT id, state, spec FROM jobs", "SELECT job_id FROM job_queue", "SELECT job_id, event_type FROM job_events",
-            "SELECT id, occurred_at, event_type, payload FROM domain_events ORDER BY id", "SELECT job_id, lease, seq, data FROM job_logs",
-        )  # fmt: skip
+            "SELECT id, state, spec FROM jobs",
+            "SELECT job_id FROM job_queue",
+            "SELECT job_id, event_type FROM job_events",
+            "SELECT id, occurred_at, event_type, payload FROM domain_events ORDER BY id",
+            "SELECT job_id, lease, seq, data FROM job_logs",
+        )
         filled = [conn.execute(look.encode()).fetchall() for look in kept]
         assert schema.check_sync(empty_database_url) == (
             False,
             f"the database's schema is version 1.{revision}, this program's is 1.4; run `hodei db apply`",
         )
         assert schema.apply_sync(empty_database_url) == "applied schema version 1.4"
-        assert conn.execute(CATALOG).fetchall() == db.execute(CATALOG).fetchall(), "the same as a fresh one"
+        assert conn.execute(CATALOG).fetchall() == db.execute(CATALOG).fetchall(), (
+            "the same as a fresh one"
+        )
         assert [conn.execute(look.encode()).fetchall() for look in kept] == filled
         conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
-        assert conn.execute("SELECT count(DISTINCT id) = count(*), count(*) FROM domain_events").fetchone() == (True, 3)
-        stray = 1 if revision == 3 else 0  # days stand already: what is older than they lies beside them
+        assert conn.execute(
+            "SELECT count(DISTINCT id) = count(*), count(*) FROM domain_events"
+        ).fetchone() == (True, 3)
+        stray = (
+            1 if revision == 3 else 0
+        )  # days stand already: what is older than they lies beside them
         assert conn.execute("SELECT count(*) FROM domain_events_default").fetchone() == (stray,)
-        assert conn.execute("SELECT retries, timeout_ms FROM jobs ORDER BY created_at LIMIT 1").fetchone() == (2, None)
+        assert conn.execute(
+            "SELECT retries, timeout_ms FROM jobs ORDER BY created_at LIMIT 1"
+        ).fetchone() == (2, None)
 
 
 def test_what_older_doors_took_and_nobody_can_run_ends_rejected(empty_database_url: str) -> None:
-    odd = ('{"command": "x", "silence_timeout": 1e-400}', '{"command": "x", "run_at": "9999-12-31T23:59:59-14:00"}')
+    odd = (
+        '{"command": "x", "silence_timeout": 1e-400}',
+        '{"command": "x", "run_at": "9999-12-31T23:59:59-14:00"}',
+    )
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
         conn.execute((Path(__file__).parent / "schema-1.3.sql").read_bytes())
         for spec in (*odd, '{"command": "x", "timeout": 0.5, "grace": 0}'):
             conn.execute("SELECT hodei_enqueue(%s::jsonb)", [spec])
         schema.apply_sync(empty_database_url)
-        found = conn.execute("SELECT state, reason, message, timeout_ms, grace_ms FROM jobs ORDER BY created_at").fetchall()
-        events = conn.execute("SELECT count(*) FROM domain_events WHERE payload ->> 'reason' = 'REJECTED'").fetchone()
+        found = conn.execute(
+            "SELECT state, reason, message, timeout_ms, grace_ms FROM jobs ORDER BY created_at"
+        ).fetchall()
+        events = conn.execute(
+            "SELECT count(*) FROM domain_events WHERE payload ->> 'reason' = 'REJECTED'"
+        ).fetchone()
     assert found == [
         ("FAILED", "REJECTED", "silence_timeout: expected at least 0.001 s", None, None),
         ("FAILED", "REJECTED", "run_at: expected a time of the years 2000 to 2999", None, None),
@@ -126,7 +160,10 @@ def test_a_newer_revision_is_no_reason_to_refuse(db: Connection, database_url: s
     assert schema.check_sync(database_url) == (True, "schema version 1.99 stands")
     assert schema.apply_sync(database_url) == "schema version 1.99 stands; nothing to do"
     db.execute(CLEAN)
-    with pytest.raises(Exception, match=r"revision 1\.99, newer than this program's 1\.4: run `hodei db apply` of the newer program"):
+    with pytest.raises(
+        Exception,
+        match=r"revision 1\.99, newer than this program's 1\.4: run `hodei db apply` of the newer program",
+    ):
         schema.apply_sync(database_url)
 
 
@@ -168,9 +205,15 @@ def system_postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
 def test_the_systems_postgres_takes_it_too(system_postgres: EmbeddedPostgres) -> None:
     psql(system_postgres.dsn())
     with psycopg.connect(system_postgres.dsn(), autocommit=True) as conn:
-        assert conn.info.server_version // 10000 == binaries.major_of(binaries.find(prefer="system"))
-        job_id = conn.execute("""SELECT hodei_enqueue('{"command": "true", "labels": {"a": "b"}}')""").fetchone()
-        assert conn.execute("SELECT job_id, event_type FROM job_events").fetchall() == [(*(job_id or ()), "JobCreated")]
+        assert conn.info.server_version // 10000 == binaries.major_of(
+            binaries.find(prefer="system")
+        )
+        job_id = conn.execute(
+            """SELECT hodei_enqueue('{"command": "true", "labels": {"a": "b"}}')"""
+        ).fetchone()
+        assert conn.execute("SELECT job_id, event_type FROM job_events").fetchall() == [
+            (*(job_id or ()), "JobCreated")
+        ]
 
 
 LEASE = """
@@ -179,7 +222,9 @@ VALUES (%s, gen_random_uuid(), gen_random_uuid(), 1, now(), now(), now())
 """
 
 
-def test_the_lease_sequence_passes_live_leases_and_never_goes_back(db: Connection, database_url: str) -> None:
+def test_the_lease_sequence_passes_live_leases_and_never_goes_back(
+    db: Connection, database_url: str
+) -> None:
     assert "behind" not in schema.apply_sync(database_url)
     db.execute(LEASE, [5000])
     assert "the lease sequence was behind live leases" in schema.apply_sync(database_url)
@@ -190,12 +235,16 @@ def test_the_lease_sequence_passes_live_leases_and_never_goes_back(db: Connectio
     assert db.execute("SELECT nextval('hodei_lease_seq')").fetchone() == (9001,)
     db.execute("DROP SEQUENCE hodei_lease_seq")
     schema.apply_sync(database_url)
-    row = db.execute("SELECT nextval('hodei_lease_seq'), (extract(epoch FROM now()) * 1000000 - 60000000)::bigint").fetchone()
+    row = db.execute(
+        "SELECT nextval('hodei_lease_seq'), (extract(epoch FROM now()) * 1000000 - 60000000)::bigint"
+    ).fetchone()
     assert row
     assert row[1] < row[0] < 2**53
 
 
-def test_numbers_drawn_while_the_sequence_moves_are_never_given_twice(db: Connection, database_url: str) -> None:
+def test_numbers_drawn_while_the_sequence_moves_are_never_given_twice(
+    db: Connection, database_url: str
+) -> None:
     db.execute(LEASE, [1000])
     db.execute("SELECT setval('hodei_lease_seq', 990)")
     drawn: list[int] = []
@@ -217,6 +266,15 @@ def test_numbers_drawn_while_the_sequence_moves_are_never_given_twice(db: Connec
 
 def test_by_psql_it_is_applied_whole_or_not_at_all(empty_database_url: str) -> None:
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
-        conn.execute("CREATE FUNCTION hodei_refuse(what text) RETURNS text LANGUAGE sql RETURN what")  # another type of result
-        subprocess.run(["psql", "-X", "-q", "-f", SCHEMA, empty_database_url], capture_output=True, check=False, timeout=60)
-        assert conn.execute("SELECT to_regclass('hodei_schema'), to_regclass('jobs')").fetchone() == (None, None)
+        conn.execute(
+            "CREATE FUNCTION hodei_refuse(what text) RETURNS text LANGUAGE sql RETURN what"
+        )  # another type of result
+        subprocess.run(
+            ["psql", "-X", "-q", "-f", SCHEMA, empty_database_url],
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert conn.execute(
+            "SELECT to_regclass('hodei_schema'), to_regclass('jobs')"
+        ).fetchone() == (None, None)

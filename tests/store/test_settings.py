@@ -1,4 +1,5 @@
-"""Nothing hangs on the settings of a database, a role or a client; what a start waits for, and what it ends at."""
+"""Nothing hangs on the settings of a database, a role or a client; what a start waits for, and what
+it ends at."""
 
 import asyncio
 import subprocess
@@ -22,11 +23,19 @@ from tests.eventually import eventually
 from tests.store.test_roles import hodei
 
 SETTINGS = (
-    "datestyle = 'German, DMY'", "datestyle = 'SQL, DMY'", "intervalstyle = 'sql_standard'", "intervalstyle = 'iso_8601'",
-    "timezone = 'Asia/Tokyo'", "timezone = 'America/St_Johns'", "bytea_output = 'escape'", "standard_conforming_strings = off",
-    "extra_float_digits = 0", "plpgsql.variable_conflict = 'use_variable'", "default_transaction_isolation = 'serializable'",
+    "datestyle = 'German, DMY'",
+    "datestyle = 'SQL, DMY'",
+    "intervalstyle = 'sql_standard'",
+    "intervalstyle = 'iso_8601'",
+    "timezone = 'Asia/Tokyo'",
+    "timezone = 'America/St_Johns'",
+    "bytea_output = 'escape'",
+    "standard_conforming_strings = off",
+    "extra_float_digits = 0",
+    "plpgsql.variable_conflict = 'use_variable'",
+    "default_transaction_isolation = 'serializable'",
     "check_function_bodies = off",
-)  # fmt: skip
+)
 
 SPEC = """{"id": "01234567-89ab-7def-8123-456789abcdef", "command": "x \\\\d", "run_at": "2029-12-31T23:59:59.123456-03:30", "timeout": 1.5,
            "env": {"A_1": "b"}, "labels": {"a.b": "c"}}"""
@@ -47,18 +56,27 @@ def stored(url: str) -> list[object]:
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("SELECT hodei_enqueue(%s)", [SPEC])
         for table in ("domain_events", "job_logs"):
-            for (name,) in conn.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ %s", [f"^{table}_[0-9]{{8}}$"]):
+            for (name,) in conn.execute(
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ %s",
+                [f"^{table}_[0-9]{{8}}$"],
+            ):
                 conn.execute(f"DROP TABLE {name}".encode())
         conn.execute("SELECT hodei_make_days(3)")
-        token = conn.execute("INSERT INTO worker_bootstrap_tokens (token, expires_at) VALUES "
-                             "('aaaaaaaa-0000-4000-8000-000000000000', '2030-01-01T00:00:00Z') RETURNING token").fetchone()  # fmt: skip
-    with psycopg.connect(url, autocommit=True, options="-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres") as conn:
+        token = conn.execute(
+            "INSERT INTO worker_bootstrap_tokens (token, expires_at) VALUES "
+            "('aaaaaaaa-0000-4000-8000-000000000000', '2030-01-01T00:00:00Z') RETURNING token"
+        ).fetchone()
+    with psycopg.connect(
+        url, autocommit=True, options="-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres"
+    ) as conn:
         event = "SELECT aggregate_id, payload FROM domain_events WHERE event_type = 'TokenCreated'"
         return [token, *(conn.execute(look.encode()).fetchall() for look in (STORED, DAYS, event))]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_setting_of_the_database_changes_nothing(setting: str, database_url: str, db: Connection, empty_database_url: str) -> None:
+def test_a_setting_of_the_database_changes_nothing(
+    setting: str, database_url: str, db: Connection, empty_database_url: str
+) -> None:
     name = psycopg.conninfo.conninfo_to_dict(empty_database_url)["dbname"]
     db.execute(f"ALTER DATABASE {name} SET {setting}".encode())
     assert hodei(empty_database_url, "db", "apply").text == "applied schema version 1.4\n"
@@ -74,15 +92,26 @@ def test_a_setting_of_the_database_changes_nothing(setting: str, database_url: s
 
 
 @pytest.mark.parametrize("by", ["program", "psql"])
-def test_time_outs_and_read_only_roles_do_not_stop_the_schema(empty_database_url: str, by: str) -> None:
+def test_time_outs_and_read_only_roles_do_not_stop_the_schema(
+    empty_database_url: str, by: str
+) -> None:
     name = psycopg.conninfo.conninfo_to_dict(empty_database_url)["dbname"]
     with psycopg.connect(empty_database_url, autocommit=True) as admin:
-        for setting in ("statement_timeout = '40ms'", "lock_timeout = '1ms'", "idle_in_transaction_session_timeout = '5ms'",
-                        "default_transaction_read_only = on", "default_transaction_isolation = 'serializable'",
-                        "client_min_messages = 'debug1'"):  # fmt: skip
+        for setting in (
+            "statement_timeout = '40ms'",
+            "lock_timeout = '1ms'",
+            "idle_in_transaction_session_timeout = '5ms'",
+            "default_transaction_read_only = on",
+            "default_transaction_isolation = 'serializable'",
+            "client_min_messages = 'debug1'",
+        ):
             admin.execute(f"ALTER DATABASE {name} SET {setting}".encode())
     if by == "psql":
-        subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, empty_database_url], check=True, capture_output=True)
+        subprocess.run(
+            ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, empty_database_url],
+            check=True,
+            capture_output=True,
+        )
     else:
         assert schema.apply_sync(empty_database_url) == "applied schema version 1.4"
     assert schema.check_sync(empty_database_url)[0]
@@ -97,16 +126,27 @@ def own_postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-def test_a_server_waits_for_a_read_only_database_and_apply_says_it(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+def test_a_server_waits_for_a_read_only_database_and_apply_says_it(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
     url = own_postgres.dsn()
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         admin.execute("SELECT pg_reload_conf()")
-        eventually(lambda: psycopg.connect(url).execute("SHOW default_transaction_read_only").fetchone() == ("on",))
+        eventually(
+            lambda: (
+                psycopg.connect(url).execute("SHOW default_transaction_read_only").fetchone()
+                == ("on",)
+            )
+        )
         ran = hodei(url, "db", "apply")
         assert (ran.code, ran.err) == (1, "Error: the database is read-only\n")
         with Stack(tmp_path) as stack:
-            part = stack.start("server", ["hodei.cli.server", "--grpc", f"127.0.0.1:{free_port()}"], {"DATABASE_URL": url})
+            part = stack.start(
+                "server",
+                ["hodei.cli.server", "--grpc", f"127.0.0.1:{free_port()}"],
+                {"DATABASE_URL": url},
+            )
             Stack.await_words(part, "the database is read-only; waiting for the database")
             admin.execute("SET default_transaction_read_only = off")
             admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
@@ -114,14 +154,24 @@ def test_a_server_waits_for_a_read_only_database_and_apply_says_it(own_postgres:
             Stack.await_words(part, "hodei-server is ready")
 
 
-def test_a_server_whose_schema_stands_starts_on_a_read_only_database(own_postgres: EmbeddedPostgres) -> None:
+def test_a_server_whose_schema_stands_starts_on_a_read_only_database(
+    own_postgres: EmbeddedPostgres,
+) -> None:
     url = own_postgres.dsn()
     schema.apply_sync(url)
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         admin.execute("SELECT pg_reload_conf()")
-        eventually(lambda: psycopg.connect(url).execute("SHOW default_transaction_read_only").fetchone() == ("on",))
-        assert asyncio.run(schema.ensure(url)) == "schema version 1.4 stands; the database is read-only"
+        eventually(
+            lambda: (
+                psycopg.connect(url).execute("SHOW default_transaction_read_only").fetchone()
+                == ("on",)
+            )
+        )
+        assert (
+            asyncio.run(schema.ensure(url))
+            == "schema version 1.4 stands; the database is read-only"
+        )
         with pytest.raises(Unavailable, match=r"^the database is read-only$"):
             schema.apply_sync(url)
 
@@ -134,14 +184,27 @@ def test_another_encoding_is_refused_in_one_line(pg_server: SimpleNamespace, enc
     base = f"postgresql://{pg_server.user}:{pg_server.password}@{pg_server.host}:{pg_server.port}"
     name = f"encoded_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(f"{base}/postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0".encode())
+        admin.execute(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0".encode()
+        )
         try:
-            for command in (["db", "apply"], ["db", "check"], ["db", "maintain"], ["server", "--grpc", "127.0.0.1:0"]):
+            for command in (
+                ["db", "apply"],
+                ["db", "check"],
+                ["db", "maintain"],
+                ["server", "--grpc", "127.0.0.1:0"],
+            ):
                 ran = hodei(f"{base}/{name}", *command)
                 assert (ran.code, ran.err.count("\n")) == (1, 1), ran
-                assert f'the encoding of database "{name}" is {encoding}, and Hodei needs UTF8' in ran.err
+                assert (
+                    f'the encoding of database "{name}" is {encoding}, and Hodei needs UTF8'
+                    in ran.err
+                )
             psql = subprocess.run(
-                ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, f"{base}/{name}"], capture_output=True, text=True, check=False
+                ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, f"{base}/{name}"],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert "Hodei needs UTF8" in psql.stderr
         finally:
@@ -197,8 +260,15 @@ def test_what_does_not_pass_ends_a_start_with_one_line(kind: str, database_url: 
 
 
 def test_what_passes_is_waited_for(database_url: str, crowded: str) -> None:
-    nobody_listens = database_url.replace(str(psycopg.conninfo.conninfo_to_dict(database_url)["port"]), str(free_port()))
-    for url in (crowded, nobody_listens, "postgresql://u@no-such-host.invalid/x", "postgresql://u@/x?host=/nowhere"):
+    nobody_listens = database_url.replace(
+        str(psycopg.conninfo.conninfo_to_dict(database_url)["port"]), str(free_port())
+    )
+    for url in (
+        crowded,
+        nobody_listens,
+        "postgresql://u@no-such-host.invalid/x",
+        "postgresql://u@/x?host=/nowhere",
+    ):
         with pytest.raises(Unavailable, match=r"^the database is not available: "):
             connecting.connect(url, "test")
     assert connecting.can_pass(crowded, GERMAN)
@@ -222,12 +292,23 @@ def test_a_refusal_leaves_no_descriptor_open(crowded: str) -> None:
 # ── URLs ──
 
 NO_URLS = [
-    "mysql://user:S3CRET@host/db", "postgres:/user:S3CRET@host/db", "postgresql://user:S3CRET%zz@host/db", "postgresql://user:S3%ret@host/db",
-    "postgresql://user:S3@RET@host/db", "postgresql://user:S3/CRET@host/db", "postgresql://user:S3CRET",
+    "mysql://user:S3CRET@host/db",
+    "postgres:/user:S3CRET@host/db",
+    "postgresql://user:S3CRET%zz@host/db",
+    "postgresql://user:S3%ret@host/db",
+    "postgresql://user:S3@RET@host/db",
+    "postgresql://user:S3/CRET@host/db",
+    "postgresql://user:S3CRET",
     "postgresql://user:S3 CRET@host/db",
-    "postgresql://user:S3CRET@host/db?nosuch=1", "postgresql://user:S3:@CRET@host:5432/db", "postgresql://user:x@host:S3CRET/db",
-    "S3CRET", "user:S3CRET@host", "host=h password=S3 CRET@x", "host=h port=S3CRET", "postgresql://user:x@host:99999999/S3CRET",
-]  # fmt: skip
+    "postgresql://user:S3CRET@host/db?nosuch=1",
+    "postgresql://user:S3:@CRET@host:5432/db",
+    "postgresql://user:x@host:S3CRET/db",
+    "S3CRET",
+    "user:S3CRET@host",
+    "host=h password=S3 CRET@x",
+    "host=h port=S3CRET",
+    "postgresql://user:x@host:99999999/S3CRET",
+]
 
 
 @pytest.mark.parametrize("url", NO_URLS)
@@ -236,7 +317,10 @@ def test_what_is_no_url_is_said_without_any_of_it(url: str) -> None:
         (["server", "--grpc", "127.0.0.1:0"], {"DATABASE_URL": url}),
         (["db", "check", "--database-url", url], {}),
         (["dev", "--database-url", url, "--data-dir", "/nowhere"], {}),
-        (["server", "--grpc", "127.0.0.1:0", "--listen-url", url], {"DATABASE_URL": "postgresql://u@h/x"}),
+        (
+            ["server", "--grpc", "127.0.0.1:0", "--listen-url", url],
+            {"DATABASE_URL": "postgresql://u@h/x"},
+        ),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "hodei.cli.main", *words],
@@ -249,7 +333,13 @@ def test_what_is_no_url_is_said_without_any_of_it(url: str) -> None:
         )
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
         assert " is no database URL: expected postgresql://" in done.stderr
-        named = "--listen-url" if "--listen-url" in words else "--database-url" if not environment else "DATABASE_URL"
+        named = (
+            "--listen-url"
+            if "--listen-url" in words
+            else "--database-url"
+            if not environment
+            else "DATABASE_URL"
+        )
         assert done.stderr.startswith(f"Error: {named} is"), done.stderr
         for part in ("S3", "CRET", "RET", "%zz", "host/"):
             assert part not in done.stderr + done.stdout
@@ -258,13 +348,15 @@ def test_what_is_no_url_is_said_without_any_of_it(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://u:p%40ss%3Aw%2Frd%25%3F%23%26'+@h/q%20LATIN1%40x", "postgres://u:p:w?d#x@h:5432/db",
+        "postgresql://u:p%40ss%3Aw%2Frd%25%3F%23%26'+@h/q%20LATIN1%40x",
+        "postgres://u:p:w?d#x@h:5432/db",
         "host=/tmp dbname=x password='a b'",
-        "postgresql:///x?host=/tmp&user=a@b", "postgresql://h1:5432,h2,h3:5433/x?target_session_attrs=read-write",
+        "postgresql:///x?host=/tmp&user=a@b",
+        "postgresql://h1:5432,h2,h3:5433/x?target_session_attrs=read-write",
         "postgresql://u@[::1]:5432/x",
         "postgresql://",
     ],
-)  # fmt: skip
+)
 def test_odd_and_sound_urls_are_taken(url: str) -> None:
     if url == "postgresql://":
         with pytest.raises(Invalid):
@@ -279,12 +371,28 @@ def test_odd_characters_in_names_and_passwords_work(pg_server: SimpleNamespace) 
     base = f"postgresql://{pg_server.user}:{pg_server.password}@{pg_server.host}:{pg_server.port}/postgres"
     with psycopg.connect(base, autocommit=True) as admin:
         admin.execute(
-            psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(psycopg.sql.Identifier(role), psycopg.sql.Literal(password))
+            psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                psycopg.sql.Identifier(role), psycopg.sql.Literal(password)
+            )
         )
-        admin.execute(psycopg.sql.SQL("CREATE DATABASE {} OWNER {}").format(psycopg.sql.Identifier(name), psycopg.sql.Identifier(role)))
+        admin.execute(
+            psycopg.sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                psycopg.sql.Identifier(name), psycopg.sql.Identifier(role)
+            )
+        )
         try:
-            quoted = [psycopg.conninfo.make_conninfo(dbname=name, user=role, password=password, host=pg_server.host, port=pg_server.port)]
-            quoted.append(f"postgresql://{role}:p%40ss%3Aw%2Frd%25%3F%23%26'+@{pg_server.host}:{pg_server.port}/q%20UTF8%40x%2F%25")
+            quoted = [
+                psycopg.conninfo.make_conninfo(
+                    dbname=name,
+                    user=role,
+                    password=password,
+                    host=pg_server.host,
+                    port=pg_server.port,
+                )
+            ]
+            quoted.append(
+                f"postgresql://{role}:p%40ss%3Aw%2Frd%25%3F%23%26'+@{pg_server.host}:{pg_server.port}/q%20UTF8%40x%2F%25"
+            )
             for url in quoted:
                 assert hodei(url, "db", "apply").code == 0
             assert mint_token(quoted[1])
@@ -297,7 +405,9 @@ def test_a_right_that_lacks_is_final(database_url: str, db: Connection) -> None:
     role = f"poor_{uuid.uuid4().hex[:8]}"
     db.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'".encode())
     try:
-        with pytest.raises(Conflict, match=r"permission denied for table hodei_schema: this role lacks a right"):
+        with pytest.raises(
+            Conflict, match=r"permission denied for table hodei_schema: this role lacks a right"
+        ):
             schema.apply_sync(f"postgresql://{role}:x@{database_url.split('@', maxsplit=1)[1]}")
     finally:
         db.execute(f"DROP ROLE {role}".encode())

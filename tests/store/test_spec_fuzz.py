@@ -50,7 +50,10 @@ def test_both_doors_give_random_specs_the_same_answer(db: Connection) -> None:
     good = 0
     for _ in range(0, MANY, AT_ONCE):
         specs = [spec(dice) for _ in range(AT_ONCE)]
-        answers = db.execute("SELECT pg_temp.ask(s) FROM unnest(%s::text[]) WITH ORDINALITY AS u (s, n) ORDER BY n", [specs]).fetchall()
+        answers = db.execute(
+            "SELECT pg_temp.ask(s) FROM unnest(%s::text[]) WITH ORDINALITY AS u (s, n) ORDER BY n",
+            [specs],
+        ).fetchall()
         for given, (answer,) in zip(specs, answers, strict=True):
             kind, ours = of_python(given)
             said, _, words = answer.partition(" ")
@@ -64,8 +67,11 @@ def test_both_doors_give_random_specs_the_same_answer(db: Connection) -> None:
     assert MANY * 0.2 < good < MANY * 0.9, "a fuzz that asks for both answers"
 
 
-def test_what_the_doors_accept_can_be_claimed_accepted_ended_listed_shown_and_cancelled(db: Connection, database_url: str) -> None:
-    """Whatever random specs hold: each statement of a job's life and each answer about it can take it."""
+def test_what_the_doors_accept_can_be_claimed_accepted_ended_listed_shown_and_cancelled(
+    db: Connection, database_url: str
+) -> None:
+    """Whatever random specs hold: each statement of a job's life and each answer about it can take
+    it."""
     dice = random.Random(SEED + 1)
     stored = 0
     for _ in range(400):
@@ -84,7 +90,8 @@ def test_what_the_doors_accept_can_be_claimed_accepted_ended_listed_shown_and_ca
 
 
 async def _live(conn: AsyncConnection) -> None:
-    """A third is cancelled in the queue, a third fails, a third succeeds; all are shown, before and after."""
+    """A third is cancelled in the queue, a third fails, a third succeeds; all are shown, before and
+    after."""
     worker = await ready_worker(conn)
     await job_queue.see(conn)
     every = await jobs.list_newest(conn, None, None, None, None, 1000)
@@ -95,7 +102,9 @@ async def _live(conn: AsyncConnection) -> None:
         said = [word(offer, "FAILED" if n % 2 else "SUCCEEDED") for n, offer in enumerate(offers)]
         await leases.record_results(conn, said)
         await promote(conn)
-        await conn.execute("UPDATE job_queue SET waiting = NULL, ready_at = NULL WHERE waiting = 'BACKOFF'")
+        await conn.execute(
+            "UPDATE job_queue SET waiting = NULL, ready_at = NULL WHERE waiting = 'BACKOFF'"
+        )
     for job in every:
         found = await jobs.get(conn, job.id)
         assert found

@@ -1,4 +1,5 @@
-"""State and story: the state rebuilt from the events equals the tables, and times strictly increase, whatever was done to the jobs."""
+"""State and story: the state rebuilt from the events equals the tables, and times strictly
+increase, whatever was done to the jobs."""
 
 import random
 import uuid
@@ -12,7 +13,8 @@ from tests.factories import AWorker, claim, on, pending_job, promote, ready_work
 
 
 async def _live(conn: AsyncConnection, seed: int) -> None:
-    """300 random verbs of two workers over a dozen jobs; words are repeated and come too late as it happens."""
+    """300 random verbs of two workers over a dozen jobs; words are repeated and come too late as it
+    happens."""
     dice = random.Random(seed)
     fleet = [await ready_worker(conn, slots=3), await ready_worker(conn, slots=3)]
     known: list[job_queue.Offer] = []
@@ -22,17 +24,27 @@ async def _live(conn: AsyncConnection, seed: int) -> None:
 
 
 async def _one_verb(
-    conn: AsyncConnection, dice: random.Random, fleet: list[AWorker], known: list[job_queue.Offer], made: list[uuid.UUID]
+    conn: AsyncConnection,
+    dice: random.Random,
+    fleet: list[AWorker],
+    known: list[job_queue.Offer],
+    made: list[uuid.UUID],
 ) -> None:
-    verb = dice.choice(["claim", "accept", "result", "result", "release", "cancel", "promote", "promote"])
+    verb = dice.choice(
+        ["claim", "accept", "result", "result", "release", "cancel", "promote", "promote"]
+    )
     offer = dice.choice(known) if known else None
     if verb == "claim" or offer is None:
         known += await claim(conn, [dice.choice(fleet).id] * 2)
     elif verb == "accept":
-        await leases.accept(conn, [Claimant(o.lease, o.worker_id) for o in dice.sample(known, min(3, len(known)))])
+        await leases.accept(
+            conn, [Claimant(o.lease, o.worker_id) for o in dice.sample(known, min(3, len(known)))]
+        )
     elif verb == "result":
         outcome = dice.choice(["SUCCEEDED", "FAILED", "LOST", "CANCELLED"])
-        await leases.record_results(conn, [word(offer, outcome, ran=dice.random() < 0.9 or outcome != "CANCELLED")])
+        await leases.record_results(
+            conn, [word(offer, outcome, ran=dice.random() < 0.9 or outcome != "CANCELLED")]
+        )
     elif verb == "release":
         await leases.release(conn, [Claimant(offer.lease, offer.worker_id)], "draining", "test")
     elif verb == "cancel":
@@ -44,15 +56,21 @@ async def _one_verb(
         await promote(conn)
 
 
-def test_the_state_rebuilt_from_the_events_equals_the_tables(database_url: str, db: Connection) -> None:
+def test_the_state_rebuilt_from_the_events_equals_the_tables(
+    database_url: str, db: Connection
+) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     on(database_url, lambda conn: _live(conn, seed))
     assert violations(db) == []
-    assert db.execute("SELECT count(*) > 24 FROM domain_events WHERE correlation_id IN (SELECT id::text FROM jobs)").fetchone() == (True,)
+    assert db.execute(
+        "SELECT count(*) > 24 FROM domain_events WHERE correlation_id IN (SELECT id::text FROM jobs)"
+    ).fetchone() == (True,)
 
 
-def test_accept_and_result_in_one_statement_leave_both_events_in_order(database_url: str, db: Connection) -> None:
+def test_accept_and_result_in_one_statement_leave_both_events_in_order(
+    database_url: str, db: Connection
+) -> None:
     async def story(conn: AsyncConnection) -> str:
         worker = await ready_worker(conn)
         await pending_job(conn)
@@ -62,5 +80,8 @@ def test_accept_and_result_in_one_statement_leave_both_events_in_order(database_
 
     job_id = on(database_url, story)
     assert violations(db) == []
-    rows = db.execute("SELECT payload->>'new_state' FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at", [job_id])
+    rows = db.execute(
+        "SELECT payload->>'new_state' FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at",
+        [job_id],
+    )
     assert [row[0] for row in rows] == ["PENDING", None, "RUNNING", "SUCCEEDED"]

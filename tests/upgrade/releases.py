@@ -1,4 +1,5 @@
-"""Two releases beside each other on one database: this tree's programs, and those of the release before, taken from git."""
+"""Two releases beside each other on one database: this tree's programs, and those of the release
+before, taken from git."""
 
 import shutil
 import subprocess
@@ -36,11 +37,17 @@ exit {code}
 
 
 def unpacked(folder: Path) -> Path:
-    """The release before, in `folder`; the test is skipped where there is no git history to take it from."""
+    """The release before, in `folder`; the test is skipped where there is no git history to take it
+    from."""
     archive = folder / "before.tar"
     if not shutil.which("git"):
         pytest.skip("no git here: the release before cannot be taken from it")
-    made = subprocess.run(["git", "-C", TREE, "archive", "-o", archive, BEFORE], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["git", "-C", TREE, "archive", "-o", archive, BEFORE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if made.returncode:
         pytest.skip(f"commit {BEFORE[:7]} is not in a git history here: {made.stderr.strip()}")
     tree = folder / "before"
@@ -65,9 +72,19 @@ class Release:
         """On the state folder of its name; so another release's worker is upgraded by it."""
         token = None if (self.folder / name).exists() else mint_token(self.url)
         return self.stack.worker(
-            f"{name}-{uuid.uuid4().hex[:4]}", ",".join(addresses), self.folder / name, token, "--on-worker-exit", "keep",
-            "--label", f"at={label}", "--name", name, "--drain-timeout", "0.1",
-        )  # fmt: skip
+            f"{name}-{uuid.uuid4().hex[:4]}",
+            ",".join(addresses),
+            self.folder / name,
+            token,
+            "--on-worker-exit",
+            "keep",
+            "--label",
+            f"at={label}",
+            "--name",
+            name,
+            "--drain-timeout",
+            "0.1",
+        )
 
     def end(self, part: Part) -> None:
         self.stack.stop_part(part)
@@ -76,8 +93,12 @@ class Release:
     def run(self, *arguments: str, server: str = "", code: int = 0) -> Ran:
         where = ["--server", server] if server else []
         done = subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", *where, *arguments], capture_output=True, timeout=60, check=False, cwd=self.stack.tree,
-        )  # fmt: skip
+            [sys.executable, "-m", "hodei.cli.main", *where, *arguments],
+            capture_output=True,
+            timeout=60,
+            check=False,
+            cwd=self.stack.tree,
+        )
         assert done.returncode == code, done
         return Ran(done.returncode, done.stdout, done.stderr.decode())
 
@@ -101,8 +122,11 @@ class Both:
         """Of the old and of the new server, whether they run or not."""
         return [f"127.0.0.1:{port}" for port in self.ports]
 
-    def enqueue(self, at: str, *, long: bool = False, exit_code: int = 0, least: int = 3, **spec: object) -> str:
-        """A job that leaves a trace, for workers with the label `at`; a long one waits for `let_go`."""
+    def enqueue(
+        self, at: str, *, long: bool = False, exit_code: int = 0, least: int = 3, **spec: object
+    ) -> str:
+        """A job that leaves a trace, for workers with the label `at`; a long one waits for
+        `let_go`."""
         go = self.go if long else self.trace
         script = JOB.format(trace=self.trace, go=go, least=least, code=exit_code)
         return self.enqueue_spec({"script": script, "labels": {"at": at}, **spec})
@@ -142,4 +166,10 @@ def both(url: str, folder: Path) -> Both:
     old.db("apply")
     trace = folder / "trace"
     trace.mkdir()
-    return Both(old, new, psycopg.connect(url, autocommit=True, options="-c timezone=UTC"), trace, folder / "go")
+    return Both(
+        old,
+        new,
+        psycopg.connect(url, autocommit=True, options="-c timezone=UTC"),
+        trace,
+        folder / "go",
+    )

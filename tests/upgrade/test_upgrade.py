@@ -1,4 +1,5 @@
-"""A database that the release before has filled goes on under this one, beside the old one, and back: no job lost, none run twice."""
+"""A database that the release before has filled goes on under this one, beside the old one, and
+back: no job lost, none run twice."""
 
 import signal
 import subprocess
@@ -13,16 +14,26 @@ from tests.upgrade.releases import Both, Release
 
 
 def every_state(releases: Both) -> dict[str, str]:
-    """Jobs in each state that the old release knows, by what they are; the running ones go on until `let_go`."""
+    """Jobs in each state that the old release knows, by what they are; the running ones go on until
+    `let_go`."""
     jobs = {
-        "succeeded": releases.enqueue("a"), "failed": releases.enqueue("a", exit_code=3),
-        "cancelled": releases.enqueue("a", long=True), "retried": releases.enqueue("a", exit_code=3, retries=1),
-        "running": releases.enqueue("a", long=True, name="it runs"), "another running": releases.enqueue("a", long=True, timeout=600),
-        "later": releases.enqueue("b", run_at="2027-01-01T00:00:00Z"), "queued": releases.enqueue("b", queue_timeout=3600),
-    }  # fmt: skip
+        "succeeded": releases.enqueue("a"),
+        "failed": releases.enqueue("a", exit_code=3),
+        "cancelled": releases.enqueue("a", long=True),
+        "retried": releases.enqueue("a", exit_code=3, retries=1),
+        "running": releases.enqueue("a", long=True, name="it runs"),
+        "another running": releases.enqueue("a", long=True, timeout=600),
+        "later": releases.enqueue("b", run_at="2027-01-01T00:00:00Z"),
+        "queued": releases.enqueue("b", queue_timeout=3600),
+    }
     releases.until(jobs["cancelled"], "RUNNING")
     releases.old.run("job", "cancel", jobs["cancelled"], server=releases.addresses[0])
-    for name, state in {"succeeded": "SUCCEEDED", "failed": "FAILED", "cancelled": "CANCELLED", "running": "RUNNING"}.items():
+    for name, state in {
+        "succeeded": "SUCCEEDED",
+        "failed": "FAILED",
+        "cancelled": "CANCELLED",
+        "running": "RUNNING",
+    }.items():
         releases.until(jobs[name], state)
     releases.until(jobs["another running"], "RUNNING")
     return jobs
@@ -38,15 +49,21 @@ def offered_to_the_silent(releases: Both, worker: subprocess.Popen[bytes]) -> st
 
 
 def use(programs: Release, address: str, label: str, releases: Both) -> str:
-    """What people do with the command line of one release and the server of another; the id of a job that ran so."""
+    """What people do with the command line of one release and the server of another; the id of a
+    job that ran so."""
     submit = ["job", "submit", "--label", f"at={label}", "--script", str(script(releases))]
     job_id = programs.run(*submit, server=address).text.strip()
     programs.run("job", "logs", "-f", job_id, server=address)
-    assert programs.run("job", "get", job_id, "--format", "json", server=address).json["state"] == "SUCCEEDED"
+    assert (
+        programs.run("job", "get", job_id, "--format", "json", server=address).json["state"]
+        == "SUCCEEDED"
+    )
     assert job_id in programs.run("job", "list", "--limit", "1000", server=address).text
     for words in (["job", "timeline", job_id], ["worker", "list"], ["token", "list"], ["status"]):
         programs.run(*words, server=address)
-    doomed = programs.run("job", "submit", "--label", "at=nowhere", "--command", "true", server=address).text.strip()
+    doomed = programs.run(
+        "job", "submit", "--label", "at=nowhere", "--command", "true", server=address
+    ).text.strip()
     programs.run("job", "cancel", doomed, server=address)
     assert releases.state(doomed) == "CANCELLED"
     return job_id
@@ -54,7 +71,9 @@ def use(programs: Release, address: str, label: str, releases: Both) -> str:
 
 def script(releases: Both) -> str:
     path = releases.trace.parent / "script"
-    path.write_text(f"T={releases.trace}/$HODEI_JOB_ID.$HODEI_LEASE\necho start >>$T\necho one | tee -a $T\n")
+    path.write_text(
+        f"T={releases.trace}/$HODEI_JOB_ID.$HODEI_LEASE\necho start >>$T\necho one | tee -a $T\n"
+    )
     return str(path)
 
 
@@ -67,7 +86,9 @@ def judged(releases: Both, *, may_run_twice: str = "") -> None:
     starts: Counter[str] = Counter()
     for trace in traces:
         starts[trace.job_id] += trace.starts
-    attempts: dict[str, int] = dict(releases.conn.execute("SELECT id::text, attempts FROM jobs").fetchall())
+    attempts: dict[str, int] = dict(
+        releases.conn.execute("SELECT id::text, attempts FROM jobs").fetchall()
+    )
     assert {j: n for j, n in starts.items() if n != attempts[j] and j != may_run_twice} == {}
 
 
@@ -86,14 +107,19 @@ def test_forward_beside_each_other_and_back(releases: Both) -> None:
     workers["c"].process.send_signal(signal.SIGCONT)
     assert releases.revision() == REVISION
     releases.until(offered, "SUCCEEDED")
-    assert releases.conn.execute("SELECT 1 FROM worker_bootstrap_tokens WHERE token = %s", [unused]).fetchone()
+    assert releases.conn.execute(
+        "SELECT 1 FROM worker_bootstrap_tokens WHERE token = %s", [unused]
+    ).fetchone()
     releases.until(releases.enqueue("a"), "SUCCEEDED")  # a new server and an old worker
 
     server = old.server("server-again", releases.ports[0])  # beside the new one
     old.end(workers["a"])  # the worker `a` is upgraded in the middle of its jobs
     upgraded = new.worker("a", addresses[:1], "a")  # a new worker and the old server
     releases.until(releases.enqueue("a"), "SUCCEEDED")
-    assert [releases.state(jobs[name]) for name in ("running", "another running")] == ["RUNNING", "RUNNING"]
+    assert [releases.state(jobs[name]) for name in ("running", "another running")] == [
+        "RUNNING",
+        "RUNNING",
+    ]
 
     new.end(newer)  # back: the old release alone
     releases.until(releases.enqueue("a"), "SUCCEEDED")
@@ -108,7 +134,11 @@ def test_forward_beside_each_other_and_back(releases: Both) -> None:
     for name in ("running", "another running"):
         releases.until(jobs[name], "SUCCEEDED")
     new.run("job", "cancel", jobs["later"], server=addresses[1])
-    assert [releases.state(jobs[name]) for name in ("succeeded", "failed", "retried")] == ["SUCCEEDED", "FAILED", "FAILED"]
+    assert [releases.state(jobs[name]) for name in ("succeeded", "failed", "retried")] == [
+        "SUCCEEDED",
+        "FAILED",
+        "FAILED",
+    ]
     judged(releases, may_run_twice=offered)
 
 
@@ -146,7 +176,9 @@ def test_what_the_old_door_took_is_rejected_or_shown_escaped(releases: Both) -> 
     new, address = releases.new, releases.addresses[1]
     new.server("server", releases.ports[1])
     for job_id in odd_numbers:
-        assert releases.conn.execute("SELECT state, reason FROM jobs WHERE id = %s", [job_id]).fetchone() == ("FAILED", "REJECTED")
+        assert releases.conn.execute(
+            "SELECT state, reason FROM jobs WHERE id = %s", [job_id]
+        ).fetchone() == ("FAILED", "REJECTED")
     new.db("check")
     releases.old.worker("a", [address], "a")
     releases.until(odd_words, "SUCCEEDED")

@@ -12,19 +12,33 @@ NUMBER = (1 << 64) - 1
 
 
 def test_what_servers_send_passes() -> None:
-    checks.welcome(pb.Welcome(protocol=1, heartbeat_s=10, lost_after_s=60, resume=[pb.Resume(lease=1, log_seq=0)]))
+    checks.welcome(
+        pb.Welcome(
+            protocol=1, heartbeat_s=10, lost_after_s=60, resume=[pb.Resume(lease=1, log_seq=0)]
+        )
+    )
     checks.welcome(pb.Welcome())
-    checks.frame(pb.ServerFrame(run=[pb.RunJob(lease=1, attempt=1, job_id=ID, spec="{}")], go_away=pb.GoAway(reconnect_after_s=0.5)), 5)
+    checks.frame(
+        pb.ServerFrame(
+            run=[pb.RunJob(lease=1, attempt=1, job_id=ID, spec="{}")],
+            go_away=pb.GoAway(reconnect_after_s=0.5),
+        ),
+        5,
+    )
 
 
 @pytest.mark.parametrize(
     "welcome",
     [
-        pb.Welcome(heartbeat_s=float("nan")), pb.Welcome(heartbeat_s=-1), pb.Welcome(heartbeat_s=1e300),
-        pb.Welcome(lost_after_s=float("inf")), pb.Welcome(lost_after_s=-5), pb.Welcome(resume=[pb.Resume(lease=NUMBER)]),
+        pb.Welcome(heartbeat_s=float("nan")),
+        pb.Welcome(heartbeat_s=-1),
+        pb.Welcome(heartbeat_s=1e300),
+        pb.Welcome(lost_after_s=float("inf")),
+        pb.Welcome(lost_after_s=-5),
+        pb.Welcome(resume=[pb.Resume(lease=NUMBER)]),
         pb.Welcome(resume=[pb.Resume(lease=1, log_seq=NUMBER)]),
     ],
-)  # fmt: skip
+)
 def test_a_welcome_out_of_range_is_refused(welcome: pb.Welcome) -> None:
     with pytest.raises(checks.BadFrame, match="expected"):
         checks.welcome(welcome)
@@ -37,7 +51,9 @@ def test_a_welcome_out_of_range_is_refused(welcome: pb.Welcome) -> None:
         pb.ServerFrame(run=[pb.RunJob(lease=0, attempt=1, job_id=ID)]),
         pb.ServerFrame(run=[pb.RunJob(lease=1, attempt=0, job_id=ID)]),
         pb.ServerFrame(run=[pb.RunJob(lease=1, attempt=1, job_id="../../etc")]),
-        pb.ServerFrame(run=[pb.RunJob(lease=1, attempt=1, job_id=ID, spec="x" * (checks.LONGEST_SPEC + 1))]),
+        pb.ServerFrame(
+            run=[pb.RunJob(lease=1, attempt=1, job_id=ID, spec="x" * (checks.LONGEST_SPEC + 1))]
+        ),
         pb.ServerFrame(go_away=pb.GoAway(reconnect_after_s=float("nan"))),
         pb.ServerFrame(go_away=pb.GoAway(reconnect_after_s=-1)),
     ],

@@ -41,7 +41,9 @@ def test_a_worker_has_cgroups_where_it_can(any_worker: Worker) -> None:
     assert any_worker.contained == can
 
 
-def test_a_daemon_of_a_job_is_killed_and_counted_at_its_end(any_worker: Worker, number: int) -> None:
+def test_a_daemon_of_a_job_is_killed_and_counted_at_its_end(
+    any_worker: Worker, number: int
+) -> None:
     """It is an orphan, in a session of its own, with an empty environment."""
     job = any_worker.finish(DAEMON.format(n=number) + "; sleep 0.3; echo done")
     assert (job.state, job.text, job.leftover) == ("SUCCEEDED", "done\n", 1)
@@ -57,15 +59,21 @@ def test_a_daemon_of_a_job_is_killed_with_it(any_worker: Worker, number: int) ->
 
 
 def test_who_forks_while_it_is_killed_is_killed(any_worker: Worker, number: int) -> None:
-    daemon = f"(env -i /usr/bin/setsid /bin/sh -c 'trap \"\" TERM; sleep {number}' >/dev/null 2>&1 &)"
-    job_id = any_worker.submit(f"trap '' TERM; echo up; while :; do {daemon}; sleep 0.02; done", grace=1)
+    daemon = (
+        f"(env -i /usr/bin/setsid /bin/sh -c 'trap \"\" TERM; sleep {number}' >/dev/null 2>&1 &)"
+    )
+    job_id = any_worker.submit(
+        f"trap '' TERM; echo up; while :; do {daemon}; sleep 0.02; done", grace=1
+    )
     any_worker.wrote(job_id, "up")
     any_worker.cancel(job_id)
     assert any_worker.ended(job_id).state == "CANCELLED"
     eventually(lambda: not sleepers(number))
 
 
-def test_what_a_dead_supervisor_left_is_killed_before_the_next_attempt(any_worker: Worker, number: int) -> None:
+def test_what_a_dead_supervisor_left_is_killed_before_the_next_attempt(
+    any_worker: Worker, number: int
+) -> None:
     daemon = f"env -i /usr/bin/setsid /bin/sleep {number} & echo attempt $HODEI_ATTEMPT; wait"
     shell = any_worker.submit(f'test "$HODEI_ATTEMPT" = 2 && exit; {daemon}')
     bare = any_worker.submit(["/usr/bin/env", "-i", "/bin/sleep", str(number + 1)], on_lost="fail")
@@ -82,7 +90,9 @@ def test_what_a_dead_supervisor_left_is_killed_before_the_next_attempt(any_worke
     assert said in lost.message
 
 
-def test_orphans_of_two_jobs_are_told_as_doubtful_and_end_with_the_last(any_worker: Worker, number: int) -> None:
+def test_orphans_of_two_jobs_are_told_as_doubtful_and_end_with_the_last(
+    any_worker: Worker, number: int
+) -> None:
     other = any_worker.submit("sleep 600")
     eventually(lambda: any_worker.attempts(other)[0] == "RUNNING")
     time.sleep(0.1)
@@ -121,13 +131,18 @@ def test_a_child_is_a_victim_and_has_all_signals_from_its_first_instant(any_work
     assert any_worker.finish("ls /proc/self/fd | wc -l").text == "4\n", "three, and ls's own"
 
 
-def test_each_failure_to_start_is_told_with_the_programs_name(any_worker: Worker, tmp_path: Path) -> None:
+def test_each_failure_to_start_is_told_with_the_programs_name(
+    any_worker: Worker, tmp_path: Path
+) -> None:
     folder = any_worker.state.parent / "bin"
     folder.mkdir(exist_ok=True)
     for name, text, mode in (
-        ("crlf", "#!/bin/sh\r\necho hi\r\n", 0o755), ("lost", "#!/no/such/interpreter -x\n", 0o755),
-        ("plain", "echo plain $1\n", 0o755), ("closed", "#!/bin/sh\n", 0o644), ("elf", "\x7fELF rubbish", 0o755),
-    ):  # fmt: skip
+        ("crlf", "#!/bin/sh\r\necho hi\r\n", 0o755),
+        ("lost", "#!/no/such/interpreter -x\n", 0o755),
+        ("plain", "echo plain $1\n", 0o755),
+        ("closed", "#!/bin/sh\n", 0o644),
+        ("elf", "\x7fELF rubbish", 0o755),
+    ):
         (folder / name).write_text(text)
         (folder / name).chmod(mode)
 
@@ -139,30 +154,44 @@ def test_each_failure_to_start_is_told_with_the_programs_name(any_worker: Worker
     assert why(f"{folder}/none") == f"{folder}/none: no such file"
     assert why("no-such-program").startswith("no-such-program: command not found in PATH (")
     assert why(f"{folder}/closed") == f"{folder}/closed: not executable"
-    assert why(f"{folder}/lost") == f"{folder}/lost: bad interpreter '/no/such/interpreter': no such file"
+    assert (
+        why(f"{folder}/lost")
+        == f"{folder}/lost: bad interpreter '/no/such/interpreter': no such file"
+    )
     assert "bad interpreter '/bin/sh': its lines end as on Windows (CR LF)" in why(f"{folder}/crlf")
     assert "Exec format error" in why(f"{folder}/elf")
     assert any_worker.finish([f"{folder}/plain", "x"]).text == "plain x\n", "as execvp does"
     job = any_worker.finish("true", workdir="/no/such/folder")
     assert (job.reason, job.message) == (
-        "START_FAILED", "workdir /no/such/folder: no such folder on this worker",
-    )  # fmt: skip
+        "START_FAILED",
+        "workdir /no/such/folder: no such folder on this worker",
+    )
 
 
 def test_devices_scripts_and_the_folders_name_work(any_worker: Worker) -> None:
-    job = any_worker.finish("echo out >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin", stdin="in\n")
+    job = any_worker.finish(
+        "echo out >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin", stdin="in\n"
+    )
     assert sorted(job.text.split()) == ["err", "in", "out"], job
-    job = any_worker.finish(script='cd "$PWD" && mktemp -p "$PWD" >/dev/null && echo $0 && cat "$0" >/dev/null && echo ok')
+    job = any_worker.finish(
+        script='cd "$PWD" && mktemp -p "$PWD" >/dev/null && echo $0 && cat "$0" >/dev/null && echo ok'
+    )
     assert job.text.endswith("ok\n"), job
     if shutil.which("git"):
-        assert any_worker.finish('git init -q r && cd "$PWD/r" && git status -s && echo ok').text == "ok\n"
+        assert (
+            any_worker.finish('git init -q r && cd "$PWD/r" && git status -s && echo ok').text
+            == "ok\n"
+        )
 
 
 def test_large_requests_arrive_whole(any_worker: Worker) -> None:
     environment = {f"V{n}": str(n) * 5000 for n in range(20)}
     job = any_worker.finish('echo "$V7$V19" | wc -c', env=environment | {"Q": "a'b\nc\\ $(x)"})
     assert job.text.strip() == str(5000 + 10000 + 1)
-    assert any_worker.finish('printf %s "$Q"', env={"Q": "a'b\nc\\ $(x) \u00e9"}).text == "a'b\nc\\ $(x) \u00e9"
+    assert (
+        any_worker.finish('printf %s "$Q"', env={"Q": "a'b\nc\\ $(x) \u00e9"}).text
+        == "a'b\nc\\ $(x) \u00e9"
+    )
 
 
 # ── rights ──
@@ -186,7 +215,9 @@ __attribute__((constructor)) static void note(void) {
 """
 
 
-def test_nothing_of_a_job_is_loaded_with_more_rights_than_its_own(job_user: Worker, hosts_folder: Path) -> None:
+def test_nothing_of_a_job_is_loaded_with_more_rights_than_its_own(
+    job_user: Worker, hosts_folder: Path
+) -> None:
     if not shutil.which("cc"):
         pytest.skip("no C compiler on this machine")
     notes, source, library = (hosts_folder / name for name in ("notes", "note.c", "note.so"))
@@ -224,14 +255,17 @@ def test_no_file_of_a_job_or_the_worker_is_readable_by_others(any_worker: Worker
     lines = any_worker.wrote(job_id, "/").split()
     assert {mode[-2:] for mode in lines[:2]} == {"00"}, lines
     others = [
-        path for path in any_worker.state.iterdir()
+        path
+        for path in any_worker.state.iterdir()
         if path.is_file() and path.lstat().st_mode & 0o044
-    ]  # fmt: skip
+    ]
     assert [path.name for path in others] == []
     any_worker.ended(job_id)
 
 
-def test_a_state_folder_that_the_job_user_cannot_pass_is_told_at_the_start(host_system: Hodei, hosts_folder: Path) -> None:
+def test_a_state_folder_that_the_job_user_cannot_pass_is_told_at_the_start(
+    host_system: Hodei, hosts_folder: Path
+) -> None:
     if not ROOT:
         pytest.skip("only root has a job user")
     (hosts_folder / "job-user").mkdir(mode=0o700)

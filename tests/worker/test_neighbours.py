@@ -74,7 +74,9 @@ def test_folders_that_a_job_removed_are_not_given_to_the_next(worker: Worker) ->
 
 
 def left(worker: Worker) -> list[str]:
-    return [entry.name for entry in (worker.state / "jobs").iterdir() if entry.name.endswith(".gone")]
+    return [
+        entry.name for entry in (worker.state / "jobs").iterdir() if entry.name.endswith(".gone")
+    ]
 
 
 DEEP = "import os\nfor i in range(1500): os.mkdir('d'); os.chdir('d')\nprint('deep', flush=True)"
@@ -91,7 +93,9 @@ DEEP = "import os\nfor i in range(1500): os.mkdir('d'); os.chdir('d')\nprint('de
     ],
     ids=["deep", "read-only", "closed", "odd", "link"],
 )
-def test_whatever_a_job_leaves_in_its_folder_it_ends_and_the_folder_goes(worker: Worker, mess: str | list[str]) -> None:
+def test_whatever_a_job_leaves_in_its_folder_it_ends_and_the_folder_goes(
+    worker: Worker, mess: str | list[str]
+) -> None:
     assert worker.finish(mess).state == "SUCCEEDED"
     assert worker.finish("ls -A").text == ""
     eventually(lambda: not left(worker), 20)
@@ -128,7 +132,9 @@ def test_what_stays_is_told(hosts_folder: Path, host_system: Hodei) -> None:
         one.stop()
 
 
-def test_a_worker_starts_again_over_whatever_lies_there(host_system: Hodei, hosts_folder: Path) -> None:
+def test_a_worker_starts_again_over_whatever_lies_there(
+    host_system: Hodei, hosts_folder: Path
+) -> None:
     one = make(host_system, hosts_folder, "ordinary", "again")
     one.up(host_system.token())
     try:
@@ -147,11 +153,16 @@ def test_a_worker_starts_again_over_whatever_lies_there(host_system: Hodei, host
 def test_zombies_are_reaped_as_they_come(worker: Worker) -> None:
     (pid,) = supervisors(worker.state)
     count = f"ps --ppid {pid} -o stat= | grep -c Z; true"
-    assert worker.finish(f"for i in $(seq 40); do (sh -c 'exit 0' &); done; sleep 1; {count}").text == "0\n"
+    assert (
+        worker.finish(f"for i in $(seq 40); do (sh -c 'exit 0' &); done; sleep 1; {count}").text
+        == "0\n"
+    )
 
 
 def test_a_stopped_job_hears_of_its_cancel(worker: Worker) -> None:
-    job_id = worker.submit("trap 'echo cleaning up; exit 0' TERM; echo up; kill -STOP $$; sleep 100", grace=30)
+    job_id = worker.submit(
+        "trap 'echo cleaning up; exit 0' TERM; echo up; kill -STOP $$; sleep 100", grace=30
+    )
     worker.wrote(job_id, "up")
     begun = time.monotonic()
     worker.cancel(job_id)
@@ -168,7 +179,9 @@ def test_leftovers_get_the_jobs_grace(worker: Worker, hosts_folder: Path) -> Non
     assert (job.state, mark.read_text()) == ("SUCCEEDED", "cleaned\n")
 
 
-def test_what_cannot_be_killed_is_named_and_frees_its_slot(worker: Worker, hosts_folder: Path) -> None:
+def test_what_cannot_be_killed_is_named_and_frees_its_slot(
+    worker: Worker, hosts_folder: Path
+) -> None:
     """A program that becomes root, on a worker that is not."""
     if os.geteuid() != 0 or worker.kind != "ordinary":
         pytest.skip("only root can make a program that an ordinary user cannot kill")
@@ -181,7 +194,9 @@ def test_what_cannot_be_killed_is_named_and_frees_its_slot(worker: Worker, hosts
     os.kill(int(re.findall(r"process (\d+)", job.message)[0]), signal.SIGKILL)
 
 
-def test_the_supervisor_imports_nothing_from_the_folder_it_was_started_in(hosts_folder: Path, host_system: Hodei) -> None:
+def test_the_supervisor_imports_nothing_from_the_folder_it_was_started_in(
+    hosts_folder: Path, host_system: Hodei
+) -> None:
     trap = hosts_folder / "trap"
     trap.mkdir()
     for name in ("queue", "struct", "orjson", "hodei_worker", "socket"):
@@ -219,7 +234,9 @@ if "hodei_worker.supervisor" in " ".join(sys.orig_argv):
 """
 
 
-def test_a_fault_of_the_worker_ends_the_job_that_it_was_about_and_no_other(host_system: Hodei, hosts_folder: Path) -> None:
+def test_a_fault_of_the_worker_ends_the_job_that_it_was_about_and_no_other(
+    host_system: Hodei, hosts_folder: Path
+) -> None:
     """Planted: to signal a job's processes throws, from an op of the agent and from a timer."""
     (hosts_folder / "sitecustomize.py").write_text(FAULTY)
     one = make(host_system, hosts_folder, "ordinary", "faulty")

@@ -21,7 +21,9 @@ SHOWS = "umask; grep SigIgn /proc/self/status; cat; pwd >/dev/null; touch x && s
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["root", "job-user", "ordinary"])
-def test_it_works_and_jobs_see_nothing_of_it(host_system: Hodei, hosts_folder: Path, way: str, kind: str) -> None:
+def test_it_works_and_jobs_see_nothing_of_it(
+    host_system: Hodei, hosts_folder: Path, way: str, kind: str
+) -> None:
     if way == "container" and (kind == "ordinary" or not ROOT):
         pytest.skip("only root can make a PID namespace everywhere")
     one = make(host_system, hosts_folder, kind, way)

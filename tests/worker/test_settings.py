@@ -1,4 +1,5 @@
-"""Settings of a worker hold from its restart on, whatever jobs its supervisor of before still has."""
+"""Settings of a worker hold from its restart on, whatever jobs its supervisor of before still
+has."""
 
 import os
 import signal
@@ -17,10 +18,8 @@ WHOLE = "".join(f"{n}\n" for n in range(1, 26))
 
 def all_supervisors(worker: Worker) -> list[int]:
     return [
-        pid
-        for seat in (worker.state, *worker.state.glob("seat-*"))
-        for pid in supervisors(seat)
-    ]  # fmt: skip
+        pid for seat in (worker.state, *worker.state.glob("seat-*")) for pid in supervisors(seat)
+    ]
 
 
 def stop_all(worker: Worker) -> None:
@@ -140,14 +139,18 @@ def test_a_job_user_given_at_a_restart_holds(host_system: Hodei, hosts_folder: P
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_under_systemd_the_supervisor_gets_a_delegated_scope_or_starts_without(one: Worker, hosts_folder: Path, fails: bool) -> None:
+def test_under_systemd_the_supervisor_gets_a_delegated_scope_or_starts_without(
+    one: Worker, hosts_folder: Path, fails: bool
+) -> None:
     """systemd does not run here: a program that takes the same words stands in for systemd-run."""
     shim = hosts_folder / "bin/systemd-run"
     shim.parent.mkdir()
     said = hosts_folder / "said"
     said.touch()
     said.chmod(0o666)
-    shim.write_text(f'#!/bin/sh\necho "$@" >>{said}\n{"exit 1" if fails else ""}\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n')
+    shim.write_text(
+        f'#!/bin/sh\necho "$@" >>{said}\n{"exit 1" if fails else ""}\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n'
+    )
     shim.chmod(0o755)
     one.environment |= {"PATH": f"{shim.parent}:{SANE_PATH}", "INVOCATION_ID": "x"}
     one.up(one.hodei.token())

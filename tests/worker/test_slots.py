@@ -9,7 +9,14 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei_worker.outbox import Outbox
 from hodei_worker.slots import Slots
 
-ENDED = {"outcome": "SUCCEEDED", "reason": "", "message": "", "exit_code": 0, "run_us": 5, "started_us": 1}
+ENDED = {
+    "outcome": "SUCCEEDED",
+    "reason": "",
+    "message": "",
+    "exit_code": 0,
+    "run_us": 5,
+    "started_us": 1,
+}
 
 
 class Supervisor:
@@ -33,17 +40,34 @@ class Worker:
 
     def offer(self, *leases: int) -> None:
         for lease in leases:
-            self.slots.offered(pb.RunJob(lease=lease, job_id=f"job-{lease}", attempt=1, spec=json.dumps({"command": "true"})))
+            self.slots.offered(
+                pb.RunJob(
+                    lease=lease,
+                    job_id=f"job-{lease}",
+                    attempt=1,
+                    spec=json.dumps({"command": "true"}),
+                )
+            )
 
     def end(self, lease: int, chunks: int = 0, **more: Any) -> None:
-        self.slots.heard({"op": "ended", "lease": lease, "result": ENDED | {"log_chunks": chunks} | more}, b"")
+        self.slots.heard(
+            {"op": "ended", "lease": lease, "result": ENDED | {"log_chunks": chunks} | more}, b""
+        )
 
     def said(self) -> pb.WorkerFrame:
         return pb.WorkerFrame() if self.outbox.empty else self.outbox.frame()
 
     def wrote(self, lease: int, *seqs: int, **more: Any) -> None:
         for seq in seqs:
-            chunk = {"op": "chunk", "lease": lease, "seq": seq, "stream": 1, "offset": seq, "line": 1, "read_us": 1}
+            chunk = {
+                "op": "chunk",
+                "lease": lease,
+                "seq": seq,
+                "stream": 1,
+                "offset": seq,
+                "line": 1,
+                "read_us": 1,
+            }
             self.slots.heard(chunk | more, b"x")
 
     def phases(self) -> dict[int, int]:
@@ -70,7 +94,9 @@ def test_of_a_short_job_only_the_end_is_said() -> None:
     worker.offer(1, 2)
     worker.end(1)
     frame = worker.said()
-    assert ([a.lease for a in frame.accepts], [r.lease for r in frame.results]) == ([], [1]), "the accept of 2 may still wait"
+    assert ([a.lease for a in frame.accepts], [r.lease for r in frame.results]) == ([], [1]), (
+        "the accept of 2 may still wait"
+    )
     assert not worker.outbox.empty
 
 
@@ -103,7 +129,9 @@ def test_after_a_reconnect_all_that_was_not_acknowledged_is_said_again(worker: W
     for lease in (1, 2):
         worker.slots.resumed(pb.Resume(lease=lease, holds=True, log_seq=0, accepted=False))
     frame = worker.said()
-    assert ([a.lease for a in frame.accepts], [r.lease for r in frame.results]) == ([1], [2]), "of 2 the result says it all"
+    assert ([a.lease for a in frame.accepts], [r.lease for r in frame.results]) == ([1], [2]), (
+        "of 2 the result says it all"
+    )
 
 
 def test_what_was_on_its_way_when_the_log_is_read_again_is_let_go(worker: Worker) -> None:
@@ -113,14 +141,17 @@ def test_what_was_on_its_way_when_the_log_is_read_again_is_let_go(worker: Worker
     worker.outbox.clear()
     worker.slots.resumed(pb.Resume(lease=1, holds=True, log_seq=1, accepted=True))
     worker.wrote(1, 3, 4, reading=0)
-    assert worker.said() == pb.WorkerFrame(), "neither a chunk behind a gap nor the result behind it"
+    assert worker.said() == pb.WorkerFrame(), (
+        "neither a chunk behind a gap nor the result behind it"
+    )
     worker.wrote(1, 1, 2, 3, 4, reading=worker.supervisor.reading)
     frame = worker.said()
     assert ([c.seq for c in frame.logs], [r.lease for r in frame.results]) == ([1, 2, 3, 4], [1])
 
 
 def test_an_offer_that_waits_across_a_reconnect_is_heard_when_it_runs(worker: Worker) -> None:
-    """The supervisor does not know it yet: there is nothing to read again, and its chunks are of the first reading."""
+    """The supervisor does not know it yet: there is nothing to read again, and its chunks are of
+    the first reading."""
     worker.offer(1, 2, 3)
     worker.outbox.clear()
     worker.slots.resumed(pb.Resume(lease=3, holds=True))
@@ -141,7 +172,9 @@ def test_that_a_job_is_stopping_is_said_on_the_next_stream_too(worker: Worker) -
     assert [said.lease for said in worker.said().stopping] == [1]
 
 
-def test_a_late_job_whose_whole_log_was_acknowledged_to_the_agent_before_is_told(worker: Worker) -> None:
+def test_a_late_job_whose_whole_log_was_acknowledged_to_the_agent_before_is_told(
+    worker: Worker,
+) -> None:
     known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
     worker.slots.adopt([known | {"lease": 6, "result": ENDED | {"log_chunks": 3}, "acked": 3}])
     worker.slots.resumed(pb.Resume(lease=6, holds=False))
@@ -157,7 +190,10 @@ def test_a_stale_lease_is_killed_and_what_is_left_of_it_is_told_as_late(worker: 
     worker.wrote(1, 0)
     worker.end(1, chunks=1, outcome="LOST", reason="WORKER_LOST")
     frame = worker.said()
-    assert ([c.late_job_id for c in frame.logs], [r.late_job_id for r in frame.results]) == (["job-1"], ["job-1"])
+    assert ([c.late_job_id for c in frame.logs], [r.late_job_id for r in frame.results]) == (
+        ["job-1"],
+        ["job-1"],
+    )
     worker.slots.log_acked(1, 1)
     worker.slots.say_late_again()
     assert [r.late_job_id for r in worker.said().results] == ["job-1"], "on the next stream again"
@@ -172,7 +208,9 @@ def test_a_refused_offer_that_never_ran_is_forgotten(worker: Worker) -> None:
     assert set(worker.phases()) == {1, 2}
 
 
-def test_when_the_supervisor_dies_what_ran_is_reported_lost_and_the_rest_goes_on(worker: Worker) -> None:
+def test_when_the_supervisor_dies_what_ran_is_reported_lost_and_the_rest_goes_on(
+    worker: Worker,
+) -> None:
     worker.offer(1, 2, 3)
     worker.said()
     worker.end(1, chunks=5)
@@ -180,8 +218,16 @@ def test_when_the_supervisor_dies_what_ran_is_reported_lost_and_the_rest_goes_on
     after = Supervisor()
     known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
     lost = ENDED | {"outcome": "LOST", "reason": "WORKER_LOST", "log_chunks": 1 << 62, "spooled": 1}
-    worker.slots.adopt_after_death(after, [known | {"lease": 1, "result": ENDED | {"log_chunks": 5}}, known | {"lease": 2, "result": lost}])
-    assert {r.lease: r.outcome for r in worker.said().results} == {3: pb.LOST}, "though the journal missed it"
+    worker.slots.adopt_after_death(
+        after,
+        [
+            known | {"lease": 1, "result": ENDED | {"log_chunks": 5}},
+            known | {"lease": 2, "result": lost},
+        ],
+    )
+    assert {r.lease: r.outcome for r in worker.said().results} == {3: pb.LOST}, (
+        "though the journal missed it"
+    )
     assert ("purge", 3) in after.said
     assert {("read", 1), ("read", 2)} <= set(after.said), "their logs are read again"
     worker.wrote(1, 0, 1, 2, 3, 4)
@@ -217,7 +263,12 @@ def test_what_servers_ask_back_is_given_back_unless_a_slot_has_it(worker: Worker
 
 def test_jobs_that_the_supervisor_kept_are_adopted(worker: Worker) -> None:
     known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
-    worker.slots.adopt([known | {"lease": 5, "result": None}, known | {"lease": 6, "result": ENDED | {"log_chunks": 0}}])
+    worker.slots.adopt(
+        [
+            known | {"lease": 5, "result": None},
+            known | {"lease": 6, "result": ENDED | {"log_chunks": 0}},
+        ]
+    )
     assert worker.phases() == {5: pb.Held.RUNNING, 6: pb.Held.ENDED}
     assert worker.slots.running == 1
     worker.slots.resumed(pb.Resume(lease=6, holds=True, accepted=True))

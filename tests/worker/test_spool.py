@@ -41,7 +41,9 @@ def test_silent_jobs_cost_no_file_and_many_share_one(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_a_segment_goes_when_all_in_it_is_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_goes_when_all_in_it_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SEGMENT_BYTES", 100)
     spool = Spool(tmp_path / "s")
     tape, other = spool.tape(1), spool.tape(2)
@@ -53,7 +55,9 @@ def test_a_segment_goes_when_all_in_it_is_acknowledged(tmp_path: Path, monkeypat
     eighth = tape.read(7)
     assert eighth
     assert (eighth.data, eighth.offset) == (b"\x08" * 60, 420)
-    assert files(tmp_path / "s") == ["10.log", "4.log", "9.log"], "the fourth holds what is not acknowledged of the other job"
+    assert files(tmp_path / "s") == ["10.log", "4.log", "9.log"], (
+        "the fourth holds what is not acknowledged of the other job"
+    )
     assert tape.unacked_bytes == 120
     other.close()
     tape.close()
@@ -69,7 +73,9 @@ def test_a_tape_is_full_at_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not tape.full
 
 
-def test_what_a_supervisor_that_died_has_left_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_supervisor_that_died_has_left_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SEGMENT_BYTES", 300)
     spool = Spool(tmp_path / "s")
     tape, other, forgotten = spool.tape(1), spool.tape(2), spool.tape(3)

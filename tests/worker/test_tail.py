@@ -33,7 +33,13 @@ def test_the_share_of_the_tail(limit: int, tail: int) -> None:
 
 
 def test_the_smaller_limit_holds() -> None:
-    assert [smaller_limit(*two) for two in ((0, 0), (0, 5), (5, 0), (5, 3), (3, 5))] == [0, 5, 5, 3, 3]
+    assert [smaller_limit(*two) for two in ((0, 0), (0, 5), (5, 0), (5, 3), (3, 5))] == [
+        0,
+        5,
+        5,
+        3,
+        3,
+    ]
 
 
 def test_a_log_up_to_its_limit_is_whole(tmp_path: Path) -> None:
@@ -111,7 +117,9 @@ def test_tiny_pieces_are_bounded_too(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.glob("*.tail?")) < 600_000
 
 
-def test_what_a_supervisor_that_died_has_left_of_a_tail_follows_the_first_part(tmp_path: Path) -> None:
+def test_what_a_supervisor_that_died_has_left_of_a_tail_follows_the_first_part(
+    tmp_path: Path,
+) -> None:
     tape = Spool(tmp_path / "s").tape(7)
     keeper, chunks = kept(tape, 1000)
     for n in range(500):
@@ -131,7 +139,9 @@ def test_what_a_supervisor_that_died_has_left_of_a_tail_follows_the_first_part(t
     assert list((tmp_path / "s").glob("*.tail?")) == []
 
 
-def test_a_tail_whose_first_part_was_acknowledged_goes_on_with_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tail_whose_first_part_was_acknowledged_goes_on_with_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spools, "SEGMENT_BYTES", 100)
     spool = Spool(tmp_path)
     tape, other = spool.tape(1), spool.tape(2)
@@ -150,7 +160,9 @@ def test_a_tail_whose_first_part_was_acknowledged_goes_on_with_its_number(tmp_pa
     assert notice.stream == NOTICE
 
 
-def test_a_segment_that_went_between_others_leaves_no_wrong_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_that_went_between_others_leaves_no_wrong_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another job holds the segment of the first chunk; that of the second is gone."""
     monkeypatch.setattr(spools, "SEGMENT_BYTES", 150)
     spool = Spool(tmp_path)

@@ -22,7 +22,9 @@ def test_a_scripts_first_line_says_what_runs_it(worker: Worker) -> None:
     assert worker.finish(script="#!/bin/sh -e\nfalse\necho on\n").exit_code == 1
     assert worker.finish(script="echo plain\n").text == "plain\n"
     assert worker.finish(script=script, interpreter=["/bin/cat"]).text == script
-    assert worker.finish(script=script, interpreter=["/bin/sh"]).exit_code == 2, "it is what was asked for"
+    assert worker.finish(script=script, interpreter=["/bin/sh"]).exit_code == 2, (
+        "it is what was asked for"
+    )
     env = "#!/usr/bin/env -S python3 -u -X utf8\nimport sys; print(sys.flags.utf8_mode)\n"
     assert worker.finish(script=env).text == "1\n"
     for bad in ("/no/such/thing", "no-such-thing"):
@@ -32,7 +34,10 @@ def test_a_scripts_first_line_says_what_runs_it(worker: Worker) -> None:
 
 
 def test_files_with_a_bad_first_line_are_told_so(worker: Worker, hosts_folder: Path) -> None:
-    for line, words in (("#!/bin/sh\r", "bad interpreter '/bin/sh': "), ("#!/no/such", "bad interpreter '/no/such'")):
+    for line, words in (
+        ("#!/bin/sh\r", "bad interpreter '/bin/sh': "),
+        ("#!/no/such", "bad interpreter '/no/such'"),
+    ):
         file = hosts_folder / "program"
         file.write_text(f"{line}\necho hi\n")
         file.chmod(0o755)
@@ -41,8 +46,13 @@ def test_files_with_a_bad_first_line_are_told_so(worker: Worker, hosts_folder: P
         assert words in job.message
 
 
-def test_what_no_shell_reads_as_it_is_meant_is_told_at_submit(worker: Worker, tmp_path: Path) -> None:
-    for text, words in (("#!/bin/sh\r\nset -e\r\n", "CR LF"), ("\ufeff#!/bin/sh\ntrue\n", "byte order mark")):
+def test_what_no_shell_reads_as_it_is_meant_is_told_at_submit(
+    worker: Worker, tmp_path: Path
+) -> None:
+    for text, words in (
+        ("#!/bin/sh\r\nset -e\r\n", "CR LF"),
+        ("\ufeff#!/bin/sh\ntrue\n", "byte order mark"),
+    ):
         file = tmp_path / "script.sh"
         file.write_bytes(text.encode())
         ran = worker.run("--script", str(file))

@@ -42,24 +42,41 @@ def test_people_see_what_was_left_out(worker: Worker) -> None:
     found = re.search(r"hodei: \[(\d+) bytes left out\]", ran.err)
     assert found
     assert "FATAL\n" in ran.err
-    assert ran.err.splitlines()[-1].endswith(f"(EXIT_NONZERO: exit code 3); {found[1]} bytes of its log were left out")
+    assert ran.err.splitlines()[-1].endswith(
+        f"(EXIT_NONZERO: exit code 3); {found[1]} bytes of its log were left out"
+    )
     job_id = ran.err.splitlines()[0].rsplit(" ", 1)[1]
     assert f", {found[1]} B left out" in worker.hodei.ok("job", "get", job_id).text
-    assert worker.hodei.ok("job", "get", job_id, "--format", "json").json["log_dropped_bytes"] == int(found[1])
+    assert worker.hodei.ok("job", "get", job_id, "--format", "json").json[
+        "log_dropped_bytes"
+    ] == int(found[1])
 
 
 def test_of_one_that_succeeds_too(worker: Worker) -> None:
     ran = worker.run("--log-limit", "60", "--command", "seq 1 100")
     assert ran.code == 0
-    assert re.fullmatch(r"hodei: job \S+ SUCCEEDED; \d+ bytes of its log were left out", ran.err.splitlines()[-1])
+    assert re.fullmatch(
+        r"hodei: job \S+ SUCCEEDED; \d+ bytes of its log were left out", ran.err.splitlines()[-1]
+    )
 
 
-def test_the_smaller_of_the_workers_and_the_jobs_limit_holds(hosts_folder: Path, host_system: Hodei) -> None:
-    one = make(host_system, hosts_folder, "root" if os.geteuid() == 0 else "ordinary", "limited", "--log-limit", "1000")
+def test_the_smaller_of_the_workers_and_the_jobs_limit_holds(
+    hosts_folder: Path, host_system: Hodei
+) -> None:
+    one = make(
+        host_system,
+        hosts_folder,
+        "root" if os.geteuid() == 0 else "ordinary",
+        "limited",
+        "--log-limit",
+        "1000",
+    )
     one.up(host_system.token())
     try:
         for asked, kept in ((None, 1000), (0, 1000), (5000, 1000), (300, 300)):
-            job = one.finish("yes | head -c 20000", **({} if asked is None else {"log_limit": asked}))
+            job = one.finish(
+                "yes | head -c 20000", **({} if asked is None else {"log_limit": asked})
+            )
             assert (job.log_bytes, job.dropped) == (kept, 20_000 - kept), asked
     finally:
         one.stop()
@@ -71,7 +88,9 @@ def test_a_supervisor_that_dies_leaves_the_tail(host_system: Hodei, hosts_folder
     one.up(host_system.token())
     try:
         mark = "/tmp" if one.kind == "root" else str(one.state.parent)
-        job_id = one.submit(f"{SEQ}; touch {mark}/$HODEI_JOB_ID; sleep 300", log_limit=300_000, on_lost="fail")
+        job_id = one.submit(
+            f"{SEQ}; touch {mark}/$HODEI_JOB_ID; sleep 300", log_limit=300_000, on_lost="fail"
+        )
         eventually((Path(mark) / job_id).exists, 30)
         Path(mark, job_id).unlink()
         eventually(lambda: one.text(job_id).startswith("100000\n"), 30)
@@ -134,8 +153,13 @@ def on_a_small_disk(host_system: Hodei, hosts_folder: Path) -> Iterator[Worker]:
 FILL = "dd if=/dev/zero of=big bs=64k count=400 2>/dev/null; "
 
 
-@pytest.mark.parametrize(("end", "reason"), [("", "LIMIT_EXCEEDED"), ("exit 5", "EXIT_NONZERO"), ("kill -9 $$", "SIGNALED")])
-def test_a_log_that_the_disk_did_not_take_is_not_whole(on_a_small_disk: Worker, end: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [("", "LIMIT_EXCEEDED"), ("exit 5", "EXIT_NONZERO"), ("kill -9 $$", "SIGNALED")],
+)
+def test_a_log_that_the_disk_did_not_take_is_not_whole(
+    on_a_small_disk: Worker, end: str, reason: str
+) -> None:
     one = on_a_small_disk
     job = one.finish(FILL + "seq 1 5000; echo the important result: 42; " + end)
     assert (job.state, job.reason, job.complete) == ("FAILED", reason, False)
@@ -183,7 +207,8 @@ def test_lines_of_both_streams_come_in_order(worker: Worker) -> None:
 def test_chatter_on_both_streams_makes_few_chunks(worker: Worker) -> None:
     job = worker.finish("i=0; while [ $i -lt 3000 ]; do echo out; echo err >&2; i=$((i+1)); done")
     ((chunks, seconds),) = worker.hodei.sql(
-        "SELECT count(*), extract(epoch FROM max(read_at) - min(read_at)) FROM job_logs WHERE job_id = %s", job.id
+        "SELECT count(*), extract(epoch FROM max(read_at) - min(read_at)) FROM job_logs WHERE job_id = %s",
+        job.id,
     )
     assert job.log_bytes == 24_000
     assert chunks <= 2 * (float(seconds) / 0.02 + 2)

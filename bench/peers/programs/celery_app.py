@@ -1,4 +1,5 @@
-"""Celery has no call for many jobs at once; what it advises is one producer, and so one connection, for all of them."""
+"""Celery has no call for many jobs at once; what it advises is one producer, and so one connection,
+for all of them."""
 
 import time
 

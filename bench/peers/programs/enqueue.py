@@ -1,4 +1,5 @@
-"""`enqueue.py MODULE KIND JOBS`: prints the seconds it took to enqueue them the fastest way the peer documents."""
+"""`enqueue.py MODULE KIND JOBS`: prints the seconds it took to enqueue them the fastest way the
+peer documents."""
 
 import importlib
 import sys

@@ -1,4 +1,5 @@
-"""What every peer's job does: note its start in 16 bytes, and run `sh -c true` if it is of that kind."""
+"""What every peer's job does: note its start in 16 bytes, and run `sh -c true` if it is of that
+kind."""
 
 import asyncio
 import functools

@@ -19,7 +19,11 @@ async def _enqueue(kind, jobs):
     begun = time.monotonic()
     for start in range(0, jobs, 1000):
         batch = range(start, min(jobs, start + 1000))
-        await queries.enqueue(["job"] * len(batch), [json.dumps([kind, number]).encode() for number in batch], [0] * len(batch))
+        await queries.enqueue(
+            ["job"] * len(batch),
+            [json.dumps([kind, number]).encode() for number in batch],
+            [0] * len(batch),
+        )
     return time.monotonic() - begun
 
 

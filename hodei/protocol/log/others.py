@@ -40,8 +40,8 @@ def _rename(ours: "Record", name: str) -> None:
 
 
 MENDS_ITSELF = "psycopg"
-"""Its pool warns of each connection that it replaces, also when a server ends. Whoever then waits in
-vain for a connection says so."""
+"""Its pool warns of each connection that it replaces, also when a server ends. Whoever then waits
+in vain for a connection says so."""
 
 STANDARD = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
