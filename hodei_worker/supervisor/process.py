@@ -183,6 +183,7 @@ class JobProcess:
                 started=over(self._started),
                 failed=over(self._not_started),
                 ended=over(self._ended),
+                ran=over(self._ran),
                 orphaned=over(self._orphaned),
                 unsure=over(self._unsure),
             )
@@ -213,7 +214,7 @@ class JobProcess:
         self._look_for_newborn(NEWBORN_LOOKS)
 
     def _look_for_newborn(self, looks: int) -> None:
-        since = kin.now() - int((time.monotonic() - self._asked.asked_at) * kin.TICKS_A_S) - 1
+        since = self._asked_at()
         known = self._host.mains | self._host.launchers.pids
         pid = kin.newborn(self._start["job_id"], self._start["lease"], since, known)
         if pid:
@@ -229,18 +230,36 @@ class JobProcess:
             self._members.send(signal.SIGKILL)
             self._end(0)
 
+    def _asked_at(self) -> int:
+        """When its launcher was asked for it, in the kernel's clock ticks, rounded down."""
+        return kin.now() - int((time.monotonic() - self._asked.asked_at) * kin.TICKS_A_S) - 1
+
     def _crew(self, pid: int) -> Members:
         launchers = self._host.launchers
         if cgroup := self._asked.cgroup:
             return Contained(cgroup, launchers, pid)
-        return Attributed(pid, self._start["job_id"], self._start["lease"], self._host.crowd)
+        job_id, lease = self._start["job_id"], self._start["lease"]
+        return Attributed(pid, job_id, lease, self._host.crowd, self._asked_at())
 
-    def _started(self, pid: int) -> None:
+    def _ran(self, pid: int, status: int, usage: Usage) -> None:
+        """It has ended before anything else could be done about it."""
+        self._exit = (status, usage)
+        self._is_there(pid)
+        self._ears.started()
+        self._ended(status, usage)
+        if self._faulty:
+            self._end_faulty()
+
+    def _is_there(self, pid: int) -> None:
         self._close_theirs()
         self._spawning = False
         self._pid = pid
         self._members = self._crew(pid)
+
+    def _started(self, pid: int) -> None:
+        self._is_there(pid)
         self._host.mains.add(pid)
+        self.output.watch()
         if isinstance(self._members, Attributed):
             self._ears.seen(self._members.seen)
         if self._faulty:
@@ -303,7 +322,11 @@ class JobProcess:
 
     def _await_output(self, leftovers: int) -> None:
         self._quiet, self._leftover_count = True, leftovers
+        self.output.drain()
+        if self._over:
+            return
         if self.output.open:
+            self.output.watch()
             self._after(DRAIN_S, self._end, leftovers)
         else:
             self._end(leftovers)
@@ -373,6 +396,7 @@ class JobProcess:
         """TERM, the job's grace (what was stopped: the rest of it), KILL; counted are those there
         were when it ended by itself."""
         try:
+            self.output.watch()
             left = self._left()
             found = 0 if self._cause else len(left)
             deadline = self._kill_at if self._cause else self._loop.time() + self._grace_s
