@@ -12,7 +12,8 @@ from hodei_worker.config import Settings
 from hodei_worker.identity import Identity
 from hodei_worker.link import Link, SupervisorDied, SupervisorGone
 from hodei_worker.outbox import Outbox
-from hodei_worker.session import GiveUp, Session
+from hodei_worker.registration import GiveUp
+from hodei_worker.session import Session
 from hodei_worker.slots import Slots
 
 GOODBYE_S = 5.0
