@@ -245,12 +245,14 @@ CREATE TABLE IF NOT EXISTS workers (
     instance uuid,                                 -- process that holds the stream
     connected boolean NOT NULL DEFAULT false,
     lost_at timestamptz,                           -- when an attempt was last lost with it
+    job_user text,                                 -- whom its jobs run as, 'root' for user 0; NULL: it does not say (an older release)
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()   -- time of its last event
 ) WITH (fillfactor = 50);
 ALTER TABLE workers                                            -- since revision 4
     ADD COLUMN IF NOT EXISTS server_id uuid,                   -- the server whose stream it last opened
-    ADD COLUMN IF NOT EXISTS lost_at timestamptz;
+    ADD COLUMN IF NOT EXISTS lost_at timestamptz,
+    ADD COLUMN IF NOT EXISTS job_user text;
 
 CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
     token uuid PRIMARY KEY DEFAULT gen_random_uuid(),

@@ -21,6 +21,7 @@ from hodei_worker.addresses import Addresses
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
 from hodei_worker.identity import Identity, instance, keep, new
+from hodei_worker.job_user import job_user
 from hodei_worker.outbox import Outbox
 from hodei_worker.slots import Slots
 
@@ -300,6 +301,7 @@ class Session:
             held=self._slots.held(),
             clock_unix_us=time.time_ns() // 1000,
             addresses=self._addresses.said(address),
+            job_user=job_user(self._settings),
         )
 
     async def _read(self, call: Any) -> None:

@@ -55,13 +55,14 @@ def list_workers(servers: str, every: bool, output: str) -> None:
         show.as_json([as_dict(one) for one in found])
         return
     show.table(
-        ["id", "name", "state", "slots", "heartbeat", "labels", "version"],
+        ["id", "name", "state", "slots", "jobs as", "heartbeat", "labels", "version"],
         [
             [
                 one.worker_id,
                 one.name,
                 one.state,
                 f"{one.busy_slots}/{one.slots}",
+                one.job_user or "unknown",
                 f"{show.duration(one.heartbeat_age_s)} ago"
                 if one.heartbeat_age_s >= 0
                 else "never",
@@ -70,6 +71,7 @@ def list_workers(servers: str, every: bool, output: str) -> None:
             ]
             for one in found
         ],
+        spare=("version", "labels", "heartbeat"),
         none="no workers: start one with `HODEI_OTP_TOKEN=$(hodei token create) hodei-worker`",
     )
 
@@ -88,6 +90,7 @@ def as_dict(one: Any) -> dict[str, Any]:
     return {
         **{key: getattr(one, key) for key in plain},
         "labels": dict(one.labels),
+        "job_user": one.job_user or None,
         "heartbeat_age_s": one.heartbeat_age_s if one.heartbeat_age_s >= 0 else None,
         "registered_at": show.instant(one.registered_unix_us),
     }

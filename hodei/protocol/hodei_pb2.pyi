@@ -74,7 +74,7 @@ class WorkerFrame(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "clock_unix_us", "addresses")
+    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "clock_unix_us", "addresses", "job_user")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,7 @@ class Hello(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     CLOCK_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    JOB_USER_FIELD_NUMBER: _ClassVar[int]
     protocol_min: int
     protocol_max: int
     instance: str
@@ -104,7 +105,8 @@ class Hello(_message.Message):
     held: _containers.RepeatedCompositeFieldContainer[Held]
     clock_unix_us: int
     addresses: _containers.RepeatedCompositeFieldContainer[Address]
-    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., clock_unix_us: _Optional[int] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ...) -> None: ...
+    job_user: str
+    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., clock_unix_us: _Optional[int] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., job_user: _Optional[str] = ...) -> None: ...
 
 class Address(_message.Message):
     __slots__ = ("server_id", "failed_s", "here")
@@ -553,7 +555,7 @@ class ReadLogsResponse(_message.Message):
     def __init__(self, chunks: _Optional[_Iterable[_Union[ReadLogsResponse.Chunk, _Mapping]]] = ..., cursor: _Optional[str] = ..., job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked")
+    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -572,6 +574,7 @@ class Worker(_message.Message):
     CURRENT_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
+    JOB_USER_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     name: str
     state: str
@@ -583,7 +586,8 @@ class Worker(_message.Message):
     current_job_id: str
     registered_unix_us: int
     revoked: bool
-    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ...) -> None: ...
+    job_user: str
+    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ...) -> None: ...
 
 class WorkerRef(_message.Message):
     __slots__ = ("worker_id",)
@@ -666,7 +670,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("jobs", "workers", "queued", "queued_ready", "oldest_ready_s", "slots", "slots_busy", "tokens_usable", "servers", "version", "schema_version", "database")
+    __slots__ = ("jobs", "workers", "queued", "queued_ready", "oldest_ready_s", "slots", "slots_busy", "tokens_usable", "servers", "version", "schema_version", "database", "root_workers", "root_worker_names")
     class JobsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -693,6 +697,8 @@ class Status(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     DATABASE_FIELD_NUMBER: _ClassVar[int]
+    ROOT_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    ROOT_WORKER_NAMES_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.ScalarMap[str, int]
     workers: _containers.ScalarMap[str, int]
     queued: int
@@ -705,4 +711,6 @@ class Status(_message.Message):
     version: str
     schema_version: int
     database: str
-    def __init__(self, jobs: _Optional[_Mapping[str, int]] = ..., workers: _Optional[_Mapping[str, int]] = ..., queued: _Optional[int] = ..., queued_ready: _Optional[int] = ..., oldest_ready_s: _Optional[float] = ..., slots: _Optional[int] = ..., slots_busy: _Optional[int] = ..., tokens_usable: _Optional[int] = ..., servers: _Optional[int] = ..., version: _Optional[str] = ..., schema_version: _Optional[int] = ..., database: _Optional[str] = ...) -> None: ...
+    root_workers: int
+    root_worker_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, jobs: _Optional[_Mapping[str, int]] = ..., workers: _Optional[_Mapping[str, int]] = ..., queued: _Optional[int] = ..., queued_ready: _Optional[int] = ..., oldest_ready_s: _Optional[float] = ..., slots: _Optional[int] = ..., slots_busy: _Optional[int] = ..., tokens_usable: _Optional[int] = ..., servers: _Optional[int] = ..., version: _Optional[str] = ..., schema_version: _Optional[int] = ..., database: _Optional[str] = ..., root_workers: _Optional[int] = ..., root_worker_names: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -317,6 +317,7 @@ def worker(row: Worker) -> pb.Worker:
         current_job_id=str(row.current_job_id or ""),
         registered_unix_us=row.created_at or 0,
         revoked=row.revoked,
+        job_user=row.job_user or "",
     )
 
 
