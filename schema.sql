@@ -121,7 +121,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     log_bytes bigint NOT NULL DEFAULT 0,           -- kept of the last attempt
     log_dropped_bytes bigint NOT NULL DEFAULT 0,   -- of the last attempt, beyond the log limit or for want of disk
     logs_complete boolean,                         -- of the last attempt: every chunk the worker counted is here
-    leftover_processes integer,
+    leftover_processes integer,                    -- of the last attempt: alive after its own process, and then killed
+    leftover_unknown integer,                      -- of the last attempt: left alive, as they may have been another job's
     retry_of uuid,
     -- What the statements of a job's life read of the spec, in the type in which they use it. NULL: not given.
     timeout_ms bigint,
@@ -167,6 +168,7 @@ BEGIN
         WHERE j.completed_at IS NULL;
     END IF;
 END $$;
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS leftover_unknown integer;                      -- since revision 4
 
 CREATE INDEX IF NOT EXISTS jobs_newest_first ON jobs (created_at DESC, id DESC);         -- job list, the guide's recent jobs
 CREATE INDEX IF NOT EXISTS jobs_by_correlation ON jobs (correlation_id, created_at);     -- job list --correlation-id

@@ -374,6 +374,7 @@ class Slots:
             log_bytes=result.get("log_bytes", 0),
             log_dropped_bytes=result.get("log_dropped_bytes", 0),
             leftover_processes=result.get("leftover_processes", 0),
+            leftover_unknown=result.get("leftover_unknown", 0),
             started_unix_us=result.get("started_us", job.started_us),
             late_job_id=job.job_id if job.late else "",
         )

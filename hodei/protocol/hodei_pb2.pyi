@@ -187,7 +187,7 @@ class LogChunk(_message.Message):
     def __init__(self, lease: _Optional[int] = ..., seq: _Optional[int] = ..., stream: _Optional[_Union[Stream, str]] = ..., byte_offset: _Optional[int] = ..., first_line: _Optional[int] = ..., read_unix_us: _Optional[int] = ..., data: _Optional[bytes] = ..., late_job_id: _Optional[str] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("lease", "outcome", "reason", "message", "exit_code", "signal", "run_us", "peak_memory_bytes", "cpu_us", "log_chunks", "log_bytes", "log_dropped_bytes", "leftover_processes", "started_unix_us", "late_job_id")
+    __slots__ = ("lease", "outcome", "reason", "message", "exit_code", "signal", "run_us", "peak_memory_bytes", "cpu_us", "log_chunks", "log_bytes", "log_dropped_bytes", "leftover_processes", "started_unix_us", "late_job_id", "leftover_unknown")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +203,7 @@ class Result(_message.Message):
     LEFTOVER_PROCESSES_FIELD_NUMBER: _ClassVar[int]
     STARTED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     LATE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    LEFTOVER_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     lease: int
     outcome: Outcome
     reason: str
@@ -218,7 +219,8 @@ class Result(_message.Message):
     leftover_processes: int
     started_unix_us: int
     late_job_id: str
-    def __init__(self, lease: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., run_us: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_us: _Optional[int] = ..., log_chunks: _Optional[int] = ..., log_bytes: _Optional[int] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_processes: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., late_job_id: _Optional[str] = ...) -> None: ...
+    leftover_unknown: int
+    def __init__(self, lease: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., run_us: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_us: _Optional[int] = ..., log_chunks: _Optional[int] = ..., log_bytes: _Optional[int] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_processes: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., late_job_id: _Optional[str] = ..., leftover_unknown: _Optional[int] = ...) -> None: ...
 
 class Stopping(_message.Message):
     __slots__ = ("lease",)
@@ -364,7 +366,7 @@ class CreateJobsResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[CreateJobsResponse.Entry, _Mapping]]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of", "cancel", "log_dropped_bytes")
+    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of", "cancel", "log_dropped_bytes", "leftover_unknown")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -393,6 +395,7 @@ class Job(_message.Message):
     RETRY_OF_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     LOG_DROPPED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LEFTOVER_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     name: str
     state: str
@@ -421,7 +424,8 @@ class Job(_message.Message):
     retry_of: str
     cancel: str
     log_dropped_bytes: int
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ..., cancel: _Optional[str] = ..., log_dropped_bytes: _Optional[int] = ...) -> None: ...
+    leftover_unknown: int
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ..., cancel: _Optional[str] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_unknown: _Optional[int] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("state", "correlation_id", "limit", "before_job_id", "reason")
