@@ -1,7 +1,6 @@
 """`hodei worker …`."""
 
 import os
-import sys
 import uuid
 from typing import Any
 
@@ -145,11 +144,8 @@ def revoke(servers: str, worker_id: str, output: str) -> None:
 @click.pass_obj
 def run(servers: str, arguments: tuple[str, ...]) -> None:
     """Run a worker here: the same as hodei-worker."""
-    command = [
-        sys.executable,
-        "-m",
-        "hodei_worker",
-        *(() if "--server" in arguments else ("--server", servers)),
-        *arguments,
-    ]
-    os.execv(sys.executable, command)  # noqa: S606
+    from hodei.local import own_python
+
+    where = () if "--server" in arguments else ("--server", servers)
+    command = own_python.command("hodei_worker", *where, *arguments)
+    os.execve(command[0], command, os.environ | own_python.environment())  # noqa: S606

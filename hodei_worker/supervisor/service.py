@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 import hodei_worker
-from hodei_worker.supervisor import kin, wire
+from hodei_worker.supervisor import kin, spec, wire
 from hodei_worker.supervisor.cgroups import Cgroups
 from hodei_worker.supervisor.host import Ears, Host
 from hodei_worker.supervisor.journal import Journal
@@ -31,7 +29,7 @@ from hodei_worker.supervisor.process import JobProcess
 from hodei_worker.supervisor.remains import kill_left
 from hodei_worker.supervisor.spool import Chunk, Spool, Tape
 from hodei_worker.supervisor.user import JobUser
-from hodei_worker.supervisor.verdict import Result, lost
+from hodei_worker.supervisor.verdict import Result, failed, lost
 
 WINDOW_BYTES = 1_500_000
 """Of one job's log sent to the agent and not acknowledged by a server."""
@@ -240,13 +238,13 @@ class Supervisor:
             job.process.fail(error)
         elif job.result is None:
             traceback.print_exception(error, file=sys.stderr)
-            words = f"the worker could not begin the job: {error!r}"
-            result = {"outcome": "FAILED", "reason": "INTERNAL", "message": words, "run_us": 1}
-            started_us = time.time_ns() // 1000
-            result |= {"log_chunks": job.tape.next_seq, "started_us": started_us}
-            self._ended(lease, job, result)
+            self._not_begun(lease, job, f"the worker could not begin the job: {error!r}")
         else:
             traceback.print_exception(error, file=sys.stderr)
+
+    def _not_begun(self, lease: int, job: Job, words: str) -> None:
+        result = failed("INTERNAL", words) | {"run_us": 1, "log_chunks": job.tape.next_seq}
+        self._ended(lease, job, result | {"started_us": time.time_ns() // 1000})
 
     def _told_by_thread(self, words: str) -> None:
         """A warning for whoever looks after this host: in the agent's log, and in ours."""
@@ -300,7 +298,14 @@ class Supervisor:
         lease = header["lease"]
         if lease in self._jobs or self._over.is_set():
             return
-        start = header | {"spec": orjson.loads(payload), "started_us": time.time_ns() // 1000}
+        start = header | {"started_us": time.time_ns() // 1000}
+        try:
+            start["spec"] = spec.read(payload)
+        except spec.Unusable as error:
+            job = self._jobs[lease] = Job(start, self._spool.tape(lease))
+            self._journal.started(start)
+            self._not_begun(lease, job, f"the worker cannot use what the database has: {error}")
+            return
         if self._cgroups:
             start["cgroup"] = str(self._cgroups.ours)
         job = self._jobs[lease] = Job(start, self._spool.tape(lease))
