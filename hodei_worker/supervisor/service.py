@@ -229,22 +229,24 @@ class Supervisor:
             op(header, payload)
         except Exception as error:
             job = self._jobs.get(header.get("lease", 0))
-            if job is None:
+            if job is not None:
+                self._fail(header["lease"], job, error)
+            elif header["op"] == "start":
+                traceback.print_exception(error, file=sys.stderr)
+                result = _not_begun(f"the worker could not begin the job: {error!r}", 0)
+                self._send("ended", lease=header["lease"], result=result)
+            else:
                 raise
-            self._fail(header["lease"], job, error)
 
     def _fail(self, lease: int, job: Job, error: Exception) -> None:
         if job.process:
             job.process.fail(error)
         elif job.result is None:
             traceback.print_exception(error, file=sys.stderr)
-            self._not_begun(lease, job, f"the worker could not begin the job: {error!r}")
+            words = f"the worker could not begin the job: {error!r}"
+            self._ended(lease, job, _not_begun(words, job.tape.next_seq))
         else:
             traceback.print_exception(error, file=sys.stderr)
-
-    def _not_begun(self, lease: int, job: Job, words: str) -> None:
-        result = failed("INTERNAL", words) | {"run_us": 1, "log_chunks": job.tape.next_seq}
-        self._ended(lease, job, result | {"started_us": time.time_ns() // 1000})
 
     def _told_by_thread(self, words: str) -> None:
         """A warning for whoever looks after this host: in the agent's log, and in ours."""
@@ -304,7 +306,8 @@ class Supervisor:
         except spec.Unusable as error:
             job = self._jobs[lease] = Job(start, self._spool.tape(lease))
             self._journal.started(start)
-            self._not_begun(lease, job, f"the worker cannot use what the database has: {error}")
+            words = f"the worker cannot use what the database has: {error}"
+            self._ended(lease, job, _not_begun(words, 0))
             return
         if self._cgroups:
             start["cgroup"] = str(self._cgroups.ours)
@@ -407,3 +410,9 @@ class Supervisor:
             job.tape.close()
             self._journal.forgotten(header["lease"])
             self._loop.call_soon(self._journal.flush)
+
+
+def _not_begun(words: str, chunks: int) -> Result:
+    """Of a job that has no process, and so many chunks of a log."""
+    now_us = time.time_ns() // 1000
+    return failed("INTERNAL", words) | {"run_us": 1, "log_chunks": chunks, "started_us": now_us}
