@@ -121,7 +121,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     log_bytes bigint NOT NULL DEFAULT 0,           -- kept of the last attempt
     log_dropped_bytes bigint NOT NULL DEFAULT 0,   -- of the last attempt, beyond the log limit or for want of disk
     logs_complete boolean,                         -- of the last attempt: every chunk the worker counted is here
-    leftover_processes integer,
+    leftover_processes integer,                    -- of the last attempt: alive after its own process, and then killed
+    leftover_unknown integer,                      -- of the last attempt: left alive, as they may have been another job's
     retry_of uuid,
     -- What the statements of a job's life read of the spec, in the type in which they use it. NULL: not given.
     timeout_ms bigint,
@@ -167,6 +168,7 @@ BEGIN
         WHERE j.completed_at IS NULL;
     END IF;
 END $$;
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS leftover_unknown integer;                      -- since revision 4
 
 CREATE INDEX IF NOT EXISTS jobs_newest_first ON jobs (created_at DESC, id DESC);         -- job list, the guide's recent jobs
 CREATE INDEX IF NOT EXISTS jobs_by_correlation ON jobs (correlation_id, created_at);     -- job list --correlation-id
@@ -245,12 +247,14 @@ CREATE TABLE IF NOT EXISTS workers (
     instance uuid,                                 -- process that holds the stream
     connected boolean NOT NULL DEFAULT false,
     lost_at timestamptz,                           -- when an attempt was last lost with it
+    job_user text,                                 -- whom its jobs run as, 'root' for user 0; NULL: it does not say (an older release)
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()   -- time of its last event
 ) WITH (fillfactor = 50);
 ALTER TABLE workers                                            -- since revision 4
     ADD COLUMN IF NOT EXISTS server_id uuid,                   -- the server whose stream it last opened
-    ADD COLUMN IF NOT EXISTS lost_at timestamptz;
+    ADD COLUMN IF NOT EXISTS lost_at timestamptz,
+    ADD COLUMN IF NOT EXISTS job_user text;
 
 CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
     token uuid PRIMARY KEY DEFAULT gen_random_uuid(),

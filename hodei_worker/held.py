@@ -131,6 +131,7 @@ class Held:
             log_bytes=result.log_bytes,
             log_dropped_bytes=result.log_dropped_bytes,
             leftover_processes=result.leftover_processes,
+            leftover_unknown=result.leftover_unknown,
             started_unix_us=result.started_us,
             late_job_id=self.late_job_id,
         )

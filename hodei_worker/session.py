@@ -19,6 +19,7 @@ from hodei_worker.addresses import Addresses, turns
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
 from hodei_worker.identity import Identity, instance
+from hodei_worker.job_user import job_user
 from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
@@ -221,6 +222,7 @@ class Session:
             held=self._slots.held(),
             clock_unix_us=time.time_ns() // 1000,
             addresses=self._addresses.said(address),
+            job_user=job_user(self._settings),
         )
 
     async def _read(self, call: Any) -> None:

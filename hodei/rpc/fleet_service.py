@@ -118,6 +118,7 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
 async def _status(conn: Connection) -> pb.Status:
     queued, ready, oldest_s = await jobs.queue_depth(conn)
     fleet = await workers.summary(conn)
+    root_workers, root_worker_names = await workers.as_root(conn)
     return pb.Status(
         jobs=await jobs.count(conn),
         workers=fleet.by_state,
@@ -131,4 +132,6 @@ async def _status(conn: Connection) -> pb.Status:
         version=hodei.__version__,
         schema_version=schema.VERSION,
         database=await server.database_version(conn),
+        root_workers=root_workers,
+        root_worker_names=root_worker_names,
     )

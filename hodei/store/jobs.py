@@ -88,6 +88,7 @@ class Job:
     log_dropped_bytes: int
     logs_complete: bool | None
     leftover_processes: int | None
+    leftover_unknown: int | None
     created_at: int
     updated_at: int
     started_at: int | None
@@ -108,7 +109,7 @@ class Job:
 JOB_COLUMNS: LiteralString = """
     j.attempts, j.priority, left(j.correlation_id, 200), left(j.actor, 500), j.worker_id,
     j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.log_dropped_bytes,
-    j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
+    j.logs_complete, j.leftover_processes, j.leftover_unknown, j.created_at, j.updated_at,
     j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL, j.retry_of,
     q.job_id IS NOT NULL, q.waiting, q.ready_at, q.labels,
     CASE WHEN l.accepted_at IS NULL THEN l.accept_by END,

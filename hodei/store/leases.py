@@ -106,6 +106,7 @@ class Result(NamedTuple):
     log_bytes: int = 0
     log_dropped_bytes: int = 0
     leftover_processes: int = 0
+    leftover_unknown: int = 0
 
 
 class Ended(NamedTuple):
@@ -132,9 +133,9 @@ WITH said AS (
         %(lease)s::bigint[], %(worker_id)s::uuid[], %(outcome)s::text[], %(actor)s::text[], %(ran)s::boolean[], %(reason)s::text[],
         %(message)s::text[], %(exit_code)s::integer[], %(signal)s::integer[], %(run_us)s::bigint[], %(peak_memory_bytes)s::bigint[],
         %(cpu_us)s::bigint[], %(log_chunks)s::bigint[], %(log_bytes)s::bigint[], %(log_dropped_bytes)s::bigint[],
-        %(leftover_processes)s::integer[]
+        %(leftover_processes)s::integer[], %(leftover_unknown)s::integer[]
     ) AS s (lease, worker_id, outcome, actor, ran, reason, message, exit_code, signal, run_us, peak_memory_bytes, cpu_us, log_chunks,
-            log_bytes, log_dropped_bytes, leftover_processes)
+            log_bytes, log_dropped_bytes, leftover_processes, leftover_unknown)
 ), told AS MATERIALIZED (
     SELECT s.*, l.job_id, l.log_seq = s.log_chunks AS logs_complete, l.log_bytes AS stored_bytes
     FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
@@ -192,13 +193,14 @@ WITH said AS (
         log_bytes = CASE WHEN h.log_chunks < 0 THEN h.stored_bytes ELSE h.log_bytes END,
         log_dropped_bytes = h.log_dropped_bytes,
         logs_complete = h.logs_complete,
-        leftover_processes = h.leftover_processes
+        leftover_processes = h.leftover_processes,
+        leftover_unknown = h.leftover_unknown
     FROM held h
     WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease
     RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.queue_timeout_ms, j.losses, h.lease, h.worker_id,
               h.old_state, h.new_state,
               h.why, h.message, h.actor, h.correlation_id, h.ended_at, h.ran_unaccepted, h.outcome, h.exit_code, h.signal,
-              h.logs_complete, h.leftover_processes
+              h.logs_complete, h.leftover_processes, h.leftover_unknown
 ), unleased AS (
     DELETE FROM leases l WHERE l.lease = ANY (ARRAY(SELECT e.lease FROM ended e))
 ), requeued AS (
@@ -237,7 +239,8 @@ WITH said AS (
                'job_id', e.id, 'worker_id', e.worker_id,
                'old_state', CASE WHEN e.ran_unaccepted THEN 'RUNNING' ELSE e.old_state END, 'new_state', e.new_state,
                'lease', e.lease, 'attempt', e.attempts, 'reason', e.why, 'message', e.message, 'exit_code', e.exit_code,
-               'signal', e.signal, 'logs_complete', e.logs_complete, 'leftover_processes', nullif(e.leftover_processes, 0)))
+               'signal', e.signal, 'logs_complete', e.logs_complete, 'leftover_processes', nullif(e.leftover_processes, 0),
+               'leftover_unknown', nullif(e.leftover_unknown, 0)))
     FROM ended e
     UNION ALL
     SELECT e.ended_at + interval '1 microsecond', 'JobRetried', e.id::text, e.correlation_id, e.actor, e.worker_id,

@@ -35,6 +35,7 @@ class Greeting:
     busy_slots: int
     labels: dict[str, str]
     server_id: uuid.UUID | None = None  # of the server that it connects to
+    job_user: str | None = None  # whom its jobs run as; None: it does not say
 
 
 # The newest stream wins, except over another process whose stream is open and beating.
@@ -49,7 +50,8 @@ WITH before AS MATERIALIZED (
 ), connected AS (
     UPDATE workers w
     SET session = w.session + 1, instance = %(instance)s, connected = true, name = %(name)s, version = %(version)s, slots = %(slots)s,
-        busy_slots = %(busy)s, labels = %(labels)s, server_id = %(server)s::uuid, last_heartbeat = clock_timestamp(),
+        busy_slots = %(busy)s, labels = %(labels)s, server_id = %(server)s::uuid, job_user = %(job_user)s::text,
+        last_heartbeat = clock_timestamp(),
         updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond'),
         state = CASE WHEN w.draining THEN 'DRAINING' WHEN %(busy)s::integer >= %(slots)s::integer THEN 'BUSY' ELSE 'READY' END
     FROM before b
@@ -83,6 +85,7 @@ async def connect(conn: Connection, who: Greeting, beating_within_s: float) -> S
             "busy": who.busy_slots,
             "labels": Jsonb(who.labels),
             "server": who.server_id,
+            "job_user": who.job_user,
             "beating_within_s": beating_within_s,
         },
     )
@@ -306,6 +309,7 @@ class Worker:
     revoked: bool
     draining: bool
     session: int
+    job_user: str | None
 
 
 # Names and labels of rows that no door has checked (of an older release, or set by hand) are cut.
@@ -314,7 +318,7 @@ SELECT w.id, left(w.name, 200) AS name, w.state,
        CASE WHEN octet_length(w.labels::text) <= 40000 THEN w.labels ELSE '{}' END AS labels,
        w.slots, w.busy_slots, extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age_s,
        left(w.version, 200) AS version, w.current_job_id, w.created_at, w.revoked_at IS NOT NULL AS revoked,
-       w.draining, w.session
+       w.draining, w.session, left(w.job_user, 200) AS job_user
 FROM workers w
 WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s::uuid)
   AND (%(every)s::boolean OR w.state <> 'TERMINATED')
@@ -339,6 +343,20 @@ async def list_all(
     """The newest, those older than `before`; without `every`, TERMINATED ones are left out."""
     parameters = {"worker": worker_id, "every": every, "before": before, "limit": limit}
     return [Worker(*row) for row in await rows(conn, LIST, parameters)]
+
+
+# Of workers that may have jobs now.
+AS_ROOT = """
+SELECT count(*), (array_agg(left(w.name, 200) ORDER BY w.name, w.id))[:10]
+FROM workers w
+WHERE w.job_user = 'root' AND w.state IN ('READY', 'BUSY', 'DRAINING', 'UNREACHABLE')
+"""
+
+
+async def as_root(conn: Connection) -> tuple[int, list[str]]:
+    """How many workers run their jobs as root, and the names of the first ten."""
+    ((number, names),) = await rows(conn, AS_ROOT)
+    return number, names or []
 
 
 # Slots taken are counted by accepted leases: heartbeats tell them up to a second late.

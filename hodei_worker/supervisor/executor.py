@@ -33,11 +33,11 @@ class Start:
     correlation_id: str
     actor: str
     started_us: int  # µs since 1970
-    spec: dict[str, Any]  # as docs/job-spec.md has it; empty of one that was found in the journal
+    spec: dict[str, Any]  # as docs/job-spec.md has it; empty of one found in the journal
 
     @classmethod
     def read(cls, entry: dict[str, Any]) -> "Start":
-        """Of a journal, where a line before it may be lost."""
+        """Without the spec; from a journal, where a line before it may be lost."""
         return cls(
             lease=entry["lease"],
             job_id=entry.get("job_id") or "",

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 import hodei_worker
 from hodei_worker.result import Cause, Result, failed, lost
-from hodei_worker.supervisor import kin, wire
+from hodei_worker.supervisor import kin, spec, wire
 from hodei_worker.supervisor.executor import Attempt, Listener, Start
 from hodei_worker.supervisor.journal import Journal
 from hodei_worker.supervisor.processes import Processes
@@ -178,9 +176,14 @@ class Supervisor:
             op(header, payload)
         except Exception as error:
             job = self._jobs.get(header.get("lease", 0))
-            if job is None:
+            if job:
+                self._fail(job, error)
+            elif header["op"] == "start":
+                traceback.print_exception(error, file=sys.stderr)
+                result = _not_begun(f"the worker could not begin the job: {error!r}")
+                self._send("ended", lease=header["lease"], result=result.words())
+            else:
                 raise
-            self._fail(job, error)
 
     def _fail(self, job: Job, error: Exception) -> None:
         if job.attempt:
@@ -188,9 +191,8 @@ class Supervisor:
             return
         traceback.print_exception(error, file=sys.stderr)
         if job.result is None:
-            cause = failed("INTERNAL", f"the worker could not begin the job: {error!r}")
-            chunks = job.log.tape.next_seq
-            self._ended(job, Result.of(cause, log_chunks=chunks, started_us=time_us()))
+            words = f"the worker could not begin the job: {error!r}"
+            self._ended(job, _not_begun(words, job.log.tape.next_seq))
 
     # ── what it asks ──
 
@@ -212,18 +214,16 @@ class Supervisor:
         lease = header["lease"]
         if lease in self._jobs or self._over.is_set():
             return
-        start = Start(
-            lease,
-            header["job_id"],
-            header["attempt"],
-            header["correlation_id"],
-            header["actor"],
-            time_us(),
-            orjson.loads(payload),
-        )
+        start = Start.read(header | {"started_us": time_us()})
         job = Job(start, self._window(start, tape := self._spool.tape(lease)))
         self._jobs[lease] = job
         self._journal.started(start.names() | self._executor.marks)
+        try:
+            start.spec.update(spec.read(payload))
+        except spec.Unusable as error:
+            words = f"the worker cannot use what the database has: {error}"
+            self._ended(job, _not_begun(words))
+            return
         listener = Listener(
             wrote=job.log.fill,
             started=functools.partial(self._started, job),
@@ -302,6 +302,11 @@ class Supervisor:
         words = result.words()
         self._journal.ended(job.start.lease, words)
         self._send("ended", lease=job.start.lease, result=words)
+
+
+def _not_begun(words: str, chunks: int = 0) -> Result:
+    """Of an attempt that has no process, and so many chunks of a log."""
+    return Result.of(failed("INTERNAL", words), log_chunks=chunks, started_us=time_us())
 
 
 def time_us() -> int:
