@@ -10,7 +10,6 @@ import pytest
 from hodei.store import job_logs, leases
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
-from tests.chaos.checker import Trace, orphans, traces_in, violations
 from tests.conftest import Connection
 from tests.factories import (
     NOW_US,
@@ -23,6 +22,7 @@ from tests.factories import (
     running_job,
     word,
 )
+from verify.checker import Trace, orphans, traces_in, violations
 
 WROTE = b"one\ntwo\n"
 

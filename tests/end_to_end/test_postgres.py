@@ -17,11 +17,11 @@ import pytest
 from hodei.local import child
 from hodei.local.embedded_postgres import EmbeddedPostgres, free_port, unprivileged_user
 from hodei.local.stack import Stack
-from tests.chaos.checker import violations
 from tests.conftest import SCHEMA
 from tests.eventually import eventually
 from tests.local_pgbouncer import PgBouncer
 from tests.running import Hodei, start
+from verify.checker import violations
 
 
 def server_of(url: str) -> SimpleNamespace:

@@ -14,11 +14,11 @@ import pytest
 from hodei.local.embedded_postgres import EmbeddedPostgres
 from hodei.local.stack import Stack
 from hodei_worker.supervisor import kin
-from tests.chaos.checker import violations
 from tests.end_to_end.test_deaths import supervisor_of
 from tests.end_to_end.test_postgres import server_of
 from tests.eventually import eventually
 from tests.running import Hodei, start
+from verify.checker import violations
 
 ROOT = os.geteuid() == 0
 

@@ -8,7 +8,6 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
-from tests.chaos.checker import violations
 from tests.conftest import Connection
 from tests.factories import (
     NOW_US,
@@ -23,6 +22,7 @@ from tests.factories import (
     silence,
     word,
 )
+from verify.checker import violations
 
 
 def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
