@@ -298,7 +298,6 @@ class Session:
             labels=self._settings.labels,
             capabilities=["process", "recall"],
             held=self._slots.held(),
-            clock_unix_us=time.time_ns() // 1000,
             addresses=self._addresses.said(address),
         )
 

@@ -79,6 +79,23 @@ def test_each_program_script_and_tool_that_a_text_names_is_there() -> None:
     assert gone == set()
 
 
+def test_each_file_that_a_text_names_is_there() -> None:
+    """Pages of figures and the changelog tell of the past."""
+    named = re.compile(
+        rf"(?<![\w/.-])(?:{'|'.join(OURS)}|docs|deploy|examples)/[\w/.-]*\w"
+        r"\.(?:py|sql|md|proto|json|service|sh|conf)\b"
+    )
+    past = {"figures.json", "performance.md", "scaling.md", "CHANGELOG.md"}
+    gone = {
+        (str(path.relative_to(TREE)), name)
+        for path in tracked()
+        if path.name not in past and path.suffix != ".svg"
+        for name in named.findall(path.read_text())
+        if not (TREE / name).exists()
+    }
+    assert gone == set()
+
+
 def test_the_reading_order_has_each_page() -> None:
     order = (TREE / "docs/README.md").read_text()
     pages = {path.name for path in (TREE / "docs").glob("*.md")} - {"README.md"}

@@ -85,7 +85,7 @@ def test_sessions_terminated_at_random_disturb_nobody(fresh: Hodei) -> None:
 
 
 def test_the_main_path_through_a_transaction_pooler(fresh: Hodei) -> None:
-    """R13: nothing is kept in a session; only the listener goes past it."""
+    """Rule 11: nothing is kept in a session; only the listener goes past it."""
     with PgBouncer(fresh.url) as pooler:
         address = fresh.stack.server(
             "pooled",

@@ -246,7 +246,7 @@ def faked_postgres(
 def test_the_databases_clock_that_jumps_by_10_minutes_loses_nobody(
     tmp_path: Path, faked: tuple[Path, dict[str, str]], faked_postgres: EmbeddedPostgres, jump: str
 ) -> None:
-    """R7: nobody listened during those ten minutes. And the events of a job stay in order."""
+    """Rule 6: nobody listened during those ten minutes. And the events of a job stay in order."""
     hodei = start(server_of(faked_postgres.dsn()), tmp_path)
     try:
         hodei.stack.worker("worker", ",".join(hodei.addresses), tmp_path / "w", hodei.token())

@@ -227,7 +227,7 @@ def test_limits_that_the_worker_does_not_keep_are_found(database_url: str, db: C
         await job_logs.append(conn, [chunk(silent, 0)])
         assert [c.lease for c, _ in await stray_leases.overrun(conn)] == [slow.lease], "it spoke"
         await conn.execute("UPDATE hodei_listening SET listening_since = clock_timestamp()")
-        assert await stray_leases.overrun(conn) == [], "nobody listened (R7)"
+        assert await stray_leases.overrun(conn) == [], "nobody listened (rule 6)"
 
     on(database_url, story)
 
