@@ -315,7 +315,7 @@ CREATE TABLE IF NOT EXISTS domain_events (
     correlation_id text NOT NULL,
     actor text NOT NULL,
     worker_id uuid,
-    payload jsonb NOT NULL,
+    payload jsonb NOT NULL,                        -- its keys, by event_type: docs/events.md
     PRIMARY KEY (id, occurred_at)
 ) PARTITION BY RANGE (occurred_at);
 
