@@ -22,6 +22,7 @@ from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
 from hodei_worker.identity import Identity, instance, keep, new
 from hodei_worker.outbox import Outbox
+from hodei_worker.pace import Pace
 from hodei_worker.slots import Slots
 
 CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
@@ -43,14 +44,6 @@ MISSED_AFTER_S = 30.0
 
 LOG_ACK_S = 5.0
 """For the acknowledgement of a log batch, before it is said that it takes too long."""
-
-GATHER_S = 0.06
-"""Between two frames of a busy worker, so that what it says goes together: then most short jobs are
-accepted and ended in one."""
-
-AT_ONCE = 4
-"""Frames that need not wait for that, when there were none for a while: whoever runs one job after
-another waits for nothing."""
 
 FINAL = {
     grpc.StatusCode.FAILED_PRECONDITION,
@@ -335,16 +328,12 @@ class Session:
             raise SentAway(frame.go_away.why)
 
     async def _write(self, call: Any) -> None:
-        loop = asyncio.get_running_loop()
-        due_at = 0.0  # of the next frame, if they came evenly
+        pace = Pace()
         while True:
             await self._outbox.something()
-            early_s = due_at - (AT_ONCE - 1) * GATHER_S - loop.time()
-            if early_s > 0:
-                await self._outbox.gather(early_s)
-            due_at = min(
-                max(due_at, loop.time()) + GATHER_S, loop.time() + AT_ONCE * GATHER_S
-            )  # heavy frames do not count against others
+            if (wait_s := pace.wait_s(time.monotonic())) > 0:
+                await self._outbox.gather(wait_s)
+            pace.sent(time.monotonic())
             frame = self._outbox.frame()
             self._slots.lines.flush()
             try:
