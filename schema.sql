@@ -1,7 +1,7 @@
 -- Hodei's tables, in the order in which data meets them, in the first schema of the search_path that
 -- exists. Applying this file again changes nothing (`psql -f schema.sql`, `hodei db apply`, and every
 -- start of a hodei-server that finds it old or incomplete). PostgreSQL 15 to 18, no extension. After a
--- change: `scripts/catalog`, which writes down what must stand (hodei/store/catalog.json).
+-- change: `tools/catalog`, which writes down what must stand (hodei/store/catalog.json).
 --
 -- WHAT EACH TABLE IS FOR
 --   jobs                      one row a job, until retention deletes it: its spec and how it stands. `lease` is the fence: the number of the one claim
@@ -319,7 +319,7 @@ CREATE TABLE IF NOT EXISTS domain_events (
     correlation_id text NOT NULL,
     actor text NOT NULL,
     worker_id uuid,
-    payload jsonb NOT NULL,
+    payload jsonb NOT NULL,                        -- its keys, by event_type: docs/events.md
     PRIMARY KEY (id, occurred_at)
 ) PARTITION BY RANGE (occurred_at);
 
@@ -696,7 +696,7 @@ DROP FUNCTION IF EXISTS  -- of revision 3 and before
 -- Refuses what is no job and returns what is, in its stored form: nulls dropped, `id` and `actor` taken
 -- out (they have columns), seconds rounded to milliseconds, `interpreter` a list, `command` never null.
 -- A stored form comes back as it is. hodei/domain/spec.py gives the same answers; the lines between the
--- marks are made from hodei/domain/spec_keys.py by scripts/spec-sql.
+-- marks are made from hodei/domain/spec_keys.py by tools/spec-sql.
 CREATE OR REPLACE FUNCTION hodei_normalise_spec(given jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE

@@ -1,5 +1,4 @@
-"""A worker's states, and the times by which its silence is judged (design: the stream is the
-heartbeat)."""
+"""A worker's states, and the times by which its silence is judged (rule 6)."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""What stands of the schema, beside what has to: catalog.json, which scripts/catalog writes from a
+"""What stands of the schema, beside what has to: catalog.json, which tools/catalog writes from a
 fresh schema.sql."""
 
 import functools

@@ -1,5 +1,5 @@
 """What jobs wrote: chunks under their lease, deduplicated by the cursor on the lease row that moves
-in the inserting statement (R5)."""
+in the inserting statement (rule 5)."""
 
 import uuid
 from collections.abc import Sequence

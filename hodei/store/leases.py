@@ -1,5 +1,5 @@
 """The word of workers about jobs in flight, each statement guarded by the lease on the jobs row
-itself (R1).
+itself (rule 1).
 
 All of them take arrays: whatever gathered while the last round trip was in flight goes together. A
 lease that does not come back in the result is stale: its speaker is to be refused."""

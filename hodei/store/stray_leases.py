@@ -13,7 +13,7 @@ from hodei.store.database import Connection, array, brief_rows, rows
 from hodei.store.leases import Claimant, Result
 
 # Silence counts from listening_since: after an outage nothing is taken back before a full term of
-# listening (R7).
+# listening (rule 6).
 OVERDUE = """
 SELECT l.lease, l.worker_id
 FROM leases l CROSS JOIN hodei_listening h

@@ -253,7 +253,7 @@ async def disconnect(conn: Connection, worker_id: uuid.UUID, session: int) -> No
     await brief_rows(conn, DISCONNECT, {"worker": worker_id, "session": session})
 
 
-# Silence counts by the database's clock from the later of last contact and listening_since (R7).
+# Silence counts by the database's clock from the later of last contact and listening_since (rule 6).
 # Lost: its session ends, so that a late stream of it is refused until it connects anew.
 SILENT = """
 WITH silent AS MATERIALIZED (

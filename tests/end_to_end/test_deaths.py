@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hodei.local.stack import Part
-from tests.chaos.checker import orphans, violations
 from tests.eventually import eventually, gone
 from tests.running import Hodei
+from verify.checker import orphans, violations
 
 
 def supervisor_of(state: Path) -> int:

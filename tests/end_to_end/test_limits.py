@@ -200,7 +200,7 @@ def test_a_job_that_its_living_worker_does_not_know_any_more_runs_again(fresh: H
         next(call)
         job_id = fresh.submit("--command", "echo here")
         offer = next(offer for frame in call for offer in frame.run)
-        frames.put(pb.WorkerFrame(accepts=[pb.Accept(lease=offer.lease, started_unix_us=1)]))
+        frames.put(pb.WorkerFrame(accepts=[pb.Accept(lease=offer.lease)]))
         eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
         fresh.stack.worker("worker", fresh.addresses[1], fresh.folder / "w", fresh.token())
         fresh.sql("UPDATE leases SET accepted_at = accepted_at - interval '15 seconds'")

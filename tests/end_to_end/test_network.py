@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually
-from tests.fault_proxy import FaultProxy
 from tests.running import Hodei
+from verify.fault_proxy import FaultProxy
 
 FOUND_WITHIN_S = 30.0
 """By which a half-open connection must be found, on both sides."""

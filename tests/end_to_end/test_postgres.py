@@ -17,11 +17,11 @@ import pytest
 from hodei.local import child
 from hodei.local.embedded_postgres import EmbeddedPostgres, free_port, unprivileged_user
 from hodei.local.stack import Stack
-from tests.chaos.checker import violations
 from tests.conftest import SCHEMA
 from tests.eventually import eventually
 from tests.local_pgbouncer import PgBouncer
 from tests.running import Hodei, start
+from verify.checker import violations
 
 
 def server_of(url: str) -> SimpleNamespace:
@@ -85,7 +85,7 @@ def test_sessions_terminated_at_random_disturb_nobody(fresh: Hodei) -> None:
 
 
 def test_the_main_path_through_a_transaction_pooler(fresh: Hodei) -> None:
-    """R13: nothing is kept in a session; only the listener goes past it."""
+    """Rule 11: nothing is kept in a session; only the listener goes past it."""
     with PgBouncer(fresh.url) as pooler:
         address = fresh.stack.server(
             "pooled",

@@ -14,9 +14,9 @@ import pytest
 from hodei.domain.ids import uuid7
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from tests.chaos.checker import violations
 from tests.eventually import eventually
 from tests.running import Hodei
+from verify.checker import violations
 
 FAR = "'294276-12-31 23:59:59+00'::timestamptz"
 HANDS: dict[str, str] = {

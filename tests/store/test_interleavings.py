@@ -20,7 +20,6 @@ from hodei.store.job_logs import Chunk
 from hodei.store.job_queue import Offer
 from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
-from tests.chaos.checker import violations
 from tests.factories import (
     NOW_US,
     SECRET_HASH,
@@ -34,6 +33,7 @@ from tests.factories import (
     running_job,
     word,
 )
+from verify.checker import violations
 
 Verb = Callable[[Connection, AWorker, uuid.UUID, Offer | None], Awaitable[object]]
 LIMITS: dict[str, Any] = {"retries": 1, "queue_timeout": 60, "timeout": 60, "start_timeout": 60}

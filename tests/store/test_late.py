@@ -8,7 +8,6 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.leases import Claimant
 from hodei.store.stray_leases import Late
-from tests.chaos.checker import violations
 from tests.conftest import Connection
 from tests.factories import (
     NOW_US,
@@ -23,6 +22,7 @@ from tests.factories import (
     silence,
     word,
 )
+from verify.checker import violations
 
 
 def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
@@ -227,7 +227,7 @@ def test_limits_that_the_worker_does_not_keep_are_found(database_url: str, db: C
         await job_logs.append(conn, [chunk(silent, 0)])
         assert [c.lease for c, _ in await stray_leases.overrun(conn)] == [slow.lease], "it spoke"
         await conn.execute("UPDATE hodei_listening SET listening_since = clock_timestamp()")
-        assert await stray_leases.overrun(conn) == [], "nobody listened (R7)"
+        assert await stray_leases.overrun(conn) == [], "nobody listened (rule 6)"
 
     on(database_url, story)
 
