@@ -17,7 +17,7 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei_worker.held import Held, Phase
 from hodei_worker.job_lines import JobLines, command_of, ending
 from hodei_worker.outbox import Outbox
-from hodei_worker.result import UNKNOWN_CHUNKS, Cause, Result, lost
+from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Cause, Result, lost
 from hodei_worker.supervisor.wire import Header
 
 SUPERVISOR_DIED = lost(
