@@ -142,7 +142,8 @@ LIES: dict[str, Callable[[list[int]], dict[str, Any]]] = {
 def test_a_word_about_the_lease_of_another_worker_changes_nothing(
     lie: Callable[[list[int]], dict[str, Any]], fresh: Hodei
 ) -> None:
-    """Flooded while honest jobs run: each runs once, under its one attempt, with its own log."""
+    """Flooded while honest jobs run: each runs once, under its one attempt, with its own log. The
+    jobs require a label that the liar has not: it may end what it is given itself."""
     for n in (0, 1):
         fresh.stack.worker(
             f"honest-{n}",
@@ -151,12 +152,15 @@ def test_a_word_about_the_lease_of_another_worker_changes_nothing(
             fresh.token(),
             "--slots",
             "8",
+            "--label",
+            "honest=yes",
         )
     runs = fresh.folder / "runs"
     runs.mkdir()
     script = f"echo $HODEI_JOB_ID >> {runs}/$HODEI_JOB_ID; for i in 1 2 3; do echo line $i; sleep 0.1; done"
     with HostileWorker(fresh.addresses[0], fresh.token()) as evil:
-        ids = [fresh.submit("--on-lost", "fail", "--command", script) for _ in range(12)]
+        spec = ("--label", "honest=yes", "--on-lost", "fail", "--command", script)
+        ids = [fresh.submit(*spec) for _ in range(12)]
         until = time.monotonic() + 3.0
         while time.monotonic() < until and not evil.ended.is_set():
             newest = fresh.sql("SELECT last_value FROM hodei_lease_seq")[0][0]
