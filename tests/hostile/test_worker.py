@@ -201,7 +201,7 @@ def test_a_job_that_its_worker_has_forgotten_is_lost_though_another_lists_it(fre
         job_id = fresh.submit("--label", "mine=1", "--on-lost", "fail", "--command", "true")
         run = eventually(lambda: offered(owner))[0]
         owner.send(accepts=[pb.Accept(lease=run.lease)])
-        eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+        fresh.until(job_id, "RUNNING")
         fresh.sql("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
         with HostileWorker(fresh.addresses[0], fresh.token()) as liar:
             for _ in range(6):
