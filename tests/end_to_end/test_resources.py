@@ -214,7 +214,7 @@ def test_clocks_of_server_and_worker_that_jump_by_10_minutes_disturb_nothing(
         "worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), environment=environment
     )
     job_id = counting(fresh)
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    fresh.until(job_id, "RUNNING")
     offset.write_text(jump)
     assert fresh.ok("job", "run", "--timeout", "30", "--command", "echo now").text == "now\n"
     time.sleep(3)
@@ -251,7 +251,7 @@ def test_the_databases_clock_that_jumps_by_10_minutes_loses_nobody(
     try:
         hodei.stack.worker("worker", ",".join(hodei.addresses), tmp_path / "w", hodei.token())
         job_id = counting(hodei)
-        eventually(lambda: hodei.job(job_id)["state"] == "RUNNING")
+        hodei.until(job_id, "RUNNING")
         ((before,),) = hodei.sql("SELECT clock_timestamp()")
         faked[0].write_text(jump)
         ((after,),) = hodei.sql("SELECT clock_timestamp()")
