@@ -14,6 +14,7 @@ written in C: the rest of them is a third of a launcher's memory, and each fork 
 import _signal as signal  # type: ignore[import-not-found]
 import _socket as socket
 import errno
+import gc
 import os
 import select
 import struct
@@ -96,14 +97,22 @@ class Launcher:
         self._message = bytearray(MOST)  # used again: a fresh one costs page faults
 
     def serve(self) -> None:
-        """Until the supervisor is gone."""
+        """Until the supervisor is gone. SIGCHLD is blocked but where it is waited for."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_ENDED)
         wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         poll = select.poll()
         poll.register(self._link, select.POLLIN)
         poll.register(wake, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll():
+            if not self._jobs:
+                if not self._take():
+                    return
+                continue
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD_ENDED)
+            ready = poll.poll()
+            signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_ENDED)
+            for descriptor, _ in ready:
                 if descriptor == wake:
                     os.read(wake, 4096)
                     self._reap()
@@ -116,7 +125,9 @@ class Launcher:
         )
         if not size:
             return False
-        descriptors = [fd for _, _, data in beside for (fd,) in struct.iter_unpack("i", data)]
+        descriptors: list[int] = []
+        for _, _, data in beside:
+            descriptors += struct.unpack(f"{len(data) // 4}i", data)
         request, entered = Request(memoryview(self._message)[:size], descriptors), 0
         try:
             self._enter(request.cgroup)
@@ -138,18 +149,15 @@ class Launcher:
 
     def _run(self, request: Request) -> None:
         """Tells of the start, or of the end where that comes within HOLD_S."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_ENDED)
-        try:
-            pid = self._start(request)
-            self._jobs[pid] = request.number
-            hold_until = time.monotonic() + HOLD_S
-            while pid in self._jobs and (left_s := hold_until - time.monotonic()) > 0:
-                if signal.sigtimedwait(CHILD_ENDED, left_s):
-                    self._reap()
-            if pid in self._jobs:
-                self._answer(SPAWNED, request.number, pid)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD_ENDED)
+        pid = self._start(request)
+        self._jobs[pid] = request.number
+        hold_until = time.monotonic() + HOLD_S
+        while (left_s := hold_until - time.monotonic()) > 0:
+            if signal.sigtimedwait(CHILD_ENDED, left_s):
+                self._reap()
+                if pid not in self._jobs:
+                    return
+        self._answer(SPAWNED, request.number, pid)
 
     def _reap(self) -> None:
         while self._jobs:
@@ -303,6 +311,7 @@ def main() -> None:
             score.write("500")  # when memory is short the kernel is to take a job, not the worker
     except OSError:
         pass
+    gc.disable()  # nothing here makes cycles, but for errors, which are few
     descriptor, *ids = map(int, sys.argv[1:])
     os.set_inheritable(descriptor, False)
     Launcher(socket.socket(fileno=descriptor), ids).serve()
