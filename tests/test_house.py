@@ -25,9 +25,9 @@ SHORT_FUNCTIONS = 0.90  # share of functions within SHORT_FUNCTION lines; this i
 
 
 def tracked() -> list[Path]:
-    """Files of this commit, and those that are to be added to it; a link counts as itself."""
+    """Files that git keeps, or will with the next commit: what else lies here is not the house."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "ls-files", "-z"],
         cwd=TREE,
         capture_output=True,
         text=True,
