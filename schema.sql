@@ -26,12 +26,13 @@
 --   cancel             queued: CANCELLED at once. In flight: JobCancelRequested, then the worker's word
 --   rescue             a worker lost: its leases end, its jobs run again or fail by policy
 --
--- THE RULES EVERY STATEMENT KEEPS
---   * PENDING ⇔ a job_queue row, or a lease that is not accepted.       * Final is final.
---   * Guard on `jobs.lease = <the speaker's lease>`, on the jobs row itself: after a wait for its lock PostgreSQL checks that row again, and
---     only that row.
---   * jobs.updated_at is the time of the job's last event and strictly increases: greatest(clock_timestamp(), updated_at + 1 µs), taken under
---     the row's lock.
+-- THE RULES EVERY STATEMENT KEEPS (their numbers are those of docs/architecture.md)
+--   * PENDING ⇔ a job_queue row, or a lease that is not accepted (rule 3).
+--   * Final is final (rule 2).
+--   * Guard on `jobs.lease = <the speaker's lease>`, on the jobs row itself: after a wait for its lock
+--     PostgreSQL checks that row again, and only that row (rule 1).
+--   * jobs.updated_at is the time of the job's last event and strictly increases:
+--     greatest(clock_timestamp(), updated_at + 1 µs), taken under the row's lock (rule 4).
 --
 -- LOCK ORDER   job_queue → jobs → leases → workers; several rows of one table in the order of their key (claims: SKIP LOCKED).
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from hodei.local import child, own_python
 from hodei.local.embedded_postgres import EmbeddedPostgres
 from hodei.local.stack import Stack
 from hodei_worker.supervisor import kin
@@ -77,15 +78,13 @@ def test_a_full_disk_fails_the_job_with_that_reason_and_the_worker_stays(
 def test_programs_whose_own_log_cannot_be_written_work_on(fresh: Hodei) -> None:
     Stack.stop_part(fresh.stack.parts.pop(0))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HODEI_")}
+    environment |= own_python.environment()
     with open("/dev/full", "wb") as full:  # noqa: PTH123
-        command = [
-            *fresh.stack.parts[0].process.args[:7],  # type: ignore[index]
-            "hodei.cli.server",
-            "--grpc",
-            fresh.addresses[0],
-        ]
         server = subprocess.Popen(
-            command, env=environment | {"DATABASE_URL": fresh.url}, stdout=full, stderr=full
+            child.wrapped(own_python.command("hodei.cli.server", "--grpc", fresh.addresses[0])),
+            env=environment | {"DATABASE_URL": fresh.url},
+            stdout=full,
+            stderr=full,
         )
         flags = [
             "--server",
@@ -96,7 +95,7 @@ def test_programs_whose_own_log_cannot_be_written_work_on(fresh: Hodei) -> None:
             "kill",
         ]
         worker = subprocess.Popen(
-            [*command[:7], "hodei_worker", *flags],
+            child.wrapped(own_python.command("hodei_worker", *flags)),
             env=environment | {"HODEI_OTP_TOKEN": fresh.token()},
             stdout=full,
             stderr=full,
