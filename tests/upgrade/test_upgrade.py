@@ -198,7 +198,9 @@ def test_an_agent_goes_on_with_the_supervisor_of_the_other_release(
     releases.until(jobs["goes on"], "SUCCEEDED")
     releases.until(later[1], "SUCCEEDED")
     judged(releases)
-    attempts = dict(releases.conn.execute("SELECT id::text, attempts FROM jobs").fetchall())
+    attempts: dict[str, int] = dict(
+        releases.conn.execute("SELECT id::text, attempts FROM jobs").fetchall()
+    )
     assert attempts == dict.fromkeys((*jobs.values(), *later), 1)
     eventually(lambda: len(supervisors(releases.old.folder / "a")) <= 1)
 
