@@ -152,6 +152,12 @@ def test_each_command_line_speaks_with_each_server(releases: Both) -> None:
     new.worker("b", [old_server], "b")
     use(old, new_server, "a", releases)
     use(new, old_server, "b", releases)
+    listed = new.run("worker", "list", "--format", "json", server=new_server).json
+    unknown = {one["name"]: one["job_user"] for one in listed}
+    assert unknown == {"a": None, "b": None}, (
+        "an old worker does not say it, an old server not keep it"
+    )
+    assert "root" not in new.run("status", server=new_server).text
     assert old.db("check")  # a newer revision stands
     assert new.db("check")
     releases.let_go()
