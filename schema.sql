@@ -122,8 +122,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     log_bytes bigint NOT NULL DEFAULT 0,           -- kept of the last attempt
     log_dropped_bytes bigint NOT NULL DEFAULT 0,   -- of the last attempt, beyond the log limit or for want of disk
     logs_complete boolean,                         -- of the last attempt: every chunk the worker counted is here
-    leftover_processes integer,                    -- of the last attempt: alive after its own process, and then killed
-    leftover_unknown integer,                      -- of the last attempt: left alive, as they may have been another job's
+    leftover_processes integer,                    -- alive after the job's own process, then killed
+    leftover_unknown integer,                      -- left alive: they may be another job's
     retry_of uuid,
     -- What the statements of a job's life read of the spec, in the type in which they use it. NULL: not given.
     timeout_ms bigint,
@@ -169,7 +169,7 @@ BEGIN
         WHERE j.completed_at IS NULL;
     END IF;
 END $$;
-ALTER TABLE jobs ADD COLUMN IF NOT EXISTS leftover_unknown integer;                      -- since revision 4
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS leftover_unknown integer;    -- since revision 4
 
 CREATE INDEX IF NOT EXISTS jobs_newest_first ON jobs (created_at DESC, id DESC);         -- job list, the guide's recent jobs
 CREATE INDEX IF NOT EXISTS jobs_by_correlation ON jobs (correlation_id, created_at);     -- job list --correlation-id
@@ -248,7 +248,7 @@ CREATE TABLE IF NOT EXISTS workers (
     instance uuid,                                 -- process that holds the stream
     connected boolean NOT NULL DEFAULT false,
     lost_at timestamptz,                           -- when an attempt was last lost with it
-    job_user text,                                 -- whom its jobs run as, 'root' for user 0; NULL: it does not say (an older release)
+    job_user text,                                 -- of its jobs; 'root' for user 0; NULL: unknown
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()   -- time of its last event
 ) WITH (fillfactor = 50);

@@ -2,14 +2,15 @@
 only as root, and dies with it.
 
 Only cgroup.procs, cgroup.events and cgroup.kill are used, which the bare hierarchy has: no
-controller is
-enabled. What is ours lies in one folder below the cgroup in which the supervisor was started:
+controller is enabled. What is ours lies in one folder below the cgroup in which the supervisor was started:
 
     hodei-STATE-PID/supervisor      the supervisor
     hodei-STATE-PID/jobs/N          an attempt, and the launcher that is to start the next one there
 
 STATE names the worker's state folder, so that the supervisor after one that died finds what it
-left.
+left. One that was started in another cgroup than the dead one (under systemd each has a scope of its
+own) finds it by the journal. Folders of supervisors that are gone, whose state folder may be gone as
+well, are removed where they are empty.
 """
 
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 SCOPE = re.compile(r"hodei-jobs-.*\.scope")
+OURS = re.compile(r"hodei-[0-9a-f]+\.[0-9a-f]+-([0-9]+)")
 
 KILLED_WITHIN_S = 5.0
 """For what a supervisor before us left, which is killed before we do anything else."""
@@ -82,9 +84,9 @@ class Cgroups:
             Path("/run/systemd/system").is_dir() and not SCOPE.fullmatch(home.name)
         ):
             return None
-        about = state.stat()
-        name = f"hodei-{about.st_dev:x}.{about.st_ino:x}-"
+        name = name_of(state)
         bury(home, name)
+        sweep(home)
         ours = home / f"{name}{os.getpid()}"
         try:
             for folder in (ours, ours / "supervisor", ours / "jobs"):
@@ -150,20 +152,47 @@ def _remove(folder: Path) -> None:
             continue
 
 
+def name_of(state: Path) -> str:
+    about = state.stat()
+    return f"hodei-{about.st_dev:x}.{about.st_ino:x}-"
+
+
 def bury(home: Path, name: str) -> None:
     """Kills what dead supervisors of this state folder have left in theirs."""
     for dead in home.glob(f"{name}*"):
+        _bury(dead)
+
+
+def bury_known(state: Path, folder: str) -> None:
+    """The same, of one that the journal names, wherever it is."""
+    if Path(folder).name.startswith(name_of(state)) and Path(folder).exists():
+        _bury(Path(folder))
+
+
+def _bury(dead: Path) -> None:
+    try:
+        pid = dead.name.rpartition("-")[2]
+        if pid in (dead / "supervisor/cgroup.procs").read_text().split():
+            return  # it lives
+        (dead / "cgroup.kill").write_bytes(b"1")
+        deadline = time.monotonic() + KILLED_WITHIN_S
+        while _populated(dead) and time.monotonic() < deadline:
+            time.sleep(0.005)
+    except OSError:
+        pass
+    _remove(dead)
+
+
+def sweep(home: Path) -> None:
+    """Removes what is empty and belonged to a supervisor that is gone, of any state folder."""
+    for folder in home.glob("hodei-*"):
+        found = OURS.fullmatch(folder.name)
         try:
-            pid = dead.name.rpartition("-")[2]
-            if pid in (dead / "supervisor/cgroup.procs").read_text().split():
-                continue  # it lives
-            (dead / "cgroup.kill").write_bytes(b"1")
-            deadline = time.monotonic() + KILLED_WITHIN_S
-            while (
-                b"populated 1" in (dead / "cgroup.events").read_bytes()
-                and time.monotonic() < deadline
-            ):
-                time.sleep(0.005)
+            if found and not Path(f"/proc/{found[1]}").exists() and not _populated(folder):
+                _remove(folder)
         except OSError:
-            pass
-        _remove(dead)
+            continue  # somebody else has just removed it
+
+
+def _populated(folder: Path) -> bool:
+    return b"populated 1" in (folder / "cgroup.events").read_bytes()

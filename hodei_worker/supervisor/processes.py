@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hodei_worker.supervisor import kin
-from hodei_worker.supervisor.cgroups import Cgroups
+from hodei_worker.supervisor.cgroups import Cgroups, bury_known
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.host import Host
 from hodei_worker.supervisor.launchers import Launchers
@@ -65,6 +65,8 @@ class Processes:
     def adopt(self, entry: dict[str, Any]) -> Cause:
         """A process's pipes and its exit code died with its supervisor: nobody can hear it any
         more."""
+        if folder := entry.get("cgroup"):
+            bury_known(self._state, folder)
         return lost(f"the worker's supervisor died; {kill_left(entry)}")
 
     def open(self, group: asyncio.TaskGroup, warn: Callable[[str], None]) -> None:

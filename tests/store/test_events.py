@@ -100,7 +100,8 @@ async def _jobs(conn: AsyncConnection) -> None:
     await final_job(conn, worker)
     await final_job(conn, worker, "FAILED")
     killed = await running_job(conn, worker)
-    await leases.record_results(conn, [word(killed, "FAILED", signal=9, leftover_processes=2)])
+    left = {"leftover_processes": 2, "leftover_unknown": 1}
+    await leases.record_results(conn, [word(killed, "FAILED", signal=9, **left)])
     at_once = await assigned_job(conn, worker)
     await leases.record_results(conn, [word(at_once)])  # before its accept was stored
     for given_back in (False, True):

@@ -4,6 +4,7 @@ back: no job lost, none run twice."""
 import signal
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -151,10 +152,84 @@ def test_each_command_line_speaks_with_each_server(releases: Both) -> None:
     new.worker("b", [old_server], "b")
     use(old, new_server, "a", releases)
     use(new, old_server, "b", releases)
+    listed = new.run("worker", "list", "--format", "json", server=new_server).json
+    unknown = {one["name"]: one["job_user"] for one in listed}
+    assert unknown == {"a": None, "b": None}, (
+        "an old worker does not say it, an old server not keep it"
+    )
+    assert "root" not in new.run("status", server=new_server).text
     assert old.db("check")  # a newer revision stands
     assert new.db("check")
     releases.let_go()
     judged(releases)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["upgraded", "taken back"])
+def test_an_agent_goes_on_with_the_supervisor_of_the_other_release(
+    releases: Both, way: str
+) -> None:
+    """Jobs that run, that end while there is no agent, and that are cancelled under the other one:
+    each has one attempt, and its log is whole."""
+    before, after = (
+        (releases.old, releases.new) if way == "upgraded" else (releases.new, releases.old)
+    )
+    releases.new.server("server", releases.ports[1])
+    addresses = releases.addresses[1:]
+    worker = before.worker("a", addresses, "a")
+    jobs = {name: releases.enqueue("a", long=True) for name in ("goes on", "is cancelled")}
+    jobs["ends meanwhile"] = releases.enqueue("a", least=60)
+    jobs["fails meanwhile"] = releases.enqueue("a", least=60, exit_code=3)
+    for job_id in jobs.values():
+        releases.until(job_id, "RUNNING")
+    (supervisor,) = supervisors(releases.old.folder / "a")
+    before.end(worker)
+    traces = {job_id: trace_of(releases, job_id) for job_id in jobs.values()}
+    for name in ("ends meanwhile", "fails meanwhile"):
+        eventually(lambda name=name: b"line 60\n" in traces[jobs[name]].read_bytes())  # type: ignore[misc]
+
+    worker = after.worker("a", addresses, "a")
+    releases.until(jobs["ends meanwhile"], "SUCCEEDED")
+    releases.until(jobs["fails meanwhile"], "FAILED")
+    assert releases.state(jobs["goes on"]) == "RUNNING"
+    assert supervisor in supervisors(releases.old.folder / "a"), "the jobs' parent is as before"
+    later = [releases.enqueue("a", least=2), releases.enqueue("a", long=True)]
+    releases.until(later[0], "SUCCEEDED")
+    releases.until(later[1], "RUNNING")
+    releases.new.run("job", "cancel", jobs["is cancelled"], server=addresses[0])
+    releases.until(jobs["is cancelled"], "CANCELLED")
+    grown = traces[jobs["goes on"]].stat().st_size
+    eventually(lambda: traces[jobs["goes on"]].stat().st_size > grown)
+    releases.let_go()
+    releases.until(jobs["goes on"], "SUCCEEDED")
+    releases.until(later[1], "SUCCEEDED")
+    judged(releases)
+    attempts: dict[str, int] = dict(
+        releases.conn.execute("SELECT id::text, attempts FROM jobs").fetchall()
+    )
+    assert attempts == dict.fromkeys((*jobs.values(), *later), 1)
+    eventually(lambda: len(supervisors(releases.old.folder / "a")) <= 1)
+
+
+def supervisors(state: Path) -> list[int]:
+    """Of a worker, whatever its release is: their command line names its state folder, or one in
+    it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if "hodei_worker.supervisor" in words and any(
+            word == str(state) or word.startswith(f"{state}/") for word in words
+        ):
+            found.append(int(path.parent.name))
+    return found
+
+
+def trace_of(releases: Both, job_id: str) -> Path:
+    (path,) = releases.trace.glob(f"{job_id}.*")
+    return path
 
 
 ODD_NUMBERS = {

@@ -119,6 +119,32 @@ def test_what_both_left_when_they_died_is_told_of(one: Worker) -> None:
         stop_all(one)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_jobs_of_both_end_with_a_worker_that_is_to_kill_them(
+    one: Worker, number: signal.Signals
+) -> None:
+    one.up(one.hodei.token())
+    try:
+        jobs = [one.submit("echo $$; exec sleep 600", on_lost="fail", grace=1)]
+        processes = [int(one.wrote(jobs[0], "\n"))]
+        one.end()
+        one.flags = ("--log-limit", "1000", "--on-worker-exit", "kill")
+        one.up()
+        jobs.append(one.submit("echo $$; exec sleep 600", on_lost="fail", grace=1))
+        processes.append(int(one.wrote(jobs[1], "\n")))
+        both = all_supervisors(one)
+        assert (len(both), any(map(gone, processes))) == (2, False)
+        assert one.process
+        one.process.send_signal(number)
+        one.process.wait(30)
+        eventually(lambda: all(map(gone, (*processes, *both))))
+        one.up()
+        assert [one.ended(job_id).reason for job_id in jobs] == ["WORKER_LOST"] * 2
+        assert one.finish("echo on").text == "on\n"
+    finally:
+        stop_all(one)
+
+
 def test_a_job_user_given_at_a_restart_holds(host_system: Hodei, hosts_folder: Path) -> None:
     if not ROOT:
         pytest.skip("only root has a job user")
