@@ -21,7 +21,7 @@ from bench import cpu
 from bench.idle import percent
 from bench.system import System, system
 from bench.throughput import ENQUEUE, Bench
-from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.store import job_queue
 from hodei.store.database import SOCKET, Connection
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hodei.domain.errors import Invalid
+from hodei.domain.timing import LOST_AFTER_S
 
 LOOPBACK = ("127.", "localhost", "[::1]")
 
@@ -17,7 +18,7 @@ class Settings:
     log_parts: str = ""  # HODEI_LOG
     insecure: bool = False
     prepare: bool = True
-    lost_after_s: float = 60.0
+    lost_after_s: float = LOST_AFTER_S
     drain_s: float = 30.0
     keep_days: int = 30  # 0: everything is kept
 

@@ -9,7 +9,7 @@ from tests.conftest import TREE
 
 # package → what of ours it may import (docs/architecture.md)
 MAY = {
-    "hodei.domain": set(),
+    "hodei.domain": {"hodei.protocol"},  # only words (below)
     "hodei.protocol": {"hodei.domain"},  # only text, by its log (below)
     "hodei.store": {"hodei.domain"},
     "hodei.fleet": {"hodei.domain", "hodei.store"},
@@ -99,6 +99,13 @@ def test_a_worker_gets_nothing_of_the_domain_but_text() -> None:
     used = {name for path in files("hodei.protocol") for name in imports(path)}
     theirs = {name.rpartition(".")[0] for name in used if name.startswith("hodei.domain")}
     assert theirs == {"hodei.domain.text", "hodei.domain.job_line"}
+
+
+def test_the_domain_takes_only_words_from_the_protocol() -> None:
+    used = {name for path in files("hodei.domain") for name in imports(path)}
+    theirs = {name.rpartition(".")[0] for name in used if name.startswith("hodei.protocol")}
+    assert theirs == {"hodei.protocol.words"}
+    assert set(imports(TREE / "hodei/protocol/words.py")) == {"enum.StrEnum"}
 
 
 def test_the_domain_is_pure() -> None:

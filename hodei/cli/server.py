@@ -7,6 +7,7 @@ import click
 
 from hodei.cli import program
 from hodei.cli.database_url import VISIBLE, check_url, database_url_options, needed
+from hodei.domain.timing import LOST_AFTER_S
 from hodei_worker import secret_file
 
 
@@ -51,7 +52,7 @@ Example:
 @click.option(
     "--lost-after",
     envvar="HODEI_LOST_AFTER",
-    default=60.0,
+    default=LOST_AFTER_S,
     show_default=True,
     help="Seconds of silence that lose a worker.",
 )

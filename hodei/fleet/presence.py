@@ -15,7 +15,7 @@ from typing import NamedTuple
 from loguru import logger
 
 from hodei.domain.errors import Locked
-from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.fleet.prefetch import RECALL_AFTER_S, Prefetch
 from hodei.fleet.reach import Address
 from hodei.store import halves, leases, sqlstate, stray_leases, workers

@@ -11,7 +11,7 @@ import uuid
 from loguru import logger
 
 from hodei.domain.errors import Locked
-from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.flow.set_aside import set_aside
 from hodei.store import halves, invariants, job_queue, sqlstate
 from hodei.store.database import Database

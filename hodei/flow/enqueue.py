@@ -18,7 +18,7 @@ from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL
 from hodei.domain.job_line import JobLine
 from hodei.domain.spec import normalise
-from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.flow import job_lines
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher

@@ -16,7 +16,7 @@ from loguru import logger
 
 from hodei.domain.errors import Locked
 from hodei.domain.job_line import JobLine
-from hodei.domain.worker import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
+from hodei.domain.timing import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
 from hodei.fleet.presence import Presence
 from hodei.flow import job_lines
 from hodei.flow.control import JobController

@@ -5,7 +5,8 @@ from typing import Any
 
 import hodei
 from hodei.domain.errors import Conflict, Invalid, NotFound
-from hodei.domain.worker import NIL_ID, WorkerState
+from hodei.domain.token import NIL_ID
+from hodei.domain.worker import WorkerState
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert

@@ -24,7 +24,7 @@ from hodei.domain.errors import (
     Unavailable,
 )
 from hodei.domain.text import words_of
-from hodei.domain.worker import HEARTBEAT_S
+from hodei.domain.timing import HEARTBEAT_S
 from hodei.fleet import registration
 from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, Presence, Pulse, WorkerStream
 from hodei.fleet.reach import Address

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hodei.domain.job import MAX_LONE_LOSSES, MAX_LOSSES
-from hodei.domain.worker import LIMIT_MARGIN_S
+from hodei.domain.timing import LIMIT_MARGIN_S
 from hodei.store.database import Call, Connection, array, arrays, brief_rows, guarded_rows, rows
 
 

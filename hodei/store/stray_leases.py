@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hodei.domain.worker import LIMIT_MARGIN_S
+from hodei.domain.timing import LIMIT_MARGIN_S
 from hodei.store.database import Connection, array, brief_rows, rows
 from hodei.store.leases import Claimant, Result
 

@@ -4,7 +4,7 @@ fingerprint."""
 import uuid
 from dataclasses import dataclass
 
-from hodei.domain.worker import NIL_ID
+from hodei.domain.token import NIL_ID
 from hodei.store.database import Connection, rows
 
 # The same (token, worker, secret) again finds its worker row and succeeds: a reply may be lost. A
