@@ -24,9 +24,11 @@ from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.give_back import give_back
 from hodei.flow.set_aside import set_aside
-from hodei.store import halves, jobs, leases, sqlstate, stray_leases
+from hodei.store import cancels, halves, jobs, late_results, leases, sqlstate
+from hodei.store.accepts import Accepted
 from hodei.store.database import TROUBLE, Database
-from hodei.store.leases import Accepted, Claimant, Ended, Result
+from hodei.store.leases import Claimant
+from hodei.store.results import Ended, Result, record_results, settle
 
 NOT_YOURS = "this lease no longer holds: the job was given away, cancelled or has ended"
 
@@ -143,13 +145,13 @@ class JobController:
         why = "; ".join(sorted(set(refusals.values())))[:200]
         await give_back(self._database, said, why, f"worker:{stream.worker_id}")
 
-    async def ended_late(self, stream: WorkerStream, late: stray_leases.Late) -> None:
+    async def ended_late(self, stream: WorkerStream, late: late_results.Late) -> None:
         """The word of a worker whose lease no longer holds: for the record only (R1)."""
         said = late.result
         for _ in range(20):
             try:
                 recorded = await self._database.run(
-                    lambda conn: stray_leases.record_late(conn, late)
+                    lambda conn: late_results.record_late(conn, late)
                 )
             except psycopg.Error as error:
                 self._log.bind(job_id=late.job_id).error(
@@ -213,7 +215,7 @@ class JobController:
             dict.fromkeys(n.said for n in news if n.result is None and n.said not in results)
         )
         found, held = await self._database.run(
-            lambda conn: leases.settle(conn, list(results.values()), accepts)
+            lambda conn: settle(conn, list(results.values()), accepts)
         )
         ended = {Claimant(end.lease, end.worker_id): end for end in found}
         self._say(found)
@@ -273,7 +275,7 @@ class JobController:
         one that is locked is found again."""
 
         async def store(batch: list[Result]) -> list[Ended | None]:
-            found = await self._database.run(lambda conn: leases.record_results(conn, batch))
+            found = await self._database.run(lambda conn: record_results(conn, batch))
             ended = {end.lease: end for end in found}
             return [ended.get(result.lease) for result in batch]
 
@@ -325,11 +327,11 @@ class JobController:
 
     async def _cancel_once(self, job_id: uuid.UUID, actor: str) -> bool:
         words = job_lines.changed("PENDING", "CANCELLED", "CANCELLED")
-        waited = await self._database.run(lambda conn: jobs.cancel_queued(conn, job_id, actor))
+        waited = await self._database.run(lambda conn: cancels.cancel_queued(conn, job_id, actor))
         if waited is not None:
             job_lines.say(self._log, [JobLine(words, waited, actor, job_id)])
             return True
-        asked = await self._database.run(lambda conn: jobs.request_cancel(conn, job_id, actor))
+        asked = await self._database.run(lambda conn: cancels.request_cancel(conn, job_id, actor))
         if asked:
             about = (asked.correlation_id, actor, job_id, asked.worker_id)
             job_lines.say(self._log, [JobLine("JobCancelRequested", *about)])
@@ -341,7 +343,7 @@ class JobController:
             raise Conflict(f"job {job_id} is already {job.state}: a final state never changes")
         if job.cancel_requested:
             return True
-        stray = await self._database.run(lambda conn: jobs.cancel_stray(conn, job_id, actor))
+        stray = await self._database.run(lambda conn: cancels.cancel_stray(conn, job_id, actor))
         if stray is not None:
             words = f"{words}: it was in no queue"
             job_lines.say(self._log, [JobLine(words, stray, actor, job_id)])

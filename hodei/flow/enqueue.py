@@ -22,10 +22,10 @@ from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.flow import job_lines
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
-from hodei.store import jobs, sqlstate
+from hodei.store import creation, jobs, sqlstate
+from hodei.store.claims import Claimed, ClaimRequest
+from hodei.store.creation import NewJob
 from hodei.store.database import Connection, Database
-from hodei.store.job_queue import Claimed, Wish
-from hodei.store.jobs import NewJob
 
 MOST_SPECS = 1000
 """Specs of one call."""
@@ -162,9 +162,9 @@ class Enqueuer:
                 )
             spec = {key: value for key, value in json.loads(old.spec).items() if key != "run_at"}
             spec["correlation_id"] = old.correlation_id
-            if (await jobs.create(conn, [NewJob(new, actor, spec)]))[new] == "conflict":
+            if (await creation.create(conn, [NewJob(new, actor, spec)]))[new] == "conflict":
                 raise Duplicate(f"id: job {new} exists with another spec")
-            await jobs.name_origin(conn, new, old_id)
+            await creation.name_origin(conn, new, old_id)
             return old.correlation_id
 
         correlation_id = await self._database.transact(repeat)
@@ -185,7 +185,9 @@ class Enqueuer:
                     if len(claimed.offers) < len(new):
                         self._dispatcher.wake()
                     return outcomes
-        outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
+        outcomes = await self._database.run(
+            lambda conn: creation.create(conn, new), idempotent=True
+        )
         self._say(new, outcomes)
         self._dispatcher.wake()
         return outcomes
@@ -200,16 +202,16 @@ class Enqueuer:
         job_lines.say(self._log, lines)
 
     async def _create_and_claim(
-        self, new: list[NewJob], wish: Wish
+        self, new: list[NewJob], wish: ClaimRequest
     ) -> tuple[dict[uuid.UUID, str], Claimed]:
         """What keeps the claim from being made must not keep the jobs from being created."""
         try:
             return await self._database.run(
-                lambda conn: jobs.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S)
+                lambda conn: creation.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S)
             )
         except (Locked, psycopg.Error):
             return await self._database.run(
-                lambda conn: jobs.create(conn, new), idempotent=True
+                lambda conn: creation.create(conn, new), idempotent=True
             ), Claimed([], None)
 
     async def _flush(self, new: list[NewJob]) -> list[str | Invalid]:
@@ -226,7 +228,9 @@ class Enqueuer:
         ]
 
     async def _flush_alone(self, new: list[NewJob]) -> list[str | Invalid]:
-        outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
+        outcomes = await self._database.run(
+            lambda conn: creation.create(conn, new), idempotent=True
+        )
         self._say(new, outcomes)
         return [outcomes.get(job.id, SWALLOWED) for job in new]
 

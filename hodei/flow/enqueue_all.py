@@ -14,9 +14,9 @@ from loguru import logger
 
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked
 from hodei.flow.enqueue import MOST_SPECS, SWALLOWED, Created, checked
-from hodei.store import halves, jobs, sqlstate
+from hodei.store import creation, halves, sqlstate
+from hodei.store.creation import NewJob
 from hodei.store.database import Connection, Database
-from hodei.store.jobs import NewJob
 
 AT_ONCE = 2
 """Calls that store at a time. Further ones wait here, and leave the server's connections to
@@ -84,7 +84,7 @@ class AllOrNothing:
         `keep`."""
 
         async def store(conn: Connection) -> dict[uuid.UUID, str]:
-            outcomes = await jobs.create(conn, _each_once(new))
+            outcomes = await creation.create(conn, _each_once(new))
             refused = _refused(new, outcomes)
             if refused or not keep:
                 raise _NotStored(refused)

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from hodei.domain.job_line import JobLine
-from hodei.store.job_queue import Offer
-from hodei.store.leases import Accepted, Ended, Released
+from hodei.store.accepts import Accepted
+from hodei.store.claims import Offer
+from hodei.store.releases import Released
+from hodei.store.results import Ended
 
 if TYPE_CHECKING:
     from loguru import Logger

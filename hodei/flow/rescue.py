@@ -23,7 +23,16 @@ from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.give_back import give_back
 from hodei.flow.set_aside import set_aside
-from hodei.store import halves, invariants, job_queue, sqlstate, stray_leases, sweep, workers
+from hodei.store import (
+    dead_rows,
+    halves,
+    invariants,
+    job_queue,
+    sqlstate,
+    stray_leases,
+    sweep,
+    workers,
+)
 from hodei.store.database import TROUBLE, Connection, Database
 from hodei.store.times import instant
 
@@ -181,10 +190,10 @@ class JobRescuer:
         now, claims = time.monotonic(), self._dispatcher.claimed
         if now - self._tidied_at >= TIDY_EVERY_S and claims - self._tidied_claims >= TIDY_FROM:
             self._tidied_at, self._tidied_claims = now, claims
-            if skipped := await self._database.run(job_queue.vacuum):
+            if skipped := await self._database.run(dead_rows.vacuum):
                 self._tell_not_vacuumed(skipped[0])
                 return
-            held_back = await self._database.run(job_queue.held_back)
+            held_back = await self._database.run(dead_rows.held_back)
             if held_back.dead_rows > MANY_DEAD and now - self._warned_at >= WARN_EVERY_S:
                 self._warned_at = now
                 self._log.warning(

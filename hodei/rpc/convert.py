@@ -21,10 +21,11 @@ from hodei.fleet.presence import (
 )
 from hodei.flow.log_reader import Page
 from hodei.protocol import hodei_pb2 as pb
+from hodei.store.claims import Offer
 from hodei.store.job_logs import Chunk
-from hodei.store.job_queue import Offer
-from hodei.store.jobs import Attempt, Job
-from hodei.store.leases import Result
+from hodei.store.job_story import Attempt
+from hodei.store.jobs import Job
+from hodei.store.results import Result
 from hodei.store.worker_bootstrap_tokens import Token
 from hodei.store.workers import Worker
 

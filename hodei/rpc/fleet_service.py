@@ -12,7 +12,7 @@ from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert
 from hodei.rpc.limits import ForCallers, Shared
 from hodei.rpc.principal import actor
-from hodei.store import jobs, schema, server, worker_bootstrap_tokens, workers
+from hodei.store import job_queue, jobs, schema, server, worker_bootstrap_tokens, workers
 from hodei.store.database import Connection
 
 TERMINATED, UNREACHABLE = WorkerState.TERMINATED, WorkerState.UNREACHABLE
@@ -117,7 +117,7 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
 
 
 async def _status(conn: Connection) -> pb.Status:
-    queued, ready, oldest_s = await jobs.queue_depth(conn)
+    queued, ready, oldest_s = await job_queue.queue_depth(conn)
     fleet = await workers.summary(conn)
     return pb.Status(
         jobs=await jobs.count(conn),

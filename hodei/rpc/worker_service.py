@@ -35,7 +35,7 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert, worker_checks
 from hodei.rpc.errors import status_of
-from hodei.store import leases, stray_leases, workers
+from hodei.store import late_results, leases, sessions, workers
 from hodei.store.database import TROUBLE, Database
 
 PROTOCOL = 1
@@ -96,7 +96,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         for a database."""
         while True:
             stream, stopped = await self._ended.get()
-            write = workers.leave if stopped else workers.disconnect
+            write = sessions.leave if stopped else sessions.disconnect
             try:
                 await self._database.run(
                     lambda conn, write=write, s=stream: write(conn, s.worker_id, s.session)  # type: ignore[misc]
@@ -195,10 +195,10 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
 
     async def _connect(
         self, worker_id: uuid.UUID, secret: bytes, hello: pb.Hello
-    ) -> workers.Session:
+    ) -> sessions.Session:
         worker_checks.hello(hello)
         running = sum(1 for held in hello.held if held.phase == pb.Held.RUNNING)
-        greeting = workers.Greeting(
+        greeting = sessions.Greeting(
             worker_id,
             registration.fingerprint(secret),
             convert.uuid_of(hello.instance, "instance"),
@@ -210,12 +210,12 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             self._presence.server_id,
         )
         session = await self._database.run(
-            lambda conn: workers.connect(conn, greeting, SILENT_AFTER_S)
+            lambda conn: sessions.connect(conn, greeting, SILENT_AFTER_S)
         )
         if session:
             return session
         if await self._database.run(
-            lambda conn: workers.is_known(conn, worker_id, greeting.credential_sha256)
+            lambda conn: sessions.is_known(conn, worker_id, greeting.credential_sha256)
         ):
             raise Duplicate(
                 f"another process with worker id {worker_id} is connected and beating; stop it, or use another --state-dir"
@@ -343,7 +343,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             if said.late_job_id:
                 job_id = convert.uuid_of(said.late_job_id, "late_job_id")
                 await self._controller.ended_late(
-                    stream, stray_leases.Late(job_id, convert.result(said, stream.worker_id))
+                    stream, late_results.Late(job_id, convert.result(said, stream.worker_id))
                 )
         if frame.started:
             await self._controller.started(stream, list(frame.started))

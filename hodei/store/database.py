@@ -5,21 +5,16 @@ Nothing here leaves state in a session, so that a transaction pooler may stand b
 listener needs a connection of its own."""
 
 import asyncio
-import functools
 import random
-import re
 import select
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, LiteralString, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 import psycopg_pool
 from loguru import logger
-from psycopg import AsyncConnection, AsyncRawCursor
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
+from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from hodei.domain.errors import HodeiError, Unavailable
@@ -206,144 +201,3 @@ async def translated() -> AsyncIterator[None]:
         if unavailable := sqlstate.unavailable(error):
             raise unavailable from error
         raise
-
-
-async def listen(
-    url: str, channels: tuple[LiteralString, ...], hear: Callable[[str, str], None], name: str
-) -> None:
-    """Calls hear(channel, payload) for each notification; ends only with an error. hear('', '')
-    says that the listener stands anew.
-
-    A half-open connection is found by a SELECT whenever 10 s pass without a word.
-    """
-    async with await AsyncConnection.connect(
-        url, autocommit=True, application_name=name, **SOCKET
-    ) as conn:
-        for channel in channels:
-            await conn.execute(b"LISTEN " + channel.encode())
-        hear("", "")
-        while True:
-            async for notice in conn.notifies(timeout=10.0):
-                hear(notice.channel, notice.payload)
-            async with asyncio.timeout(5.0):
-                await conn.execute(b"SELECT 1")
-
-
-@functools.cache
-def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
-    """With PostgreSQL's own $1, $2 in place of %(name)s, and the names in that order: the driver
-    would parse a long statement each time."""
-    names: dict[str, int] = {}
-    text = re.sub(
-        r"%\((\w+)\)s", lambda match: f"${names.setdefault(match[1], len(names) + 1)}", statement
-    )
-    return text, tuple(names)
-
-
-def array(values: Sequence[object]) -> str:
-    """An array as PostgreSQL writes it, of no type until the statement's cast names it. The driver
-    would bind a list as int2[], int4[] or text[] by what is in it, and each combination is another
-    statement to PostgreSQL, to be planned anew."""
-    kinds = set(map(type, values))
-    if kinds == {int}:
-        return "{" + str(list(values))[1:-1] + "}"
-    if kinds == {type(None)}:
-        return "{" + ",".join(["NULL"] * len(values)) + "}"
-    return "{" + ",".join(map(_element, values)) + "}"
-
-
-def _element(value: object) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value)
-
-
-def arrays(fields: Sequence[str], records: Sequence[tuple[object, ...]]) -> dict[str, object]:
-    """Records as a statement's parameters: an array for each field."""
-    return {
-        field: array(column)
-        for field, column in zip(fields, zip(*records, strict=True), strict=True)
-    }
-
-
-class Blobs(list[bytes]):
-    """A bytea[] parameter. The driver would write each byte of a list of bytes as text, up to five
-    for one."""
-
-
-class _BlobsDumper(Dumper):
-    format = Format.BINARY
-    oid = psycopg.adapters.types["bytea"].array_oid
-
-    def dump(self, blobs: Sequence[bytes]) -> bytes:
-        """As PostgreSQL sends an array: dimensions, no nulls, element type; length and first index;
-        then each with its length."""
-        head = struct.pack(">iiIii", 1, 0, psycopg.adapters.types["bytea"].oid, len(blobs), 1)
-        return head + b"".join(
-            part for blob in blobs for part in (len(blob).to_bytes(4, "big"), blob)
-        )
-
-
-psycopg.adapters.register_dumper(Blobs, _BlobsDumper)
-
-
-# The plan that a small table gets must not flip when it is large, nor one made while it was empty:
-# statistics say so of a queue whenever a vacuum has found it drained. Every hot statement names the
-# rows that it wants of each growing table (`= ANY (…)`), so that an index finds them whatever the
-# planner believes, and joins them as a hash: its cost is that of the batch, not of the table. (IS
-# NOT DISTINCT FROM compares what another index would offer in order: the planner would walk it.)
-# Before PostgreSQL 18 what is switched off and yet used counts as dear, and dear statements would
-# be compiled, for half a second each. A statement for many rows waits 100 ms at most for a lock
-# that somebody else's transaction holds on one of them; then that one is looked for
-# (store/halves.py), and the others go on.
-KEEP_THE_PLAN = """
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-       set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true),
-       set_config('lock_timeout', '100ms', true), set_config('array_nulls', 'on', true)
-"""
-
-Call = tuple[LiteralString, dict[str, Any]]
-"""A statement and its parameters."""
-
-
-async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
-    """As rows, of each call, under KEEP_THE_PLAN: one round trip and one transaction, to which the
-    settings are local. PostgreSQL makes one of what a pipeline sends before its end; to say BEGIN
-    and COMMIT as well would take as long as the statements themselves."""
-    cursors = []
-    async with conn.pipeline():
-        await conn.execute(KEEP_THE_PLAN)
-        for statement, parameters in calls:
-            cursors.append(await execute(conn, statement, parameters))
-    return [await cursor.fetchall() for cursor in cursors]
-
-
-BRIEFLY = "SELECT set_config('lock_timeout', '100ms', true), set_config('array_nulls', 'on', true)"
-
-
-async def brief_rows(
-    conn: Connection, statement: LiteralString, parameters: dict[str, Any]
-) -> list[TupleRow]:
-    """As rows, of a statement over the rows of many that is not hot: it waits 100 ms at most for a
-    lock (Locked)."""
-    async with conn.pipeline():
-        await conn.execute(BRIEFLY)
-        cursor = await execute(conn, statement, parameters)
-    return await cursor.fetchall() if cursor.description else []
-
-
-async def rows(
-    conn: Connection, statement: LiteralString, parameters: dict[str, Any] | None = None
-) -> list[TupleRow]:
-    return await (await execute(conn, statement, parameters or {})).fetchall()
-
-
-async def execute(
-    conn: Connection, statement: LiteralString, parameters: dict[str, Any]
-) -> AsyncRawCursor[TupleRow]:
-    text, names = numbered(statement)
-    cursor = AsyncRawCursor(conn)
-    await cursor.execute(text.encode(), [parameters[name] for name in names], binary=True)
-    return cursor

@@ -8,7 +8,9 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hodei.store.database import Connection, array, brief_rows, rows
+from hodei.store.database import Connection
+from hodei.store.parameters import array
+from hodei.store.statements import brief_rows, rows
 
 # One server at a time, and for at most a hundredth of the time: the look walks all of jobs.
 TURN = """

@@ -5,8 +5,10 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hodei.store.database import Blobs, Connection, array, arrays, execute, guarded_rows, rows
+from hodei.store.database import Connection
 from hodei.store.leases import Claimant
+from hodei.store.parameters import Blobs, array, arrays
+from hodei.store.statements import execute, guarded_rows, rows
 
 
 class Chunk(NamedTuple):

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import psycopg
 
-from hodei.store.database import Connection, rows
+from hodei.store.database import Connection
+from hodei.store.statements import rows
 
 DAYS_AHEAD = 8
 """Partitions that stand ready besides today's: a week without a running server does no harm."""

@@ -3,7 +3,8 @@
 import uuid
 from typing import NamedTuple
 
-from hodei.store.database import Connection, rows
+from hodei.store.database import Connection
+from hodei.store.statements import rows
 
 LISTENER = "hodei-server listener"
 

@@ -3,7 +3,8 @@ whether anything is to be done."""
 
 from dataclasses import dataclass
 
-from hodei.store.database import Connection, rows
+from hodei.store.database import Connection
+from hodei.store.statements import rows
 
 BEAT_EVERY_S = 5.0
 """Between two beats into hodei_listening, of whichever server comes first."""

@@ -5,7 +5,8 @@ import uuid
 from dataclasses import dataclass
 
 from hodei.domain.token import NIL_ID
-from hodei.store.database import Connection, rows
+from hodei.store.database import Connection
+from hodei.store.statements import rows
 
 # The same (token, worker, secret) again finds its worker row and succeeds: a reply may be lost. A
 # nil token never takes over an id whose secret differs; a token bound to that id may.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hodei.store import job_logs, leases
+from hodei.store import accepts, job_logs, leases, results
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from tests.chaos.checker import Trace, orphans, traces_in, violations
@@ -37,7 +37,7 @@ async def _sound(conn: AsyncConnection) -> str:
             Chunk(done.lease, worker.id, 1, 1, 4, 2, NOW_US, b"two\n"),
         ],
     )
-    await leases.record_results(conn, [word(done, exit_code=0, log_chunks=2)])
+    await results.record_results(conn, [word(done, exit_code=0, log_chunks=2)])
     await running_job(conn, worker)
     await assigned_job(conn, worker)
     await pending_job(conn)
@@ -159,11 +159,11 @@ def test_it_catches_an_attempt_that_a_deploy_has_spent(database_url: str, db: Co
     async def story(conn: AsyncConnection) -> str:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker)
-        await leases.record_results(conn, [word(offer, "LOST")])
+        await results.record_results(conn, [word(offer, "LOST")])
         await back_off_ends(conn)
         (again,) = await claim(conn, [worker.id])
-        await leases.accept(conn, [leases.Claimant(again.lease, worker.id)])
-        await leases.record_results(conn, [word(again)])
+        await accepts.accept(conn, [leases.Claimant(again.lease, worker.id)])
+        await results.record_results(conn, [word(again)])
         return str(offer.job_id)
 
     job_id = on(database_url, story)

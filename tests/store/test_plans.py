@@ -10,11 +10,23 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from hodei.store import job_logs, job_queue, leases, retention, stray_leases, sweep, workers
-from hodei.store.database import KEEP_THE_PLAN, arrays, numbered
+from hodei.store import (
+    accepts,
+    claims,
+    job_logs,
+    job_queue,
+    releases,
+    results,
+    retention,
+    sessions,
+    stray_leases,
+    sweep,
+)
 from hodei.store.job_logs import Chunk
-from hodei.store.leases import Result
-from hodei.store.workers import Heartbeat
+from hodei.store.parameters import arrays, numbered
+from hodei.store.results import Result
+from hodei.store.sessions import Heartbeat
+from hodei.store.statements import KEEP_THE_PLAN
 from tests.conftest import SCHEMA, Connection, url_of
 
 GROWING = {"jobs", "job_queue", "leases", "workers", "domain_events", "job_logs"}
@@ -38,7 +50,7 @@ def several(record: tuple[Any, ...], fields: tuple[str, ...], many: int = 40) ->
 # from the head of the ready rows)
 HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
     "claim": (
-        job_queue.CLAIM,
+        claims.CLAIM,
         {
             "workers": "{" + ",".join([ID] * 40) + "}",
             "labels": "{}",
@@ -47,21 +59,21 @@ HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
         },
         "job_queue",
     ),
-    "claim beyond": (job_queue.CLAIM_BEYOND, A_CLAIM | {"priority": 0, "enqueued_us": 1}, ""),
-    "accept": (leases.ACCEPT, several((1, ID), ("leases", "workers")) | {"margin_s": 10}, ""),
+    "claim beyond": (claims.CLAIM_BEYOND, A_CLAIM | {"priority": 0, "enqueued_us": 1}, ""),
+    "accept": (accepts.ACCEPT, several((1, ID), ("leases", "workers")) | {"margin_s": 10}, ""),
     "result": (
-        leases.RESULT,
+        results.RESULT,
         several(A_RESULT, Result._fields) | {"max_losses": 10, "max_lone_losses": 3},
         "",
     ),
     "release": (
-        leases.RELEASE,
+        releases.RELEASE,
         several((1, ID), ("leases", "workers")) | {"reason": "r", "actor": "a"},
         "",
     ),
     "append": (job_logs.APPEND, several(A_CHUNK[:-1], Chunk._fields[:-1]) | {"data": "{}"}, ""),
     "beat": (
-        workers.BEAT,
+        sessions.BEAT,
         several((ID, 1, 0, False, None), Heartbeat._fields) | {"held": "{}", "held_by": "{}"},
         "",
     ),

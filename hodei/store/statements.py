@@ -1,0 +1,69 @@
+"""How a statement is run: as it is, briefly, or under settings that keep its plan."""
+
+from typing import Any, LiteralString
+
+from psycopg import AsyncRawCursor
+from psycopg.rows import TupleRow
+
+from hodei.store.database import Connection
+from hodei.store.parameters import numbered
+
+# The plan that a small table gets must not flip when it is large, nor one made while it was empty:
+# statistics say so of a queue whenever a vacuum has found it drained. Every hot statement names the
+# rows that it wants of each growing table (`= ANY (…)`), so that an index finds them whatever the
+# planner believes, and joins them as a hash: its cost is that of the batch, not of the table. (IS
+# NOT DISTINCT FROM compares what another index would offer in order: the planner would walk it.)
+# Before PostgreSQL 18 what is switched off and yet used counts as dear, and dear statements would
+# be compiled, for half a second each. A statement for many rows waits 100 ms at most for a lock
+# that somebody else's transaction holds on one of them; then that one is looked for
+# (store/halves.py), and the others go on.
+KEEP_THE_PLAN = """
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true),
+       set_config('lock_timeout', '100ms', true), set_config('array_nulls', 'on', true)
+"""
+
+
+Call = tuple[LiteralString, dict[str, Any]]
+"""A statement and its parameters."""
+
+
+async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
+    """As rows, of each call, under KEEP_THE_PLAN: one round trip and one transaction, to which the
+    settings are local. PostgreSQL makes one of what a pipeline sends before its end; to say BEGIN
+    and COMMIT as well would take as long as the statements themselves."""
+    cursors = []
+    async with conn.pipeline():
+        await conn.execute(KEEP_THE_PLAN)
+        for statement, parameters in calls:
+            cursors.append(await execute(conn, statement, parameters))
+    return [await cursor.fetchall() for cursor in cursors]
+
+
+BRIEFLY = "SELECT set_config('lock_timeout', '100ms', true), set_config('array_nulls', 'on', true)"
+
+
+async def brief_rows(
+    conn: Connection, statement: LiteralString, parameters: dict[str, Any]
+) -> list[TupleRow]:
+    """As rows, of a statement over the rows of many that is not hot: it waits 100 ms at most for a
+    lock (Locked)."""
+    async with conn.pipeline():
+        await conn.execute(BRIEFLY)
+        cursor = await execute(conn, statement, parameters)
+    return await cursor.fetchall() if cursor.description else []
+
+
+async def rows(
+    conn: Connection, statement: LiteralString, parameters: dict[str, Any] | None = None
+) -> list[TupleRow]:
+    return await (await execute(conn, statement, parameters or {})).fetchall()
+
+
+async def execute(
+    conn: Connection, statement: LiteralString, parameters: dict[str, Any]
+) -> AsyncRawCursor[TupleRow]:
+    text, names = numbered(statement)
+    cursor = AsyncRawCursor(conn)
+    await cursor.execute(text.encode(), [parameters[name] for name in names], binary=True)
+    return cursor
