@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from hodei.domain.ids import uuid7
+from hodei.domain.job import Outcome
 from hodei.domain.spec import normalise
 from hodei.store import (
     accepts,
@@ -112,7 +113,7 @@ def word(offer: claims.Offer, outcome: str = "SUCCEEDED", **more: Any) -> result
     common: dict[str, Any] = {"actor": f"worker:{offer.worker_id}", "ran": True, "run_us": 1000}
     if outcome == "FAILED":
         common |= {"reason": "EXIT_NONZERO", "message": "exit code 3", "exit_code": 3}
-    return results.Result(offer.lease, offer.worker_id, outcome, **(common | more))
+    return results.Result(offer.lease, offer.worker_id, Outcome(outcome), **(common | more))
 
 
 async def final_job(

@@ -15,7 +15,7 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Conflict, Locked, NotFound, Unavailable
-from hodei.domain.job import FINAL
+from hodei.domain.job import FINAL, JobState, Outcome, Reason
 from hodei.domain.job_line import JobLine
 from hodei.domain.text import words_of
 from hodei.fleet.presence import Cancel, Presence, Refused, ResultAck, WorkerStream
@@ -29,6 +29,7 @@ from hodei.store.accepts import Accepted
 from hodei.store.database import TROUBLE, Database
 from hodei.store.leases import Claimant
 from hodei.store.results import Ended, Result, record_results, settle
+from hodei.store.stray_leases import Overrun
 
 NOT_YOURS = "this lease no longer holds: the job was given away, cancelled or has ended"
 
@@ -238,7 +239,7 @@ class JobController:
         if ended:
             job_lines.say(self._log, (line for end in ended for line in job_lines.of_end(end)))
 
-    async def end_overrun(self, overrun: list[tuple[Claimant, str]]) -> None:
+    async def end_overrun(self, overrun: Sequence[Overrun]) -> None:
         """Ends attempts that their workers should have ended: FAILED, TIMEOUT. The worker hears of
         it by refusal, and kills them."""
         tail = ", and its worker did not end it"
@@ -246,10 +247,10 @@ class JobController:
             Result(
                 c.lease,
                 c.worker_id,
-                "FAILED",
+                Outcome.FAILED,
                 "system:job_rescuer",
                 ran=True,
-                reason="TIMEOUT",
+                reason=Reason.TIMEOUT,
                 message=words + tail,
                 log_chunks=-1,
             )
@@ -265,7 +266,9 @@ class JobController:
         """Ends attempts whose worker is gone or does not know them: run again or failed, by
         policy."""
         said = [
-            Result(c.lease, c.worker_id, "LOST", actor, ran=True, message=message, log_chunks=-1)
+            Result(
+                c.lease, c.worker_id, Outcome.LOST, actor, ran=True, message=message, log_chunks=-1
+            )
             for c in lost
         ]
         await self._record(said)
@@ -326,7 +329,7 @@ class JobController:
         )
 
     async def _cancel_once(self, job_id: uuid.UUID, actor: str) -> bool:
-        words = job_lines.changed("PENDING", "CANCELLED", "CANCELLED")
+        words = job_lines.changed(JobState.PENDING, JobState.CANCELLED, Reason.CANCELLED)
         waited = await self._database.run(lambda conn: cancels.cancel_queued(conn, job_id, actor))
         if waited is not None:
             job_lines.say(self._log, [JobLine(words, waited, actor, job_id)])
@@ -360,4 +363,4 @@ class JobController:
             lambda conn: leases.undelivered_cancels(conn, mine)
         ):
             if stream := self._presence.get(claimant.worker_id):
-                stream.send(Cancel(claimant.lease, "CANCELLED", "cancelled"))
+                stream.send(Cancel(claimant.lease, Reason.CANCELLED, "cancelled"))

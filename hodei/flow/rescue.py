@@ -15,6 +15,7 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Locked
+from hodei.domain.job import JobState, Reason
 from hodei.domain.job_line import JobLine
 from hodei.domain.timing import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
 from hodei.fleet.presence import Presence
@@ -136,7 +137,10 @@ class JobRescuer:
 
     async def _expire(self) -> None:
         async def expire(conn: Connection, some: list[uuid.UUID]) -> None:
-            words, who = job_lines.changed("PENDING", "FAILED", "TIMEOUT"), "system:job_rescuer"
+            words, who = (
+                job_lines.changed(JobState.PENDING, JobState.FAILED, Reason.TIMEOUT),
+                "system:job_rescuer",
+            )
             ended = await job_queue.expire(conn, some)
             lines = [JobLine(words, one.correlation_id, who, one.job_id) for one in ended]
             job_lines.say(self._log, lines)

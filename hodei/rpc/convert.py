@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from loguru import logger
 
 from hodei.domain.errors import Invalid
-from hodei.domain.job import Reason
+from hodei.domain.job import Outcome, Reason
 from hodei.fleet.presence import (
     Beat,
     Cancel,
@@ -35,10 +35,10 @@ FRAME_BYTES = 900_000
 REASONS = frozenset(Reason)
 
 OUTCOMES = {
-    pb.SUCCEEDED: "SUCCEEDED",
-    pb.FAILED: "FAILED",
-    pb.CANCELLED: "CANCELLED",
-    pb.LOST: "LOST",
+    pb.SUCCEEDED: Outcome.SUCCEEDED,
+    pb.FAILED: Outcome.FAILED,
+    pb.CANCELLED: Outcome.CANCELLED,
+    pb.LOST: Outcome.LOST,
 }
 
 
@@ -162,7 +162,7 @@ def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
         outcome=OUTCOMES[said.outcome],
         actor=f"worker:{worker_id}",
         ran=said.started_unix_us > 0 or said.outcome not in (pb.CANCELLED, pb.LOST),
-        reason=said.reason or None,
+        reason=Reason(said.reason) if said.reason else None,
         message=words(said.message, 2000) or None,
         exit_code=said.exit_code if said.HasField("exit_code") else None,
         signal=said.signal if said.HasField("signal") else None,

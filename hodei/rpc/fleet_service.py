@@ -120,8 +120,8 @@ async def _status(conn: Connection) -> pb.Status:
     queued, ready, oldest_s = await job_queue.queue_depth(conn)
     fleet = await workers.summary(conn)
     return pb.Status(
-        jobs=await jobs.count(conn),
-        workers=fleet.by_state,
+        jobs={str(state): number for state, number in (await jobs.count(conn)).items()},
+        workers={str(state): number for state, number in fleet.by_state.items()},
         queued=queued,
         queued_ready=ready,
         oldest_ready_s=oldest_s,

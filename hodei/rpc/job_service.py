@@ -1,7 +1,7 @@
 """JobService: what people and programs ask of jobs."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked, NotFound
 from hodei.domain.job import JobState, Reason
@@ -177,10 +177,13 @@ def _entry(created: Created) -> pb.CreateJobsResponse.Entry:
     )
 
 
-def _one_of(kind: type[JobState] | type[Reason], text: str, what: str) -> str | None:
+_Word = TypeVar("_Word", JobState, Reason)
+
+
+def _one_of(kind: type[_Word], text: str, what: str) -> _Word | None:
     if not text:
         return None
     try:
-        return kind(text.upper()).value
+        return kind(text.upper())
     except ValueError:
         raise Invalid(f"{what}: expected one of {', '.join(kind)}, got {text[:80]!r}") from None

@@ -11,12 +11,12 @@ from hodei.store.parameters import array
 from hodei.store.statements import Call, guarded_rows, rows
 
 LONGEST_SPEC = 600_000
-"""Characters of a spec that a worker is sent: twice of what the door takes, so that a frame stays
-under 4 MiB."""
+"""Most characters of a spec that a worker is sent: twice as many as an API takes, so that a frame
+stays under 4 MiB. A longer one was written by hand: its job is set aside."""
 
 
 class Offer(NamedTuple):
-    """A claimed job, bound to a worker by its lease; PENDING until that worker accepts."""
+    """A claimed job, bound to a worker by its lease. It is PENDING until that worker accepts it."""
 
     lease: int
     job_id: uuid.UUID
@@ -33,95 +33,107 @@ class Offer(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Of a row in the order of the queue."""
+    """The place of a row in the order of the queue."""
 
     priority: int
     enqueued_us: int  # microseconds since 1970
 
 
 class ClaimRequest(NamedTuple):
-    """What is asked of the queue: a worker's id for each job wanted, in the order in which slots
-    are to be filled; what they can run."""
+    """What a claim asks of the queue."""
 
+    # A worker's id for each job that is wanted, in the order in which slots are to be filled.
     workers: Sequence[uuid.UUID]
+    # What these workers have: jobs that require nothing else.
     labels: dict[str, str]
-    beyond: Position | None = (
-        # only jobs of its priority, from its age on: what dead rows lie before it are not waded
-        # through
-        None
-    )
-    avoid: Sequence[
-        uuid.UUID
-    ] = ()  # jobs that cannot be claimed just now: somebody has locked their row, or it is at fault
-    among: Sequence[uuid.UUID] | None = None  # only these jobs
+    # Only jobs of this priority, from this age on: the claim skips the dead rows before it.
+    beyond: Position | None = None
+    # Not these jobs: somebody has locked their row, or it is at fault.
+    avoid: Sequence[uuid.UUID] = ()
+    # Only these jobs.
+    among: Sequence[uuid.UUID] | None = None
 
 
 class Claimed(NamedTuple):
+    """What a claim took."""
+
     offers: list[Offer]
     last: Position | None  # where the claim ended; None: nothing was ready
 
 
-# Lock, then delete and update, in CTEs: a LIMIT in a sub-select may be run again by a nested loop
-# and take more rows than it says.
+# The rows are locked in a CTE, then deleted and updated: a LIMIT in a sub-select may be run again
+# by a nested loop, and take more rows than it says.
 CLAIM_HEAD: LiteralString = """
 WITH ready AS MATERIALIZED (
     SELECT q.job_id, q.enqueued_at, q.expires_at, q.priority
     FROM job_queue q
-    WHERE q.waiting IS NULL AND q.labels <@ %(labels)s AND q.job_id <> ALL (%(avoid)s::uuid[])"""
-
-
+    WHERE q.waiting IS NULL
+      AND q.labels <@ %(labels)s
+      AND q.job_id <> ALL (%(avoid)s::uuid[])"""
 CLAIM_TAIL: LiteralString = """
     ORDER BY q.priority DESC, q.enqueued_at, q.job_id
     LIMIT cardinality(%(workers)s::uuid[])
     FOR UPDATE SKIP LOCKED
 ), numbered AS (
     SELECT r.job_id, r.priority, r.enqueued_at, r.expires_at,
-           (row_number() OVER (ORDER BY r.priority DESC, r.enqueued_at, r.job_id))::integer AS n
+           (row_number() OVER (
+               ORDER BY r.priority DESC, r.enqueued_at, r.job_id))::integer AS n
     FROM ready r
 ), unqueued AS (
-    DELETE FROM job_queue q WHERE q.job_id = ANY (ARRAY(SELECT r.job_id FROM ready r))
+    DELETE FROM job_queue q
+    WHERE q.job_id = ANY (ARRAY(SELECT r.job_id FROM ready r))
 ), leased AS (
     UPDATE jobs j
     SET lease = nextval('hodei_lease_seq'),
         worker_id = (%(workers)s::uuid[])[n.n],
         updated_at = greatest(clock_timestamp(), j.updated_at + interval '1 microsecond')
     FROM numbered n
-    WHERE j.id = n.job_id AND j.id = ANY (ARRAY(SELECT r.job_id FROM ready r)) AND j.state = 'PENDING' AND j.lease IS NULL
-    RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor, j.spec, j.silence_timeout_ms, j.updated_at,
-              n.priority, n.enqueued_at, n.expires_at, n.n
+    WHERE j.id = n.job_id
+      AND j.id = ANY (ARRAY(SELECT r.job_id FROM ready r))
+      AND j.state = 'PENDING'
+      AND j.lease IS NULL
+    RETURNING j.id, j.lease, j.worker_id, j.attempts + 1 AS attempt, j.correlation_id, j.actor,
+              j.spec, j.silence_timeout_ms, j.updated_at, n.priority, n.enqueued_at, n.expires_at,
+              n.n
 ), offers AS (
-    INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, expires_at, offered_at, accept_by, silence_s)
+    INSERT INTO leases (
+        lease, job_id, worker_id, attempt, enqueued_at, expires_at, offered_at, accept_by,
+        silence_s)
     SELECT l.lease, l.id, l.worker_id, l.attempt, l.enqueued_at, l.expires_at, l.updated_at,
-           clock_timestamp() + make_interval(secs => %(accept_within_s)s), l.silence_timeout_ms / 1000.0
+           clock_timestamp() + make_interval(secs => %(accept_within_s)s),
+           l.silence_timeout_ms / 1000.0
     FROM leased l
 ), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
-    SELECT l.updated_at, 'JobAssigned', l.id::text, l.correlation_id, 'system:job_dispatcher', l.worker_id,
-           jsonb_build_object('job_id', l.id, 'worker_id', l.worker_id, 'lease', l.lease, 'attempt', l.attempt)
+    INSERT INTO domain_events (
+        occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT l.updated_at, 'JobAssigned', l.id::text, l.correlation_id, 'system:job_dispatcher',
+           l.worker_id,
+           jsonb_build_object(
+               'job_id', l.id,
+               'worker_id', l.worker_id,
+               'lease', l.lease,
+               'attempt', l.attempt)
     FROM leased l
 )
-SELECT l.lease, l.id, l.worker_id, l.attempt, l.correlation_id, l.actor, l.spec::text, l.priority, l.enqueued_at
+SELECT l.lease, l.id, l.worker_id, l.attempt, l.correlation_id, l.actor, l.spec::text, l.priority,
+       l.enqueued_at
 FROM leased l
 ORDER BY l.n
 """
-
+BEYOND: LiteralString = """
+      AND q.priority = %(priority)s
+      AND q.enqueued_at
+          >= timestamptz 'epoch' + %(enqueued_us)s::bigint * interval '1 microsecond'"""
+AMONG: LiteralString = """
+      AND q.job_id = ANY (%(among)s::uuid[])"""
 
 CLAIM = CLAIM_HEAD + CLAIM_TAIL
-
-
-CLAIM_BEYOND = (
-    CLAIM_HEAD
-    + " AND q.priority = %(priority)s AND q.enqueued_at >= timestamptz 'epoch' + %(enqueued_us)s::bigint * interval '1 microsecond'"
-    + CLAIM_TAIL
-)
-
-
-CLAIM_AMONG = CLAIM_HEAD + " AND q.job_id = ANY (%(among)s::uuid[])" + CLAIM_TAIL
+CLAIM_BEYOND = CLAIM_HEAD + BEYOND + CLAIM_TAIL
+CLAIM_AMONG = CLAIM_HEAD + AMONG + CLAIM_TAIL
 
 
 def claiming(request: ClaimRequest, accept_within_s: float) -> Call:
-    """The claim as a call, for whoever takes it along in a transaction; `claimed` reads its
-    answer."""
+    """The claim as a call, for a transaction that takes it along; `claimed` reads its answer."""
     parameters = {
         "workers": array(request.workers),
         "labels": Jsonb(request.labels),
@@ -140,20 +152,25 @@ def claimed(found: Sequence[tuple[Any, ...]]) -> Claimed:
 
 
 async def claim(conn: Connection, request: ClaimRequest, accept_within_s: float) -> Claimed:
-    """Takes up to len(request.workers) ready jobs whose labels are among the request's, highest priority
-    first, then oldest."""
+    """Takes up to len(request.workers) ready jobs that require nothing but the request's labels:
+    the highest priority first, then the oldest."""
     (found,) = await guarded_rows(conn, claiming(request, accept_within_s))
     return claimed(found)
 
 
-CLAIMABLE = (
-    "SELECT q.job_id FROM job_queue q WHERE q.waiting IS NULL AND q.labels <@ %(labels)s AND q.job_id <> ALL (%(avoid)s::uuid[])"
-    " ORDER BY q.priority DESC, q.enqueued_at, q.job_id LIMIT %(most)s"
-)
+CLAIMABLE = """
+SELECT q.job_id
+FROM job_queue q
+WHERE q.waiting IS NULL
+  AND q.labels <@ %(labels)s
+  AND q.job_id <> ALL (%(avoid)s::uuid[])
+ORDER BY q.priority DESC, q.enqueued_at, q.job_id
+LIMIT %(most)s
+"""
 
 
 async def claimable(conn: Connection, request: ClaimRequest) -> list[uuid.UUID]:
-    """The jobs that a claim would take now, in its order."""
+    """Returns the jobs that a claim would take now, in its order."""
     parameters = {
         "labels": Jsonb(request.labels),
         "avoid": array(request.avoid),
@@ -164,12 +181,18 @@ async def claimable(conn: Connection, request: ClaimRequest) -> list[uuid.UUID]:
 
 LOCKED = """
 WITH free AS (
-    SELECT j.id FROM jobs j WHERE j.id = ANY (%(jobs)s::uuid[]) FOR UPDATE SKIP LOCKED
+    SELECT j.id
+    FROM jobs j
+    WHERE j.id = ANY (%(jobs)s::uuid[])
+    FOR UPDATE SKIP LOCKED
 )
-SELECT j.id FROM jobs j WHERE j.id = ANY (%(jobs)s::uuid[]) AND j.id NOT IN (SELECT f.id FROM free f)
+SELECT j.id
+FROM jobs j
+WHERE j.id = ANY (%(jobs)s::uuid[])
+  AND j.id NOT IN (SELECT f.id FROM free f)
 """
 
 
 async def locked(conn: Connection, jobs: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Those whose row somebody else's transaction has locked."""
+    """Returns the jobs whose row somebody else's transaction has locked."""
     return {row[0] for row in await rows(conn, LOCKED, {"jobs": array(jobs)})}

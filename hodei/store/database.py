@@ -1,14 +1,13 @@
-"""The way to PostgreSQL: a small fixed pool, a bound on every call, one translation of driver
-errors, and the listener.
+"""The way to PostgreSQL: a small fixed pool, a bound on every call, and one translation of driver
+errors.
 
-Nothing here leaves state in a session, so that a transaction pooler may stand between; only the
-listener needs a connection of its own."""
+Nothing here leaves state in a session, so that a transaction pooler may stand between
+(docs/architecture.md, rule 11)."""
 
 import asyncio
 import random
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 import psycopg
@@ -26,8 +25,8 @@ Connection = AsyncConnection[TupleRow]
 T = TypeVar("T")
 
 CALL_TIMEOUT_S = 15.0
-"""Longest that one call may take, waiting for a connection included; the driver then cancels it in
-PostgreSQL and, where that is not answered within 10 s, closes the connection."""
+"""Most seconds that one call may take, with the wait for a connection. Then the driver cancels it
+in PostgreSQL and, where that is not answered within 10 s, closes the connection."""
 
 SOCKET: dict[str, Any] = {
     "client_encoding": "UTF8",
@@ -37,27 +36,27 @@ SOCKET: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
-"""Of every connection. A database host that vanished is noticed within 15 s (milliseconds in the
-last one). The encoding is ours, not the database's: else the driver would refuse text that
-PostgreSQL could have refused row by row."""
+"""Parameters of every connection. It notices within 15 s that the database's host has vanished
+(tcp_user_timeout is in milliseconds). The encoding is ours, not the database's: else the driver
+would refuse text that PostgreSQL could have refused row by row."""
 
 TROUBLE = (Unavailable, psycopg.Error)
-"""What a service that must not end waits out: the database is away, or refuses one statement (a row
-changed by hand)."""
+"""Errors that a service waits out, because it must not end: the database is away, or refuses one
+statement (a row was changed by hand)."""
 
 POOL_SIZE = 6
-"""Connections of one server besides the listener's. At most three are for whoever calls
-(rpc/limits.py); claims, creates, results, logs and heartbeats have the others whatever clients do,
-and these three as well while nobody calls."""
+"""Connections of one server, besides the listener's. Callers of the API have three at most
+(rpc/limits.py). Claims, creates, results, logs and heartbeats have the others, and these three as
+well while nobody calls."""
 
 
 MOST_RUNS = POOL_SIZE + 2
-"""How often a call is run when connections turn out stale or others are in the way: each connection
-of the pool may be stale."""
+"""Times that a call is run when connections turn out stale or other transactions are in the way:
+each connection of the pool may be stale."""
 
 
 class Runs(Protocol):
-    """A way to the database: the pool itself, or what of it whoever calls may have
+    """A way to the database: the pool itself, or the part of it that callers of the API may use
     (rpc/limits.py)."""
 
     async def run(
@@ -70,8 +69,8 @@ class Runs(Protocol):
 
 
 class Database:
-    """The pool of one server. `heal` is awaited when an object of the schema turns out to be gone
-    (the guide's clean script); then the call runs again."""
+    """The pool of one server. When an object of the schema turns out to be gone (after the guide's
+    clean script) `heal` is awaited, and the call runs again."""
 
     def __init__(
         self, url: str, *, prepare: bool = True, heal: Callable[[], Awaitable[None]] | None = None
@@ -108,13 +107,12 @@ class Database:
         timeout_s: float = CALL_TIMEOUT_S,
         idempotent: bool = False,
     ) -> T:
-        """Does one piece of work on a connection; each statement is a transaction of its own unless
+        """Runs `work` on a connection. Each of its statements is a transaction of its own, unless
         `work` opens one.
 
-        It is run again, on another connection, where nothing of it was done: the connection was
-        stale, other transactions were in the way, an object of the schema was gone and is healed.
-        And, if it is `idempotent`, where its connection was lost in the middle. Unavailable: the
-        database cannot serve now. Errors of rows come as psycopg.Error."""
+        It is run again, on another connection, where nothing of it was done (_make_ready) and, if
+        it is `idempotent`, where its connection was lost in the middle. Unavailable: the database
+        cannot serve now. Errors of rows come as psycopg.Error."""
         for runs_left in reversed(range(MOST_RUNS)):
             healed = self._healed
             try:
@@ -123,29 +121,34 @@ class Database:
             except TimeoutError as error:
                 raise Unavailable("the database did not answer in time; try again") from error
             except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
-                state = getattr(error, "sqlstate", None)
-                if (
-                    state in sqlstate.GONE
-                    and self._heal
-                    and healed == self._healed
-                    and runs_left > MOST_RUNS - 3
-                ):
-                    await self._mend(healed)
-                elif runs_left and state in sqlstate.STALE:
+                first = runs_left == MOST_RUNS - 1
+                if first and idempotent and sqlstate.is_lost(error):
                     continue
-                elif runs_left and state in sqlstate.IN_THE_WAY:
-                    await asyncio.sleep(random.uniform(0.002, 0.02))  # noqa: S311
-                elif runs_left == MOST_RUNS - 1 and idempotent and sqlstate.is_lost(error):
+                if await self._make_ready(error, runs_left, healed):
                     continue
-                elif unavailable := sqlstate.unavailable(error):
+                if unavailable := sqlstate.unavailable(error):
                     raise unavailable from error
-                else:
-                    raise
+                raise
         raise AssertionError("unreachable")
 
+    async def _make_ready(self, error: Exception, runs_left: int, healed: int) -> bool:
+        """Returns whether the call is to be run again: nothing of it was done. An object of the
+        schema was gone and is there again, the connection was stale, or other transactions were in
+        the way (after a pause)."""
+        state = getattr(error, "sqlstate", None)
+        if state in sqlstate.GONE and self._heal and healed == self._healed:
+            if runs_left <= MOST_RUNS - 3:
+                return False
+            await self._mend(healed)
+            return True
+        if runs_left and state in sqlstate.IN_THE_WAY:
+            await asyncio.sleep(random.uniform(0.002, 0.02))  # noqa: S311
+            return True
+        return bool(runs_left) and state in sqlstate.STALE
+
     async def _once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """A connection on which anything failed is closed: a pipeline that ends in the middle
-        leaves the driver believing in prepared statements that PostgreSQL has never parsed."""
+        """Closes a connection on which anything failed: after a pipeline that ended in the middle
+        the driver believes in prepared statements that PostgreSQL has never parsed."""
         async with self.pool.connection() as conn:
             try:
                 return await work(conn)
@@ -156,7 +159,7 @@ class Database:
                 raise
 
     async def _mend(self, seen: int) -> None:
-        """Once for all calls that found the same gap."""
+        """Applies schema.sql once for all calls that found the same gap."""
         async with self._healing:
             if seen == self._healed and self._heal:
                 logger.warning("an object of Hodei's schema is gone; applying schema.sql again")
@@ -166,7 +169,7 @@ class Database:
     async def transact(
         self, work: Callable[[Connection], Awaitable[T]], *, timeout_s: float = CALL_TIMEOUT_S
     ) -> T:
-        """As run, for several statements in one transaction. `work` must not await anything but
+        """As `run`, with all statements of `work` in one transaction. `work` must await nothing but
         this connection."""
 
         async def transaction(conn: Connection) -> T:
@@ -177,9 +180,9 @@ class Database:
 
 
 async def _still_open(conn: Connection) -> None:
-    """Before a connection is used: whether PostgreSQL or a pooler ended it while it was idle. It
-    costs no round trip: an end, or a word before it, waits in the socket. OperationalError: it is
-    over, and the pool takes another."""
+    """Checks, before a connection is used, that neither PostgreSQL nor a pooler ended it while it
+    was idle. That costs no round trip: an end, or a message before it, waits in the socket.
+    OperationalError: it has ended, and the pool takes another."""
     poll = select.poll()
     poll.register(conn.fileno(), select.POLLIN)
     for _ in range(3):
@@ -187,17 +190,3 @@ async def _still_open(conn: Connection) -> None:
             return
         conn.pgconn.consume_input()  # raises at the end of the stream
     raise psycopg.OperationalError("the connection was ended while it was idle")
-
-
-@asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """Driver errors as ours: what may pass by itself becomes Unavailable; an error of a row, or a
-    bug, stays what it is."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise Unavailable("the database did not answer in time; try again") from error
-    except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
-        if unavailable := sqlstate.unavailable(error):
-            raise unavailable from error
-        raise

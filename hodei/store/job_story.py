@@ -10,6 +10,8 @@ from hodei.store.statements import rows
 
 
 class Event(NamedTuple):
+    """A row of domain_events as the API shows it."""
+
     occurred_at: int  # microseconds since 1970
     event_type: str
     aggregate_id: str
@@ -18,21 +20,34 @@ class Event(NamedTuple):
     payload: str
 
 
-# The last events, as many as both bounds allow: what on-call asks is how it came to be as it is. A
-# payload that somebody made larger than any of ours is named by its size.
+class Timeline(NamedTuple):
+    """A job's events, oldest first."""
+
+    events: list[Event]
+    left_out: int  # older events that did not fit
+
+
+# The last events, as many as both bounds allow: on-call engineers ask how the job came to be as it
+# is. A payload that somebody made larger than any of ours is replaced by its size.
 TIMELINE = """
 SELECT s.occurred_at, s.event_type, s.aggregate_id, s.actor, s.correlation_id, s.payload,
        (SELECT count(*) FROM domain_events e WHERE e.aggregate_id = %(job)s) AS in_all
 FROM (
     SELECT t.*, sum(octet_length(t.payload) + 1000) OVER (ORDER BY t.nth) AS bytes
     FROM (
-        SELECT e.occurred_at, left(e.event_type, 200) AS event_type, left(e.aggregate_id, 200) AS aggregate_id,
-               left(e.actor, 500) AS actor, left(e.correlation_id, 200) AS correlation_id,
-               CASE WHEN octet_length(e.payload::text) <= 65536 THEN e.payload::text
-                    ELSE jsonb_build_object('left_out_bytes', octet_length(e.payload::text))::text END AS payload,
+        SELECT e.occurred_at,
+               left(e.event_type, 200) AS event_type,
+               left(e.aggregate_id, 200) AS aggregate_id,
+               left(e.actor, 500) AS actor,
+               left(e.correlation_id, 200) AS correlation_id,
+               CASE
+                   WHEN octet_length(e.payload::text) <= 65536 THEN e.payload::text
+                   ELSE jsonb_build_object('left_out_bytes', octet_length(e.payload::text))::text
+               END AS payload,
                row_number() OVER (ORDER BY e.occurred_at DESC, e.id DESC) AS nth
         FROM (
-            SELECT e.id, e.occurred_at, e.event_type, e.aggregate_id, e.actor, e.correlation_id, e.payload
+            SELECT e.id, e.occurred_at, e.event_type, e.aggregate_id, e.actor, e.correlation_id,
+                   e.payload
             FROM domain_events e
             WHERE e.aggregate_id = %(job)s
             ORDER BY e.occurred_at DESC, e.id DESC
@@ -45,16 +60,17 @@ ORDER BY s.nth DESC
 """
 
 
-async def timeline(conn: Connection, job_id: uuid.UUID) -> tuple[list[Event], int]:
-    """A job's own events, oldest first: the last 1,000 within 2 MB; and how many older ones are
-    left out."""
+async def timeline(conn: Connection, job_id: uuid.UUID) -> Timeline:
+    """Returns a job's last events: 1,000 at most, within 2 MB."""
     found = await rows(conn, TIMELINE, {"job": str(job_id)})
-    return [Event(*row[:6]) for row in found], found[0][6] - len(found) if found else 0
+    left_out = found[0][6] - len(found) if found else 0
+    return Timeline([Event(*row[:6]) for row in found], left_out)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One accepted claim of a job, rebuilt from its events; `outcome` is None while it runs."""
+    """One accepted claim of a job, rebuilt from its events. `outcome` and `reason` are text of
+    those events, and `outcome` is None while it runs."""
 
     attempt: int
     lease: int
@@ -68,13 +84,24 @@ class Attempt:
     log_bytes: int
 
 
-# The end of an attempt is the next change out of RUNNING with its lease; PENDING then means: failed
-# or lost, and run again. What the payloads hold is read as text: a number that a hand has spoilt
-# costs one field, not the answer. Each part is read once and they are joined by their lease: of a
-# thousand attempts each would else look through all ends and all chunks.
+class Attempts(NamedTuple):
+    """A job's attempts, oldest first."""
+
+    attempts: list[Attempt]
+    more: bool  # there are older ones
+
+
+# The end of an attempt is the next change out of RUNNING with its lease. A new state of PENDING
+# then means that the attempt failed or was lost, and the job runs again. Values in the payloads are
+# read as text: a number that a hand has spoilt costs one field, not the answer. Each part is read
+# once, and they are joined by their lease: of a thousand attempts each would else look through all
+# ends and all chunks.
 ATTEMPTS = """
 WITH begun AS MATERIALIZED (
-    SELECT s.payload ->> 'attempt' AS attempt, s.payload ->> 'lease' AS lease, s.worker_id, s.occurred_at
+    SELECT s.payload ->> 'attempt' AS attempt,
+           s.payload ->> 'lease' AS lease,
+           s.worker_id,
+           s.occurred_at
     FROM domain_events s
     WHERE s.aggregate_id = %(job)s::uuid::text
       AND s.event_type = 'JobStatusChanged'
@@ -82,8 +109,12 @@ WITH begun AS MATERIALIZED (
     ORDER BY s.occurred_at DESC
     LIMIT 1001
 ), ended AS MATERIALIZED (
-    SELECT e.payload ->> 'lease' AS lease, e.occurred_at, left(e.payload ->> 'new_state', 50) AS new_state,
-           left(e.payload ->> 'reason', 200) AS reason, e.payload ->> 'exit_code' AS exit_code, e.payload ->> 'signal' AS signal
+    SELECT e.payload ->> 'lease' AS lease,
+           e.occurred_at,
+           left(e.payload ->> 'new_state', 50) AS new_state,
+           left(e.payload ->> 'reason', 200) AS reason,
+           e.payload ->> 'exit_code' AS exit_code,
+           e.payload ->> 'signal' AS signal
     FROM domain_events e
     WHERE e.aggregate_id = %(job)s::uuid::text
       AND e.event_type = 'JobStatusChanged'
@@ -91,13 +122,16 @@ WITH begun AS MATERIALIZED (
 ), written AS MATERIALIZED (
     SELECT g.lease::text AS lease, sum(octet_length(g.data))::bigint AS bytes
     FROM job_logs g
-    WHERE g.job_id = %(job)s::uuid AND g.stream < 3
+    WHERE g.job_id = %(job)s::uuid
+      AND g.stream < 3
     GROUP BY g.lease
 )
 SELECT b.attempt, b.lease, b.worker_id, b.occurred_at, e.occurred_at,
-       CASE WHEN e.new_state <> 'PENDING' THEN e.new_state
-            WHEN e.reason = 'WORKER_LOST' THEN 'LOST'
-            WHEN e.lease IS NOT NULL THEN 'FAILED' END,
+       CASE
+           WHEN e.new_state <> 'PENDING' THEN e.new_state
+           WHEN e.reason = 'WORKER_LOST' THEN 'LOST'
+           WHEN e.lease IS NOT NULL THEN 'FAILED'
+       END,
        e.reason, left(e.exit_code, 20), left(e.signal, 20), coalesce(w.bytes, 0)
 FROM begun b
 LEFT JOIN ended e ON e.lease = b.lease
@@ -106,10 +140,10 @@ ORDER BY b.occurred_at DESC
 """
 
 
-async def attempts(conn: Connection, job_id: uuid.UUID) -> tuple[list[Attempt], bool]:
-    """The last 1,000 attempts, oldest first; and whether there are older ones."""
+async def attempts(conn: Connection, job_id: uuid.UUID) -> Attempts:
+    """Returns a job's last attempts, 1,000 at most."""
     found = await rows(conn, ATTEMPTS, {"job": job_id})
-    return [_attempt(*row) for row in found[999::-1]], len(found) > 1000
+    return Attempts([_attempt(*row) for row in found[999::-1]], len(found) > 1000)
 
 
 def _attempt(

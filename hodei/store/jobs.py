@@ -1,9 +1,11 @@
-"""Jobs as people and programs ask for them: create, get, list, cancel, timeline."""
+"""Jobs as people and programs read them: one, a list, counts."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import Any, LiteralString
 
+from hodei.domain.job import CancelPhase, JobState, Reason
 from hodei.store.database import Connection
 from hodei.store.statements import rows
 
@@ -16,12 +18,14 @@ async def exists(conn: Connection, job_id: uuid.UUID) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row of `jobs` as the API shows it, in the order of JOB_COLUMNS. Times are microseconds
-    since 1970 (store/times.py), None where they have not come yet."""
+    """A row of `jobs` as the API shows it, in the order of NAMED, the spec and JOB_COLUMNS. Times
+    are microseconds since 1970 (store/times.py), and None where they have not come yet. `reason`
+    and `waiting` are text of the row: of the lists in hodei/domain/job.py, unless a hand has set
+    them."""
 
     id: uuid.UUID
     name: str
-    state: str
+    state: JobState
     reason: str | None
     message: str | None
     spec: str
@@ -50,58 +54,89 @@ class Job:
     ready_at: int | None
     required: dict[str, str] | None
     accept_by: int | None
-    cancel: str  # '', then requested, delivered (its worker knows), stopping (TERM is on its way)
+    cancel: CancelPhase
+
+
+def _job(row: Sequence[Any]) -> Job:
+    fields = [*row]
+    fields[2], fields[-1] = JobState(row[2]), CancelPhase(row[-1])
+    return Job(*fields)
 
 
 # The queue row and the offer tell why a PENDING job waits (flow/waiting.py puts it into words).
-# Text that a hand has made longer than any door lets it be is cut.
+# Text that a hand has made longer than an API would take is cut.
 JOB_COLUMNS: LiteralString = """
-    j.attempts, j.priority, left(j.correlation_id, 200), left(j.actor, 500), j.worker_id,
-    j.exit_code, j.signal, j.peak_memory_bytes, j.cpu_us, j.log_bytes, j.log_dropped_bytes,
-    j.logs_complete, j.leftover_processes, j.created_at, j.updated_at,
-    j.started_at, j.completed_at, j.run_at, j.cancel_requested_at IS NOT NULL, j.retry_of,
-    q.job_id IS NOT NULL, q.waiting, q.ready_at, q.labels,
-    CASE WHEN l.accepted_at IS NULL THEN l.accept_by END,
-    CASE WHEN j.completed_at IS NOT NULL OR j.cancel_requested_at IS NULL THEN ''
-         WHEN l.stopping_at IS NOT NULL THEN 'stopping'
-         WHEN l.cancel_delivered_at IS NOT NULL THEN 'delivered'
-         ELSE 'requested' END
+       j.attempts,
+       j.priority,
+       left(j.correlation_id, 200),
+       left(j.actor, 500),
+       j.worker_id,
+       j.exit_code,
+       j.signal,
+       j.peak_memory_bytes,
+       j.cpu_us,
+       j.log_bytes,
+       j.log_dropped_bytes,
+       j.logs_complete,
+       j.leftover_processes,
+       j.created_at,
+       j.updated_at,
+       j.started_at,
+       j.completed_at,
+       j.run_at,
+       j.cancel_requested_at IS NOT NULL,
+       j.retry_of,
+       q.job_id IS NOT NULL,
+       q.waiting,
+       q.ready_at,
+       q.labels,
+       CASE WHEN l.accepted_at IS NULL THEN l.accept_by END,
+       CASE
+           WHEN j.completed_at IS NOT NULL OR j.cancel_requested_at IS NULL THEN ''
+           WHEN l.stopping_at IS NOT NULL THEN 'stopping'
+           WHEN l.cancel_delivered_at IS NOT NULL THEN 'delivered'
+           ELSE 'requested'
+       END
 FROM jobs j
 LEFT JOIN job_queue q ON q.job_id = j.id
 LEFT JOIN leases l ON l.job_id = j.id
 """
 
-NAMED: LiteralString = "SELECT j.id, j.name, j.state, j.reason, left(j.message, 2000), "
+NAMED: LiteralString = """
+SELECT j.id, j.name, j.state, j.reason, left(j.message, 2000), """
 
-GET = NAMED + "j.spec::text, " + JOB_COLUMNS + "WHERE j.id = %(job)s::uuid"
+GET = NAMED + "j.spec::text," + JOB_COLUMNS + "WHERE j.id = %(job)s::uuid\n"
 
 
 async def get(conn: Connection, job_id: uuid.UUID) -> Job | None:
     found = await rows(conn, GET, {"job": job_id})
-    return Job(*found[0]) if found else None
+    return _job(found[0]) if found else None
 
 
 # Newest first, by keyset: a page costs the same however far back it lies. Specs are not read: each
-# may lie in a quarter of a megabyte of its own.
+# may be a quarter of a megabyte.
 LIST_TAIL: LiteralString = """
 WHERE (%(state)s::text IS NULL OR j.state = %(state)s::text)
   AND (%(reason)s::text IS NULL OR j.reason = %(reason)s::text)
   AND (%(correlation)s::text IS NULL OR j.correlation_id = %(correlation)s::text)
-  AND (%(before)s::uuid IS NULL OR (j.created_at, j.id) < (SELECT b.created_at, b.id FROM jobs b WHERE b.id = %(before)s::uuid))
+  AND (%(before)s::uuid IS NULL
+       OR (j.created_at, j.id) < (
+           SELECT b.created_at, b.id FROM jobs b WHERE b.id = %(before)s::uuid))
 ORDER BY j.created_at DESC, j.id DESC
 LIMIT %(limit)s::bigint
 """
-LIST = NAMED + "'{}', " + JOB_COLUMNS + LIST_TAIL
+LIST = NAMED + "'{}'," + JOB_COLUMNS + LIST_TAIL
 
 
 async def list_newest(
     conn: Connection,
-    state: str | None,
-    reason: str | None,
+    state: JobState | None,
+    reason: Reason | None,
     correlation: str | None,
     before: uuid.UUID | None,
     limit: int,
 ) -> list[Job]:
+    """Returns the newest jobs, or the newest of those older than `before`; their spec is {}."""
     parameters = {
         "state": state,
         "reason": reason,
@@ -109,15 +144,18 @@ async def list_newest(
         "before": before,
         "limit": limit,
     }
-    return [Job(*row) for row in await rows(conn, LIST, parameters)]
+    return [_job(row) for row in await rows(conn, LIST, parameters)]
 
 
-# Final states are counted up to 1,000,000 by their newest: an exact count of an archive is nobody's
-# wish at three in the morning.
+# Final states are counted among the newest 1,000,000 jobs: nobody needs the exact count of an
+# archive at three in the morning.
 COUNT = """
-SELECT state, count(*) FROM (SELECT j.state FROM jobs j ORDER BY j.created_at DESC LIMIT 1000000) newest GROUP BY state
+SELECT state, count(*)
+FROM (SELECT j.state FROM jobs j ORDER BY j.created_at DESC LIMIT 1000000) newest
+GROUP BY state
 """
 
 
-async def count(conn: Connection) -> dict[str, int]:
-    return dict(await rows(conn, COUNT))
+async def count(conn: Connection) -> dict[JobState, int]:
+    """Returns the number of jobs in each state, of the newest 1,000,000."""
+    return {JobState(state): jobs for state, jobs in await rows(conn, COUNT)}

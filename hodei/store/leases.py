@@ -1,49 +1,50 @@
-"""The word of workers about jobs in flight, each statement guarded by the lease on the jobs row
-itself (R1).
+"""Leases in flight: offers that are renewed, cancels that their workers know of, starts, and what
+is asked about them.
 
-All of them take arrays: whatever gathered while the last round trip was in flight goes together. A
-lease that does not come back in the result is stale: its speaker is to be refused."""
+Every function takes a batch, and every statement is keyed by lease and worker: what a worker says
+about a lease of another one changes nothing. Their ends are in results.py and releases.py."""
 
 import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hodei.domain.timing import LONGEST_OFFER_S
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import brief_rows, rows
 
 
 class Claimant(NamedTuple):
-    """Who speaks for which lease."""
+    """A lease, and the worker that speaks under it."""
 
     lease: int
     worker_id: uuid.UUID
 
 
+def arrays_of(claimants: Sequence[Claimant]) -> dict[str, object]:
+    """The parameters `leases` and `workers` of a statement."""
+    return {
+        "leases": array([c.lease for c in claimants]),
+        "workers": array([c.worker_id for c in claimants]),
+    }
+
+
 RENEW_OFFERS = """
 UPDATE leases l
 SET accept_by = clock_timestamp() + make_interval(secs => %(accept_within_s)s)
-WHERE (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
+WHERE (l.lease, l.worker_id) IN (
+    SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
   AND l.accepted_at IS NULL
-  AND l.offered_at > clock_timestamp() - make_interval(secs => %(most_s)s)
+  AND l.offered_at > clock_timestamp() - make_interval(secs => %(longest_offer_s)s)
 """
-
-LONGEST_OFFER_S = 30.0
-"""An offer that its worker lists as waiting is renewed for so long; then it returns: a worker asks
-for no more than its slots will take."""
 
 
 async def renew_offers(
     conn: Connection, waiting: Sequence[Claimant], accept_within_s: float
 ) -> None:
-    """Of those who list their own offers as waiting."""
-    parameters = {
-        "leases": array([c.lease for c in waiting]),
-        "workers": array([c.worker_id for c in waiting]),
-        "accept_within_s": accept_within_s,
-        "most_s": LONGEST_OFFER_S,
-    }
-    await brief_rows(conn, RENEW_OFFERS, parameters)
+    """Gives offers that their workers list as waiting a new term, for LONGEST_OFFER_S in all."""
+    terms = {"accept_within_s": accept_within_s, "longest_offer_s": LONGEST_OFFER_S}
+    await brief_rows(conn, RENEW_OFFERS, arrays_of(waiting) | terms)
 
 
 LOCKED = """
@@ -53,88 +54,105 @@ WITH free AS (
     WHERE l.lease = ANY (%(leases)s::bigint[])
     FOR UPDATE SKIP LOCKED
 )
-SELECT l.lease FROM leases l
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.lease NOT IN (SELECT f.lease FROM free f)
+SELECT l.lease
+FROM leases l
+WHERE l.lease = ANY (%(leases)s::bigint[])
+  AND l.lease NOT IN (SELECT f.lease FROM free f)
 """
 
 
 async def locked(conn: Connection, leases: Sequence[int]) -> set[int]:
-    """Those that no statement can write now: somebody else's transaction has locked their row, or
-    their job's."""
+    """Returns the leases that no statement can write now: somebody else's transaction has locked
+    their row, or their job's."""
     return {row[0] for row in await rows(conn, LOCKED, {"leases": array(leases)})}
 
 
 JOBS_OF = """
-SELECT l.job_id FROM leases l
-WHERE (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
+SELECT l.job_id
+FROM leases l
+WHERE (l.lease, l.worker_id) IN (
+    SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
 """
 
 
 async def jobs_of(conn: Connection, claimants: Sequence[Claimant]) -> list[uuid.UUID]:
-    """The jobs of those leases that are these workers'."""
-    parameters = {
-        "leases": array([c.lease for c in claimants]),
-        "workers": array([c.worker_id for c in claimants]),
-    }
-    return [row[0] for row in await rows(conn, JOBS_OF, parameters)]
+    """Returns the jobs of those leases that are these workers'."""
+    return [row[0] for row in await rows(conn, JOBS_OF, arrays_of(claimants))]
 
 
 class Standing(NamedTuple):
+    """How far a lease that holds has come."""
+
     lease: int
     job_id: uuid.UUID
     accepted: bool
-    log_seq: int
+    log_seq: int  # number of the next log chunk
     cancel_requested: bool
 
 
 STANDING = """
 SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL, l.log_seq, j.cancel_requested_at IS NOT NULL
-FROM leases l JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid
+FROM leases l
+JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
+WHERE l.lease = ANY (%(leases)s::bigint[])
+  AND l.worker_id = %(worker)s::uuid
 """
 
 
 async def standing(
     conn: Connection, worker_id: uuid.UUID, leases: list[int]
 ) -> dict[int, Standing]:
-    """Which of a reconnecting worker's leases still hold, and where each goes on."""
+    """Returns which leases of a reconnecting worker still hold, and where each goes on."""
     found = await rows(conn, STANDING, {"worker": worker_id, "leases": leases})
     return {row[0]: Standing(*row) for row in found}
 
 
 UNDELIVERED_CANCELS = """
 SELECT l.lease, l.worker_id
-FROM leases l JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
-WHERE l.worker_id = ANY (%(workers)s::uuid[]) AND l.cancel_delivered_at IS NULL AND j.cancel_requested_at IS NOT NULL
+FROM leases l
+JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
+WHERE l.worker_id = ANY (%(workers)s::uuid[])
+  AND l.cancel_delivered_at IS NULL
+  AND j.cancel_requested_at IS NOT NULL
 LIMIT 1000
 """
 
 
 async def undelivered_cancels(conn: Connection, workers: list[uuid.UUID]) -> list[Claimant]:
+    """Returns leases of these workers whose cancel they have not confirmed yet, 1,000 at most."""
     return [Claimant(*row) for row in await rows(conn, UNDELIVERED_CANCELS, {"workers": workers})]
 
 
 STARTED = """
-UPDATE leases l SET start_by = NULL WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid AND l.start_by IS NOT NULL
+UPDATE leases l
+SET start_by = NULL
+WHERE l.lease = ANY (%(leases)s::bigint[])
+  AND l.worker_id = %(worker)s::uuid
+  AND l.start_by IS NOT NULL
 """
 
 
 async def started(conn: Connection, worker_id: uuid.UUID, leases: list[int]) -> None:
+    """Writes down that the processes of these attempts run: start_timeout no longer counts."""
     await brief_rows(conn, STARTED, {"worker": worker_id, "leases": leases})
 
 
 CANCEL_DELIVERED = """
 UPDATE leases l
 SET cancel_delivered_at = coalesce(l.cancel_delivered_at, clock_timestamp()),
-    stopping_at = CASE WHEN %(stopping)s::boolean THEN coalesce(l.stopping_at, clock_timestamp()) END
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid AND l.stopping_at IS NULL
+    stopping_at = CASE
+        WHEN %(stopping)s::boolean THEN coalesce(l.stopping_at, clock_timestamp())
+    END
+WHERE l.lease = ANY (%(leases)s::bigint[])
+  AND l.worker_id = %(worker)s::uuid
+  AND l.stopping_at IS NULL
 """
 
 
 async def cancel_delivered(
     conn: Connection, worker_id: uuid.UUID, leases: list[int], *, stopping: bool
 ) -> None:
-    """The worker knows of the cancel; stopping: TERM is on its way."""
+    """Writes down that the worker knows of the cancel. `stopping`: TERM is on its way, too."""
     await brief_rows(
         conn, CANCEL_DELIVERED, {"worker": worker_id, "leases": leases, "stopping": stopping}
     )

@@ -1,4 +1,4 @@
-"""LISTEN, on a connection of its own."""
+"""LISTEN, on a connection of its own: a transaction pooler cannot stand between."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from hodei.store.database import SOCKET
 async def listen(
     url: str, channels: tuple[LiteralString, ...], hear: Callable[[str, str], None], name: str
 ) -> None:
-    """Calls hear(channel, payload) for each notification; ends only with an error. hear('', '')
-    says that the listener stands anew.
+    """Calls hear(channel, payload) for each notification, and hear('', '') once, when it listens.
+    It ends only with an error.
 
-    A half-open connection is found by a SELECT whenever 10 s pass without a word.
-    """
+    Whenever 10 s pass without a notification a SELECT finds out whether the connection is
+    half-open."""
     async with await AsyncConnection.connect(
         url, autocommit=True, application_name=name, **SOCKET
     ) as conn:

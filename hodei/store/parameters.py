@@ -12,8 +12,8 @@ from psycopg.pq import Format
 
 @functools.cache
 def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
-    """With PostgreSQL's own $1, $2 in place of %(name)s, and the names in that order: the driver
-    would parse a long statement each time."""
+    """Returns a statement with PostgreSQL's own $1, $2 in place of %(name)s, and the names in that
+    order. The driver would parse a long statement each time."""
     names: dict[str, int] = {}
     text = re.sub(
         r"%\((\w+)\)s", lambda match: f"${names.setdefault(match[1], len(names) + 1)}", statement
@@ -22,9 +22,9 @@ def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
 
 
 def array(values: Sequence[object]) -> str:
-    """An array as PostgreSQL writes it, of no type until the statement's cast names it. The driver
-    would bind a list as int2[], int4[] or text[] by what is in it, and each combination is another
-    statement to PostgreSQL, to be planned anew."""
+    """Returns an array as PostgreSQL writes it, without a type: the statement's cast names it. The
+    driver would bind a list as int2[], int4[] or text[] by its values, and each combination is
+    another statement to PostgreSQL, which it plans anew."""
     kinds = set(map(type, values))
     if kinds == {int}:
         return "{" + str(list(values))[1:-1] + "}"
@@ -42,7 +42,7 @@ def _element(value: object) -> str:
 
 
 def arrays(fields: Sequence[str], records: Sequence[tuple[object, ...]]) -> dict[str, object]:
-    """Records as a statement's parameters: an array for each field."""
+    """Returns records as parameters of a statement: an array for each field."""
     return {
         field: array(column)
         for field, column in zip(fields, zip(*records, strict=True), strict=True)
@@ -50,8 +50,8 @@ def arrays(fields: Sequence[str], records: Sequence[tuple[object, ...]]) -> dict
 
 
 class Blobs(list[bytes]):
-    """A bytea[] parameter. The driver would write each byte of a list of bytes as text, up to five
-    for one."""
+    """A bytea[] parameter, sent as binary. The driver would send a list of bytes as text, with up
+    to five characters for a byte."""
 
 
 class _BlobsDumper(Dumper):
@@ -59,8 +59,8 @@ class _BlobsDumper(Dumper):
     oid = psycopg.adapters.types["bytea"].array_oid
 
     def dump(self, blobs: Sequence[bytes]) -> bytes:
-        """As PostgreSQL sends an array: dimensions, no nulls, element type; length and first index;
-        then each with its length."""
+        """Writes an array as PostgreSQL sends it: dimensions, no nulls, element type; length and
+        first index; then each element with its length."""
         head = struct.pack(">iiIii", 1, 0, psycopg.adapters.types["bytea"].oid, len(blobs), 1)
         return head + b"".join(
             part for blob in blobs for part in (len(blob).to_bytes(4, "big"), blob)

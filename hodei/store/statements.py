@@ -8,30 +8,38 @@ from psycopg.rows import TupleRow
 from hodei.store.database import Connection
 from hodei.store.parameters import numbered
 
-# The plan that a small table gets must not flip when it is large, nor one made while it was empty:
-# statistics say so of a queue whenever a vacuum has found it drained. Every hot statement names the
-# rows that it wants of each growing table (`= ANY (…)`), so that an index finds them whatever the
-# planner believes, and joins them as a hash: its cost is that of the batch, not of the table. (IS
-# NOT DISTINCT FROM compares what another index would offer in order: the planner would walk it.)
-# Before PostgreSQL 18 what is switched off and yet used counts as dear, and dear statements would
-# be compiled, for half a second each. A statement for many rows waits 100 ms at most for a lock
-# that somebody else's transaction holds on one of them; then that one is looked for
-# (store/halves.py), and the others go on.
+# The plan for a small table must not stay when the table is large, nor the plan that was made while
+# it was empty: statistics say that of a queue whenever a vacuum has found it drained (ADR 7).
+#
+# Every hot statement names the rows that it wants of each growing table (`= ANY (…)`), so that an
+# index finds them whatever the planner believes, and joins them as a hash: the cost is that of the
+# batch, not of the table. (IS NOT DISTINCT FROM compares what another index would offer in order:
+# the planner would walk that index.) Before PostgreSQL 18 a plan that is switched off and yet used
+# counts as dear, and dear statements would be compiled, for half a second each: jit is off.
+#
+# A statement over many rows waits 100 ms at most for a lock that somebody else's transaction holds
+# on one of them. Then that row is looked for (store/halves.py), and the others go on.
 KEEP_THE_PLAN = """
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-       set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true),
-       set_config('lock_timeout', '100ms', true), set_config('array_nulls', 'on', true)
+SELECT set_config('enable_seqscan', 'off', true),
+       set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_nestloop', 'off', true),
+       set_config('enable_mergejoin', 'off', true),
+       set_config('jit', 'off', true),
+       set_config('lock_timeout', '100ms', true),
+       set_config('array_nulls', 'on', true)
 """
-
 
 Call = tuple[LiteralString, dict[str, Any]]
 """A statement and its parameters."""
 
 
 async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
-    """As rows, of each call, under KEEP_THE_PLAN: one round trip and one transaction, to which the
-    settings are local. PostgreSQL makes one of what a pipeline sends before its end; to say BEGIN
-    and COMMIT as well would take as long as the statements themselves."""
+    """Runs several calls under KEEP_THE_PLAN, in one round trip and one transaction, to which the
+    settings are local; returns the rows of each.
+
+    PostgreSQL makes one transaction of what a pipeline sends before its end: BEGIN and COMMIT would
+    take as long as the statements themselves. What follows from a statement (a free slot, a job
+    that is no longer blocked) is a call more here, never a part of that statement."""
     cursors = []
     async with conn.pipeline():
         await conn.execute(KEEP_THE_PLAN)
@@ -40,14 +48,17 @@ async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
     return [await cursor.fetchall() for cursor in cursors]
 
 
-BRIEFLY = "SELECT set_config('lock_timeout', '100ms', true), set_config('array_nulls', 'on', true)"
+BRIEFLY = """
+SELECT set_config('lock_timeout', '100ms', true),
+       set_config('array_nulls', 'on', true)
+"""
 
 
 async def brief_rows(
     conn: Connection, statement: LiteralString, parameters: dict[str, Any]
 ) -> list[TupleRow]:
-    """As rows, of a statement over the rows of many that is not hot: it waits 100 ms at most for a
-    lock (Locked)."""
+    """Runs a statement over many rows that is not hot, and returns its rows. It waits 100 ms at
+    most for a lock (Locked)."""
     async with conn.pipeline():
         await conn.execute(BRIEFLY)
         cursor = await execute(conn, statement, parameters)

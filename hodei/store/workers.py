@@ -1,42 +1,62 @@
-"""Workers: their credential's hash, whose stream speaks for them (the session), and how long they
-have been silent.
+"""Workers: what operators change, who is silent for too long, and lists.
 
-Each change of state writes WorkerStatusChanged in its statement; its names are in PascalCase, as
-the guide's queries read them."""
+sessions.py has what a worker does by its own stream."""
 
 import uuid
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from hodei.domain.timing import LISTENING_GAP_S
+from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
 from hodei.store.statements import brief_rows, rows
 
-# One statement for each way in which a worker's state changes without its heartbeat; `why` goes
-# into the event.
+# One statement for each way in which a worker's state changes without its heartbeat. A parameter
+# that is NULL changes nothing; a state that is NULL follows from the slots. `why` goes into the
+# event.
 CHANGE = """
 WITH before AS MATERIALIZED (
-    SELECT w.id, w.state, w.last_heartbeat FROM workers w
-    WHERE w.id = %(worker)s AND (%(session)s::bigint IS NULL OR w.session = %(session)s)
+    SELECT w.id, w.state, w.last_heartbeat
+    FROM workers w
+    WHERE w.id = %(worker)s
+      AND (%(session)s::bigint IS NULL OR w.session = %(session)s)
     FOR UPDATE
 ), changed AS (
     UPDATE workers w
-    SET state = coalesce(%(state)s, CASE WHEN NOT w.connected THEN w.state WHEN w.busy_slots >= w.slots THEN 'BUSY' ELSE 'READY' END),
+    SET state = coalesce(
+            %(state)s,
+            CASE
+                WHEN NOT w.connected THEN w.state
+                WHEN w.busy_slots >= w.slots THEN 'BUSY'
+                ELSE 'READY'
+            END),
         draining = coalesce(%(draining)s, w.draining),
         connected = w.connected AND coalesce(%(connected)s, true),
-        revoked_at = CASE WHEN %(revoked)s THEN coalesce(w.revoked_at, clock_timestamp()) ELSE w.revoked_at END,
+        revoked_at = CASE
+            WHEN %(revoked)s THEN coalesce(w.revoked_at, clock_timestamp())
+            ELSE w.revoked_at
+        END,
         updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond')
     FROM before b
     WHERE w.id = b.id
     RETURNING w.id, w.state, w.updated_at, b.state AS old_state, b.last_heartbeat
 ), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
-    SELECT c.updated_at, CASE WHEN %(revoked)s THEN 'WorkerRevoked' ELSE 'WorkerStatusChanged' END, c.id::text, c.id::text, %(actor)s, c.id,
-           jsonb_build_object('worker_id', c.id, 'old_status', initcap(c.old_state), 'new_status', initcap(c.state),
-                              'last_heartbeat', c.last_heartbeat, 'reason', %(why)s::text)
+    INSERT INTO domain_events (
+        occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT c.updated_at,
+           CASE WHEN %(revoked)s THEN 'WorkerRevoked' ELSE 'WorkerStatusChanged' END,
+           c.id::text, c.id::text, %(actor)s, c.id,
+           jsonb_build_object(
+               'worker_id', c.id,
+               'old_status', initcap(c.old_state),
+               'new_status', initcap(c.state),
+               'last_heartbeat', c.last_heartbeat,
+               'reason', %(why)s::text)
     FROM changed c
     WHERE c.old_state <> c.state OR %(revoked)s
 )
-SELECT pg_notify('hodei_worker', c.id::text) FROM changed c
+SELECT pg_notify('hodei_worker', c.id::text)
+FROM changed c
 """
 
 
@@ -47,11 +67,13 @@ async def change(
     why: str,
     *,
     session: int | None = None,
-    state: str | None = None,
+    state: WorkerState | None = None,
     draining: bool | None = None,
     connected: bool | None = None,
     revoked: bool = False,
 ) -> bool:
+    """Changes a worker's row, and notifies the server that holds its stream. False: there is no
+    such worker, or `session` is given and is no longer its session."""
     parameters = {
         "worker": worker_id,
         "session": session,
@@ -66,36 +88,44 @@ async def change(
 
 
 async def drain(conn: Connection, worker_id: uuid.UUID, actor: str) -> bool:
-    return await change(conn, worker_id, actor, "drain asked for", state="DRAINING", draining=True)
+    """The worker gets no new jobs, until `undrain`. False: there is no such worker."""
+    why = "drain asked for"
+    return await change(conn, worker_id, actor, why, state=WorkerState.DRAINING, draining=True)
 
 
 async def undrain(conn: Connection, worker_id: uuid.UUID, actor: str) -> bool:
+    """The worker gets jobs again. False: there is no such worker."""
     return await change(conn, worker_id, actor, "drain taken back", draining=False)
 
 
 async def revoke(conn: Connection, worker_id: uuid.UUID, actor: str) -> bool:
-    """Ends its credential: its stream is closed and its jobs are given away."""
+    """Ends the worker's credential: its stream is closed, and its jobs run again or fail. False:
+    there is no such worker."""
     return await change(
         conn,
         worker_id,
         actor,
         "credential revoked",
-        state="TERMINATED",
+        state=WorkerState.TERMINATED,
         connected=False,
         revoked=True,
     )
 
 
-# Silence counts by the database's clock from the later of last contact and listening_since (R7).
-# Lost: its session ends, so that a late stream of it is refused until it connects anew.
+# Silence counts by the database's clock, from the later of the last heartbeat and listening_since
+# (docs/architecture.md, rule 6). The session of a lost worker ends: a stream that it still has is
+# refused until it connects anew.
 SILENT = """
 WITH silent AS MATERIALIZED (
     SELECT w.id, w.state, w.last_heartbeat,
-           greatest(w.last_heartbeat, h.listening_since) < clock_timestamp() - make_interval(secs => %(lost_after_s)s) AS lost
-    FROM workers w CROSS JOIN hodei_listening h
+           greatest(w.last_heartbeat, h.listening_since)
+               < clock_timestamp() - make_interval(secs => %(lost_after_s)s) AS lost
+    FROM workers w
+    CROSS JOIN hodei_listening h
     WHERE w.state NOT IN ('TERMINATED', 'REGISTERING')
-      AND h.last_beat > clock_timestamp() - interval '15 seconds'
-      AND greatest(w.last_heartbeat, h.listening_since) < clock_timestamp() - make_interval(secs => %(unreachable_after_s)s)
+      AND h.last_beat > clock_timestamp() - make_interval(secs => %(gap_s)s)
+      AND greatest(w.last_heartbeat, h.listening_since)
+          < clock_timestamp() - make_interval(secs => %(unreachable_after_s)s)
     ORDER BY w.id
     LIMIT 500
     FOR UPDATE OF w SKIP LOCKED
@@ -106,32 +136,56 @@ WITH silent AS MATERIALIZED (
         connected = w.connected AND NOT s.lost,
         updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond')
     FROM silent s
-    WHERE w.id = s.id AND (s.lost OR s.state <> 'UNREACHABLE')
+    WHERE w.id = s.id
+      AND (s.lost OR s.state <> 'UNREACHABLE')
     RETURNING w.id, w.state, w.updated_at, s.state AS old_state, s.last_heartbeat
 ), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
-    SELECT c.updated_at, 'WorkerStatusChanged', c.id::text, c.id::text, 'system:worker_monitor', c.id,
-           jsonb_build_object('worker_id', c.id, 'old_status', initcap(c.old_state), 'new_status', initcap(c.state),
-                              'last_heartbeat', c.last_heartbeat, 'reason', 'silent')
+    INSERT INTO domain_events (
+        occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    SELECT c.updated_at, 'WorkerStatusChanged', c.id::text, c.id::text, 'system:worker_monitor',
+           c.id,
+           jsonb_build_object(
+               'worker_id', c.id,
+               'old_status', initcap(c.old_state),
+               'new_status', initcap(c.state),
+               'last_heartbeat', c.last_heartbeat,
+               'reason', 'silent')
     FROM changed c
 )
-SELECT c.id, c.state, c.last_heartbeat FROM changed c
+SELECT c.id, c.state, c.last_heartbeat
+FROM changed c
 """
+
+
+class Silent(NamedTuple):
+    """A worker that has just become UNREACHABLE or TERMINATED for its silence."""
+
+    worker_id: uuid.UUID
+    state: WorkerState
+    last_heartbeat: int | None  # microseconds since 1970
 
 
 async def judge_silent(
     conn: Connection, unreachable_after_s: float, lost_after_s: float
-) -> list[tuple[uuid.UUID, str, int | None]]:
-    """Workers that have just become UNREACHABLE or TERMINATED for their silence."""
-    parameters = {"unreachable_after_s": unreachable_after_s, "lost_after_s": lost_after_s}
-    return [(row[0], row[1], row[2]) for row in await rows(conn, SILENT, parameters)]
+) -> list[Silent]:
+    """Makes workers UNREACHABLE or TERMINATED that have been silent for as long, 500 at most, and
+    returns them."""
+    parameters = {
+        "unreachable_after_s": unreachable_after_s,
+        "lost_after_s": lost_after_s,
+        "gap_s": LISTENING_GAP_S,
+    }
+    found = await rows(conn, SILENT, parameters)
+    return [Silent(worker_id, WorkerState(state), at) for worker_id, state, at in found]
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
+    """A row of `workers` as the API shows it."""
+
     id: uuid.UUID
     name: str
-    state: str
+    state: WorkerState
     labels: dict[str, str]
     slots: int
     busy_slots: int
@@ -144,18 +198,27 @@ class Worker:
     session: int
 
 
-# Names and labels of rows that no door has checked (of an older release, or set by hand) are cut.
+# Names and labels of rows that no check has seen (of an older release, or set by hand) are cut.
 LIST = """
-SELECT w.id, left(w.name, 200) AS name, w.state,
+SELECT w.id,
+       left(w.name, 200) AS name,
+       w.state,
        CASE WHEN octet_length(w.labels::text) <= 40000 THEN w.labels ELSE '{}' END AS labels,
-       w.slots, w.busy_slots, extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age_s,
-       left(w.version, 200) AS version, w.current_job_id, w.created_at, w.revoked_at IS NOT NULL AS revoked,
-       w.draining, w.session
+       w.slots,
+       w.busy_slots,
+       extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age_s,
+       left(w.version, 200) AS version,
+       w.current_job_id,
+       w.created_at,
+       w.revoked_at IS NOT NULL AS revoked,
+       w.draining,
+       w.session
 FROM workers w
 WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s::uuid)
   AND (%(every)s::boolean OR w.state <> 'TERMINATED')
   AND (%(before)s::uuid IS NULL
-       OR (w.created_at, w.id) < (SELECT b.created_at, b.id FROM workers b WHERE b.id = %(before)s::uuid))
+       OR (w.created_at, w.id) < (
+           SELECT b.created_at, b.id FROM workers b WHERE b.id = %(before)s::uuid))
 ORDER BY w.created_at DESC, w.id DESC
 LIMIT %(limit)s::bigint
 """
@@ -172,29 +235,40 @@ async def list_all(
     before: uuid.UUID | None = None,
     limit: int = MOST,
 ) -> list[Worker]:
-    """The newest, those older than `before`; without `every`, TERMINATED ones are left out."""
+    """Returns the newest workers, or the newest of those older than `before`. Without `every`,
+    TERMINATED ones are left out."""
     parameters = {"worker": worker_id, "every": every, "before": before, "limit": limit}
-    return [Worker(*row) for row in await rows(conn, LIST, parameters)]
+    return [_worker(*row) for row in await rows(conn, LIST, parameters)]
 
 
-# Slots taken are counted by accepted leases: heartbeats tell them up to a second late.
+def _worker(worker_id: uuid.UUID, name: str, state: str, *rest: Any) -> Worker:
+    return Worker(worker_id, name, WorkerState(state), *rest)
+
+
+# Taken slots are counted by accepted leases: heartbeats tell them up to a second late.
 SUMMARY = """
-SELECT w.state, count(*), sum(w.slots) FILTER (WHERE w.state IN ('READY', 'BUSY', 'DRAINING')),
+SELECT w.state,
+       count(*),
+       sum(w.slots) FILTER (WHERE w.state IN ('READY', 'BUSY', 'DRAINING')),
        (SELECT count(*) FROM leases l WHERE l.accepted_at IS NOT NULL)
-FROM workers w GROUP BY w.state
+FROM workers w
+GROUP BY w.state
 """
 
 
 class Summary(NamedTuple):
-    by_state: dict[str, int]
-    slots: int
+    """The fleet in numbers."""
+
+    by_state: dict[WorkerState, int]
+    slots: int  # of workers that are connected
     busy_slots: int
 
 
 async def summary(conn: Connection) -> Summary:
+    """Returns the fleet in numbers."""
     found = await rows(conn, SUMMARY)
     return Summary(
-        {row[0]: row[1] for row in found},
-        sum(int(r[2] or 0) for r in found),
+        {WorkerState(row[0]): row[1] for row in found},
+        sum(int(row[2] or 0) for row in found),
         int(found[0][3]) if found else 0,
     )

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from hodei.domain.ids import uuid7
-from hodei.domain.job import FINAL
+from hodei.domain.job import FINAL, Outcome, Reason
 from hodei.domain.spec import normalise
 from hodei.store import (
     accepts,
@@ -256,7 +256,7 @@ class Store(RuleBasedStateMachine):
 
     def sweep_orphaned(self, commit: str) -> None:
         found = self.on(stray_leases.orphaned)
-        lost = [by_sweep(claimant, "LOST") for claimant, accepted in found if accepted]
+        lost = [by_sweep(claimant, Outcome.LOST) for claimant, accepted in found if accepted]
         if lost:
             self.say(commit, lambda conn: results.record_results(conn, lost))
         offers = [claimant for claimant, accepted in found if not accepted]
@@ -290,7 +290,7 @@ class Store(RuleBasedStateMachine):
         )
         self.judge.execute("UPDATE leases SET end_by = end_by - interval '1 hour'")
         if found := self.on(stray_leases.overrun):
-            said = [by_sweep(claimant, "FAILED", "TIMEOUT") for claimant, _ in found]
+            said = [by_sweep(claimant, Outcome.FAILED, Reason.TIMEOUT) for claimant, _ in found]
             self.on(lambda conn: results.record_results(conn, said))
 
     @rule()
@@ -337,7 +337,11 @@ class Store(RuleBasedStateMachine):
             self.refuse(self._offers[claimant.lease])
         if found := self.on(lambda conn: stray_leases.forgotten(conn, [worker.id], held)):
             assert astray
-            self.on(lambda conn: results.record_results(conn, [by_sweep(c, "LOST") for c in found]))
+            self.on(
+                lambda conn: results.record_results(
+                    conn, [by_sweep(c, Outcome.LOST) for c in found]
+                )
+            )
 
     @rule(which=st.integers(0, 2), undo=st.booleans())
     def drain(self, which: int, undo: bool) -> None:
@@ -381,7 +385,7 @@ class Store(RuleBasedStateMachine):
         self._final = {job_id: state for job_id, state in now.items() if state in FINAL}
 
 
-def by_sweep(claimant: Claimant, outcome: str, reason: str | None = None) -> results.Result:
+def by_sweep(claimant: Claimant, outcome: Outcome, reason: Reason | None = None) -> results.Result:
     return results.Result(
         claimant.lease,
         claimant.worker_id,

@@ -7,6 +7,7 @@ import uuid
 import psycopg
 import pytest
 
+from hodei.domain.worker import WorkerState
 from hodei.store import (
     accepts,
     cancels,
@@ -357,7 +358,7 @@ def test_a_cancelled_offer_ends_when_it_returns(database_url: str, db: Connectio
 def test_a_lost_workers_leases_are_found_and_a_silent_one_keeps_its_own(database_url: str) -> None:
     async def story(
         conn: AsyncConnection,
-    ) -> tuple[list[tuple[Claimant, bool]], list[tuple[uuid.UUID, str]], Claimant]:
+    ) -> tuple[list[stray_leases.Orphan], list[tuple[uuid.UUID, WorkerState]], Claimant]:
         silent, gone = await ready_worker(conn), await ready_worker(conn)
         await running_job(conn, silent)
         offer = await running_job(conn, gone)
