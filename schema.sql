@@ -73,13 +73,13 @@ BEGIN READ WRITE;  -- all of it or nothing, whatever a role's default_transactio
 
 -- Nothing of what follows depends on the settings of a database, role or session, and nothing stays
 -- set after the COMMIT.
+SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL statement_timeout = 0;
 SET LOCAL client_encoding = 'UTF8';
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL client_min_messages = warning;
 SET LOCAL DateStyle = 'ISO';
 SET LOCAL TimeZone = 'UTC';
-SET LOCAL statement_timeout = 0;
-SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL lock_timeout = '5s';  -- whatever waits behind our ALTER must not wait for long
 
 DO $$

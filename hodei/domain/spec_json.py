@@ -15,8 +15,8 @@ MOST_SCALE, MOST_MAGNITUDE = 16_383, 131_071
 
 
 def read(text: str) -> dict[str, Any]:
-    """Returns the keys of a spec that are not null. Invalid: it is no JSON object, or PostgreSQL could
-    not hold it."""
+    """Returns the keys of a spec that are not null. Invalid: it is no JSON object, or PostgreSQL
+    could not hold it."""
     try:
         value = json.loads(
             text, parse_constant=_no_constant, parse_float=_decimal, parse_int=_whole
