@@ -161,6 +161,9 @@ BEGIN
     END IF;
 END $$;
 
+ALTER TABLE IF EXISTS jobs
+    ADD COLUMN IF NOT EXISTS leftover_unknown integer;       -- since revision 4
+
 ALTER TABLE IF EXISTS job_queue
     ADD COLUMN IF NOT EXISTS expires_at timestamptz,         -- since revision 2
     ADD COLUMN IF NOT EXISTS unseen_ms bigint;               -- since revision 4
@@ -175,7 +178,8 @@ ALTER TABLE IF EXISTS leases
 
 ALTER TABLE IF EXISTS workers                                -- since revision 4
     ADD COLUMN IF NOT EXISTS server_id uuid,
-    ADD COLUMN IF NOT EXISTS lost_at timestamptz;
+    ADD COLUMN IF NOT EXISTS lost_at timestamptz,
+    ADD COLUMN IF NOT EXISTS job_user text;
 
 ALTER TABLE IF EXISTS hodei_listening                        -- since revision 4
     ADD COLUMN IF NOT EXISTS checked_at timestamptz,
@@ -303,7 +307,10 @@ CREATE TABLE IF NOT EXISTS jobs (
     log_dropped_bytes bigint NOT NULL DEFAULT 0,
     -- Whether every chunk that the worker of the last attempt counted is stored.
     logs_complete boolean,
+    -- Processes of the last attempt that were alive after its own process: these were killed …
     leftover_processes integer,
+    -- … and these were left alive, because they may have been another job's.
+    leftover_unknown integer,
     retry_of uuid,
     -- What statements read of the spec, in the type in which they use it. NULL: the spec has none.
     timeout_ms bigint,
@@ -409,6 +416,7 @@ CREATE TABLE IF NOT EXISTS workers (
     instance uuid,                          -- the process that holds the stream
     connected boolean NOT NULL DEFAULT false,
     lost_at timestamptz,                    -- when an attempt was last lost with it
+    job_user text,                          -- of its jobs; NULL: it does not say (an older release)
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- time of its last event
     server_id uuid                          -- the server to which it last opened its stream

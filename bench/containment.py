@@ -34,7 +34,8 @@ class Driver:
     def __init__(self, tree: Path, bare: bool, user: str | None) -> None:
         self._state = Path(tempfile.mkdtemp(prefix="hodei-bench-", dir="/tmp"))
         self._state.chmod(0o755)
-        command = [sys.executable, "-m", "hodei_worker.supervisor", str(self._state), "kill", "0"]
+        supervisor = ("-P", "-m", "hodei_worker.supervisor", str(self._state), "kill", "0")
+        command = [sys.executable, *supervisor]
         if bare:
             hide = 'umount /sys/fs/cgroup/unified 2>/dev/null || umount /sys/fs/cgroup; exec "$@"'
             command = ["unshare", "-m", "sh", "-c", hide, "sh", *command]

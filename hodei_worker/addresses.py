@@ -1,8 +1,9 @@
 """What this worker knows of its servers' addresses. It says so in each hello: servers spread their
 workers over those they can get to."""
 
+import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from hodei.protocol import hodei_pb2 as pb
 
@@ -32,3 +33,15 @@ class Addresses:
             )
             for address, server_id in self._servers.items()
         ]
+
+
+def turns(servers: Sequence[str]) -> Iterator[str]:
+    """For ever, each once a turn; each turn in another order, so that the workers of a server that
+    left do not follow each other, but never the same one twice running."""
+    before = ""
+    while True:
+        turn = random.sample(servers, len(servers))
+        if turn[0] == before and len(turn) > 1:
+            turn.append(turn.pop(0))
+        yield from turn
+        before = turn[-1]

@@ -2,7 +2,6 @@
 phases."""
 
 import asyncio
-import os
 import signal
 from collections.abc import Callable
 
@@ -10,9 +9,11 @@ from loguru import logger
 
 from hodei_worker.config import Settings
 from hodei_worker.identity import Identity
+from hodei_worker.job_user import job_user
 from hodei_worker.link import Link, SupervisorDied, SupervisorGone
 from hodei_worker.outbox import Outbox
-from hodei_worker.session import GiveUp, Session
+from hodei_worker.registration import GiveUp
+from hodei_worker.session import Session
 from hodei_worker.slots import Slots
 
 GOODBYE_S = 5.0
@@ -31,7 +32,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask)
-        if os.geteuid() == 0 and not self._settings.job_user:
+        if job_user(self._settings) == "root":
             logger.info("jobs run as root on this host: --job-user NAME runs them as somebody else")
         outbox = Outbox()
         self._link = await Link.open(self._settings)

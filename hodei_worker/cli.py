@@ -193,7 +193,7 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     from hodei_worker import identity, log
     from hodei_worker.agent import Agent
     from hodei_worker.link import SupervisorGone
-    from hodei_worker.session import GiveUp
+    from hodei_worker.registration import GiveUp
 
     identity.own(settings.state_dir)
     me = identity.load(settings.state_dir)

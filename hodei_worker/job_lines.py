@@ -10,16 +10,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 from loguru import logger
 
 from hodei.protocol.log.writer import JobLine, say
-
-UNKNOWN_CHUNKS = 1 << 62
-"""Told of a job whose supervisor died: nobody can say how many there were."""
-
+from hodei_worker.result import UNKNOWN_CHUNKS, Result
 
 GATHER_S = 0.05
 
@@ -80,12 +77,11 @@ def command_of(spec: str) -> str:
     return words.replace("\n", "; ")[:200]
 
 
-def ending(result: dict[str, Any]) -> str:
+def ending(result: Result) -> str:
     """`SUCCEEDED, exit code 0, 0.013 s; LogBatch: 1 chunks`."""
-    reason, chunks = result.get("reason"), result["log_chunks"]
-    words = result["outcome"] + (f" ({reason})" if reason else "")
-    code = result.get("exit_code")
-    if message := result["message"] or ("" if code is None else f"exit code {code}"):
+    words = result.outcome + (f" ({result.reason})" if result.reason else "")
+    code, chunks = result.exit_code, result.log_chunks
+    if message := result.message or ("" if code is None else f"exit code {code}"):
         words += f", {message}"
     number = "an unknown number of" if chunks >= UNKNOWN_CHUNKS else chunks
-    return f"Job ended: {words}, {result['run_us'] / 1e6:.3f} s; LogBatch: {number} chunks"
+    return f"Job ended: {words}, {result.run_us / 1e6:.3f} s; LogBatch: {number} chunks"

@@ -4,9 +4,7 @@ One task reads, one writes, neither is ever cancelled alone (that would kill the
 whatever ends a stream, nothing of what is held is touched; the next stream says all of it again."""
 
 import asyncio
-import random
 import time
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -17,26 +15,15 @@ import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei_worker import checks
-from hodei_worker.addresses import Addresses
+from hodei_worker.addresses import Addresses, turns
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
-from hodei_worker.identity import Identity, instance, keep, new
+from hodei_worker.identity import Identity, instance
+from hodei_worker.job_user import job_user
 from hodei_worker.outbox import Outbox
+from hodei_worker.pace import Pace
+from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
-
-CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    (
-        "grpc.http2.ping_timeout_ms",
-        10_000,
-    ),  # unsaid, a minute; less, and a slow link ends by what is in flight
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", 4 << 20),
-    ("grpc.enable_retries", 0),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-)
 
 MISSED_AFTER_S = 30.0
 """Without a server's word: servers call a worker UNREACHABLE that was silent for so long."""
@@ -44,23 +31,11 @@ MISSED_AFTER_S = 30.0
 LOG_ACK_S = 5.0
 """For the acknowledgement of a log batch, before it is said that it takes too long."""
 
-GATHER_S = 0.06
-"""Between two frames of a busy worker, so that what it says goes together: then most short jobs are
-accepted and ended in one."""
-
-AT_ONCE = 4
-"""Frames that need not wait for that, when there were none for a while: whoever runs one job after
-another waits for nothing."""
-
 FINAL = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.UNIMPLEMENTED,
     grpc.StatusCode.PERMISSION_DENIED,
 }
-
-
-class GiveUp(Exception):
-    """Trying again cannot help; what a person must do."""
 
 
 class StreamOver(Exception):
@@ -76,8 +51,7 @@ class Session:
         self, settings: Settings, identity: Identity, slots: Slots, outbox: Outbox
     ) -> None:
         self._settings = settings
-        self._identity = identity
-        self._successor = new()  # if that one turns out to be revoked
+        self._registration = Registration(settings, identity)
         self._addresses = Addresses(settings.servers)
         self._slots = slots
         self._outbox = outbox
@@ -155,7 +129,7 @@ class Session:
             logger.info(
                 "{} does not know this worker's credential: registering with the token", address
             )
-            await self._register(address)
+            await self._registration.register(address, self._level)
             return True
         if code in FINAL:
             raise GiveUp(words) from error
@@ -167,64 +141,12 @@ class Session:
         worker."""
         return "WARNING" if time.monotonic() - self._heard_at > MISSED_AFTER_S else "INFO"
 
-    async def _register(self, address: str) -> None:
-        """Transient failures go back to the loop; a token that is refused ends it.
-
-        An id that was revoked stays so: the same token then registers this host as a new worker,
-        under a secret of its own."""
-        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-            stub = hodei_pb2_grpc.WorkerServiceStub(channel)
-            try:
-                try:
-                    await stub.Register(self._registration(self._identity), timeout=10.0)
-                    registered = self._identity
-                except grpc.aio.AioRpcError as error:
-                    if error.code() != grpc.StatusCode.UNAUTHENTICATED:
-                        raise
-                    await stub.Register(self._registration(self._successor), timeout=10.0)
-                    registered = self._successor
-            except grpc.aio.AioRpcError as error:
-                if error.code() in (
-                    grpc.StatusCode.UNAUTHENTICATED,
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                ):
-                    raise GiveUp(
-                        f"{error.details()}; mint a new one with `hodei token create`"
-                    ) from error
-                logger.log(self._level(), "cannot register with {}: {}", address, error.details())
-                await asyncio.sleep(1.0)
-                return
-        if registered is self._successor:
-            self._become(registered)
-        logger.info("registered with {}", address)
-
-    def _registration(self, who: Identity) -> pb.RegisterRequest:
-        return pb.RegisterRequest(
-            token=self._settings.token or "",
-            worker_id=who.worker_id,
-            secret_sha256=who.secret_sha256,
-            name=self._settings.name,
-            version=hodei_worker.__version__,
-        )
-
-    def _become(self, successor: Identity) -> None:
-        """What this worker still holds was given to the id before: servers refuse it, and it is
-        killed."""
-        keep(self._settings.state_dir, successor)
-        before, self._identity, self._successor = self._identity, successor, new()
-        logger.configure(extra={"worker_id": successor.worker_id})
-        logger.warning(
-            "worker {} was revoked: this is worker {} from now on",
-            before.worker_id,
-            successor.worker_id,
-        )
-
     # ── one stream ──
 
     async def _once(self, address: str, backoff: Backoff) -> None:
         async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
             call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(
-                metadata=self._identity.metadata
+                metadata=self._registration.identity.metadata
             )
             try:
                 await self._open(call, address)
@@ -300,6 +222,7 @@ class Session:
             held=self._slots.held(),
             clock_unix_us=time.time_ns() // 1000,
             addresses=self._addresses.said(address),
+            job_user=job_user(self._settings),
         )
 
     async def _read(self, call: Any) -> None:
@@ -336,16 +259,12 @@ class Session:
             raise SentAway(frame.go_away.why)
 
     async def _write(self, call: Any) -> None:
-        loop = asyncio.get_running_loop()
-        due_at = 0.0  # of the next frame, if they came evenly
+        now, pace = asyncio.get_running_loop().time, Pace()
         while True:
             await self._outbox.something()
-            early_s = due_at - (AT_ONCE - 1) * GATHER_S - loop.time()
-            if early_s > 0:
+            if early_s := pace.early_s(now()):
                 await self._outbox.gather(early_s)
-            due_at = min(
-                max(due_at, loop.time()) + GATHER_S, loop.time() + AT_ONCE * GATHER_S
-            )  # heavy frames do not count against others
+            pace.goes(now())
             frame = self._outbox.frame()
             self._slots.lines.flush()
             try:
@@ -398,15 +317,3 @@ class Session:
         raise grpc.aio.AioRpcError(
             code, await call.initial_metadata(), await call.trailing_metadata(), details=details
         )
-
-
-def turns(servers: Sequence[str]) -> Iterator[str]:
-    """For ever, each once a turn; each turn in another order, so that the workers of a server that
-    left do not follow each other, but never the same one twice running."""
-    before = ""
-    while True:
-        turn = random.sample(servers, len(servers))
-        if turn[0] == before and len(turn) > 1:
-            turn.append(turn.pop(0))
-        yield from turn
-        before = turn[-1]

@@ -8,68 +8,21 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import Enum
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Protocol
 
 from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
-from hodei_worker.job_lines import UNKNOWN_CHUNKS, JobLines, command_of, ending
+from hodei_worker.held import Held, Phase
+from hodei_worker.job_lines import JobLines, command_of, ending
 from hodei_worker.outbox import Outbox
+from hodei_worker.result import UNKNOWN_CHUNKS, Cause, Result, lost
+from hodei_worker.supervisor.wire import Header
 
-OUTCOMES = {
-    "SUCCEEDED": pb.SUCCEEDED,
-    "FAILED": pb.FAILED,
-    "CANCELLED": pb.CANCELLED,
-    "LOST": pb.LOST,
-}
-
-
-SUPERVISOR_DIED: dict[str, Any] = {
-    "outcome": "LOST",
-    "reason": "WORKER_LOST",
-    "run_us": 1,
-    "message": "the worker's supervisor died; what could be found of its processes was killed",
-    "log_chunks": UNKNOWN_CHUNKS,
-    "spooled": 0,
-}
-
-
-class Phase(Enum):
-    WAITING = pb.Held.WAITING
-    RUNNING = pb.Held.RUNNING
-    ENDED = pb.Held.ENDED
-
-
-@dataclass
-class Held:
-    lease: int
-    job_id: str
-    attempt: int
-    correlation_id: str
-    actor: str
-    phase: Phase
-    spec: str = ""
-    started_us: int = 0
-    tells_start: bool = False  # its process runs, and the servers wait to hear so (start_timeout)
-    stopping: bool = False  # TERM is on its way to it: servers ask until they hear so
-    result: dict[str, Any] | None = None
-    acked: int = 0  # log chunks that a server has stored
-    sent: int = 0  # log chunks that went out
-    # how often its log was read anew; chunks of an earlier reading were on their way when it began
-    reading: int = 0
-    progress_at: float = 0.0  # monotonic: the last acknowledgement, or the first chunk after one
-    reported: bool = False  # its result went out on this stream
-    late: bool = (
-        False  # refused: killed; what is left of its log and its result go out for the record
-    )
-    came_at: float = field(default_factory=time.monotonic)
-
-    @cached_property
-    def log(self) -> Any:
-        return logger.bind(correlation_id=self.correlation_id, actor=self.actor, job_id=self.job_id)
+SUPERVISOR_DIED = lost(
+    "the worker's supervisor died; what could be found of its processes was killed"
+)
 
 
 class ToSupervisor(Protocol):
@@ -88,9 +41,8 @@ class Slots:
         self._outbox = outbox
         self._held: dict[int, Held] = {}
         self.running = 0
-        self._waiting: deque[int] = (
-            deque()
-        )  # bounded by what the server offers: its count of our free slots
+        # bounded by what the server offers: its count of our free slots
+        self._waiting: deque[int] = deque()
         self.draining = False
         self.changed = asyncio.Event()  # what is held: time for a heartbeat
 
@@ -134,19 +86,7 @@ class Slots:
     def adopt(self, known: list[dict[str, Any]]) -> None:
         """Jobs that the supervisor kept while there was no agent."""
         for entry in known:
-            job = Held(
-                entry["lease"],
-                entry["job_id"] or "",
-                entry.get("attempt") or 0,
-                entry.get("correlation_id") or "",
-                entry.get("actor") or "",
-                Phase.WAITING,
-                started_us=entry.get("started_us") or 1,
-                result=entry.get("result"),
-                tells_start=bool(entry.get("spawned")),
-                acked=entry.get("acked", 0),
-                sent=entry.get("acked", 0),
-            )
+            job = Held.adopted(entry)
             self._enter(job, Phase.ENDED if job.result else Phase.RUNNING)
             self._held[job.lease] = job
         if known:
@@ -163,10 +103,9 @@ class Slots:
                 continue
             if job.lease not in results:
                 self._supervisor.send("purge", lease=job.lease, job_id=job.job_id)
-            if job.phase is Phase.RUNNING and results.get(job.lease, SUPERVISOR_DIED):
-                self._ended(
-                    job, results.get(job.lease) or SUPERVISOR_DIED | {"started_us": job.started_us}
-                )
+            told = results.get(job.lease)
+            if job.phase is Phase.RUNNING and (told or job.lease not in results):
+                self._ended(job, Result.read(told) if told else _died_with_supervisor(job))
             self._say_again(job)
 
     # ── the server says ──
@@ -174,15 +113,7 @@ class Slots:
     def offered(self, offer: pb.RunJob) -> None:
         if offer.lease in self._held:
             return
-        job = Held(
-            offer.lease,
-            offer.job_id,
-            offer.attempt,
-            offer.correlation_id,
-            offer.actor,
-            Phase.WAITING,
-            offer.spec,
-        )
+        job = Held.offered(offer)
         if self.draining:
             self.lines.tell(
                 "INFO",
@@ -203,15 +134,7 @@ class Slots:
             job = self._held[self._waiting.popleft()]
             self._enter(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
-            self._supervisor.send(
-                "start",
-                job.spec.encode(),
-                lease=job.lease,
-                job_id=job.job_id,
-                attempt=job.attempt,
-                correlation_id=job.correlation_id,
-                actor=job.actor,
-            )
+            self._supervisor.send("start", job.spec.encode(), **job.start())
             self._outbox.accept(job.lease, job.started_us)
             self.lines.tell(
                 "INFO", job, partial(_received, job, job.spec, time.monotonic() - job.came_at)
@@ -221,20 +144,17 @@ class Slots:
     def cancel(self, lease: int, reason: str, message: str) -> None:
         job = self._held.get(lease)
         outcome = "CANCELLED" if reason == "CANCELLED" else "FAILED"
-        cause: dict[str, Any] = {"outcome": outcome, "reason": reason, "message": message}
+        cause = Cause(outcome, reason, message)
         if job is None or job.phase is Phase.ENDED:
             return
         self._outbox.cancel_received(lease)
         self.lines.tell("INFO", job, lambda: f"cancel arrived (lease {lease}): {message}")
         if job.phase is Phase.WAITING:
             self._waiting.remove(lease)
-            job.phase, job.result = (
-                Phase.ENDED,
-                cause | {"run_us": 0, "log_chunks": 0, "started_us": 0},
-            )
+            job.phase, job.result = Phase.ENDED, Result.of(cause, run_us=0, started_us=0)
             self._report(job)
         else:
-            self._supervisor.send("stop", lease=lease, **cause)
+            self._stop(job, cause)
 
     def refused(self, lease: int, why: str) -> None:
         """The lease no longer holds: kill; what it wrote and how it ended is still told, as late
@@ -248,8 +168,7 @@ class Slots:
             return
         job.late = True
         if job.phase is Phase.RUNNING:
-            cause: dict[str, Any] = {"outcome": "LOST", "reason": "WORKER_LOST", "message": why}
-            self._supervisor.send("stop", lease=lease, grace=0, **cause)
+            self._stop(job, lost(why), grace=0)
         self._say_again(job)
 
     def recalled(self, leases: Iterable[int]) -> None:
@@ -312,7 +231,7 @@ class Slots:
 
     # ── the supervisor says ──
 
-    def heard(self, header: dict[str, Any], payload: bytes) -> None:
+    def heard(self, header: Header, payload: bytes) -> None:
         if header["op"] == "warning":
             logger.warning("on this host: {}", header["words"])
         job = self._held.get(header.get("lease", 0))
@@ -326,18 +245,7 @@ class Slots:
                     job.progress_at = time.monotonic()
                 job.sent = header["seq"] + 1
                 job.log.debug("LogBatch: chunk {} of {} bytes", header["seq"], len(payload))
-                self._outbox.log(
-                    pb.LogChunk(
-                        lease=job.lease,
-                        seq=header["seq"],
-                        stream=header["stream"],
-                        byte_offset=header["offset"],
-                        first_line=header["line"],
-                        read_unix_us=header["read_us"],
-                        data=payload,
-                        late_job_id=job.job_id if job.late else "",
-                    )
-                )
+                self._outbox.log(job.chunk(header, payload))
                 self._report(job)
             case "started":
                 job.tells_start = True
@@ -346,9 +254,9 @@ class Slots:
                 job.stopping = True
                 self._outbox.stopping(pb.Stopping(lease=job.lease))
             case "ended":
-                self._ended(job, header["result"])
+                self._ended(job, Result.read(header["result"]))
 
-    def _ended(self, job: Held, result: dict[str, Any]) -> None:
+    def _ended(self, job: Held, result: Result) -> None:
         self._enter(job, Phase.ENDED)
         job.result = result
         self._fill()
@@ -358,30 +266,9 @@ class Slots:
 
     def _report(self, job: Held) -> None:
         """Once, and behind the last of the log: no final state comes before the log's tail (R5)."""
-        result = job.result
-        if result is None or job.reported or job.sent < result.get("spooled", result["log_chunks"]):
-            return
-        job.reported = True
-        message = pb.Result(
-            lease=job.lease,
-            outcome=OUTCOMES[result["outcome"]],
-            reason=result["reason"],
-            message=result["message"][:2000],
-            run_us=result["run_us"],
-            peak_memory_bytes=result.get("peak_memory_bytes", 0),
-            cpu_us=result.get("cpu_us", 0),
-            log_chunks=result["log_chunks"],
-            log_bytes=result.get("log_bytes", 0),
-            log_dropped_bytes=result.get("log_dropped_bytes", 0),
-            leftover_processes=result.get("leftover_processes", 0),
-            started_unix_us=result.get("started_us", job.started_us),
-            late_job_id=job.job_id if job.late else "",
-        )
-        if "exit_code" in result:
-            message.exit_code = result["exit_code"]
-        if "signal" in result:
-            message.signal = result["signal"]
-        self._outbox.result(message)
+        if job.result and job.log_is_sent and not job.reported:
+            job.reported = True
+            self._outbox.result(job.report(job.result))
 
     def _forget(self, job: Held) -> None:
         if job.phase is Phase.WAITING:
@@ -402,10 +289,18 @@ class Slots:
         self.changed.set()
 
     def stop_all(self, message: str) -> None:
-        cause: dict[str, Any] = {"outcome": "LOST", "reason": "WORKER_LOST", "message": message}
+        """Reported lost, for servers to run them elsewhere."""
         for job in self._held.values():
             if job.phase is Phase.RUNNING:
-                self._supervisor.send("stop", lease=job.lease, **cause)
+                self._stop(job, lost(message))
+
+    def _stop(self, job: Held, cause: Cause, **more: Any) -> None:
+        self._supervisor.send("stop", lease=job.lease, **cause._asdict(), **more)
+
+
+def _died_with_supervisor(job: Held) -> Result:
+    started_us = job.started_us
+    return Result.of(SUPERVISOR_DIED, log_chunks=UNKNOWN_CHUNKS, spooled=0, started_us=started_us)
 
 
 def _received(job: Held, spec: str, waited_s: float) -> str:

@@ -163,7 +163,7 @@ class Worker:
     def ended(self, job_id: str, most_s: float = 60.0) -> "Ended":
         asked = (
             "SELECT state, reason, message, exit_code, attempts, leftover_processes, log_bytes,"
-            " log_dropped_bytes, logs_complete FROM jobs WHERE id = %s AND completed_at IS NOT NULL"
+            " log_dropped_bytes, logs_complete, leftover_unknown FROM jobs WHERE id = %s AND completed_at IS NOT NULL"
         )
         (row,) = eventually(lambda: self.hodei.sql(asked, job_id), most_s)
         return Ended(job_id, self.text(job_id), *row)
@@ -201,6 +201,7 @@ class Ended(NamedTuple):
     log_bytes: int
     dropped: int
     complete: bool
+    unknown: int  # left alive, as they may be another job's
 
 
 def cgroup_of(pid: int) -> str:

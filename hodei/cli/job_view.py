@@ -62,6 +62,7 @@ def as_dict(one: Any) -> dict[str, Any]:
         "cancel",
         "waiting_for",
         "leftover_processes",
+        "leftover_unknown",
         "retry_of",
     )
     return {
@@ -83,6 +84,15 @@ def _log(one: Any, *, ended: bool) -> str:
     if one.log_dropped_bytes:
         words += f", {one.log_dropped_bytes} B left out"
     return words if one.logs_complete or not ended else f"{words}, incomplete"
+
+
+def _left_over(one: Any) -> str:
+    killed, unknown = one.leftover_processes, one.leftover_unknown
+    words = [
+        f"{killed} processes, killed" if killed else "",
+        f"{unknown} that may be another job's, alive" if unknown else "",
+    ]
+    return "; ".join(filter(None, words))
 
 
 def show_job(one: Any, output: str) -> None:
@@ -117,9 +127,6 @@ def show_job(one: Any, output: str) -> None:
             ("memory", show.size(one.peak_memory_bytes) if one.peak_memory_bytes else ""),
             ("CPU time", show.duration(one.cpu_s) if one.cpu_s else ""),
             ("log", _log(one, ended=ended)),
-            (
-                "left over",
-                f"{one.leftover_processes} processes, killed" if one.leftover_processes else "",
-            ),
+            ("left over", _left_over(one)),
         ]
     )

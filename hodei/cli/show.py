@@ -55,8 +55,15 @@ def _is_utf8() -> bool:
     return codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, none: str) -> None:
-    """`none`: said instead when there are no rows. Piped output is not cut to a width."""
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    none: str,
+    spare: Sequence[str] = (),
+) -> None:
+    """`none`: said instead when there are no rows. `spare`: columns that are left out, the first of
+    them first, of a terminal that is too narrow for all. Piped output is not cut to a width."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -66,6 +73,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, none: str) -
         click.echo(none, err=True)
         return
     terminal = sys.stdout.isatty()
+    if terminal and spare:
+        headers, rows = _within(Console().width, headers, rows, spare)
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header in headers:
         grid.add_column(
@@ -74,6 +83,25 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, none: str) -
     for row in rows:
         grid.add_row(*(Text(shown(cell), style=STATE_STYLES.get(cell, "")) for cell in row))
     Console(width=None if terminal else 400, highlight=False, soft_wrap=False).print(grid)
+
+
+def _within(
+    width: int, headers: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Without as many spare columns as it takes to show the others whole."""
+    from rich.cells import cell_len
+
+    columns = [[header, *map(shown, cells)] for header, *cells in zip(headers, *rows, strict=True)]
+    left_out = list(spare)
+    while left_out and sum(max(map(cell_len, c)) + GAP for c in columns) - GAP > width:
+        unwanted = left_out.pop(0)
+        columns = [column for column in columns if column[0] != unwanted]
+    kept = [headers.index(column[0]) for column in columns]
+    return [headers[n] for n in kept], [[row[n] for n in kept] for row in rows]
+
+
+GAP = 3
+"""Characters between two columns of a table."""
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:

@@ -1,5 +1,7 @@
 """`hodei status`."""
 
+from collections.abc import Sequence
+
 import click
 
 from hodei.cli import show
@@ -34,6 +36,8 @@ def status(servers: str, output: str) -> None:
                 **{key: getattr(now, key) for key in plain},
                 "schema_version": now.schema_version,
                 "database": now.database,
+                "root_workers": now.root_workers,
+                "root_worker_names": list(now.root_worker_names),
             }
         )
         return
@@ -54,12 +58,22 @@ def status(servers: str, output: str) -> None:
                     ("READY", "BUSY", "DRAINING", "UNREACHABLE", "REGISTERING", "TERMINATED"),
                 ),
             ),
+            ("as root", _as_root(now.root_workers, now.root_worker_names)),
             ("slots", f"{now.slots_busy} of {now.slots} taken"),
             ("tokens", f"{now.tokens_usable} usable"),
             ("servers", f"{now.servers}; {address} answered, version {now.version}"),
             ("database", f"PostgreSQL {now.database}, schema {now.schema_version}"),
         ]
     )
+
+
+def _as_root(number: int, names: Sequence[str]) -> str:
+    """Nothing where no job runs as root."""
+    if not number:
+        return ""
+    more = f" and {number - len(names)} more" if number > len(names) else ""
+    workers = "1 worker" if number == 1 else f"{number} workers"
+    return f"jobs run as root on {workers}: {', '.join(names)}{more}"
 
 
 def _counts(counts: dict[str, int], order: tuple[str, ...]) -> str:

@@ -1,7 +1,6 @@
 """`hodei worker …`."""
 
 import os
-import sys
 import uuid
 from typing import Any
 
@@ -55,13 +54,14 @@ def list_workers(servers: str, every: bool, output: str) -> None:
         show.as_json([as_dict(one) for one in found])
         return
     show.table(
-        ["id", "name", "state", "slots", "heartbeat", "labels", "version"],
+        ["id", "name", "state", "slots", "jobs as", "heartbeat", "labels", "version"],
         [
             [
                 one.worker_id,
                 one.name,
                 one.state,
                 f"{one.busy_slots}/{one.slots}",
+                one.job_user or "unknown",
                 f"{show.duration(one.heartbeat_age_s)} ago"
                 if one.heartbeat_age_s >= 0
                 else "never",
@@ -70,6 +70,7 @@ def list_workers(servers: str, every: bool, output: str) -> None:
             ]
             for one in found
         ],
+        spare=("version", "labels", "heartbeat"),
         none="no workers: start one with `HODEI_OTP_TOKEN=$(hodei token create) hodei-worker`",
     )
 
@@ -88,6 +89,7 @@ def as_dict(one: Any) -> dict[str, Any]:
     return {
         **{key: getattr(one, key) for key in plain},
         "labels": dict(one.labels),
+        "job_user": one.job_user or None,
         "heartbeat_age_s": one.heartbeat_age_s if one.heartbeat_age_s >= 0 else None,
         "registered_at": show.instant(one.registered_unix_us),
     }
@@ -142,11 +144,8 @@ def revoke(servers: str, worker_id: str, output: str) -> None:
 @click.pass_obj
 def run(servers: str, arguments: tuple[str, ...]) -> None:
     """Run a worker here: the same as hodei-worker."""
-    command = [
-        sys.executable,
-        "-m",
-        "hodei_worker",
-        *(() if "--server" in arguments else ("--server", servers)),
-        *arguments,
-    ]
-    os.execv(sys.executable, command)  # noqa: S606
+    from hodei.local import own_python
+
+    where = () if "--server" in arguments else ("--server", servers)
+    command = own_python.command("hodei_worker", *where, *arguments)
+    os.execve(command[0], command, os.environ | own_python.environment())  # noqa: S606

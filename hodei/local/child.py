@@ -1,7 +1,8 @@
-"""`python -m hodei.local.child ARGV…`: becomes ARGV, and is told to end (SIGTERM) when its parent
+"""`python child.py PARENT SIGNAL ARGV…`: becomes ARGV, and is told to end (SIGTERM) when its parent
 dies.
 
-An exec wrapper, so that no parent needs code between fork and exec.
+An exec wrapper, so that no parent needs code between fork and exec. Only the standard library is
+imported: nothing of the current folder or the environment is looked at.
 """
 
 import ctypes
@@ -23,7 +24,7 @@ def main() -> None:
 def wrapped(argv: list[str], number: signal.Signals = signal.SIGTERM) -> list[str]:
     """The command line that runs argv so, for a child of this very process (and thread: the main
     one)."""
-    return [sys.executable, "-m", "hodei.local.child", str(os.getpid()), str(int(number)), *argv]
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(number)), *argv]
 
 
 if __name__ == "__main__":

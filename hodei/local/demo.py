@@ -2,6 +2,7 @@
 all that it started."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ import click
 
 from hodei.cli import program
 from hodei.cli.database_url import database_url_options
+from hodei.local import own_python
 from hodei.local.binaries import NoPostgres
 from hodei.local.embedded_postgres import CannotStart, EmbeddedPostgres
 from hodei.local.stack import Stack, forget_databases, mint_token
@@ -39,7 +41,8 @@ class Demo:
             flush=True,
         )
         ran = subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", "--server", self._address, *arguments],
+            own_python.command("hodei.cli.main", "--server", self._address, *arguments),
+            env=os.environ | own_python.environment(),
             stdout=subprocess.PIPE if keep else None,
             text=True,
             check=False,

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hodei.local import child
+from hodei.local import child, own_python
 from hodei.local.embedded_postgres import CannotStart, free_port
 
 READY_S = 30.0
@@ -90,13 +90,17 @@ class Stack:
 
     def start(self, name: str, argv: list[str], environment: dict[str, str] | None = None) -> Part:
         log = self.logs / f"{name}.log"
+        if self.tree:
+            command, ours = [sys.executable, "-m", *argv], {}
+        else:
+            command, ours = own_python.command(*argv), own_python.environment()
         with log.open("wb") as file:
             process = subprocess.Popen(
-                child.wrapped([sys.executable, "-m", *argv]),
+                child.wrapped(command),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env=inherited() | (environment or {}),
+                env=inherited() | ours | (environment or {}),
                 start_new_session=True,
                 cwd=self.tree,
             )

@@ -74,7 +74,7 @@ class WorkerFrame(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "clock_unix_us", "addresses")
+    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "clock_unix_us", "addresses", "job_user")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,7 @@ class Hello(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     CLOCK_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    JOB_USER_FIELD_NUMBER: _ClassVar[int]
     protocol_min: int
     protocol_max: int
     instance: str
@@ -104,7 +105,8 @@ class Hello(_message.Message):
     held: _containers.RepeatedCompositeFieldContainer[Held]
     clock_unix_us: int
     addresses: _containers.RepeatedCompositeFieldContainer[Address]
-    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., clock_unix_us: _Optional[int] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ...) -> None: ...
+    job_user: str
+    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., clock_unix_us: _Optional[int] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., job_user: _Optional[str] = ...) -> None: ...
 
 class Address(_message.Message):
     __slots__ = ("server_id", "failed_s", "here")
@@ -185,7 +187,7 @@ class LogChunk(_message.Message):
     def __init__(self, lease: _Optional[int] = ..., seq: _Optional[int] = ..., stream: _Optional[_Union[Stream, str]] = ..., byte_offset: _Optional[int] = ..., first_line: _Optional[int] = ..., read_unix_us: _Optional[int] = ..., data: _Optional[bytes] = ..., late_job_id: _Optional[str] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("lease", "outcome", "reason", "message", "exit_code", "signal", "run_us", "peak_memory_bytes", "cpu_us", "log_chunks", "log_bytes", "log_dropped_bytes", "leftover_processes", "started_unix_us", "late_job_id")
+    __slots__ = ("lease", "outcome", "reason", "message", "exit_code", "signal", "run_us", "peak_memory_bytes", "cpu_us", "log_chunks", "log_bytes", "log_dropped_bytes", "leftover_processes", "started_unix_us", "late_job_id", "leftover_unknown")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -201,6 +203,7 @@ class Result(_message.Message):
     LEFTOVER_PROCESSES_FIELD_NUMBER: _ClassVar[int]
     STARTED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     LATE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    LEFTOVER_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     lease: int
     outcome: Outcome
     reason: str
@@ -216,7 +219,8 @@ class Result(_message.Message):
     leftover_processes: int
     started_unix_us: int
     late_job_id: str
-    def __init__(self, lease: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., run_us: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_us: _Optional[int] = ..., log_chunks: _Optional[int] = ..., log_bytes: _Optional[int] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_processes: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., late_job_id: _Optional[str] = ...) -> None: ...
+    leftover_unknown: int
+    def __init__(self, lease: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., run_us: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_us: _Optional[int] = ..., log_chunks: _Optional[int] = ..., log_bytes: _Optional[int] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_processes: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., late_job_id: _Optional[str] = ..., leftover_unknown: _Optional[int] = ...) -> None: ...
 
 class Stopping(_message.Message):
     __slots__ = ("lease",)
@@ -362,7 +366,7 @@ class CreateJobsResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[CreateJobsResponse.Entry, _Mapping]]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of", "cancel", "log_dropped_bytes")
+    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of", "cancel", "log_dropped_bytes", "leftover_unknown")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -391,6 +395,7 @@ class Job(_message.Message):
     RETRY_OF_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     LOG_DROPPED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LEFTOVER_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     name: str
     state: str
@@ -419,7 +424,8 @@ class Job(_message.Message):
     retry_of: str
     cancel: str
     log_dropped_bytes: int
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ..., cancel: _Optional[str] = ..., log_dropped_bytes: _Optional[int] = ...) -> None: ...
+    leftover_unknown: int
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ..., cancel: _Optional[str] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_unknown: _Optional[int] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("state", "correlation_id", "limit", "before_job_id", "reason")
@@ -553,7 +559,7 @@ class ReadLogsResponse(_message.Message):
     def __init__(self, chunks: _Optional[_Iterable[_Union[ReadLogsResponse.Chunk, _Mapping]]] = ..., cursor: _Optional[str] = ..., job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked")
+    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -572,6 +578,7 @@ class Worker(_message.Message):
     CURRENT_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
+    JOB_USER_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     name: str
     state: str
@@ -583,7 +590,8 @@ class Worker(_message.Message):
     current_job_id: str
     registered_unix_us: int
     revoked: bool
-    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ...) -> None: ...
+    job_user: str
+    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ...) -> None: ...
 
 class WorkerRef(_message.Message):
     __slots__ = ("worker_id",)
@@ -666,7 +674,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("jobs", "workers", "queued", "queued_ready", "oldest_ready_s", "slots", "slots_busy", "tokens_usable", "servers", "version", "schema_version", "database")
+    __slots__ = ("jobs", "workers", "queued", "queued_ready", "oldest_ready_s", "slots", "slots_busy", "tokens_usable", "servers", "version", "schema_version", "database", "root_workers", "root_worker_names")
     class JobsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -693,6 +701,8 @@ class Status(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     DATABASE_FIELD_NUMBER: _ClassVar[int]
+    ROOT_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    ROOT_WORKER_NAMES_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.ScalarMap[str, int]
     workers: _containers.ScalarMap[str, int]
     queued: int
@@ -705,4 +715,6 @@ class Status(_message.Message):
     version: str
     schema_version: int
     database: str
-    def __init__(self, jobs: _Optional[_Mapping[str, int]] = ..., workers: _Optional[_Mapping[str, int]] = ..., queued: _Optional[int] = ..., queued_ready: _Optional[int] = ..., oldest_ready_s: _Optional[float] = ..., slots: _Optional[int] = ..., slots_busy: _Optional[int] = ..., tokens_usable: _Optional[int] = ..., servers: _Optional[int] = ..., version: _Optional[str] = ..., schema_version: _Optional[int] = ..., database: _Optional[str] = ...) -> None: ...
+    root_workers: int
+    root_worker_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, jobs: _Optional[_Mapping[str, int]] = ..., workers: _Optional[_Mapping[str, int]] = ..., queued: _Optional[int] = ..., queued_ready: _Optional[int] = ..., oldest_ready_s: _Optional[float] = ..., slots: _Optional[int] = ..., slots_busy: _Optional[int] = ..., tokens_usable: _Optional[int] = ..., servers: _Optional[int] = ..., version: _Optional[str] = ..., schema_version: _Optional[int] = ..., database: _Optional[str] = ..., root_workers: _Optional[int] = ..., root_worker_names: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -173,6 +173,7 @@ def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
         log_bytes=said.log_bytes,
         log_dropped_bytes=said.log_dropped_bytes,
         leftover_processes=min(said.leftover_processes, MOST_CODE),
+        leftover_unknown=min(said.leftover_unknown, MOST_CODE),
     )
 
 
@@ -239,6 +240,7 @@ def _job(row: Job, waiting_for: str) -> pb.Job:
         cancel_requested=row.cancel_requested,
         waiting_for=waiting_for[:2000],
         leftover_processes=row.leftover_processes or 0,
+        leftover_unknown=row.leftover_unknown or 0,
         run_at_unix_us=row.run_at or 0,
         updated_unix_us=row.updated_at or 0,
         retry_of=str(row.retry_of or ""),
@@ -318,6 +320,7 @@ def worker(row: Worker) -> pb.Worker:
         current_job_id=str(row.current_job_id or ""),
         registered_unix_us=row.created_at or 0,
         revoked=row.revoked,
+        job_user=row.job_user or "",
     )
 
 

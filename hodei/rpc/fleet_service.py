@@ -119,6 +119,7 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
 async def _status(conn: Connection) -> pb.Status:
     queued, ready, oldest_s = await job_queue.queue_depth(conn)
     fleet = await workers.summary(conn)
+    root_workers, root_worker_names = await workers.as_root(conn)
     return pb.Status(
         jobs={str(state): number for state, number in (await jobs.count(conn)).items()},
         workers={str(state): number for state, number in fleet.by_state.items()},
@@ -132,4 +133,6 @@ async def _status(conn: Connection) -> pb.Status:
         version=hodei.__version__,
         schema_version=schema.VERSION,
         database=await server.database_version(conn),
+        root_workers=root_workers,
+        root_worker_names=root_worker_names,
     )

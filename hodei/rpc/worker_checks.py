@@ -48,7 +48,11 @@ def hello(said: pb.Hello) -> None:
             raise Invalid(
                 f"labels: expected names of letters, digits, . _ / - and values of at most 255 characters, got {name[:80]!r}"
             )
-    for what, text, most in (("name", said.name, 200), ("version", said.version, 50)):
+    for what, text, most in (
+        ("name", said.name, 200),
+        ("version", said.version, 50),
+        ("job_user", said.job_user, 200),
+    ):
         if len(text) > most or CONTROLS.search(text) or "\0" in text:
             raise Invalid(
                 f"{what}: expected at most {most} characters without control characters, got {text[:80]!r}"

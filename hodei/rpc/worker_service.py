@@ -208,6 +208,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             min(running, hello.slots),
             dict(hello.labels),
             self._presence.server_id,
+            hello.job_user or None,
         )
         session = await self._database.run(
             lambda conn: sessions.connect(conn, greeting, SILENT_AFTER_S)

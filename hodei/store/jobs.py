@@ -42,6 +42,7 @@ class Job:
     log_dropped_bytes: int
     logs_complete: bool | None
     leftover_processes: int | None
+    leftover_unknown: int | None
     created_at: int
     updated_at: int
     started_at: int | None
@@ -79,6 +80,7 @@ JOB_COLUMNS: LiteralString = """
        j.log_dropped_bytes,
        j.logs_complete,
        j.leftover_processes,
+       j.leftover_unknown,
        j.created_at,
        j.updated_at,
        j.started_at,

@@ -34,6 +34,7 @@ class Result(NamedTuple):
     log_bytes: int = 0
     log_dropped_bytes: int = 0
     leftover_processes: int = 0
+    leftover_unknown: int = 0
 
 
 class Ended(NamedTuple):
@@ -78,10 +79,12 @@ WITH said AS (
         %(log_chunks)s::bigint[],
         %(log_bytes)s::bigint[],
         %(log_dropped_bytes)s::bigint[],
-        %(leftover_processes)s::integer[]
+        %(leftover_processes)s::integer[],
+        %(leftover_unknown)s::integer[]
     ) AS s (
         lease, worker_id, outcome, actor, ran, reason, message, exit_code, signal, run_us,
-        peak_memory_bytes, cpu_us, log_chunks, log_bytes, log_dropped_bytes, leftover_processes)
+        peak_memory_bytes, cpu_us, log_chunks, log_bytes, log_dropped_bytes, leftover_processes,
+        leftover_unknown)
 ), told AS MATERIALIZED (
     SELECT s.*, l.job_id, l.log_seq = s.log_chunks AS logs_complete, l.log_bytes AS stored_bytes
     FROM said s
@@ -170,7 +173,8 @@ WITH said AS (
         log_bytes = CASE WHEN g.log_chunks < 0 THEN g.stored_bytes ELSE g.log_bytes END,
         log_dropped_bytes = g.log_dropped_bytes,
         logs_complete = g.logs_complete,
-        leftover_processes = g.leftover_processes
+        leftover_processes = g.leftover_processes,
+        leftover_unknown = g.leftover_unknown
     FROM judged g
     WHERE j.id = g.id
       AND j.id = ANY (ARRAY(SELECT h.id FROM held h))
@@ -178,7 +182,7 @@ WITH said AS (
     RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.queue_timeout_ms,
               j.losses, g.lease, g.worker_id, g.old_state, g.new_state, g.why, g.message, g.actor,
               g.correlation_id, g.ended_at, g.ran_unaccepted, g.outcome, g.exit_code, g.signal,
-              g.logs_complete, g.leftover_processes
+              g.logs_complete, g.leftover_processes, g.leftover_unknown
 ), unleased AS (
     DELETE FROM leases l
     WHERE l.lease = ANY (ARRAY(SELECT e.lease FROM ended e))
@@ -240,7 +244,8 @@ WITH said AS (
                'exit_code', e.exit_code,
                'signal', e.signal,
                'logs_complete', e.logs_complete,
-               'leftover_processes', nullif(e.leftover_processes, 0)))
+               'leftover_processes', nullif(e.leftover_processes, 0),
+               'leftover_unknown', nullif(e.leftover_unknown, 0)))
     FROM ended e
     UNION ALL
     SELECT e.ended_at + interval '1 microsecond', 'JobRetried', e.id::text, e.correlation_id,

@@ -39,6 +39,7 @@ class Greeting:
     busy_slots: int
     labels: dict[str, str]
     server_id: uuid.UUID | None = None  # of the server to which it connects
+    job_user: str | None = None  # whom its jobs run as; None: it does not say
 
 
 # The newest stream wins, except over another process whose stream is open and has sent a heartbeat.
@@ -64,6 +65,7 @@ WITH before AS MATERIALIZED (
         busy_slots = %(busy)s,
         labels = %(labels)s,
         server_id = %(server)s::uuid,
+        job_user = %(job_user)s::text,
         last_heartbeat = clock_timestamp(),
         updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond'),
         state = CASE
@@ -106,6 +108,7 @@ async def connect(conn: Connection, greeting: Greeting, beating_within_s: float)
         "busy": greeting.busy_slots,
         "labels": Jsonb(greeting.labels),
         "server": greeting.server_id,
+        "job_user": greeting.job_user,
         "beating_within_s": beating_within_s,
     }
     found = await rows(conn, CONNECT, parameters)

@@ -196,6 +196,7 @@ class Worker:
     revoked: bool
     draining: bool
     session: int
+    job_user: str | None
 
 
 # Names and labels of rows that no check has seen (of an older release, or set by hand) are cut.
@@ -212,7 +213,8 @@ SELECT w.id,
        w.created_at,
        w.revoked_at IS NOT NULL AS revoked,
        w.draining,
-       w.session
+       w.session,
+       left(w.job_user, 200) AS job_user
 FROM workers w
 WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s::uuid)
   AND (%(every)s::boolean OR w.state <> 'TERMINATED')
@@ -243,6 +245,28 @@ async def list_all(
 
 def _worker(worker_id: uuid.UUID, name: str, state: str, *rest: Any) -> Worker:
     return Worker(worker_id, name, WorkerState(state), *rest)
+
+
+# Only workers that may have jobs now are counted.
+AS_ROOT = """
+SELECT count(*), (array_agg(left(w.name, 200) ORDER BY w.name, w.id))[:10]
+FROM workers w
+WHERE w.job_user = 'root'
+  AND w.state IN ('READY', 'BUSY', 'DRAINING', 'UNREACHABLE')
+"""
+
+
+class AsRoot(NamedTuple):
+    """The workers that run their jobs as root."""
+
+    number: int
+    names: list[str]  # of the first ten
+
+
+async def as_root(conn: Connection) -> AsRoot:
+    """Returns how many workers run their jobs as root, and the names of the first ten."""
+    ((number, names),) = await rows(conn, AS_ROOT)
+    return AsRoot(number, names or [])
 
 
 # Taken slots are counted by accepted leases: heartbeats tell them up to a second late.

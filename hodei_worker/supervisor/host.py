@@ -1,4 +1,4 @@
-"""What all jobs of a supervisor share, and who hears of one."""
+"""What the processes of all jobs of a supervisor share."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,14 +9,10 @@ from hodei_worker.supervisor.launchers import Launchers
 from hodei_worker.supervisor.members import Crowd
 from hodei_worker.supervisor.place import Folders
 from hodei_worker.supervisor.poller import Poller
-from hodei_worker.supervisor.spool import Chunk
-from hodei_worker.supervisor.verdict import Result
 
 
 @dataclass
 class Host:
-    """What all jobs of a supervisor share."""
-
     poller: Poller
     folders: Folders
     log_limit: int
@@ -35,15 +31,3 @@ class Host:
         died, which is found out first."""
         self.launchers.hear()
         kin.reap_orphans(self.mains | self.launchers.pids)
-
-
-@dataclass
-class Ears:
-    """Who hears of a job's life."""
-
-    wrote: Callable[[Chunk], None]
-    started: Callable[[], None]
-    stopping: Callable[[], None]
-    ended: Callable[[Result], None]
-    # processes of a job without a cgroup → when they started
-    seen: Callable[[dict[int, int]], None]

@@ -2,8 +2,9 @@
 its first and its last part, and on a full disk what there was room for."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
+from hodei_worker.result import Result, failed
 from hodei_worker.supervisor.spool import FULL_BYTES, NOTICE, Chunk, Tape, left_out
 from hodei_worker.supervisor.tail import Tail
 
@@ -107,20 +108,20 @@ class Kept:
             self._wrote(self._tape.note(left_out(self._gap, DISK_FULL)))
             self._gap = 0
 
-    def told_in(self, result: dict[str, Any]) -> dict[str, Any]:
+    def told_in(self, result: Result) -> Result:
         """A job's result with what became of its log. A chunk that the disk did not take is counted
         as one that never comes: by this the log is known to be incomplete."""
         chunks = self._tape.next_seq
-        told: dict[str, Any] = {
-            "log_chunks": chunks + bool(self.lost),
-            "spooled": chunks,
-            "log_bytes": self.bytes,
-            "log_dropped_bytes": self.seen - self.bytes,
-        }
-        if self.lost:
-            words = f"{self.lost} bytes of its log are lost: the worker's disk was full"
-            if result["outcome"] == "SUCCEEDED":
-                told |= {"outcome": "FAILED", "reason": "LIMIT_EXCEEDED", "message": words}
-            else:
-                told["message"] = "; ".join(filter(None, [result["message"], words]))
-        return result | told
+        result = replace(
+            result,
+            log_chunks=chunks + bool(self.lost),
+            spooled=chunks,
+            log_bytes=self.bytes,
+            log_dropped_bytes=self.seen - self.bytes,
+        )
+        if not self.lost:
+            return result
+        words = f"{self.lost} bytes of its log are lost: the worker's disk was full"
+        if result.outcome == "SUCCEEDED":
+            return result.because(failed("LIMIT_EXCEEDED", words))
+        return result.with_words(words)

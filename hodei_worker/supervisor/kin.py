@@ -120,6 +120,11 @@ def of_attempt(job_id: str, lease: int) -> set[int]:
     return {pid for pid in pids if belongs(pid, job_id, lease) and not is_dead(pid)}
 
 
+def kill_attempt(job_id: str, lease: int) -> None:
+    """All that carry its marks."""
+    send(of_attempt(job_id, lease), signal.SIGKILL)
+
+
 def newborn(job_id: str, lease: int, since: int, known: Container[int]) -> int:
     """The process that a launcher started for this attempt and could not tell us of before it died,
     as far as one of our children must be it; 0: there is none (yet). It may be a zombie already."""

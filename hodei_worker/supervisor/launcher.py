@@ -7,16 +7,18 @@ by being quick. With a job user it forks, and the child drops its rights before 
 folder, looks for its program or takes its environment: nothing of the job reaches code that has
 more rights than the job.
 
-Only the standard library's built-in parts are imported: it is to be small, and quick to fork.
+Only built-in parts of the standard library are imported, and of signal and socket only what is
+written in C: the rest of them is a third of a launcher's memory, and each fork copies its tables.
 """
 
+import _signal as signal  # type: ignore[import-not-found]
+import _socket as socket
 import errno
 import os
 import select
-import signal
-import socket
 import struct
 import sys
+import time
 
 REQUEST = struct.Struct("<BQHH")
 """Kind, number, words of the argument list, words of the environment (names and values). Behind it,
@@ -26,10 +28,10 @@ words."""
 SPAWN, MOVE, LARGE = 1, 2, 4
 """LARGE is added where the rest of a request is in a file, whose descriptor is the last."""
 
-ANSWER = struct.Struct("<BQiQQQ")
-"""Kind, number, then by kind: SPAWNED and MOVED the process id; ENDED the wait status, the peak
+ANSWER = struct.Struct("<BQiiQQQ")
+"""Kind, number, then by kind: SPAWNED the process id; ENDED the process id, the wait status, the peak
 memory in KiB, user and system time in µs; FAILED 1 where it was the program and not the cgroup, and
-words up to the end of the message."""
+words up to the end of the message. ENDED without a SPAWNED before it tells both."""
 
 SPAWNED, ENDED, FAILED, MOVED = 1, 2, 3, 4
 
@@ -50,6 +52,12 @@ UNTOUCHED = {
 MOST = 200_000
 """Bytes of a message; the kernel's socket buffers hold more."""
 
+HOLD_S = 0.005
+"""A launcher waits so long for the end of what it has started before it tells of the start. Most jobs
+of a busy worker are shorter, and then one message tells both: each message wakes a process, which
+costs more than all else that is done for a short job. It is also where the next job can be started
+without a move: a move takes a lock that all forks of the host wait for."""
+
 
 BESIDE = socket.CMSG_SPACE(4 * struct.calcsize("i"))
 """Four descriptors at most. (socket.recv_fds forgets its flags: a job would inherit them.)"""
@@ -59,10 +67,13 @@ class Failed(Exception):
     """Why the job's process could not be started, for its owner."""
 
 
+CHILD_ENDED = (signal.SIGCHLD,)
+
+
 class Request:
-    def __init__(self, message: bytes, descriptors: list[int]) -> None:
+    def __init__(self, message: memoryview, descriptors: list[int]) -> None:
         kind, self.number, arguments, environment = REQUEST.unpack_from(message)
-        rest = message[REQUEST.size :]
+        rest = bytes(message[REQUEST.size :])
         if kind & LARGE:
             with open(descriptors.pop(), "rb") as file:  # noqa: PTH123
                 rest = file.read()
@@ -82,6 +93,7 @@ class Launcher:
         self._here = b""
         self._cgroups: dict[bytes, int] = {}  # descriptors; as many as the supervisor has cgroups
         self._jobs: dict[int, int] = {}  # pid → number
+        self._message = bytearray(MOST)  # used again: a fresh one costs page faults
 
     def serve(self) -> None:
         """Until the supervisor is gone."""
@@ -99,30 +111,45 @@ class Launcher:
                     return
 
     def _take(self) -> bool:
-        message, beside, _, _ = self._link.recvmsg(MOST, BESIDE, socket.MSG_CMSG_CLOEXEC)
-        if not message:
+        size, beside, _, _ = self._link.recvmsg_into(
+            [self._message], BESIDE, socket.MSG_CMSG_CLOEXEC
+        )
+        if not size:
             return False
         descriptors = [fd for _, _, data in beside for (fd,) in struct.iter_unpack("i", data)]
-        request, entered = Request(message, descriptors), 0
+        request, entered = Request(memoryview(self._message)[:size], descriptors), 0
         try:
             self._enter(request.cgroup)
             entered = 1
             if request.moves_only:
                 self._answer(MOVED, request.number)
             else:
-                pid = self._start(request)
-                self._jobs[pid] = request.number
-                self._answer(SPAWNED, request.number, pid)
+                self._run(request)
         except (OSError, ValueError, Failed) as failed:
             words = str(failed).encode(errors="replace")[:2000]
-            self._link.send(ANSWER.pack(FAILED, request.number, entered, 0, 0, 0) + words)
+            self._link.send(ANSWER.pack(FAILED, request.number, entered, 0, 0, 0, 0) + words)
         finally:
             for descriptor in request.streams:
                 os.close(descriptor)
         return True
 
     def _answer(self, kind: int, number: int, *told: int) -> None:
-        self._link.send(ANSWER.pack(kind, number, *told, *([0] * (4 - len(told)))))
+        self._link.send(ANSWER.pack(kind, number, *told, *([0] * (5 - len(told)))))
+
+    def _run(self, request: Request) -> None:
+        """Tells of the start, or of the end where that comes within HOLD_S."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_ENDED)
+        try:
+            pid = self._start(request)
+            self._jobs[pid] = request.number
+            hold_until = time.monotonic() + HOLD_S
+            while pid in self._jobs and (left_s := hold_until - time.monotonic()) > 0:
+                if signal.sigtimedwait(CHILD_ENDED, left_s):
+                    self._reap()
+            if pid in self._jobs:
+                self._answer(SPAWNED, request.number, pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD_ENDED)
 
     def _reap(self) -> None:
         while self._jobs:
@@ -131,7 +158,7 @@ class Launcher:
                 return
             if number := self._jobs.pop(pid, 0):
                 times = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
-                self._answer(ENDED, number, status, usage.ru_maxrss, *times)
+                self._answer(ENDED, number, pid, status, usage.ru_maxrss, *times)
 
     def _enter(self, cgroup: bytes) -> None:
         """Of ourselves, by "0": a move is quick where moves are frequent, and takes some ms where
@@ -157,7 +184,10 @@ class Launcher:
 
     def _spawn(self, program: bytes, argv: list[bytes], request: Request) -> int:
         streams = [(os.POSIX_SPAWN_DUP2, theirs, at) for at, theirs in enumerate(request.streams)]
-        return os.posix_spawn(program, argv, request.environment, file_actions=streams, setsid=True)
+        environment = request.environment
+        return os.posix_spawn(
+            program, argv, environment, file_actions=streams, setsid=True, setsigmask=()
+        )
 
     def _fork(self, request: Request) -> int:
         """The child writes why it failed; its end of the pipe is closed when it becomes its
@@ -179,6 +209,7 @@ class Launcher:
     def _become(self, request: Request, tell: int) -> None:
         """In the child; never returns."""
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.setsid()
             for at, theirs in enumerate(request.streams):
                 os.dup2(theirs, at)
@@ -211,35 +242,31 @@ def execute(request: Request, run) -> int:  # type: ignore[no-untyped-def]
     """As execvp(3): through the search path, and by /bin/sh what the kernel does not know as a
     program."""
     name = os.fsdecode(request.argv[0])
-    program = found(request)
+    program = request.argv[0] if b"/" in request.argv[0] else found(request)
     try:
         try:
             return run(program, request.argv, request)  # type: ignore[no-any-return]
         except OSError as error:
             if error.errno != errno.ENOEXEC or beginning(program).startswith(b"\x7fELF"):
                 raise
-            return run(b"/bin/sh", [b"/bin/sh", program, *request.argv[1:]], request)  # type: ignore[no-any-return]
+            argv = [b"/bin/sh", program, *request.argv[1:]]
+            return run(argv[0], argv, request)  # type: ignore[no-any-return]
     except FileNotFoundError:
-        raise Failed(f"{name}: {bad_interpreter(program)}") from None
+        why = bad_interpreter(program) if os.path.exists(program) else "no such file"  # noqa: PTH110
     except PermissionError:
-        raise Failed(f"{name}: not executable") from None
+        why = "not executable"
     except OSError as error:
-        raise Failed(f"{name}: {error.strerror}") from None
+        why = error.strerror or str(error)
+    raise Failed(f"{name}: {why}")
 
 
 def found(request: Request) -> bytes:
     argument = request.argv[0]
-    name = os.fsdecode(argument)
-    if b"/" in argument:
-        if not os.path.exists(argument):  # noqa: PTH110
-            raise Failed(f"{name}: no such file")
-        if os.path.isdir(argument) or not os.access(argument, os.X_OK):  # noqa: PTH112
-            raise Failed(f"{name}: not executable")
-        return argument
     for folder in request.path.split(b":"):
         candidate = (folder or b".") + b"/" + argument
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):  # noqa: PTH113
             return candidate
+    name = os.fsdecode(argument)
     raise Failed(f"{name}: command not found in PATH ({os.fsdecode(request.path)})")
 
 

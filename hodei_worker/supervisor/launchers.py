@@ -34,15 +34,13 @@ from hodei_worker.supervisor.user import JobUser
 
 COUNT = max(2, min(6, 2 * (os.cpu_count() or 2)))
 
-HOLD_S = 0.005
-"""A launcher whose last job is younger than this is waited for: most often the job ends, and the
-next one can be started where the launcher is. A move takes a lock that all forks of the host wait
-for."""
-
 MOVE_ON_S = 0.03
 """After a spawn the launcher goes to an empty cgroup, so that the next job need not wait for a
 move; a job that is as short as this leaves its own behind empty, and no move is needed at all."""
 
+
+ANSWER_BYTES = 4096
+"""More than a launcher's answer has."""
 
 MOST_TROUBLES = 10
 """Cgroups that could not be entered, before jobs are started without."""
@@ -66,7 +64,6 @@ class Launchers:
         self._number = 0
         self._closed = False
         self._troubles = 0
-        self._held = False
         self._moving_on = False
         self.nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for _ in range(COUNT):
@@ -104,17 +101,7 @@ class Launchers:
             launcher = min(self._all, key=_busy, default=None)
             if launcher is None or launcher.asked:
                 return
-            tenant = launcher.at.tenant if launcher.at else None
-            if tenant and time.monotonic() - tenant.asked_at < HOLD_S:
-                if not self._held:
-                    self._held = True
-                    self._later(HOLD_S, self._hold_no_longer)
-                return
             self._spawn(launcher, self._waiting.popleft())
-
-    def _hold_no_longer(self) -> None:
-        self._held = False
-        self._go_on()
 
     def _spawn(self, launcher: Launcher, wanted: Spawn) -> None:
         wanted.asked_at = time.monotonic()
@@ -210,7 +197,7 @@ class Launchers:
 
     def _hear(self, launcher: Launcher) -> bool:
         try:
-            message = launcher.link.recv(MOST)
+            message = launcher.link.recv(ANSWER_BYTES)
         except BlockingIOError:
             return False
         except OSError:
@@ -225,17 +212,22 @@ class Launchers:
     def _heard(self, launcher: Launcher, message: bytes) -> None:
         kind, number, *told = ANSWER.unpack_from(message)
         if kind == ENDED:
+            pid, status, peak, user, system = told
+            usage = Usage(peak, user / 1e6, system / 1e6)
             if known := self._running.pop(number, None):
-                status, peak, user, system = told
-                known[0].ended(status, Usage(peak, user / 1e6, system / 1e6))
-            return
+                known[0].ended(status, usage)
+                return
+            if not launcher.asked or launcher.asked[0].number != number:
+                return
         _, wanted, cgroup = launcher.asked.popleft()
         words = message[ANSWER.size :].decode(errors="replace")
         if kind == FAILED and not told[0] and cgroup:
             self._not_entered(launcher, wanted, words)
             return
         self._is_in(launcher, cgroup)
-        if wanted and kind == SPAWNED:
+        if wanted and kind == ENDED:
+            wanted.ran(pid, status, usage)
+        elif wanted and kind == SPAWNED:
             self._running[number] = (wanted, launcher)
             wanted.started(told[0])
         elif wanted:

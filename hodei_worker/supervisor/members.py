@@ -69,13 +69,14 @@ class Attributed:
     within half a second, while more than one job ran, may be any job's.
     """
 
-    def __init__(self, pid: int, job_id: str, lease: int, crowd: "Crowd") -> None:
+    def __init__(self, pid: int, job_id: str, lease: int, crowd: "Crowd", asked_at: int) -> None:
+        """asked_at: the start of one that has ended by now, as near as we know it."""
         self._pid = pid
         self._job_id = job_id
         self._lease = lease
         self._crowd = crowd
         main = kin.stat(pid)
-        self.since = main.started if main else kin.now()
+        self.since = main.started if main else asked_at
         self.seen = {pid: self.since}  # all that descended from it at some look → when it started
         self._sessions = {pid}
         crowd.jobs.add(self)

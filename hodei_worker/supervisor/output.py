@@ -6,6 +6,7 @@ comes by in time: two pipes do not tell which was written to first."""
 import asyncio
 import fcntl
 import os
+import select
 from collections.abc import Callable
 
 from hodei_worker.supervisor.guard import Guard
@@ -19,6 +20,9 @@ cannot defer it."""
 
 ORDER_S = 0.02
 """Of two streams that are written to by turns each has a chunk this often at most."""
+
+DRAIN_READS = 4
+"""Of each pipe in one turn, of up to 64 KiB: other jobs want to be read too."""
 
 WIDE_BYTES = 1 << 20
 """Of a pipe, and of one read, once its job has filled one of 64 KiB: fewer turns for those who
@@ -51,6 +55,8 @@ class Output:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._since: dict[int, float] = {}  # when the first byte of what is gathered was read
         self.paused = False
+        self._early: select.epoll | None = None  # until it is watched: which was written to first
+        self._watched = False
         self.heard_at = self._loop.time()  # when the job last wrote, or came to be
 
     @property
@@ -60,10 +66,40 @@ class Output:
     def pipes(self) -> dict[int, int]:
         """The job's ends of two new pipes, to be closed by the caller after the spawn."""
         theirs: dict[int, int] = {}
+        self._early = select.epoll()
         for stream in (STDOUT, STDERR):
             self._fds[stream], theirs[stream] = os.pipe2(os.O_CLOEXEC)
-            self._watch(stream)
+            self._early.register(self._fds[stream], select.EPOLLIN)
         return theirs
+
+    def watch(self) -> None:
+        """Reads from now on what comes. Not before the job is known to run: one that has ended by
+        then needs a single look."""
+        if self._watched or not self._early:
+            return
+        self._watched = True
+        if not self.paused:
+            for stream in self._written_to():
+                self._watch(stream)
+        self._early.close()
+        self._early = None
+
+    def _written_to(self) -> list[int]:
+        """The streams that are open, the one that was written to first before the other."""
+        ready = [fd for fd, _ in self._early.poll(0)] if self._early else []
+        first = [stream for fd in ready for stream, ours in self._fds.items() if ours == fd]
+        return first + [stream for stream in self._fds if stream not in first]
+
+    def drain(self) -> None:
+        """Reads what is there now, of a job that has ended before it was watched: nearly always all,
+        to the end. (What is watched is told of: a second reader could wait for what is gone.)"""
+        reads = 0 if self._watched else DRAIN_READS
+        while reads and self._early and self._fds and not self.paused:
+            ready = [fd for fd, _ in self._early.poll(0)]
+            streams = {fd: stream for stream, fd in self._fds.items()}
+            for fd in ready:
+                self._read(streams[fd])
+            reads = reads - 1 if ready else 0
 
     def _watch(self, stream: int) -> None:
         handler = self._guard.over(self._read, stream)
@@ -83,7 +119,7 @@ class Output:
         self._gather(stream, data)
         if self._tape.full:
             self._pause()
-        elif len(data) == wanted:
+        elif len(data) == wanted and self._watched:
             self._poller.again(self._fds[stream])
 
     def _widen(self, stream: int) -> None:
@@ -153,8 +189,9 @@ class Output:
         """After acknowledgements: read on if the tape has room."""
         if self.paused and not self._tape.full:
             self.paused = False
-            for stream in self._fds:
-                self._watch(stream)
+            if self._watched:
+                for stream in self._fds:
+                    self._watch(stream)
 
     def _close(self, stream: int) -> None:
         self._poller.close(self._fds.pop(stream))
@@ -163,6 +200,9 @@ class Output:
 
     def close(self) -> None:
         """What was read is stored; a pipe that some survivor still holds is let go."""
+        if self._early:
+            self._early.close()
+            self._early = None
         for fd in self._fds.values():
             self._poller.close(fd)
         self._fds.clear()

@@ -6,6 +6,7 @@ import os
 import pwd
 from typing import Any, NamedTuple
 
+from hodei_worker.supervisor.executor import Start
 from hodei_worker.supervisor.place import Place
 from hodei_worker.supervisor.user import JobUser
 
@@ -23,9 +24,9 @@ class StartFailed(Exception):
     """The job cannot start, and why, in words for its owner."""
 
 
-def prepare(place: Place, start: dict[str, Any]) -> Prepared:
+def prepare(place: Place, start: Start) -> Prepared:
     """StartFailed: the disk takes nothing more."""
-    spec, user = start["spec"], place.user
+    spec, user = start.spec, place.user
     try:
         workdir = _workdir(place, spec)
         environment = _environment(start, workdir, user)
@@ -57,7 +58,7 @@ def _own_name() -> str:
         return str(os.getuid())  # in a container a user may have none
 
 
-def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> dict[str, str]:
+def _environment(start: Start, workdir: str, user: JobUser | None) -> dict[str, str]:
     name = user.name if user else _own_name()
     return {
         "HOME": workdir,
@@ -65,10 +66,10 @@ def _environment(start: dict[str, Any], workdir: str, user: JobUser | None) -> d
         "LOGNAME": name,
         **DEFAULTS,
         **({"HOME": user.home if os.path.isdir(user.home) else workdir} if user else {}),  # noqa: PTH112
-        **start["spec"].get("env", {}),
-        "HODEI_JOB_ID": start["job_id"],
-        "HODEI_ATTEMPT": str(start["attempt"]),
-        "HODEI_LEASE": str(start["lease"]),
+        **start.spec.get("env", {}),
+        "HODEI_JOB_ID": start.job_id,
+        "HODEI_ATTEMPT": str(start.attempt),
+        "HODEI_LEASE": str(start.lease),
     }
 
 

@@ -1,7 +1,7 @@
-"""One job's process, from its spawn to its result.
+"""One job's process, from its start to its result: an Attempt (executor.py).
 
 In its own session. Whoever stops it sends TERM to all that is its (members.py), then KILL after the
-grace. Whatever an action of it throws ends this job as INTERNAL, after a KILL, and no other.
+grace.
 """
 
 import asyncio
@@ -10,28 +10,22 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
+from hodei_worker.result import Cause, Result, failed
 from hodei_worker.supervisor import kin
-from hodei_worker.supervisor.guard import Guard
-from hodei_worker.supervisor.host import Ears, Host
+from hodei_worker.supervisor.executor import Listener, Start
+from hodei_worker.supervisor.guard import Guard, Timers
+from hodei_worker.supervisor.host import Host
 from hodei_worker.supervisor.kept import smaller_limit
 from hodei_worker.supervisor.members import Attributed, Contained, Members
 from hodei_worker.supervisor.output import Output
 from hodei_worker.supervisor.place import Place
-from hodei_worker.supervisor.prepare import Prepared, StartFailed, prepare
-from hodei_worker.supervisor.spawn import Spawn, Usage
-from hodei_worker.supervisor.spool import STDERR, STDOUT, Tape
-from hodei_worker.supervisor.verdict import (
-    DISK_FULL,
-    Result,
-    failed,
-    lost,
-    named,
-    verdict,
-    with_words,
-)
+from hodei_worker.supervisor.prepare import StartFailed, prepare
+from hodei_worker.supervisor.spawn import Usage
+from hodei_worker.supervisor.spool import Tape
+from hodei_worker.supervisor.starting import Outcomes, Starting
+from hodei_worker.supervisor.verdict import DISK_FULL, named, verdict
 
 GRACE_S = 10.0
 UNKILLABLE_S = 10.0
@@ -39,46 +33,45 @@ UNKILLABLE_S = 10.0
 named, and no longer waited for."""
 
 KILL_AGAIN_S = 0.05
-NEWBORN_EVERY_S, NEWBORN_LOOKS = 0.01, 20
 
 DRAIN_S = 2.0
 """For a pipe to come to its end after everything that we know of has ended."""
 
 
 class JobProcess:
-    """`begin` once; `stop` at any time: the process's own end before TERM wins. What it comes to is
-    told to its ears, once."""
-
-    def __init__(self, start: dict[str, Any], host: Host, tape: Tape, ears: Ears) -> None:
+    def __init__(self, start: Start, host: Host, tape: Tape, listener: Listener) -> None:
         self._start = start
-        self._spec = start["spec"]
+        self._spec = start.spec
+        self._grace_s = float(start.spec.get("grace", GRACE_S))
         self._host = host
-        self._ears = ears
-        self._place = Place(host.folders, str(start["lease"]))
+        self._listener = listener
+        self._place = Place(host.folders, str(start.lease))
         self._loop = asyncio.get_running_loop()
         self._guard = Guard(self.fail)
+        self._timers = Timers(self._guard)
+        self._after = self._timers.after
         limit = smaller_limit(int(self._spec.get("log_limit", 0)), host.log_limit)
+        ended = self._output_ended
         self.output = Output(
-            host.poller, tape, limit, self._guard, ears.wrote, self._disk_full, self._output_ended
+            host.poller, tape, limit, self._guard, listener.wrote, self._disk_full, ended
         )
+        outcomes = Outcomes(
+            self._started, self._ran, self._not_started, self._ended, self._orphaned
+        )
+        self._starting = Starting(start, host, self._guard, self._after, outcomes)
         self._begun = time.monotonic()
         self._pid = 0
         self._pidfd = 0  # only where its launcher died: then it is our own child
         self._members: Members | None = None  # once it is started
-        self._spawning = False
-        self._theirs: tuple[int, ...] = ()  # descriptors for the process, until it is started
-        self._stop_when_spawned: tuple[Result, float | None] | None = None
+        self._stop_when_started: tuple[Cause, float | None] | None = None
         self._exit: tuple[int, Usage] | None = None
-        self._cause: Result | None = None  # why we stopped it
+        self._cause: Cause | None = None  # why we stopped it
         self._kill_at = 0.0  # end of the grace after that, by the loop's clock
-        self._timers: list[asyncio.TimerHandle] = []
         self._leftover_count = 0
         self._faulty = False  # an action of ours threw: it is killed, and ends as INTERNAL
         self._unkillable: set[int] = set()
         self._doubtful: set[int] = set()  # may be this job's or another's: they live on
-        self._quiet = (
-            False  # its process has ended and left nobody: only the pipes' ends are waited for
-        )
+        self._quiet = False  # it has ended and left nobody: the pipes' ends are waited for
         self._over = False
 
     def begin(self) -> None:
@@ -87,44 +80,48 @@ class JobProcess:
     def _begin(self) -> None:
         try:
             prepared = prepare(self._place, self._start)
-            if (
-                limit_s := self._spec.get("start_timeout")
-            ) and time.monotonic() - self._begun > limit_s:
+            limit_s = self._spec.get("start_timeout")
+            if limit_s and time.monotonic() - self._begun > limit_s:
                 self._cause = failed("TIMEOUT", f"did not start within {limit_s:g} s")
             if self._cause is None:
-                self._spawn(prepared)
+                self._starting.begin(prepared, self.output.pipes())
         except StartFailed as error:
             self._cause = failed("START_FAILED", str(error))
-        if not self._spawning:
+        if not self._starting.under_way:
             self._end(0)
+
+    def resume(self) -> None:
+        self._guard(self.output.resume)
 
     def _end(self, leftovers: int) -> None:
         """Each step is taken, whatever became of the one before."""
         if self._over:
             return
         self._over = True
-        self._cancel_timers()
+        self._timers.cancel()
         self._host.mains.discard(self._pid)
         self._guard(self.output.close)
         self._guard(self._place.clear)
-        self._guard(self._let_go)
-        result = verdict(self._exit, self._cause, self._host.memory_was_short)
-        result = self.output.kept.told_in(result)
-        result = with_words(
-            result,
-            named("could not be killed", self._unkillable),
-            named("left over, by this job or another one", self._doubtful),
-        )
-        result["leftover_unknown"] = len(self._doubtful)
-        result["run_us"] = max(1, int((time.monotonic() - self._begun) * 1e6))
-        result["started_us"] = self._start["started_us"]
-        result["leftover_processes"] = leftovers
-        self._ears.ended(result)
+        self._guard(self._release)
+        self._listener.ended(self._result(leftovers))
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._members:
             self._doubtful = self._members.doubtful()
             self._members.release()
+
+    def _result(self, leftovers: int) -> Result:
+        result = replace(
+            verdict(self._exit, self._cause, self._host.memory_was_short),
+            leftover_processes=leftovers,
+            leftover_unknown=len(self._doubtful),
+            run_us=max(1, int((time.monotonic() - self._begun) * 1e6)),
+            started_us=self._start.started_us,
+        )
+        return self.output.kept.told_in(result).with_words(
+            named("could not be killed", self._unkillable),
+            named("left over, by this job or another one", self._doubtful),
+        )
 
     # ── a fault of ours ──
 
@@ -138,9 +135,9 @@ class JobProcess:
         if self._faulty or self._over:
             return
         self._faulty = True
-        self._cancel_timers()
+        self._timers.cancel()
         self._kill_at = self._loop.time()
-        if not self._spawning:
+        if not self._starting.under_way:
             self._end_faulty()
 
     def _end_faulty(self) -> None:
@@ -162,102 +159,37 @@ class JobProcess:
 
     # ── start ──
 
-    def _spawn(self, prepared: Prepared) -> None:
-        theirs = self.output.pipes()
-        self._theirs = tuple(theirs.values())
-        stdin = self._host.launchers.nothing
-        if prepared.stdin != os.devnull:
-            stdin = os.open(prepared.stdin, os.O_RDONLY | os.O_CLOEXEC)
-            self._theirs += (stdin,)
-        streams = (stdin, theirs[STDOUT], theirs[STDERR])
-        try:
-            if user := self._host.folders.user:
-                for stream in theirs.values():
-                    os.fchown(stream, user.uid, user.gid)  # so that it can open /dev/stdout
-            over = self._guard.over
-            spawn = self._asked = Spawn(
-                prepared.argv,
-                prepared.environment,
-                prepared.workdir,
-                streams,
-                started=over(self._started),
-                failed=over(self._not_started),
-                ended=over(self._ended),
-                orphaned=over(self._orphaned),
-                unsure=over(self._unsure),
-            )
-            self._host.launchers.spawn(spawn)
-        except Exception:
-            self._close_theirs()
-            raise
-        self._spawning = True
-
-    def _close_theirs(self) -> None:
-        theirs, self._theirs = self._theirs, ()
-        for fd in theirs:
-            os.close(fd)
-
-    def _not_started(self, why: str) -> None:
-        self._close_theirs()
-        self._spawning = False
-        interpreter = self._spec.get("interpreter")
-        if interpreter and why.startswith(f"{interpreter[0]}: "):
-            why = f"bad interpreter: {why}"
-        self._cause = failed("START_FAILED", why)
+    def _not_started(self, cause: Cause, left: Members | None) -> None:
+        self._cause, self._members = cause, left
         self._end(0)
 
-    def _unsure(self) -> None:
-        """Its launcher was killed while it started it, by this very job perhaps: we look for it."""
-        self._close_theirs()
-        self._spawning = True
-        self._look_for_newborn(NEWBORN_LOOKS)
-
-    def _look_for_newborn(self, looks: int) -> None:
-        since = kin.now() - int((time.monotonic() - self._asked.asked_at) * kin.TICKS_A_S) - 1
-        known = self._host.mains | self._host.launchers.pids
-        pid = kin.newborn(self._start["job_id"], self._start["lease"], since, known)
-        if pid:
-            self._started(pid)
-            self._orphaned()
-        elif looks:
-            self._after(NEWBORN_EVERY_S, self._look_for_newborn, looks - 1)
-        else:
-            self._spawning = False
-            words = "the process that was starting it was killed"
-            self._cause = lost(words)
-            self._members = self._crew(0)
-            self._members.send(signal.SIGKILL)
-            self._end(0)
-
-    def _crew(self, pid: int) -> Members:
-        launchers = self._host.launchers
-        if cgroup := self._asked.cgroup:
-            return Contained(cgroup, launchers, pid)
-        return Attributed(pid, self._start["job_id"], self._start["lease"], self._host.crowd)
+    def _ran(self, pid: int, status: int, usage: Usage) -> None:
+        """It has ended before anything else could be done about it."""
+        self._pid, self._exit = pid, (status, usage)
+        self._members = self._starting.members(pid)
+        self._listener.started()
+        self._ended(status, usage)
+        if self._faulty:
+            self._end_faulty()
 
     def _started(self, pid: int) -> None:
-        self._close_theirs()
-        self._spawning = False
-        self._pid = pid
-        self._members = self._crew(pid)
+        self._pid, self._members = pid, self._starting.members(pid)
         self._host.mains.add(pid)
+        self.output.watch()
         if isinstance(self._members, Attributed):
-            self._ears.seen(self._members.seen)
+            self._listener.seen(self._members.seen)
         if self._faulty:
             self._end_faulty()
             return
-        self._ears.started()
+        self._listener.started()
         if timeout_s := self._spec.get("timeout"):
             words = f"ran longer than its time-out of {timeout_s:g} s"
             self._after(timeout_s, self.stop, failed("TIMEOUT", words))
         if silence_s := self._spec.get("silence_timeout"):
             self._after(silence_s, self._watch_silence, silence_s)
-        if self._stop_when_spawned:
-            cause, grace_s = self._stop_when_spawned
+        if self._stop_when_started:
+            cause, grace_s = self._stop_when_started
             self.stop(cause, grace_s)
-
-    def _after(self, seconds: float, action: Callable[..., object], *arguments: Any) -> None:
-        self._timers.append(self._loop.call_later(seconds, self._guard, action, *arguments))
 
     def _watch_silence(self, limit_s: float) -> None:
         """A job whose pipes we do not read (its spool is full) is not to blame."""
@@ -295,7 +227,7 @@ class JobProcess:
 
     def _wind_down(self) -> None:
         """Nearly always nobody is left and the pipes are at their end."""
-        self._cancel_timers()
+        self._timers.cancel()
         if self._left():
             self._host.group.create_task(self._end_leftovers())
         else:
@@ -303,7 +235,11 @@ class JobProcess:
 
     def _await_output(self, leftovers: int) -> None:
         self._quiet, self._leftover_count = True, leftovers
+        self.output.drain()
+        if self._over:
+            return
         if self.output.open:
+            self.output.watch()
             self._after(DRAIN_S, self._end, leftovers)
         else:
             self._end(leftovers)
@@ -312,24 +248,19 @@ class JobProcess:
         if self._quiet:
             self._end(self._leftover_count)
 
-    def _cancel_timers(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-
     # ── stop ──
 
-    def stop(self, cause: Result, grace_s: float | None = None) -> None:
+    def stop(self, cause: Cause, grace_s: float | None = None) -> None:
         """TERM to the whole family, KILL after the grace. The first cause stays."""
-        if self._spawning:
-            self._stop_when_spawned = self._stop_when_spawned or (cause, grace_s)
+        if self._starting.under_way:
+            self._stop_when_started = self._stop_when_started or (cause, grace_s)
             return
         if self._cause is not None or self._has_ended():
             return
         self._cause = cause
         if not self._pid:
             return  # not started yet: it will not be
-        self._ears.stopping()
+        self._listener.stopping()
         grace = self._grace_s if grace_s is None else grace_s
         self._kill_at = self._loop.time() + grace
         self._after(grace, self._kill)
@@ -337,17 +268,12 @@ class JobProcess:
             self._send(signal.SIGTERM)
 
     def look(self) -> None:
-        """Each half second: without a cgroup a job's processes are known while their parents
-        live."""
+        """Without a cgroup a job's processes are known while their parents live."""
         self._guard(self._look)
 
     def _look(self) -> None:
         if isinstance(self._members, Attributed) and self._members.look():
-            self._ears.seen(self._members.seen)
-
-    @property
-    def _grace_s(self) -> float:
-        return float(self._spec.get("grace", GRACE_S))
+            self._listener.seen(self._members.seen)
 
     def _kill(self) -> None:
         """Again and again until it has ended, or cannot be killed: a fork may race with a look."""
@@ -373,6 +299,7 @@ class JobProcess:
         """TERM, the job's grace (what was stopped: the rest of it), KILL; counted are those there
         were when it ended by itself."""
         try:
+            self.output.watch()
             left = self._left()
             found = 0 if self._cause else len(left)
             deadline = self._kill_at if self._cause else self._loop.time() + self._grace_s

@@ -19,7 +19,8 @@ class Usage(NamedTuple):
 
 @dataclass(eq=False)
 class Spawn:
-    """A process to be started, and who hears of it. Each of them is called once at most."""
+    """A process to be started, and who hears of it. Each of them is called once at most; of one that
+    has ended before its start was told only `ran`."""
 
     argv: list[str]
     environment: dict[str, str]
@@ -29,6 +30,7 @@ class Spawn:
     started: Callable[[int], None]  # process id
     failed: Callable[[str], None]  # why, in words
     ended: Callable[[int, Usage], None]  # wait status
+    ran: Callable[[int, int, Usage], None]  # process id and wait status: started and ended by now
     orphaned: Callable[[], None]  # its launcher died: it is our own child now, to be waited for
     unsure: Callable[[], None]  # its launcher died while it started it: it may have run
     cgroup: Cgroup | None = None

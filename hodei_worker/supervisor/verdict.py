@@ -4,47 +4,38 @@ owner."""
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
+from hodei_worker.result import Cause, Result, failed
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.spawn import Usage
-
-Result = dict[str, Any]
 
 DISK_FULL = "the worker's disk is full: the job's log cannot be kept"
 
 
-def failed(reason: str, message: str) -> Result:
-    return {"outcome": "FAILED", "reason": reason, "message": message}
-
-
-def lost(message: str) -> Result:
-    return {"outcome": "LOST", "reason": "WORKER_LOST", "message": message}
-
-
 def verdict(
-    ended: tuple[int, Usage] | None, cause: Result | None, memory_was_short: Callable[[], bool]
+    ended: tuple[int, Usage] | None, cause: Cause | None, memory_was_short: Callable[[], bool]
 ) -> Result:
     """Of a process that has ended, if it ever was one; why we stopped it outweighs how it ended."""
-    result: Result = {"outcome": "SUCCEEDED", "reason": "", "message": ""}
+    result = Result("SUCCEEDED")
     if ended is not None:
         status, usage = ended
-        result["peak_memory_bytes"] = usage.ru_maxrss * 1024
-        result["cpu_us"] = int((usage.ru_utime + usage.ru_stime) * 1e6)
-        if os.WIFSIGNALED(status):
-            number = os.WTERMSIG(status)
-            result |= failed("SIGNALED", f"ended by signal {_name(number)}") | {"signal": number}
-        elif code := os.WEXITSTATUS(status):
-            result |= failed("EXIT_NONZERO", f"exit code {code}") | {"exit_code": code}
-        else:
-            result["exit_code"] = 0
+        result = _as_it_ended(status)
         if _was_killed(status) and cause is None and memory_was_short():
-            result |= failed("OOM_KILLED", "killed by the kernel: the worker's memory is short")
-    return result | (cause or {})
+            words = "killed by the kernel: the worker's memory is short"
+            result = result.because(failed("OOM_KILLED", words))
+        cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
+        result = replace(result, peak_memory_bytes=usage.ru_maxrss * 1024, cpu_us=cpu_us)
+    return result.because(cause) if cause else result
 
 
-def with_words(result: Result, *said: str) -> Result:
-    return result | {"message": "; ".join(filter(None, [result["message"], *said]))}
+def _as_it_ended(status: int) -> Result:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return Result.of(failed("SIGNALED", f"ended by signal {_name(number)}"), signal=number)
+    if code := os.WEXITSTATUS(status):
+        return Result.of(failed("EXIT_NONZERO", f"exit code {code}"), exit_code=code)
+    return Result("SUCCEEDED", exit_code=0)
 
 
 def named(what: str, pids: set[int]) -> str:

@@ -2,7 +2,8 @@
 judged. `bin/chaos --minutes N --seed S`.
 
 Two servers, two workers that keep their jobs, a durable PostgreSQL, and a proxy on every way
-between them; a worker that lies, and hands that spoil rows. See docs/reliability.md."""
+between them; a worker that lies, hands that spoil rows, and jobs that escape, fill, fork, rename
+and kill. See docs/reliability.md."""
 
 import argparse
 import contextlib
@@ -18,6 +19,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -26,11 +28,15 @@ from tests.chaos import evil
 from tests.chaos.checker import orphans, traces_in, violations
 from tests.chaos.poison import Poison
 from tests.chaos.system import LABELS, System
+from tests.chaos.wild import Wild, marked
 from tests.conftest import Connection
 from tests.fault_proxy import FaultProxy
 
 REST_S = 240.0
 """For all jobs to end after the last fault: lost-after (60 s) and a rerun, thrice."""
+
+WILD = 0.25
+"""Of all jobs."""
 
 JOB = """
 T={folder}/$HODEI_JOB_ID.$HODEI_LEASE
@@ -58,6 +64,8 @@ class Chaos(System):
         self.jobs = 0
         self.poison = Poison(self._dice, self.connect, LABELS)
         self.evil: set[str] = set()
+        self.wild = Wild(self._dice, self.trace)
+        self.left: list[str] = []  # processes of jobs, at rest
 
     def run(self, seconds: float, at_least: int = 0, only: Sequence[str] = ()) -> None:
         """For so long, and until there were so many faults."""
@@ -123,17 +131,26 @@ class Chaos(System):
                 time.sleep(0.3)
             jobs = {row[0] for row in conn.execute("SELECT id::text FROM jobs")}
             deadline = time.monotonic() + 15
-            while (living := orphans(jobs)) and time.monotonic() < deadline:
+            while (living := self._living(jobs)) and time.monotonic() < deadline:
                 time.sleep(0.2)  # one that was refused is being killed
             found_faults = self._faults_of_servers()
             deadlocks = (
                 (self._database.base / "postgres.log").read_text().count("deadlock detected")
             )
-            found = (
-                violations(conn, traces_in(self.trace), poisoned=self.poison.jobs, evil=self.evil)
-                + living
+            self.left = living
+            found = living + violations(
+                conn,
+                traces_in(self.trace),
+                poisoned=self.poison.jobs,
+                evil=self.evil,
+                supervisors_die=self.faults["supervisor_killed"] > 0,
             )
+            found += self.wild.violations(conn)
             return found + found_faults + ([f"{deadlocks} deadlocks"] if deadlocks else [])
+
+    def _living(self, jobs: set[str]) -> list[str]:
+        """Whatever a job has started, and left."""
+        return orphans(jobs) + marked(self.wild.mark)
 
     def _faults_of_servers(self) -> list[str]:
         """Whatever a fault or a lie brings about has an answer of its own: none is INTERNAL."""
@@ -162,6 +179,13 @@ class Chaos(System):
     # ── work ──
 
     def _enqueue(self) -> None:
+        if self._dice.random() < WILD:
+            kind, spec = self.wild.spec()
+            self.wild.jobs[self._create(spec)] = kind
+        else:
+            self._create(self._tame())
+
+    def _tame(self) -> dict[str, Any]:
         lines, pause = self._dice.choice([(5, 0.02), (5, 0.1), (20, 0.1), (10, 0.5)])
         padding = "x" * self._dice.choice([0, 0, 0, 3000])
         command = JOB.format(
@@ -171,12 +195,15 @@ class Chaos(System):
             padding=padding,
             code=self._dice.choice([0, 0, 0, 3]),
         )
-        spec = json.dumps(
-            {"script": command, "retries": self._dice.choice([0, 0, 1]), "labels": LABELS}
-        )
+        return {"script": command, "retries": self._dice.choice([0, 0, 1])}
+
+    def _create(self, spec: dict[str, Any]) -> str:
+        whole = json.dumps(spec | {"labels": LABELS})
         with self.connect() as conn:
-            conn.execute("SELECT hodei_enqueue(%s::jsonb)", [spec])
+            row = conn.execute("SELECT hodei_enqueue(%s::jsonb)::text", [whole]).fetchone()
+        assert row
         self.jobs += 1
+        return str(row[0])
 
     # ── processes ──
 
@@ -336,6 +363,9 @@ def attack(
                 ).fetchall()
             print(
                 f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults {dict(chaos.faults)}, {len(found)} violations"
+            )
+            print(
+                f"wild jobs: {len(chaos.wild.jobs)} {dict(Counter(chaos.wild.jobs.values()))}, processes of jobs left: {len(chaos.left)}"
             )
             print(
                 "  ".join(

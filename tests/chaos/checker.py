@@ -50,10 +50,11 @@ def violations(
     undisturbed: bool = False,
     poisoned: Collection[str] = (),
     evil: Collection[str] = (),
+    supervisors_die: bool = True,
 ) -> list[str]:
     """`undisturbed`: nothing happened but deploys of servers, so every job has had exactly one
     attempt. Of a `poisoned` job, whose rows a hand has changed, nothing is asked but that it has
-    ended. `evil`: ids of workers that were given no job."""
+    ended. `evil`: ids of workers that were given no job. `supervisors_die`: one was killed."""
     found = [
         *_stories(db),
         *_queue(db),
@@ -62,6 +63,8 @@ def violations(
         *_starts(db, traces),
         *_logs(db, traces),
         *_strangers(db, evil),
+        *_faults(db),
+        *([] if supervisors_die else _losses(db)),
     ]
     found = [violation for violation in found if violation.partition(":")[0] not in poisoned]
     if undisturbed:
@@ -234,6 +237,21 @@ def _strangers(db: Connection, evil: Collection[str]) -> Iterator[str]:
         f"{job_id}: {event_type} tells of worker {worker_id}, which lies"
         for job_id, event_type, worker_id in said
     )
+
+
+def _faults(db: Connection) -> Iterator[str]:
+    """Nothing that a job does is unforeseen."""
+    internal = db.execute("SELECT id::text, message FROM jobs WHERE reason = 'INTERNAL'")
+    yield from (f"{job_id}: ended INTERNAL: {message}" for job_id, message in internal)
+
+
+def _losses(db: Connection) -> Iterator[str]:
+    """Where nobody killed a supervisor none has died."""
+    lost = db.execute(
+        "SELECT aggregate_id, payload->>'message' FROM domain_events "
+        "WHERE event_type = 'JobStatusChanged' AND payload->>'message' LIKE '%supervisor died%'"
+    )
+    yield from (f"{job_id}: lost by no fault: {message}" for job_id, message in lost)
 
 
 def orphans(jobs: set[str]) -> list[str]:

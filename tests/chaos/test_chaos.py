@@ -13,3 +13,5 @@ def test_a_short_attack_leaves_a_sound_system() -> None:
     assert found == []
     assert chaos.faults.total() >= 20
     assert chaos.jobs >= 40
+    assert len(chaos.wild.jobs) >= 3
+    assert chaos.left == []

@@ -1,6 +1,7 @@
 """The judge is judged: a sound database passes, and each planted wrong is named."""
 
 import os
+import random
 import subprocess
 import uuid
 from pathlib import Path
@@ -11,7 +12,9 @@ from hodei.store import accepts, job_logs, leases, results
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from tests.chaos.checker import Trace, orphans, traces_in, violations
+from tests.chaos.wild import Wild, marked
 from tests.conftest import Connection
+from tests.eventually import eventually
 from tests.factories import (
     NOW_US,
     assigned_job,
@@ -177,6 +180,60 @@ def test_it_catches_orphans() -> None:
     with subprocess.Popen(["sleep", "60"], env=os.environ | {"HODEI_JOB_ID": job_id}) as process:
         assert orphans({job_id}) == [f"{job_id}: process {process.pid} of it still lives"]
         process.kill()
+
+
+def test_it_catches_what_has_escaped_by_its_mark(tmp_path: Path) -> None:
+    """Its environment is empty: only its argument tells whose it was."""
+    wild = Wild(random.Random(1), tmp_path)
+    assert marked(wild.mark) == []
+    escaped = ["/usr/bin/env", "-i", "/bin/sleep", wild.mark]
+    with subprocess.Popen(escaped) as process:
+        eventually(
+            lambda: (
+                marked(wild.mark)
+                == [f"process {process.pid} of a job has escaped: /bin/sleep {wild.mark} "]
+            )
+        )
+        process.kill()
+
+
+def test_it_catches_a_wild_job_that_did_not_end_as_its_kind_does(
+    database_url: str, db: Connection, tmp_path: Path
+) -> None:
+    done = on(database_url, _sound)
+    wild = Wild(random.Random(1), tmp_path)
+    wild.jobs[done] = "escapes"
+    assert wild.violations(db) == []
+    wild.jobs[done] = "kills its own group"
+    assert wild.violations(db) == [f"{done}: kills its own group, and ended SUCCEEDED : None"]
+    db.execute("UPDATE jobs SET state = 'FAILED', reason = 'QUARANTINED' WHERE id = %s", [done])
+    assert wild.violations(db) == []
+
+
+def test_it_catches_a_supervisor_that_a_job_has_killed(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> str:
+        offer = await running_job(conn, await ready_worker(conn))
+        message = "the worker's supervisor died; its processes were killed"
+        await results.record_results(conn, [word(offer, "LOST", message=message)])
+        return str(offer.job_id)
+
+    job_id = on(database_url, story)
+    assert violations(db) == []
+    found = violations(db, supervisors_die=False)
+    assert found == [
+        f"{job_id}: lost by no fault: the worker's supervisor died; its processes were killed"
+    ]
+
+
+def test_it_catches_what_was_unforeseen(database_url: str, db: Connection) -> None:
+    async def story(conn: AsyncConnection) -> str:
+        offer = await running_job(conn, await ready_worker(conn))
+        await results.record_results(conn, [word(offer, "FAILED", reason="INTERNAL", message="oh")])
+        return str(offer.job_id)
+
+    job_id = on(database_url, story)
+    assert violations(db) == [f"{job_id}: ended INTERNAL: oh"]
+    assert violations(db, poisoned={job_id}) == []
 
 
 def test_a_trace_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ HELLOS: dict[str, dict[str, Any]] = {
     "a label's name": {"labels": {"no name": "x"}},
     "a name with an escape": {"name": "evil\x1b[2J"},
     "a name with NUL": {"name": "evil\0"},
+    "a job user with an escape": {"job_user": "ro\x1b[2Jot"},
+    "a long job user": {"job_user": "x" * 201},
     "no slots": {"slots": 0},
     "many slots": {"slots": (1 << 32) - 1},
     "a lease": {"held": [pb.Held(lease=HUGE)]},

@@ -26,7 +26,7 @@ def environment() -> dict[str, str]:
 
 
 class Dev:
-    def __init__(self, data: Path, ambient: dict[str, str]) -> None:
+    def __init__(self, data: Path, ambient: dict[str, str], *python: str) -> None:
         self.data = data
         self.port = free_port()
         self.out = data.with_suffix(".out")
@@ -34,6 +34,7 @@ class Dev:
             self.process = subprocess.Popen(
                 [
                     sys.executable,
+                    *python,
                     "-m",
                     "hodei.cli.main",
                     "dev",

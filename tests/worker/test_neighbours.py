@@ -257,3 +257,40 @@ def test_a_fault_of_the_worker_ends_the_job_that_it_was_about_and_no_other(
         assert "a fault of ours" in (one.state / "supervisor.log").read_text()
     finally:
         one.stop()
+
+
+FAULTY_START = """
+import os, sys
+if "hodei_worker.supervisor" in " ".join(sys.orig_argv):
+    from hodei_worker.supervisor.spool import Spool
+    tape = Spool.tape
+    def no_tape(self, lease):
+        if os.path.exists("FLAG"): raise RuntimeError("no tape today")
+        return tape(self, lease)
+    Spool.tape = no_tape
+"""
+
+
+def test_a_fault_before_a_job_is_known_ends_that_job_alone(
+    host_system: Hodei, hosts_folder: Path
+) -> None:
+    """Planted: its tape cannot be made."""
+    flag = hosts_folder / "flag"
+    (hosts_folder / "sitecustomize.py").write_text(FAULTY_START.replace("FLAG", str(flag)))
+    one = make(host_system, hosts_folder, "ordinary", "faulty")
+    before = one.environment.get("PYTHONPATH") or os.environ.get("PYTHONPATH", "")
+    one.environment["PYTHONPATH"] = f"{hosts_folder}:{before}"
+    one.up(host_system.token())
+    try:
+        other = one.submit("echo up; sleep 600")
+        one.wrote(other, "up")
+        flag.touch()
+        job = one.finish("true")
+        assert (job.state, job.reason, job.attempts) == ("FAILED", "INTERNAL", 1)
+        assert "no tape today" in job.message
+        flag.unlink()
+        assert one.finish("echo on").text == "on\n"
+        assert one.attempts(other) == ("RUNNING", 1)
+        assert "hung up" not in one.log
+    finally:
+        one.stop()

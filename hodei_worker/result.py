@@ -1,0 +1,78 @@
+"""What an attempt came to: told by the supervisor to the agent, kept in the supervisor's journal, and
+sent by the agent to a server."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+UNKNOWN_CHUNKS = 1 << 62
+"""Log chunks of an attempt whose supervisor died: nobody can say how many there were."""
+
+
+class Cause(NamedTuple):
+    """Why an attempt is ended, or could not go on."""
+
+    outcome: str
+    reason: str
+    message: str
+
+
+def failed(reason: str, message: str) -> Cause:
+    return Cause("FAILED", reason, message)
+
+
+def lost(message: str) -> Cause:
+    return Cause("LOST", "WORKER_LOST", message)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Each field is one of hodei.proto's Result under the same name, but for `started_us`, which is
+    `started_unix_us` there, and `spooled`, which only worker and supervisor use."""
+
+    outcome: str
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    started_us: int = 1  # when the attempt was accepted, µs since 1970
+    run_us: int = 1
+    peak_memory_bytes: int = 0
+    cpu_us: int = 0
+    log_chunks: int = 0  # that the attempt has written; more than were spooled: some are lost
+    spooled: int | None = None  # chunks that will be sent ahead of the result; None: all
+    log_bytes: int = 0
+    log_dropped_bytes: int = 0
+    leftover_processes: int = 0
+    leftover_unknown: int = 0
+
+    @classmethod
+    def of(cls, cause: Cause, **more: Any) -> "Result":
+        return cls(*cause, **more)
+
+    @classmethod
+    def read(cls, words: dict[str, Any]) -> "Result":
+        """Of a supervisor or a journal, perhaps of another release: what we do not know is left
+        out."""
+        return cls(**{key: words[key] for key in NAMES if words.get(key) is not None})
+
+    def words(self) -> dict[str, Any]:
+        """As JSON for the other side; what is None is left out, as every release does."""
+        told = {name: getattr(self, name) for name in NAMES}
+        return {name: value for name, value in told.items() if value is not None}
+
+    def because(self, cause: Cause) -> "Result":
+        return replace(self, outcome=cause.outcome, reason=cause.reason, message=cause.message)
+
+    def with_words(self, *said: str) -> "Result":
+        return replace(self, message="; ".join(filter(None, [self.message, *said])))
+
+    def spooling(self, chunks: int) -> "Result":
+        return replace(self, spooled=chunks)
+
+    @property
+    def chunks_before_it(self) -> int:
+        """How many log chunks are sent ahead of the result."""
+        return self.log_chunks if self.spooled is None else self.spooled
+
+
+NAMES = tuple(field.name for field in fields(Result))

@@ -1,0 +1,107 @@
+"""The executor of plain processes: what they share on this host."""
+
+import asyncio
+import signal
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hodei_worker.result import Cause, lost
+from hodei_worker.supervisor import kin
+from hodei_worker.supervisor.cgroups import Cgroups
+from hodei_worker.supervisor.executor import Listener, Start
+from hodei_worker.supervisor.host import Host
+from hodei_worker.supervisor.launchers import Launchers
+from hodei_worker.supervisor.place import Folders
+from hodei_worker.supervisor.poller import Poller
+from hodei_worker.supervisor.process import JobProcess
+from hodei_worker.supervisor.remains import kill_left
+from hodei_worker.supervisor.spool import Tape
+from hodei_worker.supervisor.user import JobUser
+
+REAP_AFTER_S = 0.05
+"""Zombies may come by the hundred: they are gathered for a moment."""
+
+
+class MemoryWatch:
+    """Whether the kernel has killed somebody for want of memory just now. It does not say whom."""
+
+    def __init__(self) -> None:
+        self._kills = deque([kin.oom_kills()], maxlen=7)  # of the last 3 s
+
+    def look(self) -> None:
+        """Twice a second."""
+        self._kills.append(kin.oom_kills())
+
+    def was_short(self) -> bool:
+        """In the last 3 s, and no earlier answer has accounted for it."""
+        now = kin.oom_kills()
+        short = now > self._kills[0]
+        if short:
+            self._kills.clear()
+            self._kills.append(now)
+        return short
+
+
+class Processes:
+    """An Executor (executor.py)."""
+
+    def __init__(self, state: Path, log_limit: int, user: JobUser | None) -> None:
+        """Kills what a supervisor before us has left in cgroups, and makes our own if that can be
+        done here."""
+        kin.become_subreaper()
+        self._state = state
+        self._log_limit = log_limit
+        self._user = user
+        self._cgroups = Cgroups.found(state)
+        self._memory = MemoryWatch()
+        self._reaping = False
+
+    @property
+    def marks(self) -> dict[str, str]:
+        return {"cgroup": str(self._cgroups.ours)} if self._cgroups else {}
+
+    def adopt(self, entry: dict[str, Any]) -> Cause:
+        """A process's pipes and its exit code died with its supervisor: nobody can hear it any
+        more."""
+        return lost(f"the worker's supervisor died; {kill_left(entry)}")
+
+    def open(self, group: asyncio.TaskGroup, warn: Callable[[str], None]) -> None:
+        """Before the first attempt. `warn` is called in another thread, with words for whoever looks
+        after this host."""
+        loop = asyncio.get_running_loop()
+        poller = Poller()
+        self._host = Host(
+            poller,
+            Folders(self._state / "jobs", self._user, warn),
+            self._log_limit,
+            group,
+            self._memory.was_short,
+            Launchers(poller, self._cgroups, self._user, loop.call_later),
+        )
+        loop.add_signal_handler(signal.SIGCHLD, self._reap_soon)
+
+    def attempt(self, start: Start, tape: Tape, listener: Listener) -> JobProcess:
+        return JobProcess(start, self._host, tape, listener)
+
+    def look(self) -> None:
+        self._memory.look()
+        self._host.launchers.wake()
+
+    def _reap_soon(self) -> None:
+        if not self._reaping:
+            self._reaping = True
+            asyncio.get_running_loop().call_later(REAP_AFTER_S, self._reap)
+
+    def _reap(self) -> None:
+        self._reaping = False
+        self._host.reap()
+
+    def close(self) -> None:
+        self._host.launchers.close()
+
+    def remove(self) -> None:
+        """At the supervisor's end, however it ends: our cgroups go."""
+        if self._cgroups:
+            self._cgroups.remove()

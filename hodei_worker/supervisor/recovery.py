@@ -1,0 +1,38 @@
+"""The attempts that a supervisor before us had, by its journal and its spool."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hodei_worker.result import UNKNOWN_CHUNKS, Result
+from hodei_worker.supervisor.executor import Executor, Start
+from hodei_worker.supervisor.journal import Journal
+from hodei_worker.supervisor.spool import Spool, Tape
+
+
+class Recovered(NamedTuple):
+    start: Start
+    tape: Tape
+    result: Result
+
+
+def recover(state: Path, journal: Journal, executor: Executor) -> tuple[Spool, list[Recovered]]:
+    """All have ended, or end by this. What of their logs is spooled is sent before their results;
+    what was still in the pipes is gone, and the counted chunks say so."""
+    spool, tapes = Spool.recover(state / "spool", journal.entries)
+    found = []
+    for lease, entry in list(journal.entries.items()):
+        start, tape = Start.read(entry), tapes[lease]
+        result = _result(entry, start, executor)
+        if "result" not in entry:
+            journal.ended(lease, result.words())
+        spooled = min(tape.next_seq, result.log_chunks)
+        found.append(Recovered(start, tape, result.spooling(spooled)))
+    journal.flush()
+    return spool, found
+
+
+def _result(entry: dict[str, Any], start: Start, executor: Executor) -> Result:
+    if told := entry.get("result"):
+        return Result.read(told)
+    cause = executor.adopt(entry)
+    return Result.of(cause, log_chunks=UNKNOWN_CHUNKS, started_us=start.started_us)

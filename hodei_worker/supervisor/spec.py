@@ -1,0 +1,95 @@
+"""A spec as it came: whether this worker can use it.
+
+No door takes a spec that cannot be used; a row that a hand has changed may hold one. What is wrong
+is told by its key and in words, never with its value, which may be a secret.
+"""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+
+class Unusable(Exception):
+    """Which key, what was expected, and what kind of value it has."""
+
+
+def read(payload: bytes) -> dict[str, Any]:
+    """Keys that the worker makes no use of are not looked at; null is as not given."""
+    try:
+        spec = orjson.loads(payload)
+    except ValueError:
+        raise Unusable("its spec: expected JSON, with numbers that a program can hold") from None
+    if type(spec) is not dict:
+        raise Unusable(f"its spec: expected an object, got {_kind(spec)}")
+    if None in spec.values():
+        spec = {key: value for key, value in spec.items() if value is not None}
+    for key, value in spec.items():
+        rule = RULES.get(key)
+        if rule and not rule[0](value):
+            raise Unusable(f"{key}: expected {rule[1]}, got {_kind(value)}")
+    if "script" not in spec and "command" not in spec:
+        raise Unusable("command: expected one, got none")
+    return spec
+
+
+KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+
+
+def _kind(value: Any) -> str:
+    """For people, without the value."""
+    if value is None:
+        return "null"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "a number"
+    words = KINDS[type(value)]
+    return words if value or isinstance(value, bool) else f"{words} with nothing in it"
+
+
+def _text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _some(value: Any) -> bool:
+    return type(value) is str and value != ""
+
+
+def _number(most: float) -> Callable[[Any], bool]:
+    return lambda value: type(value) in (int, float) and 0 <= value <= most
+
+
+def _words(value: Any) -> bool:
+    """An argument list; only its program has to be something."""
+    return type(value) is list and all(map(_text, value)) and value[:1] not in ([], [""])
+
+
+def _environment(value: Any) -> bool:
+    return type(value) is dict and all(
+        name and "=" not in name and type(text) is str for name, text in value.items()
+    )
+
+
+def _base64(value: Any) -> bool:
+    try:
+        return type(value) is str and base64.b64decode(value) is not None
+    except ValueError:
+        return False
+
+
+LONGEST_S = 1_000_000_000
+A_TIME = (_number(LONGEST_S), f"a number of seconds from 0 to {LONGEST_S}")
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "command": (lambda value: _some(value) or _words(value), "text or a list of texts"),
+    "script": (_some, "text"),
+    "interpreter": (_words, "a list of texts"),
+    "env": (_environment, "an object of texts, by names without ="),
+    "workdir": (_some, "a path"),
+    "stdin": (_text, "text"),
+    "stdin_base64": (_base64, "text in base64"),
+    "timeout": A_TIME,
+    "start_timeout": A_TIME,
+    "silence_timeout": A_TIME,
+    "grace": A_TIME,
+    "log_limit": (_number(1 << 62), "a number of bytes, 0 or more"),
+}

@@ -1,0 +1,136 @@
+"""One job's process, from the request to a launcher until it is known whether it runs."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hodei_worker.result import Cause, failed, lost
+from hodei_worker.supervisor import kin
+from hodei_worker.supervisor.executor import Start
+from hodei_worker.supervisor.guard import Guard
+from hodei_worker.supervisor.host import Host
+from hodei_worker.supervisor.members import Attributed, Contained, Members
+from hodei_worker.supervisor.prepare import Prepared
+from hodei_worker.supervisor.spawn import Spawn, Usage
+from hodei_worker.supervisor.spool import STDERR, STDOUT
+
+NEWBORN_EVERY_S, NEWBORN_LOOKS = 0.01, 20
+"""Where its launcher was killed meanwhile: how often the process is looked for, and how many times."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Of these one is called first: `started` (`ended` follows it, and `orphaned` may), `ran` where
+    it has ended by then, or `failed`."""
+
+    started: Callable[[int], None]  # process id
+    ran: Callable[[int, int, Usage], None]  # process id, wait status
+    failed: Callable[[Cause, Members | None], None]  # who may be left of it is ended with it
+    ended: Callable[[int, Usage], None]  # wait status
+    orphaned: Callable[[], None]  # its launcher died: we are its parent
+
+
+class Starting:
+    def __init__(
+        self,
+        start: Start,
+        host: Host,
+        guard: Guard,
+        after: Callable[..., None],
+        outcomes: Outcomes,
+    ) -> None:
+        """after: calls an action so many seconds later, while the job lives."""
+        self._start = start
+        self._host = host
+        self._guard = guard
+        self._after = after
+        self._outcomes = outcomes
+        self._theirs: tuple[int, ...] = ()  # descriptors for the process, until it has them
+        self.under_way = False
+
+    def begin(self, prepared: Prepared, pipes: dict[int, int]) -> None:
+        """pipes: stream → the job's end of its pipe, which is closed here in any case."""
+        self._theirs = tuple(pipes.values())
+        try:
+            stdin = self._host.launchers.nothing
+            if prepared.stdin != os.devnull:
+                stdin = os.open(prepared.stdin, os.O_RDONLY | os.O_CLOEXEC)
+                self._theirs += (stdin,)
+            if user := self._host.folders.user:
+                for stream in pipes.values():
+                    os.fchown(stream, user.uid, user.gid)  # so that it can open /dev/stdout
+            self._asked = self._spawn(prepared, (stdin, pipes[STDOUT], pipes[STDERR]))
+            self._host.launchers.spawn(self._asked)
+        except Exception:
+            self._over()
+            raise
+        self.under_way = True
+
+    def _spawn(self, prepared: Prepared, streams: tuple[int, int, int]) -> Spawn:
+        over = self._guard.over
+        return Spawn(
+            prepared.argv,
+            prepared.environment,
+            prepared.workdir,
+            streams,
+            started=over(self._started),
+            failed=over(self._failed),
+            ended=over(self._outcomes.ended),
+            ran=over(self._ran),
+            orphaned=over(self._outcomes.orphaned),
+            unsure=over(self._unsure),
+        )
+
+    def members(self, pid: int) -> Members:
+        """Which processes will be the job's; pid 0: its own is not known."""
+        if cgroup := self._asked.cgroup:
+            return Contained(cgroup, self._host.launchers, pid)
+        start = self._start
+        return Attributed(pid, start.job_id, start.lease, self._host.crowd, self._asked_at())
+
+    def _asked_at(self) -> int:
+        """When its launcher was asked for it, in the kernel's clock ticks, rounded down."""
+        return kin.now() - int((time.monotonic() - self._asked.asked_at) * kin.TICKS_A_S) - 1
+
+    def _over(self) -> None:
+        self.under_way = False
+        theirs, self._theirs = self._theirs, ()
+        for fd in theirs:
+            os.close(fd)
+
+    def _started(self, pid: int) -> None:
+        self._over()
+        self._outcomes.started(pid)
+
+    def _ran(self, pid: int, status: int, usage: Usage) -> None:
+        self._over()
+        self._outcomes.ran(pid, status, usage)
+
+    def _failed(self, why: str) -> None:
+        self._over()
+        interpreter = self._start.spec.get("interpreter")
+        if interpreter and why.startswith(f"{interpreter[0]}: "):
+            why = f"bad interpreter: {why}"
+        self._outcomes.failed(failed("START_FAILED", why), None)
+
+    def _unsure(self) -> None:
+        """Its launcher was killed while it started it, by this very job perhaps: we look for it."""
+        self._over()
+        self.under_way = True
+        self._look_for_newborn(NEWBORN_LOOKS)
+
+    def _look_for_newborn(self, looks: int) -> None:
+        known = self._host.mains | self._host.launchers.pids
+        pid = kin.newborn(self._start.job_id, self._start.lease, self._asked_at(), known)
+        if pid:
+            self._started(pid)
+            self._outcomes.orphaned()
+        elif looks:
+            self._after(NEWBORN_EVERY_S, self._look_for_newborn, looks - 1)
+        else:
+            self.under_way = False
+            left = self.members(0)
+            left.send(signal.SIGKILL)
+            self._outcomes.failed(lost("the process that was starting it was killed"), left)
