@@ -356,7 +356,7 @@ CREATE TABLE IF NOT EXISTS job_queue (
 -- For CLAIM (hodei/store/claims.py).
 CREATE INDEX IF NOT EXISTS job_queue_ready
     ON job_queue (priority DESC, enqueued_at, job_id) WHERE waiting IS NULL;
--- For DUE, SEE and EXPIRED (hodei/store/job_queue.py).
+-- For DUE, START_TIMEOUTS and EXPIRED (hodei/store/job_queue.py).
 CREATE INDEX IF NOT EXISTS job_queue_waiting ON job_queue (ready_at) WHERE waiting IS NOT NULL;
 CREATE INDEX IF NOT EXISTS job_queue_unseen ON job_queue (job_id) WHERE unseen_ms IS NOT NULL;
 CREATE INDEX IF NOT EXISTS job_queue_expires

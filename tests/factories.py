@@ -139,5 +139,5 @@ async def back_off_ends(conn: Connection) -> None:
 
 async def expire(conn: Connection) -> list[uuid.UUID]:
     """Whatever is new starts its term, and what has waited too long fails."""
-    await job_queue.see(conn)
+    await job_queue.start_timeouts(conn)
     return [one.job_id for one in await job_queue.expire(conn, await job_queue.expired(conn))]

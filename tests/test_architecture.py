@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from hodei.domain.job import Creation, JobState, Outcome, Reason, Waiting
+from hodei.domain.token import TokenState
+from hodei.domain.worker import WorkerState
 from tests.conftest import TREE
 
 # package → what of ours it may import (docs/architecture.md)
@@ -152,6 +155,19 @@ def test_sql_stands_only_in_the_store() -> None:
                 assert not re.search(
                     r"\b(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b", path.read_text()
                 ), path
+
+
+def test_states_and_reasons_are_words_of_the_domain() -> None:
+    """In Python they are members of a type; only SQL texts and the types themselves name them."""
+    kinds = (JobState, Outcome, Reason, Creation, Waiting, WorkerState, TokenState)
+    words = {str(word) for kind in kinds for word in kind}
+    for path in files("hodei.store"):
+        texts = (
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        )
+        assert words.isdisjoint(texts), path
 
 
 def test_no_task_runs_loose() -> None:

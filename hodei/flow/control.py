@@ -163,7 +163,7 @@ class JobController:
                 words = f"JobLateResult {said.outcome} (lease {said.lease})"
                 about = (recorded.correlation_id, said.actor, late.job_id, said.worker_id)
                 job_lines.say(self._log, [JobLine(words, *about)])
-            if recorded.stands:
+            if recorded.stored:
                 break
             await asyncio.sleep(0.05)
         else:

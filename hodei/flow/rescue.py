@@ -130,7 +130,7 @@ class JobRescuer:
         self._dispatcher.observe(ready=found.ready or found.due)
 
     async def _see(self) -> None:
-        await self._database.run(job_queue.see)
+        await self._database.run(job_queue.start_timeouts)
 
     async def _promote(self) -> None:
         await self._for_each(await self._database.run(job_queue.due), job_queue.promote)

@@ -240,7 +240,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         """What the worker holds and the database agrees to goes on; the rest it is told to kill."""
         said = [held.lease for held in hello.held]
         standing = (
-            await self._database.run(lambda conn: leases.standing(conn, stream.worker_id, said))
+            await self._database.run(lambda conn: leases.held_by(conn, stream.worker_id, said))
             if said
             else {}
         )

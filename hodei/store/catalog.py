@@ -135,24 +135,26 @@ def gaps(found: dict[str, Any], *, called_only: bool) -> list[Gap]:
         for name in want[kind]
         if name not in found[kind]
     ]
-    for signature, body in want["functions"].items():
-        if called_only and signature.partition("(")[0] not in CALLED:
-            continue
-        if signature not in found["functions"]:
-            result.append(Gap(f"function {signature}"))
-        elif not called_only and found["functions"][signature] != body:
-            result.append(
-                Gap(
-                    f"function {signature} as this program has it"
-                    " (its body or its settings are others)"
-                )
-            )
+    result += _functions(want["functions"], found["functions"], called_only)
     if not called_only:
         result += _constraints(want, found, tables) + _indexes(want, found)
         for name in want["triggers"]:
             table, _, trigger = name.partition(".")
             if table in tables and name not in found["triggers"]:
                 result.append(Gap(f"trigger {trigger} of {table}"))
+    return result
+
+
+def _functions(want: dict[str, str], found: dict[str, str], called_only: bool) -> list[Gap]:
+    others = "as this program has it (its body or its settings are others)"
+    result = []
+    for signature, body in want.items():
+        if called_only and signature.partition("(")[0] not in CALLED:
+            continue
+        if signature not in found:
+            result.append(Gap(f"function {signature}"))
+        elif not called_only and found[signature] != body:
+            result.append(Gap(f"function {signature} {others}"))
     return result
 
 
@@ -164,15 +166,7 @@ def _columns(
         names = {"table": sql.Identifier(table), "column": sql.Identifier(name)}
         default = sql.SQL(column["default"] or "NULL")
         if name not in found:
-            add = sql.SQL(
-                "ALTER TABLE {table} ADD COLUMN {column} {type}{default}{not_null}"
-            ).format(
-                **names,
-                type=sql.SQL(column["type"]),
-                not_null=sql.SQL(" NOT NULL" if column["not_null"] else ""),
-                default=sql.SQL(" DEFAULT ") + default,
-            )
-            result.append(Gap(f"column {table}.{name}", before=add))
+            result.append(_column(table, name, column))
             continue
         if called_only:
             continue
@@ -185,6 +179,17 @@ def _columns(
             put = sql.SQL("ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL").format(**names)
             result.append(Gap(f"NOT NULL of {table}.{name}", after=put))
     return result
+
+
+def _column(table: str, name: str, column: dict[str, Any]) -> Gap:
+    add = sql.SQL("ALTER TABLE {table} ADD COLUMN {column} {type}{default}{not_null}").format(
+        table=sql.Identifier(table),
+        column=sql.Identifier(name),
+        type=sql.SQL(column["type"]),
+        default=sql.SQL(" DEFAULT ") + sql.SQL(column["default"] or "NULL"),
+        not_null=sql.SQL(" NOT NULL" if column["not_null"] else ""),
+    )
+    return Gap(f"column {table}.{name}", before=add)
 
 
 def _constraints(want: dict[str, Any], found: dict[str, Any], tables: list[str]) -> list[Gap]:

@@ -50,6 +50,8 @@ POOL_SIZE = 6
 well while nobody calls."""
 
 
+POOL_ERRORS = (psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed)
+
 MOST_RUNS = POOL_SIZE + 2
 """Times that a call is run when connections turn out stale or other transactions are in the way:
 each connection of the pool may be stale."""
@@ -118,15 +120,11 @@ class Database:
             try:
                 async with asyncio.timeout(timeout_s):
                     return await self._once(work)
-            except TimeoutError as error:
-                raise Unavailable("the database did not answer in time; try again") from error
-            except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
-                first = runs_left == MOST_RUNS - 1
-                if first and idempotent and sqlstate.is_lost(error):
+            except (TimeoutError, psycopg.Error, *POOL_ERRORS) as error:
+                lost = idempotent and runs_left == MOST_RUNS - 1 and sqlstate.is_lost(error)
+                if lost or await self._make_ready(error, runs_left, healed):
                     continue
-                if await self._make_ready(error, runs_left, healed):
-                    continue
-                if unavailable := sqlstate.unavailable(error):
+                if unavailable := _unavailable(error):
                     raise unavailable from error
                 raise
         raise AssertionError("unreachable")
@@ -177,6 +175,12 @@ class Database:
                 return await work(conn)
 
         return await self.run(transaction, timeout_s=timeout_s)
+
+
+def _unavailable(error: Exception) -> Unavailable | None:
+    if isinstance(error, TimeoutError):
+        return Unavailable("the database did not answer in time; try again")
+    return sqlstate.unavailable(error)
 
 
 async def _still_open(conn: Connection) -> None:

@@ -220,7 +220,7 @@ async def read(
     return [StoredChunk(*row) for row in await rows(conn, READ, parameters)]
 
 
-class Standing(NamedTuple):
+class Progress(NamedTuple):
     """How far a job and its log have come. While this is the same there is nothing new to read."""
 
     state: JobState
@@ -229,7 +229,7 @@ class Standing(NamedTuple):
     created_at: int  # microseconds since 1970
 
 
-STANDING = """
+PROGRESS = """
 SELECT j.id, j.state, j.lease,
        (SELECT l.log_seq FROM leases l WHERE l.lease = j.lease),
        j.created_at
@@ -238,7 +238,7 @@ WHERE j.id = ANY (%(jobs)s::uuid[])
 """
 
 
-async def standing(conn: Connection, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
+async def progress(conn: Connection, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Progress]:
     """Returns how far these jobs have come. A job that is not in the answer is unknown or deleted."""
-    found = await rows(conn, STANDING, {"jobs": array(job_ids)})
-    return {job: Standing(JobState(state), *rest) for job, state, *rest in found}
+    found = await rows(conn, PROGRESS, {"jobs": array(job_ids)})
+    return {job: Progress(JobState(state), *rest) for job, state, *rest in found}

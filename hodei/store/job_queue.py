@@ -41,7 +41,7 @@ async def required(conn: Connection) -> Required:
 
 # A queue_timeout counts from when the row could first be seen: the transaction that inserted it may
 # have been open for long.
-SEE = """
+START_TIMEOUTS = """
 WITH unseen AS MATERIALIZED (
     SELECT q.job_id
     FROM job_queue q
@@ -58,9 +58,9 @@ WHERE q.job_id = u.job_id
 """
 
 
-async def see(conn: Connection) -> None:
+async def start_timeouts(conn: Connection) -> None:
     """Starts the queue_timeout of new rows, 1,000 at most: the next sweep takes the rest."""
-    await brief_rows(conn, SEE, {})
+    await brief_rows(conn, START_TIMEOUTS, {})
 
 
 DUE = """

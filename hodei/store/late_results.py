@@ -89,7 +89,7 @@ FROM said s
 class Recorded(NamedTuple):
     """What became of a late result."""
 
-    stands: bool  # False: its job's story changed meanwhile; the call is to be repeated
+    stored: bool  # False: its job's story changed meanwhile; the call is to be repeated
     now: bool = False  # this call wrote it
     correlation_id: str = ""
 
@@ -111,6 +111,6 @@ async def record_late(conn: Connection, late: Late) -> Recorded:
     }
     found = await brief_rows(conn, RECORD_LATE, parameters)
     if not found:
-        return Recorded(stands=True)
+        return Recorded(stored=True)
     known, written, correlation_id = found[0]
     return Recorded(known or written, written, correlation_id)

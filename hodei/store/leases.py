@@ -80,7 +80,7 @@ async def jobs_of(conn: Connection, claimants: Sequence[Claimant]) -> list[uuid.
     return [row[0] for row in await rows(conn, JOBS_OF, arrays_of(claimants))]
 
 
-class Standing(NamedTuple):
+class HeldLease(NamedTuple):
     """How far a lease that holds has come."""
 
     lease: int
@@ -90,7 +90,7 @@ class Standing(NamedTuple):
     cancel_requested: bool
 
 
-STANDING = """
+HELD_BY = """
 SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL, l.log_seq, j.cancel_requested_at IS NOT NULL
 FROM leases l
 JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
@@ -99,12 +99,12 @@ WHERE l.lease = ANY (%(leases)s::bigint[])
 """
 
 
-async def standing(
+async def held_by(
     conn: Connection, worker_id: uuid.UUID, leases: list[int]
-) -> dict[int, Standing]:
+) -> dict[int, HeldLease]:
     """Returns which leases of a reconnecting worker still hold, and where each goes on."""
-    found = await rows(conn, STANDING, {"worker": worker_id, "leases": leases})
-    return {row[0]: Standing(*row) for row in found}
+    found = await rows(conn, HELD_BY, {"worker": worker_id, "leases": leases})
+    return {row[0]: HeldLease(*row) for row in found}
 
 
 UNDELIVERED_CANCELS = """

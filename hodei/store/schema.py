@@ -31,7 +31,7 @@ def text() -> str:
     return head + "\n" + body.removesuffix("COMMIT;\n")
 
 
-class Standing(NamedTuple):
+class Applied(NamedTuple):
     """What a database has of the schema. Version and revision 0: nothing."""
 
     version: int
@@ -72,14 +72,14 @@ FROM hodei_schema s
 """
 
 
-def standing(conn: Connection) -> Standing:
+def applied(conn: Connection) -> Applied:
     found = catalog.read(conn)
     if "hodei_schema" not in found["tables"]:
-        return Standing(0, 0, catalog.gaps(found, called_only=False))
+        return Applied(0, 0, catalog.gaps(found, called_only=False))
     # Through JSON: the first revision had no such column, and a column may be gone.
     row = conn.execute(WHICH, {"version": VERSION}).fetchone()
     version, revision = row or (0, 0)
-    return Standing(version, revision, catalog.gaps(found, called_only=revision > REVISION))
+    return Applied(version, revision, catalog.gaps(found, called_only=revision > REVISION))
 
 
 # ── what a database has to be ──
@@ -133,7 +133,7 @@ def check_sync(url: str) -> tuple[bool, str]:
     for people, a line for each finding."""
     with connect(url, NAME) as conn, in_words("the schema could not be checked"):
         check_database(conn)
-        found = standing(conn)
+        found = applied(conn)
         if found.version > VERSION:
             return False, found.newer
         if found.version and (found.version, found.revision) < (VERSION, REVISION):
@@ -177,11 +177,11 @@ def _odd_jobs(conn: Connection) -> str:
     )
 
 
-def check_standing(url: str) -> None:
+def check_whole(url: str) -> None:
     """Raises the reason why nobody can work on this database now: Conflict, Invalid, Unavailable."""
     with connect(url, NAME) as conn, in_words("the schema could not be checked"):
         check_database(conn)
-        found = standing(conn)
+        found = applied(conn)
         if found.version > VERSION:
             raise Conflict(found.newer)
         if not found.whole:
@@ -218,7 +218,7 @@ def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
     database that is read-only will do."""
     with connect(url, NAME) as conn, in_words("schema.sql could not be applied"):
         check_database(conn)
-        found = standing(conn)
+        found = applied(conn)
         if server_read_only(conn):
             if reading_will_do and found.whole:
                 return f"schema version {found} stands; {READ_ONLY}"
@@ -229,18 +229,21 @@ def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
         conn.read_only = False
         if found.whole:
             return f"schema version {found} stands; nothing to do{_pass_live_leases(conn)}"
-        with conn.transaction():
-            conn.execute(SETTINGS.encode())
-            found = standing(conn)
-            _refuse_newer(found)
-            if not found.whole:
-                _mend(conn, found)
+        return _apply(conn) + _pass_live_leases(conn)
+
+
+def _apply(conn: Connection) -> str:
+    with conn.transaction():
+        conn.execute(SETTINGS.encode())
+        found = applied(conn)
+        _refuse_newer(found)
         if found.whole:
-            return f"schema version {found} stands; nothing to do{_pass_live_leases(conn)}"
-        return f"applied schema version {VERSION}.{REVISION}{_pass_live_leases(conn)}"
+            return f"schema version {found} stands; nothing to do"
+        _mend(conn, found)
+    return f"applied schema version {VERSION}.{REVISION}"
 
 
-def _refuse_newer(found: Standing) -> None:
+def _refuse_newer(found: Applied) -> None:
     if found.version > VERSION:
         raise Conflict(found.newer)
     if found.revision > REVISION and not found.whole:
@@ -250,7 +253,7 @@ def _refuse_newer(found: Standing) -> None:
         )
 
 
-def _mend(conn: Connection, found: Standing) -> None:
+def _mend(conn: Connection, found: Applied) -> None:
     """Makes what is missing. schema.sql changes no table that stands, but of a database of this
     revision it is known what each table must have."""
     if found.revision == REVISION:
@@ -260,10 +263,10 @@ def _mend(conn: Connection, found: Standing) -> None:
             if gap.before:
                 _alter(conn, gap, gap.before)
     conn.execute(text().encode())
-    for gap in standing(conn).gaps:
+    for gap in applied(conn).gaps:
         if statement := gap.after or gap.before:
             _alter(conn, gap, statement)
-    if (left := standing(conn)).gaps:
+    if (left := applied(conn)).gaps:
         raise Conflict(f"schema.sql is not all of it: {left.missing}; nothing was changed")
 
 

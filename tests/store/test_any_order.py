@@ -180,7 +180,7 @@ class Store(RuleBasedStateMachine):
             if not ended or again:
                 assert self.on(
                     lambda conn: late_results.record_late(conn, Late(offer.job_id, said))
-                ).stands
+                ).stored
             self._offers.pop(offer.lease)
 
     @rule(commit=commits, pick=st.integers(0, 99), outcome=st.sampled_from(["SUCCEEDED", "LOST"]))
@@ -195,7 +195,7 @@ class Store(RuleBasedStateMachine):
                 == {}
             ), "the fence"
             late = Late(offer.job_id, word(offer, outcome))
-            assert self.say(commit, lambda conn: late_results.record_late(conn, late)).stands
+            assert self.say(commit, lambda conn: late_results.record_late(conn, late)).stored
 
     @rule(commit=commits, pick=st.integers(0, 99), back=st.integers(0, 2))
     def log(self, commit: str, pick: int, back: int) -> None:

@@ -62,7 +62,7 @@ def test_a_late_result_is_recorded_once_and_changes_no_state(
         late = Late(offer.job_id, word(offer))
         assert await results.record_results(conn, [late.result]) == [], "the fence"
         recorded = [await late_results.record_late(conn, late) for _ in range(3)]
-        assert [(r.stands, r.now) for r in recorded] == [(True, True), (True, False), (True, False)]
+        assert [(r.stored, r.now) for r in recorded] == [(True, True), (True, False), (True, False)]
         return offer.job_id
 
     job_id = on(database_url, story)
@@ -85,7 +85,7 @@ def test_a_result_that_was_recorded_but_not_acknowledged_is_no_late_one(
     async def story(conn: AsyncConnection) -> bool:
         offer = await running_job(conn, await ready_worker(conn))
         await results.record_results(conn, [word(offer)])
-        return (await late_results.record_late(conn, Late(offer.job_id, word(offer)))).stands
+        return (await late_results.record_late(conn, Late(offer.job_id, word(offer)))).stored
 
     assert on(database_url, story) is True
     assert db.execute(
@@ -102,7 +102,7 @@ def test_nobody_can_write_late_into_a_job_that_was_never_his(
         await results.record_results(conn, [word(offer, "LOST", actor="system:x")])
         foreign = offer._replace(worker_id=stranger.id)
         for false in (foreign, offer._replace(lease=999), offer._replace(job_id=uuid.uuid4())):
-            assert (await late_results.record_late(conn, Late(false.job_id, word(false)))).stands
+            assert (await late_results.record_late(conn, Late(false.job_id, word(false)))).stored
             await job_logs.append_late(conn, false.job_id, [chunk(false, 0)])
 
     on(database_url, story)

@@ -93,7 +93,7 @@ async def _live(conn: AsyncConnection) -> None:
     """A third is cancelled in the queue, a third fails, a third succeeds; all are shown, before and
     after."""
     worker = await ready_worker(conn)
-    await job_queue.see(conn)
+    await job_queue.start_timeouts(conn)
     every = await jobs.list_newest(conn, None, None, None, None, 1000)
     for job in every[::3]:
         assert await cancels.cancel_queued(conn, job.id, "cli:test")
