@@ -2,7 +2,7 @@
 -- this file again changes nothing (`psql -f schema.sql`, `hodei db apply`, and every start of a
 -- hodei-server that finds the schema old or incomplete). PostgreSQL 15 to 18, no extension.
 -- hodei/store/schema.sql is a symbolic link to this file, so that the wheel contains it. After a
--- change run `scripts/catalog`, which writes down what must stand (hodei/store/catalog.json).
+-- change run `tools/catalog`, which writes down what must stand (hodei/store/catalog.json).
 --
 -- WHAT EACH TABLE IS FOR
 --   jobs              One row for each job, until retention deletes it: its spec and its state.
@@ -445,7 +445,7 @@ CREATE TABLE IF NOT EXISTS domain_events (
     correlation_id text NOT NULL,
     actor text NOT NULL,
     worker_id uuid,
-    payload jsonb NOT NULL,
+    payload jsonb NOT NULL,                 -- its keys, by event_type: docs/events.md
     PRIMARY KEY (id, occurred_at)
 ) PARTITION BY RANGE (occurred_at);
 
@@ -877,7 +877,7 @@ END $$;
 -- Returns a spec in its stored form, or refuses one that no job can have. The stored form has no
 -- nulls, no `id` and no `actor` (they have columns), seconds rounded to milliseconds, `interpreter`
 -- as a list, and always a `command`; it is returned as it is. hodei/domain/spec.py gives the same
--- answers. scripts/spec-sql makes the lines between the marks from hodei/domain/spec_keys.py.
+-- answers. tools/spec-sql makes the lines between the marks from hodei/domain/spec_keys.py.
 CREATE OR REPLACE FUNCTION hodei_normalise_spec(given jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE

@@ -33,11 +33,6 @@ def per_job_us(before: Seconds, after: Seconds, jobs: int) -> dict[str, float]:
     return {part: round((after[part] - before[part]) / jobs * 1e6, 1) for part in after}
 
 
-def resident_mb(pid: int) -> float:
-    """Of a process and those below it."""
-    return round(float(sum(process.memory_info().rss for process in _tree(pid))) / 1e6, 1)
-
-
 def _tree(pid: int) -> list[psutil.Process]:
     try:
         root = psutil.Process(pid)

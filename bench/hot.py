@@ -12,7 +12,7 @@ from bench import profile
 from bench.system import QUIET, System, system
 from bench.throughput import Bench
 from hodei.local.stack import mint_token
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 MOST = 12
 """Functions of each part that are told."""

@@ -21,7 +21,7 @@ import psycopg
 from bench import cpu, worker
 from bench.system import System, system
 from bench.throughput import Bench
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 SPREAD_S = 10.0
 """Of the streams' starts: as long as from heartbeat to heartbeat, so that heartbeats come

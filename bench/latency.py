@@ -25,7 +25,7 @@ from hodei.domain.ids import uuid7
 from hodei.local.stack import mint_token
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 CREATE = "SELECT outcome FROM hodei_create_jobs(jsonb_build_array(jsonb_build_object('id', %s::text, 'actor', 'bench', 'spec', %s::jsonb)))"
 NOTED: dict[str, object] = {"command": "true", "labels": {"kind": "noted"}}

@@ -24,7 +24,7 @@ from hodei.domain.ids import uuid7
 from hodei.local.stack import Part, mint_token
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 LINE_BYTES = 80
 BLOCK_LINES = 100_000

@@ -19,7 +19,7 @@ from bench.throughput import Bench
 from hodei.local.stack import mint_token
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 EVERY_S = 0.25
 """Between two looks: what comes and goes within it is not seen."""

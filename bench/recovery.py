@@ -1,4 +1,4 @@
-"""`bin/recovery`: kills one thing at a time under a running job, and says how long it took until
+"""`tools/recovery`: kills one thing at a time under a running job, and says how long it took until
 all was well again (medians)."""
 
 import argparse
@@ -16,8 +16,8 @@ import psycopg
 
 from bench.system import TELLING, System, system
 from hodei.local.stack import Part, mint_token
-from tests.chaos.checker import violations
-from tests.fault_proxy import FaultProxy
+from verify.checker import violations
+from verify.fault_proxy import FaultProxy
 
 
 class Scene:
@@ -209,7 +209,7 @@ SCENES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="bin/recovery",
+        prog="tools/recovery",
         description="How long it takes until all is well again after one thing dies.",
     )
     parser.add_argument("--rounds", type=int, default=5)

@@ -20,7 +20,7 @@ from bench.idle import allow_open_files, start_workers
 from bench.system import QUIET, System, system
 from bench.throughput import Bench
 from hodei.local.stack import mint_token
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 LABELS = {"kind": "bench"}
 

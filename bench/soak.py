@@ -1,4 +1,4 @@
-"""`bin/soak --minutes 10 --rate 800`: jobs at a steady rate; what queue and lease tables leave
+"""`tools/soak --minutes 10 --rate 800`: jobs at a steady rate; what queue and lease tables leave
 behind, sampled every 5 s."""
 
 import argparse
@@ -10,7 +10,7 @@ import time
 import psycopg
 
 from bench.system import system
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 TABLES = ("job_queue", "leases", "jobs", "workers")
 
@@ -101,7 +101,7 @@ def _judged(conn: psycopg.Connection[tuple[object, ...]]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="bin/soak", description="Jobs at a steady rate; what the hot tables leave behind."
+        prog="tools/soak", description="Jobs at a steady rate; what the hot tables leave behind."
     )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rate", type=int, default=800, help="jobs per second")

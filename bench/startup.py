@@ -18,7 +18,7 @@ import psycopg
 from bench.system import TELLING, System, system
 from hodei.local.embedded_postgres import free_port
 from hodei.local.stack import inherited, mint_token
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 TREE = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from bench import cpu
 from bench.system import QUIET, TELLING, system
 from bench.throughput import Bench, ceiling, compiled
 from hodei.local.stack import mint_token
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 LEVELS = {"quiet": QUIET, "default": TELLING}
 

@@ -26,7 +26,7 @@ from bench.system import QUIET, System, system
 from hodei.local.stack import mint_token
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from tests.chaos.checker import violations
+from verify.checker import violations
 
 ENQUEUE = """SELECT count(*) FROM hodei_create_jobs((
     SELECT jsonb_agg(jsonb_build_object('id', hodei_uuid7(), 'actor', 'bench', 'spec', %s::jsonb)) FROM generate_series(1, %s)))"""

@@ -80,7 +80,7 @@ class BenchWorker:
         answer, now = pb.WorkerFrame(), time.time_ns() // 1000
         for offer in frame.run:
             self._held.add(offer.lease)
-            answer.accepts.add(lease=offer.lease, started_unix_us=now)
+            answer.accepts.add(lease=offer.lease)
             answer.results.add(
                 lease=offer.lease, outcome=pb.SUCCEEDED, exit_code=0, run_us=1, started_unix_us=now
             )

@@ -15,7 +15,6 @@ class Settings:
     grpc: str  # HOST:PORT
     log_level: str = "info"
     log_format: str = "text"
-    log_parts: str = ""  # HODEI_LOG
     insecure: bool = False
     prepare: bool = True
     lost_after_s: float = LOST_AFTER_S

@@ -9,7 +9,7 @@ from typing import Any
 from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
-from hodei_worker.result import Result
+from hodei_worker.supervisor.result import Result
 from hodei_worker.supervisor.wire import Header
 
 OUTCOMES = {

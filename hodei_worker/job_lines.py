@@ -16,7 +16,7 @@ import orjson
 from loguru import logger
 
 from hodei.protocol.log.writer import JobLine, say
-from hodei_worker.result import UNKNOWN_CHUNKS, Result
+from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Result
 
 GATHER_S = 0.05
 

@@ -32,9 +32,7 @@ class Outbox:
         self.clear()
 
     def clear(self) -> None:
-        self._accepts: dict[
-            int, tuple[float, int]
-        ] = {}  # lease → when it goes (monotonic), when its job started (µs); oldest first
+        self._accepts: dict[int, float] = {}  # lease → when it goes (monotonic); oldest first
         self._rejects: list[pb.Reject] = []
         self._results: deque[tuple[int, pb.Result]] = deque()  # with how many chunks go before it
         self._logs_in = self._logs_out = 0  # chunks given, and gone
@@ -64,12 +62,12 @@ class Outbox:
             or self._started
         ):
             return 0.0
-        for due_at, _ in self._accepts.values():
+        for due_at in self._accepts.values():
             return max(0.0, due_at - time.monotonic())
         return None
 
-    def accept(self, lease: int, started_us: int) -> None:
-        self._accepts[lease] = (time.monotonic() + self._accept_after_s, started_us)
+    def accept(self, lease: int) -> None:
+        self._accepts[lease] = time.monotonic() + self._accept_after_s
         if len(self._accepts) == 1:
             self._wake.set()
 
@@ -154,10 +152,11 @@ class Outbox:
             lease for lease in frame.started if lease in self._accepts
         ]  # servers take a start of accepted jobs only
         now = time.monotonic()
-        for lease, (due_at, _) in self._accepts.items():
+        for lease, due_at in self._accepts.items():
             if due_at > now or len(due) >= MOST:
                 break
             due.append(lease)
         for lease in dict.fromkeys(due):
-            frame.accepts.add(lease=lease, started_unix_us=self._accepts.pop(lease)[1])
+            frame.accepts.add(lease=lease)
+            del self._accepts[lease]
         return frame

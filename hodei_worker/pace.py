@@ -1,26 +1,26 @@
-"""When a frame may go to the server."""
+"""When the next frame of a busy worker may go. Pure: the caller says what time it is."""
 
 GATHER_S = 0.06
-"""Between two frames of a busy worker, so that what it says goes together: then most short jobs are
-accepted and ended in one."""
+"""Seconds between two frames of a busy worker. What comes meanwhile goes together: then most short
+jobs are accepted and ended in one frame."""
 
 AT_ONCE = 4
-"""Frames that need not wait for that, when there were none for a while: whoever runs one job after
+"""Frames that go without waiting when there were none for a while: whoever runs one job after
 another waits for nothing."""
 
 
 class Pace:
-    """Frames go GATHER_S apart, but for up to AT_ONCE that a quiet time has left over. Times are of
-    any clock that only goes forward, in seconds."""
+    """Lets AT_ONCE frames go at once and then one each GATHER_S. A pause of GATHER_S gives one
+    frame back. All times are seconds of one clock."""
 
     def __init__(self) -> None:
         self._due_at = 0.0  # of the next frame, if they came evenly
 
-    def early_s(self, now: float) -> float:
-        """How long the next frame has to wait; 0: it may go."""
-        return max(0.0, self._due_at - (AT_ONCE - 1) * GATHER_S - now)
+    def wait_s(self, now: float) -> float:
+        """How long the next frame should wait for more; 0 or less: it goes at once."""
+        return self._due_at - (AT_ONCE - 1) * GATHER_S - now
 
-    def goes(self, now: float) -> None:
-        """A frame goes now. One that went early, as its logs were heavy, does not count against
-        others: what is owed never grows beyond AT_ONCE frames."""
+    def sent(self, now: float) -> None:
+        """A frame goes now. One that did not wait, because logs filled it, is not held against the
+        frames that come later: no wait is longer than GATHER_S."""
         self._due_at = min(max(self._due_at, now) + GATHER_S, now + AT_ONCE * GATHER_S)

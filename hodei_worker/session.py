@@ -220,7 +220,6 @@ class Session:
             labels=self._settings.labels,
             capabilities=["process", "recall"],
             held=self._slots.held(),
-            clock_unix_us=time.time_ns() // 1000,
             addresses=self._addresses.said(address),
             job_user=job_user(self._settings),
         )
@@ -259,12 +258,12 @@ class Session:
             raise SentAway(frame.go_away.why)
 
     async def _write(self, call: Any) -> None:
-        now, pace = asyncio.get_running_loop().time, Pace()
+        pace = Pace()
         while True:
             await self._outbox.something()
-            if early_s := pace.early_s(now()):
-                await self._outbox.gather(early_s)
-            pace.goes(now())
+            if (wait_s := pace.wait_s(time.monotonic())) > 0:
+                await self._outbox.gather(wait_s)
+            pace.sent(time.monotonic())
             frame = self._outbox.frame()
             self._slots.lines.flush()
             try:

@@ -17,7 +17,7 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei_worker.held import Held, Phase
 from hodei_worker.job_lines import JobLines, command_of, ending
 from hodei_worker.outbox import Outbox
-from hodei_worker.result import UNKNOWN_CHUNKS, Cause, Result, lost
+from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Cause, Result, lost
 from hodei_worker.supervisor.wire import Header
 
 SUPERVISOR_DIED = lost(
@@ -73,7 +73,6 @@ class Slots:
         return pb.Heartbeat(
             held=self.held(),
             busy_slots=self.running,
-            clock_unix_us=time.time_ns() // 1000,
             draining=self.draining,
         )
 
@@ -128,14 +127,14 @@ class Slots:
         self.changed.set()
 
     def _fill(self) -> None:
-        """Accept = a slot takes the job (R2); its process starts without waiting for the server's
+        """Accept = a slot takes the job (rule 2); its process starts without waiting for the server's
         commit."""
         while self._waiting and self.running < self.slots:
             job = self._held[self._waiting.popleft()]
             self._enter(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
             self._supervisor.send("start", job.spec.encode(), **job.start())
-            self._outbox.accept(job.lease, job.started_us)
+            self._outbox.accept(job.lease)
             self.lines.tell(
                 "INFO", job, partial(_received, job, job.spec, time.monotonic() - job.came_at)
             )
@@ -158,7 +157,7 @@ class Slots:
 
     def refused(self, lease: int, why: str) -> None:
         """The lease no longer holds: kill; what it wrote and how it ended is still told, as late
-        (R1)."""
+        (rule 1)."""
         job = self._held.get(lease)
         if job is None or job.late:
             return
@@ -222,7 +221,7 @@ class Slots:
             return  # the supervisor does not know it yet
         job.acked = max(job.acked, resume.log_seq)
         if not resume.accepted and job.started_us:
-            self._outbox.accept(job.lease, job.started_us)
+            self._outbox.accept(job.lease)
         if job.tells_start:
             self._outbox.started(job.lease)
         if job.stopping and job.phase is Phase.RUNNING:
@@ -265,7 +264,7 @@ class Slots:
         self._report(job)
 
     def _report(self, job: Held) -> None:
-        """Once, and behind the last of the log: no final state comes before the log's tail (R5)."""
+        """Once, and behind the last of the log: no final state comes before the log's tail (rule 5)."""
         if job.result and job.log_is_sent and not job.reported:
             job.reported = True
             self._outbox.result(job.report(job.result))

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], most_s: float = 15.0, every_s: float = 0.03) -> T:
+def eventually(ask: Callable[[], T], most_s: float = 30.0, every_s: float = 0.03) -> T:
     """The first truthy answer."""
     deadline = time.monotonic() + most_s
     while not (answer := ask()):

@@ -66,7 +66,7 @@ class Worker:
             "0.2",
             *self.flags,
         ]
-        # scripts/test-unprivileged says by these where our packages, and the interpreter's library,
+        # tools/test-unprivileged says by these where our packages, and the interpreter's library,
         # are.
         ours = {
             name: os.environ[name]
@@ -242,7 +242,7 @@ def python_for(user: str) -> tuple[str, str]:
             continue
         return str(python), path
     pytest.skip(
-        f"no Python here that {user} may run finds our packages; scripts/test-unprivileged has one"
+        f"no Python here that {user} may run finds our packages; tools/test-unprivileged has one"
     )
 
 

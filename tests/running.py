@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ import pytest
 
 from hodei.local.stack import Stack, mint_token
 from tests.conftest import SCHEMA, Connection
+from tests.eventually import eventually
 
 
 def new_database(pg_server: SimpleNamespace) -> str:
@@ -73,13 +74,42 @@ class Hodei:
         return self.ok("job", "submit", *arguments, stdin=stdin, server=server).text.strip()
 
     def finish(self, job_id: str, server: int | None = None) -> dict[str, Any]:
-        """Waits for the end by following the log, and gives the job as JSON."""
-        self.ok("job", "logs", "-f", job_id, server=server)
-        job: dict[str, Any] = self.job(job_id)
+        """Waits for the end by SQL, and gives the job as JSON."""
+        ended = "SELECT id FROM jobs WHERE id = %s AND completed_at IS NOT NULL"
+        eventually(lambda: self.sql(ended, job_id), 90)
+        job: dict[str, Any] = self.job(job_id, server)
         return job
+
+    def all_succeeded(self, ids: Sequence[str]) -> None:
+        """Waits for the end of all of them."""
+        asked = "SELECT state, count(*) FROM jobs WHERE id = ANY (%s::uuid[]) GROUP BY state"
+        eventually(lambda: self.sql(asked, list(ids)) == [("SUCCEEDED", len(ids))], 90)
 
     def job(self, job_id: str, server: int | None = None) -> Any:
         return self.ok("job", "get", job_id, "--format", "json", server=server).json
+
+    def until(self, job_id: str, state: str) -> None:
+        """Waits for this state, and asks by SQL: a program for each look takes so long on a busy
+        machine that a short job has ended meanwhile. A job that has ended otherwise comes to no
+        other state, which ends the test."""
+        asked = "SELECT state, completed_at IS NULL FROM jobs WHERE id = %s"
+
+        def there() -> bool:
+            ((now, goes_on),) = self.sql(asked, job_id)
+            assert now == state or goes_on, f"job {job_id} is {now}: expected {state} on its way"
+            return bool(now == state)
+
+        eventually(there, 60)
+
+    def wrote(self, job_id: str, words: str = "") -> str:
+        """Its log, once words are in it; by SQL as well."""
+        asked = "SELECT data FROM job_logs WHERE job_id = %s ORDER BY lease, seq"
+
+        def written() -> str:
+            text = b"".join(data for (data,) in self.sql(asked, job_id)).decode(errors="replace")
+            return text if words in text else ""
+
+        return eventually(written, 60)
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         cursor = self.conn.execute(statement.encode(), parameters or None)
@@ -87,6 +117,12 @@ class Hodei:
 
     def token(self) -> str:
         return mint_token(self.url)
+
+    def holder(self) -> int:
+        """The number of the server that the only worker is connected to, once it has said so."""
+        numbers = range(len(self.addresses))
+        connected = "worker connected"
+        return eventually(lambda: [n for n in numbers if connected in self.log(f"server-{n}")])[0]
 
     def log(self, name: str) -> str:
         return (self.stack.logs / f"{name}.log").read_text()

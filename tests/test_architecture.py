@@ -2,49 +2,61 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from hodei.domain.job import Creation, JobState, Outcome, Reason, Waiting
 from hodei.domain.token import TokenState
 from hodei.domain.worker import WorkerState
 from tests.conftest import TREE
 
-# package → what of ours it may import (docs/architecture.md)
-MAY = {
-    "hodei.domain": {"hodei.protocol"},  # only words (below)
-    "hodei.protocol": {"hodei.domain"},  # only text, by its log (below)
-    "hodei.store": {"hodei.domain"},
-    "hodei.fleet": {"hodei.domain", "hodei.store"},
-    "hodei.flow": {"hodei.domain", "hodei.store", "hodei.fleet"},
-    "hodei.rpc": {
-        "hodei",
-        "hodei.domain",
-        "hodei.store",
-        "hodei.fleet",
-        "hodei.flow",
-        "hodei.protocol",
-    },
-    "hodei.local": {"hodei.cli"},
-    "hodei.cli": {
-        "hodei.domain",
-        "hodei.protocol",
-        "hodei.log",
-        "hodei.config",
-        "hodei.server",
-        "hodei.store",
-        "hodei.flow",
-        "hodei.local",
-        "hodei_worker",
-    },
-    "hodei_worker": {"hodei.protocol"},
-}
-LIBRARIES = {
-    "hodei.domain": set(),
-    "hodei.store": {"psycopg", "psycopg_pool", "loguru"},
-    "hodei.fleet": {"loguru"},
-    "hodei.flow": {"psycopg", "loguru"},
-}
+ARCHITECTURE = TREE / "docs/architecture.md"
+RELEASE = {
+    "hodei",
+    "hodei.__version__",
+    "hodei_worker",
+    "hodei_worker.__version__",
+}  # any may know its own
+
+
+class Floor(NamedTuple):
+    """A row of the table in docs/architecture.md."""
+
+    package: str
+    may_import: set[str]  # packages and modules of ours, as paths
+    libraries: set[str]
+
+    @property
+    def files(self) -> list[Path]:
+        """Without those of a package below it that has a row of its own."""
+        folder, _, pattern = self.package.partition("*")
+        found = (TREE / folder).glob(f"*{pattern}") if pattern else (TREE / folder).rglob("*.py")
+        return [
+            path
+            for path in sorted(found)
+            if "_pb2" not in path.name
+            and not (self.package == "hodei_worker" and "supervisor" in path.parts)
+        ]
+
+
+def _floors() -> list[Floor]:
+    table = ARCHITECTURE.read_text().partition("| package |")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    return [
+        Floor(
+            package.strip("`"),
+            {"hodei", "hodei_worker"}
+            if ours == "everything"
+            else set(re.findall(r"`(hodei[\w/.]*)`", ours)),
+            set(re.findall(r"`(\w+)`", libraries)),
+        )
+        for package, _, ours, libraries in rows
+    ]
+
+
+FLOORS = _floors()
 PURE = {"asyncio", "loguru", "psycopg", "grpc", "click", "subprocess", "socket"}
 
 
@@ -62,39 +74,98 @@ def files(package: str) -> list[Path]:
     return [path for path in found if "_pb2" not in path.name]
 
 
-def test_imports_point_down() -> None:
-    wrong = []
-    for package, may in MAY.items():
-        for path in files(package):
-            for name in imports(path):
-                if not name.startswith(("hodei.", "hodei_worker.")) or name.startswith(
-                    f"{package}."
-                ):
-                    continue
-                floor = (
-                    ".".join(name.split(".")[:2]) if name.startswith("hodei.") else "hodei_worker"
-                )
-                if floor not in may and not (floor == "hodei.__version__" and "hodei" in may):
-                    wrong.append(f"{path.relative_to(TREE)} imports {name}")
-    assert wrong == []
+def test_each_package_has_a_row_in_the_table_of_floors() -> None:
+    there = {f"hodei/{path.parent.name}" for path in (TREE / "hodei").glob("*/__init__.py")}
+    there |= {"hodei/*.py", "hodei_worker", "hodei_worker/supervisor"}
+    assert {floor.package for floor in FLOORS} == there
 
 
-def test_each_floor_keeps_to_its_libraries() -> None:
-    third_party = {
-        "psycopg",
-        "psycopg_pool",
-        "loguru",
-        "grpc",
-        "click",
-        "rich",
-        "aiohttp",
-        "docker",
-        "google",
-    }
-    for package, may in LIBRARIES.items():
-        for path in files(package):
-            used = {name.split(".")[0] for name in imports(path)} & third_party
-            assert used <= may, path
+def place_of(name: str) -> Path:
+    """The module that holds what an import names, or its package."""
+    path = TREE / name.replace(".", "/")
+    while not path.is_dir() and not path.with_suffix(".py").exists():
+        path = path.parent
+    return (path if path.is_dir() else path.with_suffix(".py")).relative_to(TREE)
+
+
+def out_of_bounds(floor: Floor, name: str) -> bool:
+    """Whether an import of this name is one that the table does not give to this floor."""
+    top = name.partition(".")[0]
+    if top not in {"hodei", "hodei_worker"}:
+        return top not in sys.stdlib_module_names and top not in floor.libraries
+    may = {floor.package, *floor.may_import}
+    above = {str(place) for place in (place_of(name), *place_of(name).parents)}
+    if floor.package == "hodei_worker/supervisor":
+        above.discard("hodei_worker")
+    return name not in RELEASE and not above & may
+
+
+def test_imports_keep_to_the_table_of_floors() -> None:
+    wrong = [
+        f"{path.relative_to(TREE)} imports {name}"
+        for floor in FLOORS
+        for path in floor.files
+        for name in imports(path)
+        if out_of_bounds(floor, name)
+    ]
+    assert wrong == [], "docs/architecture.md has the table"
+
+
+def test_the_table_gives_no_more_than_is_used() -> None:
+    for floor in FLOORS:
+        names = {name for path in floor.files for name in imports(path)}
+        assert floor.libraries <= {name.partition(".")[0] for name in names}, floor.package
+        for given in floor.may_import - {"hodei", "hodei_worker"}:
+            assert any(Path(given) in (p := place_of(n), *p.parents) for n in names), (
+                floor.package,
+                given,
+            )
+
+
+def test_an_import_that_points_up_is_found() -> None:
+    of = {floor.package: floor for floor in FLOORS}
+    assert out_of_bounds(of["hodei/domain"], "hodei.store.jobs.get")
+    assert out_of_bounds(of["hodei/domain"], "orjson")
+    assert out_of_bounds(of["hodei_worker"], "hodei.domain.text.shown")
+    assert out_of_bounds(of["hodei_worker/supervisor"], "hodei_worker.slots.Slots")
+    assert out_of_bounds(of["hodei_worker/supervisor"], "grpc")
+    assert out_of_bounds(of["hodei/cli"], "hodei.fleet.presence")
+    assert not out_of_bounds(of["hodei/cli"], "hodei.log.start")
+    assert not out_of_bounds(of["hodei/store"], "hodei.domain.job.Reason")
+
+
+def test_each_rule_and_decision_that_a_text_refers_to_is_there() -> None:
+    section = ARCHITECTURE.read_text().partition("## The rules")[2].partition("\n## ")[0]
+    rules = [int(number) for number in re.findall(r"^(\d+)\. \*\*", section, re.MULTILINE)]
+    assert rules == list(range(1, len(rules) + 1))
+    decisions = {int(path.name[:4]) for path in (TREE / "docs/adr").glob("*.md")}
+    texts = {str(path.relative_to(TREE)): path.read_text() for path in texts_of_ours()}
+    referred = [
+        (path, int(number))
+        for path, text in texts.items()
+        for several in re.findall(r"\b[Rr]ules?\s+(\d+(?:(?:, | and | to )\d+)*)", text)
+        for number in re.findall(r"\d+", several)
+    ]
+    assert len(referred) > 10
+    assert [(path, number) for path, number in referred if number not in rules] == []
+    assert {
+        (path, number)
+        for path, text in texts.items()
+        for number in re.findall(r"\bADR (\d+)", text)
+        if int(number) not in decisions
+    } == set()
+    short = re.compile(r"\bR\d{1,2}\b(?! =)")  # how they were called when they stood elsewhere
+    assert [path for path, text in texts.items() if short.search(text)] == []
+
+
+def texts_of_ours() -> Iterator[Path]:
+    """Source, pages and scripts; not this file, which has patterns for what it looks for."""
+    for place in ("hodei", "hodei_worker", "verify", "tests", "bench", "docs", "tools", "bin"):
+        for path in sorted((TREE / place).rglob("*")):
+            text = path.is_file() and path.suffix in {".py", ".md", ".proto", ".sql", ""}
+            if text and path != Path(__file__):
+                yield path
+    yield from (TREE / name for name in ("schema.sql", "README.md", "CONTRIBUTING.md", "justfile"))
 
 
 def test_a_worker_gets_nothing_of_the_domain_but_text() -> None:
@@ -104,10 +175,8 @@ def test_a_worker_gets_nothing_of_the_domain_but_text() -> None:
     assert theirs == {"hodei.domain.text", "hodei.domain.job_line"}
 
 
-def test_the_domain_takes_only_words_from_the_protocol() -> None:
-    used = {name for path in files("hodei.domain") for name in imports(path)}
-    theirs = {name.rpartition(".")[0] for name in used if name.startswith("hodei.protocol")}
-    assert theirs == {"hodei.protocol.words"}
+def test_the_words_need_nothing() -> None:
+    """The domain takes them from the protocol, and workers do: they bring nothing along."""
     assert set(imports(TREE / "hodei/protocol/words.py")) == {"enum.StrEnum"}
 
 
@@ -115,18 +184,6 @@ def test_the_domain_is_pure() -> None:
     for path in files("hodei.domain"):
         assert not {name.split(".")[0] for name in imports(path)} & PURE, path
         assert "datetime.now" not in path.read_text(), path
-
-
-def test_the_supervisor_needs_nothing_but_the_standard_library() -> None:
-    for path in files("hodei_worker.supervisor"):
-        outside = {n.split(".")[0] for n in imports(path)} & {
-            "grpc",
-            "loguru",
-            "click",
-            "hodei",
-            "google",
-        }
-        assert not outside, path
 
 
 def test_transports_open_no_transaction_and_hold_no_sql() -> None:
@@ -171,8 +228,8 @@ def test_states_and_reasons_are_words_of_the_domain() -> None:
 
 
 def test_no_task_runs_loose() -> None:
-    for package in MAY:
-        for path in files(package):
+    for floor in FLOORS:
+        for path in floor.files:
             text = path.read_text()
             assert "ensure_future" not in text, path
             assert "asyncio.gather" not in text, path
@@ -240,6 +297,6 @@ def test_who_opens_a_task_group_waits_inside_of_it() -> None:
     assert groups_left_waiting(
         ast.parse("async def f():\n async with TaskGroup() as g:\n  g.create_task(x())")
     ) == [2]
-    for package in MAY:
-        for path in files(package):
+    for floor in FLOORS:
+        for path in floor.files:
             assert groups_left_waiting(ast.parse(path.read_text())) == [], path

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import click
@@ -100,6 +101,8 @@ def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) ->
         capture_output=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
+    held = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in held if ".dist-info" not in name} == {"hodei", "hodei_worker"}
     place = tmp_path / "venv"
     venv.create(place, with_pip=False, symlinks=True)
     purelib = next(place.glob("lib/python*/site-packages"))
@@ -162,7 +165,7 @@ def test_the_other_pythons_are_those_that_run(tmp_path: Path) -> None:
 
     def listed() -> list[str]:
         ran = subprocess.run(
-            [TREE / "scripts/test-pythons", "--list"],
+            [TREE / "tools/test-pythons", "--list"],
             capture_output=True,
             text=True,
             env=env,

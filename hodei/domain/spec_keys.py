@@ -1,6 +1,6 @@
 """The keys of a job's spec and the rules of their values, written down once.
 
-hodei/domain/spec.py applies them in Python; `scripts/spec-sql` writes them into schema.sql, where
+hodei/domain/spec.py applies them in Python; `tools/spec-sql` writes them into schema.sql, where
 hodei_normalise_spec applies them in PostgreSQL. docs/job-spec.md tells users what each key means.
 """
 

@@ -147,7 +147,7 @@ class JobController:
         await give_back(self._database, said, why, f"worker:{stream.worker_id}")
 
     async def ended_late(self, stream: WorkerStream, late: late_results.Late) -> None:
-        """The word of a worker whose lease no longer holds: for the record only (R1)."""
+        """The word of a worker whose lease no longer holds: for the record only (rule 1)."""
         said = late.result
         for _ in range(20):
             try:

@@ -79,7 +79,7 @@ class LogReader:
         job.
 
         The state is read before the page that finds nothing more: no final state is written before
-        the log's tail (R5). Whoever takes a page empties its list, so that it is not kept here
+        the log's tail (rule 5). Whoever takes a page empties its list, so that it is not kept here
         meanwhile."""
         lease, seq = parse_cursor(cursor)
         moved = asyncio.Event()

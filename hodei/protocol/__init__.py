@@ -1,1 +1,1 @@
-"""The wire contract: hodei.proto and what scripts/proto generates from it."""
+"""The wire contract: hodei.proto and what tools/proto generates from it."""

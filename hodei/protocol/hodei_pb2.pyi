@@ -74,7 +74,7 @@ class WorkerFrame(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "clock_unix_us", "addresses", "job_user")
+    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "addresses", "job_user")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -91,7 +91,6 @@ class Hello(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
-    CLOCK_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     JOB_USER_FIELD_NUMBER: _ClassVar[int]
     protocol_min: int
@@ -103,10 +102,9 @@ class Hello(_message.Message):
     labels: _containers.ScalarMap[str, str]
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     held: _containers.RepeatedCompositeFieldContainer[Held]
-    clock_unix_us: int
     addresses: _containers.RepeatedCompositeFieldContainer[Address]
     job_user: str
-    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., clock_unix_us: _Optional[int] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., job_user: _Optional[str] = ...) -> None: ...
+    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., job_user: _Optional[str] = ...) -> None: ...
 
 class Address(_message.Message):
     __slots__ = ("server_id", "failed_s", "here")
@@ -119,18 +117,14 @@ class Address(_message.Message):
     def __init__(self, server_id: _Optional[str] = ..., failed_s: _Optional[float] = ..., here: _Optional[bool] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("held", "busy_slots", "clock_unix_us", "spool_bytes", "draining")
+    __slots__ = ("held", "busy_slots", "draining")
     HELD_FIELD_NUMBER: _ClassVar[int]
     BUSY_SLOTS_FIELD_NUMBER: _ClassVar[int]
-    CLOCK_UNIX_US_FIELD_NUMBER: _ClassVar[int]
-    SPOOL_BYTES_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     held: _containers.RepeatedCompositeFieldContainer[Held]
     busy_slots: int
-    clock_unix_us: int
-    spool_bytes: int
     draining: bool
-    def __init__(self, held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., busy_slots: _Optional[int] = ..., clock_unix_us: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
+    def __init__(self, held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., busy_slots: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
 
 class Held(_message.Message):
     __slots__ = ("lease", "phase", "job_id")
@@ -151,12 +145,10 @@ class Held(_message.Message):
     def __init__(self, lease: _Optional[int] = ..., phase: _Optional[_Union[Held.Phase, str]] = ..., job_id: _Optional[str] = ...) -> None: ...
 
 class Accept(_message.Message):
-    __slots__ = ("lease", "started_unix_us")
+    __slots__ = ("lease",)
     LEASE_FIELD_NUMBER: _ClassVar[int]
-    STARTED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     lease: int
-    started_unix_us: int
-    def __init__(self, lease: _Optional[int] = ..., started_unix_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, lease: _Optional[int] = ...) -> None: ...
 
 class Reject(_message.Message):
     __slots__ = ("lease", "reason")

@@ -1,5 +1,5 @@
 """Compares what a database has of the schema with what it must have: catalog.json, which
-scripts/catalog writes from a fresh schema.sql."""
+tools/catalog writes from a fresh schema.sql."""
 
 import functools
 import json

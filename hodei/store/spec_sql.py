@@ -1,6 +1,6 @@
 """Writes the rules of hodei/domain/spec_keys.py into hodei_normalise_spec of schema.sql.
 
-`scripts/spec-sql` writes them, `scripts/spec-sql --check` only compares.
+`tools/spec-sql` writes them, `tools/spec-sql --check` only compares.
 """
 
 import re
@@ -82,7 +82,7 @@ def main() -> None:
     if "--check" not in sys.argv:
         path.write_text(after, encoding="utf-8")
     elif before != after:
-        sys.exit("schema.sql is not what hodei/domain/spec_keys.py says: run scripts/spec-sql")
+        sys.exit("schema.sql is not what hodei/domain/spec_keys.py says: run tools/spec-sql")
 
 
 if __name__ == "__main__":

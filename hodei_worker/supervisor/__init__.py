@@ -1,5 +1,5 @@
 """The parent of the jobs: a small process without gRPC in it, so that spawning is fast and jobs
 outlive the agent.
 
-Standard library only. `wire` is how the agent talks to it; `process` runs one job; `spool` keeps
+The standard library and orjson only. `wire` is how the agent talks to it; `process` runs one job; `spool` keeps
 its output; `journal` its results."""

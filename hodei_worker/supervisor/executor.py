@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hodei_worker.result import Cause, Result
+from hodei_worker.supervisor.result import Cause, Result
 from hodei_worker.supervisor.spool import Chunk, Tape
 
 

@@ -36,12 +36,15 @@ class Journal:
     def _load(self) -> None:
         if not self._path.exists():
             return
-        for line in self._path.read_bytes().splitlines():
+        kept = self._path.read_bytes()
+        for line in kept.splitlines():
             try:
                 entry = orjson.loads(line)
             except ValueError:
                 continue  # the line that was being written when we died
             self._apply(entry)
+        if kept and not kept.endswith(b"\n"):
+            self._unwritten.append(b"")  # ends that line: the next one would be lost with it
 
     def _apply(self, entry: dict[str, Any]) -> None:
         lease = entry["lease"]

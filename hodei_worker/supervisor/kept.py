@@ -4,7 +4,7 @@ its first and its last part, and on a full disk what there was room for."""
 from collections.abc import Callable
 from dataclasses import replace
 
-from hodei_worker.result import Result, failed
+from hodei_worker.supervisor.result import Result, failed
 from hodei_worker.supervisor.spool import FULL_BYTES, NOTICE, Chunk, Tape, left_out
 from hodei_worker.supervisor.tail import Tail
 

@@ -12,7 +12,6 @@ import time
 import traceback
 from dataclasses import replace
 
-from hodei_worker.result import Cause, Result, failed
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.guard import Guard, Timers
@@ -22,6 +21,7 @@ from hodei_worker.supervisor.members import Attributed, Contained, Members
 from hodei_worker.supervisor.output import Output
 from hodei_worker.supervisor.place import Place
 from hodei_worker.supervisor.prepare import StartFailed, prepare
+from hodei_worker.supervisor.result import Cause, Result, failed
 from hodei_worker.supervisor.spawn import Usage
 from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.starting import Outcomes, Starting

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hodei_worker.result import Cause, lost
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.cgroups import Cgroups
 from hodei_worker.supervisor.executor import Listener, Start
@@ -17,6 +16,7 @@ from hodei_worker.supervisor.place import Folders
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.process import JobProcess
 from hodei_worker.supervisor.remains import kill_left
+from hodei_worker.supervisor.result import Cause, lost
 from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.user import JobUser
 

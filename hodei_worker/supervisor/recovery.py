@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hodei_worker.result import UNKNOWN_CHUNKS, Result
 from hodei_worker.supervisor.executor import Executor, Start
 from hodei_worker.supervisor.journal import Journal
+from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Result
 from hodei_worker.supervisor.spool import Spool, Tape
 
 

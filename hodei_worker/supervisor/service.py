@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import hodei_worker
-from hodei_worker.result import Cause, Result, failed, lost
 from hodei_worker.supervisor import kin, spec, wire
 from hodei_worker.supervisor.executor import Attempt, Listener, Start
 from hodei_worker.supervisor.journal import Journal
 from hodei_worker.supervisor.processes import Processes
 from hodei_worker.supervisor.recovery import recover
+from hodei_worker.supervisor.result import Cause, Result, failed, lost
 from hodei_worker.supervisor.user import JobUser
 from hodei_worker.supervisor.window import LogWindow
 

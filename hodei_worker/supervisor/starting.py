@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hodei_worker.result import Cause, failed, lost
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.executor import Start
 from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.host import Host
 from hodei_worker.supervisor.members import Attributed, Contained, Members
 from hodei_worker.supervisor.prepare import Prepared
+from hodei_worker.supervisor.result import Cause, failed, lost
 from hodei_worker.supervisor.spawn import Spawn, Usage
 from hodei_worker.supervisor.spool import STDERR, STDOUT
 

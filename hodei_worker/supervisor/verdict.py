@@ -6,8 +6,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 
-from hodei_worker.result import Cause, Result, failed
 from hodei_worker.supervisor import kin
+from hodei_worker.supervisor.result import Cause, Result, failed
 from hodei_worker.supervisor.spawn import Usage
 
 DISK_FULL = "the worker's disk is full: the job's log cannot be kept"

@@ -2,7 +2,6 @@
 measured and judged is."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,15 +17,15 @@ def test_the_pages_are_what_the_figures_make() -> None:
     assert outdated(FIGURES, DOCS) == [], "run `python -m bench.report`"
 
 
-def test_a_figure_that_changes_changes_its_page(tmp_path: Path) -> None:
+def test_a_figure_that_changes_changes_its_page() -> None:
     changed = json.loads(json.dumps(FIGURES))
     changed["sections"]["startup"]["ms"]["hodei --help"]["median"] = 9876.5
-    assert "9,876" in pages(changed, tmp_path)["performance.md"]
+    assert "9,876" in pages(changed)["performance.md"]
     assert outdated(changed, DOCS) == ["performance.md"]
 
 
-def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
-    made = pages({"sections": {}}, tmp_path)
+def test_what_was_not_measured_is_said() -> None:
+    made = pages({"sections": {}})
     assert made["performance.md"].count("Not measured.") > 5
     assert "Not measured." in made["scaling.md"]
     assert {target.how({}) for target in TARGETS} == {None}

@@ -25,12 +25,12 @@ import grpc
 
 from hodei.local.stack import mint_token
 from tests.chaos import evil
-from tests.chaos.checker import orphans, traces_in, violations
 from tests.chaos.poison import Poison
 from tests.chaos.system import LABELS, System
 from tests.chaos.wild import Wild, marked
 from tests.conftest import Connection
-from tests.fault_proxy import FaultProxy
+from verify.checker import orphans, traces_in, violations
+from verify.fault_proxy import FaultProxy
 
 REST_S = 240.0
 """For all jobs to end after the last fault: lost-after (60 s) and a rerun, thrice."""

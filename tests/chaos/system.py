@@ -13,8 +13,8 @@ import psycopg
 from hodei.local.embedded_postgres import EmbeddedPostgres, free_port
 from hodei.local.stack import Part, Stack, mint_token
 from tests.conftest import SCHEMA, Connection
-from tests.fault_proxy import FaultProxy
 from tests.local_pgbouncer import PgBouncer
+from verify.fault_proxy import FaultProxy
 
 LABELS = {"runs": "chaos"}
 """Of the jobs and of the honest workers: the one that lies is given none."""

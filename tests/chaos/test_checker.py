@@ -11,7 +11,6 @@ import pytest
 from hodei.store import accepts, job_logs, leases, results
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
-from tests.chaos.checker import Trace, orphans, traces_in, violations
 from tests.chaos.wild import Wild, marked
 from tests.conftest import Connection
 from tests.eventually import eventually
@@ -26,6 +25,7 @@ from tests.factories import (
     running_job,
     word,
 )
+from verify.checker import Trace, orphans, traces_in, violations
 
 WROTE = b"one\ntwo\n"
 

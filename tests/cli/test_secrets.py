@@ -158,9 +158,9 @@ def texts() -> list[tuple[str, str]]:
         found.append((" ".join(program), run(*program, "--help").stdout))
     source = [
         path
-        for package in ("hodei", "hodei_worker", "scripts")
-        for path in (TREE / package).rglob("*.*")
-        if path.suffix != ".pyc"
+        for package in ("hodei", "hodei_worker", "scripts", "tools")
+        for path in (TREE / package).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
     ]
     return found + [(path.name, path.read_text()) for path in source]
 

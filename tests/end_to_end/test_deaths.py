@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hodei.local.stack import Part
-from tests.chaos.checker import orphans, violations
 from tests.eventually import eventually, gone
 from tests.running import Hodei
+from verify.checker import orphans, violations
 
 
 def supervisor_of(state: Path) -> int:
@@ -37,7 +37,7 @@ def test_when_the_supervisor_dies_its_jobs_are_killed_and_run_again_and_the_work
         "echo attempt $HODEI_ATTEMPT; (setsid sleep 300 &); test $HODEI_ATTEMPT = 2 || sleep 300"
     )
     job_id = fresh.submit("--command", command)
-    eventually(lambda: fresh.ok("job", "logs", job_id).text == "attempt 1\n")
+    fresh.wrote(job_id, "attempt 1\n")
     os.kill(supervisor_of(state), signal.SIGKILL)
     job = fresh.finish(job_id)
     assert (job["state"], job["attempts"]) == ("SUCCEEDED", 2)
@@ -62,7 +62,7 @@ def test_jobs_of_a_worker_that_died_whole_are_found_when_it_comes_back(fresh: Ho
     job_id = fresh.submit(
         "--command", "echo attempt $HODEI_ATTEMPT; test $HODEI_ATTEMPT = 2 || exec sleep 300"
     )
-    eventually(lambda: fresh.ok("job", "logs", job_id).text == "attempt 1\n")
+    fresh.wrote(job_id, "attempt 1\n")
     supervisor = supervisor_of(state)
     part.process.kill()
     os.kill(supervisor, signal.SIGKILL)
@@ -76,7 +76,8 @@ def test_jobs_of_a_worker_that_died_whole_are_found_when_it_comes_back(fresh: Ho
 
 def test_a_worker_upgraded_by_restart_under_load_loses_no_job(fresh: Hodei) -> None:
     state = fresh.folder / "w"
-    ids = [fresh.submit("--command", f"sleep 0.{n % 10}; echo {n}") for n in range(16)]
+    enqueue = "SELECT hodei_enqueue(jsonb_build_object('command', %s::text))::text"
+    ids = [fresh.sql(enqueue, f"sleep 0.{n % 10}; echo {n}")[0][0] for n in range(16)]
     part = fresh.stack.worker(
         "worker",
         fresh.addresses[0],
@@ -101,9 +102,10 @@ def test_a_worker_upgraded_by_restart_under_load_loses_no_job(fresh: Hodei) -> N
             "--drain-timeout",
             "0.2",
         )
+    fresh.all_succeeded(ids)
     for n, job_id in enumerate(ids):
-        job = fresh.finish(job_id)
-        assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
+        asked = "SELECT attempts, logs_complete FROM jobs WHERE id = %s"
+        assert fresh.sql(asked, job_id) == [(1, True)]
         assert fresh.sql(
             "SELECT convert_from(data, 'UTF8') FROM job_logs WHERE job_id = %s", job_id
         ) == [(f"{n}\n",)]
@@ -130,7 +132,7 @@ def test_a_newer_worker_adopts_an_older_ones_jobs_and_starts_its_own_supervisor_
     assert fresh.sql("SELECT version FROM workers") == [("0.0.9",)]
     old = supervisor_of(state)
     job_id = fresh.submit("--command", "for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.5; done")
-    eventually(lambda: fresh.ok("job", "logs", job_id).text != "")
+    fresh.wrote(job_id)
     part.process.kill()
     part.process.wait()
     fresh.stack.worker("newer", fresh.addresses[0], state, None, *keep)
@@ -189,7 +191,7 @@ def test_a_blocked_worker_is_noticed_within_30_s_and_goes_on_when_it_can(fresh: 
     job_id = fresh.submit(
         "--command", "n=0; while [ $n -lt 40 ]; do n=$((n + 1)); echo $n; sleep 1; done"
     )
-    eventually(lambda: fresh.ok("job", "logs", job_id).text != "")
+    fresh.wrote(job_id)
     begun = time.monotonic()
     os.kill(part.process.pid, signal.SIGSTOP)
     eventually(lambda: "worker's stream" in fresh.log("server-0") + fresh.log("server-1"), 35)

@@ -45,12 +45,12 @@ def test_a_revoked_worker_comes_back_with_a_new_token_as_another_worker(
     start_worker(fresh, "worker-1", folder, fresh.token())
     before = identity(folder)
     job_id = fresh.submit("--on-lost", "fail", "--command", "sleep 600")
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    fresh.until(job_id, "RUNNING")
     fresh.ok("worker", "revoke", before["worker_id"])
     part = fresh.stack.parts[-1]
     assert part.process.wait(30) == 1
     assert "mint a new one with `hodei token create`" in fresh.log("worker-1")
-    assert fresh.job(job_id)["state"] == "FAILED"
+    assert fresh.finish(job_id)["state"] == "FAILED"
 
     token = fresh.ok("token", "create").text.strip()
     start_worker(fresh, "worker-2", folder, token)

@@ -25,8 +25,9 @@ def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(
 ) -> None:
     fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token())
     eventually(lambda: health(fresh, "") == SERVING)
-    running = fresh.submit("--command", "sleep 12; echo done")
-    eventually(lambda: fresh.job(running)["state"] == "RUNNING")
+    gate = fresh.folder / "gate"
+    running = fresh.submit("--command", f"until [ -e {gate} ]; do sleep 0.1; done; echo done")
+    fresh.until(running, "RUNNING")
     name = fresh.conn.info.dbname
     others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     fresh.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
@@ -41,6 +42,7 @@ def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(
     fresh.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     fresh.sql(others)
     eventually(lambda: health(fresh, "") == SERVING, most_s=20)
+    gate.touch()
     job = fresh.finish(running)
     assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
     log = fresh.log("server-0") + fresh.log("server-1")

@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from tests.eventually import eventually
 from tests.running import Hodei
 
 
@@ -166,7 +165,7 @@ def test_a_slow_reader_slows_nobody(hodei: Hodei) -> None:
     assert process.stderr
     assert process.stdout
     job_id = process.stderr.readline().decode().rsplit(" ", 1)[1].strip()
-    eventually(lambda: hodei.job(job_id)["state"] == "SUCCEEDED", most_s=30)
+    hodei.until(job_id, "SUCCEEDED")
     assert hodei.ok("job", "run", "--command", "echo other").text == "other\n"
     out, _ = process.communicate(timeout=30)
     assert len(out) == 20_000_000

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually
-from tests.fault_proxy import FaultProxy
 from tests.running import Hodei
+from verify.fault_proxy import FaultProxy
 
 FOUND_WITHIN_S = 30.0
 """By which a half-open connection must be found, on both sides."""
@@ -52,7 +52,7 @@ def test_cut_and_refused_connections_disturb_no_running_job(
 ) -> None:
     connect(fresh, links)
     job_id = counting(fresh, 4)
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    fresh.until(job_id, "RUNNING")
     for _ in range(4):
         for link in links:
             link.cut()
@@ -122,8 +122,8 @@ def test_a_half_open_stream_is_found_on_both_sides_and_the_job_goes_on(
 ) -> None:
     connect(fresh, links)
     job_id = counting(fresh, 3)
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
-    here = next(n for n in (0, 1) if "worker connected" in fresh.log(f"server-{n}"))
+    fresh.until(job_id, "RUNNING")
+    here = fresh.holder()
     begun = time.monotonic()
     if direction == "both":
         links[here].stall()
@@ -160,7 +160,7 @@ def test_a_server_that_is_cut_off_from_the_database_lets_its_workers_go(
         fresh.stack.worker("worker", f"{isolated},{other.address}", tmp_path / "w", fresh.token())
         other.heal()
         job_id = counting(fresh, 3)
-        eventually(lambda: fresh.job(job_id, server=0)["state"] == "RUNNING")
+        fresh.until(job_id, "RUNNING")
         link.stall()
         eventually(lambda: "worker connected" in fresh.log("server-0"), FOUND_WITHIN_S)
         expect_whole(fresh, job_id, 3)
@@ -180,7 +180,7 @@ def test_a_worker_that_is_told_to_stops_its_jobs_when_nobody_answers(
         )
     connect(fresh, links, "--on-disconnect", "stop")
     job_id = fresh.submit("--on-lost", "fail", "--command", "sleep 600")
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    fresh.until(job_id, "RUNNING")
     for link in links:
         link.stall()
     eventually(lambda: "running jobs are stopped" in fresh.log("worker"), 60)

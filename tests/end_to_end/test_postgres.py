@@ -17,11 +17,11 @@ import pytest
 from hodei.local import child
 from hodei.local.embedded_postgres import EmbeddedPostgres, free_port, unprivileged_user
 from hodei.local.stack import Stack
-from tests.chaos.checker import violations
 from tests.conftest import SCHEMA
 from tests.eventually import eventually
 from tests.local_pgbouncer import PgBouncer
 from tests.running import Hodei, start
+from verify.checker import violations
 
 
 def server_of(url: str) -> SimpleNamespace:
@@ -85,7 +85,7 @@ def test_sessions_terminated_at_random_disturb_nobody(fresh: Hodei) -> None:
 
 
 def test_the_main_path_through_a_transaction_pooler(fresh: Hodei) -> None:
-    """R13: nothing is kept in a session; only the listener goes past it."""
+    """Rule 11: nothing is kept in a session; only the listener goes past it."""
     with PgBouncer(fresh.url) as pooler:
         address = fresh.stack.server(
             "pooled",
@@ -105,7 +105,7 @@ def test_the_main_path_through_a_transaction_pooler(fresh: Hodei) -> None:
             lambda: fresh.sql("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'") == [(101,)], 60
         )
         running = fresh.submit("--command", "sleep 60")
-        eventually(lambda: fresh.job(running)["state"] == "RUNNING")
+        fresh.until(running, "RUNNING")
         fresh.ok("job", "cancel", running)
         assert fresh.finish(running)["state"] == "CANCELLED"
         assert violations(fresh.conn) == []
@@ -116,8 +116,9 @@ def test_when_all_connections_are_taken_callers_are_told_and_the_rest_goes_on(fr
     """Every job creation hangs behind a lock: the pool is exhausted, callers get one clear answer,
     and when it is over all goes on."""
     fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token())
-    running = fresh.submit("--command", "sleep 25; echo done")
-    eventually(lambda: fresh.job(running)["state"] == "RUNNING")
+    gate = fresh.folder / "gate"
+    running = fresh.submit("--command", f"until [ -e {gate} ]; do sleep 0.1; done; echo done")
+    fresh.until(running, "RUNNING")
     with psycopg.connect(fresh.url) as busy:
         busy.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
         calls = [
@@ -131,6 +132,7 @@ def test_when_all_connections_are_taken_callers_are_told_and_the_rest_goes_on(fr
             assert call.process.wait(60) == 1
             assert "the database" in call.log.read_text()
             fresh.stack.parts.remove(call)
+    gate.touch()
     assert fresh.finish(running)["state"] == "SUCCEEDED"
     assert fresh.ok("job", "run", "--command", "echo on").text == "on\n"
     assert fresh.sql(

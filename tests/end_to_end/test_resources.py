@@ -14,11 +14,11 @@ import pytest
 from hodei.local.embedded_postgres import EmbeddedPostgres
 from hodei.local.stack import Stack
 from hodei_worker.supervisor import kin
-from tests.chaos.checker import violations
 from tests.end_to_end.test_deaths import supervisor_of
 from tests.end_to_end.test_postgres import server_of
 from tests.eventually import eventually
 from tests.running import Hodei, start
+from verify.checker import violations
 
 ROOT = os.geteuid() == 0
 
@@ -214,7 +214,7 @@ def test_clocks_of_server_and_worker_that_jump_by_10_minutes_disturb_nothing(
         "worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), environment=environment
     )
     job_id = counting(fresh)
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    fresh.until(job_id, "RUNNING")
     offset.write_text(jump)
     assert fresh.ok("job", "run", "--timeout", "30", "--command", "echo now").text == "now\n"
     time.sleep(3)
@@ -246,12 +246,12 @@ def faked_postgres(
 def test_the_databases_clock_that_jumps_by_10_minutes_loses_nobody(
     tmp_path: Path, faked: tuple[Path, dict[str, str]], faked_postgres: EmbeddedPostgres, jump: str
 ) -> None:
-    """R7: nobody listened during those ten minutes. And the events of a job stay in order."""
+    """Rule 6: nobody listened during those ten minutes. And the events of a job stay in order."""
     hodei = start(server_of(faked_postgres.dsn()), tmp_path)
     try:
         hodei.stack.worker("worker", ",".join(hodei.addresses), tmp_path / "w", hodei.token())
         job_id = counting(hodei)
-        eventually(lambda: hodei.job(job_id)["state"] == "RUNNING")
+        hodei.until(job_id, "RUNNING")
         ((before,),) = hodei.sql("SELECT clock_timestamp()")
         faked[0].write_text(jump)
         ((after,),) = hodei.sql("SELECT clock_timestamp()")

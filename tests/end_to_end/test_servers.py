@@ -42,11 +42,8 @@ def test_a_job_from_any_server_runs_wherever_the_worker_is_and_all_works_from_ea
         assert hodei.ok("job", "logs", "-f", job_id, server=1 - index).text == "from anywhere\n"
         assert hodei.job(job_id, server=index)["state"] == "SUCCEEDED"
         running = hodei.submit("--command", "sleep 60", server=index)
-        eventually(
-            lambda running=running, index=index: (  # type: ignore[misc]
-                hodei.job(running, server=index)["state"] == "RUNNING"
-            )
-        )
+        hodei.until(running, "RUNNING")
+        assert hodei.job(running, server=index)["state"] == "RUNNING"
         hodei.ok("job", "cancel", running, server=1 - index)
         hodei.ok("job", "logs", "-f", running, server=index)
         assert hodei.job(running)["state"] == "CANCELLED"
@@ -192,14 +189,14 @@ def test_a_start_does_not_wait_for_a_busy_queue(hodei: Hodei, tmp_path: Path) ->
         busy.execute("LOCK TABLE jobs, job_queue, leases, workers IN ROW EXCLUSIVE MODE")
         begun = time.monotonic()
         stack.server("another", hodei.url)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
 
 
 def test_sigterm_sends_workers_elsewhere_and_disturbs_no_job(fresh: Hodei) -> None:
     fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token())
     job_id = fresh.submit("--command", "for n in 1 2 3 4 5 6; do echo $n; sleep 0.4; done")
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
-    holder = 0 if "worker connected" in fresh.log("server-0") else 1
+    fresh.until(job_id, "RUNNING")
+    holder = fresh.holder()
     part = fresh.stack.parts[holder]
     part.process.send_signal(signal.SIGTERM)
     assert part.process.wait(10) == 0
@@ -223,15 +220,15 @@ def test_a_second_signal_ends_at_once(fresh: Hodei) -> None:
         time.sleep(0.5)
         assert not part.ended
         part.process.send_signal(signal.SIGTERM)
-        assert part.process.wait(5) == 0
+        assert part.process.wait(8) == 0
         stream.cancel()
 
 
 def test_a_killed_server_loses_nothing(fresh: Hodei) -> None:
     fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token())
     job_id = fresh.submit("--command", "for n in 1 2 3 4 5 6; do echo $n; sleep 0.4; done")
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
-    holder = 0 if "worker connected" in fresh.log("server-0") else 1
+    fresh.until(job_id, "RUNNING")
+    holder = fresh.holder()
     fresh.stack.parts[holder].process.kill()
     assert fresh.ok("job", "logs", "-f", job_id, server=1 - holder).text == "1\n2\n3\n4\n5\n6\n"
     job = fresh.job(job_id, server=1 - holder)

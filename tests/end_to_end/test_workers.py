@@ -220,7 +220,7 @@ def test_revoke_ends_the_credential_the_stream_and_the_jobs(fresh: Hodei) -> Non
     state = fresh.folder / "w"
     part = fresh.stack.worker("worker", fresh.addresses[1], state, fresh.token())
     job_id = fresh.submit("--on-lost", "fail", "--command", "sleep 60")
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    fresh.until(job_id, "RUNNING")
     assert (
         fresh.ok("worker", "revoke", worker_id(state), "--format", "json", server=0).json["revoked"]
         is True
@@ -261,14 +261,16 @@ def test_a_cleaned_database_gets_its_worker_back_when_it_has_a_token(fresh: Hode
 def test_a_drained_worker_ends_what_it_runs_and_gets_nothing_new(fresh: Hodei) -> None:
     state = fresh.folder / "w"
     fresh.stack.worker("worker", fresh.addresses[1], state, fresh.token())
-    running = fresh.submit("--command", "sleep 1; echo done")
-    eventually(lambda: fresh.job(running)["state"] == "RUNNING")
+    gate = fresh.folder / "gate"
+    running = fresh.submit("--command", f"until [ -e {gate} ]; do sleep 0.1; done; echo done")
+    fresh.until(running, "RUNNING")
     assert (
         fresh.ok("worker", "drain", worker_id(state), "--format", "json", server=0).json["state"]
         == "DRAINING"
     )
     eventually(lambda: "drained by request: no new jobs come" in fresh.log("worker"))
     waiting = fresh.submit("--command", "echo later")
+    gate.touch()
     assert fresh.finish(running)["state"] == "SUCCEEDED"
     job = fresh.job(waiting)
     assert (job["state"], job["waiting_for"]) == (
@@ -281,13 +283,16 @@ def test_a_drained_worker_ends_what_it_runs_and_gets_nothing_new(fresh: Hodei) -
 
 def test_sigterm_lets_running_jobs_end_and_loses_no_result(fresh: Hodei) -> None:
     part = fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token())
-    job_id = fresh.submit("--command", "sleep 1; echo done")
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    gate = fresh.folder / "gate"
+    job_id = fresh.submit("--command", f"until [ -e {gate} ]; do sleep 0.1; done; echo done")
+    fresh.until(job_id, "RUNNING")
     part.process.send_signal(signal.SIGTERM)
+    eventually(lambda: "draining: 1 jobs run" in fresh.log("worker"))
+    gate.touch()
     assert part.process.wait(20) == 0
     job = fresh.job(job_id)
     assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
-    assert fresh.sql("SELECT state FROM workers") == [("TERMINATED",)]
+    eventually(lambda: fresh.sql("SELECT state FROM workers") == [("TERMINATED",)])
 
 
 def test_a_job_whose_worker_was_stopped_runs_again_on_another(fresh: Hodei) -> None:
@@ -297,7 +302,7 @@ def test_a_job_whose_worker_was_stopped_runs_again_on_another(fresh: Hodei) -> N
     job_id = fresh.submit(
         "--command", "echo attempt $HODEI_ATTEMPT; [ $HODEI_ATTEMPT = 2 ] || sleep 60"
     )
-    eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+    fresh.until(job_id, "RUNNING")
     fresh.stack.worker("second", fresh.addresses[1], fresh.folder / "w2", fresh.token())
     first.process.send_signal(signal.SIGTERM)
     job = fresh.finish(job_id)
@@ -335,7 +340,7 @@ def test_after_kill_9_its_running_job_goes_on_and_is_adopted(fresh: Hodei) -> No
         "worker", fresh.addresses[0], state, fresh.token(), "--on-worker-exit", "keep"
     )
     job_id = fresh.submit("--command", "for n in 1 2 3 4 5 6; do echo $n; sleep 0.4; done; exit 9")
-    eventually(lambda: fresh.ok("job", "logs", job_id).text.startswith("1\n"))
+    fresh.wrote(job_id, "1\n")
     part.process.kill()
     part.process.wait()
     fresh.stack.worker("again", fresh.addresses[1], state, None)
@@ -398,7 +403,7 @@ def test_log_batches_that_are_not_stored_are_told_and_not_lost(fresh: Hodei) -> 
         "--server",
         ",".join(fresh.addresses),
     )
-    holder = 0 if "worker connected" in fresh.log("server-0") else 1
+    holder = fresh.holder()
     job_id = fresh.submit(
         "--command", "yes | head -c 6000000; sleep 1; yes | head -c 6000000", server=1 - holder
     )

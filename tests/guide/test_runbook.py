@@ -10,7 +10,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.conftest import TREE
-from tests.eventually import eventually
 from tests.guide.conftest import SHIMS
 from tests.running import Hodei
 
@@ -29,7 +28,7 @@ def jobs(shared: Hodei) -> dict[str, str]:
     finished = shared.submit("--command", "echo done")
     shared.finish(finished)
     running = shared.submit("--command", "echo up; sleep 300")
-    eventually(lambda: shared.ok("job", "logs", running).text == "up\n")
+    shared.wrote(running, "up\n")
     return {
         "finished": finished,
         "running": running,

@@ -148,15 +148,18 @@ def test_who_asks_together_shares_one_reading_that_began_after_they_asked() -> N
 
 
 def test_a_reading_that_fails_fails_for_all_who_wait_for_it() -> None:
+    readings = 0
+
     async def read() -> int:
+        nonlocal readings
+        readings += 1
         await asyncio.sleep(0.01)
         raise Unavailable("the database is away")
 
     async def scenario(answers: Shared[int]) -> None:
-        begun = asyncio.get_running_loop().time()
         tasks = [asyncio.get_running_loop().create_task(answers.get()) for _ in range(50)]
         await asyncio.wait(tasks)
         assert all(isinstance(task.exception(), Unavailable) for task in tasks)
-        assert asyncio.get_running_loop().time() - begun < 0.3
+        assert readings <= 2
 
     shared(read, scenario)

@@ -1,7 +1,9 @@
 """A worker is trusted with its own jobs only, and what it sends costs its own stream only."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -140,45 +142,55 @@ LIES: dict[str, Callable[[list[int]], dict[str, Any]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def honest(shared: Hodei, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hodei]:
+    """The shared system with two more workers, one at each server; only they can run the jobs that
+    require honest=yes. A liar without that label is given none of these. Each has a slot for every
+    job, so that none waits for one and is asked back."""
+    flags = ("--slots", "12", "--label", "honest=yes")
+    parts = []
+    for n, address in enumerate(shared.addresses):
+        state = tmp_path_factory.mktemp("honest")
+        part = shared.stack.worker(f"honest-{n}", address, state, shared.token(), *flags)
+        parts.append(part)
+    yield shared
+    for part in parts:
+        shared.stack.stop_part(part)
+        shared.stack.parts.remove(part)
+
+
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_a_word_about_the_lease_of_another_worker_changes_nothing(
-    lie: Callable[[list[int]], dict[str, Any]], fresh: Hodei
+    lie: Callable[[list[int]], dict[str, Any]], honest: Hodei, tmp_path: Path
 ) -> None:
     """Flooded while honest jobs run: each runs once, under its one attempt, with its own log."""
-    for n in (0, 1):
-        fresh.stack.worker(
-            f"honest-{n}",
-            fresh.addresses[n],
-            fresh.folder / f"honest-{n}",
-            fresh.token(),
-            "--slots",
-            "8",
-        )
-    runs = fresh.folder / "runs"
-    runs.mkdir()
-    script = f"echo $HODEI_JOB_ID >> {runs}/$HODEI_JOB_ID; for i in 1 2 3; do echo line $i; sleep 0.1; done"
-    with HostileWorker(fresh.addresses[0], fresh.token()) as evil:
-        ids = [fresh.submit("--on-lost", "fail", "--command", script) for _ in range(12)]
+    script = f"echo x >> {tmp_path}/$HODEI_JOB_ID; for i in 1 2 3; do echo line $i; sleep 0.5; done"
+    spec = json.dumps({"script": script, "labels": {"honest": "yes"}, "on_lost": "fail"})
+    newest = "SELECT last_value FROM hodei_lease_seq"
+    with HostileWorker(honest.addresses[0], honest.token()) as evil:
+        ((first,),) = honest.sql(newest)
+        made = honest.sql("SELECT hodei_enqueue(%s::jsonb) FROM generate_series(1, 12)", spec)
+        ids = [job_id for (job_id,) in made]
         until = time.monotonic() + 3.0
         while time.monotonic() < until and not evil.ended.is_set():
-            newest = fresh.sql("SELECT last_value FROM hodei_lease_seq")[0][0]
-            evil.send(**lie(list(range(1, newest + 5))))
+            evil.send(**lie(list(range(first, honest.sql(newest)[0][0] + 5))))
             time.sleep(0.02)
         assert evil.status in (None, grpc.StatusCode.INVALID_ARGUMENT), (
             evil.words,
-            fresh.log("server-0")[-3000:],
+            honest.log("server-0")[-3000:],
         )
-        jobs = [fresh.finish(job_id) for job_id in ids]
-    assert [(job["state"], job["attempts"], job["logs_complete"]) for job in jobs] == [
-        ("SUCCEEDED", 1, True)
-    ] * 12
-    for job_id in ids:
-        assert fresh.ok("job", "logs", job_id).text == "line 1\nline 2\nline 3\n"
-        assert (runs / job_id).read_text().count(job_id) == 1
-    kinds = fresh.sql(
-        "SELECT DISTINCT event_type FROM domain_events WHERE event_type LIKE 'Job%%' ORDER BY 1"
-    )
-    assert [kind for (kind,) in kinds] == ["JobAssigned", "JobCreated", "JobStatusChanged"]
+        ended = "SELECT count(*) FROM jobs WHERE id = ANY (%s) AND completed_at IS NOT NULL"
+        eventually(lambda: honest.sql(ended, ids) == [(12,)], most_s=60)
+    asked = "SELECT state, attempts, logs_complete FROM jobs WHERE id = ANY (%s)"
+    assert honest.sql(asked, ids) == [("SUCCEEDED", 1, True)] * 12
+    wrote = "SELECT string_agg(data, '' ORDER BY lease, seq) FROM job_logs WHERE job_id = ANY (%s) GROUP BY job_id"
+    assert honest.sql(wrote, ids) == [(b"line 1\nline 2\nline 3\n",)] * 12
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        str(job_id): "x\n" for job_id in ids
+    }
+    told = "SELECT DISTINCT event_type FROM domain_events WHERE aggregate_id = ANY (%s) ORDER BY 1"
+    kinds = [kind for (kind,) in honest.sql(told, [str(job_id) for job_id in ids])]
+    assert kinds == ["JobAssigned", "JobCreated", "JobStatusChanged"]
 
 
 def offered(worker: HostileWorker) -> list[pb.RunJob]:
@@ -191,7 +203,7 @@ def test_a_job_that_its_worker_has_forgotten_is_lost_though_another_lists_it(fre
         job_id = fresh.submit("--label", "mine=1", "--on-lost", "fail", "--command", "true")
         run = eventually(lambda: offered(owner))[0]
         owner.send(accepts=[pb.Accept(lease=run.lease)])
-        eventually(lambda: fresh.job(job_id)["state"] == "RUNNING")
+        fresh.until(job_id, "RUNNING")
         fresh.sql("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
         with HostileWorker(fresh.addresses[0], fresh.token()) as liar:
             for _ in range(6):

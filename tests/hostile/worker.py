@@ -16,7 +16,8 @@ from hodei.protocol import hodei_pb2_grpc
 
 
 class HostileWorker:
-    """Connects on entry; `status` is how its stream ended."""
+    """Connects on entry; `status` is how its stream ended. Jobs that require no label may come to
+    it."""
 
     def __init__(self, address: str, token: str, **hello: Any) -> None:
         self.id = str(uuid.uuid4())
@@ -26,7 +27,7 @@ class HostileWorker:
         self._frames: queue.Queue[pb.WorkerFrame | None] = queue.Queue()
         self._hello: dict[str, Any] = {
             "slots": 1,
-            "labels": {"nobody": "asks"},
+            "labels": {"evil": "yes"},
             "instance": str(uuid.uuid4()),
         } | hello
         self.frames: list[pb.ServerFrame] = []

@@ -79,7 +79,7 @@ def test_lines_are_the_audits_events_in_its_order_and_with_its_actors(one: Hodei
     waits = one.submit("--label", "nobody=has", "--command", "true")
     late = one.submit("--label", "nobody=has", "--queue-timeout", "1s", "--command", "true")
     runs = one.submit("--command", "sleep 30")
-    eventually(lambda: one.job(runs)["state"] == "RUNNING")
+    one.until(runs, "RUNNING")
     one.ok("job", "cancel", waits)
     one.ok("job", "cancel", runs)
     for job_id in (plain, fails, waits, runs, late):

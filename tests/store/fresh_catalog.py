@@ -1,4 +1,4 @@
-"""Behind scripts/catalog: applies schema.sql to a PostgreSQL of its own and writes down what stands
+"""Behind tools/catalog: applies schema.sql to a PostgreSQL of its own and writes down what stands
 then."""
 
 import json

@@ -44,9 +44,9 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
-from tests.chaos.checker import violations
 from tests.conftest import Connection
 from tests.factories import NOW_US, SECRET_HASH, AWorker, claim, expire, promote, ready_worker, word
+from verify.checker import violations
 
 T = TypeVar("T")
 TABLES = "jobs, job_queue, leases, workers, worker_bootstrap_tokens, domain_events, job_logs, hodei_listening"

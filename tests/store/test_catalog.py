@@ -20,7 +20,7 @@ from tests.store.test_schema import CATALOG
 
 def test_the_catalog_that_programs_compare_with_is_schema_sqls_own(empty_database_url: str) -> None:
     assert fresh_catalog.of_fresh_schema(empty_database_url) == fresh_catalog.PLACE.read_text(), (
-        "run scripts/catalog"
+        "run tools/catalog"
     )
 
 

@@ -33,7 +33,6 @@ from hodei.store.database import Connection
 from hodei.store.job_logs import Chunk
 from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
-from tests.chaos.checker import violations
 from tests.factories import (
     NOW_US,
     SECRET_HASH,
@@ -47,6 +46,7 @@ from tests.factories import (
     running_job,
     word,
 )
+from verify.checker import violations
 
 Verb = Callable[[Connection, AWorker, uuid.UUID, Offer | None], Awaitable[object]]
 LIMITS: dict[str, Any] = {"retries": 1, "queue_timeout": 60, "timeout": 60, "start_timeout": 60}

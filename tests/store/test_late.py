@@ -21,7 +21,6 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
-from tests.chaos.checker import violations
 from tests.conftest import Connection
 from tests.factories import (
     NOW_US,
@@ -36,6 +35,7 @@ from tests.factories import (
     silence,
     word,
 )
+from verify.checker import violations
 
 
 def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
@@ -240,7 +240,7 @@ def test_limits_that_the_worker_does_not_keep_are_found(database_url: str, db: C
         await job_logs.append(conn, [chunk(silent, 0)])
         assert [c.lease for c, _ in await stray_leases.overrun(conn)] == [slow.lease], "it spoke"
         await conn.execute("UPDATE hodei_listening SET listening_since = clock_timestamp()")
-        assert await stray_leases.overrun(conn) == [], "nobody listened (R7)"
+        assert await stray_leases.overrun(conn) == [], "nobody listened (rule 6)"
 
     on(database_url, story)
 

@@ -375,7 +375,7 @@ def test_a_lost_workers_leases_are_found_and_a_silent_one_keeps_its_own(database
 
 def test_nobody_is_lost_before_a_full_term_of_listening(database_url: str) -> None:
     """After an outage of the database or of all servers, silence counts from when somebody listens
-    again (R7)."""
+    again (rule 6)."""
 
     async def story(conn: AsyncConnection) -> list[object]:
         worker = await ready_worker(conn)

@@ -7,9 +7,9 @@ import uuid
 from hodei.store import accepts, cancels, claims, releases, results
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
-from tests.chaos.checker import violations
 from tests.conftest import Connection
 from tests.factories import AWorker, claim, on, pending_job, promote, ready_worker, word
+from verify.checker import violations
 
 
 async def _live(conn: AsyncConnection, seed: int) -> None:

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from hodei.store.schema import REVISION
-from tests.chaos.checker import traces_in, violations
 from tests.eventually import eventually
 from tests.upgrade.releases import Both, Release
+from verify.checker import traces_in, violations
 
 
 def every_state(releases: Both) -> dict[str, str]:

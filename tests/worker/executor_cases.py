@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from hodei_worker.result import Cause, Result
 from hodei_worker.supervisor import spool
 from hodei_worker.supervisor.executor import Attempt, Executor, Listener, Start
 from hodei_worker.supervisor.processes import Processes
+from hodei_worker.supervisor.result import Cause, Result
 from hodei_worker.supervisor.spool import Chunk, Tape
 from tests.worker.scripted import Scripted
 

@@ -4,8 +4,8 @@ executors, and for the suite that all executors pass."""
 import asyncio
 from typing import Any
 
-from hodei_worker.result import Cause, Result, failed, lost
 from hodei_worker.supervisor.executor import Listener, Start
+from hodei_worker.supervisor.result import Cause, Result, failed, lost
 from hodei_worker.supervisor.spool import STDOUT, Tape
 
 

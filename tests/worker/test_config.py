@@ -1,11 +1,10 @@
-"""Settings and pauses."""
+"""Settings, and who the worker is."""
 
 from pathlib import Path
 
 import pytest
 
 from hodei_worker import identity
-from hodei_worker.backoff import Backoff
 from hodei_worker.config import BadSetting, addresses, labels
 
 
@@ -23,13 +22,6 @@ def test_labels() -> None:
     assert labels(("a=1", "b=x=y,c=")) == {"a": "1", "b": "x=y", "c": ""}
     with pytest.raises(BadSetting, match="expected KEY=VALUE"):
         labels(("a",))
-
-
-def test_pauses_grow_to_their_bound_and_start_over() -> None:
-    backoff = Backoff(first_s=0.2, longest_s=1.0)
-    assert all(0 < backoff.next_s() <= bound for bound in (0.2, 0.4, 0.8, 1.0, 1.0))
-    backoff.reset()
-    assert backoff.next_s() <= 0.2
 
 
 def test_an_identity_is_made_once_and_a_damaged_one_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei_worker.held import Held, Phase
-from hodei_worker.result import Result
+from hodei_worker.supervisor.result import Result
 
 OTHER_NAMES = {"started_us": "started_unix_us"}
 ONLY_HERE = {"spooled"}

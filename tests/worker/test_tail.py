@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hodei_worker.result import Result
 from hodei_worker.supervisor import spool as spools
 from hodei_worker.supervisor.kept import Kept, smaller_limit, tail_of
+from hodei_worker.supervisor.result import Result
 from hodei_worker.supervisor.spool import NOTICE, Chunk, Spool, Tape
 
 

@@ -10,9 +10,12 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hodei.domain.job import FINAL, JobState, may_become
-from tests.conftest import Connection
+import psycopg
+from psycopg.rows import TupleRow
 
+from hodei.domain.job import FINAL, JobState, may_become
+
+Connection = psycopg.Connection[TupleRow]
 Event = tuple[str, Any, str | None, str | None]
 
 

@@ -1,0 +1,83 @@
+"""What the command line ends with: the job's own code where it follows one, else what a shell
+expects."""
+
+import sys
+
+import click
+import pytest
+
+from hodei.cli import program
+from hodei.cli.follow import exit_code
+from hodei.domain.job import FINAL, Reason
+from hodei.protocol import hodei_pb2 as pb
+
+JOBS = [
+    (pb.Job(state="SUCCEEDED", exit_code=0), 0),
+    (pb.Job(state="SUCCEEDED"), 0),
+    (pb.Job(state="FAILED", reason="EXIT_NONZERO", exit_code=1), 1),
+    (pb.Job(state="FAILED", reason="EXIT_NONZERO", exit_code=3), 3),
+    (pb.Job(state="FAILED", reason="EXIT_NONZERO", exit_code=255), 255),
+    (pb.Job(state="FAILED", reason="SIGNALED", signal=9), 137),
+    (pb.Job(state="FAILED", reason="SIGNALED", signal=15), 143),
+    (pb.Job(state="FAILED", reason="TIMEOUT", signal=15), 124),
+    (pb.Job(state="FAILED", reason="TIMEOUT", exit_code=0), 124),
+    (pb.Job(state="FAILED", reason="OOM_KILLED", signal=9), 137),
+    (pb.Job(state="FAILED", reason="START_FAILED"), 1),
+    (pb.Job(state="FAILED", reason="IMAGE_PULL_FAILED"), 1),
+    (pb.Job(state="FAILED", reason="LIMIT_EXCEEDED", exit_code=0), 1),
+    (pb.Job(state="FAILED", reason="WORKER_LOST"), 1),
+    (pb.Job(state="FAILED", reason="QUARANTINED"), 1),
+    (pb.Job(state="FAILED", reason="REJECTED"), 1),
+    (pb.Job(state="FAILED", reason="INTERNAL"), 1),
+    (pb.Job(state="FAILED", reason="EXIT_NONZERO"), 1),  # no code is known
+    (pb.Job(state="FAILED", reason="a reason of a later release"), 1),
+    (pb.Job(state="CANCELLED", reason="CANCELLED", signal=15), 130),
+    (pb.Job(state="CANCELLED", reason="CANCELLED", exit_code=0), 130),
+]
+
+
+@pytest.mark.parametrize(("job", "code"), JOBS)
+def test_the_code_of_a_job(job: pb.Job, code: int) -> None:
+    assert exit_code(job) == code
+
+
+def test_the_table_has_each_state_and_reason() -> None:
+    assert {job.state for job, _ in JOBS} == FINAL
+    assert {job.reason for job, _ in JOBS} > set(Reason)
+
+
+ENDS = {
+    "pass": (0, ""),
+    "sys.exit(7)": (7, ""),
+    "sys.exit(None)": (0, ""),
+    "sys.exit('words')": (1, ""),
+    "return 5": (5, ""),
+    "raise click.ClickException('no server')": (1, "Error: no server\n"),
+    "raise click.ClickException('a\\x1b[2Jb')": (1, "Error: a\\x1b[2Jb\n"),
+    "raise click.UsageError('expected a name')": (2, "Error: expected a name\n"),
+    "raise KeyboardInterrupt": (130, ""),
+    "raise click.Abort": (130, ""),
+    "raise OSError(28, 'No space left on device')": (
+        1,
+        "Error: cannot write the output: No space left on device\n",
+    ),
+    "raise FileNotFoundError(2, 'No such file or directory', 'x.sh')": (
+        1,
+        "Error: x.sh: No such file or directory\n",
+    ),
+    "raise BrokenPipeError(32, 'Broken pipe')": (141, ""),
+}
+
+
+@pytest.mark.parametrize("body", ENDS)
+def test_the_code_of_a_command(body: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"click": click, "sys": sys}
+    exec(f"def act():\n    {body}", names)
+    with pytest.raises(SystemExit) as ended:
+        program.run(click.Command("act", callback=names["act"]), "act", args=[])  # type: ignore[arg-type]
+    code, words = ENDS[body]
+    assert ended.value.code == code
+    said = capsys.readouterr()
+    assert said.err.endswith(words)
+    assert "Traceback" not in said.err
+    assert said.out == ""

@@ -1,0 +1,237 @@
+"""docs/events.md is what is written into domain_events, and names each key that somebody reads."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+
+from hodei.cli.job_view import summary
+from hodei.store import (
+    cancels,
+    invariants,
+    late_results,
+    releases,
+    results,
+    sessions,
+    worker_bootstrap_tokens,
+    workers,
+)
+from hodei.store.database import Connection as AsyncConnection
+from hodei.store.late_results import Late
+from hodei.store.leases import Claimant
+from tests.conftest import TREE, Connection
+from tests.factories import (
+    assigned_job,
+    expire,
+    final_job,
+    lost_worker,
+    on,
+    pending_job,
+    ready_worker,
+    running_job,
+    word,
+)
+
+
+class Key(NamedTuple):
+    type: str
+    always: bool
+    readers: set[str]
+
+
+class Kind(NamedTuple):
+    keys: dict[str, Key]
+    example: dict[str, Any]
+
+    def problems(self, payload: dict[str, Any]) -> list[str]:
+        """What this payload has or lacks against the page."""
+        missing = {name for name, key in self.keys.items() if key.always} - payload.keys()
+        return [
+            *(f"{name} is missing" for name in sorted(missing)),
+            *(f"{name} does not stand there" for name in sorted(payload.keys() - self.keys)),
+            *(
+                f"{name} is not of type {key.type}: {payload[name]!r}"
+                for name, key in self.keys.items()
+                if name in payload and not is_of(key.type, payload[name])
+            ),
+        ]
+
+
+TYPES: dict[str, Callable[[Any], bool]] = {
+    "id": lambda value: str(UUID(value)) == value,
+    "time": lambda value: datetime.fromisoformat(value).tzinfo is not None,
+    "text": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "flag": lambda value: isinstance(value, bool),
+}
+
+
+def is_of(type_: str, value: Any) -> bool:
+    try:
+        return TYPES[type_](value)
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+def _kinds() -> dict[str, Kind]:
+    page = (TREE / "docs/events.md").read_text()
+    row = re.compile(r"^\| `(\w+)` \| (\w+) \| (.+?) \| .+? \| (.*?) ?\|$", re.MULTILINE)
+    return {
+        name: Kind(
+            {
+                key: Key(type_, when == "always", set(readers.split(", ")) - {""})
+                for key, type_, when, readers in row.findall(section)
+            },
+            json.loads(section.partition("```json\n")[2].partition("```")[0]),
+        )
+        for name, section in re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    }
+
+
+KINDS = _kinds()
+
+
+async def _jobs(conn: AsyncConnection) -> None:
+    """Whatever can happen to a job; each of these leaves the queue empty."""
+    worker = await ready_worker(conn, slots=9)
+    await final_job(conn, worker)
+    await final_job(conn, worker, "FAILED")
+    killed = await running_job(conn, worker)
+    await results.record_results(conn, [word(killed, "FAILED", signal=9, leftover_processes=2)])
+    at_once = await assigned_job(conn, worker)
+    await results.record_results(conn, [word(at_once)])  # before its accept was stored
+    for given_back in (False, True):
+        offer = await assigned_job(conn, worker)
+        await cancels.request_cancel(conn, offer.job_id, "cli:ana")
+        if given_back:
+            await releases.release(conn, [Claimant(offer.lease, worker.id)], "x", "system:rescuer")
+        else:
+            await results.record_results(conn, [word(offer, "CANCELLED", ran=False)])
+    await cancels.cancel_queued(conn, await pending_job(conn), "cli:ana")
+    await pending_job(conn, queue_timeout=60)
+    assert await expire(conn) == [], "its term begins when a server first sees it"
+    await conn.execute("UPDATE job_queue SET expires_at = now() - interval '1 s'")
+    assert len(await expire(conn)) == 1
+    await _again(conn)
+    await _by_hand(conn)
+
+
+async def _again(conn: AsyncConnection) -> None:
+    worker = await ready_worker(conn)
+    failed = await running_job(conn, worker, retries=1)
+    await results.record_results(conn, [word(failed, "FAILED")])
+    for outcome, code, signal in (("SUCCEEDED", 0, None), ("FAILED", None, 9)):
+        lost = await running_job(conn, worker)
+        await results.record_results(conn, [word(lost, "LOST", actor="system:job_rescuer")])
+        late = Late(lost.job_id, word(lost, outcome, exit_code=code, signal=signal))
+        assert (await late_results.record_late(conn, late)).stored
+
+
+async def _by_hand(conn: AsyncConnection) -> None:
+    worker = await ready_worker(conn)
+    await pending_job(conn)
+    await conn.execute("DELETE FROM job_queue")
+    await conn.execute(
+        "UPDATE jobs SET state = 'FAILED', completed_at = now() "
+        "WHERE completed_at IS NULL AND attempts > 0"
+    )
+    assert len(await invariants.mend(conn, await invariants.stray_jobs(conn))) == 1
+    await conn.execute("DELETE FROM job_queue")
+    held = await running_job(conn, worker)
+    await invariants.set_aside(conn, [held.job_id], "no number", "system:job_rescuer")
+
+
+async def _fleet(conn: AsyncConnection) -> None:
+    token = await worker_bootstrap_tokens.mint(conn, UUID(int=0), 3600, "cli:ana")
+    await worker_bootstrap_tokens.revoke(conn, str(token.token), "cli:ana")
+    await lost_worker(conn)
+    worker = await ready_worker(conn)
+    beat = sessions.Heartbeat(worker.id, worker.session, 4, draining=False, current_job_id=None)
+    await sessions.beat(conn, [beat], [])
+    await workers.drain(conn, worker.id, "cli:ana")
+    await sessions.leave(conn, worker.id, worker.session)
+    await workers.revoke(conn, (await ready_worker(conn)).id, "cli:ana")
+
+
+def test_what_is_written_is_what_the_page_says(database_url: str, db: Connection) -> None:
+    on(database_url, _jobs)
+    on(database_url, _fleet)
+    written: dict[str, list[dict[str, Any]]] = {}
+    for kind, payload in db.execute("SELECT event_type, payload FROM domain_events ORDER BY id"):
+        written.setdefault(kind, []).append(payload)
+    assert written.keys() == KINDS.keys()
+    for name, kind in KINDS.items():
+        assert [(p, kind.problems(p)) for p in written[name] if kind.problems(p)] == [], name
+        for key in kind.keys:
+            there = sum(key in payload for payload in written[name])
+            assert there, f"{name}.{key} is never written"
+            always = there == len(written[name])
+            assert kind.keys[key].always or not always, f"{name}.{key} is always written"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_example_could_have_been_written(name: str) -> None:
+    assert KINDS[name].keys
+    assert KINDS[name].problems(KINDS[name].example) == []
+
+
+def test_each_kind_that_the_sources_write_stands_there() -> None:
+    sources = [TREE / "schema.sql", *(TREE / "hodei").rglob("*.py")]
+    inserts = [part for path in sources for part in path.read_text().split("INSERT INTO domain_ev")]
+    kinds = {
+        kind for part in inserts for kind in re.findall(r"'((?:Job|Worker|Token)[A-Z]\w+)'", part)
+    }
+    assert kinds == KINDS.keys()
+
+
+READ = re.compile(r"payload\s*(?:->>?|\?)\s*'(\w+)'")
+
+
+def read_in(*paths: Path) -> set[str]:
+    return {key for path in paths for key in READ.findall(path.read_text())}
+
+
+READERS: dict[str, set[str]] = {
+    "hodei": read_in(TREE / "schema.sql", *(TREE / "hodei").rglob("*.py")),
+    "guide": read_in(TREE / "tests/guide/statements.sql"),
+    "runbook": read_in(TREE / "docs/runbook.md"),
+    "judge": read_in(*(TREE / "verify").glob("*.py")),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_each_key_that_a_statement_reads_is_named_with_its_reader(reader: str) -> None:
+    named = {
+        key for kind in KINDS.values() for key, row in kind.keys.items() if reader in row.readers
+    }
+    assert READERS[reader], "the pattern finds what is read"
+    assert named == READERS[reader]
+
+
+def test_what_the_timeline_shows_is_named_with_it() -> None:
+    for name, kind in KINDS.items():
+        payload = {key: f"<{key}>" for key in kind.keys}
+        shown = set(re.findall(r"<(\w+)>", summary(payload)))
+        if "new_state" in payload:
+            shown.add("new_state")
+        named = {key for key, row in kind.keys.items() if "timeline" in row.readers}
+        assert named == shown, name
+
+
+def test_what_the_guide_reads_of_a_kind_is_never_lost() -> None:
+    """The guide's statements read these of the kinds that they name."""
+    assert KINDS["JobStatusChanged"].keys.keys() >= {
+        "job_id",
+        "worker_id",
+        "old_state",
+        "new_state",
+        "success",
+    }
+    assert KINDS["JobAssigned"].keys.keys() >= {"job_id", "worker_id"}
+    assert KINDS["WorkerStatusChanged"].keys.keys() >= {"new_status", "last_heartbeat"}
+    assert all("job_id" in kind.keys for name, kind in KINDS.items() if name.startswith("Job"))
