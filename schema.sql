@@ -58,9 +58,9 @@
 -- THE RULES THAT EVERY STATEMENT KEEPS
 --   * A job is PENDING if and only if it has a job_queue row, or a lease that is not accepted.
 --   * A final state never changes.
---   * Every write tests `jobs.lease = <the speaker's lease>` in its own WHERE on jobs. After a wait
---     for a row lock PostgreSQL checks the WHERE again against the new version of that row only: a
---     test on a joined table would see the old snapshot.
+--   * A statement that speaks under a lease tests `jobs.lease = <that lease>` in its own WHERE on
+--     jobs. After a wait for a row lock PostgreSQL checks the WHERE again against the new version of
+--     that row only: a test on a joined table would see the old snapshot.
 --   * jobs.updated_at is the time of the job's last event, and it strictly increases:
 --     greatest(clock_timestamp(), updated_at + 1 µs), taken under the row's lock.
 --

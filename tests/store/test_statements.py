@@ -1,15 +1,17 @@
 """What many statements of the store have in common is the same in each of them, and is what the
 domain and the docs say."""
 
+import dataclasses
 import importlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from hodei.domain.job import FINAL, JobState, Outcome, Reason, Waiting, may_become
 from hodei.domain.worker import CONNECTED, WorkerState
-from hodei.store import results
+from hodei.store import job_logs, jobs, results, sessions
 from tests.conftest import SCHEMA, TREE
 
 
@@ -82,6 +84,30 @@ def test_a_row_of_the_queue_is_what_its_job_says(name: str) -> None:
         # Its queue_timeout counts: from when it is ready, from when it is seen, or as it did before.
         assert {"unseen_ms", "expires_at"} & {*columns}
         assert "queue_timeout_ms" in select
+
+
+@pytest.mark.parametrize(
+    ("record", "statement"),
+    [
+        (results.Result, results.RESULT),
+        (job_logs.Chunk, job_logs.APPEND),
+        (job_logs.Chunk, job_logs.APPEND_LATE),
+        (sessions.Heartbeat, sessions.BEAT),
+    ],
+)
+def test_the_fields_of_a_record_are_what_its_statement_takes(record: Any, statement: str) -> None:
+    arrays, columns = re.findall(r"FROM unnest\((.*?)\) AS s \((.*?)\)", statement, re.DOTALL)[0]
+    assert tuple(re.findall(r"%\((\w+)\)s", arrays)) == record._fields
+    assert tuple(re.findall(r"\w+", columns)) == record._fields
+
+
+def test_a_job_shown_has_a_field_for_each_column() -> None:
+    columns = re.sub(r"\bFROM jobs.*", "", jobs.GET, flags=re.DOTALL)
+    while (
+        inner := re.sub(r"\([^()]*\)|\bCASE\b(?:(?!CASE|END).)*\bEND\b", "", columns, flags=re.S)
+    ) != columns:
+        columns = inner
+    assert columns.count(",") + 1 == len(dataclasses.fields(jobs.Job))
 
 
 def test_terms_are_parameters() -> None:
