@@ -21,8 +21,8 @@ from bench import cpu
 from bench.idle import percent
 from bench.system import System, system
 from bench.throughput import ENQUEUE, Bench
-from hodei.domain.worker import ACCEPT_WITHIN_S
-from hodei.store import job_queue
+from hodei.domain.timing import ACCEPT_WITHIN_S
+from hodei.store import claims, dead_rows
 from hodei.store.database import SOCKET, Connection
 
 LABELS = {"kind": "bench"}
@@ -115,10 +115,10 @@ async def _filled(conn: Connection, jobs: int) -> None:
 
 
 async def _claim(
-    conn: Connection, jobs: int = CLAIMED, beyond: job_queue.Position | None = None
-) -> job_queue.Claimed:
-    wish = job_queue.Wish([uuid.UUID(int=n % 10) for n in range(jobs)], LABELS, beyond)
-    return await job_queue.claim(conn, wish, ACCEPT_WITHIN_S)
+    conn: Connection, jobs: int = CLAIMED, beyond: claims.Position | None = None
+) -> claims.Claimed:
+    wish = claims.ClaimRequest([uuid.UUID(int=n % 10) for n in range(jobs)], LABELS, beyond)
+    return await claims.claim(conn, wish, ACCEPT_WITHIN_S)
 
 
 async def _claim_all(conn: Connection, jobs: int) -> None:
@@ -143,7 +143,7 @@ async def _timed(
         beyond = claimed.last if skip else None
         await conn.execute(ENQUEUE, [SPEC, CLAIMED])
         if tidy and n % TIDY_EVERY == TIDY_EVERY - 1:
-            await job_queue.vacuum(conn)
+            await dead_rows.vacuum(conn)
     cuts = statistics.quantiles(took, n=100, method="inclusive")
     figures = {"p50": cuts[49], "p99": cuts[98], "most": max(took), "first": took[0]}
     return _said("claims", {name: round(ms, 2) for name, ms in figures.items()})
@@ -151,7 +151,7 @@ async def _timed(
 
 async def _vacuumed_ms(conn: Connection) -> float:
     begun = time.perf_counter()
-    await job_queue.vacuum(conn)
+    await dead_rows.vacuum(conn)
     return _said("vacuum", {"ms": round((time.perf_counter() - begun) * 1000, 1)})["ms"]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hodei.domain.errors import Invalid
-from hodei.domain.worker import LOST_AFTER_S
+from hodei.domain.timing import LOST_AFTER_S
 
 LOOPBACK = ("127.", "localhost", "[::1]")
 

@@ -39,7 +39,8 @@ from hodei.rpc.options import GRPC_OPTIONS
 from hodei.rpc.worker_service import WorkerService
 from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.store import schema, workers
-from hodei.store.database import TROUBLE, Database, listen
+from hodei.store.database import TROUBLE, Database
+from hodei.store.listener import listen
 from hodei.store.server import listener_name
 from hodei.store.startup import wait_for_database
 

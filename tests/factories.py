@@ -9,8 +9,20 @@ from typing import Any, TypeVar
 import psycopg
 
 from hodei.domain.ids import uuid7
+from hodei.domain.job import Outcome
 from hodei.domain.spec import normalise
-from hodei.store import job_queue, jobs, leases, sweep, worker_bootstrap_tokens, workers
+from hodei.store import (
+    accepts,
+    claims,
+    creation,
+    job_queue,
+    leases,
+    results,
+    sessions,
+    sweep,
+    worker_bootstrap_tokens,
+    workers,
+)
 from hodei.store.database import Connection
 
 T = TypeVar("T")
@@ -41,8 +53,8 @@ async def ready_worker(
     me = uuid7()
     token = await worker_bootstrap_tokens.mint(conn, uuid.UUID(int=0), 3600, "test")
     assert await worker_bootstrap_tokens.redeem(conn, token.token, me, SECRET_HASH, name, "0")
-    greeting = workers.Greeting(me, SECRET_HASH, uuid7(), name, "0", slots, 0, labels or {})
-    session = await workers.connect(conn, greeting, 25.0)
+    greeting = sessions.Greeting(me, SECRET_HASH, uuid7(), name, "0", slots, 0, labels or {})
+    session = await sessions.connect(conn, greeting, 25.0)
     assert session
     await sweep.look(conn, 30, 30)
     return AWorker(me, session.session)
@@ -70,18 +82,18 @@ async def silence(conn: Connection, worker: AWorker, seconds: float) -> None:
 async def pending_job(conn: Connection, **spec: Any) -> uuid.UUID:
     normal = normalise({"command": "true", **spec})
     job_id = normal.id or uuid7()
-    outcome = await jobs.create(conn, [jobs.NewJob(job_id, "cli:test", normal.normal)])
+    outcome = await creation.create(conn, [creation.NewJob(job_id, "cli:test", normal.normal)])
     assert outcome == {job_id: "created"}
     return job_id
 
 
 async def claim(
     conn: Connection, workers: Sequence[uuid.UUID], labels: dict[str, str] | None = None
-) -> list[job_queue.Offer]:
-    return (await job_queue.claim(conn, job_queue.Wish(workers, labels or {}), 10.0)).offers
+) -> list[claims.Offer]:
+    return (await claims.claim(conn, claims.ClaimRequest(workers, labels or {}), 10.0)).offers
 
 
-async def assigned_job(conn: Connection, worker: AWorker, **spec: Any) -> job_queue.Offer:
+async def assigned_job(conn: Connection, worker: AWorker, **spec: Any) -> claims.Offer:
     """Offered to the worker, not accepted; takes the whole queue's best, so keep it empty
     otherwise."""
     await pending_job(conn, **spec)
@@ -89,26 +101,26 @@ async def assigned_job(conn: Connection, worker: AWorker, **spec: Any) -> job_qu
     return offer
 
 
-async def running_job(conn: Connection, worker: AWorker, **spec: Any) -> job_queue.Offer:
+async def running_job(conn: Connection, worker: AWorker, **spec: Any) -> claims.Offer:
     offer = await assigned_job(conn, worker, **spec)
-    held = await leases.accept(conn, [leases.Claimant(offer.lease, worker.id)])
+    held = await accepts.accept(conn, [leases.Claimant(offer.lease, worker.id)])
     assert [one.job_id for one in held.values()] == [offer.job_id]
     return offer
 
 
-def word(offer: job_queue.Offer, outcome: str = "SUCCEEDED", **more: Any) -> leases.Result:
+def word(offer: claims.Offer, outcome: str = "SUCCEEDED", **more: Any) -> results.Result:
     """The worker's last word about an offer."""
     common: dict[str, Any] = {"actor": f"worker:{offer.worker_id}", "ran": True, "run_us": 1000}
     if outcome == "FAILED":
         common |= {"reason": "EXIT_NONZERO", "message": "exit code 3", "exit_code": 3}
-    return leases.Result(offer.lease, offer.worker_id, outcome, **(common | more))
+    return results.Result(offer.lease, offer.worker_id, Outcome(outcome), **(common | more))
 
 
 async def final_job(
     conn: Connection, worker: AWorker, outcome: str = "SUCCEEDED", **spec: Any
-) -> job_queue.Offer:
+) -> claims.Offer:
     offer = await running_job(conn, worker, **spec)
-    (ended,) = await leases.record_results(conn, [word(offer, outcome)])
+    (ended,) = await results.record_results(conn, [word(offer, outcome)])
     assert ended.new_state == outcome
     return offer
 
@@ -127,5 +139,5 @@ async def back_off_ends(conn: Connection) -> None:
 
 async def expire(conn: Connection) -> list[uuid.UUID]:
     """Whatever is new starts its term, and what has waited too long fails."""
-    await job_queue.see(conn)
+    await job_queue.start_timeouts(conn)
     return [one.job_id for one in await job_queue.expire(conn, await job_queue.expired(conn))]

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from hodei.domain.job import Creation, JobState, Outcome, Reason, Waiting
+from hodei.domain.token import TokenState
+from hodei.domain.worker import WorkerState
 from tests.conftest import TREE
 
 ARCHITECTURE = TREE / "docs/architecture.md"
@@ -172,6 +175,11 @@ def test_a_worker_gets_nothing_of_the_domain_but_text() -> None:
     assert theirs == {"hodei.domain.text", "hodei.domain.job_line"}
 
 
+def test_the_words_need_nothing() -> None:
+    """The domain takes them from the protocol, and workers do: they bring nothing along."""
+    assert set(imports(TREE / "hodei/protocol/words.py")) == {"enum.StrEnum"}
+
+
 def test_the_domain_is_pure() -> None:
     for path in files("hodei.domain"):
         assert not {name.split(".")[0] for name in imports(path)} & PURE, path
@@ -204,6 +212,19 @@ def test_sql_stands_only_in_the_store() -> None:
                 assert not re.search(
                     r"\b(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b", path.read_text()
                 ), path
+
+
+def test_states_and_reasons_are_words_of_the_domain() -> None:
+    """In Python they are members of a type; only SQL texts and the types themselves name them."""
+    kinds = (JobState, Outcome, Reason, Creation, Waiting, WorkerState, TokenState)
+    words = {str(word) for kind in kinds for word in kind}
+    for path in files("hodei.store"):
+        texts = (
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        )
+        assert words.isdisjoint(texts), path
 
 
 def test_no_task_runs_loose() -> None:

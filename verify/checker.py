@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.rows import TupleRow
 
-from hodei.domain.job import FINAL, TRANSITIONS, JobState
+from hodei.domain.job import FINAL, JobState, may_become
 
 Connection = psycopg.Connection[TupleRow]
 Event = tuple[str, Any, str | None, str | None]
@@ -110,12 +110,19 @@ def rebuilt(events: list[Event]) -> tuple[str | None, int, str]:
         if event_type == "JobCreated":
             now = new_state
         elif event_type == "JobStatusChanged":
-            if old_state != now or new_state not in TRANSITIONS[JobState(old_state or "PENDING")]:
+            if old_state != now or not _legal(old_state, new_state):
                 problem = f"illegal transition {now} → {old_state} → {new_state}"
             now, started = new_state, started + (new_state == JobState.RUNNING)
         elif event_type == "JobAssigned" and now in FINAL:
             problem = "assigned after its end"
     return now, started, problem
+
+
+def _legal(old: str | None, new: str | None) -> bool:
+    try:
+        return may_become(JobState(old or ""), JobState(new or ""))
+    except ValueError:
+        return False
 
 
 def _queue(db: Connection) -> Iterator[str]:

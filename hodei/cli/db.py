@@ -84,7 +84,7 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
             return await Maintainer(database, keep_days).once(progress)
 
     try:
-        schema.check_standing(database_url)
+        schema.check_whole(database_url)
         report = asyncio.run(run())
     except (HodeiError, Busy, psycopg.Error) as error:
         raise click.ClickException(sqlstate.primary(error)) from error

@@ -7,7 +7,7 @@ import click
 
 from hodei.cli import program
 from hodei.cli.database_url import VISIBLE, check_url, database_url_options, needed
-from hodei.domain.worker import LOST_AFTER_S
+from hodei.domain.timing import LOST_AFTER_S
 from hodei_worker import secret_file
 
 

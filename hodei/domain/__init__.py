@@ -1,2 +1,2 @@
-"""What things are: states, transitions, the vocabulary of a job, errors. Pure: standard library
-only, no clock, no I/O."""
+"""What things are: states and their transitions, terms, the vocabulary of a job, errors. It is
+pure: the standard library only, no clock, no I/O."""

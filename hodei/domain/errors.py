@@ -14,11 +14,11 @@ class Invalid(HodeiError):
 
 
 class NotFound(HodeiError):
-    """No such job, worker or token."""
+    """There is no such job, worker or token."""
 
 
 class Conflict(HodeiError):
-    """The thing stands otherwise than the request needs it: already final, another spec under this
+    """The thing is in another state than the request needs: already final, or another spec has this
     id."""
 
 
@@ -27,8 +27,8 @@ class Duplicate(HodeiError):
 
 
 class Unauthenticated(HodeiError):
-    """No valid credential or token. One uniform text whatever the cause, so that nobody can probe
-    for tokens."""
+    """There is no valid credential or token. The text is the same whatever the cause, so that
+    nobody can probe for tokens."""
 
 
 class Unavailable(HodeiError):
@@ -41,10 +41,10 @@ class Locked(Unavailable):
 
 
 class Aborted(HodeiError):
-    """Nothing is wrong with this part of the call, and it was not done because another part was
+    """Nothing is wrong with this part of the call; it was not done because another part was
     refused."""
 
 
 class Exhausted(HodeiError):
-    """A bound of this server is reached, in all or for this caller: nothing was done, and the same
+    """A bound of this server is reached, in all or for this caller. Nothing was done, and the same
     request may succeed in a moment."""

@@ -1,5 +1,5 @@
-"""Ids that clients make themselves, so that a call repeated after a lost reply means the same
-job."""
+"""Ids that clients make themselves, so that a call that is repeated after a lost reply means the
+same job."""
 
 import secrets
 import threading
@@ -7,18 +7,20 @@ import time
 import uuid
 
 FREE_BITS = 74
-"""Of version 7, beside 48 bits of milliseconds, four of the version and two of the variant."""
+"""Bits of an id of version 7 beside 48 bits of milliseconds, four of the version and two of the
+variant."""
 
 _before = 0  # the last one made here, without version and variant
 _one_at_a_time = threading.Lock()
 
 
 def uuid7() -> uuid.UUID:
-    """RFC 9562, version 7: milliseconds, then random bits; near in time is near in the index.
+    """Makes an id (RFC 9562, version 7): milliseconds, then random bits. Ids that are near in time
+    are near in an index.
 
-    Those of one process increase, also within a millisecond and when its clock goes back: the ids
-    of a list of jobs are in its order. Then the random part counts up by a random step (method 2),
-    so that none tells the next one.
+    The ids of one process increase, also within a millisecond and when its clock goes back: the ids
+    of a list of jobs are in its order. There the random part counts up by a random step (method 2),
+    so that no id tells the next one.
     """
     global _before  # noqa: PLW0603  the order is the process's
     fresh = time.time_ns() // 1_000_000 << FREE_BITS | secrets.randbits(FREE_BITS - 1)
@@ -32,14 +34,14 @@ def uuid7() -> uuid.UUID:
 
 
 def following(first: uuid.UUID, number: int) -> uuid.UUID:
-    """The id `number` places after one of version 7: whoever knows the first knows all of a
-    list."""
+    """Returns the id `number` places after an id of version 7: the first id of a list tells all of
+    them."""
     bits = first.int
     free = bits >> 80 << FREE_BITS | (bits >> 64 & 0xFFF) << 62 | bits & (1 << 62) - 1
     return _of(free + number)
 
 
 def _of(number: int) -> uuid.UUID:
-    """Milliseconds and free bits, with version and variant put between them."""
+    """Puts version and variant between the milliseconds and the free bits."""
     high, middle, low = number >> FREE_BITS, number >> 62 & 0xFFF, number & (1 << 62) - 1
     return uuid.UUID(int=(high & (1 << 48) - 1) << 80 | 0x7 << 76 | middle << 64 | 0x2 << 62 | low)

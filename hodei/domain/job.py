@@ -1,10 +1,15 @@
-"""A job's states and the reasons for its end. Nothing else may name one, and only TRANSITIONS may
-change one.
+"""A job's states, and which of them may follow each other; why it waits, and how far its cancel is.
 
-schema.sql holds the same states as CHECKs; tests/domain compares the two and refuses every
-transition that is not in the table."""
+TRANSITIONS is the one table of what may follow what. `FINAL` is derived from it. The chaos checker
+and the tests of the store hold every change that was written against it, and tests/domain compares
+its states with the CHECK of schema.sql. What refuses an illegal change is the guard in each
+statement of hodei/store."""
 
 from enum import StrEnum
+
+from hodei.protocol.words import Outcome, Reason
+
+__all__ = ["Outcome", "Reason"]  # the worker shares them
 
 
 class JobState(StrEnum):
@@ -17,11 +22,9 @@ class JobState(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
-
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    # PENDING → FAILED: quarantined or refused before it could start; PENDING → CANCELLED: cancelled
-    # while it waited.
+    # PENDING → FAILED: rejected, or its queue_timeout passed. PENDING → CANCELLED: cancelled while
+    # it waited.
     JobState.PENDING: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
     # RUNNING → PENDING: failed or lost, and runs again.
     JobState.RUNNING: frozenset(
@@ -32,25 +35,36 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.CANCELLED: frozenset(),
 }
 
+FINAL = frozenset(state for state, successors in TRANSITIONS.items() if not successors)
 
-class Reason(StrEnum):
-    """Why a job failed or was cancelled: a closed list, so that people and programs can count by
-    it."""
 
-    EXIT_NONZERO = "EXIT_NONZERO"
-    SIGNALED = "SIGNALED"  # ended by a signal that Hodei did not send
-    TIMEOUT = "TIMEOUT"
-    OOM_KILLED = "OOM_KILLED"
-    START_FAILED = "START_FAILED"  # command not found, no such folder, disk full while preparing
-    IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
-    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
-    WORKER_LOST = "WORKER_LOST"
-    QUARANTINED = (
-        "QUARANTINED"  # three attempts were lost when it was its worker's only job, or ten in all
-    )
-    CANCELLED = "CANCELLED"
-    REJECTED = "REJECTED"
-    INTERNAL = "INTERNAL"
+def may_become(old: JobState, new: JobState) -> bool:
+    """Whether one event may change a job's state from `old` to `new`."""
+    return new in TRANSITIONS[old]
+
+
+class Creation(StrEnum):
+    """What became of one job of a create."""
+
+    CREATED = "created"
+    EXISTED = "existed"  # a job with this id and the same spec was there: nothing was done
+    CONFLICT = "conflict"  # a job with this id and another spec was there: nothing was done
+
+
+class Waiting(StrEnum):
+    """Why a row of the queue is not ready yet."""
+
+    RUN_AT = "RUN_AT"  # the job's run_at has not come
+    BACKOFF = "BACKOFF"  # its last attempt failed or was lost, and it runs again later
+
+
+class CancelPhase(StrEnum):
+    """How far the cancel of a job that has not ended has come."""
+
+    NONE = ""
+    REQUESTED = "requested"
+    DELIVERED = "delivered"  # its worker said that it knows of the cancel
+    STOPPING = "stopping"  # its worker said that TERM is on its way
 
 
 MAX_LONE_LOSSES = 3
@@ -58,5 +72,5 @@ MAX_LONE_LOSSES = 3
 it may be what kills workers."""
 
 MAX_LOSSES = 10
-"""Attempts lost with their workers, whoever was lost with them: they end a job as QUARANTINED
+"""Attempts lost with their workers, whatever else was lost with them: they end a job as QUARANTINED
 too."""

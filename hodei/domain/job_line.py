@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 
 class JobLine(NamedTuple):
-    """Ends with the four names in the guide's order; a worker that is None is left out."""
+    """A line that ends with the four names of the on-call guide, in its order. A worker that is
+    None is left out."""
 
     message: str
     correlation_id: str

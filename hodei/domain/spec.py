@@ -1,4 +1,5 @@
-"""What a job is to do, checked: the same answers and stored form as hodei_normalise_spec gives.
+"""Checks what a job is to do, with the same answers and the same stored form as
+hodei_normalise_spec of schema.sql.
 
 The rules stand in spec_keys.py. A table of cases (tests/domain/spec_cases.py) and random specs
 (tests/store/test_spec_fuzz.py) hold Python and PostgreSQL to one answer.
@@ -11,10 +12,11 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from hodei.domain.errors import Invalid
+from hodei.domain.spec_json import read, type_name
 from hodei.domain.spec_keys import (
     KNOWN,
     LONGEST_ARGUMENT,
@@ -29,12 +31,6 @@ from hodei.domain.spec_keys import (
 
 BLANK = " \t\r\n"
 CONTROLS = re.compile("[\x01-\x1f\x7f-\x9f]")
-UNTELLABLE = re.compile("[\x00\ud800-\udfff]")
-"""NUL and lone surrogates: PostgreSQL's text can hold neither."""
-
-MOST_SCALE, MOST_MAGNITUDE = 16_383, 131_071
-"""Decimals behind and before the point that PostgreSQL's numeric, and so its jsonb, can hold."""
-
 FIRST_RUN_AT, LAST_RUN_AT = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 PATTERNS = {
@@ -51,7 +47,7 @@ SCRIPT = "<script>"
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """`normal` is what is stored; id and actor have columns of their own."""
+    """A checked spec. `normal` is what is stored; id and actor have columns of their own."""
 
     id: uuid.UUID | None
     actor: str | None
@@ -59,12 +55,13 @@ class Spec:
 
 
 def normalise(given: str | Mapping[str, Any]) -> Spec:
-    """Checks a spec, given as JSON or as what JSON would give. A stored form comes back as it is.
+    """Checks a spec, given as JSON or as the values that JSON would give, and returns its stored
+    form. A stored form is returned as it is.
 
-    Invalid names the key, what was expected and what came.
+    Invalid names the key, what was expected and what was given.
     """
     text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-    spec = _object(text)
+    spec = read(text)
     if strangers := sorted(key for key in spec if key not in KNOWN):
         raise Invalid(f"{strangers[0][:80]}: unknown key; known are {', '.join(KNOWN)}")
     for rule in RULES:
@@ -79,71 +76,10 @@ def normalise(given: str | Mapping[str, Any]) -> Spec:
     return Spec(uuid.UUID(job_id) if job_id else None, actor, spec)
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(
-            text, parse_constant=_no_constant, parse_float=_decimal, parse_int=_whole
-        )
-        if not isinstance(value, dict):
-            raise Invalid(f"spec: expected a JSON object, got {_type(value)}")
-        if "\\u0000" in text or "\\ud" in text or "\\uD" in text or UNTELLABLE.search(text):
-            _refuse_untellable(value, "spec")
-    except (ValueError, RecursionError) as error:
-        words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Invalid(f"spec: expected JSON, got text that does not parse: {words[:200]}") from None
-    return {key: item for key, item in value.items() if item is not None}
-
-
 def _size(spec: dict[str, Any]) -> None:
     size = len(json.dumps(spec, ensure_ascii=False).encode())
     if size > MOST_BYTES:
         raise Invalid(f"spec: expected at most {MOST_BYTES} bytes of JSON, got {size}")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _decimal(text: str) -> Decimal:
-    """A number exactly as it is written: PostgreSQL reads it as numeric, not as a double."""
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"the number {text[:40]} is out of range") from None
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)  # noqa: S101  JSON has no infinity and no NaN
-    if -exponent > MOST_SCALE or (number and number.adjusted() > MOST_MAGNITUDE):
-        raise ValueError(f"the number {text[:40]} is out of range")
-    return number
-
-
-def _whole(text: str) -> int | Decimal:
-    return int(text) if len(text) < 20 else _decimal(text)
-
-
-def _refuse_untellable(value: Any, where: str) -> None:
-    if isinstance(value, str):
-        if "\0" in value:
-            raise Invalid(f"{where}: expected text without NUL")
-        if UNTELLABLE.search(value):
-            raise Invalid(f"{where}: expected valid Unicode text")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_untellable(key, where)
-            _refuse_untellable(item, key if where == "spec" else f"{where}.{key}")
-    elif isinstance(value, list):
-        for item in value:
-            _refuse_untellable(item, where)
-
-
-def _type(value: Any) -> str:
-    """JSON's name of a value's type, as jsonb_typeof says it."""
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | Decimal):
-        return "number"
-    names: dict[type[Any], str] = {dict: "object", list: "array", str: "string"}
-    return names.get(type(value), "null")
 
 
 def _check(spec: dict[str, Any], rule: Text | Number | Map | Codes) -> None:
@@ -162,7 +98,7 @@ def _check(spec: dict[str, Any], rule: Text | Number | Map | Codes) -> None:
 def _text(spec: dict[str, Any], rule: Text) -> None:
     key, value = rule.key, spec[rule.key]
     if not isinstance(value, str):
-        raise Invalid(f"{key}: expected a string, got {_type(value)}")
+        raise Invalid(f"{key}: expected a string, got {type_name(value)}")
     if not 1 <= len(value) <= rule.longest:
         raise Invalid(f"{key}: expected 1 to {rule.longest} characters, got {len(value)}")
     if not rule.controls and CONTROLS.search(value):
@@ -175,7 +111,7 @@ def _number(value: Any, rule: Number) -> int | float:
     kind = "seconds" if rule.places else "a whole number"
     expected = f"{rule.key}: expected {kind} from {rule.at_least} to {rule.at_most}"
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise Invalid(f"{expected}, got {_type(value)}")
+        raise Invalid(f"{expected}, got {type_name(value)}")
     number = Decimal(value)
     in_bounds = Decimal(rule.at_least) <= number <= Decimal(rule.at_most)
     if not in_bounds or (not rule.places and number != number.to_integral_value()):
@@ -185,7 +121,7 @@ def _number(value: Any, rule: Number) -> int | float:
 
 
 def _plain(number: Decimal) -> str:
-    """Digits without an exponent and without zeros at the end, as trim_scale gives them."""
+    """Returns digits without an exponent and without zeros at the end, as trim_scale does."""
     if not number:
         return "0"
     text = f"{number:f}"
@@ -195,7 +131,7 @@ def _plain(number: Decimal) -> str:
 def _map(spec: dict[str, Any], rule: Map) -> None:
     key, entries = rule.key, spec[rule.key]
     if not isinstance(entries, dict):
-        raise Invalid(f"{key}: expected an object of strings, got {_type(entries)}")
+        raise Invalid(f"{key}: expected an object of strings, got {type_name(entries)}")
     if len(entries) > rule.most:
         raise Invalid(f"{key}: expected at most {rule.most} entries, got {len(entries)}")
     for name in sorted(entries, key=lambda name: (len(name.encode()), name.encode())):
@@ -203,7 +139,7 @@ def _map(spec: dict[str, Any], rule: Map) -> None:
         if not PATTERNS[key].search(name):
             raise Invalid(f'{key}: expected {rule.shape}, got "{name[:80]}"')
         if not isinstance(value, str):
-            raise Invalid(f"{key}.{name}: expected a string, got {_type(value)}")
+            raise Invalid(f"{key}.{name}: expected a string, got {type_name(value)}")
         size = len(name.encode()) + 1 + len(value.encode())
         if not rule.longest and size > LONGEST_ARGUMENT:
             raise Invalid(
@@ -220,7 +156,7 @@ def _map(spec: dict[str, Any], rule: Map) -> None:
 def _codes(value: Any, key: str) -> list[int]:
     expected = f"{key}: expected a list of exit codes from 1 to 255"
     if not isinstance(value, list):
-        raise Invalid(f"{expected}, got {_type(value)}")
+        raise Invalid(f"{expected}, got {type_name(value)}")
     if len(value) > 255:
         raise Invalid(f"{key}: expected at most 255 entries, got {len(value)}")
     if not all(_is_code(code) for code in value):
@@ -235,10 +171,10 @@ def _is_code(code: Any) -> bool:
 
 
 def _arguments(spec: dict[str, Any], key: str) -> None:
-    """A program with its arguments: a list of strings, the first of them not blank."""
+    """Checks a program with its arguments: a list of strings, the first of them not blank."""
     value = spec[key]
     if not isinstance(value, list):
-        raise Invalid(f"{key}: expected a list of strings, got {_type(value)}")
+        raise Invalid(f"{key}: expected a list of strings, got {type_name(value)}")
     if not all(isinstance(item, str) for item in value):
         raise Invalid(f"{key}: expected a list of strings")
     if not value or not value[0].strip(BLANK):
@@ -264,11 +200,11 @@ def _what_to_run(spec: dict[str, Any]) -> None:
 
 
 def _script(spec: dict[str, Any]) -> None:
-    """Beside a script the stored form has a `command` that shows what will run; it may be given
-    again, as it was printed."""
+    """Checks a script. Its stored form has a `command`, too, that shows what will run; that command
+    may be given again, as it was printed."""
     script = spec["script"]
     if not isinstance(script, str) or not script.strip(BLANK):
-        got = "an empty one" if isinstance(script, str) else _type(script)
+        got = "an empty one" if isinstance(script, str) else type_name(script)
         raise Invalid(f"script: expected the text of a script, got {got}")
     if isinstance(spec.get("interpreter"), str):
         spec["interpreter"] = [spec["interpreter"]]
@@ -281,17 +217,19 @@ def _script(spec: dict[str, Any]) -> None:
 
 
 def _interpreter(script: str) -> list[str]:
-    """What runs a script that comes without one: what its first line names, with all that stands
-    behind it as one argument, as Linux has it; else the shell. What neither the kernel nor a shell
-    would read as it is meant is refused."""
+    """Returns the program that runs a script without an interpreter: the one that its #! line
+    names, with the rest of that line as one argument, as Linux does; else the shell. A script that
+    neither the kernel nor a shell would read as it is meant is refused."""
     first, _, _ = script.partition("\n")
     if script.startswith(BYTE_ORDER_MARK):
         raise Invalid(
-            "script: expected text without a byte order mark (U+FEFF) at its beginning, or an interpreter that takes it"
+            "script: expected text without a byte order mark (U+FEFF) at its beginning,"
+            " or an interpreter that takes it"
         )
     if first.endswith("\r"):
         raise Invalid(
-            "script: expected lines that end with LF, got CR LF; convert it, or name an interpreter that takes it"
+            "script: expected lines that end with LF, got CR LF; convert it,"
+            " or name an interpreter that takes it"
         )
     if not first.startswith("#!"):
         return ["/bin/sh"]
@@ -307,7 +245,7 @@ def _stdin(spec: dict[str, Any]) -> None:
     if "stdin" in spec and "stdin_base64" in spec:
         raise Invalid("stdin: expected either stdin or stdin_base64, got both")
     if "stdin" in spec and not isinstance(spec["stdin"], str):
-        raise Invalid(f"stdin: expected a string, got {_type(spec['stdin'])}")
+        raise Invalid(f"stdin: expected a string, got {type_name(spec['stdin'])}")
     if "stdin_base64" in spec:
         value = spec["stdin_base64"]
         try:
@@ -319,7 +257,7 @@ def _stdin(spec: dict[str, Any]) -> None:
 
 
 def _run_at(spec: dict[str, Any]) -> None:
-    """The pattern has passed: what is left are days that a month has not, and far years."""
+    """Refuses days that no month has, and far years: all else was refused by the pattern."""
     if "run_at" not in spec:
         return
     try:

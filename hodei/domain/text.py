@@ -7,13 +7,14 @@ import re
 
 _CONTROLS = "\x00-\x1f\x7f-\x9f"
 _UNSHOWABLE = re.compile(f"[{_CONTROLS}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls (C0, DEL, C1), ends of lines and marks of direction, and what UTF-8 cannot hold."""
+"""Characters that are not shown: controls (C0, DEL, C1), ends of lines, marks of direction, and
+what UTF-8 cannot hold."""
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def shown(text: str) -> str:
-    """On one line, with controls as `\\n`, `\\x1b`, `\\u202e`.
+    """Returns text on one line, with controls as `\\n`, `\\x1b`, `\\u202e`.
 
     A backslash stays as it is: the text is for eyes, and not to be read back by a program.
     """
@@ -29,18 +30,19 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def shown_json(text: str) -> str:
-    """JSON in which what a terminal obeys is written as JSON's own `\\u009b`: the same value."""
+    """Returns JSON of the same value, in which characters that a terminal obeys are JSON's own
+    `\\u009b`."""
     if text.isprintable():
         return text
     return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def words_of(error: BaseException) -> str:
-    """An error on one line, fit for a log.
+    """Returns an error on one line, fit for a log.
 
-    Of PostgreSQL's errors only the primary message and the SQLSTATE: DETAIL, HINT and CONTEXT quote
-    rows, the environment of jobs among them. (Its driver is known by its shape: nothing is imported
-    here.) What never reached the server has the driver's own first line.
+    Errors of PostgreSQL are shown by their primary message and SQLSTATE: DETAIL, HINT and CONTEXT
+    quote rows, the environment of jobs among them. (They are known by their attributes: nothing is
+    imported here.) An error of the driver itself is shown by its first line.
     """
     if hasattr(error, "sqlstate"):
         primary = getattr(getattr(error, "diag", None), "message_primary", None)

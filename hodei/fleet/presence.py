@@ -15,12 +15,12 @@ from typing import NamedTuple
 from loguru import logger
 
 from hodei.domain.errors import Locked
-from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.fleet.prefetch import RECALL_AFTER_S, Prefetch
 from hodei.fleet.reach import Address
-from hodei.store import halves, leases, sqlstate, stray_leases, workers
+from hodei.store import halves, leases, sessions, sqlstate, stray_leases
+from hodei.store.claims import Offer
 from hodei.store.database import TROUBLE, Connection, Database
-from hodei.store.job_queue import Offer
 
 
 class Cancel(NamedTuple):
@@ -306,11 +306,11 @@ class Beaten:
 async def _flush(beats: list[tuple[WorkerStream, Pulse]], conn: Connection) -> list[Beaten]:
     """One answer for each. What a worker lists counts for its own leases only."""
     said = [
-        workers.Heartbeat(s.worker_id, s.session, p.busy_slots, p.draining, p.current_job_id)
+        sessions.Heartbeat(s.worker_id, s.session, p.busy_slots, p.draining, p.current_job_id)
         for s, p in beats
     ]
     held = [leases.Claimant(lease, s.worker_id) for s, p in beats for lease in p.held]
-    alive = await workers.beat(conn, said, held)
+    alive = await sessions.beat(conn, said, held)
     if waiting := [leases.Claimant(lease, s.worker_id) for s, p in beats for lease in p.waiting]:
         await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
     found = {s.worker_id: Beaten(s.worker_id in alive, [], []) for s, _ in beats}

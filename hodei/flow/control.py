@@ -15,7 +15,7 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Conflict, Locked, NotFound, Unavailable
-from hodei.domain.job import FINAL
+from hodei.domain.job import FINAL, JobState, Outcome, Reason
 from hodei.domain.job_line import JobLine
 from hodei.domain.text import words_of
 from hodei.fleet.presence import Cancel, Presence, Refused, ResultAck, WorkerStream
@@ -24,9 +24,12 @@ from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.give_back import give_back
 from hodei.flow.set_aside import set_aside
-from hodei.store import halves, jobs, leases, sqlstate, stray_leases
+from hodei.store import cancels, halves, jobs, late_results, leases, sqlstate
+from hodei.store.accepts import Accepted
 from hodei.store.database import TROUBLE, Database
-from hodei.store.leases import Accepted, Claimant, Ended, Result
+from hodei.store.leases import Claimant
+from hodei.store.results import Ended, Result, record_results, settle
+from hodei.store.stray_leases import Overrun
 
 NOT_YOURS = "this lease no longer holds: the job was given away, cancelled or has ended"
 
@@ -143,13 +146,13 @@ class JobController:
         why = "; ".join(sorted(set(refusals.values())))[:200]
         await give_back(self._database, said, why, f"worker:{stream.worker_id}")
 
-    async def ended_late(self, stream: WorkerStream, late: stray_leases.Late) -> None:
+    async def ended_late(self, stream: WorkerStream, late: late_results.Late) -> None:
         """The word of a worker whose lease no longer holds: for the record only (rule 1)."""
         said = late.result
         for _ in range(20):
             try:
                 recorded = await self._database.run(
-                    lambda conn: stray_leases.record_late(conn, late)
+                    lambda conn: late_results.record_late(conn, late)
                 )
             except psycopg.Error as error:
                 self._log.bind(job_id=late.job_id).error(
@@ -160,7 +163,7 @@ class JobController:
                 words = f"JobLateResult {said.outcome} (lease {said.lease})"
                 about = (recorded.correlation_id, said.actor, late.job_id, said.worker_id)
                 job_lines.say(self._log, [JobLine(words, *about)])
-            if recorded.stands:
+            if recorded.stored:
                 break
             await asyncio.sleep(0.05)
         else:
@@ -213,7 +216,7 @@ class JobController:
             dict.fromkeys(n.said for n in news if n.result is None and n.said not in results)
         )
         found, held = await self._database.run(
-            lambda conn: leases.settle(conn, list(results.values()), accepts)
+            lambda conn: settle(conn, list(results.values()), accepts)
         )
         ended = {Claimant(end.lease, end.worker_id): end for end in found}
         self._say(found)
@@ -236,7 +239,7 @@ class JobController:
         if ended:
             job_lines.say(self._log, (line for end in ended for line in job_lines.of_end(end)))
 
-    async def end_overrun(self, overrun: list[tuple[Claimant, str]]) -> None:
+    async def end_overrun(self, overrun: Sequence[Overrun]) -> None:
         """Ends attempts that their workers should have ended: FAILED, TIMEOUT. The worker hears of
         it by refusal, and kills them."""
         tail = ", and its worker did not end it"
@@ -244,10 +247,10 @@ class JobController:
             Result(
                 c.lease,
                 c.worker_id,
-                "FAILED",
+                Outcome.FAILED,
                 "system:job_rescuer",
                 ran=True,
-                reason="TIMEOUT",
+                reason=Reason.TIMEOUT,
                 message=words + tail,
                 log_chunks=-1,
             )
@@ -263,7 +266,9 @@ class JobController:
         """Ends attempts whose worker is gone or does not know them: run again or failed, by
         policy."""
         said = [
-            Result(c.lease, c.worker_id, "LOST", actor, ran=True, message=message, log_chunks=-1)
+            Result(
+                c.lease, c.worker_id, Outcome.LOST, actor, ran=True, message=message, log_chunks=-1
+            )
             for c in lost
         ]
         await self._record(said)
@@ -273,7 +278,7 @@ class JobController:
         one that is locked is found again."""
 
         async def store(batch: list[Result]) -> list[Ended | None]:
-            found = await self._database.run(lambda conn: leases.record_results(conn, batch))
+            found = await self._database.run(lambda conn: record_results(conn, batch))
             ended = {end.lease: end for end in found}
             return [ended.get(result.lease) for result in batch]
 
@@ -324,12 +329,12 @@ class JobController:
         )
 
     async def _cancel_once(self, job_id: uuid.UUID, actor: str) -> bool:
-        words = job_lines.changed("PENDING", "CANCELLED", "CANCELLED")
-        waited = await self._database.run(lambda conn: jobs.cancel_queued(conn, job_id, actor))
+        words = job_lines.changed(JobState.PENDING, JobState.CANCELLED, Reason.CANCELLED)
+        waited = await self._database.run(lambda conn: cancels.cancel_queued(conn, job_id, actor))
         if waited is not None:
             job_lines.say(self._log, [JobLine(words, waited, actor, job_id)])
             return True
-        asked = await self._database.run(lambda conn: jobs.request_cancel(conn, job_id, actor))
+        asked = await self._database.run(lambda conn: cancels.request_cancel(conn, job_id, actor))
         if asked:
             about = (asked.correlation_id, actor, job_id, asked.worker_id)
             job_lines.say(self._log, [JobLine("JobCancelRequested", *about)])
@@ -341,7 +346,7 @@ class JobController:
             raise Conflict(f"job {job_id} is already {job.state}: a final state never changes")
         if job.cancel_requested:
             return True
-        stray = await self._database.run(lambda conn: jobs.cancel_stray(conn, job_id, actor))
+        stray = await self._database.run(lambda conn: cancels.cancel_stray(conn, job_id, actor))
         if stray is not None:
             words = f"{words}: it was in no queue"
             job_lines.say(self._log, [JobLine(words, stray, actor, job_id)])
@@ -358,4 +363,4 @@ class JobController:
             lambda conn: leases.undelivered_cancels(conn, mine)
         ):
             if stream := self._presence.get(claimant.worker_id):
-                stream.send(Cancel(claimant.lease, "CANCELLED", "cancelled"))
+                stream.send(Cancel(claimant.lease, Reason.CANCELLED, "cancelled"))

@@ -11,11 +11,11 @@ import uuid
 from loguru import logger
 
 from hodei.domain.errors import Locked
-from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.flow.set_aside import set_aside
-from hodei.store import halves, invariants, job_queue, sqlstate
+from hodei.store import claims, halves, invariants, sqlstate
+from hodei.store.claims import ClaimRequest, Offer
 from hodei.store.database import Database
-from hodei.store.job_queue import Offer, Wish
 
 AVOID_S = 3.0
 """For how long a job that could not be claimed is passed over."""
@@ -44,14 +44,14 @@ class Detour:
     def _avoid(self, job: uuid.UUID) -> None:
         self._until[job] = time.monotonic() + AVOID_S
 
-    async def claim(self, wish: Wish, error: Exception) -> list[Offer]:
+    async def claim(self, wish: ClaimRequest, error: Exception) -> list[Offer]:
         """What a claim that failed with `error` would have got, without those that it cannot have.
 
         Unavailable, as any claim.
         """
-        jobs = await self._database.run(lambda conn: job_queue.claimable(conn, wish))
+        jobs = await self._database.run(lambda conn: claims.claimable(conn, wish))
         if isinstance(error, Locked):
-            locked = await self._database.run(lambda conn: job_queue.locked(conn, jobs))
+            locked = await self._database.run(lambda conn: claims.locked(conn, jobs))
             for job in locked:
                 self._avoid(job)
             jobs = [job for job in jobs if job not in locked]
@@ -61,7 +61,7 @@ class Detour:
         async def among(some: list[uuid.UUID]) -> list[None]:
             narrow = wish._replace(workers=free[: len(some)], beyond=None, among=some)
             claimed = await self._database.run(
-                lambda conn: job_queue.claim(conn, narrow, ACCEPT_WITHIN_S)
+                lambda conn: claims.claim(conn, narrow, ACCEPT_WITHIN_S)
             )
             for offer in claimed.offers:
                 free.remove(offer.worker_id)

@@ -17,16 +17,16 @@ from loguru import logger
 from hodei.domain.errors import Locked
 from hodei.domain.job_line import JobLine
 from hodei.domain.text import words_of
-from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.fleet.presence import Presence
 from hodei.flow import job_lines
 from hodei.flow.detour import Detour
 from hodei.flow.give_back import give_back
 from hodei.flow.queue_head import QueueHead
 from hodei.flow.set_aside import set_aside
-from hodei.store import job_queue, leases
+from hodei.store import claims, job_queue, leases
+from hodei.store.claims import Offer
 from hodei.store.database import TROUBLE, Database
-from hodei.store.job_queue import Offer
 
 CLAIM_AT_MOST = 200
 """Jobs of one claim: larger ones make slots wait for each other."""
@@ -146,11 +146,11 @@ class JobDispatcher:
         if len(self._heads) > 1000:
             self._heads.clear()
         head = self._heads.setdefault(tuple(sorted(labels.items())), QueueHead())
-        wish = job_queue.Wish(workers, labels, head.begin(loop.time()), self._detour.avoided)
+        wish = claims.ClaimRequest(workers, labels, head.begin(loop.time()), self._detour.avoided)
         begun = loop.time()
         try:
             claimed = await self._database.run(
-                lambda conn: job_queue.claim(conn, wish, ACCEPT_WITHIN_S)
+                lambda conn: claims.claim(conn, wish, ACCEPT_WITHIN_S)
             )
         except (Locked, psycopg.Error) as error:
             return await self._detour.claim(wish, error)
@@ -158,7 +158,7 @@ class JobDispatcher:
         return claimed.offers
 
     @contextlib.contextmanager
-    def along(self, labels: dict[str, str], jobs: int) -> Iterator[job_queue.Wish | None]:
+    def along(self, labels: dict[str, str], jobs: int) -> Iterator[claims.ClaimRequest | None]:
         """A claim that an enqueue of a few jobs with these labels takes along in its own
         transaction: where a slot is free, they are offered without another way to the database.
         None: there is none, or a claim is under way. What it claimed is to be sent."""
@@ -178,10 +178,10 @@ class JobDispatcher:
                 self._missed = False
                 self.wake()
 
-    def _wish_for(self, labels: dict[str, str], jobs: int) -> job_queue.Wish | None:
+    def _wish_for(self, labels: dict[str, str], jobs: int) -> claims.ClaimRequest | None:
         for theirs, workers in self._presence.credits(jobs):
             if labels.items() <= theirs.items():
-                return job_queue.Wish(workers, theirs, avoid=self._detour.avoided)
+                return claims.ClaimRequest(workers, theirs, avoid=self._detour.avoided)
         return None
 
     async def send(self, offers: list[Offer]) -> None:

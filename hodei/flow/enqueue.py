@@ -15,17 +15,17 @@ from loguru import logger
 
 from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Locked, NotFound
 from hodei.domain.ids import uuid7
-from hodei.domain.job import FINAL
+from hodei.domain.job import FINAL, Creation
 from hodei.domain.job_line import JobLine
 from hodei.domain.spec import normalise
-from hodei.domain.worker import ACCEPT_WITHIN_S
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.flow import job_lines
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
-from hodei.store import jobs, sqlstate
+from hodei.store import creation, jobs, sqlstate
+from hodei.store.claims import Claimed, ClaimRequest
+from hodei.store.creation import NewJob
 from hodei.store.database import Connection, Database
-from hodei.store.job_queue import Claimed, Wish
-from hodei.store.jobs import NewJob
 
 MOST_SPECS = 1000
 """Specs of one call."""
@@ -69,10 +69,12 @@ class Enqueuer:
         self._database = database
         self._dispatcher = dispatcher
         self._log = logger.bind(component="JobController")
-        self._creates: Batcher[NewJob, str] = Batcher(
+        self._creates: Batcher[NewJob, Creation] = Batcher(
             self._flush, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=1.0
         )
-        self._apart: Batcher[NewJob, str] = Batcher(self._flush_alone, most=1, waiting=MOST_APART)
+        self._apart: Batcher[NewJob, Creation] = Batcher(
+            self._flush_alone, most=1, waiting=MOST_APART
+        )
         self._locked: dict[
             uuid.UUID, float
         ] = {}  # ids that somebody's open transaction is creating → until when they go apart
@@ -99,7 +101,7 @@ class Enqueuer:
             created[place] = self._created(job, outcome)
         return [one for one in created if one]
 
-    async def _submit(self, new: list[NewJob], size: int) -> list[str | Exception]:
+    async def _submit(self, new: list[NewJob], size: int) -> list[Creation | Exception]:
         """Ids that turned out locked go apart for a while: they hold up nobody but each other."""
         now = time.monotonic()
         self._locked = {job_id: until for job_id, until in self._locked.items() if until > now}
@@ -114,7 +116,7 @@ class Enqueuer:
                 self._locked[job.id] = now + LOCKED_S
         return [outcomes[id(job)] for job in new]
 
-    async def _try_apart(self, job: NewJob) -> list[str | Exception]:
+    async def _try_apart(self, job: NewJob) -> list[Creation | Exception]:
         if self._apart.full:
             return [
                 Locked(
@@ -124,7 +126,7 @@ class Enqueuer:
         return await self._apart.submit_all([job])
 
     @staticmethod
-    def _created(job: NewJob, outcome: str | Exception) -> Created:
+    def _created(job: NewJob, outcome: Creation | Exception) -> Created:
         if isinstance(outcome, Locked):
             words = f"id: job {job.id} is being created or changed by another transaction that is still open; try again"
             return Created(job.id, existed=False, error=Locked(words))
@@ -141,11 +143,11 @@ class Enqueuer:
                 existed=False,
                 error=Invalid(f"PostgreSQL refuses this job: {sqlstate.primary(outcome)}"),
             )
-        if outcome == "conflict":
+        if outcome == Creation.CONFLICT:
             return Created(
                 job.id, existed=False, error=Duplicate(f"id: job {job.id} exists with another spec")
             )
-        return Created(job.id, existed=outcome == "existed", error=None)
+        return Created(job.id, existed=outcome == Creation.EXISTED, error=None)
 
     async def retry(self, old_id: uuid.UUID, new_id: uuid.UUID | None, actor: str) -> uuid.UUID:
         """A new job with the spec and correlation id of one that has ended; due at once. NotFound;
@@ -162,9 +164,9 @@ class Enqueuer:
                 )
             spec = {key: value for key, value in json.loads(old.spec).items() if key != "run_at"}
             spec["correlation_id"] = old.correlation_id
-            if (await jobs.create(conn, [NewJob(new, actor, spec)]))[new] == "conflict":
+            if (await creation.create(conn, [NewJob(new, actor, spec)]))[new] == Creation.CONFLICT:
                 raise Duplicate(f"id: job {new} exists with another spec")
-            await jobs.name_origin(conn, new, old_id)
+            await creation.name_origin(conn, new, old_id)
             return old.correlation_id
 
         correlation_id = await self._database.transact(repeat)
@@ -173,7 +175,7 @@ class Enqueuer:
         self._dispatcher.wake()
         return new
 
-    async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, str]:
+    async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, Creation]:
         """A few jobs take a claim along, in the same transaction: on an idle system they are on
         their way to a worker at once."""
         if len(new) <= FEW:
@@ -185,48 +187,52 @@ class Enqueuer:
                     if len(claimed.offers) < len(new):
                         self._dispatcher.wake()
                     return outcomes
-        outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
+        outcomes = await self._database.run(
+            lambda conn: creation.create(conn, new), idempotent=True
+        )
         self._say(new, outcomes)
         self._dispatcher.wake()
         return outcomes
 
-    def _say(self, new: list[NewJob], outcomes: dict[uuid.UUID, str]) -> None:
+    def _say(self, new: list[NewJob], outcomes: dict[uuid.UUID, Creation]) -> None:
         words = "Job created successfully (JobCreated)"
         lines = (
             JobLine(words, job.spec.get("correlation_id", str(job.id)), job.actor, job.id)
             for job in new
-            if outcomes.get(job.id) == "created"
+            if outcomes.get(job.id) == Creation.CREATED
         )
         job_lines.say(self._log, lines)
 
     async def _create_and_claim(
-        self, new: list[NewJob], wish: Wish
-    ) -> tuple[dict[uuid.UUID, str], Claimed]:
+        self, new: list[NewJob], wish: ClaimRequest
+    ) -> tuple[dict[uuid.UUID, Creation], Claimed]:
         """What keeps the claim from being made must not keep the jobs from being created."""
         try:
             return await self._database.run(
-                lambda conn: jobs.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S)
+                lambda conn: creation.create_and_claim(conn, new, wish, ACCEPT_WITHIN_S)
             )
         except (Locked, psycopg.Error):
             return await self._database.run(
-                lambda conn: jobs.create(conn, new), idempotent=True
+                lambda conn: creation.create(conn, new), idempotent=True
             ), Claimed([], None)
 
-    async def _flush(self, new: list[NewJob]) -> list[str | Invalid]:
+    async def _flush(self, new: list[NewJob]) -> list[Creation | Invalid]:
         """An id that comes twice in one batch is asked about twice: the second sees what the first
         stored."""
         first: dict[uuid.UUID, NewJob] = {}
         twice = [job for job in new if first.setdefault(job.id, job) is not job]
         outcomes = await self._store(list(first.values()))
-        again: dict[int, str | Invalid] = {}
+        again: dict[int, Creation | Invalid] = {}
         for job in twice:
             again[id(job)] = (await self._flush_alone([job]))[0]
         return [
             again[id(job)] if id(job) in again else outcomes.get(job.id, SWALLOWED) for job in new
         ]
 
-    async def _flush_alone(self, new: list[NewJob]) -> list[str | Invalid]:
-        outcomes = await self._database.run(lambda conn: jobs.create(conn, new), idempotent=True)
+    async def _flush_alone(self, new: list[NewJob]) -> list[Creation | Invalid]:
+        outcomes = await self._database.run(
+            lambda conn: creation.create(conn, new), idempotent=True
+        )
         self._say(new, outcomes)
         return [outcomes.get(job.id, SWALLOWED) for job in new]
 

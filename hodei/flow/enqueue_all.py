@@ -13,10 +13,11 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked
+from hodei.domain.job import Creation
 from hodei.flow.enqueue import MOST_SPECS, SWALLOWED, Created, checked
-from hodei.store import halves, jobs, sqlstate
+from hodei.store import creation, halves, sqlstate
+from hodei.store.creation import NewJob
 from hodei.store.database import Connection, Database
-from hodei.store.jobs import NewJob
 
 AT_ONCE = 2
 """Calls that store at a time. Further ones wait here, and leave the server's connections to
@@ -50,7 +51,7 @@ class AllOrNothing:
                     outcomes = await self._store(new)
                 _log(new, outcomes)
                 return [
-                    Created(job.id, existed=outcomes[job.id] == "existed", error=None)
+                    Created(job.id, existed=outcomes[job.id] == Creation.EXISTED, error=None)
                     for job in new
                 ]
             except _NotStored as end:
@@ -60,7 +61,7 @@ class AllOrNothing:
             for place in range(len(specs))
         ]
 
-    async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, str]:
+    async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, Creation]:
         try:
             return await self._try(new)
         except Locked as error:
@@ -79,12 +80,12 @@ class AllOrNothing:
             pass
         return [None] * len(new)
 
-    async def _try(self, new: Sequence[NewJob], *, keep: bool = True) -> dict[uuid.UUID, str]:
+    async def _try(self, new: Sequence[NewJob], *, keep: bool = True) -> dict[uuid.UUID, Creation]:
         """_NotStored: an id stands with another spec, or a trigger swallowed a row; or without
         `keep`."""
 
-        async def store(conn: Connection) -> dict[uuid.UUID, str]:
-            outcomes = await jobs.create(conn, _each_once(new))
+        async def store(conn: Connection) -> dict[uuid.UUID, Creation]:
+            outcomes = await creation.create(conn, _each_once(new))
             refused = _refused(new, outcomes)
             if refused or not keep:
                 raise _NotStored(refused)
@@ -113,11 +114,11 @@ def _each_once(new: Sequence[NewJob]) -> list[NewJob]:
     return list({job.id: job for job in reversed(new)}.values())[::-1]
 
 
-def _refused(new: Sequence[NewJob], outcomes: dict[uuid.UUID, str]) -> dict[int, HodeiError]:
+def _refused(new: Sequence[NewJob], outcomes: dict[uuid.UUID, Creation]) -> dict[int, HodeiError]:
     refused: dict[int, HodeiError] = {}
     for place, job in enumerate(new):
         outcome = outcomes.get(job.id)
-        if outcome == "conflict":
+        if outcome == Creation.CONFLICT:
             refused[place] = Duplicate(f"id: job {job.id} exists with another spec")
         elif outcome is None:
             refused[place] = SWALLOWED
@@ -145,9 +146,9 @@ def _held() -> Locked:
     )
 
 
-def _log(new: Sequence[NewJob], outcomes: dict[uuid.UUID, str]) -> None:
+def _log(new: Sequence[NewJob], outcomes: dict[uuid.UUID, Creation]) -> None:
     for job in _each_once(new):
-        if outcomes[job.id] == "created":
+        if outcomes[job.id] == Creation.CREATED:
             about = {
                 "correlation_id": job.spec.get("correlation_id", job.id),
                 "actor": job.actor,

@@ -7,7 +7,7 @@ from loguru import logger
 from hodei.domain.errors import Locked
 from hodei.flow import job_lines
 from hodei.flow.set_aside import set_aside
-from hodei.store import halves, leases
+from hodei.store import halves, leases, releases
 from hodei.store.database import Database
 from hodei.store.leases import Claimant
 
@@ -21,7 +21,7 @@ async def give_back(
     log = logger.bind(component="JobController")
 
     async def release(batch: list[Claimant]) -> list[bool]:
-        released = await database.run(lambda conn: leases.release(conn, batch, reason, actor))
+        released = await database.run(lambda conn: releases.release(conn, batch, reason, actor))
         job_lines.say(log, job_lines.of_release(released, reason, actor))
         back = {one.lease for one in released}
         return [claimant.lease in back for claimant in batch]

@@ -4,9 +4,12 @@ its actor, said where it was committed; those of one batch are written together.
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from hodei.domain.job import JobState, Reason
 from hodei.domain.job_line import JobLine
-from hodei.store.job_queue import Offer
-from hodei.store.leases import Accepted, Ended, Released
+from hodei.store.accepts import Accepted
+from hodei.store.claims import Offer
+from hodei.store.releases import Released
+from hodei.store.results import Ended
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -17,7 +20,7 @@ def say(log: "Logger", lines: Iterable[JobLine]) -> None:
     log.opt(depth=1).bind(lines=lines).info("")
 
 
-def changed(old: str, new: str, reason: str | None) -> str:
+def changed(old: JobState, new: JobState, reason: Reason | None) -> str:
     return (
         f"JobStatusChanged {old} → {new} ({reason})"
         if reason
@@ -25,7 +28,7 @@ def changed(old: str, new: str, reason: str | None) -> str:
     )
 
 
-RUNS = changed("PENDING", "RUNNING", None)
+RUNS = changed(JobState.PENDING, JobState.RUNNING, None)
 
 
 def of_dispatch(offer: Offer, *, sent: bool) -> JobLine:
@@ -46,11 +49,11 @@ def of_end(end: Ended) -> Iterator[JobLine]:
     """One whose accept had not been written says RUNNING as well."""
     _, job_id, old, new, reason, worker_id, correlation_id, actor, ran_unaccepted = end
     if ran_unaccepted:
-        old = "RUNNING"
+        old = JobState.RUNNING
         who = actor if actor.startswith("worker:") else f"worker:{worker_id}"
         yield JobLine(RUNS, correlation_id, who, job_id, worker_id)
     yield JobLine(changed(old, new, reason), correlation_id, actor, job_id, worker_id)
-    if new == "PENDING":
+    if new == JobState.PENDING:
         yield JobLine("JobRetried", correlation_id, actor, job_id, worker_id)
 
 
@@ -61,5 +64,5 @@ def of_release(released: Iterable[Released], reason: str, actor: str) -> Iterato
         words = f"JobUnassigned (lease {back.lease}): {reason}"
         yield JobLine(words, back.correlation_id, actor, *job)
         if back.cancelled_by is not None:
-            words = changed("PENDING", "CANCELLED", "CANCELLED")
+            words = changed(JobState.PENDING, JobState.CANCELLED, Reason.CANCELLED)
             yield JobLine(words, back.correlation_id, back.cancelled_by, *job)

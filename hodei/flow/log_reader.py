@@ -52,14 +52,14 @@ class LogReader:
     async def run(self) -> None:
         """Wakes the followers of jobs that have moved; all of them while the database is in
         trouble, so that they hear of it by themselves."""
-        before: dict[uuid.UUID, job_logs.Standing] = {}
+        before: dict[uuid.UUID, job_logs.Progress] = {}
         while True:
             await self._followed.wait()
             await asyncio.sleep(TAIL_EVERY_S)
             jobs_followed = list(self._followers)
             try:
                 now = await self._database.run(
-                    lambda conn, ids=jobs_followed: job_logs.standing(conn, ids)  # type: ignore[misc]
+                    lambda conn, ids=jobs_followed: job_logs.progress(conn, ids)  # type: ignore[misc]
                 )
             except TROUBLE as error:
                 logger.bind(component="LogReader").debug("followers wait: {}", words_of(error))
@@ -87,18 +87,18 @@ class LogReader:
         try:
             while True:
                 moved.clear()
-                standing = (
-                    await self._reads.run(lambda conn: job_logs.standing(conn, [job_id]))
+                progress = (
+                    await self._reads.run(lambda conn: job_logs.progress(conn, [job_id]))
                 ).get(job_id)
-                if standing is None:
+                if progress is None:
                     raise NotFound(f"no job {job_id}")
-                while chunks := await self._chunks(job_id, standing, lease, seq):
+                while chunks := await self._chunks(job_id, progress, lease, seq):
                     lease, seq = chunks[-1].lease, chunks[-1].seq
                     yield Page(chunks, f"{lease}.{seq}", None)
                 if not follow:
                     yield Page([], f"{lease}.{seq}", None)
                     return
-                if standing.state in FINAL:
+                if progress.state in FINAL:
                     job = await self._reads.run(lambda conn: jobs.get(conn, job_id))
                     yield Page([], f"{lease}.{seq}", job)
                     return
@@ -107,10 +107,10 @@ class LogReader:
             self._leave(job_id, moved)
 
     async def _chunks(
-        self, job_id: uuid.UUID, standing: job_logs.Standing, lease: int, seq: int
+        self, job_id: uuid.UUID, progress: job_logs.Progress, lease: int, seq: int
     ) -> list[StoredChunk]:
         size = max(SMALLEST_PAGE, min(LARGEST_PAGE, PAGES_BYTES // self._readers))
-        born = standing.created_at
+        born = progress.created_at
         return await self._reads.run(
             lambda conn: job_logs.read(conn, job_id, born, lease, seq, size)
         )

@@ -7,7 +7,7 @@ the time. Until then they do not see what came to lie before that place: jobs of
 and offers that returned.
 """
 
-from hodei.store.job_queue import Position
+from hodei.store.claims import Position
 
 WADES_S = 0.025
 """A claim from the head that took so long was wading."""

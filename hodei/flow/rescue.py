@@ -15,15 +15,25 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Locked
+from hodei.domain.job import JobState, Reason
 from hodei.domain.job_line import JobLine
-from hodei.domain.worker import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
+from hodei.domain.timing import ACCEPT_WITHIN_S, LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
 from hodei.fleet.presence import Presence
 from hodei.flow import job_lines
 from hodei.flow.control import JobController
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.give_back import give_back
 from hodei.flow.set_aside import set_aside
-from hodei.store import halves, invariants, job_queue, sqlstate, stray_leases, sweep, workers
+from hodei.store import (
+    dead_rows,
+    halves,
+    invariants,
+    job_queue,
+    sqlstate,
+    stray_leases,
+    sweep,
+    workers,
+)
 from hodei.store.database import TROUBLE, Connection, Database
 from hodei.store.times import instant
 
@@ -120,14 +130,17 @@ class JobRescuer:
         self._dispatcher.observe(ready=found.ready or found.due)
 
     async def _see(self) -> None:
-        await self._database.run(job_queue.see)
+        await self._database.run(job_queue.start_timeouts)
 
     async def _promote(self) -> None:
         await self._for_each(await self._database.run(job_queue.due), job_queue.promote)
 
     async def _expire(self) -> None:
         async def expire(conn: Connection, some: list[uuid.UUID]) -> None:
-            words, who = job_lines.changed("PENDING", "FAILED", "TIMEOUT"), "system:job_rescuer"
+            words, who = (
+                job_lines.changed(JobState.PENDING, JobState.FAILED, Reason.TIMEOUT),
+                "system:job_rescuer",
+            )
             ended = await job_queue.expire(conn, some)
             lines = [JobLine(words, one.correlation_id, who, one.job_id) for one in ended]
             job_lines.say(self._log, lines)
@@ -181,10 +194,10 @@ class JobRescuer:
         now, claims = time.monotonic(), self._dispatcher.claimed
         if now - self._tidied_at >= TIDY_EVERY_S and claims - self._tidied_claims >= TIDY_FROM:
             self._tidied_at, self._tidied_claims = now, claims
-            if skipped := await self._database.run(job_queue.vacuum):
+            if skipped := await self._database.run(dead_rows.vacuum):
                 self._tell_not_vacuumed(skipped[0])
                 return
-            held_back = await self._database.run(job_queue.held_back)
+            held_back = await self._database.run(dead_rows.held_back)
             if held_back.dead_rows > MANY_DEAD and now - self._warned_at >= WARN_EVERY_S:
                 self._warned_at = now
                 self._log.warning(

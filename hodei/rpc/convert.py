@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from loguru import logger
 
 from hodei.domain.errors import Invalid
-from hodei.domain.job import Reason
+from hodei.domain.job import Outcome, Reason
 from hodei.fleet.presence import (
     Beat,
     Cancel,
@@ -21,10 +21,11 @@ from hodei.fleet.presence import (
 )
 from hodei.flow.log_reader import Page
 from hodei.protocol import hodei_pb2 as pb
+from hodei.store.claims import Offer
 from hodei.store.job_logs import Chunk
-from hodei.store.job_queue import Offer
-from hodei.store.jobs import Attempt, Job
-from hodei.store.leases import Result
+from hodei.store.job_story import Attempt
+from hodei.store.jobs import Job
+from hodei.store.results import Result
 from hodei.store.worker_bootstrap_tokens import Token
 from hodei.store.workers import Worker
 
@@ -34,10 +35,10 @@ FRAME_BYTES = 900_000
 REASONS = frozenset(Reason)
 
 OUTCOMES = {
-    pb.SUCCEEDED: "SUCCEEDED",
-    pb.FAILED: "FAILED",
-    pb.CANCELLED: "CANCELLED",
-    pb.LOST: "LOST",
+    pb.SUCCEEDED: Outcome.SUCCEEDED,
+    pb.FAILED: Outcome.FAILED,
+    pb.CANCELLED: Outcome.CANCELLED,
+    pb.LOST: Outcome.LOST,
 }
 
 
@@ -161,7 +162,7 @@ def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
         outcome=OUTCOMES[said.outcome],
         actor=f"worker:{worker_id}",
         ran=said.started_unix_us > 0 or said.outcome not in (pb.CANCELLED, pb.LOST),
-        reason=said.reason or None,
+        reason=Reason(said.reason) if said.reason else None,
         message=words(said.message, 2000) or None,
         exit_code=said.exit_code if said.HasField("exit_code") else None,
         signal=said.signal if said.HasField("signal") else None,

@@ -5,13 +5,14 @@ from typing import Any
 
 import hodei
 from hodei.domain.errors import Conflict, Invalid, NotFound
-from hodei.domain.worker import NIL_ID, WorkerState
+from hodei.domain.token import NIL_ID
+from hodei.domain.worker import WorkerState
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert
 from hodei.rpc.limits import ForCallers, Shared
 from hodei.rpc.principal import actor
-from hodei.store import jobs, schema, server, worker_bootstrap_tokens, workers
+from hodei.store import job_queue, jobs, schema, server, worker_bootstrap_tokens, workers
 from hodei.store.database import Connection
 
 TERMINATED, UNREACHABLE = WorkerState.TERMINATED, WorkerState.UNREACHABLE
@@ -116,12 +117,12 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
 
 
 async def _status(conn: Connection) -> pb.Status:
-    queued, ready, oldest_s = await jobs.queue_depth(conn)
+    queued, ready, oldest_s = await job_queue.queue_depth(conn)
     fleet = await workers.summary(conn)
     root_workers, root_worker_names = await workers.as_root(conn)
     return pb.Status(
-        jobs=await jobs.count(conn),
-        workers=fleet.by_state,
+        jobs={str(state): number for state, number in (await jobs.count(conn)).items()},
+        workers={str(state): number for state, number in fleet.by_state.items()},
         queued=queued,
         queued_ready=ready,
         oldest_ready_s=oldest_s,

@@ -1,7 +1,7 @@
 """JobService: what people and programs ask of jobs."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked, NotFound
 from hodei.domain.job import JobState, Reason
@@ -15,7 +15,7 @@ from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert
 from hodei.rpc.limits import ForCallers, Shared
 from hodei.rpc.principal import actor
-from hodei.store import jobs, workers
+from hodei.store import job_story, jobs, workers
 
 STEP = 100
 """Jobs read at a time for a list: some 5 MB at most, with the labels that they require."""
@@ -110,7 +110,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
 
     async def GetTimeline(self, request: pb.JobRef, context: Any) -> pb.Timeline:
         job_id = convert.uuid_of(request.job_id, "job_id")
-        events, left_out = await self._database.run(lambda conn: jobs.timeline(conn, job_id))
+        events, left_out = await self._database.run(lambda conn: job_story.timeline(conn, job_id))
         if not events:
             raise NotFound(f"no job {job_id}")
         return pb.Timeline(
@@ -131,7 +131,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     async def GetAttempts(self, request: pb.JobRef, context: Any) -> pb.Attempts:
         job_id = convert.uuid_of(request.job_id, "job_id")
         await self._get(request.job_id)
-        found, more = await self._database.run(lambda conn: jobs.attempts(conn, job_id))
+        found, more = await self._database.run(lambda conn: job_story.attempts(conn, job_id))
         return pb.Attempts(attempts=[convert.attempt(one) for one in found], more=more)
 
     async def ReadLogs(
@@ -177,10 +177,13 @@ def _entry(created: Created) -> pb.CreateJobsResponse.Entry:
     )
 
 
-def _one_of(kind: type[JobState] | type[Reason], text: str, what: str) -> str | None:
+_Word = TypeVar("_Word", JobState, Reason)
+
+
+def _one_of(kind: type[_Word], text: str, what: str) -> _Word | None:
     if not text:
         return None
     try:
-        return kind(text.upper()).value
+        return kind(text.upper())
     except ValueError:
         raise Invalid(f"{what}: expected one of {', '.join(kind)}, got {text[:80]!r}") from None

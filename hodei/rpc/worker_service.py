@@ -24,7 +24,7 @@ from hodei.domain.errors import (
     Unavailable,
 )
 from hodei.domain.text import words_of
-from hodei.domain.worker import HEARTBEAT_S
+from hodei.domain.timing import HEARTBEAT_S
 from hodei.fleet import registration
 from hodei.fleet.presence import Beat, Cancel, Drain, GoAway, Presence, Pulse, WorkerStream
 from hodei.fleet.reach import Address
@@ -35,7 +35,7 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei.rpc import convert, worker_checks
 from hodei.rpc.errors import status_of
-from hodei.store import leases, stray_leases, workers
+from hodei.store import late_results, leases, sessions, workers
 from hodei.store.database import TROUBLE, Database
 
 PROTOCOL = 1
@@ -96,7 +96,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         for a database."""
         while True:
             stream, stopped = await self._ended.get()
-            write = workers.leave if stopped else workers.disconnect
+            write = sessions.leave if stopped else sessions.disconnect
             try:
                 await self._database.run(
                     lambda conn, write=write, s=stream: write(conn, s.worker_id, s.session)  # type: ignore[misc]
@@ -195,10 +195,10 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
 
     async def _connect(
         self, worker_id: uuid.UUID, secret: bytes, hello: pb.Hello
-    ) -> workers.Session:
+    ) -> sessions.Session:
         worker_checks.hello(hello)
         running = sum(1 for held in hello.held if held.phase == pb.Held.RUNNING)
-        greeting = workers.Greeting(
+        greeting = sessions.Greeting(
             worker_id,
             registration.fingerprint(secret),
             convert.uuid_of(hello.instance, "instance"),
@@ -211,12 +211,12 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             hello.job_user or None,
         )
         session = await self._database.run(
-            lambda conn: workers.connect(conn, greeting, SILENT_AFTER_S)
+            lambda conn: sessions.connect(conn, greeting, SILENT_AFTER_S)
         )
         if session:
             return session
         if await self._database.run(
-            lambda conn: workers.is_known(conn, worker_id, greeting.credential_sha256)
+            lambda conn: sessions.is_known(conn, worker_id, greeting.credential_sha256)
         ):
             raise Duplicate(
                 f"another process with worker id {worker_id} is connected and beating; stop it, or use another --state-dir"
@@ -240,7 +240,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         """What the worker holds and the database agrees to goes on; the rest it is told to kill."""
         said = [held.lease for held in hello.held]
         standing = (
-            await self._database.run(lambda conn: leases.standing(conn, stream.worker_id, said))
+            await self._database.run(lambda conn: leases.held_by(conn, stream.worker_id, said))
             if said
             else {}
         )
@@ -344,7 +344,7 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
             if said.late_job_id:
                 job_id = convert.uuid_of(said.late_job_id, "late_job_id")
                 await self._controller.ended_late(
-                    stream, stray_leases.Late(job_id, convert.result(said, stream.worker_id))
+                    stream, late_results.Late(job_id, convert.result(said, stream.worker_id))
                 )
         if frame.started:
             await self._controller.started(stream, list(frame.started))

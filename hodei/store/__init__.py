@@ -1,5 +1,13 @@
-"""Where things are kept: all SQL of the project, a module for each table, each statement a constant
-above its one function.
+"""All SQL of the project: a module for each step of a job's life and for each table, and each
+statement a constant above the function that runs it.
 
-Every function takes an open connection first and leaves BEGIN and COMMIT to its caller
-(hodei.store.database)."""
+Every function takes an open connection first. A statement that is run by guarded_rows or brief_rows
+(statements.py) is a transaction of its own, unless its caller has opened one (Database.transact).
+
+- How PostgreSQL is reached: database, statements, parameters, listener, times, sqlstate, halves.
+- A job's life: creation, claims, accepts, releases, results, late_results, cancels.
+- What is looked after: leases, stray_leases, job_queue, dead_rows, invariants, sweep, retention.
+- Workers and servers: sessions, workers, worker_bootstrap_tokens, server.
+- What is read: jobs, job_story, job_logs.
+- The database itself: connecting, startup, schema, catalog, rights, spec_sql.
+"""

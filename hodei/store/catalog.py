@@ -1,5 +1,5 @@
-"""What stands of the schema, beside what has to: catalog.json, which tools/catalog writes from a
-fresh schema.sql."""
+"""Compares what a database has of the schema with what it must have: catalog.json, which
+tools/catalog writes from a fresh schema.sql."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ CALLED = (
     "hodei_pass_live_leases",
     "hodei_token_fingerprint",
 )
-"""Functions that this program, or people by its documents, call: a newer revision has them too,
+"""Functions that this program calls, or people do by its documents: a newer revision has them, too,
 whatever else it has changed."""
 
 # In the current schema only: what lies behind it on the search_path is somebody else's. The
@@ -98,7 +98,7 @@ def expected() -> dict[str, Any]:
 
 
 def read(conn: Connection, *, everything: bool = False) -> dict[str, Any]:
-    """Of our names, or of everything in the schema."""
+    """Returns what a database has of our names, or of everything in the schema."""
     named = expected() if not everything else {}
     names = None if everything else [*named["tables"], *named["sequences"], *named["views"]]
     row = conn.execute(CATALOG, {"names": names}).fetchone()
@@ -112,8 +112,8 @@ def read(conn: Connection, *, everything: bool = False) -> dict[str, Any]:
 
 
 class Gap(NamedTuple):
-    """Something that is not there: in words, and how it is made again where schema.sql does not (it
-    never changes a table that stands)."""
+    """Something that is missing: in words, and how it is made again where schema.sql does not make
+    it (it never changes a table that stands)."""
 
     words: str
     before: sql.Composed | None = None  # to be run before schema.sql
@@ -121,8 +121,8 @@ class Gap(NamedTuple):
 
 
 def gaps(found: dict[str, Any], *, called_only: bool) -> list[Gap]:
-    """What is not as it has to be. `called_only`: the database's revision is newer than this
-    program's, and only what this program calls is asked for; else two programs would mend each
+    """Returns what is not as it must be. `called_only`: the database's revision is newer than this
+    program's, and only what this program calls is compared: else two programs would mend each
     other's functions and indexes for ever."""
     want = expected()
     tables = [name for name in want["tables"] if name in found["tables"]]
@@ -135,23 +135,26 @@ def gaps(found: dict[str, Any], *, called_only: bool) -> list[Gap]:
         for name in want[kind]
         if name not in found[kind]
     ]
-    for signature, body in want["functions"].items():
-        if called_only and signature.partition("(")[0] not in CALLED:
-            continue
-        if signature not in found["functions"]:
-            result.append(Gap(f"function {signature}"))
-        elif not called_only and found["functions"][signature] != body:
-            result.append(
-                Gap(
-                    f"function {signature} as this program has it (its body or its settings are others)"
-                )
-            )
+    result += _functions(want["functions"], found["functions"], called_only)
     if not called_only:
         result += _constraints(want, found, tables) + _indexes(want, found)
         for name in want["triggers"]:
             table, _, trigger = name.partition(".")
             if table in tables and name not in found["triggers"]:
                 result.append(Gap(f"trigger {trigger} of {table}"))
+    return result
+
+
+def _functions(want: dict[str, str], found: dict[str, str], called_only: bool) -> list[Gap]:
+    others = "as this program has it (its body or its settings are others)"
+    result = []
+    for signature, body in want.items():
+        if called_only and signature.partition("(")[0] not in CALLED:
+            continue
+        if signature not in found:
+            result.append(Gap(f"function {signature}"))
+        elif not called_only and found[signature] != body:
+            result.append(Gap(f"function {signature} {others}"))
     return result
 
 
@@ -163,15 +166,7 @@ def _columns(
         names = {"table": sql.Identifier(table), "column": sql.Identifier(name)}
         default = sql.SQL(column["default"] or "NULL")
         if name not in found:
-            add = sql.SQL(
-                "ALTER TABLE {table} ADD COLUMN {column} {type}{default}{not_null}"
-            ).format(
-                **names,
-                type=sql.SQL(column["type"]),
-                not_null=sql.SQL(" NOT NULL" if column["not_null"] else ""),
-                default=sql.SQL(" DEFAULT ") + default,
-            )
-            result.append(Gap(f"column {table}.{name}", before=add))
+            result.append(_column(table, name, column))
             continue
         if called_only:
             continue
@@ -184,6 +179,17 @@ def _columns(
             put = sql.SQL("ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL").format(**names)
             result.append(Gap(f"NOT NULL of {table}.{name}", after=put))
     return result
+
+
+def _column(table: str, name: str, column: dict[str, Any]) -> Gap:
+    add = sql.SQL("ALTER TABLE {table} ADD COLUMN {column} {type}{default}{not_null}").format(
+        table=sql.Identifier(table),
+        column=sql.Identifier(name),
+        type=sql.SQL(column["type"]),
+        default=sql.SQL(" DEFAULT ") + sql.SQL(column["default"] or "NULL"),
+        not_null=sql.SQL(" NOT NULL" if column["not_null"] else ""),
+    )
+    return Gap(f"column {table}.{name}", before=add)
 
 
 def _constraints(want: dict[str, Any], found: dict[str, Any], tables: list[str]) -> list[Gap]:
@@ -209,8 +215,8 @@ def _constraints(want: dict[str, Any], found: dict[str, Any], tables: list[str])
 
 
 def _indexes(want: dict[str, Any], found: dict[str, Any]) -> list[Gap]:
-    """An index that a failed CREATE INDEX CONCURRENTLY left invalid is dropped first: schema.sql
-    would take it for one that stands."""
+    """Returns the indexes that are missing. One that a failed CREATE INDEX CONCURRENTLY left
+    invalid is dropped first: schema.sql would take it for one that stands."""
     result = []
     for name in want["indexes"]:
         if name in found["invalid"]:

@@ -1,9 +1,8 @@
-"""The way to a database that may not be there yet: is its URL one, and may a refusal pass by
-itself?
+"""Connects to a database that may not be there yet: whether its URL is one, and whether a refusal
+may pass by itself.
 
-No text of libpq about a URL that it cannot read is ever shown: it quotes parts of it, the password
-among them.
-"""
+What libpq says about a URL that it cannot read is never shown: it quotes parts of it, the password
+among them."""
 
 import errno
 import functools
@@ -33,8 +32,8 @@ READ_ONLY = sqlstate.WORDS[sqlstate.READ_ONLY]
 
 
 def check_url(url: str, source: str) -> None:
-    """Invalid, with the flag or variable that it came from and without any part of it: this is no
-    database URL."""
+    """Refuses what is no database URL. Invalid names the flag or variable that it came from, and no
+    part of it."""
     try:
         parts = conninfo_to_dict(url)
     except (psycopg.Error, ValueError):  # ValueError: bytes of the environment that are no UTF-8
@@ -43,14 +42,15 @@ def check_url(url: str, source: str) -> None:
     sound = parts and all(re.fullmatch(r"\d{0,5}", port) for port in ports) and not _stray_at(url)
     if not sound:
         raise Invalid(
-            f"{source} is no database URL: expected postgresql://user:password@host:5432/name, each special character of the "
-            "user and the password percent-encoded (as %40 for @), and no parameter that PostgreSQL does not know"
+            f"{source} is no database URL: expected postgresql://user:password@host:5432/name,"
+            " each special character of the user and the password percent-encoded (as %40 for @),"
+            " and no parameter that PostgreSQL does not know"
         ) from None
 
 
 def _stray_at(url: str) -> bool:
-    """Whether an @ stands where only a part of an unencoded password can have brought it: behind
-    the host's beginning.
+    """Returns whether an @ stands behind the beginning of the host, where only a part of an
+    unencoded password can have brought it.
 
     As libpq reads it, the user and the password end with the first @, and there are none if a /
     comes before that.
@@ -68,12 +68,12 @@ def _stray_at(url: str) -> bool:
 
 class Refused(Conflict):
     """The database, or libpq before it, refuses the connection for a reason that does not pass by
-    itself."""
+    itself: waiting cannot help."""
 
 
 def connect(url: str, application_name: str) -> Connection:
-    """An autocommit connection. Unavailable: it may be there later. Refused: waiting cannot help.
-    Invalid: the URL is none."""
+    """Opens an autocommit connection. Unavailable: the database may be there later. Refused:
+    waiting cannot help. Invalid: the URL is none."""
     check_url(url, "the database URL")
     try:
         return psycopg.connect(
@@ -95,7 +95,7 @@ def connect(url: str, application_name: str) -> Connection:
 
 
 def one_line(words: str) -> str:
-    """libpq's words without its advice on the lines after the first."""
+    """Returns the first line of libpq's words: the lines after it are advice."""
     return (
         (words.splitlines() or ["no reason given"])[0]
         .removeprefix("connection failed: ")
@@ -103,13 +103,13 @@ def one_line(words: str) -> str:
     )
 
 
-# SQLSTATEs of what passes by itself: connections, conflicts, resources that are short, objects in
-# use, an operator's shutdown or start, I/O.
+# SQLSTATEs (their beginnings) of what passes by itself: connections, conflicts, resources that are
+# short, objects in use, an operator's shutdown or start, I/O.
 PASSING = ("08", "40", "53", "55", "57", "58", "25006")
 
-# A connection that could not be made, in libpq's words: those of the operating system, and libpq's
-# own. It speaks English: a Python program that does not ask for it gets no other language from the
-# C library. ENOENT is a socket that is not there yet only where nothing stands between (a file of a
+# Why a connection could not be made, in the words of the operating system and of libpq. They are
+# English: a Python program that does not ask for it gets no other language from the C library.
+# ENOENT is a socket that is not there yet only directly behind " failed: " (the file of a
 # certificate does not come by waiting).
 PASSING_ERRORS = (
     errno.ECONNREFUSED,
@@ -139,7 +139,7 @@ PASSING_WORDS = (
     "session is not read-only",
 )
 
-# Poolers have one SQLSTATE, 08P01, for what passes and what does not, and one language.
+# Poolers use one SQLSTATE, 08P01, for what passes and for what does not. Their words are English.
 FINAL_WORDS = (
     "authentication failed",
     "no such database",
@@ -153,7 +153,8 @@ FINAL_WORDS = (
 
 
 def can_pass(url: str, words: str) -> bool:
-    """Of a connection that was not made, and libpq's words about each host that it tried."""
+    """Returns whether a connection that could not be made may be possible later. `words` are
+    libpq's, about each host that it tried."""
     tried = [
         line
         for line in words.splitlines()
@@ -162,7 +163,7 @@ def can_pass(url: str, words: str) -> bool:
     if all(any(sign in line for sign in PASSING_WORDS) for line in tried):
         return True
     state = sqlstate_of_refusal(url, words)
-    # None: it was libpq that gave up (no TLS, no password, an unknown value), unless it is an old
+    # None: libpq gave up by itself (no TLS, no password, an unknown value), unless it is an old
     # one.
     if state is None:
         return ": FATAL:" in words and not any(sign in words for sign in FINAL_WORDS)
@@ -173,8 +174,8 @@ def can_pass(url: str, words: str) -> bool:
 
 @functools.lru_cache(maxsize=16)
 def sqlstate_of_refusal(url: str, words: str) -> str | None:
-    """Why the server refuses a connection, independent of its language; None: it did not say, or
-    libpq (before 18) does not tell. A refusal in the same words is not asked about again.
+    """Returns the SQLSTATE of a refused connection, which depends on no language. None: the server
+    gave none, or libpq cannot trace. A refusal in the same words is not asked about again.
 
     libpq keeps the SQLSTATE to itself until a connection stands. Told to trace, it writes down the
     messages that it gets, those inside TLS too. The trace goes to memory and holds a hash of the
@@ -197,8 +198,7 @@ def sqlstate_of_refusal(url: str, words: str) -> str | None:
 
 
 def _traced(url: str, trace: int) -> None:
-    """Connects, in CONNECT_TIMEOUT_S at most, with libpq's trace into that file; whether it
-    succeeds does not matter."""
+    """Tries to connect, for CONNECT_TIMEOUT_S at most, and lets libpq trace into that file."""
     copy = os.dup(trace)
     conn = pq.PGconn.connect_start(
         psycopg.conninfo.make_conninfo(url, client_encoding="UTF8").encode()
@@ -229,8 +229,8 @@ def _traced(url: str, trace: int) -> None:
 
 @contextmanager
 def in_words(what: str) -> Iterator[None]:
-    """Errors of statements as ours, by SQLSTATE. `what` could not be done; PostgreSQL's DETAIL,
-    which quotes rows, stays out of it."""
+    """Raises errors of statements as ours, by SQLSTATE. Their text begins with `what`, and is
+    without PostgreSQL's DETAIL, which quotes rows."""
     try:
         yield
     except psycopg.Error as error:
@@ -243,7 +243,7 @@ def _as_ours(error: psycopg.Error, what: str) -> HodeiError:
         return Unavailable(READ_ONLY)
     if error.sqlstate == "42501":
         return Conflict(
-            f"{what}: {words}: this role lacks a right; docs/database.md says which rights who needs"
+            f"{what}: {words}: this role lacks a right; docs/database.md says who needs which"
         )
     if unavailable := sqlstate.unavailable(error):
         return unavailable

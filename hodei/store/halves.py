@@ -1,8 +1,9 @@
-"""No statement over many rows fails for one of them: the one at fault is found by halves.
+"""No statement over many rows fails for one of them: the row at fault is found by halves.
 
-A statement for n items that fails is tried for half of them; which half holds the fault is then
-known, and so on: after log2(n) statements it is one item. What was left aside on the way goes in
-one statement more. If that fails too there are several, and each half is searched in its turn."""
+A statement for n items that fails is tried for half of them: then it is known which half holds the
+fault, and that half is tried by halves in its turn. After log2(n) statements one item is left. The
+items that were left aside on the way go into one more statement. If that fails, too, there are
+several faults, and each half is searched."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -13,13 +14,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MOST_FAILURES = 40
-"""Statements that may fail in one search: where so many do, it is not for a few rows, and all that
+"""Statements that may fail in one search. Where more fail it is not for a few rows: all items that
 are left get the last error."""
 
 
 def is_of_an_item(error: BaseException) -> bool:
-    """Whether other items may succeed where this error came: not when the database is away. A row
-    that somebody else has locked is such an item."""
+    """Returns whether the error is that of one item, and others may succeed: not when the database
+    is away. A row that somebody else has locked is such an item."""
     return isinstance(error, Exception) and (
         isinstance(error, Locked) or not isinstance(error, HodeiError)
     )
@@ -28,8 +29,8 @@ def is_of_an_item(error: BaseException) -> bool:
 async def each(
     items: Sequence[T], act: Callable[[list[T]], Awaitable[Sequence[R | Exception]]]
 ) -> list[R | Exception]:
-    """An answer of `act` for each item, in order, or the error that its row gives. `act` must be
-    one transaction. Errors that are of no item go up (Unavailable)."""
+    """Returns the answer of `act` for each item, in order, or the error that its row gives. `act`
+    must be one transaction. Errors that are not of an item are raised (Unavailable)."""
     return await _Search(act).answers(list(items))
 
 
@@ -41,8 +42,8 @@ class _Search(Generic[T, R]):
         self._failures = 0
 
     async def answers(self, items: list[T], *, one_culprit: bool = True) -> list[R | Exception]:
-        """`one_culprit`: it is looked for in the fewest statements. Else several are expected, and
-        each half is searched in its turn."""
+        """Returns an answer for each item. `one_culprit`: one item is expected to be at fault, and
+        is found in the fewest statements; else several are, and each half is searched."""
         if not items:
             return []
         found = await self._try(items)

@@ -1,16 +1,17 @@
-"""What must hold between jobs, job_queue and leases, where somebody's hand has broken it: found and
-mended.
+"""Finds and mends what must hold between jobs, job_queue and leases, where a hand has broken it.
 
-A job that waits has a queue row; a job with a lease has its row in leases; a lease has its job.
-"""
+A job that waits has a queue row; a job with a lease has its row in leases; a lease has its job."""
 
 import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hodei.store.database import Connection, array, brief_rows, rows
+from hodei.domain.job import JobState
+from hodei.store.database import Connection
+from hodei.store.parameters import array
+from hodei.store.statements import brief_rows, rows
 
-# One server at a time, and for at most a hundredth of the time: the look walks all of jobs.
+# One server at a time looks, and for a hundredth of the time at most: a look walks all of jobs.
 TURN = """
 UPDATE hodei_listening h
 SET checked_at = clock_timestamp()
@@ -37,8 +38,9 @@ LIMIT 1000
 
 
 async def stray_jobs(conn: Connection) -> list[uuid.UUID]:
-    """Jobs that have not ended and that nothing would ever move on, at most 1,000; none when it is
-    another server's turn to look (each 20 s; later where a look takes over 0.2 s)."""
+    """Returns jobs that have not ended and that nothing would ever move on, 1,000 at most. It looks
+    each 20 s among all servers (later where a look takes over 0.2 s); before that it returns none.
+    """
     if not await brief_rows(conn, TURN, {}):
         return []
     found = [row[0] for row in await rows(conn, STRAY)]
@@ -47,14 +49,14 @@ async def stray_jobs(conn: Connection) -> list[uuid.UUID]:
 
 
 class Mended(NamedTuple):
-    """A job that was queued again, or whose lease was written anew."""
+    """A stray job that goes on."""
 
     job_id: uuid.UUID
     correlation_id: str
-    queued: bool
+    queued: bool  # True: it is in the queue again; False: its lease was written anew
 
 
-# One statement is one snapshot: a job that a claim or a result is moving is never stray in it.
+# In one statement, and so in one snapshot, a job that a claim or a result moves is never stray.
 MEND = """
 WITH stray AS MATERIALIZED (
     SELECT j.id, j.lease, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at
@@ -95,7 +97,8 @@ WITH stray AS MATERIALIZED (
     WHERE s.lease IS NOT NULL
     ON CONFLICT (lease) DO NOTHING
 ), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+    INSERT INTO domain_events (
+        occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
     SELECT m.updated_at, 'JobRequeued', m.id::text, m.correlation_id, 'system:job_rescuer',
            jsonb_build_object('job_id', m.id, 'reason', 'it waited, and was in no queue')
     FROM moved m
@@ -108,8 +111,8 @@ FROM stray s JOIN jobs j ON j.id = s.id
 
 
 async def mend(conn: Connection, jobs: Sequence[uuid.UUID]) -> list[Mended]:
-    """Queues again those that wait without a queue row; writes the lease of those anew that have
-    one without a row, so that their worker's word counts, or its loss is found."""
+    """Queues jobs again that wait without a queue row, and writes the row of a lease anew that has
+    none: the worker's result then counts, or its loss is found. Returns the jobs."""
     return [Mended(*row[:3]) for row in await brief_rows(conn, MEND, {"jobs": array(jobs)})]
 
 
@@ -121,15 +124,17 @@ RETURNING l.lease
 
 
 async def drop_leases(conn: Connection) -> list[int]:
-    """Leases whose job is gone or has moved on without them."""
+    """Deletes leases whose job is gone or has another lease, and returns their numbers."""
     return [row[0] for row in await brief_rows(conn, DROP_LEASES, {})]
 
 
-# A queued or offered job, and one that runs: whatever keeps its row from being written as it should
+# The job may be queued, offered or running: something keeps its row from being written as it should
 # be. A time that was set far ahead is brought back.
 SET_ASIDE = """
 WITH unqueued AS (
-    DELETE FROM job_queue q WHERE q.job_id = ANY (%(jobs)s::uuid[]) RETURNING q.job_id
+    DELETE FROM job_queue q
+    WHERE q.job_id = ANY (%(jobs)s::uuid[])
+    RETURNING q.job_id
 ), held AS MATERIALIZED (
     SELECT j.id, j.state, j.lease, j.worker_id, j.correlation_id,
            CASE WHEN j.updated_at < clock_timestamp() + interval '1 year'
@@ -143,20 +148,29 @@ WITH unqueued AS (
     FOR UPDATE OF j
 ), ended AS (
     UPDATE jobs j
-    SET state = 'FAILED', reason = 'REJECTED', message = left(%(message)s, 2000), lease = NULL,
-        updated_at = h.at, completed_at = h.at
+    SET state = 'FAILED',
+        reason = 'REJECTED',
+        message = left(%(message)s, 2000),
+        lease = NULL,
+        updated_at = h.at,
+        completed_at = h.at
     FROM held h
     WHERE j.id = h.id
     RETURNING j.id
 ), unleased AS (
     DELETE FROM leases l WHERE l.job_id = ANY (%(jobs)s::uuid[])
 ), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id,
-                               payload)
+    INSERT INTO domain_events (
+        occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
     SELECT h.at, 'JobStatusChanged', h.id::text, h.correlation_id, %(actor)s, h.worker_id,
            jsonb_strip_nulls(jsonb_build_object(
-               'job_id', h.id, 'worker_id', h.worker_id, 'lease', h.lease, 'old_state', h.state,
-               'new_state', 'FAILED', 'reason', 'REJECTED', 'message', left(%(message)s, 2000)))
+               'job_id', h.id,
+               'worker_id', h.worker_id,
+               'lease', h.lease,
+               'old_state', h.state,
+               'new_state', 'FAILED',
+               'reason', 'REJECTED',
+               'message', left(%(message)s, 2000)))
     FROM held h JOIN ended e ON e.id = h.id
 )
 SELECT h.id, h.state, h.correlation_id FROM held h JOIN ended e ON e.id = h.id
@@ -164,14 +178,17 @@ SELECT h.id, h.state, h.correlation_id FROM held h JOIN ended e ON e.id = h.id
 
 
 class SetAside(NamedTuple):
+    """A job that has ended FAILED, REJECTED."""
+
     job_id: uuid.UUID
-    old_state: str
+    old_state: JobState
     correlation_id: str
 
 
 async def set_aside(
     conn: Connection, jobs: Sequence[uuid.UUID], message: str, actor: str
 ) -> list[SetAside]:
-    """Ends jobs that PostgreSQL will not let go on: FAILED, REJECTED."""
+    """Ends jobs that PostgreSQL will not let go on (FAILED, REJECTED), and returns them."""
     parameters = {"jobs": array(jobs), "message": message, "actor": actor}
-    return [SetAside(*row) for row in await brief_rows(conn, SET_ASIDE, parameters)]
+    found = await brief_rows(conn, SET_ASIDE, parameters)
+    return [SetAside(job, JobState(state), correlation) for job, state, correlation in found]

@@ -1,17 +1,20 @@
-"""What jobs wrote: chunks under their lease, deduplicated by the cursor on the lease row that moves
-in the inserting statement (rule 5)."""
+"""What jobs wrote, in chunks under their lease. The cursor on the leases row keeps a chunk from
+being stored twice: it moves in the statement that inserts (docs/architecture.md, rule 5)."""
 
 import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hodei.store.database import Blobs, Connection, array, arrays, execute, guarded_rows, rows
+from hodei.domain.job import JobState
+from hodei.store.database import Connection
 from hodei.store.leases import Claimant
+from hodei.store.parameters import Blobs, array, arrays
+from hodei.store.statements import execute, guarded_rows, rows
 
 
 class Chunk(NamedTuple):
-    """Columns of APPEND's `said`, in this order. Chunks of one lease come in order and without gaps
-    within a batch."""
+    """A piece of one stream of a job. The fields are the columns of APPEND's `said`, in this order.
+    Within a batch, chunks of one lease are in order and without gaps."""
 
     lease: int
     worker_id: uuid.UUID
@@ -23,40 +26,64 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-# A batch that begins beyond the cursor has a gap: nothing of that lease is taken, and the answer
-# says where to go on.
+# Where the chunks of a lease begin beyond its cursor there is a gap: none of them is stored, and
+# the answer says where to go on.
 APPEND = """
 WITH said AS MATERIALIZED (
-    SELECT * FROM unnest(
-        %(lease)s::bigint[], %(worker_id)s::uuid[], %(seq)s::bigint[], %(stream)s::smallint[], %(byte_offset)s::bigint[],
-        %(first_line)s::bigint[], %(read_us)s::bigint[], %(data)s::bytea[]
+    SELECT *
+    FROM unnest(
+        %(lease)s::bigint[],
+        %(worker_id)s::uuid[],
+        %(seq)s::bigint[],
+        %(stream)s::smallint[],
+        %(byte_offset)s::bigint[],
+        %(first_line)s::bigint[],
+        %(read_us)s::bigint[],
+        %(data)s::bytea[]
     ) AS s (lease, worker_id, seq, stream, byte_offset, first_line, read_us, data)
 ), spans AS (
-    SELECT s.lease, s.worker_id, min(s.seq) AS first_seq, max(s.seq) + 1 AS next_seq FROM said s GROUP BY s.lease, s.worker_id
+    SELECT s.lease, s.worker_id, min(s.seq) AS first_seq, max(s.seq) + 1 AS next_seq
+    FROM said s
+    GROUP BY s.lease, s.worker_id
 ), cursors AS MATERIALIZED (
     SELECT l.lease, l.worker_id, l.job_id, l.attempt, l.log_seq, p.first_seq, p.next_seq
-    FROM leases l JOIN spans p ON p.lease = l.lease AND p.worker_id IS NOT DISTINCT FROM l.worker_id
+    FROM leases l
+    JOIN spans p ON p.lease = l.lease AND p.worker_id IS NOT DISTINCT FROM l.worker_id
     WHERE l.lease = ANY (%(lease)s::bigint[])
     ORDER BY l.lease
     FOR UPDATE OF l
 ), stored AS (
-    INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data)
+    INSERT INTO job_logs (
+        job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data)
     SELECT c.job_id, s.lease, s.seq, c.attempt, s.stream, s.byte_offset, s.first_line,
            timestamptz 'epoch' + s.read_us * interval '1 microsecond', s.data
-    FROM said s JOIN cursors c ON c.lease = s.lease AND c.worker_id = s.worker_id
-    WHERE c.first_seq <= c.log_seq AND s.seq >= c.log_seq
+    FROM said s
+    JOIN cursors c ON c.lease = s.lease AND c.worker_id = s.worker_id
+    WHERE c.first_seq <= c.log_seq
+      AND s.seq >= c.log_seq
 ), sizes AS (
-    SELECT c.lease, c.next_seq, sum(octet_length(s.data)) FILTER (WHERE s.stream < 3) AS bytes
-    FROM said s JOIN cursors c ON c.lease = s.lease AND c.worker_id = s.worker_id
-    WHERE c.first_seq <= c.log_seq AND s.seq >= c.log_seq
+    SELECT c.lease, c.next_seq,
+           sum(octet_length(s.data)) FILTER (WHERE s.stream < 3) AS bytes
+    FROM said s
+    JOIN cursors c ON c.lease = s.lease AND c.worker_id = s.worker_id
+    WHERE c.first_seq <= c.log_seq
+      AND s.seq >= c.log_seq
     GROUP BY c.lease, c.next_seq
 ), moved AS (
     UPDATE leases l
-    SET log_seq = z.next_seq, log_at = clock_timestamp(), log_bytes = l.log_bytes + coalesce(z.bytes, 0)
+    SET log_seq = z.next_seq,
+        log_at = clock_timestamp(),
+        log_bytes = l.log_bytes + coalesce(z.bytes, 0)
     FROM sizes z
-    WHERE l.lease = z.lease AND l.lease = ANY (ARRAY(SELECT z.lease FROM sizes z))
+    WHERE l.lease = z.lease
+      AND l.lease = ANY (ARRAY(SELECT z.lease FROM sizes z))
 )
-SELECT c.lease, c.worker_id, CASE WHEN c.first_seq <= c.log_seq THEN greatest(c.log_seq, c.next_seq) ELSE c.log_seq END, c.job_id
+SELECT c.lease, c.worker_id,
+       CASE
+           WHEN c.first_seq <= c.log_seq THEN greatest(c.log_seq, c.next_seq)
+           ELSE c.log_seq
+       END,
+       c.job_id
 FROM cursors c
 """
 
@@ -69,8 +96,8 @@ class Stored(NamedTuple):
 
 
 async def append(conn: Connection, chunks: Sequence[Chunk]) -> dict[Claimant, Stored]:
-    """Of each lease that holds and whose worker said it: how far it has come. One that is not in
-    the answer is stale."""
+    """Stores chunks, and returns for each lease that holds how far its log has come. A lease that
+    is not in the answer is stale, or not this worker's."""
     (found,) = await guarded_rows(conn, (APPEND, _parameters(chunks)))
     return {Claimant(row[0], row[1]): Stored(row[2], row[3]) for row in found}
 
@@ -81,35 +108,59 @@ def _parameters(chunks: Sequence[Chunk]) -> dict[str, object]:
     }
 
 
-# Of a lease that no longer holds: kept under its own attempt and marked, if it was ever this
-# worker's for this job. Sent again, it is found by its key.
+# A chunk of a lease that no longer holds is kept under its own attempt and marked, if the lease was
+# ever this worker's for this job. A chunk that is sent again is found by its key.
 APPEND_LATE = """
 WITH said AS MATERIALIZED (
-    SELECT * FROM unnest(
-        %(lease)s::bigint[], %(worker_id)s::uuid[], %(seq)s::bigint[], %(stream)s::smallint[], %(byte_offset)s::bigint[],
-        %(first_line)s::bigint[], %(read_us)s::bigint[], %(data)s::bytea[]
+    SELECT *
+    FROM unnest(
+        %(lease)s::bigint[],
+        %(worker_id)s::uuid[],
+        %(seq)s::bigint[],
+        %(stream)s::smallint[],
+        %(byte_offset)s::bigint[],
+        %(first_line)s::bigint[],
+        %(read_us)s::bigint[],
+        %(data)s::bytea[]
     ) AS s (lease, worker_id, seq, stream, byte_offset, first_line, read_us, data)
 ), assigned AS MATERIALIZED (
     SELECT DISTINCT s.lease, s.worker_id, (a.payload -> 'attempt')::integer AS attempt
-    FROM said s JOIN domain_events a
-      ON a.aggregate_id = %(job)s::uuid::text AND a.event_type = 'JobAssigned' AND a.worker_id = s.worker_id
-      AND a.payload ->> 'lease' = s.lease::text AND jsonb_typeof(a.payload -> 'attempt') = 'number'
+    FROM said s
+    JOIN domain_events a
+      ON a.aggregate_id = %(job)s::uuid::text
+     AND a.event_type = 'JobAssigned'
+     AND a.worker_id = s.worker_id
+     AND a.payload ->> 'lease' = s.lease::text
+     AND jsonb_typeof(a.payload -> 'attempt') = 'number'
 )
-INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data, late)
+INSERT INTO job_logs (
+    job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data, late)
 SELECT %(job)s::uuid, s.lease, s.seq, a.attempt, s.stream, s.byte_offset, s.first_line,
        timestamptz 'epoch' + s.read_us * interval '1 microsecond', s.data, true
-FROM said s JOIN assigned a ON a.lease = s.lease AND a.worker_id = s.worker_id
-WHERE EXISTS (SELECT FROM jobs j WHERE j.id = %(job)s::uuid AND j.lease IS DISTINCT FROM s.lease)
-  AND NOT EXISTS (SELECT FROM job_logs g WHERE g.job_id = %(job)s::uuid AND g.lease = s.lease AND g.seq = s.seq)
+FROM said s
+JOIN assigned a ON a.lease = s.lease AND a.worker_id = s.worker_id
+WHERE EXISTS (
+    SELECT
+    FROM jobs j
+    WHERE j.id = %(job)s::uuid
+      AND j.lease IS DISTINCT FROM s.lease)
+  AND NOT EXISTS (
+    SELECT
+    FROM job_logs g
+    WHERE g.job_id = %(job)s::uuid
+      AND g.lease = s.lease
+      AND g.seq = s.seq)
 """
 
 
 async def append_late(conn: Connection, job_id: uuid.UUID, chunks: Sequence[Chunk]) -> None:
-    """Keeps them for the record; those of a job that nobody knows are let go."""
+    """Keeps late chunks for the record. Chunks of a job that is gone are dropped."""
     await execute(conn, APPEND_LATE, _parameters(chunks) | {"job": job_id})
 
 
 class StoredChunk(NamedTuple):
+    """A row of job_logs."""
+
     lease: int
     seq: int
     attempt: int
@@ -122,20 +173,24 @@ class StoredChunk(NamedTuple):
 
 
 A_DAY_US = 86_400_000_000
+"""A day in microseconds."""
 
 LAST_FROM_US = 1 << 52
-"""Of the year 2112: a later creation was set by hand."""
+"""A time of the year 2112, in microseconds since 1970: a later creation was set by hand."""
 
-# A page is at most 500 chunks that begin within its bytes; the last one may end 64 KiB beyond. A
-# chunk that was made larger by hand is cut at 1 MiB: a message must hold it.
+# A page has 500 chunks at most that begin within its bytes; the last one may end 64 KiB beyond. A
+# chunk that a hand has made larger is cut at 1 MiB: a message must hold it.
 READ = """
 SELECT p.lease, p.seq, p.attempt, p.stream, p.byte_offset, p.first_line, p.read_at,
        substring(p.data FROM 1 FOR 1048576), p.late
 FROM (
-    SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data, g.late,
-           sum(octet_length(g.data)) OVER (ORDER BY g.lease, g.seq) - octet_length(g.data) AS bytes_before
+    SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data,
+           g.late,
+           sum(octet_length(g.data)) OVER (ORDER BY g.lease, g.seq)
+               - octet_length(g.data) AS bytes_before
     FROM (
-        SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data, g.late
+        SELECT g.lease, g.seq, g.attempt, g.stream, g.byte_offset, g.first_line, g.read_at, g.data,
+               g.late
         FROM job_logs g
         WHERE g.job_id = %(job)s::uuid
           AND (g.lease, g.seq) > (%(lease)s::bigint, %(seq)s::bigint)
@@ -152,8 +207,8 @@ ORDER BY p.lease, p.seq
 async def read(
     conn: Connection, job_id: uuid.UUID, created_at: int, lease: int, seq: int, page_bytes: int
 ) -> list[StoredChunk]:
-    """The page after (lease, seq); (0, -1) is before everything. Of days before the job's creation
-    none is asked."""
+    """Returns the page of chunks after (lease, seq); (0, -1) is before everything. Days before the
+    job's creation are not read."""
     from_us = min(max(created_at, 0), LAST_FROM_US) - A_DAY_US
     parameters = {
         "job": job_id,
@@ -165,24 +220,25 @@ async def read(
     return [StoredChunk(*row) for row in await rows(conn, READ, parameters)]
 
 
-class Standing(NamedTuple):
-    """How far a job has come: what a follower has to read differs when this does."""
+class Progress(NamedTuple):
+    """How far a job and its log have come. While this is the same there is nothing new to read."""
 
-    state: str
+    state: JobState
     lease: int | None
     log_seq: int | None
     created_at: int  # microseconds since 1970
 
 
-STANDING = """
-SELECT j.id, j.state, j.lease, (SELECT l.log_seq FROM leases l WHERE l.lease = j.lease), j.created_at
+PROGRESS = """
+SELECT j.id, j.state, j.lease,
+       (SELECT l.log_seq FROM leases l WHERE l.lease = j.lease),
+       j.created_at
 FROM jobs j
 WHERE j.id = ANY (%(jobs)s::uuid[])
 """
 
 
-async def standing(conn: Connection, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
-    """Of all that there are; the others are unknown or gone."""
-    return {
-        row[0]: Standing(*row[1:]) for row in await rows(conn, STANDING, {"jobs": array(job_ids)})
-    }
+async def progress(conn: Connection, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Progress]:
+    """Returns how far these jobs have come. A job that is not in the answer is unknown or deleted."""
+    found = await rows(conn, PROGRESS, {"jobs": array(job_ids)})
+    return {job: Progress(JobState(state), *rest) for job, state, *rest in found}

@@ -1,384 +1,50 @@
-"""The word of workers about jobs in flight, each statement guarded by the lease on the jobs row
-itself (rule 1).
+"""Leases in flight: offers that are renewed, cancels that their workers know of, starts, and what
+is asked about them.
 
-All of them take arrays: whatever gathered while the last round trip was in flight goes together. A
-lease that does not come back in the result is stale: its speaker is to be refused."""
+Every function takes a batch, and every statement is keyed by lease and worker: what a worker says
+about a lease of another one changes nothing. Their ends are in results.py and releases.py."""
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from hodei.domain.job import MAX_LONE_LOSSES, MAX_LOSSES
-from hodei.domain.worker import LIMIT_MARGIN_S
-from hodei.store.database import Call, Connection, array, arrays, brief_rows, guarded_rows, rows
+from hodei.domain.timing import LONGEST_OFFER_S
+from hodei.store.database import Connection
+from hodei.store.parameters import array
+from hodei.store.statements import brief_rows, rows
 
 
 class Claimant(NamedTuple):
-    """Who speaks for which lease."""
+    """A lease, and the worker that speaks under it."""
 
     lease: int
     worker_id: uuid.UUID
 
 
-ACCEPT = """
-WITH said AS (
-    SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
-), told AS MATERIALIZED (
-    SELECT s.lease, s.worker_id, l.job_id
-    FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
-    WHERE l.lease = ANY (%(leases)s::bigint[])
-), held AS MATERIALIZED (
-    SELECT j.id, j.lease, t.worker_id, j.correlation_id,
-           greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS accepted_at
-    FROM told t JOIN jobs j ON j.id = t.job_id AND j.lease = t.lease
-    WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t))
-    ORDER BY j.id
-    FOR UPDATE OF j
-), started AS (
-    UPDATE jobs j
-    SET state = 'RUNNING', attempts = j.attempts + 1, started_at = h.accepted_at, updated_at = h.accepted_at
-    FROM held h
-    WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease AND j.state = 'PENDING'
-    RETURNING j.id, j.lease, j.worker_id, j.correlation_id, j.attempts, j.updated_at, j.timeout_ms, j.start_timeout_ms, j.grace_ms
-), accepted AS (
-    UPDATE leases l
-    SET accepted_at = s.updated_at,
-        end_by = s.updated_at + make_interval(secs => %(margin_s)s)
-            + (s.timeout_ms + coalesce(s.start_timeout_ms, 0) + coalesce(s.grace_ms, 10000)) * interval '1 millisecond',
-        start_by = s.updated_at + make_interval(secs => %(margin_s)s) + s.start_timeout_ms * interval '1 millisecond'
-    FROM started s
-    WHERE l.lease = s.lease AND l.lease = ANY (ARRAY(SELECT s.lease FROM started s))
-), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
-    SELECT s.updated_at, 'JobStatusChanged', s.id::text, s.correlation_id, 'worker:' || s.worker_id, s.worker_id,
-           jsonb_build_object('job_id', s.id, 'worker_id', s.worker_id, 'old_state', 'PENDING', 'new_state', 'RUNNING', 'success', true,
-                              'lease', s.lease, 'attempt', s.attempts)
-    FROM started s
-)
-SELECT h.lease, h.worker_id, h.id, h.correlation_id, s.id IS NOT NULL
-FROM held h
-LEFT JOIN started s ON s.id = h.id
-"""
-
-
-def _accept(said: Sequence[Claimant]) -> Call:
-    return ACCEPT, {
-        "leases": array([c.lease for c in said]),
-        "workers": array([c.worker_id for c in said]),
-        "margin_s": LIMIT_MARGIN_S,
+def arrays_of(claimants: Sequence[Claimant]) -> dict[str, object]:
+    """The parameters `leases` and `workers` of a statement."""
+    return {
+        "leases": array([c.lease for c in claimants]),
+        "workers": array([c.worker_id for c in claimants]),
     }
-
-
-class Accepted(NamedTuple):
-    lease: int
-    worker_id: uuid.UUID
-    job_id: uuid.UUID
-    correlation_id: str
-    now: bool = True  # False: it was RUNNING already, and nothing changed
-
-
-async def accept(conn: Connection, said: Sequence[Claimant]) -> dict[Claimant, Accepted]:
-    """PENDING → RUNNING. Returns those that hold; saying it again changes nothing."""
-    return _accepted((await guarded_rows(conn, _accept(said)))[0])
-
-
-def _accepted(found: Sequence[tuple[Any, ...]]) -> dict[Claimant, Accepted]:
-    return {Claimant(row[0], row[1]): Accepted(*row) for row in found}
-
-
-class Result(NamedTuple):
-    """A worker's last word about a lease (or a sweep's, in its place). Columns of RESULT's `said`,
-    in this order."""
-
-    lease: int
-    worker_id: uuid.UUID
-    outcome: str  # SUCCEEDED FAILED CANCELLED LOST
-    actor: str
-    ran: bool  # a slot took it: it counts as an attempt
-    reason: str | None = None
-    message: str | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    run_us: int = 0
-    peak_memory_bytes: int = 0
-    cpu_us: int = 0
-    log_chunks: int = 0  # -1: nobody can say any more
-    log_bytes: int = 0
-    log_dropped_bytes: int = 0
-    leftover_processes: int = 0
-    leftover_unknown: int = 0
-
-
-class Ended(NamedTuple):
-    lease: int
-    job_id: uuid.UUID
-    old_state: str
-    new_state: str
-    reason: str | None
-    worker_id: uuid.UUID
-    correlation_id: str
-    actor: str
-    ran_unaccepted: bool  # RUNNING was written together with the end
-
-
-# The policy of what runs again stands here once, in the CASEs of `held` (docs/architecture.md). A
-# job whose accept has not been written yet gets RUNNING and its end in one row update, both events
-# included. `retries` counts the job's own failures: back-off 1 s, doubled each time up to 5 min, ±
-# 25 %. A lost attempt runs again after 10 s, doubled each time up to 10 min. A loss is a lone one
-# where that worker had no other job and has lost none within the last 5 s: three of them end the
-# job, as ten losses in all do.
-RESULT = """
-WITH said AS (
-    SELECT * FROM unnest(
-        %(lease)s::bigint[], %(worker_id)s::uuid[], %(outcome)s::text[], %(actor)s::text[], %(ran)s::boolean[], %(reason)s::text[],
-        %(message)s::text[], %(exit_code)s::integer[], %(signal)s::integer[], %(run_us)s::bigint[], %(peak_memory_bytes)s::bigint[],
-        %(cpu_us)s::bigint[], %(log_chunks)s::bigint[], %(log_bytes)s::bigint[], %(log_dropped_bytes)s::bigint[],
-        %(leftover_processes)s::integer[], %(leftover_unknown)s::integer[]
-    ) AS s (lease, worker_id, outcome, actor, ran, reason, message, exit_code, signal, run_us, peak_memory_bytes, cpu_us, log_chunks,
-            log_bytes, log_dropped_bytes, leftover_processes, leftover_unknown)
-), told AS MATERIALIZED (
-    SELECT s.*, l.job_id, l.log_seq = s.log_chunks AS logs_complete, l.log_bytes AS stored_bytes
-    FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
-    WHERE l.lease = ANY (%(lease)s::bigint[])
-), judged AS MATERIALIZED (
-    SELECT t.*, t.outcome = 'LOST' AND CASE WHEN t.outcome = 'LOST' THEN
-               (SELECT count(*) FROM (
-                    SELECT FROM leases o
-                    WHERE o.worker_id = t.worker_id AND o.accepted_at IS NOT NULL AND o.lease <> t.lease LIMIT 1) others) = 0
-               AND (SELECT count(*) FROM workers w
-                    WHERE w.id = t.worker_id AND w.lost_at > clock_timestamp() - interval '5 seconds') = 0
-           END AS lone
-    FROM told t
-), held AS MATERIALIZED (
-    SELECT s.*, j.id, j.state AS old_state, j.correlation_id, j.updated_at AS last_event_at,
-           j.state = 'PENDING' AND s.ran AS ran_unaccepted,
-           greatest(clock_timestamp(), j.updated_at + interval '2 microseconds') AS ended_at,
-           CASE WHEN s.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
-                WHEN s.outcome = 'LOST' AND (s.lone AND j.lone_losses + 1 >= %(max_lone_losses)s OR j.losses + 1 >= %(max_losses)s
-                     OR j.spec ->> 'on_lost' = 'fail') THEN 'FAILED'
-                WHEN s.outcome = 'LOST' THEN 'PENDING'
-                WHEN s.outcome = 'FAILED' AND j.cancel_requested_at IS NULL
-                     AND j.failures < coalesce(j.retries, 0)
-                     AND (s.exit_code IS NULL OR NOT coalesce(j.spec -> 'final_exit_codes', '[]') @> to_jsonb(s.exit_code)) THEN 'PENDING'
-                ELSE s.outcome
-           END AS new_state,
-           CASE WHEN s.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
-                WHEN s.outcome = 'LOST' AND (s.lone AND j.lone_losses + 1 >= %(max_lone_losses)s OR j.losses + 1 >= %(max_losses)s)
-                     THEN 'QUARANTINED'
-                WHEN s.outcome = 'LOST' THEN 'WORKER_LOST'
-                ELSE s.reason
-           END AS why
-    FROM judged s JOIN jobs j ON j.id = s.job_id AND j.lease = s.lease
-    WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t))
-    ORDER BY j.id
-    FOR UPDATE OF j
-), ended AS (
-    UPDATE jobs j
-    SET state = h.new_state,
-        lease = NULL,
-        attempts = j.attempts + h.ran_unaccepted::integer,
-        failures = j.failures + (h.outcome = 'FAILED')::integer,
-        losses = j.losses + (h.outcome = 'LOST')::integer,
-        lone_losses = j.lone_losses + h.lone::integer,
-        started_at = CASE WHEN h.ran_unaccepted THEN greatest(h.last_event_at + interval '1 microsecond',
-            least(h.ended_at - interval '1 microsecond', h.ended_at - h.run_us * interval '1 microsecond')) ELSE j.started_at END,
-        updated_at = CASE WHEN h.new_state = 'PENDING' THEN h.ended_at + interval '1 microsecond' ELSE h.ended_at END,
-        completed_at = CASE WHEN h.new_state <> 'PENDING' THEN h.ended_at END,
-        reason = CASE WHEN h.new_state <> 'PENDING' THEN h.why END,
-        message = CASE WHEN h.new_state <> 'PENDING' THEN left(h.message, 2000) END,
-        exit_code = h.exit_code,
-        signal = h.signal,
-        peak_memory_bytes = nullif(h.peak_memory_bytes, 0),
-        cpu_us = h.cpu_us,
-        log_bytes = CASE WHEN h.log_chunks < 0 THEN h.stored_bytes ELSE h.log_bytes END,
-        log_dropped_bytes = h.log_dropped_bytes,
-        logs_complete = h.logs_complete,
-        leftover_processes = h.leftover_processes,
-        leftover_unknown = h.leftover_unknown
-    FROM held h
-    WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease
-    RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.queue_timeout_ms, j.losses, h.lease, h.worker_id,
-              h.old_state, h.new_state,
-              h.why, h.message, h.actor, h.correlation_id, h.ended_at, h.ran_unaccepted, h.outcome, h.exit_code, h.signal,
-              h.logs_complete, h.leftover_processes, h.leftover_unknown
-), unleased AS (
-    DELETE FROM leases l WHERE l.lease = ANY (ARRAY(SELECT e.lease FROM ended e))
-), requeued AS (
-    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at)
-    SELECT e.id, e.priority, e.ended_at, coalesce(e.spec -> 'labels', '{}'), 'BACKOFF', b.until,
-           b.until + e.queue_timeout_ms * interval '1 millisecond'
-    FROM ended e
-    CROSS JOIN LATERAL (
-        SELECT e.ended_at + (0.75 + random() / 2) * interval '1 second'
-               * CASE WHEN e.outcome = 'FAILED' THEN least(power(2, least(e.failures - 1, 20)), 300)
-                      ELSE least(10 * power(2, least(e.losses - 1, 20)), 600) END AS until
-    ) b
-    WHERE e.new_state = 'PENDING'
-    RETURNING job_id, ready_at
-), losing AS MATERIALIZED (
-    SELECT w.id
-    FROM workers w
-    WHERE w.id = ANY (ARRAY(SELECT e.worker_id FROM ended e WHERE e.outcome = 'LOST'))
-    ORDER BY w.id
-    FOR UPDATE OF w
-), marked AS (
-    UPDATE workers w
-    SET lost_at = clock_timestamp()
-    FROM losing l
-    WHERE w.id = l.id AND w.id = ANY (ARRAY(SELECT l.id FROM losing l))
-), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
-    SELECT e.started_at, 'JobStatusChanged', e.id::text, e.correlation_id, 'worker:' || e.worker_id, e.worker_id,
-           jsonb_build_object('job_id', e.id, 'worker_id', e.worker_id, 'old_state', 'PENDING', 'new_state', 'RUNNING', 'success', true,
-                              'lease', e.lease, 'attempt', e.attempts)
-    FROM ended e
-    WHERE e.ran_unaccepted
-    UNION ALL
-    SELECT e.ended_at, 'JobStatusChanged', e.id::text, e.correlation_id, e.actor, e.worker_id,
-           jsonb_strip_nulls(jsonb_build_object(
-               'job_id', e.id, 'worker_id', e.worker_id,
-               'old_state', CASE WHEN e.ran_unaccepted THEN 'RUNNING' ELSE e.old_state END, 'new_state', e.new_state,
-               'lease', e.lease, 'attempt', e.attempts, 'reason', e.why, 'message', e.message, 'exit_code', e.exit_code,
-               'signal', e.signal, 'logs_complete', e.logs_complete, 'leftover_processes', nullif(e.leftover_processes, 0),
-               'leftover_unknown', nullif(e.leftover_unknown, 0)))
-    FROM ended e
-    UNION ALL
-    SELECT e.ended_at + interval '1 microsecond', 'JobRetried', e.id::text, e.correlation_id, e.actor, e.worker_id,
-           jsonb_strip_nulls(jsonb_build_object('job_id', e.id, 'reason', e.why, 'failures', e.failures, 'losses', e.losses,
-                                                'not_before', q.ready_at))
-    FROM ended e JOIN requeued q ON q.job_id = e.id
-)
-SELECT e.lease, e.id, e.old_state, e.new_state, e.why, e.worker_id, e.correlation_id, e.actor, e.ran_unaccepted
-FROM ended e
-"""
-
-
-def _result(said: Sequence[Result]) -> Call:
-    return RESULT, arrays(Result._fields, said) | {
-        "max_losses": MAX_LOSSES,
-        "max_lone_losses": MAX_LONE_LOSSES,
-    }
-
-
-async def record_results(conn: Connection, said: Sequence[Result]) -> list[Ended]:
-    """Ends attempts: final, or PENDING again by policy. A lease that is not in the answer is stale
-    and nothing was written for it."""
-    (found,) = await guarded_rows(conn, _result(said))
-    return [Ended(*row[:9]) for row in found]
-
-
-async def settle(
-    conn: Connection, results: Sequence[Result], accepts: Sequence[Claimant]
-) -> tuple[list[Ended], dict[Claimant, Accepted]]:
-    """Both in one transaction and one round trip, results first: one that overtook its own accept
-    writes RUNNING too."""
-    if not accepts:
-        return await record_results(conn, results), {}
-    if not results:
-        return [], await accept(conn, accepts)
-    ended, held = await guarded_rows(conn, _result(results), _accept(accepts))
-    return [Ended(*row[:9]) for row in ended], _accepted(held)
-
-
-# An offer goes back as it came: same age, no attempt spent. Where a cancel waits for it, it ends
-# there.
-RELEASE = """
-WITH said AS (
-    SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
-), told AS MATERIALIZED (
-    SELECT s.lease, l.job_id, l.enqueued_at, l.expires_at
-    FROM said s JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
-    WHERE l.lease = ANY (%(leases)s::bigint[])
-), held AS MATERIALIZED (
-    SELECT j.id, j.lease, t.enqueued_at, t.expires_at, j.cancel_requested_at IS NOT NULL AS cancelled,
-           greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS released_at
-    FROM told t JOIN jobs j ON j.id = t.job_id AND j.lease = t.lease
-    WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t)) AND j.state = 'PENDING'
-    ORDER BY j.id
-    FOR UPDATE OF j
-), released AS (
-    UPDATE jobs j
-    SET lease = NULL,
-        updated_at = CASE WHEN h.cancelled THEN h.released_at + interval '1 microsecond' ELSE h.released_at END,
-        state = CASE WHEN h.cancelled THEN 'CANCELLED' ELSE j.state END,
-        reason = CASE WHEN h.cancelled THEN 'CANCELLED' END,
-        completed_at = CASE WHEN h.cancelled THEN h.released_at + interval '1 microsecond' END
-    FROM held h
-    WHERE j.id = h.id AND j.id = ANY (ARRAY(SELECT h.id FROM held h)) AND j.lease = h.lease AND j.state = 'PENDING'
-    RETURNING j.id, j.priority, j.spec, j.queue_timeout_ms, j.worker_id, j.correlation_id, j.cancel_actor, h.lease, h.enqueued_at,
-              h.expires_at, h.cancelled, h.released_at
-), unleased AS (
-    DELETE FROM leases l WHERE l.lease = ANY (ARRAY(SELECT r.lease FROM released r))
-), requeued AS (
-    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, expires_at)
-    SELECT r.id, r.priority, r.enqueued_at, coalesce(r.spec -> 'labels', '{}'),
-           coalesce(r.expires_at, r.released_at + r.queue_timeout_ms * interval '1 millisecond')
-    FROM released r
-    WHERE NOT r.cancelled
-    RETURNING job_id
-), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
-    SELECT r.released_at, 'JobUnassigned', r.id::text, r.correlation_id, %(actor)s, r.worker_id,
-           jsonb_build_object('job_id', r.id, 'worker_id', r.worker_id, 'lease', r.lease, 'reason', %(reason)s::text)
-    FROM released r
-    UNION ALL
-    SELECT r.released_at + interval '1 microsecond', 'JobStatusChanged', r.id::text, r.correlation_id, r.cancel_actor, r.worker_id,
-           jsonb_build_object('job_id', r.id, 'worker_id', r.worker_id, 'old_state', 'PENDING', 'new_state', 'CANCELLED',
-                              'lease', r.lease, 'reason', 'CANCELLED')
-    FROM released r
-    WHERE r.cancelled
-), wake AS (
-    SELECT pg_notify('hodei_work', '') FROM requeued LIMIT 1
-)
-SELECT r.lease, r.worker_id, r.id, r.correlation_id, CASE WHEN r.cancelled THEN r.cancel_actor END,
-       (SELECT count(*) FROM wake)
-FROM released r
-"""
-
-
-class Released(NamedTuple):
-    lease: int
-    worker_id: uuid.UUID
-    job_id: uuid.UUID
-    correlation_id: str
-    cancelled_by: str | None  # a cancel waited for it, and it is CANCELLED now
-
-
-async def release(
-    conn: Connection, said: Sequence[Claimant], reason: str, actor: str
-) -> list[Released]:
-    """Gives offers back that were not accepted; one that was accepted meanwhile stays."""
-    leases, workers = array([c.lease for c in said]), array([c.worker_id for c in said])
-    (found,) = await guarded_rows(
-        conn, (RELEASE, {"leases": leases, "workers": workers, "reason": reason, "actor": actor})
-    )
-    return [Released(*row[:5]) for row in found]
 
 
 RENEW_OFFERS = """
 UPDATE leases l
 SET accept_by = clock_timestamp() + make_interval(secs => %(accept_within_s)s)
-WHERE (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
+WHERE (l.lease, l.worker_id) IN (
+    SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
   AND l.accepted_at IS NULL
-  AND l.offered_at > clock_timestamp() - make_interval(secs => %(most_s)s)
+  AND l.offered_at > clock_timestamp() - make_interval(secs => %(longest_offer_s)s)
 """
-
-LONGEST_OFFER_S = 30.0
-"""An offer that its worker lists as waiting is renewed for so long; then it returns: a worker asks
-for no more than its slots will take."""
 
 
 async def renew_offers(
     conn: Connection, waiting: Sequence[Claimant], accept_within_s: float
 ) -> None:
-    """Of those who list their own offers as waiting."""
-    parameters = {
-        "leases": array([c.lease for c in waiting]),
-        "workers": array([c.worker_id for c in waiting]),
-        "accept_within_s": accept_within_s,
-        "most_s": LONGEST_OFFER_S,
-    }
-    await brief_rows(conn, RENEW_OFFERS, parameters)
+    """Gives offers that their workers list as waiting a new term, for LONGEST_OFFER_S in all."""
+    terms = {"accept_within_s": accept_within_s, "longest_offer_s": LONGEST_OFFER_S}
+    await brief_rows(conn, RENEW_OFFERS, arrays_of(waiting) | terms)
 
 
 LOCKED = """
@@ -388,88 +54,105 @@ WITH free AS (
     WHERE l.lease = ANY (%(leases)s::bigint[])
     FOR UPDATE SKIP LOCKED
 )
-SELECT l.lease FROM leases l
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.lease NOT IN (SELECT f.lease FROM free f)
+SELECT l.lease
+FROM leases l
+WHERE l.lease = ANY (%(leases)s::bigint[])
+  AND l.lease NOT IN (SELECT f.lease FROM free f)
 """
 
 
 async def locked(conn: Connection, leases: Sequence[int]) -> set[int]:
-    """Those that no statement can write now: somebody else's transaction has locked their row, or
-    their job's."""
+    """Returns the leases that no statement can write now: somebody else's transaction has locked
+    their row, or their job's."""
     return {row[0] for row in await rows(conn, LOCKED, {"leases": array(leases)})}
 
 
 JOBS_OF = """
-SELECT l.job_id FROM leases l
-WHERE (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
+SELECT l.job_id
+FROM leases l
+WHERE (l.lease, l.worker_id) IN (
+    SELECT * FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]))
 """
 
 
 async def jobs_of(conn: Connection, claimants: Sequence[Claimant]) -> list[uuid.UUID]:
-    """The jobs of those leases that are these workers'."""
-    parameters = {
-        "leases": array([c.lease for c in claimants]),
-        "workers": array([c.worker_id for c in claimants]),
-    }
-    return [row[0] for row in await rows(conn, JOBS_OF, parameters)]
+    """Returns the jobs of those leases that are these workers'."""
+    return [row[0] for row in await rows(conn, JOBS_OF, arrays_of(claimants))]
 
 
-class Standing(NamedTuple):
+class HeldLease(NamedTuple):
+    """How far a lease that holds has come."""
+
     lease: int
     job_id: uuid.UUID
     accepted: bool
-    log_seq: int
+    log_seq: int  # number of the next log chunk
     cancel_requested: bool
 
 
-STANDING = """
+HELD_BY = """
 SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL, l.log_seq, j.cancel_requested_at IS NOT NULL
-FROM leases l JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid
+FROM leases l
+JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
+WHERE l.lease = ANY (%(leases)s::bigint[])
+  AND l.worker_id = %(worker)s::uuid
 """
 
 
-async def standing(
+async def held_by(
     conn: Connection, worker_id: uuid.UUID, leases: list[int]
-) -> dict[int, Standing]:
-    """Which of a reconnecting worker's leases still hold, and where each goes on."""
-    found = await rows(conn, STANDING, {"worker": worker_id, "leases": leases})
-    return {row[0]: Standing(*row) for row in found}
+) -> dict[int, HeldLease]:
+    """Returns which leases of a reconnecting worker still hold, and where each goes on."""
+    found = await rows(conn, HELD_BY, {"worker": worker_id, "leases": leases})
+    return {row[0]: HeldLease(*row) for row in found}
 
 
 UNDELIVERED_CANCELS = """
 SELECT l.lease, l.worker_id
-FROM leases l JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
-WHERE l.worker_id = ANY (%(workers)s::uuid[]) AND l.cancel_delivered_at IS NULL AND j.cancel_requested_at IS NOT NULL
+FROM leases l
+JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
+WHERE l.worker_id = ANY (%(workers)s::uuid[])
+  AND l.cancel_delivered_at IS NULL
+  AND j.cancel_requested_at IS NOT NULL
 LIMIT 1000
 """
 
 
 async def undelivered_cancels(conn: Connection, workers: list[uuid.UUID]) -> list[Claimant]:
+    """Returns leases of these workers whose cancel they have not confirmed yet, 1,000 at most."""
     return [Claimant(*row) for row in await rows(conn, UNDELIVERED_CANCELS, {"workers": workers})]
 
 
 STARTED = """
-UPDATE leases l SET start_by = NULL WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid AND l.start_by IS NOT NULL
+UPDATE leases l
+SET start_by = NULL
+WHERE l.lease = ANY (%(leases)s::bigint[])
+  AND l.worker_id = %(worker)s::uuid
+  AND l.start_by IS NOT NULL
 """
 
 
 async def started(conn: Connection, worker_id: uuid.UUID, leases: list[int]) -> None:
+    """Writes down that the processes of these attempts run: start_timeout no longer counts."""
     await brief_rows(conn, STARTED, {"worker": worker_id, "leases": leases})
 
 
 CANCEL_DELIVERED = """
 UPDATE leases l
 SET cancel_delivered_at = coalesce(l.cancel_delivered_at, clock_timestamp()),
-    stopping_at = CASE WHEN %(stopping)s::boolean THEN coalesce(l.stopping_at, clock_timestamp()) END
-WHERE l.lease = ANY (%(leases)s::bigint[]) AND l.worker_id = %(worker)s::uuid AND l.stopping_at IS NULL
+    stopping_at = CASE
+        WHEN %(stopping)s::boolean THEN coalesce(l.stopping_at, clock_timestamp())
+    END
+WHERE l.lease = ANY (%(leases)s::bigint[])
+  AND l.worker_id = %(worker)s::uuid
+  AND l.stopping_at IS NULL
 """
 
 
 async def cancel_delivered(
     conn: Connection, worker_id: uuid.UUID, leases: list[int], *, stopping: bool
 ) -> None:
-    """The worker knows of the cancel; stopping: TERM is on its way."""
+    """Writes down that the worker knows of the cancel. `stopping`: TERM is on its way, too."""
     await brief_rows(
         conn, CANCEL_DELIVERED, {"worker": worker_id, "leases": leases, "stopping": stopping}
     )

@@ -1,5 +1,5 @@
-"""What goes after a while: final jobs, then whole days of events and logs, workers that are gone
-and tokens that are dead."""
+"""Retention: final jobs are deleted after a while, then whole days of events and logs, workers that
+are gone, and tokens that can no longer be redeemed."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -9,22 +9,23 @@ from typing import NamedTuple
 
 import psycopg
 
-from hodei.store.database import Connection, rows
+from hodei.store.database import Connection
+from hodei.store.statements import rows
 
 DAYS_AHEAD = 8
-"""Partitions that stand ready besides today's: a week without a running server does no harm."""
+"""Days whose partitions are made ahead: a week without a running server does no harm."""
 
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '100ms'"
-"""Whoever inserts or reads queues behind a lock that we wait for: not for long."""
+"""Inserts and reads queue behind a lock that we wait for, and must not do so for long."""
 
 
 class Busy(Exception):
-    """Somebody else holds a lock on the tables: to be tried again."""
+    """Somebody else holds a lock on the tables. Nothing was done: it is to be tried again."""
 
 
 @asynccontextmanager
 async def _impatient(conn: Connection) -> AsyncIterator[None]:
-    """A transaction that does not wait for locks. Busy: it had to."""
+    """Opens a transaction that waits 100 ms at most for a lock. Busy: that was not enough."""
     try:
         async with conn.transaction():
             await conn.execute(LOCK_TIMEOUT)
@@ -33,14 +34,18 @@ async def _impatient(conn: Connection) -> AsyncIterator[None]:
         raise Busy(str(error)) from error
 
 
-# One at a time: another server that is at it does the same.
+# If another server is doing it, skip: it makes the same partitions.
 MAKE_DAYS = """
-SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('hodei days')) THEN hodei_make_days(%(ahead)s) ELSE 0 END
+SELECT CASE
+           WHEN pg_try_advisory_xact_lock(hashtext('hodei days'))
+               THEN hodei_make_days(%(ahead)s)
+           ELSE 0
+       END
 """
 
 
 async def make_days(conn: Connection) -> int:
-    """How many were made; or Busy."""
+    """Makes partitions for DAYS_AHEAD days, and returns how many it made. Busy: none."""
     async with _impatient(conn):
         made: int = (await rows(conn, MAKE_DAYS, {"ahead": DAYS_AHEAD}))[0][0]
     return made
@@ -53,29 +58,33 @@ SELECT (SELECT count(*) FROM (SELECT FROM domain_events_default LIMIT 10000) e),
 
 
 async def strays(conn: Connection) -> tuple[int, int]:
-    """Events and log chunks, counted up to 10,000, that no day has a partition for."""
+    """Returns how many events and log chunks lie in no day's partition, counted up to 10,000."""
     events, chunks = (await rows(conn, STRAYS))[0]
     return events, chunks
 
 
 # Oldest first, by the index of creation. A job that was created that long ago and is not final
-# stays, and costs each batch a look.
+# stays: each batch looks at it again.
 DELETE_JOBS = """
 WITH old AS MATERIALIZED (
-    SELECT j.id FROM jobs j
+    SELECT j.id
+    FROM jobs j
     WHERE j.created_at < statement_timestamp() - make_interval(days => %(days)s)
       AND j.completed_at < statement_timestamp() - make_interval(days => %(days)s)
     ORDER BY j.created_at, j.id
     LIMIT %(most)s
     FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM jobs j WHERE j.id = ANY (ARRAY(SELECT o.id FROM old o)) RETURNING j.id
+    DELETE FROM jobs j
+    WHERE j.id = ANY (ARRAY(SELECT o.id FROM old o))
+    RETURNING j.id
 )
 SELECT count(*) FROM gone
 """
 
 
 async def delete_jobs(conn: Connection, days: int, most: int) -> int:
+    """Deletes up to `most` jobs that ended `days` days ago or earlier, and returns how many."""
     count: int = (await rows(conn, DELETE_JOBS, {"days": days, "most": most}))[0][0]
     return count
 
@@ -90,14 +99,17 @@ class Day(NamedTuple):
 
 DAYS = """
 SELECT c.relname, p.relname
-FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
-WHERE i.inhparent IN ('domain_events'::regclass, 'job_logs'::regclass) AND c.relname ~ '_[0-9]{8}$'
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+JOIN pg_class p ON p.oid = i.inhparent
+WHERE i.inhparent IN ('domain_events'::regclass, 'job_logs'::regclass)
+  AND c.relname ~ '_[0-9]{8}$'
 ORDER BY c.relname
 """
 
 
 async def old_days(conn: Connection, days: int) -> list[Day]:
-    """Those that ended so many days ago or earlier, oldest first."""
+    """Returns the days that ended `days` days ago or earlier, oldest first."""
     first_kept = datetime.now(UTC).date() - timedelta(days=days)
     found = [
         Day(name, parent, datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date())
@@ -110,7 +122,8 @@ DROP_DAY = "SELECT hodei_drop_day(%(parent)s, %(day)s::date)"
 
 
 async def drop_day(conn: Connection, day: Day) -> uuid.UUID | None:
-    """Drops it; or says which job, not deleted yet, still has events or logs in it; or Busy."""
+    """Drops a day. Where a job that is not deleted yet has events or logs in it, it returns that
+    job and drops nothing. Busy: nothing was done."""
     async with _impatient(conn):
         holder: uuid.UUID | None = (
             await rows(conn, DROP_DAY, {"parent": day.parent, "day": day.day.isoformat()})
@@ -120,22 +133,28 @@ async def drop_day(conn: Connection, day: Day) -> uuid.UUID | None:
 
 DELETE_WORKERS = """
 DELETE FROM workers w
-WHERE w.state = 'TERMINATED' AND w.updated_at < clock_timestamp() - make_interval(days => %(days)s)
+WHERE w.state = 'TERMINATED'
+  AND w.updated_at < clock_timestamp() - make_interval(days => %(days)s)
   AND NOT EXISTS (SELECT FROM leases l WHERE l.worker_id = w.id)
 RETURNING w.id
 """
 
 DELETE_TOKENS = """
 DELETE FROM worker_bootstrap_tokens t
-WHERE coalesce(t.consumed_at, t.revoked_at, t.expires_at) < clock_timestamp() - make_interval(days => %(days)s)
-  AND (t.consumed_at IS NOT NULL OR t.revoked_at IS NOT NULL OR t.expires_at < clock_timestamp())
+WHERE coalesce(t.consumed_at, t.revoked_at, t.expires_at)
+      < clock_timestamp() - make_interval(days => %(days)s)
+  AND (t.consumed_at IS NOT NULL
+       OR t.revoked_at IS NOT NULL
+       OR t.expires_at < clock_timestamp())
 RETURNING t.created_at
 """
 
 
 async def delete_workers(conn: Connection, days: int) -> int:
+    """Deletes workers that have been TERMINATED for `days` days, and returns how many."""
     return len(await rows(conn, DELETE_WORKERS, {"days": days}))
 
 
 async def delete_tokens(conn: Connection, days: int) -> int:
+    """Deletes tokens that have not been usable for `days` days, and returns how many."""
     return len(await rows(conn, DELETE_TOKENS, {"days": days}))

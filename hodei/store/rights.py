@@ -1,4 +1,5 @@
-"""Whether the role of a connection may do what a server does. docs/database.md has the GRANTs."""
+"""Checks whether the role of a connection may do what a server does. docs/database.md has the
+GRANTs."""
 
 from typing import LiteralString
 
@@ -47,7 +48,8 @@ WITH ours AS (
       AND p.proname <> 'hodei_enqueue'
       AND p.prorettype <> 'trigger'::regtype
 )
-SELECT format('missing right: %%s ON %%s', n.privilege, n.on_what) || coalesce(' (' || n.why || ')', '')
+SELECT format('missing right: %%s ON %%s', n.privilege, n.on_what)
+       || coalesce(' (' || n.why || ')', '')
 FROM need n
 WHERE NOT n.given
 ORDER BY n.on_what, n.privilege
@@ -55,7 +57,7 @@ ORDER BY n.on_what, n.privilege
 
 
 def lacking(conn: Connection) -> list[str]:
-    """What a server's role needs and this one has not, a line for each."""
+    """Returns the rights that a server's role needs and this role lacks, a line for each."""
     parameters = {
         "tables": list(TABLES),
         "privileges": list(TABLES.values()),
@@ -86,7 +88,7 @@ WHERE n.nspname = current_schema() AND a.grantee = 0 AND a.privilege_type = 'CRE
 
 
 def notes(conn: Connection) -> list[str]:
-    """What no server fails by, and what is worth a line."""
+    """Returns a line for each thing that is worth knowing, and by which no server fails."""
     found = []
     for role, by_grant in conn.execute(MAY_NOT_VACUUM):
         way = (
@@ -95,10 +97,12 @@ def notes(conn: Connection) -> list[str]:
             else "PostgreSQL before 17 lets only owners"
         )
         found.append(
-            f"note: role {role} may not vacuum job_queue and leases, autovacuum does it later ({way})"
+            f"note: role {role} may not vacuum job_queue and leases,"
+            f" autovacuum does it later ({way})"
         )
     for (schema,) in conn.execute(EVERYBODY_CREATES):
         found.append(
-            f"note: every role may create functions in schema {schema} that ours would call: REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
+            f"note: every role may create functions in schema {schema} that ours would call:"
+            f" REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
         )
     return found

@@ -1,5 +1,5 @@
-"""Is schema.sql applied, and apply it: read first, so that a start on a busy database takes no lock
-when nothing is missing."""
+"""Finds out whether schema.sql is applied, and applies it. It reads first, so that a start on a
+busy database takes no lock when nothing is missing."""
 
 import asyncio
 import random
@@ -14,25 +14,25 @@ from hodei.store.catalog import Gap
 from hodei.store.connecting import READ_ONLY, Connection, connect, in_words
 
 VERSION = 1
-"""Of the schema: programs of another version refuse it."""
+"""The schema's version: programs of another version refuse it."""
 
 REVISION = 4
-"""Within a version: programs of neighbouring revisions run side by side on it."""
+"""The schema's revision within a version: programs of neighbouring revisions run side by side."""
 
 NAME = "hodei schema"
-"""Of our connections, in pg_stat_activity."""
+"""The application_name of our connections."""
 
 
 def text() -> str:
-    """schema.sql without its BEGIN and COMMIT: it runs in a transaction of ours, in which more is
-    done."""
+    """Returns schema.sql without its BEGIN and COMMIT: it runs in a transaction of ours, in which
+    more is done."""
     whole = resources.files("hodei.store").joinpath("schema.sql").read_text(encoding="utf-8")
     head, _, body = whole.partition("\nBEGIN READ WRITE;")
     return head + "\n" + body.removesuffix("COMMIT;\n")
 
 
-class Standing(NamedTuple):
-    """What a database has; version and revision 0: nothing of ours."""
+class Applied(NamedTuple):
+    """What a database has of the schema. Version and revision 0: nothing."""
 
     version: int
     revision: int
@@ -40,12 +40,13 @@ class Standing(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """A newer revision may stand: what it added does not disturb us."""
+        """Whether this program can work on it. A newer revision will do: what it added does not
+        disturb us."""
         return self.version == VERSION and self.revision >= REVISION and not self.gaps
 
     @property
     def missing(self) -> str:
-        """Up to ten by name: of a schema that lacks its functions a line would hold twenty."""
+        """Names what is missing, up to ten things: a schema that lacks its functions lacks twenty."""
         shown = ", ".join(gap.words for gap in self.gaps[:10])
         return f"missing: {shown}" + (
             f" and {len(self.gaps) - 10} more" if len(self.gaps) > 10 else ""
@@ -55,7 +56,10 @@ class Standing(NamedTuple):
     def newer(self) -> str:
         """Words for a version beyond ours."""
         ours = f"{VERSION}.{REVISION}"
-        return f"the database's schema is version {self}, newer than this program's {ours}: upgrade Hodei"
+        return (
+            f"the database's schema is version {self}, newer than this program's {ours}:"
+            " upgrade Hodei"
+        )
 
     def __str__(self) -> str:
         return f"{self.version}.{self.revision}"
@@ -68,14 +72,14 @@ FROM hodei_schema s
 """
 
 
-def standing(conn: Connection) -> Standing:
+def applied(conn: Connection) -> Applied:
     found = catalog.read(conn)
     if "hodei_schema" not in found["tables"]:
-        return Standing(0, 0, catalog.gaps(found, called_only=False))
+        return Applied(0, 0, catalog.gaps(found, called_only=False))
     # Through JSON: the first revision had no such column, and a column may be gone.
     row = conn.execute(WHICH, {"version": VERSION}).fetchone()
     version, revision = row or (0, 0)
-    return Standing(version, revision, catalog.gaps(found, called_only=revision > REVISION))
+    return Applied(version, revision, catalog.gaps(found, called_only=revision > REVISION))
 
 
 # ── what a database has to be ──
@@ -87,7 +91,8 @@ SELECT current_database(), current_setting('server_encoding'),
 
 
 def check_database(conn: Connection) -> None:
-    """Conflict: its encoding is another than UTF-8, or there is no schema for our tables."""
+    """Refuses a database that cannot have our tables. Conflict: its encoding is not UTF-8, or there
+    is no schema for them."""
     row = conn.execute(DATABASE).fetchone()
     # Values come as bytes where PostgreSQL does not know what encoding they are in.
     name, encoding, schema, path = (
@@ -95,16 +100,18 @@ def check_database(conn: Connection) -> None:
     )
     if encoding != "UTF8":
         raise Conflict(
-            f"the encoding of database \"{name}\" is {encoding}, and Hodei needs UTF8: CREATE DATABASE … ENCODING 'UTF8'"
+            f'the encoding of database "{name}" is {encoding}, and Hodei needs UTF8:'
+            " CREATE DATABASE … ENCODING 'UTF8'"
         )
     if schema is None:
         raise Conflict(
-            f'no schema of the search_path ({path}) exists in database "{name}", or none that this role may use: create it first'
+            f'no schema of the search_path ({path}) exists in database "{name}",'
+            " or none that this role may use: create it first"
         )
 
 
-# A role's or a database's own default_transaction_read_only does not count: our transaction is READ
-# WRITE. Set for the whole server it is an operator's word (a disk is full).
+# The default_transaction_read_only of a role or a database does not count: our transaction is READ
+# WRITE. Where it is set for the whole server, an operator has decided so (a disk is full).
 SERVER_READ_ONLY: LiteralString = """
 SELECT pg_is_in_recovery() OR EXISTS (
     SELECT FROM pg_settings s
@@ -122,15 +129,18 @@ def server_read_only(conn: Connection) -> bool:
 
 
 def check_sync(url: str) -> tuple[bool, str]:
-    """Whether the schema stands and this role may work on it as a server does; and words for
-    people, a line for each finding."""
+    """Returns whether the schema stands and this role may work on it as a server does, and words
+    for people, a line for each finding."""
     with connect(url, NAME) as conn, in_words("the schema could not be checked"):
         check_database(conn)
-        found = standing(conn)
+        found = applied(conn)
         if found.version > VERSION:
             return False, found.newer
         if found.version and (found.version, found.revision) < (VERSION, REVISION):
-            words = f"the database's schema is version {found}, this program's is {VERSION}.{REVISION}; run `hodei db apply`"
+            words = (
+                f"the database's schema is version {found},"
+                f" this program's is {VERSION}.{REVISION}; run `hodei db apply`"
+            )
             return False, words + _odd_jobs(conn)
         if found.gaps:
             return False, f"{found.missing}; run `hodei db apply`"
@@ -140,7 +150,8 @@ def check_sync(url: str) -> tuple[bool, str]:
         )
 
 
-# What schema.sql sets aside when it raises a database to revision 4, by the same rule.
+# The jobs that schema.sql ends as REJECTED when it raises a database to revision 4, by the same
+# rule.
 ODD_JOBS: LiteralString = """
 SELECT count(*)
 FROM job_queue q
@@ -155,19 +166,22 @@ WHERE j.run_at < '2000-01-01T00:00:00Z'
 
 
 def _odd_jobs(conn: Connection) -> str:
-    """What an upgrade will do to jobs that a release before took, in words; empty: nothing."""
+    """Returns in words what an upgrade will do to jobs that a release before took; '': nothing."""
     row = conn.execute(ODD_JOBS).fetchone()
     if not row or not row[0]:
         return ""
     jobs = "1 job waits" if row[0] == 1 else f"{row[0]} jobs wait"
-    return f"; {jobs} with a limit under 1 ms or a time beyond the years 2000 to 2999 and will end as FAILED (REJECTED)"
+    return (
+        f"; {jobs} with a limit under 1 ms or a time beyond the years 2000 to 2999"
+        " and will end as FAILED (REJECTED)"
+    )
 
 
-def check_standing(url: str) -> None:
-    """Conflict, Invalid, Unavailable: nothing can be done there now, and why."""
+def check_whole(url: str) -> None:
+    """Raises the reason why nobody can work on this database now: Conflict, Invalid, Unavailable."""
     with connect(url, NAME) as conn, in_words("the schema could not be checked"):
         check_database(conn)
-        found = standing(conn)
+        found = applied(conn)
         if found.version > VERSION:
             raise Conflict(found.newer)
         if not found.whole:
@@ -175,14 +189,15 @@ def check_standing(url: str) -> None:
 
 
 def lacking_rights(url: str) -> list[str]:
+    """Returns the rights that a server's role needs and this role lacks, a line for each."""
     with connect(url, NAME) as conn, in_words("the rights of this role could not be checked"):
         return rights.lacking(conn)
 
 
 # ── apply ──
 
-# As at the top of schema.sql; PostgreSQL reads all of its text before it runs any of it, so they
-# are set before, too.
+# The settings at the top of schema.sql: PostgreSQL parses all of its text before it runs any of it,
+# so they are set before, too.
 SETTINGS: LiteralString = """
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL statement_timeout = 0;
@@ -194,16 +209,16 @@ SELECT pg_advisory_xact_lock(hashtext('hodei schema'))
 
 
 def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
-    """Applies schema.sql in one transaction if it is old or incomplete. Conflict: it cannot be
-    done. Unavailable: not now.
+    """Applies schema.sql in one transaction if the schema is old or incomplete, and returns words
+    for people. Conflict: it cannot be done. Unavailable: it cannot be done now.
 
-    Several may come at once: they queue on an advisory lock, and whoever comes second finds nothing
-    to do. The lock time-out keeps a long query of somebody else from holding up everybody behind
+    Several may come at once: they queue on an advisory lock, and the second one finds nothing to
+    do. The lock time-out keeps a long query of somebody else from holding up all who wait behind
     our ALTER; the caller retries (see ensure). `reading_will_do`: where the schema stands, a
     database that is read-only will do."""
     with connect(url, NAME) as conn, in_words("schema.sql could not be applied"):
         check_database(conn)
-        found = standing(conn)
+        found = applied(conn)
         if server_read_only(conn):
             if reading_will_do and found.whole:
                 return f"schema version {found} stands; {READ_ONLY}"
@@ -214,30 +229,33 @@ def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
         conn.read_only = False
         if found.whole:
             return f"schema version {found} stands; nothing to do{_pass_live_leases(conn)}"
-        with conn.transaction():
-            conn.execute(SETTINGS.encode())
-            found = standing(conn)
-            _refuse_newer(found)
-            if not found.whole:
-                _mend(conn, found)
+        return _apply(conn) + _pass_live_leases(conn)
+
+
+def _apply(conn: Connection) -> str:
+    with conn.transaction():
+        conn.execute(SETTINGS.encode())
+        found = applied(conn)
+        _refuse_newer(found)
         if found.whole:
-            return f"schema version {found} stands; nothing to do{_pass_live_leases(conn)}"
-        return f"applied schema version {VERSION}.{REVISION}{_pass_live_leases(conn)}"
+            return f"schema version {found} stands; nothing to do"
+        _mend(conn, found)
+    return f"applied schema version {VERSION}.{REVISION}"
 
 
-def _refuse_newer(found: Standing) -> None:
+def _refuse_newer(found: Applied) -> None:
     if found.version > VERSION:
         raise Conflict(found.newer)
     if found.revision > REVISION and not found.whole:
         raise Conflict(
-            f"{found.missing}; the database's schema is revision {found}, newer than this program's "
-            f"{VERSION}.{REVISION}: run `hodei db apply` of the newer program"
+            f"{found.missing}; the database's schema is revision {found}, newer than this program's"
+            f" {VERSION}.{REVISION}: run `hodei db apply` of the newer program"
         )
 
 
-def _mend(conn: Connection, found: Standing) -> None:
-    """schema.sql makes what is missing, but changes no table that stands; of this revision we know
-    what each of them has to have."""
+def _mend(conn: Connection, found: Applied) -> None:
+    """Makes what is missing. schema.sql changes no table that stands, but of a database of this
+    revision it is known what each table must have."""
     if found.revision == REVISION:
         if any(gap.words.startswith("column hodei_schema.") for gap in found.gaps):
             conn.execute("DELETE FROM hodei_schema")  # its one row is written anew
@@ -245,10 +263,10 @@ def _mend(conn: Connection, found: Standing) -> None:
             if gap.before:
                 _alter(conn, gap, gap.before)
     conn.execute(text().encode())
-    for gap in standing(conn).gaps:
+    for gap in applied(conn).gaps:
         if statement := gap.after or gap.before:
             _alter(conn, gap, statement)
-    if (left := standing(conn)).gaps:
+    if (left := applied(conn)).gaps:
         raise Conflict(f"schema.sql is not all of it: {left.missing}; nothing was changed")
 
 
@@ -261,7 +279,8 @@ def _alter(conn: Connection, gap: Gap, statement: psycopg.sql.Composed) -> None:
         psycopg.errors.UndefinedTable,
     ) as error:
         raise Conflict(
-            f"{gap.words} is gone, and the rows that stand do not fit it ({error.diag.message_primary}): mend them or restore a backup"
+            f"{gap.words} is gone, and the rows that stand do not fit it"
+            f" ({error.diag.message_primary}): mend them or restore a backup"
         ) from error
 
 
@@ -272,8 +291,8 @@ SELECT CASE WHEN has_function_privilege('hodei_pass_live_leases()', 'EXECUTE')
 
 
 def _pass_live_leases(conn: Connection) -> str:
-    """Words, if it had to. A role without the right is told so by `hodei db check`, and nothing of
-    its server's start hangs on it."""
+    """Moves the lease sequence past live leases; returns words if it had to. A role without the
+    right is told so by `hodei db check`, and its server starts all the same."""
     with conn.transaction():
         conn.execute(b"SET LOCAL lock_timeout = '5s'")
         row = conn.execute(MOVE_LEASES).fetchone()
@@ -285,8 +304,8 @@ def _pass_live_leases(conn: Connection) -> str:
 
 
 async def ensure(url: str) -> str:
-    """As apply_sync, off the event loop, again while locks stand in the way (5 times, then
-    Unavailable)."""
+    """Calls apply_sync in a thread, and again while locks are in the way. Unavailable: five times
+    were not enough."""
     for attempt in range(5):
         try:
             return await asyncio.to_thread(apply_sync, url, reading_will_do=True)
@@ -297,5 +316,6 @@ async def ensure(url: str) -> str:
                 raise
             await asyncio.sleep((0.5 + random.random()) * (attempt + 1))  # noqa: S311
     raise Unavailable(
-        "schema.sql could not be applied: other sessions hold locks on Hodei's tables; end them or try again later"
+        "schema.sql could not be applied: other sessions hold locks on Hodei's tables;"
+        " end them or try again later"
     )

@@ -39,8 +39,8 @@ def _constants() -> Iterator[str]:
 
 
 def _check(rule: Text | Number | Map | Codes) -> Iterator[str]:
-    """What checks one key, in lines. Only if it is there: a call of a function with settings of its
-    own costs more than everything else that is asked of a short spec."""
+    """Returns the lines that check one key. They ask first whether the key is there: the call of a
+    function with settings of its own costs more than all other checks of a short spec."""
     yield f"IF spec ? {_quoted(rule.key)} THEN"
     yield from (f"    {line}" for line in _call(rule))
     yield "END IF;"
@@ -69,7 +69,8 @@ def _marked(lines: Iterator[str]) -> str:
 
 
 def written(schema: str) -> str:
-    """The text of schema.sql with its two made parts as the rules say: constants and checks."""
+    """Returns the text of schema.sql with its two made parts, constants and checks, as the rules
+    have them."""
     parts = iter([_marked(_constants()), _marked(line for rule in RULES for line in _check(rule))])
     return MADE.sub(lambda _: next(parts), schema)
 

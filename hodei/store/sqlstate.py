@@ -1,9 +1,9 @@
-"""What an error of PostgreSQL means, told by its SQLSTATE and never by its class or its words.
+"""What an error of PostgreSQL means: its SQLSTATE tells, never its class or its words.
 
-Three kinds: the database cannot serve now (Unavailable: the same call may succeed later); the
-connection is stale or others were in the way (the call is run again); a row is at fault (whoever
-sent it is told). PostgreSQL's DETAIL quotes rows, environment values among them: it is never shown.
-"""
+There are three kinds. The database cannot serve now (Unavailable: the same call may succeed later).
+The connection is stale, or other transactions were in the way (the call is run again). A row is at
+fault (its sender is told). PostgreSQL's DETAIL quotes rows, values of environments among them: it
+is never shown."""
 
 import psycopg
 import psycopg_pool
@@ -14,14 +14,15 @@ READ_ONLY = "25006"
 LOCKED = "55P03"
 
 STALE = ("26000", "42P05", "0A000")
-"""Of a connection whose prepared statements are not what the driver believes, or were planned for
-another form of a table: another connection knows better, and nothing was done."""
+"""States of a connection whose prepared statements are not what the driver believes, or were
+planned for another form of a table. Nothing was done, and another connection may succeed."""
 
 IN_THE_WAY = ("40001", "40P01")
-"""Other transactions were in the way, and all of this one was taken back."""
+"""States in which other transactions were in the way. All of this one was taken back."""
 
 GONE = ("42P01", "42883", "42703", "42704", "42P10")
-"""A table, function, column, key (of an ON CONFLICT) or other object of ours is not there."""
+"""States in which a table, function, column, key (of an ON CONFLICT) or other object of ours is
+missing."""
 
 WORDS = {
     READ_ONLY: "the database is read-only",
@@ -49,14 +50,14 @@ CLASSES = {
 
 
 def primary(error: BaseException) -> str:
-    """An error's first line, without PostgreSQL's DETAIL."""
+    """Returns an error's first line, without PostgreSQL's DETAIL."""
     words = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     return words or (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def unavailable(error: BaseException) -> Unavailable | None:
-    """The error in words where the database cannot serve now; None where a row or a program is at
-    fault."""
+    """Returns the error in words where the database cannot serve now; None where a row or a program
+    is at fault."""
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
         return Unavailable(f"the database is not available: {primary(error)}")
     if not isinstance(error, psycopg.Error):
@@ -74,7 +75,7 @@ def unavailable(error: BaseException) -> Unavailable | None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """The connection ended under the call: what it did is not known."""
+    """Returns whether the connection ended under the call, so that it is not known what was done."""
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False
     state = error.sqlstate or ""
@@ -82,7 +83,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def of_a_row(error: BaseException) -> bool:
-    """What PostgreSQL, or somebody's trigger, has against a row: a fault of nobody's program."""
+    """Returns whether PostgreSQL, or somebody's trigger, refused a row: no program is at fault."""
     return isinstance(error, psycopg.Error) and (error.sqlstate or "")[:2] in (
         "21",
         "22",

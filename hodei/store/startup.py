@@ -1,4 +1,4 @@
-"""How a server comes to its database: it waits for what can pass, and ends at what cannot."""
+"""A server's way to its database at its start: it waits for what can pass, and ends at what cannot."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from hodei.store.connecting import Refused
 
 async def wait_for_database(url: str) -> None:
     """Returns when the schema stands. Conflict, Invalid: waiting cannot help (a wrong password, a
-    lacking right, a newer schema)."""
+    missing right, a newer schema)."""
     pause_s = 0.5
     while True:
         try:
@@ -28,7 +28,7 @@ async def wait_for_database(url: str) -> None:
 
 
 async def _say_lacking_rights(url: str) -> None:
-    """A server works without some of them, or gets them granted while it runs: it says so and goes
-    on."""
+    """Warns of missing rights. A server works without some of them, or gets them granted while it
+    runs."""
     if lacking := await asyncio.to_thread(schema.lacking_rights, url):
         logger.warning("{} (docs/database.md has the GRANTs)", "; ".join(lacking))

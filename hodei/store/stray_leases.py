@@ -1,70 +1,86 @@
-"""Leases that went astray: offers nobody accepts, attempts whose worker is gone, forgot them or
-breaks limits, words that come late.
+"""Leases that went astray: offers that nobody accepts, attempts whose worker is gone, does not list
+them or let them run beyond a limit.
 
-Everything here only finds, but for record_late; what was found is ended by the guarded statements
-of leases.py."""
+What is found here is ended by the guarded statements of releases.py and results.py. Silence counts
+from listening_since: after an outage no sweep judges anybody before a full term of listening
+(docs/architecture.md, rule 6)."""
 
 import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hodei.domain.worker import LIMIT_MARGIN_S
-from hodei.store.database import Connection, array, brief_rows, rows
-from hodei.store.leases import Claimant, Result
+from hodei.domain.timing import KNOWN_WITHIN_S, LIMIT_MARGIN_S, LISTENING_GAP_S
+from hodei.store.database import Connection
+from hodei.store.leases import Claimant, arrays_of
+from hodei.store.parameters import array
+from hodei.store.statements import brief_rows, rows
 
-# Silence counts from listening_since: after an outage nothing is taken back before a full term of
-# listening (rule 6).
 OVERDUE = """
 SELECT l.lease, l.worker_id
-FROM leases l CROSS JOIN hodei_listening h
+FROM leases l
+CROSS JOIN hodei_listening h
 WHERE l.accepted_at IS NULL
-  AND h.last_beat > clock_timestamp() - interval '15 seconds'
-  AND greatest(l.accept_by, h.listening_since + make_interval(secs => %(accept_within_s)s)) < clock_timestamp()
+  AND h.last_beat > clock_timestamp() - make_interval(secs => %(gap_s)s)
+  AND greatest(l.accept_by, h.listening_since + make_interval(secs => %(accept_within_s)s))
+      < clock_timestamp()
 ORDER BY l.accept_by
 LIMIT 500
 """
 
 
 async def overdue(conn: Connection, accept_within_s: float) -> list[Claimant]:
-    return [
-        Claimant(*row) for row in await rows(conn, OVERDUE, {"accept_within_s": accept_within_s})
-    ]
+    """Returns offers that no slot accepted in time, 500 at most."""
+    parameters = {"accept_within_s": accept_within_s, "gap_s": LISTENING_GAP_S}
+    return [Claimant(*row) for row in await rows(conn, OVERDUE, parameters)]
 
 
-# Of workers that are given up (or were cleaned away): their accepted leases are lost, their offers
-# go back.
 ORPHANED = """
 SELECT l.lease, l.worker_id, l.accepted_at IS NOT NULL
-FROM leases l LEFT JOIN workers w ON w.id = l.worker_id
+FROM leases l
+LEFT JOIN workers w ON w.id = l.worker_id
 WHERE w.id IS NULL OR w.state = 'TERMINATED'
 ORDER BY l.lease
 LIMIT 500
 """
 
 
-async def orphaned(conn: Connection) -> list[tuple[Claimant, bool]]:
-    return [(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, ORPHANED)]
+class Orphan(NamedTuple):
+    """A lease whose worker is TERMINATED or has no row any more."""
+
+    claimant: Claimant
+    accepted: bool  # its attempt is lost; else it is an offer, and goes back
 
 
-# `held`: every lease that these workers listed in the heartbeat now written. One that was accepted
-# 15 s ago or earlier and is missing in two heartbeats is unknown to its worker; in one it may have
-# been accepted meanwhile, by a clock that jumped.
+async def orphaned(conn: Connection) -> list[Orphan]:
+    """Returns leases that nobody speaks for any more, 500 at most."""
+    return [Orphan(Claimant(row[0], row[1]), row[2]) for row in await rows(conn, ORPHANED)]
+
+
+# A lease must be missing in two heartbeats: within one, it may have been accepted meanwhile, by a
+# clock that jumped.
 FORGOTTEN = """
 WITH missing AS (
-    UPDATE leases l SET missing_since = clock_timestamp()
+    UPDATE leases l
+    SET missing_since = clock_timestamp()
     WHERE l.worker_id = ANY (%(workers)s::uuid[])
-      AND l.accepted_at < clock_timestamp() - interval '15 seconds'
+      AND l.accepted_at < clock_timestamp() - make_interval(secs => %(known_within_s)s)
       AND l.missing_since IS NULL
-      AND (l.lease, l.worker_id) NOT IN (SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))
+      AND (l.lease, l.worker_id) NOT IN (
+          SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))
 ), back AS (
-    UPDATE leases l SET missing_since = NULL
-    WHERE l.lease = ANY (%(held)s::bigint[]) AND l.missing_since IS NOT NULL
-      AND (l.lease, l.worker_id) IN (SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))
+    UPDATE leases l
+    SET missing_since = NULL
+    WHERE l.lease = ANY (%(held)s::bigint[])
+      AND l.missing_since IS NOT NULL
+      AND (l.lease, l.worker_id) IN (
+          SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))
 )
 SELECT l.lease, l.worker_id
 FROM leases l
-WHERE l.worker_id = ANY (%(workers)s::uuid[]) AND l.missing_since IS NOT NULL
-  AND (l.lease, l.worker_id) NOT IN (SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))
+WHERE l.worker_id = ANY (%(workers)s::uuid[])
+  AND l.missing_since IS NOT NULL
+  AND (l.lease, l.worker_id) NOT IN (
+      SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))
 LIMIT 500
 """
 
@@ -72,128 +88,68 @@ LIMIT 500
 async def forgotten(
     conn: Connection, workers: Sequence[uuid.UUID], held: Sequence[Claimant]
 ) -> list[Claimant]:
-    """Accepted leases of these workers that they do not list: what each said it holds stands in
-    `held`."""
+    """Returns accepted leases of these workers that were missing in their last two heartbeats, 500
+    at most, and notes those that are missing for the first time. `held` has every lease that each
+    of them listed in the heartbeat that is now written."""
     parameters = {
         "workers": array(workers),
         "held": array([c.lease for c in held]),
         "held_by": array([c.worker_id for c in held]),
+        "known_within_s": KNOWN_WITHIN_S,
     }
     return [Claimant(*row) for row in await brief_rows(conn, FORGOTTEN, parameters)]
 
 
-# A limit that the worker should have enforced and did not, a margin ago: of the start, of the run,
-# of silence since the last stored chunk.
 OVERRUN = """
 SELECT l.lease, l.worker_id,
-       CASE WHEN l.end_by < clock_timestamp() THEN 'ran longer than its timeout'
-            WHEN l.start_by < clock_timestamp() THEN 'did not start within its start_timeout'
-            ELSE 'was silent for longer than its silence_timeout' END
-FROM leases l CROSS JOIN hodei_listening h
-WHERE h.last_beat > clock_timestamp() - interval '15 seconds'
-  AND (greatest(l.end_by, h.listening_since + make_interval(secs => %(margin_s)s)) < clock_timestamp() AND l.end_by IS NOT NULL
-       OR greatest(l.start_by, h.listening_since + make_interval(secs => %(margin_s)s)) < clock_timestamp() AND l.start_by IS NOT NULL
+       CASE
+           WHEN l.end_by < clock_timestamp() THEN 'ran longer than its timeout'
+           WHEN l.start_by < clock_timestamp() THEN 'did not start within its start_timeout'
+           ELSE 'was silent for longer than its silence_timeout'
+       END
+FROM leases l
+CROSS JOIN hodei_listening h
+WHERE h.last_beat > clock_timestamp() - make_interval(secs => %(gap_s)s)
+  AND (l.end_by IS NOT NULL
+       AND greatest(l.end_by, h.listening_since + make_interval(secs => %(margin_s)s))
+           < clock_timestamp()
+       OR l.start_by IS NOT NULL
+       AND greatest(l.start_by, h.listening_since + make_interval(secs => %(margin_s)s))
+           < clock_timestamp()
        OR extract(epoch FROM clock_timestamp())::float8
-          - extract(epoch FROM greatest(coalesce(l.log_at, l.accepted_at), h.listening_since))::float8 > l.silence_s + %(margin_s)s)
+          - extract(epoch FROM greatest(coalesce(l.log_at, l.accepted_at), h.listening_since))::float8
+          > l.silence_s + %(margin_s)s)
 ORDER BY l.lease
 LIMIT 500
 """
 
 
-async def overrun(conn: Connection) -> list[tuple[Claimant, str]]:
-    """Accepted leases beyond a limit, and which one."""
-    return [
-        (Claimant(row[0], row[1]), row[2])
-        for row in await rows(conn, OVERRUN, {"margin_s": LIMIT_MARGIN_S})
-    ]
+class Overrun(NamedTuple):
+    """An attempt that went beyond a limit, which its worker should have enforced."""
+
+    claimant: Claimant
+    words: str  # which limit, for people
 
 
-# Leases that a worker lists and nobody gave it (any more): it is to be refused, though it may never
-# say a word about them.
+async def overrun(conn: Connection) -> list[Overrun]:
+    """Returns attempts that are LIMIT_MARGIN_S beyond a limit (of the start, of the run, of silence
+    since the last stored chunk), 500 at most."""
+    parameters = {"margin_s": LIMIT_MARGIN_S, "gap_s": LISTENING_GAP_S}
+    found = await rows(conn, OVERRUN, parameters)
+    return [Overrun(Claimant(row[0], row[1]), row[2]) for row in found]
+
+
 UNKNOWN = """
 SELECT s.lease, s.worker_id
 FROM unnest(%(leases)s::bigint[], %(workers)s::uuid[]) AS s (lease, worker_id)
-WHERE (s.lease, s.worker_id) NOT IN (SELECT l.lease, l.worker_id FROM leases l WHERE l.lease = ANY (%(leases)s::bigint[]))
+WHERE (s.lease, s.worker_id) NOT IN (
+    SELECT l.lease, l.worker_id
+    FROM leases l
+    WHERE l.lease = ANY (%(leases)s::bigint[]))
 """
 
 
 async def unknown(conn: Connection, listed: Sequence[Claimant]) -> list[Claimant]:
-    parameters = {
-        "leases": array([c.lease for c in listed]),
-        "workers": array([c.worker_id for c in listed]),
-    }
-    return [Claimant(*row) for row in await rows(conn, UNKNOWN, parameters)]
-
-
-class Late(NamedTuple):
-    """A result whose lease no longer holds."""
-
-    job_id: uuid.UUID
-    result: Result
-
-
-# `known`: this lease was once this worker's for this job. `told`: its word, or this very late one,
-# stands already (a reply was lost). The job's updated_at guards: whoever else wrote to its story
-# meanwhile makes us look again (`written` false).
-RECORD_LATE = """
-WITH said AS (
-    SELECT s.*, j.updated_at AS seen_at, j.correlation_id,
-           (SELECT max((a.payload -> 'attempt')::integer) FROM domain_events a
-            WHERE a.aggregate_id = s.job_id::text AND a.event_type = 'JobAssigned' AND a.worker_id = s.worker_id
-              AND a.payload ->> 'lease' = s.lease::text AND jsonb_typeof(a.payload -> 'attempt') = 'number') AS attempt,
-           EXISTS (SELECT FROM domain_events e
-                   WHERE e.aggregate_id = s.job_id::text AND e.payload ->> 'lease' = s.lease::text AND e.actor = 'worker:' || s.worker_id
-                     AND (e.event_type = 'JobLateResult' OR e.event_type = 'JobStatusChanged' AND e.payload ->> 'new_state' <> 'RUNNING')
-                  ) AS told
-    FROM (SELECT %(job_id)s::uuid AS job_id, %(lease)s::bigint AS lease, %(worker_id)s::uuid AS worker_id, %(outcome)s::text AS outcome,
-                 %(reason)s::text AS reason, %(message)s::text AS message, %(exit_code)s::integer AS exit_code,
-                 %(signal)s::integer AS signal) s
-    JOIN jobs j ON j.id = s.job_id
-), held AS MATERIALIZED (
-    SELECT s.*, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at
-    FROM said s JOIN jobs j ON j.id = s.job_id AND j.updated_at = s.seen_at AND j.lease IS DISTINCT FROM s.lease
-    WHERE s.attempt IS NOT NULL AND NOT s.told
-    ORDER BY j.id
-    FOR UPDATE OF j
-), moved AS (
-    UPDATE jobs j SET updated_at = h.at FROM held h WHERE j.id = h.job_id AND j.updated_at = h.seen_at RETURNING h.*
-), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
-    SELECT m.at, 'JobLateResult', m.job_id::text, m.correlation_id, 'worker:' || m.worker_id, m.worker_id,
-           jsonb_strip_nulls(jsonb_build_object(
-               'job_id', m.job_id, 'worker_id', m.worker_id, 'lease', m.lease, 'attempt', m.attempt, 'outcome', m.outcome,
-               'reason', m.reason, 'message', left(m.message, 2000), 'exit_code', m.exit_code, 'signal', m.signal))
-    FROM moved m
-)
-SELECT s.attempt IS NULL OR s.told, EXISTS (SELECT FROM moved m WHERE m.lease = s.lease), s.correlation_id
-FROM said s
-"""
-
-
-class Recorded(NamedTuple):
-    """What became of a late result."""
-
-    stands: bool  # False: somebody else wrote to its job's story meanwhile; it is to be said again
-    now: bool = False  # this call wrote it
-    correlation_id: str = ""
-
-
-async def record_late(conn: Connection, late: Late) -> Recorded:
-    """Writes a late result down as JobLateResult; it changes no state. It stands also where there
-    is no job to keep it under."""
-    said = late.result
-    parameters = {
-        "job_id": late.job_id,
-        "lease": said.lease,
-        "worker_id": said.worker_id,
-        "outcome": said.outcome,
-        "reason": said.reason,
-        "message": said.message,
-        "exit_code": said.exit_code,
-        "signal": said.signal,
-    }
-    found = await brief_rows(conn, RECORD_LATE, parameters)
-    if not found:
-        return Recorded(stands=True)
-    known, written, correlation_id = found[0]
-    return Recorded(known or written, written, correlation_id)
+    """Returns those of the leases that workers list which are not theirs, or no longer. They are to
+    be refused: the worker may never say a word about them."""
+    return [Claimant(*row) for row in await rows(conn, UNKNOWN, arrays_of(listed))]

@@ -12,10 +12,11 @@ from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
 
 NEVER = (1 << 63) - 1
-"""`infinity`, and whatever lies so far ahead. `-infinity` is its negative."""
+"""`infinity`, and every time that lies so far ahead, in microseconds. `-infinity` is its negative.
+"""
 
 EPOCH_US = 946_684_800_000_000
-"""From 1970 to 2000, from when PostgreSQL counts."""
+"""Microseconds from 1970 to 2000, from when PostgreSQL counts."""
 
 
 class _Microseconds(Loader):
@@ -32,7 +33,7 @@ psycopg.adapters.register_loader("timestamptz", _Microseconds)
 
 
 def instant(microseconds: int) -> str:
-    """ISO 8601 in seconds; `never` for what no calendar has."""
+    """Returns ISO 8601 in seconds; `never` or `ever since` for a time that no calendar has."""
     try:
         return datetime.fromtimestamp(microseconds // 1_000_000, UTC).isoformat(timespec="seconds")
     except (OverflowError, ValueError, OSError):

@@ -1,49 +1,76 @@
-"""One-time tokens: minted here or by INSERT, redeemed once, named everywhere else by their
-fingerprint."""
+"""One-time tokens for new workers: minted here or by INSERT, redeemed once, and named everywhere
+else by their fingerprint."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from hodei.domain.worker import NIL_ID
-from hodei.store.database import Connection, rows
+from hodei.domain.token import NIL_ID, TokenState
+from hodei.store.database import Connection
+from hodei.store.statements import rows
 
-# The same (token, worker, secret) again finds its worker row and succeeds: a reply may be lost. A
-# nil token never takes over an id whose secret differs; a token bound to that id may.
+# A token without a worker's id never gives out an id that has another secret; a token bound to that
+# id may.
 REDEEM = """
 WITH redeemed AS (
     UPDATE worker_bootstrap_tokens t
-    SET consumed_at = clock_timestamp(), consumed_by = %(worker)s
-    WHERE t.token = %(token)s AND t.consumed_at IS NULL AND t.revoked_at IS NULL AND t.expires_at > clock_timestamp()
+    SET consumed_at = clock_timestamp(),
+        consumed_by = %(worker)s
+    WHERE t.token = %(token)s
+      AND t.consumed_at IS NULL
+      AND t.revoked_at IS NULL
+      AND t.expires_at > clock_timestamp()
       AND t.worker_id IN (%(nil)s::uuid, %(worker)s)
-      AND (t.worker_id = %(worker)s OR NOT EXISTS (
-          SELECT FROM workers w
-          WHERE w.id = %(worker)s AND (w.credential_sha256 IS DISTINCT FROM %(credential)s OR w.revoked_at IS NOT NULL)))
+      AND (t.worker_id = %(worker)s
+           OR NOT EXISTS (
+               SELECT
+               FROM workers w
+               WHERE w.id = %(worker)s
+                 AND (w.credential_sha256 IS DISTINCT FROM %(credential)s
+                      OR w.revoked_at IS NOT NULL)))
     RETURNING t.token
 ), registered AS (
     INSERT INTO workers AS w (id, name, version, credential_sha256)
-    SELECT %(worker)s, %(name)s, %(version)s, %(credential)s FROM redeemed
+    SELECT %(worker)s, %(name)s, %(version)s, %(credential)s
+    FROM redeemed
     ON CONFLICT (id) DO UPDATE
-    SET credential_sha256 = excluded.credential_sha256, revoked_at = NULL, connected = false, session = w.session + 1,
+    SET credential_sha256 = excluded.credential_sha256,
+        revoked_at = NULL,
+        connected = false,
+        session = w.session + 1,
         updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond')
     RETURNING w.id, w.updated_at
 ), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
+    INSERT INTO domain_events (
+        occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
     SELECT r.updated_at, 'WorkerRegistered', r.id::text, r.id::text, 'worker:' || r.id, r.id,
-           jsonb_build_object('worker_id', r.id, 'new_status', 'Registering', 'token_id', hodei_token_fingerprint(%(token)s))
+           jsonb_build_object(
+               'worker_id', r.id,
+               'new_status', 'Registering',
+               'token_id', hodei_token_fingerprint(%(token)s))
     FROM registered r
     UNION ALL
-    SELECT clock_timestamp(), 'TokenConsumed', hodei_token_fingerprint(t.token), hodei_token_fingerprint(t.token),
-           'worker:' || %(worker)s::text, %(worker)s,
-           jsonb_build_object('token_id', hodei_token_fingerprint(t.token), 'worker_id', %(worker)s::uuid)
+    SELECT clock_timestamp(), 'TokenConsumed', hodei_token_fingerprint(t.token),
+           hodei_token_fingerprint(t.token), 'worker:' || %(worker)s::text, %(worker)s,
+           jsonb_build_object(
+               'token_id', hodei_token_fingerprint(t.token),
+               'worker_id', %(worker)s::uuid)
     FROM redeemed t
 )
-SELECT r.id FROM registered r
+SELECT r.id
+FROM registered r
 """
 
+# The same token, worker and secret again succeed: the first reply may have been lost.
 REDEEMED_BEFORE = """
 SELECT w.id
-FROM worker_bootstrap_tokens t JOIN workers w ON w.id = t.consumed_by
-WHERE t.token = %(token)s AND t.consumed_by = %(worker)s AND w.credential_sha256 = %(credential)s AND w.revoked_at IS NULL
+FROM worker_bootstrap_tokens t
+JOIN workers w ON w.id = t.consumed_by
+WHERE t.token = %(token)s
+  AND t.consumed_by = %(worker)s
+  AND w.credential_sha256 = %(credential)s
+  AND w.revoked_at IS NULL
 """
 
 
@@ -55,7 +82,8 @@ async def redeem(
     name: str,
     version: str,
 ) -> bool:
-    """True: the worker is registered under this credential, now or by the same call before."""
+    """Redeems a token. True: the worker is registered under this credential, now or by the same
+    call before."""
     parameters = {
         "token": token,
         "worker": worker_id,
@@ -71,6 +99,8 @@ async def redeem(
 
 @dataclass(frozen=True, slots=True)
 class Token:
+    """A row of worker_bootstrap_tokens as the API shows it."""
+
     token: uuid.UUID
     token_id: str
     worker_id: uuid.UUID
@@ -78,67 +108,98 @@ class Token:
     expires_at: int
     consumed_at: int | None
     consumed_by: uuid.UUID | None
-    state: str
+    state: TokenState
+
+
+def _token(row: Sequence[Any]) -> Token:
+    fields = [*row]
+    fields[-1] = TokenState(row[-1])
+    return Token(*fields)
 
 
 MINT = """
 INSERT INTO worker_bootstrap_tokens AS t (worker_id, expires_at, created_by)
-VALUES (%(worker)s::uuid, clock_timestamp() + make_interval(secs => %(ttl_s)s::float8), %(actor)s::text)
-RETURNING t.token, hodei_token_fingerprint(t.token) AS token_id, t.worker_id, t.created_at, t.expires_at, t.consumed_at, t.consumed_by,
-          'USABLE' AS state
+VALUES (
+    %(worker)s::uuid,
+    clock_timestamp() + make_interval(secs => %(ttl_s)s::float8),
+    %(actor)s::text)
+RETURNING t.token, hodei_token_fingerprint(t.token), t.worker_id, t.created_at, t.expires_at,
+          t.consumed_at, t.consumed_by, 'USABLE'
 """
 
 
 async def mint(conn: Connection, worker_id: uuid.UUID, ttl_s: float, actor: str) -> Token:
+    """Makes a token. `worker_id` NIL_ID: any worker may redeem it."""
     (minted,) = await rows(conn, MINT, {"worker": worker_id, "ttl_s": ttl_s, "actor": actor})
-    return Token(*minted)
+    return _token(minted)
 
 
 LIST = """
-SELECT t.token, hodei_token_fingerprint(t.token) AS token_id, t.worker_id, t.created_at, t.expires_at, t.consumed_at, t.consumed_by,
-       CASE WHEN t.consumed_at IS NOT NULL THEN 'CONSUMED' WHEN t.revoked_at IS NOT NULL THEN 'REVOKED'
-            WHEN t.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE 'USABLE' END AS state
+SELECT t.token, hodei_token_fingerprint(t.token), t.worker_id, t.created_at, t.expires_at,
+       t.consumed_at, t.consumed_by,
+       CASE
+           WHEN t.consumed_at IS NOT NULL THEN 'CONSUMED'
+           WHEN t.revoked_at IS NOT NULL THEN 'REVOKED'
+           WHEN t.expires_at <= clock_timestamp() THEN 'EXPIRED'
+           ELSE 'USABLE'
+       END
 FROM worker_bootstrap_tokens t
 ORDER BY t.created_at DESC
 LIMIT 1001
 """
 
 
-async def list_newest(conn: Connection) -> tuple[list[Token], bool]:
-    """The newest 1,000; and whether there are older ones."""
-    found = [Token(*row) for row in await rows(conn, LIST)]
-    return found[:1000], len(found) > 1000
+class Tokens(NamedTuple):
+    """Tokens, newest first."""
+
+    tokens: list[Token]
+    more: bool  # there are older ones
+
+
+async def list_newest(conn: Connection) -> Tokens:
+    """Returns the newest tokens, 1,000 at most."""
+    found = [_token(row) for row in await rows(conn, LIST)]
+    return Tokens(found[:1000], len(found) > 1000)
 
 
 REVOKE = """
 WITH revoked AS (
     UPDATE worker_bootstrap_tokens t
-    SET revoked_at = clock_timestamp(), expires_at = least(t.expires_at, clock_timestamp())
-    WHERE (t.token::text = %(which)s OR hodei_token_fingerprint(t.token) = %(which)s) AND t.consumed_at IS NULL AND t.revoked_at IS NULL
+    SET revoked_at = clock_timestamp(),
+        expires_at = least(t.expires_at, clock_timestamp())
+    WHERE (t.token::text = %(which)s OR hodei_token_fingerprint(t.token) = %(which)s)
+      AND t.consumed_at IS NULL
+      AND t.revoked_at IS NULL
     RETURNING t.token, t.worker_id, t.created_at, t.expires_at, t.consumed_at, t.consumed_by
 ), story AS (
-    INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
-    SELECT clock_timestamp(), 'TokenRevoked', hodei_token_fingerprint(r.token), hodei_token_fingerprint(r.token), %(actor)s,
+    INSERT INTO domain_events (
+        occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+    SELECT clock_timestamp(), 'TokenRevoked', hodei_token_fingerprint(r.token),
+           hodei_token_fingerprint(r.token), %(actor)s,
            jsonb_build_object('token_id', hodei_token_fingerprint(r.token))
     FROM revoked r
 )
-SELECT r.token, hodei_token_fingerprint(r.token) AS token_id, r.worker_id, r.created_at, r.expires_at, r.consumed_at, r.consumed_by,
-       'REVOKED' AS state
+SELECT r.token, hodei_token_fingerprint(r.token), r.worker_id, r.created_at, r.expires_at,
+       r.consumed_at, r.consumed_by, 'REVOKED'
 FROM revoked r
 """
 
 
 async def revoke(conn: Connection, which: str, actor: str) -> Token | None:
-    """By the token or its fingerprint. None: no usable one."""
+    """Revokes a token, named by itself or by its fingerprint. None: there is no usable one."""
     found = await rows(conn, REVOKE, {"which": which, "actor": actor})
-    return Token(*found[0]) if found else None
+    return _token(found[0]) if found else None
 
 
 COUNT_USABLE = """
-SELECT count(*) FROM worker_bootstrap_tokens WHERE consumed_at IS NULL AND expires_at > clock_timestamp()
+SELECT count(*)
+FROM worker_bootstrap_tokens
+WHERE consumed_at IS NULL
+  AND expires_at > clock_timestamp()
 """
 
 
 async def count_usable(conn: Connection) -> int:
+    """Returns how many tokens may be redeemed now."""
     count: int = (await rows(conn, COUNT_USABLE))[0][0]
     return count

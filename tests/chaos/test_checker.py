@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hodei.store import job_logs, leases
+from hodei.store import accepts, job_logs, leases, results
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from tests.chaos.wild import Wild, marked
@@ -40,7 +40,7 @@ async def _sound(conn: AsyncConnection) -> str:
             Chunk(done.lease, worker.id, 1, 1, 4, 2, NOW_US, b"two\n"),
         ],
     )
-    await leases.record_results(conn, [word(done, exit_code=0, log_chunks=2)])
+    await results.record_results(conn, [word(done, exit_code=0, log_chunks=2)])
     await running_job(conn, worker)
     await assigned_job(conn, worker)
     await pending_job(conn)
@@ -162,11 +162,11 @@ def test_it_catches_an_attempt_that_a_deploy_has_spent(database_url: str, db: Co
     async def story(conn: AsyncConnection) -> str:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker)
-        await leases.record_results(conn, [word(offer, "LOST")])
+        await results.record_results(conn, [word(offer, "LOST")])
         await back_off_ends(conn)
         (again,) = await claim(conn, [worker.id])
-        await leases.accept(conn, [leases.Claimant(again.lease, worker.id)])
-        await leases.record_results(conn, [word(again)])
+        await accepts.accept(conn, [leases.Claimant(again.lease, worker.id)])
+        await results.record_results(conn, [word(again)])
         return str(offer.job_id)
 
     job_id = on(database_url, story)
@@ -214,7 +214,7 @@ def test_it_catches_a_supervisor_that_a_job_has_killed(database_url: str, db: Co
     async def story(conn: AsyncConnection) -> str:
         offer = await running_job(conn, await ready_worker(conn))
         message = "the worker's supervisor died; its processes were killed"
-        await leases.record_results(conn, [word(offer, "LOST", message=message)])
+        await results.record_results(conn, [word(offer, "LOST", message=message)])
         return str(offer.job_id)
 
     job_id = on(database_url, story)
@@ -228,7 +228,7 @@ def test_it_catches_a_supervisor_that_a_job_has_killed(database_url: str, db: Co
 def test_it_catches_what_was_unforeseen(database_url: str, db: Connection) -> None:
     async def story(conn: AsyncConnection) -> str:
         offer = await running_job(conn, await ready_worker(conn))
-        await leases.record_results(conn, [word(offer, "FAILED", reason="INTERNAL", message="oh")])
+        await results.record_results(conn, [word(offer, "FAILED", reason="INTERNAL", message="oh")])
         return str(offer.job_id)
 
     job_id = on(database_url, story)

@@ -3,22 +3,37 @@
 import re
 from pathlib import Path
 
-from hodei.domain.job import FINAL, TRANSITIONS, JobState
+import pytest
+
+from hodei.domain.job import FINAL, TRANSITIONS, JobState, Waiting, may_become
+from hodei.domain.timing import GRACE_S
 from hodei.domain.worker import WorkerState
 
-SCHEMA = (Path(__file__).parents[2] / "schema.sql").read_text()
+TREE = Path(__file__).parents[2]
+SCHEMA = (TREE / "schema.sql").read_text()
 
 
-def states_of(table: str) -> set[str]:
+def words_of(table: str, column: str) -> set[str]:
+    """What the CHECK of a column allows."""
     check = re.search(
-        rf"CREATE TABLE IF NOT EXISTS {table} .*?CHECK \(state IN \((.*?)\)\)", SCHEMA, re.DOTALL
+        rf"CREATE TABLE IF NOT EXISTS {table} .*?CHECK \({column} IN \((.*?)\)\)", SCHEMA, re.DOTALL
     )
     assert check
-    return set(re.findall(r"'([A-Z]+)'", check[1]))
+    return set(re.findall(r"'([A-Z_]+)'", check[1]))
 
 
-def test_final_is_final() -> None:
-    assert all(not TRANSITIONS[state] for state in FINAL)
+def test_what_has_ended_is_final() -> None:
+    assert {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED} == FINAL
+
+
+@pytest.mark.parametrize("old", JobState)
+@pytest.mark.parametrize("new", JobState)
+def test_a_change_is_legal_if_the_table_has_it(old: JobState, new: JobState) -> None:
+    legal = {
+        "PENDING": {"RUNNING", "FAILED", "CANCELLED"},
+        "RUNNING": {"SUCCEEDED", "FAILED", "CANCELLED", "PENDING"},
+    }
+    assert may_become(old, new) == (new in legal.get(old, set()))
 
 
 def test_every_state_has_its_transitions() -> None:
@@ -26,5 +41,13 @@ def test_every_state_has_its_transitions() -> None:
 
 
 def test_schema_names_the_same_states() -> None:
-    assert states_of("jobs") == set(JobState)
-    assert states_of("workers") == set(WorkerState)
+    assert words_of("jobs", "state") == set(JobState)
+    assert words_of("workers", "state") == set(WorkerState)
+    assert words_of("job_queue", "waiting") == set(Waiting)
+
+
+def test_the_worker_gives_the_same_grace() -> None:
+    """It cannot import it: the sweep of limits counts on it."""
+    files = (TREE / "hodei_worker").rglob("*.py")
+    found = [g for file in files for g in re.findall(r"^GRACE_S = (.+)$", file.read_text(), re.M)]
+    assert [float(g) for g in found] == [GRACE_S]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hodei.fleet.balance import SLACK, share, surplus
 from hodei.fleet.reach import Address, others
-from hodei.store import server, workers
+from hodei.store import server, sessions
 from hodei.store.database import Connection
 from hodei.store.server import Live
 from tests.factories import SECRET_HASH, on, ready_worker
@@ -174,14 +174,14 @@ def test_live_servers_and_what_they_hold(database_url: str) -> None:
         )
         first, second = await ready_worker(conn), await ready_worker(conn)
         for worker in (first, second):
-            greeting = workers.Greeting(
+            greeting = sessions.Greeting(
                 worker.id, SECRET_HASH, uuid.uuid4(), "w", "0", 1, 0, {}, me
             )
             await conn.execute("UPDATE workers SET connected = false WHERE id = %s", [worker.id])
-            session = await workers.connect(conn, greeting, 25.0)
+            session = await sessions.connect(conn, greeting, 25.0)
             assert session is not None
             if worker is second:
-                await workers.disconnect(conn, second.id, session.session)
+                await sessions.disconnect(conn, second.id, session.session)
         (live,) = await server.live(conn)
         assert live.id == str(me)
         return await server.count(conn), [live]

@@ -151,7 +151,7 @@ def test_looks_at_jobs_that_nobody_can_run_get_rarer(database_url: str) -> None:
 
 
 def test_claims_go_on_beyond_a_place(database_url: str, db: Connection) -> None:
-    from hodei.store import job_queue
+    from hodei.store import claims
     from tests.factories import on
 
     jobs = [
@@ -166,8 +166,8 @@ def test_claims_go_on_beyond_a_place(database_url: str, db: Connection) -> None:
         worker, taken = uuid7(), []
         beyond = None
         for number, place in ((2, True), (1, False), (5, False), (5, True)):
-            wish = job_queue.Wish([worker] * number, {}, None if place else beyond)
-            claimed = await job_queue.claim(conn, wish, 10.0)
+            wish = claims.ClaimRequest([worker] * number, {}, None if place else beyond)
+            claimed = await claims.claim(conn, wish, 10.0)
             taken.append([offer.job_id for offer in claimed.offers])
             beyond = claimed.last or beyond
             if number == 2:

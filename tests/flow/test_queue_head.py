@@ -2,7 +2,7 @@
 clock."""
 
 from hodei.flow.queue_head import MOST_PATIENCE_S, QueueHead
-from hodei.store.job_queue import Position
+from hodei.store.claims import Position
 
 HERE = Position(0, 1_767_225_600_000_000)
 FURTHER = Position(0, 1_767_312_000_000_000)

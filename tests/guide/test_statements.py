@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hodei.store import workers
+from hodei.store import sessions
 from hodei.store.database import Connection as AsyncConnection
 from tests.conftest import Connection
 from tests.factories import (
@@ -57,10 +57,10 @@ async def _full(conn: AsyncConnection) -> Scene:
     running = await running_job(conn, live)
     offered = await assigned_job(conn, live)
     lost = await lost_worker(conn)
-    await workers.beat(
+    await sessions.beat(
         conn,
         [
-            workers.Heartbeat(
+            sessions.Heartbeat(
                 live.id, live.session, 1, draining=False, current_job_id=running.job_id
             )
         ],

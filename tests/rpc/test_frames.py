@@ -17,7 +17,7 @@ from hodei.fleet.presence import (
 )
 from hodei.protocol import hodei_pb2 as pb
 from hodei.rpc.convert import FRAME_BYTES, frames
-from hodei.store.job_queue import Offer
+from hodei.store.claims import Offer
 
 WIRE_BYTES = 1 << 20
 """What a worker takes at most in one frame."""

@@ -24,13 +24,26 @@ from hypothesis.stateful import (
 )
 
 from hodei.domain.ids import uuid7
-from hodei.domain.job import FINAL
+from hodei.domain.job import FINAL, Outcome, Reason
 from hodei.domain.spec import normalise
-from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, workers
+from hodei.store import (
+    accepts,
+    cancels,
+    claims,
+    creation,
+    job_logs,
+    late_results,
+    leases,
+    releases,
+    results,
+    sessions,
+    stray_leases,
+    workers,
+)
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
+from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
-from hodei.store.stray_leases import Late
 from tests.conftest import Connection
 from tests.factories import NOW_US, SECRET_HASH, AWorker, claim, expire, promote, ready_worker, word
 from verify.checker import violations
@@ -57,10 +70,10 @@ class Store(RuleBasedStateMachine):
         self._turn = 0
         self._workers: list[AWorker] = []
         self._offers: dict[
-            int, job_queue.Offer
+            int, claims.Offer
         ] = {}  # what workers hold, by lease: offered, and not ended as far as they know
         self._accepted: set[int] = set()
-        self._stale: list[job_queue.Offer] = []  # refused: what they still say is late
+        self._stale: list[claims.Offer] = []  # refused: what they still say is late
         self._jobs: list[uuid.UUID] = []
         self._final: dict[uuid.UUID, str] = {}
         self._next_chunk: dict[int, int] = {}
@@ -87,7 +100,7 @@ class Store(RuleBasedStateMachine):
             self.on(work)
         return self.on(work)
 
-    def held(self, pick: int, *, accepted: bool | None = None) -> job_queue.Offer | None:
+    def held(self, pick: int, *, accepted: bool | None = None) -> claims.Offer | None:
         leases_ = sorted(
             lease
             for lease in self._offers
@@ -95,7 +108,7 @@ class Store(RuleBasedStateMachine):
         )
         return self._offers[leases_[pick % len(leases_)]] if leases_ else None
 
-    def refuse(self, offer: job_queue.Offer) -> None:
+    def refuse(self, offer: claims.Offer) -> None:
         self._offers.pop(offer.lease, None)
         self._stale.append(offer)
 
@@ -109,12 +122,12 @@ class Store(RuleBasedStateMachine):
     @rule(commit=commits, retries=st.integers(0, 2), fail=st.booleans(), limit=st.booleans())
     def create(self, commit: str, retries: int, fail: bool, limit: bool) -> None:
         spec = {"command": "true", "retries": retries, "on_lost": "fail" if fail else "rerun"}
-        new = jobs.NewJob(
+        new = creation.NewJob(
             uuid7(),
             "cli:test",
             normalise(spec | ({"queue_timeout": 60, "timeout": 60} if limit else {})).normal,
         )
-        assert self.say(commit, lambda conn: jobs.create(conn, [new]))[new.id] in (
+        assert self.say(commit, lambda conn: creation.create(conn, [new]))[new.id] in (
             "created",
             "existed",
         )
@@ -135,7 +148,7 @@ class Store(RuleBasedStateMachine):
         offer = self.held(pick, accepted=False)
         if offer:
             said = Claimant(offer.lease, offer.worker_id)
-            if self.say(commit, lambda conn: leases.accept(conn, [said])):
+            if self.say(commit, lambda conn: accepts.accept(conn, [said])):
                 self._accepted.add(offer.lease)
             else:
                 self.refuse(offer)
@@ -156,18 +169,18 @@ class Store(RuleBasedStateMachine):
             )
             said = word(offer, outcome, log_chunks=self._next_chunk.get(offer.lease, 0), **more)
             ended = (
-                self.on(lambda conn: leases.record_results(conn, [said]))
+                self.on(lambda conn: results.record_results(conn, [said]))
                 if commit != "lost call"
                 else []
             )
             if commit != "ok":
-                repeated = self.on(lambda conn: leases.record_results(conn, [said]))
+                repeated = self.on(lambda conn: results.record_results(conn, [said]))
                 assert not (ended and repeated), "recorded twice"
                 ended = ended or repeated
             if not ended or again:
                 assert self.on(
-                    lambda conn: stray_leases.record_late(conn, Late(offer.job_id, said))
-                ).stands
+                    lambda conn: late_results.record_late(conn, Late(offer.job_id, said))
+                ).stored
             self._offers.pop(offer.lease)
 
     @rule(commit=commits, pick=st.integers(0, 99), outcome=st.sampled_from(["SUCCEEDED", "LOST"]))
@@ -175,14 +188,14 @@ class Store(RuleBasedStateMachine):
         if self._stale:
             offer = self._stale[pick % len(self._stale)]
             assert (
-                self.on(lambda conn: leases.record_results(conn, [word(offer, outcome)])) == []
+                self.on(lambda conn: results.record_results(conn, [word(offer, outcome)])) == []
             ), "the fence"
             assert (
-                self.on(lambda conn: leases.accept(conn, [Claimant(offer.lease, offer.worker_id)]))
+                self.on(lambda conn: accepts.accept(conn, [Claimant(offer.lease, offer.worker_id)]))
                 == {}
             ), "the fence"
             late = Late(offer.job_id, word(offer, outcome))
-            assert self.say(commit, lambda conn: stray_leases.record_late(conn, late)).stands
+            assert self.say(commit, lambda conn: late_results.record_late(conn, late)).stored
 
     @rule(commit=commits, pick=st.integers(0, 99), back=st.integers(0, 2))
     def log(self, commit: str, pick: int, back: int) -> None:
@@ -207,7 +220,7 @@ class Store(RuleBasedStateMachine):
             del self._offers[offer.lease]
             if commit != "lost call":
                 self.on(
-                    lambda conn: leases.release(
+                    lambda conn: releases.release(
                         conn,
                         [Claimant(offer.lease, offer.worker_id)],
                         "draining",
@@ -219,8 +232,8 @@ class Store(RuleBasedStateMachine):
     def cancel(self, pick: int) -> None:
         if self._jobs:
             job_id = self._jobs[pick % len(self._jobs)]
-            if not self.on(lambda conn: jobs.cancel_queued(conn, job_id, "cli:ana")):
-                self.on(lambda conn: jobs.request_cancel(conn, job_id, "cli:ana"))
+            if not self.on(lambda conn: cancels.cancel_queued(conn, job_id, "cli:ana")):
+                self.on(lambda conn: cancels.request_cancel(conn, job_id, "cli:ana"))
 
     @rule(commit=commits, which=st.integers(0, 2))
     def worker_lost(self, commit: str, which: int) -> None:
@@ -236,21 +249,21 @@ class Store(RuleBasedStateMachine):
         )
         assert len(self.say("ok", lambda conn: workers.judge_silent(conn, 30.0, 60.0))) == 1
         self.sweep_orphaned(commit)
-        greeting = workers.Greeting(worker.id, SECRET_HASH, uuid7(), "w", "0", 4, 0, {})
-        session = self.on(lambda conn: workers.connect(conn, greeting, 25.0))
+        greeting = sessions.Greeting(worker.id, SECRET_HASH, uuid7(), "w", "0", 4, 0, {})
+        session = self.on(lambda conn: sessions.connect(conn, greeting, 25.0))
         assert session
         self._workers[which] = AWorker(worker.id, session.session)
 
     def sweep_orphaned(self, commit: str) -> None:
         found = self.on(stray_leases.orphaned)
-        lost = [by_sweep(claimant, "LOST") for claimant, accepted in found if accepted]
+        lost = [by_sweep(claimant, Outcome.LOST) for claimant, accepted in found if accepted]
         if lost:
-            self.say(commit, lambda conn: leases.record_results(conn, lost))
+            self.say(commit, lambda conn: results.record_results(conn, lost))
         offers = [claimant for claimant, accepted in found if not accepted]
         if offers:
             self.say(
                 commit,
-                lambda conn: leases.release(
+                lambda conn: releases.release(
                     conn, offers, "the worker is gone", "system:job_rescuer"
                 ),
             )
@@ -267,7 +280,7 @@ class Store(RuleBasedStateMachine):
         if found:
             self.say(
                 commit,
-                lambda conn: leases.release(conn, found, "not accepted", "system:job_rescuer"),
+                lambda conn: releases.release(conn, found, "not accepted", "system:job_rescuer"),
             )
 
     @rule()
@@ -277,8 +290,8 @@ class Store(RuleBasedStateMachine):
         )
         self.judge.execute("UPDATE leases SET end_by = end_by - interval '1 hour'")
         if found := self.on(stray_leases.overrun):
-            said = [by_sweep(claimant, "FAILED", "TIMEOUT") for claimant, _ in found]
-            self.on(lambda conn: leases.record_results(conn, said))
+            said = [by_sweep(claimant, Outcome.FAILED, Reason.TIMEOUT) for claimant, _ in found]
+            self.on(lambda conn: results.record_results(conn, said))
 
     @rule()
     def time_passes_in_the_queue(self) -> None:
@@ -295,8 +308,10 @@ class Store(RuleBasedStateMachine):
 
             async def repeat(conn: AsyncConnection) -> None:
                 async with conn.transaction():
-                    await jobs.create(conn, [jobs.NewJob(new, "cli:test", {"command": "true"})])
-                    await jobs.name_origin(conn, new, old)
+                    await creation.create(
+                        conn, [creation.NewJob(new, "cli:test", {"command": "true"})]
+                    )
+                    await creation.name_origin(conn, new, old)
 
             self.say(commit, repeat)
             self._jobs.append(new)
@@ -307,13 +322,13 @@ class Store(RuleBasedStateMachine):
         and end as lost."""
         worker = self._workers[which]
         mine = [offer for offer in self._offers.values() if offer.worker_id == worker.id]
-        beat = workers.Heartbeat(
+        beat = sessions.Heartbeat(
             worker.id, worker.session, len(mine), draining=False, current_job_id=None
         )
         held = [Claimant(offer.lease, worker.id) for offer in mine] if lists else []
         self.judge.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
         ((beaten, astray),) = self.say(
-            commit, lambda conn: workers.beat(conn, [beat], held)
+            commit, lambda conn: sessions.beat(conn, [beat], held)
         ).items()
         assert beaten == worker.id
         self.say(commit, lambda conn: leases.renew_offers(conn, held, 10.0))
@@ -322,7 +337,11 @@ class Store(RuleBasedStateMachine):
             self.refuse(self._offers[claimant.lease])
         if found := self.on(lambda conn: stray_leases.forgotten(conn, [worker.id], held)):
             assert astray
-            self.on(lambda conn: leases.record_results(conn, [by_sweep(c, "LOST") for c in found]))
+            self.on(
+                lambda conn: results.record_results(
+                    conn, [by_sweep(c, Outcome.LOST) for c in found]
+                )
+            )
 
     @rule(which=st.integers(0, 2), undo=st.booleans())
     def drain(self, which: int, undo: bool) -> None:
@@ -366,8 +385,8 @@ class Store(RuleBasedStateMachine):
         self._final = {job_id: state for job_id, state in now.items() if state in FINAL}
 
 
-def by_sweep(claimant: Claimant, outcome: str, reason: str | None = None) -> leases.Result:
-    return leases.Result(
+def by_sweep(claimant: Claimant, outcome: Outcome, reason: Reason | None = None) -> results.Result:
+    return results.Result(
         claimant.lease,
         claimant.worker_id,
         outcome,

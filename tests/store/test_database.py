@@ -8,7 +8,9 @@ import pytest
 
 from hodei.domain.errors import Locked, Unavailable
 from hodei.store import times
-from hodei.store.database import Blobs, Connection, Database, guarded_rows, rows
+from hodei.store.database import Connection, Database
+from hodei.store.parameters import Blobs
+from hodei.store.statements import guarded_rows, rows
 from tests.conftest import Connection as Db
 from tests.factories import on
 from tests.store.test_interleavings import VERBS, prepared

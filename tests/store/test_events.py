@@ -12,16 +12,18 @@ import pytest
 
 from hodei.cli.job_view import summary
 from hodei.store import (
+    cancels,
     invariants,
-    jobs,
-    leases,
-    stray_leases,
+    late_results,
+    releases,
+    results,
+    sessions,
     worker_bootstrap_tokens,
     workers,
 )
 from hodei.store.database import Connection as AsyncConnection
+from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
-from hodei.store.stray_leases import Late
 from tests.conftest import TREE, Connection
 from tests.factories import (
     assigned_job,
@@ -101,17 +103,17 @@ async def _jobs(conn: AsyncConnection) -> None:
     await final_job(conn, worker, "FAILED")
     killed = await running_job(conn, worker)
     left = {"leftover_processes": 2, "leftover_unknown": 1}
-    await leases.record_results(conn, [word(killed, "FAILED", signal=9, **left)])
+    await results.record_results(conn, [word(killed, "FAILED", signal=9, **left)])
     at_once = await assigned_job(conn, worker)
-    await leases.record_results(conn, [word(at_once)])  # before its accept was stored
+    await results.record_results(conn, [word(at_once)])  # before its accept was stored
     for given_back in (False, True):
         offer = await assigned_job(conn, worker)
-        await jobs.request_cancel(conn, offer.job_id, "cli:ana")
+        await cancels.request_cancel(conn, offer.job_id, "cli:ana")
         if given_back:
-            await leases.release(conn, [Claimant(offer.lease, worker.id)], "x", "system:rescuer")
+            await releases.release(conn, [Claimant(offer.lease, worker.id)], "x", "system:rescuer")
         else:
-            await leases.record_results(conn, [word(offer, "CANCELLED", ran=False)])
-    await jobs.cancel_queued(conn, await pending_job(conn), "cli:ana")
+            await results.record_results(conn, [word(offer, "CANCELLED", ran=False)])
+    await cancels.cancel_queued(conn, await pending_job(conn), "cli:ana")
     await pending_job(conn, queue_timeout=60)
     assert await expire(conn) == [], "its term begins when a server first sees it"
     await conn.execute("UPDATE job_queue SET expires_at = now() - interval '1 s'")
@@ -123,12 +125,12 @@ async def _jobs(conn: AsyncConnection) -> None:
 async def _again(conn: AsyncConnection) -> None:
     worker = await ready_worker(conn)
     failed = await running_job(conn, worker, retries=1)
-    await leases.record_results(conn, [word(failed, "FAILED")])
+    await results.record_results(conn, [word(failed, "FAILED")])
     for outcome, code, signal in (("SUCCEEDED", 0, None), ("FAILED", None, 9)):
         lost = await running_job(conn, worker)
-        await leases.record_results(conn, [word(lost, "LOST", actor="system:job_rescuer")])
+        await results.record_results(conn, [word(lost, "LOST", actor="system:job_rescuer")])
         late = Late(lost.job_id, word(lost, outcome, exit_code=code, signal=signal))
-        assert (await stray_leases.record_late(conn, late)).stands
+        assert (await late_results.record_late(conn, late)).stored
 
 
 async def _by_hand(conn: AsyncConnection) -> None:
@@ -150,10 +152,10 @@ async def _fleet(conn: AsyncConnection) -> None:
     await worker_bootstrap_tokens.revoke(conn, str(token.token), "cli:ana")
     await lost_worker(conn)
     worker = await ready_worker(conn)
-    beat = workers.Heartbeat(worker.id, worker.session, 4, draining=False, current_job_id=None)
-    await workers.beat(conn, [beat], [])
+    beat = sessions.Heartbeat(worker.id, worker.session, 4, draining=False, current_job_id=None)
+    await sessions.beat(conn, [beat], [])
     await workers.drain(conn, worker.id, "cli:ana")
-    await workers.leave(conn, worker.id, worker.session)
+    await sessions.leave(conn, worker.id, worker.session)
     await workers.revoke(conn, (await ready_worker(conn)).id, "cli:ana")
 
 

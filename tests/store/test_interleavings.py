@@ -14,12 +14,25 @@ import psycopg
 import pytest
 
 from hodei.domain.spec import normalise
-from hodei.store import job_logs, jobs, leases, stray_leases, sweep, workers
+from hodei.store import (
+    accepts,
+    cancels,
+    creation,
+    job_logs,
+    late_results,
+    leases,
+    releases,
+    results,
+    sessions,
+    stray_leases,
+    sweep,
+    workers,
+)
+from hodei.store.claims import Offer
 from hodei.store.database import Connection
 from hodei.store.job_logs import Chunk
-from hodei.store.job_queue import Offer
+from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
-from hodei.store.stray_leases import Late
 from tests.factories import (
     NOW_US,
     SECRET_HASH,
@@ -50,18 +63,18 @@ def chunk(worker: AWorker, offer: Offer | None) -> Chunk:
 
 VERBS: dict[str, Verb] = {
     "claim": lambda c, w, _j, _o: claim(c, [w.id]),
-    "accept": lambda c, w, _j, o: leases.accept(c, [said(w, o)]),
-    "succeed": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY)]),
-    "fail": lambda c, _w, _j, o: leases.record_results(c, [word(o or NOBODY, "FAILED")]),
-    "lose": lambda c, _w, _j, o: leases.record_results(
+    "accept": lambda c, w, _j, o: accepts.accept(c, [said(w, o)]),
+    "succeed": lambda c, _w, _j, o: results.record_results(c, [word(o or NOBODY)]),
+    "fail": lambda c, _w, _j, o: results.record_results(c, [word(o or NOBODY, "FAILED")]),
+    "lose": lambda c, _w, _j, o: results.record_results(
         c, [word(o or NOBODY, "LOST", actor="system:job_rescuer")]
     ),
-    "release": lambda c, w, _j, o: leases.release(c, [said(w, o)], "x", "system:job_rescuer"),
-    "late result": lambda c, _w, j, o: stray_leases.record_late(c, Late(j, word(o or NOBODY))),
+    "release": lambda c, w, _j, o: releases.release(c, [said(w, o)], "x", "system:job_rescuer"),
+    "late result": lambda c, _w, j, o: late_results.record_late(c, Late(j, word(o or NOBODY))),
     "log": lambda c, w, _j, o: job_logs.append(c, [chunk(w, o)]),
     "late log": lambda c, w, j, o: job_logs.append_late(c, j, [chunk(w, o)]),
-    "cancel queued": lambda c, _w, j, _o: jobs.cancel_queued(c, j, "cli:ana"),
-    "cancel": lambda c, _w, j, _o: jobs.request_cancel(c, j, "cli:ana"),
+    "cancel queued": lambda c, _w, j, _o: cancels.cancel_queued(c, j, "cli:ana"),
+    "cancel": lambda c, _w, j, _o: cancels.request_cancel(c, j, "cli:ana"),
     "cancel delivered": lambda c, w, _j, o: leases.cancel_delivered(
         c, w.id, [said(w, o).lease], stopping=True
     ),
@@ -69,21 +82,21 @@ VERBS: dict[str, Verb] = {
     "forgotten": lambda c, w, _j, _o: stray_leases.forgotten(c, [w.id], []),
     "expire": lambda c, _w, _j, _o: expire(c),
     "promote": lambda c, _w, _j, _o: promote(c),
-    "beat": lambda c, w, _j, o: workers.beat(
-        c, [workers.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)], []
+    "beat": lambda c, w, _j, o: sessions.beat(
+        c, [sessions.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)], []
     ),
     "judge silent": lambda c, _w, _j, _o: workers.judge_silent(c, 0.0, 0.001),
     "drain": lambda c, w, _j, _o: workers.drain(c, w.id, "cli:ana"),
-    "create again": lambda c, _w, j, _o: jobs.create(
-        c, [jobs.NewJob(j, "cli:test", normalise({"command": "true", **LIMITS}).normal)]
+    "create again": lambda c, _w, j, _o: creation.create(
+        c, [creation.NewJob(j, "cli:test", normalise({"command": "true", **LIMITS}).normal)]
     ),
-    "name origin": lambda c, _w, j, _o: jobs.name_origin(c, j, j),
+    "name origin": lambda c, _w, j, _o: creation.name_origin(c, j, j),
     "started": lambda c, w, _j, o: leases.started(c, w.id, [said(w, o).lease]),
-    "connect": lambda c, w, _j, _o: workers.connect(
-        c, workers.Greeting(w.id, SECRET_HASH, uuid.uuid4(), "w", "0", 4, 0, {}), 0.0
+    "connect": lambda c, w, _j, _o: sessions.connect(
+        c, sessions.Greeting(w.id, SECRET_HASH, uuid.uuid4(), "w", "0", 4, 0, {}), 0.0
     ),
-    "leave": lambda c, w, _j, _o: workers.leave(c, w.id, w.session),
-    "disconnect": lambda c, w, _j, _o: workers.disconnect(c, w.id, w.session),
+    "leave": lambda c, w, _j, _o: sessions.leave(c, w.id, w.session),
+    "disconnect": lambda c, w, _j, _o: sessions.disconnect(c, w.id, w.session),
     "revoke": lambda c, w, _j, _o: workers.revoke(c, w.id, "cli:ana"),
     "look": lambda c, _w, _j, _o: sweep.look(c, 30, 30),
 }

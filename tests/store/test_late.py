@@ -3,11 +3,24 @@ clocks that jump."""
 
 import uuid
 
-from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, sweep, workers
+from hodei.store import (
+    accepts,
+    claims,
+    dead_rows,
+    job_logs,
+    job_story,
+    late_results,
+    leases,
+    releases,
+    results,
+    stray_leases,
+    sweep,
+    workers,
+)
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
+from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
-from hodei.store.stray_leases import Late
 from tests.conftest import Connection
 from tests.factories import (
     NOW_US,
@@ -33,7 +46,7 @@ def story_of(db: Connection, job_id: uuid.UUID) -> list[tuple[str, str | None]]:
     return [(row[0], row[1]) for row in events]
 
 
-def chunk(offer: job_queue.Offer, seq: int) -> Chunk:
+def chunk(offer: claims.Offer, seq: int) -> Chunk:
     return Chunk(offer.lease, offer.worker_id, seq, 1, seq, 1, NOW_US, b"x")
 
 
@@ -43,13 +56,13 @@ def test_a_late_result_is_recorded_once_and_changes_no_state(
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker, on_lost="fail")
-        await leases.record_results(
+        await results.record_results(
             conn, [word(offer, "LOST", actor="system:job_rescuer", log_chunks=-1)]
         )
         late = Late(offer.job_id, word(offer))
-        assert await leases.record_results(conn, [late.result]) == [], "the fence"
-        recorded = [await stray_leases.record_late(conn, late) for _ in range(3)]
-        assert [(r.stands, r.now) for r in recorded] == [(True, True), (True, False), (True, False)]
+        assert await results.record_results(conn, [late.result]) == [], "the fence"
+        recorded = [await late_results.record_late(conn, late) for _ in range(3)]
+        assert [(r.stored, r.now) for r in recorded] == [(True, True), (True, False), (True, False)]
         return offer.job_id
 
     job_id = on(database_url, story)
@@ -71,8 +84,8 @@ def test_a_result_that_was_recorded_but_not_acknowledged_is_no_late_one(
 ) -> None:
     async def story(conn: AsyncConnection) -> bool:
         offer = await running_job(conn, await ready_worker(conn))
-        await leases.record_results(conn, [word(offer)])
-        return (await stray_leases.record_late(conn, Late(offer.job_id, word(offer)))).stands
+        await results.record_results(conn, [word(offer)])
+        return (await late_results.record_late(conn, Late(offer.job_id, word(offer)))).stored
 
     assert on(database_url, story) is True
     assert db.execute(
@@ -86,10 +99,10 @@ def test_nobody_can_write_late_into_a_job_that_was_never_his(
     async def story(conn: AsyncConnection) -> None:
         worker, stranger = await ready_worker(conn), await ready_worker(conn)
         offer = await running_job(conn, worker, on_lost="fail")
-        await leases.record_results(conn, [word(offer, "LOST", actor="system:x")])
+        await results.record_results(conn, [word(offer, "LOST", actor="system:x")])
         foreign = offer._replace(worker_id=stranger.id)
         for false in (foreign, offer._replace(lease=999), offer._replace(job_id=uuid.uuid4())):
-            assert (await stray_leases.record_late(conn, Late(false.job_id, word(false)))).stands
+            assert (await late_results.record_late(conn, Late(false.job_id, word(false)))).stored
             await job_logs.append_late(conn, false.job_id, [chunk(false, 0)])
 
     on(database_url, story)
@@ -106,10 +119,10 @@ def test_late_chunks_are_kept_under_their_own_attempt_and_marked(
         worker = await ready_worker(conn)
         first = await running_job(conn, worker)
         await job_logs.append(conn, [chunk(first, 0)])
-        await leases.record_results(conn, [word(first, "LOST", actor="system:x")])
+        await results.record_results(conn, [word(first, "LOST", actor="system:x")])
         await back_off_ends(conn)
         (second,) = await claim(conn, [worker.id])
-        await leases.accept(conn, [Claimant(second.lease, worker.id)])
+        await accepts.accept(conn, [Claimant(second.lease, worker.id)])
         await job_logs.append(conn, [chunk(second, 0)])
         for _ in range(2):
             await job_logs.append_late(conn, first.job_id, [chunk(first, 0), chunk(first, 1)])
@@ -129,11 +142,11 @@ def test_attempts_are_told_apart(database_url: str) -> None:
         worker = await ready_worker(conn)
         first = await running_job(conn, worker)
         await job_logs.append(conn, [chunk(first, 0)])
-        await leases.record_results(conn, [word(first, "LOST", actor="system:x")])
+        await results.record_results(conn, [word(first, "LOST", actor="system:x")])
         await back_off_ends(conn)
         (second,) = await claim(conn, [worker.id])
-        await leases.accept(conn, [Claimant(second.lease, worker.id)])
-        found, _ = await jobs.attempts(conn, first.job_id)
+        await accepts.accept(conn, [Claimant(second.lease, worker.id)])
+        found, _ = await job_story.attempts(conn, first.job_id)
         return [
             (a.attempt, a.outcome, a.reason, a.log_bytes, a.ended_at is not None) for a in found
         ]
@@ -148,7 +161,7 @@ def test_an_exit_code_that_is_final_is_not_run_again(database_url: str, db: Conn
     async def story(conn: AsyncConnection) -> list[str]:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker, retries=5, final_exit_codes=[3, 4])
-        return [e.new_state for e in await leases.record_results(conn, [word(offer, "FAILED")])]
+        return [e.new_state for e in await results.record_results(conn, [word(offer, "FAILED")])]
 
     assert on(database_url, story) == ["FAILED"]
 
@@ -186,12 +199,12 @@ def test_the_term_in_the_queue_outlives_a_returned_offer_and_begins_anew_for_a_r
     async def story(conn: AsyncConnection) -> None:
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker, queue_timeout=60, retries=1)
-        await leases.release(conn, [Claimant(offer.lease, worker.id)], "x", "y")
+        await releases.release(conn, [Claimant(offer.lease, worker.id)], "x", "y")
         terms = "SELECT extract(epoch FROM q.expires_at - j.created_at)::integer FROM job_queue q JOIN jobs j ON j.id = q.job_id"
         assert (await (await conn.execute(terms)).fetchone()) == (60,)
         (again,) = await claim(conn, [worker.id])
-        await leases.accept(conn, [Claimant(again.lease, worker.id)])
-        await leases.record_results(conn, [word(again, "FAILED")])
+        await accepts.accept(conn, [Claimant(again.lease, worker.id)])
+        await results.record_results(conn, [word(again, "FAILED")])
 
     on(database_url, story)
     assert (
@@ -323,7 +336,7 @@ def test_the_hot_tables_are_vacuumed_whoever_else_is_at_it(
         for _ in range(20):
             await pending_job(conn)
         await conn.execute("DELETE FROM job_queue")
-        await job_queue.vacuum(conn)
+        await dead_rows.vacuum(conn)
 
     on(database_url, story)
     db.execute("SELECT pg_stat_force_next_flush()")

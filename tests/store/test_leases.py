@@ -7,10 +7,26 @@ import uuid
 import psycopg
 import pytest
 
-from hodei.store import job_logs, job_queue, jobs, leases, stray_leases, sweep, workers
+from hodei.domain.worker import WorkerState
+from hodei.store import (
+    accepts,
+    cancels,
+    claims,
+    job_logs,
+    jobs,
+    leases,
+    releases,
+    results,
+    sessions,
+    stray_leases,
+    sweep,
+    workers,
+)
+from hodei.store.accepts import Accepted
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
-from hodei.store.leases import Accepted, Claimant, Released
+from hodei.store.leases import Claimant
+from hodei.store.releases import Released
 from tests.conftest import Connection
 from tests.factories import (
     NOW_US,
@@ -43,7 +59,7 @@ def queued(db: Connection) -> list[uuid.UUID]:
 
 
 def test_a_claim_takes_the_best_and_leaves_it_pending(database_url: str, db: Connection) -> None:
-    async def story(conn: AsyncConnection) -> list[job_queue.Offer]:
+    async def story(conn: AsyncConnection) -> list[claims.Offer]:
         worker = await ready_worker(conn)
         for name, priority in (("low", -1), ("old", 0), ("new", 0), ("high", 1)):
             await pending_job(conn, name=name, priority=priority)
@@ -93,14 +109,14 @@ def test_labels_must_match(database_url: str) -> None:
 def test_an_accept_counts_an_attempt_once_however_often_it_is_said(
     database_url: str, db: Connection
 ) -> None:
-    async def story(conn: AsyncConnection) -> job_queue.Offer:
+    async def story(conn: AsyncConnection) -> claims.Offer:
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker)
         about = (offer.lease, worker.id, offer.job_id, offer.correlation_id)
         for now in (True, False):
-            held = await leases.accept(conn, [Claimant(offer.lease, worker.id)])
+            held = await accepts.accept(conn, [Claimant(offer.lease, worker.id)])
             assert list(held.values()) == [Accepted(*about, now=now)]
-        assert await leases.accept(conn, [Claimant(offer.lease, uuid.uuid4())]) == {}, (
+        assert await accepts.accept(conn, [Claimant(offer.lease, uuid.uuid4())]) == {}, (
             "another worker's lease"
         )
         return offer
@@ -114,22 +130,22 @@ def test_a_stale_writer_changes_nothing(database_url: str, db: Connection, how: 
     """The job was given to another worker meanwhile: the first one's word is refused, whatever it
     says."""
 
-    async def story(conn: AsyncConnection) -> tuple[job_queue.Offer, object]:
+    async def story(conn: AsyncConnection) -> tuple[claims.Offer, object]:
         first, second = await ready_worker(conn), await ready_worker(conn)
         stale = await assigned_job(conn, first)
         about = (stale.lease, first.id, stale.job_id, stale.correlation_id)
-        back = await leases.release(
+        back = await releases.release(
             conn, [Claimant(stale.lease, first.id)], "not accepted", "system:job_rescuer"
         )
         assert back == [Released(*about, cancelled_by=None)]
         (now,) = await claim(conn, [second.id])
         assert now.lease > stale.lease
-        await leases.accept(conn, [Claimant(now.lease, second.id)])
+        await accepts.accept(conn, [Claimant(now.lease, second.id)])
         said = {
-            "accept": lambda: leases.accept(conn, [Claimant(stale.lease, first.id)]),
-            "result": lambda: leases.record_results(conn, [word(stale)]),
+            "accept": lambda: accepts.accept(conn, [Claimant(stale.lease, first.id)]),
+            "result": lambda: results.record_results(conn, [word(stale)]),
             "log": lambda: job_logs.append(conn, [chunk(stale, 0, b"late")]),
-            "release": lambda: leases.release(
+            "release": lambda: releases.release(
                 conn, [Claimant(stale.lease, first.id)], "again", "x"
             ),
         }
@@ -142,13 +158,13 @@ def test_a_stale_writer_changes_nothing(database_url: str, db: Connection, how: 
 
 
 def test_final_is_final(database_url: str, db: Connection) -> None:
-    async def story(conn: AsyncConnection) -> job_queue.Offer:
+    async def story(conn: AsyncConnection) -> claims.Offer:
         worker = await ready_worker(conn)
         done = await final_job(conn, worker)
-        assert await leases.record_results(conn, [word(done, "FAILED")]) == []
-        assert await leases.accept(conn, [Claimant(done.lease, worker.id)]) == {}
-        assert not await jobs.cancel_queued(conn, done.job_id, "x")
-        assert not await jobs.request_cancel(conn, done.job_id, "x")
+        assert await results.record_results(conn, [word(done, "FAILED")]) == []
+        assert await accepts.accept(conn, [Claimant(done.lease, worker.id)]) == {}
+        assert not await cancels.cancel_queued(conn, done.job_id, "x")
+        assert not await cancels.request_cancel(conn, done.job_id, "x")
         return done
 
     done = on(database_url, story)
@@ -171,7 +187,7 @@ def test_an_offer_that_lapses_returns_with_its_age_and_spends_no_attempt(
             "UPDATE hodei_listening SET listening_since = now() - interval '1 minute'"
         )
         (late,) = await stray_leases.overdue(conn, 10.0)
-        await leases.release(conn, [late], "not accepted within 10 s", "system:job_rescuer")
+        await releases.release(conn, [late], "not accepted within 10 s", "system:job_rescuer")
         return (
             job_id,
             age,
@@ -208,15 +224,15 @@ def test_a_failure_within_its_retries_runs_again_after_a_back_off(
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker, retries=1)
-        (ended,) = await leases.record_results(conn, [word(offer, "FAILED")])
+        (ended,) = await results.record_results(conn, [word(offer, "FAILED")])
         assert ended.new_state == "PENDING"
         assert await promote(conn) == 0
         await conn.execute("UPDATE job_queue SET ready_at = now() - interval '1 s'")
         assert await promote(conn) == 1
         (again,) = await claim(conn, [worker.id])
         assert again.attempt == 2
-        await leases.accept(conn, [Claimant(again.lease, worker.id)])
-        (ended,) = await leases.record_results(conn, [word(again, "FAILED")])
+        await accepts.accept(conn, [Claimant(again.lease, worker.id)])
+        (ended,) = await results.record_results(conn, [word(again, "FAILED")])
         assert ended.new_state == "FAILED"
         return offer.job_id
 
@@ -247,8 +263,8 @@ def test_a_job_that_was_lost_alone_runs_again_twice(
 
 async def lose(conn: AsyncConnection, worker: AWorker) -> str:
     (offer,) = await claim(conn, [worker.id])
-    await leases.accept(conn, [Claimant(offer.lease, worker.id)])
-    (ended,) = await leases.record_results(conn, [word(offer, "LOST", message="gone")])
+    await accepts.accept(conn, [Claimant(offer.lease, worker.id)])
+    (ended,) = await results.record_results(conn, [word(offer, "LOST", message="gone")])
     return ended.new_state
 
 
@@ -264,15 +280,15 @@ def test_a_job_that_is_lost_with_others_is_given_ten_tries(
         for together in (True, False) * 2:
             offers = await claim(conn, [worker.id] * 2)
             assert {offer.job_id for offer in offers} == {killer, innocent}
-            await leases.accept(conn, [Claimant(offer.lease, worker.id) for offer in offers])
+            await accepts.accept(conn, [Claimant(offer.lease, worker.id) for offer in offers])
             lost = [word(offer, "LOST") for offer in offers]
             for some in [lost] if together else [[one] for one in lost]:
-                await leases.record_results(conn, some)
+                await results.record_results(conn, some)
             await conn.execute("UPDATE workers SET lost_at = lost_at - interval '6 s'")
             await back_off_ends(conn)
         counted = db.execute("SELECT losses, lone_losses, state FROM jobs").fetchall()
         assert counted == [(4, 0, "PENDING")] * 2
-        await jobs.cancel_queued(conn, innocent, "cli:test")
+        await cancels.cancel_queued(conn, innocent, "cli:test")
         await conn.execute("UPDATE jobs SET losses = 9 WHERE id = %s", [killer])
         return [await lose(conn, worker)]
 
@@ -307,8 +323,8 @@ def test_a_cancel_outlives_its_worker(database_url: str, db: Connection) -> None
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker, retries=5)
-        assert await jobs.request_cancel(conn, offer.job_id, "cli:ana")
-        assert not await jobs.request_cancel(conn, offer.job_id, "cli:ana"), "asked once"
+        assert await cancels.request_cancel(conn, offer.job_id, "cli:ana")
+        assert not await cancels.request_cancel(conn, offer.job_id, "cli:ana"), "asked once"
         assert await leases.undelivered_cancels(conn, [worker.id]) == [
             Claimant(offer.lease, worker.id)
         ]
@@ -319,7 +335,7 @@ def test_a_cancel_outlives_its_worker(database_url: str, db: Connection) -> None
             shown.append(job and job.cancel)
         assert shown == ["delivered", "stopping"]
         assert await leases.undelivered_cancels(conn, [worker.id]) == []
-        await leases.record_results(conn, [word(offer, "LOST")])
+        await results.record_results(conn, [word(offer, "LOST")])
         return offer.job_id
 
     assert state(db, on(database_url, story)) == ("CANCELLED", 1, None, "CANCELLED")
@@ -329,8 +345,8 @@ def test_a_cancelled_offer_ends_when_it_returns(database_url: str, db: Connectio
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)
         offer = await assigned_job(conn, worker)
-        assert await jobs.request_cancel(conn, offer.job_id, "cli:ana")
-        await leases.release(
+        assert await cancels.request_cancel(conn, offer.job_id, "cli:ana")
+        await releases.release(
             conn, [Claimant(offer.lease, worker.id)], "draining", f"worker:{worker.id}"
         )
         return offer.job_id
@@ -342,7 +358,7 @@ def test_a_cancelled_offer_ends_when_it_returns(database_url: str, db: Connectio
 def test_a_lost_workers_leases_are_found_and_a_silent_one_keeps_its_own(database_url: str) -> None:
     async def story(
         conn: AsyncConnection,
-    ) -> tuple[list[tuple[Claimant, bool]], list[tuple[uuid.UUID, str]], Claimant]:
+    ) -> tuple[list[stray_leases.Orphan], list[tuple[uuid.UUID, WorkerState]], Claimant]:
         silent, gone = await ready_worker(conn), await ready_worker(conn)
         await running_job(conn, silent)
         offer = await running_job(conn, gone)
@@ -374,18 +390,18 @@ def test_nobody_is_lost_before_a_full_term_of_listening(database_url: str) -> No
 def test_a_superseded_session_speaks_for_nobody(database_url: str) -> None:
     async def story(conn: AsyncConnection) -> tuple[dict[uuid.UUID, bool], dict[uuid.UUID, bool]]:
         worker = await ready_worker(conn)
-        old = await workers.beat(
+        old = await sessions.beat(
             conn,
             [
-                workers.Heartbeat(
+                sessions.Heartbeat(
                     worker.id, worker.session - 1, 0, draining=False, current_job_id=None
                 )
             ],
             [],
         )
-        now = await workers.beat(
+        now = await sessions.beat(
             conn,
-            [workers.Heartbeat(worker.id, worker.session, 0, draining=False, current_job_id=None)],
+            [sessions.Heartbeat(worker.id, worker.session, 0, draining=False, current_job_id=None)],
             [],
         )
         assert now == {worker.id: False}
@@ -399,15 +415,15 @@ def test_a_job_that_its_worker_has_forgotten_is_found(database_url: str) -> None
     async def story(conn: AsyncConnection) -> tuple[list[Claimant], list[Claimant], int]:
         worker = await ready_worker(conn)
         offer = await running_job(conn, worker)
-        beat = workers.Heartbeat(worker.id, worker.session, 1, draining=False, current_job_id=None)
+        beat = sessions.Heartbeat(worker.id, worker.session, 1, draining=False, current_job_id=None)
         soon = await stray_leases.forgotten(conn, [worker.id], [])
-        assert await workers.beat(conn, [beat], []) == {worker.id: False}
+        assert await sessions.beat(conn, [beat], []) == {worker.id: False}
         await conn.execute("UPDATE leases SET accepted_at = now() - interval '16 s'")
-        assert await workers.beat(conn, [beat], [Claimant(offer.lease, worker.id)]) == {
+        assert await sessions.beat(conn, [beat], [Claimant(offer.lease, worker.id)]) == {
             worker.id: False
         }
         for held in ([], [Claimant(offer.lease, worker.id)], []):
-            assert await workers.beat(conn, [beat], held) == {worker.id: True}, (
+            assert await sessions.beat(conn, [beat], held) == {worker.id: True}, (
                 "not listed, or not listed the last time"
             )
             assert await stray_leases.forgotten(conn, [worker.id], held) == [], (
@@ -425,7 +441,7 @@ def test_a_job_that_its_worker_has_forgotten_is_found(database_url: str) -> None
     assert (soon, len(later), listed) == ([], 1, 0)
 
 
-def chunk(offer: job_queue.Offer, seq: int, data: bytes) -> Chunk:
+def chunk(offer: claims.Offer, seq: int, data: bytes) -> Chunk:
     return Chunk(offer.lease, offer.worker_id, seq, 1, seq * 10, 1, NOW_US, data)
 
 

@@ -10,17 +10,30 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from hodei.store import job_logs, job_queue, leases, retention, stray_leases, sweep, workers
-from hodei.store.database import KEEP_THE_PLAN, arrays, numbered
+from hodei.domain.job import Outcome
+from hodei.store import (
+    accepts,
+    claims,
+    job_logs,
+    job_queue,
+    releases,
+    results,
+    retention,
+    sessions,
+    stray_leases,
+    sweep,
+)
 from hodei.store.job_logs import Chunk
-from hodei.store.leases import Result
-from hodei.store.workers import Heartbeat
+from hodei.store.parameters import arrays, numbered
+from hodei.store.results import Result
+from hodei.store.sessions import Heartbeat
+from hodei.store.statements import KEEP_THE_PLAN
 from tests.conftest import SCHEMA, Connection, url_of
 
 GROWING = {"jobs", "job_queue", "leases", "workers", "domain_events", "job_logs"}
 
 ID = "01890000-0000-7000-8000-000000000001"
-A_RESULT = Result(1, ID, "SUCCEEDED", "worker:w", True)  # type: ignore[arg-type]
+A_RESULT = Result(1, ID, Outcome.SUCCEEDED, "worker:w", True)  # type: ignore[arg-type]
 A_CLAIM = {
     "workers": "{" + ",".join([ID] * 40) + "}",
     "labels": "{}",
@@ -38,7 +51,7 @@ def several(record: tuple[Any, ...], fields: tuple[str, ...], many: int = 40) ->
 # from the head of the ready rows)
 HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
     "claim": (
-        job_queue.CLAIM,
+        claims.CLAIM,
         {
             "workers": "{" + ",".join([ID] * 40) + "}",
             "labels": "{}",
@@ -47,22 +60,28 @@ HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
         },
         "job_queue",
     ),
-    "claim beyond": (job_queue.CLAIM_BEYOND, A_CLAIM | {"priority": 0, "enqueued_us": 1}, ""),
-    "accept": (leases.ACCEPT, several((1, ID), ("leases", "workers")) | {"margin_s": 10}, ""),
+    "claim beyond": (claims.CLAIM_BEYOND, A_CLAIM | {"priority": 0, "enqueued_us": 1}, ""),
+    "accept": (
+        accepts.ACCEPT,
+        several((1, ID), ("leases", "workers")) | {"margin_s": 10, "grace_ms": 10000},
+        "",
+    ),
     "result": (
-        leases.RESULT,
-        several(A_RESULT, Result._fields) | {"max_losses": 10, "max_lone_losses": 3},
+        results.RESULT,
+        several(A_RESULT, Result._fields)
+        | {"max_losses": 10, "max_lone_losses": 3, "lone_within_s": 5},
         "",
     ),
     "release": (
-        leases.RELEASE,
+        releases.RELEASE,
         several((1, ID), ("leases", "workers")) | {"reason": "r", "actor": "a"},
         "",
     ),
     "append": (job_logs.APPEND, several(A_CHUNK[:-1], Chunk._fields[:-1]) | {"data": "{}"}, ""),
     "beat": (
-        workers.BEAT,
-        several((ID, 1, 0, False, None), Heartbeat._fields) | {"held": "{}", "held_by": "{}"},
+        sessions.BEAT,
+        several((ID, 1, 0, False, None), Heartbeat._fields)
+        | {"held": "{}", "held_by": "{}", "known_within_s": 15},
         "",
     ),
     "unknown": (stray_leases.UNKNOWN, several((1, ID), ("leases", "workers")), ""),
@@ -197,7 +216,13 @@ def test_sweeps_do_not_walk_what_is_not_due(grown: Connection) -> None:
     )
     grown.execute("ANALYZE job_queue")
     for statement in (sweep.LOOK, job_queue.DUE, job_queue.EXPIRED):
-        text = statement % {"unreachable_after_s": 30, "margin_s": 30, "beat_every_s": 5}
+        text = statement % {
+            "unreachable_after_s": 30,
+            "margin_s": 30,
+            "beat_every_s": 5,
+            "gap_s": 15,
+            "accept_within_s": 10,
+        }
         ((plan,),) = grown.execute(b"EXPLAIN (FORMAT JSON) " + text.encode()).fetchall()
         timed = ("job_queue_waiting", "job_queue_expires")
         found = [node for node in nodes(plan[0]["Plan"]) if node.get("Index Name") in timed]

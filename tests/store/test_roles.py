@@ -17,7 +17,7 @@ from loguru import logger
 from hodei.flow.maintain import Maintainer
 from hodei.local import binaries
 from hodei.local.stack import Stack, mint_token
-from hodei.store import job_queue, rights, schema
+from hodei.store import dead_rows, rights, schema
 from hodei.store.database import Database
 from tests.conftest import SCHEMA, TREE, Connection
 from tests.eventually import eventually
@@ -263,7 +263,7 @@ def test_a_server_without_a_right_says_so_once_and_works(roles: Roles, tmp_path:
 def test_a_vacuum_that_postgresql_skips_is_known(roles: Roles) -> None:
     async def vacuum(url: str) -> list[str]:
         async with Database(url) as database:
-            return await database.run(job_queue.vacuum)
+            return await database.run(dead_rows.vacuum)
 
     skipped = asyncio.run(vacuum(roles.url("server")))
     assert len(skipped) == 2

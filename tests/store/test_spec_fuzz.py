@@ -14,7 +14,7 @@ from hodei.domain.errors import Invalid
 from hodei.domain.spec import normalise
 from hodei.flow.waiting import waiting_for
 from hodei.rpc import convert
-from hodei.store import job_queue, jobs, leases
+from hodei.store import accepts, cancels, job_queue, job_story, jobs, leases, results
 from hodei.store.database import Connection as AsyncConnection
 from tests.conftest import Connection
 from tests.domain.random_specs import spec
@@ -93,14 +93,14 @@ async def _live(conn: AsyncConnection) -> None:
     """A third is cancelled in the queue, a third fails, a third succeeds; all are shown, before and
     after."""
     worker = await ready_worker(conn)
-    await job_queue.see(conn)
+    await job_queue.start_timeouts(conn)
     every = await jobs.list_newest(conn, None, None, None, None, 1000)
     for job in every[::3]:
-        assert await jobs.cancel_queued(conn, job.id, "cli:test")
+        assert await cancels.cancel_queued(conn, job.id, "cli:test")
     while offers := await claim(conn, [worker.id] * 50):
-        await leases.accept(conn, [leases.Claimant(offer.lease, worker.id) for offer in offers])
+        await accepts.accept(conn, [leases.Claimant(offer.lease, worker.id) for offer in offers])
         said = [word(offer, "FAILED" if n % 2 else "SUCCEEDED") for n, offer in enumerate(offers)]
-        await leases.record_results(conn, said)
+        await results.record_results(conn, said)
         await promote(conn)
         await conn.execute(
             "UPDATE job_queue SET waiting = NULL, ready_at = NULL WHERE waiting = 'BACKOFF'"
@@ -111,5 +111,5 @@ async def _live(conn: AsyncConnection) -> None:
         shown = convert.job(found, waiting_for(found, []))
         assert "(unreadable)" not in (shown.name, convert.job(job).name)
         assert shown.SerializeToString()
-        assert await jobs.timeline(conn, job.id)
-        await jobs.attempts(conn, job.id)
+        assert await job_story.timeline(conn, job.id)
+        await job_story.attempts(conn, job.id)

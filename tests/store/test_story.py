@@ -4,7 +4,7 @@ increase, whatever was done to the jobs."""
 import random
 import uuid
 
-from hodei.store import job_queue, jobs, leases
+from hodei.store import accepts, cancels, claims, releases, results
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
 from tests.conftest import Connection
@@ -17,7 +17,7 @@ async def _live(conn: AsyncConnection, seed: int) -> None:
     happens."""
     dice = random.Random(seed)
     fleet = [await ready_worker(conn, slots=3), await ready_worker(conn, slots=3)]
-    known: list[job_queue.Offer] = []
+    known: list[claims.Offer] = []
     made = [await pending_job(conn, retries=dice.randrange(3)) for _ in range(12)]
     for _ in range(300):
         await _one_verb(conn, dice, fleet, known, made)
@@ -27,7 +27,7 @@ async def _one_verb(
     conn: AsyncConnection,
     dice: random.Random,
     fleet: list[AWorker],
-    known: list[job_queue.Offer],
+    known: list[claims.Offer],
     made: list[uuid.UUID],
 ) -> None:
     verb = dice.choice(
@@ -37,20 +37,20 @@ async def _one_verb(
     if verb == "claim" or offer is None:
         known += await claim(conn, [dice.choice(fleet).id] * 2)
     elif verb == "accept":
-        await leases.accept(
+        await accepts.accept(
             conn, [Claimant(o.lease, o.worker_id) for o in dice.sample(known, min(3, len(known)))]
         )
     elif verb == "result":
         outcome = dice.choice(["SUCCEEDED", "FAILED", "LOST", "CANCELLED"])
-        await leases.record_results(
+        await results.record_results(
             conn, [word(offer, outcome, ran=dice.random() < 0.9 or outcome != "CANCELLED")]
         )
     elif verb == "release":
-        await leases.release(conn, [Claimant(offer.lease, offer.worker_id)], "draining", "test")
+        await releases.release(conn, [Claimant(offer.lease, offer.worker_id)], "draining", "test")
     elif verb == "cancel":
         job_id = dice.choice(made)
-        if dice.random() < 0.3 and not await jobs.cancel_queued(conn, job_id, "test"):
-            await jobs.request_cancel(conn, job_id, "test")
+        if dice.random() < 0.3 and not await cancels.cancel_queued(conn, job_id, "test"):
+            await cancels.request_cancel(conn, job_id, "test")
     else:
         await conn.execute("UPDATE job_queue SET ready_at = now() WHERE waiting IS NOT NULL")
         await promote(conn)
@@ -75,7 +75,7 @@ def test_accept_and_result_in_one_statement_leave_both_events_in_order(
         worker = await ready_worker(conn)
         await pending_job(conn)
         (offer,) = await claim(conn, [worker.id])
-        await leases.record_results(conn, [word(offer, run_us=3_600_000_000)])
+        await results.record_results(conn, [word(offer, run_us=3_600_000_000)])
         return str(offer.job_id)
 
     job_id = on(database_url, story)

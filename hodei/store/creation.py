@@ -1,0 +1,63 @@
+"""Creates jobs. On an idle system their claim goes along in the same transaction (ADR 9)."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hodei.domain.job import Creation
+from hodei.store import claims
+from hodei.store.claims import Claimed, ClaimRequest
+from hodei.store.database import Connection
+from hodei.store.statements import Call, guarded_rows, rows
+
+
+class NewJob(NamedTuple):
+    """A job that is to be created."""
+
+    id: uuid.UUID
+    actor: str
+    spec: dict[str, Any]  # normalised
+
+
+# The argument depends on the setting, so that the setting is made first: the function must not wait
+# for an id that somebody else's open transaction creates.
+CREATE = """
+SELECT c.job_id, c.outcome
+FROM set_config('lock_timeout', '100ms', true) AS s (set)
+CROSS JOIN LATERAL hodei_create_jobs(CASE WHEN s.set <> '' THEN %(records)s::jsonb END) c
+"""
+
+
+def _creating(new: Sequence[NewJob]) -> Call:
+    records = [{"id": str(job.id), "actor": job.actor, "spec": job.spec} for job in new]
+    return CREATE, {"records": json.dumps(records, ensure_ascii=False)}
+
+
+def _created(found: Sequence[tuple[Any, ...]]) -> dict[uuid.UUID, Creation]:
+    return {job_id: Creation(outcome) for job_id, outcome in found}
+
+
+async def create(conn: Connection, new: Sequence[NewJob]) -> dict[uuid.UUID, Creation]:
+    """Creates jobs, and returns for each id what became of it. Locked: somebody else's transaction
+    is creating one of these ids; nothing was done."""
+    return _created(await rows(conn, *_creating(new)))
+
+
+async def create_and_claim(
+    conn: Connection, new: Sequence[NewJob], request: ClaimRequest, accept_within_s: float
+) -> tuple[dict[uuid.UUID, Creation], Claimed]:
+    """Creates jobs and claims in one transaction and one round trip. What is claimed need not be
+    what is created: the best that waits goes first."""
+    outcomes, found = await guarded_rows(
+        conn, _creating(new), claims.claiming(request, accept_within_s)
+    )
+    return _created(outcomes), claims.claimed(found)
+
+
+RETRIED_FROM = "UPDATE jobs SET retry_of = %(old)s WHERE id = %(new)s AND retry_of IS NULL"
+
+
+async def name_origin(conn: Connection, new: uuid.UUID, old: uuid.UUID) -> None:
+    """Writes down which job a job repeats that was created in the same transaction."""
+    await conn.execute(RETRIED_FROM, {"new": new, "old": old})

@@ -1,0 +1,80 @@
+"""How a statement is run: as it is, briefly, or under settings that keep its plan."""
+
+from typing import Any, LiteralString
+
+from psycopg import AsyncRawCursor
+from psycopg.rows import TupleRow
+
+from hodei.store.database import Connection
+from hodei.store.parameters import numbered
+
+# The plan for a small table must not stay when the table is large, nor the plan that was made while
+# it was empty: statistics say that of a queue whenever a vacuum has found it drained (ADR 7).
+#
+# Every hot statement names the rows that it wants of each growing table (`= ANY (…)`), so that an
+# index finds them whatever the planner believes, and joins them as a hash: the cost is that of the
+# batch, not of the table. (IS NOT DISTINCT FROM compares what another index would offer in order:
+# the planner would walk that index.) Before PostgreSQL 18 a plan that is switched off and yet used
+# counts as dear, and dear statements would be compiled, for half a second each: jit is off.
+#
+# A statement over many rows waits 100 ms at most for a lock that somebody else's transaction holds
+# on one of them. Then that row is looked for (store/halves.py), and the others go on.
+KEEP_THE_PLAN = """
+SELECT set_config('enable_seqscan', 'off', true),
+       set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_nestloop', 'off', true),
+       set_config('enable_mergejoin', 'off', true),
+       set_config('jit', 'off', true),
+       set_config('lock_timeout', '100ms', true),
+       set_config('array_nulls', 'on', true)
+"""
+
+Call = tuple[LiteralString, dict[str, Any]]
+"""A statement and its parameters."""
+
+
+async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
+    """Runs several calls under KEEP_THE_PLAN, in one round trip and one transaction, to which the
+    settings are local; returns the rows of each.
+
+    PostgreSQL makes one transaction of what a pipeline sends before its end: BEGIN and COMMIT would
+    take as long as the statements themselves. What follows from a statement (a free slot, a job
+    that is no longer blocked) is a call more here, never a part of that statement."""
+    cursors = []
+    async with conn.pipeline():
+        await conn.execute(KEEP_THE_PLAN)
+        for statement, parameters in calls:
+            cursors.append(await execute(conn, statement, parameters))
+    return [await cursor.fetchall() for cursor in cursors]
+
+
+BRIEFLY = """
+SELECT set_config('lock_timeout', '100ms', true),
+       set_config('array_nulls', 'on', true)
+"""
+
+
+async def brief_rows(
+    conn: Connection, statement: LiteralString, parameters: dict[str, Any]
+) -> list[TupleRow]:
+    """Runs a statement over many rows that is not hot, and returns its rows. It waits 100 ms at
+    most for a lock (Locked)."""
+    async with conn.pipeline():
+        await conn.execute(BRIEFLY)
+        cursor = await execute(conn, statement, parameters)
+    return await cursor.fetchall() if cursor.description else []
+
+
+async def rows(
+    conn: Connection, statement: LiteralString, parameters: dict[str, Any] | None = None
+) -> list[TupleRow]:
+    return await (await execute(conn, statement, parameters or {})).fetchall()
+
+
+async def execute(
+    conn: Connection, statement: LiteralString, parameters: dict[str, Any]
+) -> AsyncRawCursor[TupleRow]:
+    text, names = numbered(statement)
+    cursor = AsyncRawCursor(conn)
+    await cursor.execute(text.encode(), [parameters[name] for name in names], binary=True)
+    return cursor
