@@ -1,6 +1,8 @@
 """The floors: imports point down only, transports open no transaction, and nothing runs loose."""
 
 import ast
+import importlib
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -193,6 +195,18 @@ def test_transports_open_no_transaction_and_hold_no_sql() -> None:
         ), path
 
 
+def test_transports_only_translate() -> None:
+    """Every verb lives in flow or fleet: a way in takes nothing of the store but the records that
+    the verbs take."""
+    for path in files("hodei.rpc"):
+        for name in imports(path):
+            if name.startswith("hodei.store"):
+                module, _, thing = name.rpartition(".")
+                record = getattr(importlib.import_module(module), thing)
+                assert inspect.isclass(record), f"{path} imports {name}"
+                assert hasattr(record, "_fields"), f"{path} imports {name}, which is no record"
+
+
 def test_sql_stands_only_in_the_store() -> None:
     allowed = {
         "hodei/cli/dev.py",
@@ -200,6 +214,8 @@ def test_sql_stands_only_in_the_store() -> None:
     }  # they mint a token as on-call engineers do
     for package in (
         "hodei.domain",
+        "hodei.shapes",
+        "hodei.access",
         "hodei.fleet",
         "hodei.flow",
         "hodei.rpc",
