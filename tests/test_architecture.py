@@ -170,6 +170,21 @@ def texts_of_ours() -> Iterator[Path]:
     yield from (TREE / name for name in ("schema.sql", "README.md", "CONTRIBUTING.md", "justfile"))
 
 
+def test_one_jobs_way_visits_each_file_once() -> None:
+    way = ARCHITECTURE.read_text().partition("## One job's way")[2].partition("\n## ")[0]
+    paragraphs = [part for part in way.split("\n\n") if part.startswith("**")]
+    assert len(paragraphs) == 3
+    for paragraph in paragraphs:
+        files = re.findall(r"`(\w+/\w+)`", paragraph)
+        assert len(files) > 10
+        assert [name for name in set(files) if files.count(name) > 1] == []
+        for name in files:
+            root = "hodei_worker/" if name.startswith("supervisor/") else "hodei/"
+            path = name if name.startswith("hodei_worker/") else root + name
+            here = TREE / path
+            assert here.with_suffix(".py").exists() or (here / "__init__.py").exists(), name
+
+
 def test_a_worker_gets_nothing_of_the_domain_but_text() -> None:
     """Through hodei.protocol.log, which both programs write their logs with."""
     used = {name for path in files("hodei.protocol") for name in imports(path)}
