@@ -22,23 +22,23 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         )
         goes_on = page.ended_by != "end"
         return pb.ListWorkersResponse(
-            workers=[wire.fill(pb.Worker(), one) for one in page.entries],
+            workers=[wire.fill(pb.Worker, one) for one in page.entries],
             next_before_worker_id=page.entries[-1].worker_id if goes_on else "",
         )
 
     async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Any) -> pb.Worker:
         change = self._fleet.undrain if request.undo else self._fleet.drain
         worker = await change(uuid_of(request.worker_id, "worker_id"), actor.get())
-        return wire.fill(pb.Worker(), worker)
+        return wire.fill(pb.Worker, worker)
 
     async def RevokeWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
         worker_id = uuid_of(request.worker_id, "worker_id")
-        return wire.fill(pb.Worker(), await self._fleet.revoke(worker_id, actor.get()))
+        return wire.fill(pb.Worker, await self._fleet.revoke(worker_id, actor.get()))
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.Token:
         worker_id = uuid_or_none(request.worker_id, "worker_id")
         return wire.fill(
-            pb.Token(), await self._fleet.mint_token(worker_id, request.ttl_s, actor.get())
+            pb.Token, await self._fleet.mint_token(worker_id, request.ttl_s, actor.get())
         )
 
     async def ListTokens(
@@ -46,11 +46,11 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
     ) -> pb.ListTokensResponse:
         found = await self._fleet.list_tokens()
         return pb.ListTokensResponse(
-            tokens=[wire.fill(pb.Token(), one) for one in found.tokens], more=found.more
+            tokens=[wire.fill(pb.Token, one) for one in found.tokens], more=found.more
         )
 
     async def RevokeToken(self, request: pb.TokenRef, context: Any) -> pb.Token:
-        return wire.fill(pb.Token(), await self._fleet.revoke_token(request.token, actor.get()))
+        return wire.fill(pb.Token, await self._fleet.revoke_token(request.token, actor.get()))
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.Status:
-        return wire.fill(pb.Status(), await self._fleet.status())
+        return wire.fill(pb.Status, await self._fleet.status())

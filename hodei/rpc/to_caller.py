@@ -34,9 +34,8 @@ def entry(created: Created) -> pb.CreateJobsResponse.Entry:
 def job(shown: Job) -> pb.Job:
     """A job. One that a hand has given a number beyond its field is shown as unreadable, so that
     the others of a list are shown."""
-    message = pb.Job()
     try:
-        wire.fill(message, shown)
+        return wire.fill(pb.Job, shown)
     except (ValueError, TypeError, OverflowError) as error:
         log = logger.bind(component="JobService", job_id=shown.job_id)
         log.warning("job cannot be shown: {}", error)
@@ -46,7 +45,6 @@ def job(shown: Job) -> pb.Job:
             state=shown.state,
             message=f"this row cannot be shown: {error}"[:ERROR_CHARACTERS],
         )
-    return message
 
 
 def log_page(page: LogPage) -> pb.ReadLogsResponse:

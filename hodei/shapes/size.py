@@ -9,18 +9,19 @@ FIELD_BYTES = 12
 
 
 def size_of(shape: Any) -> int:
-    """Bytes of a shape in a message, at most."""
-    size = 0
-    for field in fields_of(type(shape)):
+    """Returns bytes of a shape in a message, at most."""
+    fields = fields_of(type(shape))
+    size = FIELD_BYTES * len(fields)
+    for field in fields:
         value = getattr(shape, field.name)
-        size += FIELD_BYTES
         if isinstance(value, str):
             size += len(value.encode(errors="replace"))
         elif isinstance(value, dict):
-            size += sum(
-                len(str(key).encode()) + len(str(one).encode()) + FIELD_BYTES
-                for key, one in value.items()
-            )
+            size += sum(_bytes_of(key) + _bytes_of(one) for key, one in value.items())
         elif isinstance(value, list):
-            size += sum(len(str(one).encode()) + FIELD_BYTES for one in value)
+            size += sum(_bytes_of(one) for one in value)
     return size
+
+
+def _bytes_of(entry: Any) -> int:
+    return len(str(entry).encode(errors="replace")) + FIELD_BYTES

@@ -2,7 +2,8 @@
 there, and nothing is what proto3 says for nothing (an unset field, an empty text, 0)."""
 
 import typing
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from hodei.shapes.fields import Field, Time, fields_of
 
@@ -13,44 +14,59 @@ NOTHING = {"heartbeat_age_s": -1.0, "spec": "{}"}
 """What says nothing in these fields, where empty and 0 do not."""
 
 
-def fill(message: M, shape: Any) -> M:
-    """Writes a shape into an empty message, and returns that. ValueError, TypeError: the message
-    cannot hold a value, which somebody has set by hand."""
-    for field in fields_of(type(shape)):
-        name = _name_in(message, field)
+class _Pair(NamedTuple):
+    """A field of a shape and of its message."""
+
+    field: Field
+    name: str  # in the message
+    has_presence: bool
+    container: Callable[[Any], Any] | None  # dict or list: a message has types of its own for them
+
+
+_known: dict[tuple[type, type], tuple[_Pair, ...]] = {}
+
+
+def _pairs(shape: type[Any], message: type[Any]) -> tuple[_Pair, ...]:
+    """The fields that both have; they are worked out once."""
+    if (shape, message) not in _known:
+        _known[shape, message] = tuple(_pair(field, message) for field in fields_of(shape))
+    return _known[shape, message]
+
+
+def _pair(field: Field, message: type[Any]) -> _Pair:
+    described = message.DESCRIPTOR.fields_by_name
+    name = field.name
+    if field.kind is Time:
+        short = f"{name.removesuffix('_at')}_unix_us"
+        name = short if short in described else f"{name}_unix_us"
+    return _Pair(field, name, described[name].has_presence, typing.get_origin(field.kind))
+
+
+def fill(message: type[M], shape: Any) -> M:
+    """The message that says a shape. ValueError, TypeError, OverflowError: it cannot hold a value,
+    which somebody has set by hand."""
+    values = {}
+    for field, name, _, _ in _pairs(type(shape), message):
         value = getattr(shape, field.name)
-        value = NOTHING.get(name) if value is None else value
-        if isinstance(value, dict):
-            getattr(message, name).update(value)
-        elif isinstance(value, list):
-            getattr(message, name).extend(value)
-        elif value is not None:
-            setattr(message, name, value)
-    return message
+        if value is not None:
+            values[name] = value
+        elif name in NOTHING:
+            values[name] = NOTHING[name]
+    return message(**values)
 
 
 def read(shape: type[T], message: Any) -> T:
     """The shape that a message says."""
-    return shape(**{field.name: _value_in(message, field) for field in fields_of(shape)})
-
-
-def _value_in(message: Any, field: Field) -> Any:
-    name = _name_in(message, field)
-    value = getattr(message, name)
-    if field.optional and _says_nothing(message, name, value):
-        return None
-    container = typing.get_origin(field.kind)  # a message has types of its own for these
-    return container(value) if container else value
-
-
-def _says_nothing(message: Any, name: str, value: Any) -> bool:
-    if message.DESCRIPTOR.fields_by_name[name].has_presence:
-        return not message.HasField(name)
-    return value == NOTHING[name] if name in NOTHING else not value
-
-
-def _name_in(message: Any, field: Field) -> str:
-    if field.kind is not Time:
-        return field.name
-    short = f"{field.name.removesuffix('_at')}_unix_us"
-    return short if short in message.DESCRIPTOR.fields_by_name else f"{field.name}_unix_us"
+    values = {}
+    for field, name, has_presence, container in _pairs(shape, type(message)):
+        value = getattr(message, name)
+        if field.optional and (
+            not message.HasField(name)
+            if has_presence
+            else value == NOTHING[name]
+            if name in NOTHING
+            else not value
+        ):
+            value = None
+        values[field.name] = container(value) if container else value
+    return shape(**values)

@@ -60,7 +60,7 @@ def filled(shape: type, seed: int) -> Any:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_shape_comes_back_from_the_wire_as_it_was(shape: type, seed: int) -> None:
     before = filled(shape, seed)
-    raw = wire.fill(MESSAGES[shape](), before).SerializeToString()
+    raw = wire.fill(MESSAGES[shape], before).SerializeToString()
     assert wire.read(shape, MESSAGES[shape].FromString(raw)) == before
     assert len(raw) <= size_of(before), "a page is not larger than it is counted"
 
