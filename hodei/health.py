@@ -11,35 +11,37 @@ import time
 from grpc_health.v1 import health, health_pb2
 from loguru import logger
 
-from hodei.flow.rescue import JobRescuer
+from hodei.flow.sweeps.sweeper import Sweeper
 
 OUTAGE_S = 5.0
-"""Without an answer of a database that can be written: not serving."""
+"""Seconds without an answer of a database that can be written after which a server does not serve."""
 
 LOOK_EVERY_S = 0.25
+"""Seconds between two looks whether that is so."""
 
 FOR_CALLERS = ("", "hodei.v1.JobService", "hodei.v1.FleetService")
 FOR_WORKERS = "hodei.v1.WorkerService"
 
 
 class Health:
-    """Follows the rescuer's look, which reads and writes each second."""
+    """Follows the look of the sweeps, which reads and writes once a second."""
 
-    def __init__(self, rescuer: JobRescuer) -> None:
+    def __init__(self, sweeper: Sweeper) -> None:
         self.servicer = health.aio.HealthServicer()
-        self._rescuer = rescuer
+        self._sweeper = sweeper
         self._draining = False
         self._serving: bool | None = None
 
     async def run(self) -> None:
+        """Follows the state of the database, for ever."""
         await self._set((FOR_WORKERS,), serving=not self._draining)
         while True:
-            reached = time.monotonic() - self._rescuer.looked_at < OUTAGE_S
+            reached = time.monotonic() - self._sweeper.looked_at < OUTAGE_S
             await self._say(serving=reached and not self._draining)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def drain(self) -> None:
-        """Nothing new is to come to this server."""
+        """Says that nothing new is to come to this server."""
         self._draining = True
         await self._set((FOR_WORKERS,), serving=False)
         await self._say(serving=False)

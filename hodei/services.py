@@ -1,4 +1,4 @@
-"""The loops of a server, started again when one dies: what one request carries must not end the
+"""The loops of a server are started again when one dies: what one request carries must not end the
 process."""
 
 import asyncio
@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from loguru import logger
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-"""Before a loop that died is started again; doubled each time, and the first again after a minute
-of life."""
+"""Seconds before a loop that died is started again: doubled each time, and the first again after a
+minute of life."""
 
 MOST_DEATHS, WITHIN_S = 10, 60.0
-"""A loop that dies so often within so long is unsound: the server ends."""
+"""A loop that dies so often within so many seconds is unsound: the server ends."""
 
 EXIT_UNSOUND = 70
 """Exit code of a server that ends for that (EX_SOFTWARE of sysexits.h)."""
@@ -52,7 +52,8 @@ def start(
     services: Mapping[str, Callable[[], Awaitable[None]]],
     when_unsound: Callable[[Unsound], None],
 ) -> list[asyncio.Task[None]]:
-    """Starts all of them in the group; `when_unsound` is told, once, if one gives up."""
+    """Starts all services in the group, by name. `when_unsound` is called, once, when one gives
+    up."""
 
     async def watched(name: str, service: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -1,6 +1,8 @@
 """The floors: imports point down only, transports open no transaction, and nothing runs loose."""
 
 import ast
+import importlib
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -168,6 +170,21 @@ def texts_of_ours() -> Iterator[Path]:
     yield from (TREE / name for name in ("schema.sql", "README.md", "CONTRIBUTING.md", "justfile"))
 
 
+def test_one_jobs_way_visits_each_file_once() -> None:
+    way = ARCHITECTURE.read_text().partition("## One job's way")[2].partition("\n## ")[0]
+    paragraphs = [part for part in way.split("\n\n") if part.startswith("**")]
+    assert len(paragraphs) == 3
+    for paragraph in paragraphs:
+        files = re.findall(r"`(\w+/\w+)`", paragraph)
+        assert len(files) > 10
+        assert [name for name in set(files) if files.count(name) > 1] == []
+        for name in files:
+            root = "hodei_worker/" if name.startswith("supervisor/") else "hodei/"
+            path = name if name.startswith("hodei_worker/") else root + name
+            here = TREE / path
+            assert here.with_suffix(".py").exists() or (here / "__init__.py").exists(), name
+
+
 def test_a_worker_gets_nothing_of_the_domain_but_text() -> None:
     """Through hodei.protocol.log, which both programs write their logs with."""
     used = {name for path in files("hodei.protocol") for name in imports(path)}
@@ -193,6 +210,18 @@ def test_transports_open_no_transaction_and_hold_no_sql() -> None:
         ), path
 
 
+def test_transports_only_translate() -> None:
+    """Every verb lives in flow or fleet: a way in takes nothing of the store but the records that
+    the verbs take."""
+    for path in files("hodei.rpc"):
+        for name in imports(path):
+            if name.startswith("hodei.store"):
+                module, _, thing = name.rpartition(".")
+                record = getattr(importlib.import_module(module), thing)
+                assert inspect.isclass(record), f"{path} imports {name}"
+                assert hasattr(record, "_fields"), f"{path} imports {name}, which is no record"
+
+
 def test_sql_stands_only_in_the_store() -> None:
     allowed = {
         "hodei/cli/dev.py",
@@ -200,6 +229,8 @@ def test_sql_stands_only_in_the_store() -> None:
     }  # they mint a token as on-call engineers do
     for package in (
         "hodei.domain",
+        "hodei.shapes",
+        "hodei.access",
         "hodei.fleet",
         "hodei.flow",
         "hodei.rpc",

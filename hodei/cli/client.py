@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import grpc
 
 CONNECT_S = 5.0
-"""For all addresses together."""
+"""Seconds within which one of the addresses must answer."""
 
 CALL_S = 60.0
+"""Seconds within which a call must be answered."""
 
 
 class Unanswered(click.ClickException):
@@ -67,7 +68,7 @@ def addresses(text: str) -> list[str]:
 
 @contextmanager
 def connect(servers: str) -> Iterator[Client]:
-    """A client of the first server that answers; its errors end the program with one clear line."""
+    """A client of the first server that answers. ClickException: what went wrong, in one line."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
 
@@ -80,7 +81,7 @@ def connect(servers: str) -> Iterator[Client]:
 
 
 class Health(Enum):
-    """Of a server, as it says it itself."""
+    """A server's health, as it says it itself."""
 
     SERVING = "it takes work, or is of a kind that does not say"
     NOT_SERVING = "it drains, or is without its database"
@@ -91,10 +92,8 @@ CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 8 << 20), ("grpc.keepaliv
 
 
 def _first_that_answers(candidates: list[str]) -> tuple["grpc.Channel", str]:
-    """The first that serves; one that does not is passed over while another does.
-
-    Where none serves the first that answers is used: it has the words for why.
-    """
+    """The channel to the first server that serves, and its address. Where none serves, the first
+    that answers is taken: it has the words for why. Unanswered: none answers."""
     import grpc
 
     passed_over: tuple[grpc.Channel, str] | None = None
@@ -121,8 +120,8 @@ NOT_SERVING = b"\x08\x02"
 
 
 def _health(channel: "grpc.Channel", within_s: float) -> Health:
-    """By a call, which costs a round trip; grpc's own way to wait for a channel has a thread that
-    delays the program's end by 0.2 s."""
+    """Asks a server for its health, which costs a round trip: grpc's own way to wait for a channel
+    has a thread that delays the program's end by 0.2 s."""
     import grpc
 
     check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
@@ -135,13 +134,13 @@ def _health(channel: "grpc.Channel", within_s: float) -> Health:
 
 
 def words(error: "grpc.RpcError") -> str:
-    """On one line, whatever a server, or a proxy before it, wrote there."""
+    """The words of an error on one line, whatever a server, or a proxy before it, wrote there."""
     code, details = error.code(), error.details() or ""
     return shown(details) if details else f"the server answered {code.name}"
 
 
 def is_transient(error: "grpc.RpcError") -> bool:
-    """Whether the same question may be answered a moment later, or by another server."""
+    """Returns whether the same question may be answered a moment later, or by another server."""
     import grpc
 
     return error.code() in (
@@ -154,7 +153,7 @@ def is_transient(error: "grpc.RpcError") -> bool:
 
 
 def is_refusal(error: "grpc.RpcError") -> bool:
-    """Whether nothing was done."""
+    """Returns whether the server refused the call, so that nothing was done."""
     import grpc
 
     return error.code() in (

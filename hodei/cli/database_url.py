@@ -1,4 +1,4 @@
-"""Where the database is: one way to say it, for every command that goes there itself."""
+"""The options that say where the database is, the same for every command that goes there itself."""
 
 import functools
 import os
@@ -27,8 +27,8 @@ def database_url_options(
     """Adds --database-url and --database-url-file; the command gets `database_url`, None when
     neither was given.
 
-    Without `ambient` the environment is not asked: for commands that have a database of their own.
-    Where it is `required` the command is not run without it; without `check` the command calls
+    Without `ambient` the environment is not asked, for commands that have a database of their own.
+    With `required` the command is not run without a URL. Without `check` the command calls
     check_url itself, after its other settings.
     """
 
@@ -62,8 +62,8 @@ def database_url_options(
 
 
 def check_url(context: click.Context, name: str, url: str) -> None:
-    """Of the options --NAME and --NAME-file. ClickException: it is no URL, in one line that names
-    where it came from and shows nothing of it."""
+    """Checks the value of the options --NAME and --NAME-file. ClickException: it is no URL, in one
+    line that names where it came from and shows nothing of it."""
     from hodei.domain.errors import Invalid
     from hodei.store import connecting
 
@@ -74,7 +74,7 @@ def check_url(context: click.Context, name: str, url: str) -> None:
 
 
 def _source(context: click.Context, name: str) -> str:
-    """The flag or the variable, by the rules of secret_file.value_of."""
+    """The flag or the variable that the value came from, by the rules of secret_file.value_of."""
     flag = f"--{name.replace('_', '-')}"
     for option, spelled in ((f"{name}_file", f"{flag}-file"), (name, flag)):
         if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:

@@ -5,6 +5,7 @@ import sys
 import click
 
 from hodei.cli.database_url import database_url_options
+from hodei.shapes.fleet import Maintenance
 
 
 @click.group(
@@ -60,18 +61,17 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
     """Make days ahead; delete what is older than --keep-days. Servers do the same by themselves,
     each hour."""
     import asyncio
-    import dataclasses
-    import json
 
     import psycopg
 
+    from hodei.cli import show
     from hodei.domain.errors import HodeiError
-    from hodei.flow.maintain import Maintainer, Report
+    from hodei.flow.maintain import Maintainer
     from hodei.store import schema, sqlstate
     from hodei.store.database import Database
     from hodei.store.retention import Busy
 
-    def progress(report: Report) -> None:
+    def progress(report: Maintenance) -> None:
         if output == "text" and sys.stderr.isatty():
             click.echo(
                 f"\r{report.jobs_deleted} jobs deleted, {len(report.days_dropped)} days dropped",
@@ -79,7 +79,7 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
                 err=True,
             )
 
-    async def run() -> Report:
+    async def run() -> Maintenance:
         async with Database(database_url) as database:
             return await Maintainer(database, keep_days).once(progress)
 
@@ -89,15 +89,20 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
     except (HodeiError, Busy, psycopg.Error) as error:
         raise click.ClickException(sqlstate.primary(error)) from error
     if output == "json":
-        click.echo(json.dumps(dataclasses.asdict(report), indent=2))
+        show.as_json(report)
         return
+    _say(report)
+    sys.exit(1 if report.refused else 0)
+
+
+def _say(report: Maintenance) -> None:
+    """Prints what the maintenance did."""
     click.echo(f"{report.days_made} partitions made ahead")
     click.echo(
         f"{report.jobs_deleted} final jobs, {report.workers_deleted} terminated workers, {report.tokens_deleted} dead tokens deleted"
     )
-    click.echo(
-        f"{len(report.days_dropped)} days dropped{': ' if report.days_dropped else ''}{', '.join(report.days_dropped)}"
-    )
+    dropped = f": {', '.join(report.days_dropped)}" if report.days_dropped else ""
+    click.echo(f"{len(report.days_dropped)} days dropped{dropped}")
     for name, job_id in report.days_held.items():
         click.echo(f"{name} stays: job {job_id} has its story in it")
     for name in report.days_busy:
@@ -108,4 +113,3 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
         )
     for words in dict.fromkeys(report.refused):
         click.echo(f"Error: {words}", err=True)
-    sys.exit(1 if report.refused else 0)

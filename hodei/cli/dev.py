@@ -53,17 +53,10 @@ def dev(
     from hodei.local.binaries import NoPostgres
     from hodei.local.embedded_postgres import CannotStart
 
-    stop = _StopRequest()
+    _StopRequest()
+    data = Path(data_dir).expanduser().absolute()
     try:
-        run(
-            Path(data_dir).expanduser().absolute(),
-            servers,
-            port,
-            slots,
-            database_url,
-            stop,
-            verbose=verbose,
-        )
+        run(data, servers, port, slots, database_url, verbose=verbose)
     except (CannotStart, NoPostgres) as error:
         raise click.ClickException(str(error)) from error
     except _Stopped:
@@ -75,8 +68,8 @@ class _Stopped(Exception):
 
 
 class _StopRequest:
-    """Ctrl-C or SIGTERM raises _Stopped once; further ones are left to the ends that are under
-    way."""
+    """Once it is made, Ctrl-C or SIGTERM raises _Stopped once; further signals do nothing, as the
+    parts are ending already."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -92,64 +85,57 @@ class _StopRequest:
 
 
 def run(
-    data: Path,
-    servers: int,
-    port: int,
-    slots: int,
-    database_url: str | None,
-    stop: _StopRequest,
-    *,
-    verbose: bool,
+    data: Path, servers: int, port: int, slots: int, database_url: str | None, *, verbose: bool
 ) -> None:
-    from hodei.local.embedded_postgres import EmbeddedPostgres
-    from hodei.local.stack import Stack, forget_databases, mint_token
+    """Starts everything and watches it until it ends. _Stopped: a signal came."""
+    from hodei.local.stack import Stack
 
     with contextlib.ExitStack() as ends:
-        embedded = None
+        psql = ""
         if database_url is None:
-            for name in forget_databases():
-                click.echo(
-                    f"{name} is set and not used: another database than ours is taken by --database-url-file FILE",
-                    err=True,
-                )
-            click.echo(f"starting PostgreSQL in {data} …", err=True)
-            embedded = ends.enter_context(EmbeddedPostgres(data))
-            database_url = embedded.dsn()
+            database_url, psql = _start_postgres(ends, data)
         else:
             data.mkdir(parents=True, exist_ok=True)
         stack = ends.enter_context(Stack(data / "logs"))
         addresses = [
             stack.server(f"server-{n + 1}", database_url, port + n) for n in range(servers)
         ]
-        state = data / "worker"
-        token = (
-            None
-            if (state / "identity.json").exists() and _registered(database_url, state)
-            else mint_token(database_url)
-        )
-        stack.worker(
-            "worker",
-            ",".join(addresses),
-            state,
-            token,
-            "--slots",
-            str(slots),
-            "--name",
-            "dev",
-            "--drain-timeout",
-            "2",
-        )
-        psql = (
-            f"PGPASSWORD=$(cat {data}/password) psql -h 127.0.0.1 -p {embedded.port} -U postgres"
-            if embedded
-            else ""
-        )
+        _start_worker(stack, addresses, data / "worker", slots, database_url)
         click.echo(how_to_go_on(addresses, psql, data), err=True)
         _watch(stack, verbose=verbose)
 
 
+def _start_postgres(ends: contextlib.ExitStack, data: Path) -> tuple[str, str]:
+    """Starts PostgreSQL in a folder. Returns its URL, and a psql command without its password."""
+    from hodei.local.embedded_postgres import EmbeddedPostgres
+    from hodei.local.stack import forget_databases
+
+    for name in forget_databases():
+        click.echo(
+            f"{name} is set and not used: another database than ours is taken by --database-url-file FILE",
+            err=True,
+        )
+    click.echo(f"starting PostgreSQL in {data} …", err=True)
+    embedded = ends.enter_context(EmbeddedPostgres(data))
+    password = f"PGPASSWORD=$(cat {data}/password)"
+    return embedded.dsn(), f"{password} psql -h 127.0.0.1 -p {embedded.port} -U postgres"
+
+
+def _start_worker(
+    stack: "Stack", addresses: list[str], state: Path, slots: int, database_url: str
+) -> None:
+    """Starts the worker, with a new token unless its kept identity is still known."""
+    from hodei.local.stack import mint_token
+
+    known = (state / "identity.json").exists() and _registered(database_url, state)
+    token = None if known else mint_token(database_url)
+    flags = ("--slots", str(slots), "--name", "dev", "--drain-timeout", "2")
+    stack.worker("worker", ",".join(addresses), state, token, *flags)
+
+
 def _registered(database_url: str, state: Path) -> bool:
-    """Whether the kept identity is still known: the database may be another one than last time."""
+    """Returns whether the kept identity is still known: the database may be another one than last
+    time."""
     import psycopg
 
     from hodei_worker.identity import load
@@ -166,7 +152,8 @@ def _registered(database_url: str, state: Path) -> bool:
 
 
 def how_to_go_on(addresses: list[str], psql: str, data: Path) -> str:
-    """Without the database's password: what is printed stays on screens and in logs."""
+    """Returns what to do next, in words. The database's password is left out: what is printed stays
+    on screens and in logs."""
     server = "" if addresses[0] == "127.0.0.1:50051" else f"--server {addresses[0]} "
     return f"""
 Hodei is up: {len(addresses)} server{"s" if len(addresses) > 1 else ""} at {", ".join(addresses)}, one worker.

@@ -2,8 +2,8 @@
 command, the same ids, nothing runs twice.
 
 The first id is noted in the user's state folder before anything is sent, under the hash of the
-file, and forgotten when all of it stands. Who repeats the command finds the note; who submits the
-same file once more after it went well gets new ids.
+file, and forgotten when all of it stands. The same command finds the note again; a submit of the
+same file after one that went well gets new ids.
 """
 
 import contextlib
@@ -22,26 +22,28 @@ from hodei.cli.follow import say
 from hodei.domain.ids import uuid7
 
 KEPT_S = 86_400
-"""A note that is older is dropped: by then whoever submits the file again means another run."""
+"""Seconds after which a note is dropped: a later submit of the same file means another run."""
 
 
 @dataclass
 class FirstId:
-    """Of the job that the file's first spec describes; the others count up from it."""
+    """The id of the job that the file's first spec describes; the others count up from it."""
 
     value: uuid.UUID
     again: str
-    """How the same jobs are submitted again, for words."""
+    """How the same jobs are submitted again, in words."""
     note: Path | None = None
 
     def forget(self) -> None:
-        """All of the file stands, or nothing: whoever submits it again means other jobs."""
+        """Drops the note, as all of the file stands, or nothing of it: a further submit means other
+        jobs."""
         if self.note:
             self.note.unlink(missing_ok=True)
 
 
 def given(text: str) -> FirstId:
-    """By whoever repeats a submit from another place, or another user."""
+    """The first id that a user gives, who repeats a submit from another place or as another user.
+    UsageError: no submit has made it."""
     try:
         first = uuid.UUID(text)
     except ValueError:
@@ -55,8 +57,8 @@ def given(text: str) -> FirstId:
 
 @contextlib.contextmanager
 def of_file(data: bytes) -> Iterator[FirstId]:
-    """As noted by a submit of the same bytes that broke off within a day, else a new one. The note
-    stays until it is forgotten, also when this process is killed."""
+    """The first id that a submit of the same bytes noted and that broke off within a day, else a new
+    one. The note stays until it is forgotten, also when this process is killed."""
     noted = _open(data)
     if noted is None:  # no folder to write to, or the same file is being submitted just now
         yield given(str(uuid7()))
@@ -89,7 +91,7 @@ def _open(data: bytes) -> tuple[Path, int] | None:
 
 
 def _drop_old_ones(folder: Path) -> None:
-    """Notes of submits that broke off and were never repeated."""
+    """Drops the notes of submits that broke off and were never repeated."""
     for path in folder.iterdir():
         if time.time() - path.stat().st_mtime > KEPT_S:
             path.unlink(missing_ok=True)

@@ -1,5 +1,5 @@
-"""Following a job: its stdout on ours, its stderr and our own words on stderr, to the byte; over
-reconnects, to its end."""
+"""Following a job to its end, over reconnects: its stdout goes to ours to the byte, its stderr and
+our own words go to stderr."""
 
 import sys
 import time
@@ -10,22 +10,24 @@ from typing import Any, BinaryIO
 import click
 
 from hodei.cli.client import connect, is_transient
+from hodei.domain.job import JobState, Reason
 from hodei.domain.text import shown
+from hodei.shapes import wire
+from hodei.shapes.job import Job
 
 STDERR, NOTICE = 2, 3
 AGAIN_S = 60.0
-"""How long a follower looks for a server that answers."""
+"""Seconds for which a follower looks for a server that answers."""
 
 
 def say(words: str) -> None:
-    """Our own words, apart from the job's."""
+    """Prints words of our own, apart from the job's output."""
     click.echo(words, err=True)
 
 
 class Printer:
-    """Writes chunks of all attempts or of one, and says where the next attempt begins; with
-    timestamps, a prefix at the start of each line of each stream, also where a line spans
-    chunks."""
+    """Writes chunks of all attempts or of one, and says where the next attempt begins. With
+    `timestamps` each line of each stream has a prefix, also a line that spans chunks."""
 
     def __init__(self, *, timestamps: bool, attempt: int | None) -> None:
         self._timestamps = timestamps
@@ -68,22 +70,22 @@ class Printer:
 
 def print_logs(
     servers: str, job_id: str, *, follow: bool, timestamps: bool, attempt: int | None = None
-) -> Any:
-    """All chunks, and with follow those to come; returns the final job, None without follow. A lost
-    server is replaced by another."""
+) -> Job | None:
+    """Prints all chunks, and with `follow` those to come. Returns the final job, None without
+    `follow`."""
     printer = Printer(timestamps=timestamps, attempt=attempt)
     final = None
     for message in messages(servers, job_id, follow=follow):
         for chunk in message.chunks:
             printer.write(chunk)
         if message.HasField("job"):
-            final = message.job
+            final = wire.read(Job, message.job)
     return final
 
 
 def messages(servers: str, job_id: str, *, follow: bool) -> Iterator[Any]:
-    """Answers of ReadLogs, resumed at the cursor as often as a server goes away, until it has
-    ended."""
+    """Yields the answers of ReadLogs until it has ended. As often as a server goes away, another one
+    is asked to go on at the cursor."""
     import grpc
 
     from hodei.protocol import hodei_pb2 as pb
@@ -118,42 +120,48 @@ def messages(servers: str, job_id: str, *, follow: bool) -> Iterator[Any]:
         time.sleep(0.3)
 
 
-def exit_code(job: Any) -> int:
-    """The job's own code; 128 + n for signal n, 124 for a time-out, 130 when cancelled, 137 when
-    the kernel killed it for want of memory, 1 for what kept it from running."""
-    if job.state == "SUCCEEDED":
-        return 0
-    if job.state == "CANCELLED":
-        return 130
-    if code := {"TIMEOUT": 124, "OOM_KILLED": 137}.get(job.reason):
+CODES: dict[str, int] = {
+    JobState.SUCCEEDED: 0,
+    JobState.CANCELLED: 130,
+    Reason.TIMEOUT: 124,
+    Reason.OOM_KILLED: 137,
+}
+"""Exit codes of `hodei job run` for a job's state, or else for its reason."""
+
+
+def exit_code(job: Job) -> int:
+    """The exit code of a command that ran a job: the job's own code, 128 + n for signal n, one of
+    CODES, or 1 for what kept the job from running."""
+    if (code := CODES.get(job.state, CODES.get(job.reason or ""))) is not None:
         return code
-    if job.reason == "EXIT_NONZERO" and job.HasField("exit_code"):
-        return int(job.exit_code)
-    if job.reason == "SIGNALED" and job.HasField("signal"):
-        return 128 + int(job.signal)
+    if job.reason == Reason.EXIT_NONZERO and job.exit_code is not None:
+        return job.exit_code
+    if job.reason == Reason.SIGNALED and job.signal is not None:
+        return 128 + job.signal
     return 1
 
 
-def say_end(job: Any) -> None:
-    """The last line: nothing of a job that succeeded and whose log is whole."""
+def say_end(job: Job) -> None:
+    """Prints the last line. Of a job that succeeded and whose log is whole there is none."""
     missing = ""
     if job.log_dropped_bytes:
         missing = f"; {job.log_dropped_bytes} bytes of its log were left out"
     elif job.attempts and not job.logs_complete:
         missing = "; its log is not complete"
-    if job.state == "SUCCEEDED" and not missing:
+    if job.state == JobState.SUCCEEDED and not missing:
         return
     because = shown(": ".join(filter(None, (job.reason, job.message))))
     say(f"hodei: job {job.job_id} {job.state}{f' ({because})' if because else ''}{missing}")
 
 
 def follow_to_end(servers: str, job_id: str, *, timestamps: bool) -> int:
-    """Returns the exit code for our own process. Ctrl-C leaves the job running and says how to come
-    back."""
+    """Follows a job and returns the exit code for our own process. Ctrl-C leaves the job running
+    and says how to come back."""
     try:
         job = print_logs(servers, job_id, follow=True, timestamps=timestamps)
     except KeyboardInterrupt:
         say(f"\nhodei: the job runs on; come back with: hodei job logs -f {job_id}")
         return 130
+    assert job  # noqa: S101  a call that follows ends with the job
     say_end(job)
     return exit_code(job)

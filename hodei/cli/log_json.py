@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hodei.cli import show
+from hodei.shapes.fields import Time
+from hodei.shapes.job import LogChunk
 
 STREAMS = {1: "stdout", 2: "stderr", 3: "notice"}
 
@@ -20,19 +21,19 @@ class _Carried:
 
     @property
     def end(self) -> int:
-        """Of its chunk: the offset of what follows."""
+        """The offset of what follows its chunk."""
         return int(self.chunk.byte_offset) + len(self.chunk.data)
 
 
-def chunk_dicts(chunks: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Each has either `text` or, where it is no UTF-8, `data_base64`. `byte_offset` is that of its
-    first byte; a character at a chunk's border belongs to the later of two."""
+def log_chunks(chunks: Iterable[Any]) -> Iterator[LogChunk]:
+    """Yields the chunks of ReadLogs as they are shown; a character that lies across the border of
+    two chunks belongs to the later one."""
     carried: dict[tuple[int, int], _Carried] = {}  # by lease and stream
     for chunk in chunks:
         key = (chunk.lease, chunk.stream)
         before = carried.pop(key, None)
         if before and before.end != chunk.byte_offset:  # something is missing between
-            yield _dict(before.chunk, before.data, before.end - len(before.data))
+            yield _shown(before.chunk, before.data, before.end - len(before.data))
             before = None
         data = (before.data if before else b"") + chunk.data
         begun = _begun(data)
@@ -41,14 +42,14 @@ def chunk_dicts(chunks: Iterable[Any]) -> Iterator[dict[str, Any]]:
             data = data[: -len(begun)]
         if data:
             offset = chunk.byte_offset - (len(before.data) if before else 0)
-            yield _dict(chunk, data, offset)
+            yield _shown(chunk, data, offset)
     for left in carried.values():
-        yield _dict(left.chunk, left.data, left.end - len(left.data))
+        yield _shown(left.chunk, left.data, left.end - len(left.data))
 
 
 def _begun(data: bytes) -> bytes:
-    """The character that it ends in the middle of. Of what is no UTF-8 at all, nothing is waited
-    for."""
+    """The first bytes of a character in the middle of which the data ends; empty for what is no
+    UTF-8 anyway."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         decoder.decode(data)
@@ -57,17 +58,19 @@ def _begun(data: bytes) -> bytes:
     return bytes(decoder.getstate()[0])
 
 
-def _dict(chunk: Any, data: bytes, offset: int) -> dict[str, Any]:
+def _shown(chunk: Any, data: bytes, offset: int) -> LogChunk:
+    text, data_base64 = None, None
     try:
-        said = {"text": data.decode()}
+        text = data.decode()
     except UnicodeDecodeError:
-        said = {"data_base64": base64.b64encode(data).decode()}
-    return {
-        "stream": STREAMS[chunk.stream],
-        "attempt": chunk.attempt,
-        "byte_offset": offset,
-        "first_line": chunk.first_line,
-        "read_at": show.instant(chunk.read_unix_us),
-        "late": chunk.late,
-        **said,
-    }
+        data_base64 = base64.b64encode(data).decode()
+    return LogChunk(
+        stream=STREAMS[chunk.stream],
+        attempt=chunk.attempt,
+        byte_offset=offset,
+        first_line=chunk.first_line,
+        read_at=Time(chunk.read_unix_us) if chunk.read_unix_us else None,
+        late=chunk.late,
+        text=text,
+        data_base64=data_base64,
+    )

@@ -13,12 +13,12 @@ import click
 from hodei.domain.text import shown
 
 BROKEN_PIPE = 141
-"""As a shell says it of a program that SIGPIPE ended."""
+"""Exit code after a broken pipe, as a shell says it of a program that SIGPIPE ended."""
 
 INTERRUPTED = 130
 
 PLAIN = {"─": "-", "…": "...", "→": "->", "⇔": "<=>", "·": "-", "–": "-"}
-"""Of our own words, for terminals that have no such characters."""
+"""What is shown for characters of our own words where a terminal does not have them."""
 
 
 def run(command: click.Command, name: str, **more: Any) -> NoReturn:
@@ -29,8 +29,8 @@ def run(command: click.Command, name: str, **more: Any) -> NoReturn:
 
 
 def _take_any_text() -> None:
-    """A stream that is closed is one that nobody reads; one that cannot encode a character shows
-    another one."""
+    """Makes every text printable: a closed stream becomes one that nobody reads, and a character
+    that a stream cannot encode is shown as another one."""
     codecs.register_error("hodei.plain", _plain)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -74,8 +74,8 @@ def _outcome(command: click.Command, name: str, more: dict[str, Any]) -> int:
 
 
 def _say(error: click.ClickException) -> None:
-    """Usage and hint as click has them; the message, which may quote what somebody else wrote, with
-    its controls escaped."""
+    """Shows usage and hint as click has them, and the message, which may quote what somebody else
+    wrote, with its controls escaped."""
     words = "\n".join(shown(line) for line in error.format_message().split("\n"))
     error.format_message = lambda: words  # type: ignore[method-assign]
     try:
@@ -99,8 +99,8 @@ def _failed_write(error: OSError) -> int:
 
 
 def _flushed(name: str, code: int) -> int:
-    """What is still to be written must not fail in the interpreter's last moments, where nobody can
-    catch it."""
+    """Writes what is still to be written, as in the interpreter's last moments nobody could catch its
+    failure. Returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -14,20 +14,25 @@ from typing import Any
 
 import click
 
-from hodei.domain.text import shown
+from hodei.domain.job import JobState
+from hodei.domain.text import shown as escaped
+from hodei.domain.token import TokenState
+from hodei.domain.worker import WorkerState
+from hodei.shapes.rendering import EPOCH, as_dict, rfc3339
 
-STATE_STYLES = {
-    "SUCCEEDED": "green",
-    "FAILED": "red",
-    "CANCELLED": "yellow",
-    "RUNNING": "cyan",
-    "READY": "green",
-    "BUSY": "cyan",
-    "UNREACHABLE": "red",
-    "TERMINATED": "bright_black",
-    "DRAINING": "yellow",
-    "USABLE": "green",
+STATE_STYLES: dict[str, str] = {
+    JobState.SUCCEEDED: "green",
+    JobState.FAILED: "red",
+    JobState.CANCELLED: "yellow",
+    JobState.RUNNING: "cyan",
+    WorkerState.READY: "green",
+    WorkerState.BUSY: "cyan",
+    WorkerState.UNREACHABLE: "red",
+    WorkerState.TERMINATED: "bright_black",
+    WorkerState.DRAINING: "yellow",
+    TokenState.USABLE: "green",
 }
+"""The colour of a cell that is one of these words."""
 
 
 def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,8 +50,15 @@ _STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\u
 """What JSON may hold as it is and a terminal, or UTF-8, may not."""
 
 
-def as_json(value: Any) -> None:
-    """The data to the character, in ASCII alone where the output is not UTF-8."""
+def as_json(shown: Any) -> None:
+    """A shape, or a list of them, as one document: the data to the character, in ASCII alone where
+    the output is not UTF-8."""
+    value = [as_dict(one) for one in shown] if isinstance(shown, list) else as_dict(shown)
+    write_json(value)
+
+
+def write_json(value: Any) -> None:
+    """One JSON document that steers no terminal."""
     text = json.dumps(value, ensure_ascii=not _is_utf8(), indent=2 if sys.stdout.isatty() else None)
     click.echo(_STEERING.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
 
@@ -81,17 +93,19 @@ def table(
             header, overflow="fold" if header == "id" else "ellipsis", no_wrap=header != "message"
         )
     for row in rows:
-        grid.add_row(*(Text(shown(cell), style=STATE_STYLES.get(cell, "")) for cell in row))
+        grid.add_row(*(Text(escaped(cell), style=STATE_STYLES.get(cell, "")) for cell in row))
     Console(width=None if terminal else 400, highlight=False, soft_wrap=False).print(grid)
 
 
 def _within(
     width: int, headers: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """Without as many spare columns as it takes to show the others whole."""
+    """Leaves out as many spare columns as it takes to show the others whole."""
     from rich.cells import cell_len
 
-    columns = [[header, *map(shown, cells)] for header, *cells in zip(headers, *rows, strict=True)]
+    columns = [
+        [header, *map(escaped, cells)] for header, *cells in zip(headers, *rows, strict=True)
+    ]
     left_out = list(spare)
     while left_out and sum(max(map(cell_len, c)) + GAP for c in columns) - GAP > width:
         unwanted = left_out.pop(0)
@@ -109,25 +123,23 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
     kept = [(key, value) for key, value in pairs if value != ""]
     width = max((len(key) for key, _ in kept), default=0)
     for key, value in kept:
-        click.echo(f"{key:<{width}}  {click.style(shown(value), fg=STATE_STYLES.get(value))}")
+        click.echo(f"{key:<{width}}  {click.style(escaped(value), fg=STATE_STYLES.get(value))}")
 
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = "never"
-"""What a time beyond the calendar means, as PostgreSQL's infinity in a row set by hand."""
+"""Shown for a time beyond the calendar, as PostgreSQL's infinity in a row set by hand."""
 
 
-def instant(unix_us: int) -> str | None:
-    """ISO 8601, UTC; None for 0 (not yet)."""
-    if not unix_us:
-        return None
-    at = _moment(unix_us)
-    return at.isoformat(timespec="microseconds").replace("+00:00", "Z") if at else NEVER
+def instant(unix_us: int | None) -> str:
+    """A time in UTC to the microsecond; empty for None (not yet)."""
+    if unix_us is None:
+        return ""
+    return rfc3339(unix_us) if _moment(unix_us) else NEVER
 
 
-def clock(unix_us: int) -> str:
-    """For tables: local time of today, else with its date."""
-    if not unix_us:
+def clock(unix_us: int | None) -> str:
+    """A time for tables: of today the local time, else with its date; empty for None (not yet)."""
+    if unix_us is None:
         return ""
     at = _moment(unix_us)
     if at is None:

@@ -1,4 +1,4 @@
-"""Flags that describe a job, one for every key of the spec, and their way into a spec."""
+"""The flags that describe a job, one for every key of the spec, and how a spec is made of them."""
 
 import base64
 import functools
@@ -19,14 +19,14 @@ from hodei.domain.text import shown
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?")
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 LONGEST_S = 31_557_600_000
-"""A thousand years: what is beyond has lost its meaning, and has no place in a calendar."""
+"""A thousand years, in seconds: the calendar has no place for what is longer."""
 
 MOST_TEXT = 1 << 20
 """Bytes of a script or of standard input: a spec holds a quarter of it."""
 
 
 def seconds(text: str, flag: str) -> float:
-    """90, 1.5, 90s, 5m, 1h, 2d."""
+    """The seconds that a text says, as 90, 1.5, 90s, 5m, 1h or 2d. UsageError names the flag."""
     found = DURATION.fullmatch(text.strip())
     if not found:
         raise click.UsageError(
@@ -39,6 +39,7 @@ def seconds(text: str, flag: str) -> float:
 
 
 def pairs(given: tuple[str, ...], flag: str) -> dict[str, str]:
+    """The entries that texts of the form KEY=VALUE say. UsageError names the flag."""
     found: dict[str, str] = {}
     for text in given:
         key, separator, value = text.partition("=")
@@ -49,7 +50,8 @@ def pairs(given: tuple[str, ...], flag: str) -> dict[str, str]:
 
 
 def moment(text: str) -> str:
-    """A time with its offset, or +10m from now."""
+    """The time that a text says, in UTC: a time with its offset, or +10m for ten minutes from
+    now. UsageError: it says none."""
     if text.startswith("+"):
         at = datetime.now(UTC) + timedelta(seconds=seconds(text[1:], "--run-at"))
     else:
@@ -139,7 +141,7 @@ OPTIONS = (
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the flags; the command gets them as one `spec`."""
+    """Adds the flags; the command gets them as one dict, `flags`."""
 
     @functools.wraps(command)
     def with_spec(**given: Any) -> Any:
@@ -177,8 +179,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def to_spec(flags: dict[str, Any]) -> dict[str, Any]:
-    """UsageError names the flag. The id is made here, so that a call repeated after a lost reply is
-    the same job."""
+    """The spec that the flags describe. Its id is made here, so that a call repeated after a lost
+    reply is the same job. UsageError names the flag at fault."""
     from hodei.domain.errors import Invalid
     from hodei.domain.ids import uuid7
     from hodei.domain.spec import normalise
@@ -245,8 +247,8 @@ def _what_to_run(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_file(name: str, flag: str, most: int = MOST_TEXT) -> bytes:
-    """At most so many bytes are read: what never ends, as /dev/zero, is refused like what is too
-    long."""
+    """The content of a file, or of standard input for `-`. UsageError: it cannot be read, or it has
+    more than `most` bytes; no more are read, so that what never ends, as /dev/zero, is refused."""
     try:
         if name == "-":
             data = sys.stdin.buffer.read(most + 1) if sys.stdin else b""

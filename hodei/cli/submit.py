@@ -1,5 +1,5 @@
-"""Specs on their way: read and checked as a whole, then sent in pieces that fit a message; told
-what stands when a piece fails."""
+"""Specs of a file are read and checked as a whole, then sent in pieces that fit a message; when a
+piece fails, the user is told which jobs stand."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from hodei.domain.text import shown
 
 PIECE_SPECS = 1000
 PIECE_BYTES = 3_000_000
-"""Of one message: servers take 1,000 specs and 4 MiB."""
+"""Specs and bytes of one message: servers take 1,000 specs and 4 MiB."""
 
 MOST_FILE = 256 << 20
 """Bytes of a file of specs."""
@@ -29,8 +29,8 @@ MOST_WORDS = 20
 
 TRIES = 3
 PAUSE_S = 0.3
-"""Of one piece, while servers go away or do not get at their database: with ids of our own nothing
-is created twice."""
+"""How often a piece is sent, and the seconds between, while servers go away or do not get at their
+database: as it has ids of our own, nothing is created twice."""
 
 
 class Placed(NamedTuple):
@@ -41,7 +41,8 @@ class Placed(NamedTuple):
 
 
 def read_specs(data: bytes) -> list[Placed]:
-    """An object, a list of them, or an object on each line. UsageError names the place."""
+    """The specs of a file, which has an object, a list of them, or an object on each line.
+    UsageError names the place of a fault."""
     text = _text(data)
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     try:
@@ -140,7 +141,7 @@ def _with_id(given: Any, job_id: uuid.UUID) -> str:
 
 
 def pieces(specs: Sequence[Ready]) -> Iterator[Sequence[Ready]]:
-    """In order, each as large as a message may be."""
+    """Yields the specs in order, in pieces each as large as a message may be."""
     start, size = 0, 0
     for end, (_, _, text) in enumerate(specs):
         weight = len(text.encode()) + 8
@@ -170,8 +171,8 @@ Tell = Callable[[str], None]
 
 
 def submit_one(servers: str, spec: dict[str, Any], tell: Tell) -> None:
-    """When it cannot be known whether it was stored, its id is told, so that a repeated call is the
-    same job."""
+    """Submits one job. When it cannot be known whether it was stored, its id is told, so that a
+    repeated call is the same job."""
     try:
         refused = _send(servers, [("", spec["id"], json.dumps(spec))], tell, partial=True)
     except BrokeOff as error:

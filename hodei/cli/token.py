@@ -1,30 +1,17 @@
 """`hodei token …`."""
 
-from typing import Any
-
 import click
 
 from hodei.cli import show
 from hodei.cli.client import connect
 from hodei.cli.spec_flags import seconds
+from hodei.shapes import wire
+from hodei.shapes.fleet import Token
 
 
 @click.group(epilog="\b\nExample:\n  HODEI_OTP_TOKEN=$(hodei token create --ttl 10m) hodei-worker")
 def token() -> None:
     """Mint and revoke one-time tokens for workers."""
-
-
-def as_dict(one: Any) -> dict[str, Any]:
-    return {
-        **({"token": one.token} if one.token else {}),
-        "token_id": one.token_id,
-        "state": one.state,
-        "worker_id": one.worker_id or None,
-        "created_at": show.instant(one.created_unix_us),
-        "expires_at": show.instant(one.expires_unix_us),
-        "consumed_at": show.instant(one.consumed_unix_us),
-        "consumed_by": one.consumed_by or None,
-    }
 
 
 @token.command(epilog="\b\nExample:\n  hodei token create --ttl 10m")
@@ -40,10 +27,10 @@ def create(servers: str, ttl: str, worker_id: str, output: str) -> None:
     if ttl_s < 1:
         raise click.UsageError(f"--ttl: expected at least 1 s, got {ttl}")
     with connect(servers) as client:
-        one = client.call(
+        answer = client.call(
             client.fleet.CreateToken, pb.CreateTokenRequest(ttl_s=ttl_s, worker_id=worker_id)
         )
-    show.as_json(as_dict(one)) if output == "json" else click.echo(one.token)
+    show.as_json(wire.read(Token, answer)) if output == "json" else click.echo(answer.token)
 
 
 @token.command(name="list", epilog="\b\nExample:\n  hodei token list")
@@ -56,11 +43,11 @@ def list_tokens(servers: str, output: str) -> None:
 
     with connect(servers) as client:
         answer = client.call(client.fleet.ListTokens, pb.ListTokensRequest())
-    found = answer.tokens
+    found = [wire.read(Token, one) for one in answer.tokens]
     if answer.more:
         click.echo(f"hodei: older tokens than these {len(found)} are not shown", err=True)
     if output == "json":
-        show.as_json([as_dict(one) for one in found])
+        show.as_json(found)
         return
     show.table(
         ["token", "state", "for worker", "created", "expires", "consumed by"],
@@ -69,9 +56,9 @@ def list_tokens(servers: str, output: str) -> None:
                 one.token_id,
                 one.state,
                 one.worker_id or "any",
-                show.clock(one.created_unix_us),
-                show.clock(one.expires_unix_us),
-                one.consumed_by,
+                show.clock(one.created_at),
+                show.clock(one.expires_at),
+                one.consumed_by or "",
             ]
             for one in found
         ],
@@ -88,7 +75,5 @@ def revoke(servers: str, which: str, output: str) -> None:
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
-        one = client.call(client.fleet.RevokeToken, pb.TokenRef(token=which))
-    show.as_json(as_dict(one)) if output == "json" else click.echo(
-        f"token {one.token_id} is revoked"
-    )
+        one = wire.read(Token, client.call(client.fleet.RevokeToken, pb.TokenRef(token=which)))
+    show.as_json(one) if output == "json" else click.echo(f"token {one.token_id} is revoked")

@@ -1,17 +1,19 @@
 """`hodei worker …`."""
 
 import os
-import uuid
 from typing import Any
 
 import click
 
 from hodei.cli import show
 from hodei.cli.client import connect
+from hodei.cli.ids import worker_id_argument
 from hodei.domain.text import shown
+from hodei.shapes import wire
+from hodei.shapes.fleet import Worker
 
 MOST_SHOWN = 1000
-"""Workers of a list."""
+"""Workers of a list; the command asks for no more pages then."""
 
 
 @click.group(
@@ -19,16 +21,6 @@ MOST_SHOWN = 1000
 )
 def worker() -> None:
     """List, drain and revoke workers; run one here."""
-
-
-def worker_id_argument(command: Any) -> Any:
-    def check(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
-        try:
-            return str(uuid.UUID(text))
-        except ValueError:
-            raise click.UsageError(f"ID: expected a UUID, got {text!r}") from None
-
-    return click.argument("worker_id", metavar="ID", callback=check)(command)
 
 
 @worker.command(name="list", epilog="\b\nExample:\n  hodei worker list --all --format json")
@@ -39,19 +31,19 @@ def list_workers(servers: str, every: bool, output: str) -> None:
     """Workers, newest first."""
     from hodei.protocol import hodei_pb2 as pb
 
-    found: list[Any] = []
+    found: list[Worker] = []
     request = pb.ListWorkersRequest(all=every)
     with connect(servers) as client:
         while len(found) < MOST_SHOWN:
             answer = client.call(client.fleet.ListWorkers, request)
-            found += answer.workers
+            found += [wire.read(Worker, one) for one in answer.workers]
             request.before_worker_id = answer.next_before_worker_id
             if not request.before_worker_id:
                 break
     if request.before_worker_id:
         click.echo(f"hodei: older workers than these {len(found)} are not shown", err=True)
     if output == "json":
-        show.as_json([as_dict(one) for one in found])
+        show.as_json(found)
         return
     show.table(
         ["id", "name", "state", "slots", "jobs as", "heartbeat", "labels", "version"],
@@ -62,9 +54,9 @@ def list_workers(servers: str, every: bool, output: str) -> None:
                 one.state,
                 f"{one.busy_slots}/{one.slots}",
                 one.job_user or "unknown",
-                f"{show.duration(one.heartbeat_age_s)} ago"
-                if one.heartbeat_age_s >= 0
-                else "never",
+                "never"
+                if one.heartbeat_age_s is None
+                else f"{show.duration(one.heartbeat_age_s)} ago",
                 " ".join(f"{k}={v}" for k, v in sorted(one.labels.items())),
                 one.version,
             ]
@@ -75,29 +67,10 @@ def list_workers(servers: str, every: bool, output: str) -> None:
     )
 
 
-def as_dict(one: Any) -> dict[str, Any]:
-    plain = (
-        "worker_id",
-        "name",
-        "state",
-        "slots",
-        "busy_slots",
-        "version",
-        "current_job_id",
-        "revoked",
-    )
-    return {
-        **{key: getattr(one, key) for key in plain},
-        "labels": dict(one.labels),
-        "job_user": one.job_user or None,
-        "heartbeat_age_s": one.heartbeat_age_s if one.heartbeat_age_s >= 0 else None,
-        "registered_at": show.instant(one.registered_unix_us),
-    }
-
-
-def _show_one(one: Any, output: str, words: str) -> None:
+def _show_one(answer: Any, output: str, words: str) -> None:
+    one = wire.read(Worker, answer)
     if output == "json":
-        show.as_json(as_dict(one))
+        show.as_json(one)
     else:
         click.echo(f"worker {one.worker_id} ({shown(one.name)}) {words}; it is {one.state}")
 

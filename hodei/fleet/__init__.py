@@ -1,1 +1,2 @@
-"""What happens to a worker: registration, and presence on its stream."""
+"""What happens to a worker: its registration, its sessions and streams, its heartbeats.
+`operations` has the verbs that operators may ask."""

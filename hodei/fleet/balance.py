@@ -1,9 +1,10 @@
-"""Workers spread over the servers again after a deploy or a failure sent them all to the few that
-stood.
+"""Workers are spread over the servers again after a deploy or a failure has sent them all to the few
+that stood.
 
-A server compares what it holds with what the servers hold that its workers can get to, and asks
-some of the surplus to connect anew, to any other of their addresses. What they run, runs on. Who
-has nowhere else to go is never sent away, and a server that no worker lists counts for nobody.
+A server compares the number of its workers with that of the servers that they can get to, and asks
+some of the surplus to connect anew, to any other of their addresses. What they run, runs on. A
+worker that has nowhere else to go is never sent away, and a server that no worker lists counts for
+no share.
 """
 
 import asyncio
@@ -13,20 +14,22 @@ from collections.abc import Sequence
 
 from loguru import logger
 
-from hodei.fleet.presence import GoAway, Presence
+from hodei.fleet.messages import GoAway
+from hodei.fleet.presence import Presence
 from hodei.fleet.reach import others
 from hodei.store import server
 from hodei.store.database import TROUBLE, Database
 from hodei.store.server import Live
 
 LOOK_EVERY_S = 10.0
+"""Seconds between two looks, on the average."""
 
 SLACK = 1.25
-"""How far above its fair share a server may be before it sends anybody away: else workers would
+"""How many times its fair share a server may have before it sends workers away: with less they would
 wander for ever."""
 
 SPREAD_S = 2.0
-"""Within which those who are sent away leave."""
+"""Seconds within which those that are sent away leave, spread at random."""
 
 
 class Balancer:
@@ -35,6 +38,7 @@ class Balancer:
         self._presence = presence
 
     async def run(self) -> None:
+        """Looks and sends workers away, for ever."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S * random.uniform(0.5, 1.5))  # noqa: S311  servers must not act as one
             if len(self._presence) == 0:
@@ -61,16 +65,16 @@ class Balancer:
 
 
 def share(mine: int, reachable: Sequence[Live]) -> int | None:
-    """Of a server with so many workers, when all were spread over it and the others that a worker
-    can get to. None: there are none."""
+    """Returns how many workers a server with `mine` of them had if all were spread over it and the
+    others that a worker can get to. None: it can get to no other."""
     if not reachable:
         return None
     return math.ceil((mine + sum(other.workers for other in reachable)) / (1 + len(reachable)))
 
 
 def surplus(mine: int, fair: Sequence[int | None]) -> list[int]:
-    """Places of the workers to send away, each of which has its fair share: half of what is above
-    it, so that several servers do not overdo it."""
+    """The workers to send away, as places in `fair`, which has the fair share for each of them: half
+    of what is above it, so that several servers do not overdo it."""
     movable = {
         place: one for place, one in enumerate(fair) if one is not None and mine > one * SLACK
     }

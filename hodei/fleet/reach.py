@@ -1,4 +1,4 @@
-"""Which servers a worker can get to: what it said of its addresses, held against the servers that
+"""Which servers a worker can get to: what it said of its addresses is compared with the servers that
 live.
 
 A worker knows servers by the id that each process gives with its welcome. Behind an address where
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from hodei.store.server import Live
 
 STARTING_S = 10.0
-"""A server that is so young may not have listened yet when a worker tried its address."""
+"""A server younger than so many seconds may not have listened yet when a worker tried its address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One of a worker's addresses, as of its hello."""
+    """One of a worker's addresses, as its hello says it."""
 
     server_id: str  # of the server last met there; empty: none yet
     failed_at: float | None = None  # loop time when nobody answered there
@@ -52,5 +52,6 @@ def others(addresses: Sequence[Address], me: str, live: dict[str, Live], now: fl
 
 
 def _may_lead(address: Address, server: Live, now: float) -> bool:
-    """Not where nobody answered while that server had long been there."""
+    """Returns whether the server may be behind the address: not where nobody answered while it had
+    long been there."""
     return address.failed_at is None or address.failed_at < now - server.age_s + STARTING_S

@@ -1,2 +1,2 @@
-"""What happens to a job, a file a step: enqueue → dispatch → control (accept, result, cancel) →
-logs, with rescue as the net."""
+"""What happens to a job, a file for each step: enqueue, dispatch, settle (accepts and results), the
+log's intake, cancel; `sweeps` is the net below them. `jobs` has the verbs that callers may ask."""

@@ -1,8 +1,8 @@
 """Natural batching: whatever arrives while one round trip to the database is in flight goes
 together in the next.
 
-An idle system pays one round trip, a busy one forms large batches by itself. Used for creates,
-accepts and results, and logs."""
+An idle system pays one round trip, and a busy one forms large batches by itself. Creates, accepts
+and results, and logs are batched."""
 
 import asyncio
 import random
@@ -18,16 +18,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MOST_REST_S = 0.01
-"""Longest pause after a flush in which more may gather."""
+"""Seconds of the longest pause after a flush, in which more may gather."""
 
 AGAIN_S = 0.25
-"""Between two tries of items whose row somebody else's transaction has locked."""
+"""Seconds between two tries of items whose row somebody else's transaction has locked."""
 
 MOST_LOCKED = 1000
-"""Groups that wait for locks; when there are so many, further ones get Locked at once."""
+"""Groups that wait for locks. When there are so many, further ones get Locked at once."""
 
 
 class _Group(NamedTuple, Generic[T, R]):
+    """Items that were submitted together."""
+
     items: Sequence[T]
     size: int
     answers: asyncio.Future[list[R | Exception]]
@@ -73,18 +75,19 @@ class Batcher(Generic[T, R]):
 
     @property
     def full(self) -> bool:
-        """A further submit would wait."""
+        """Returns whether a further submit would wait."""
         return self._queue.full()
 
     async def submit(self, item: T, size: int = 0) -> R:
+        """The answer to one item of `size` bytes; an error among the answers is raised."""
         (answer,) = await self.submit_all([item], size)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     async def submit_all(self, items: Sequence[T], size: int = 0) -> list[R | Exception]:
-        """Of items that come together: an answer for each, or what is against it. Unavailable: none
-        was stored."""
+        """The answers to items that come together, of `size` bytes in all: one for each in order,
+        errors among them. Unavailable: none was stored."""
         if not items:
             return []
         answers = list(await self._submit(items, size))
@@ -98,9 +101,9 @@ class Batcher(Generic[T, R]):
         return await answers
 
     async def _wait_for_locks(self, items: Sequence[T], answers: list[R | Exception]) -> None:
-        """Tries again those that are locked, each by itself, so that nobody else waits with them.
-        One that stays locked keeps its error: its stream ends, and says it again when it comes
-        back."""
+        """Tries the locked items again, each by itself, so that no other item waits with them, and
+        puts what they come to into `answers`. One that stays locked keeps its error: its stream
+        ends, and its worker says it again when it is back."""
         if self._locked >= MOST_LOCKED:
             return
         self._locked += 1
@@ -118,7 +121,7 @@ class Batcher(Generic[T, R]):
             self._locked -= 1
 
     async def run(self) -> None:
-        """The service; ends only when cancelled, and then leaves nobody waiting."""
+        """Flushes what gathers, until it is cancelled; whoever waits then gets Unavailable."""
         groups: list[_Group[T, R]] = []
         loop = asyncio.get_running_loop()
         try:
@@ -144,7 +147,8 @@ class Batcher(Generic[T, R]):
         return groups
 
     async def _answer(self, groups: list[_Group[T, R]]) -> None:
-        """Whatever goes wrong is its callers' to hear, and ends nothing here."""
+        """Flushes groups and answers them. Whatever goes wrong goes to them, and ends nothing
+        here."""
         try:
             answers = iter(await self._store([item for group in groups for item in group.items]))
             for group in groups:

@@ -18,14 +18,14 @@ from hodei.store.claims import ClaimRequest, Offer
 from hodei.store.database import Database
 
 AVOID_S = 3.0
-"""For how long a job that could not be claimed is passed over."""
+"""Seconds for which claims pass over a job that could not be claimed."""
 
 MOST_AVOIDED = 1000
-"""When there are more, the oldest are tried again."""
+"""Jobs that are passed over. When there are more, the oldest are tried again."""
 
 
 class Detour:
-    """Of one dispatcher."""
+    """The detours of one dispatcher."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -44,40 +44,51 @@ class Detour:
     def _avoid(self, job: uuid.UUID) -> None:
         self._until[job] = time.monotonic() + AVOID_S
 
-    async def claim(self, wish: ClaimRequest, error: Exception) -> list[Offer]:
-        """What a claim that failed with `error` would have got, without those that it cannot have.
-
-        Unavailable, as any claim.
-        """
-        jobs = await self._database.run(lambda conn: claims.claimable(conn, wish))
+    async def claim(self, request: ClaimRequest, error: Exception) -> list[Offer]:
+        """The offers that a claim which failed with `error` would have made, without those of jobs
+        that cannot be claimed now. Unavailable: as of any claim."""
+        jobs = await self._database.run(lambda conn: claims.claimable(conn, request))
         if isinstance(error, Locked):
             locked = await self._database.run(lambda conn: claims.locked(conn, jobs))
             for job in locked:
                 self._avoid(job)
             jobs = [job for job in jobs if job not in locked]
-        offers: list[Offer] = []
-        free = list(wish.workers)
-
-        async def among(some: list[uuid.UUID]) -> list[None]:
-            narrow = wish._replace(workers=free[: len(some)], beyond=None, among=some)
-            claimed = await self._database.run(
-                lambda conn: claims.claim(conn, narrow, ACCEPT_WITHIN_S)
-            )
-            for offer in claimed.offers:
-                free.remove(offer.worker_id)
-            offers.extend(claimed.offers)
-            return [None] * len(some)
-
-        for job, answer in zip(jobs, await halves.each(jobs, among), strict=True):
+        narrow = _NarrowClaim(self._database, request)
+        for job, answer in zip(jobs, await halves.each(jobs, narrow.claim), strict=True):
             if isinstance(answer, Locked):
                 self._avoid(job)
             elif isinstance(answer, Exception):
                 self._log.warning("job {} cannot be claimed: {}", job, sqlstate.primary(answer))
-                await self._database.run(
-                    invariants.drop_leases
-                )  # a hand may have left one of this job
-                (again,) = await halves.each([job], among)
-                if isinstance(again, Exception):
-                    self._avoid(job)
-                    await set_aside(self._database, [job], again, "system:job_dispatcher")
-        return offers
+                await self._try_mended(narrow, job)
+        return narrow.offers
+
+    async def _try_mended(self, narrow: "_NarrowClaim", job: uuid.UUID) -> None:
+        """Claims a job again once leases without a job are gone: a hand may have left one of this
+        job. If that does not help, the job is set aside."""
+        await self._database.run(invariants.drop_leases)
+        (again,) = await halves.each([job], narrow.claim)
+        if isinstance(again, Exception):
+            self._avoid(job)
+            await set_aside(self._database, [job], again, "system:job_dispatcher")
+
+
+class _NarrowClaim:
+    """Claims of a few named jobs each, for the workers of one request."""
+
+    def __init__(self, database: Database, request: ClaimRequest) -> None:
+        self._database = database
+        self._request = request
+        self._free = list(request.workers)
+        self.offers: list[Offer] = []
+
+    async def claim(self, some: list[uuid.UUID]) -> list[None]:
+        """Claims some of the jobs; the offers are added to `offers`."""
+        workers = self._free[: len(some)]
+        request = self._request._replace(workers=workers, beyond=None, among=some)
+        claimed = await self._database.run(
+            lambda conn: claims.claim(conn, request, ACCEPT_WITHIN_S)
+        )
+        for offer in claimed.offers:
+            self._free.remove(offer.worker_id)
+        self.offers.extend(claimed.offers)
+        return [None] * len(some)

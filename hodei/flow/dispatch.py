@@ -1,97 +1,102 @@
 """The dispatcher gives work out: it claims ready jobs for the free slots of this server's workers
 and offers them.
 
-Claim and assignment are committed before anything is sent; if this process dies between the two,
-the offer lapses and returns. The wake-up (a notification, a freed slot, an enqueue here) is a hint;
-the sweep's look at the queue each second is the truth."""
+A claim is committed before anything is sent. Failure: if this process dies between the two, the
+offer lapses and the job returns to the queue. A wake-up (a notification, a freed slot, a create
+here) is a hint; the sweeps' look at the queue each second is the truth."""
 
 import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Locked
+from hodei.domain.job import Creation
 from hodei.domain.job_line import JobLine
 from hodei.domain.text import words_of
 from hodei.domain.timing import ACCEPT_WITHIN_S
-from hodei.fleet.presence import Presence
+from hodei.fleet.presence import Presence, Room
 from hodei.flow import job_lines
 from hodei.flow.detour import Detour
 from hodei.flow.give_back import give_back
+from hodei.flow.label_sets import LabelSets
 from hodei.flow.queue_head import QueueHead
+from hodei.flow.reminder import Reminder
 from hodei.flow.set_aside import set_aside
-from hodei.store import claims, job_queue, leases
-from hodei.store.claims import Offer
+from hodei.store import claims, creation
+from hodei.store.claims import Claimed, ClaimRequest, Offer
+from hodei.store.creation import NewJob
 from hodei.store.database import TROUBLE, Database
+from hodei.store.leases import Claimant
 
 CLAIM_AT_MOST = 200
 """Jobs of one claim: larger ones make slots wait for each other."""
 
 REST = 3.0
+"""The dispatcher rests so many times as long as a claim took that found less than it asked for: a
+busy machine claims more at a time, and an idle one is ready again after a few milliseconds."""
+
 MOST_REST_S = 0.02
-"""After a claim that found less than it asked for: so many times as long as it took. A machine that
-is busy claims more at a time, and one that is not is ready again after a few milliseconds."""
-
-REMIND_EVERY_S = 30.0
-"""How often a condition that lasts is said again."""
-
-MOST_SETS = 10
-"""Sets of labels that are asked for in one round. A fleet with more begins with those that can run
-what waits at the queue's head."""
 
 MOST_PAUSE_S = 10.0
-"""Between two looks at jobs that were ready and that nobody here could run, if nothing else wakes
-us; the first is a second, then twice as long."""
+"""Seconds between two looks at jobs that are ready and that nobody here can run, if nothing else
+wakes the dispatcher. The first pause is a second, each further one twice as long."""
 
-Credit = tuple[dict[str, str], list[uuid.UUID]]
+FEW = 8
+"""Jobs of a create that takes a claim along. Where more come together, creates and claims overlap
+on two connections."""
+
+MOST_HEADS = 1000
+"""Sets of labels whose place in the queue is remembered; when there are more, all are forgotten."""
+
+ACTOR = "system:job_dispatcher"
+
+_log_of_creates = logger.bind(component="JobController")
 
 
 class JobDispatcher:
+    """Claims one at a time: a second claim would count on the same free slots."""
+
     def __init__(self, database: Database, presence: Presence) -> None:
         self._database = database
         self._presence = presence
         self._wake = asyncio.Event()
         self._stopping = False
+        self._claiming = False
         self._missed = False  # a wake-up came while a create had a claim along
-        self._claiming = (
-            False  # one claim at a time: a second one would count on the same free slots
-        )
-        self._heads: dict[
-            tuple[tuple[str, str], ...], QueueHead
-        ] = {}  # by labels; emptied when there are too many
-        self._turn = 0
-        self._claimed_since_look = 0
-        self.claimed = 0  # since the start
+        self._heads: dict[tuple[tuple[str, str], ...], QueueHead] = {}  # by labels
+        self._label_sets = LabelSets(database)
+        self._detour = Detour(database)
+        self._reminder = Reminder(presence)
+        self._claimed_before = 0  # as of the last look at the queue
+        self.claimed = 0  # jobs, since the start
         self._pause_s = 0.0
         self._look_at = 0.0
-        self._condition = ""
-        self._said_at = 0.0
-        self._detour = Detour(database)
         self._log = logger.bind(component="JobDispatcher")
 
-    @property
-    def wading(self) -> bool:
-        """Claims find dead rows that cannot be vacuumed."""
-        return any(head.wading for head in self._heads.values())
-
     def wake(self) -> None:
+        """Tells that there may be work, or a free slot."""
         self._wake.set()
 
     def stop_claiming(self) -> None:
-        """First phase of a stop: nothing new is claimed; what is in flight goes on."""
+        """Begins a stop: nothing new is claimed, and what is in flight goes on."""
         self._stopping = True
 
+    # ── rounds of claims ──
+
     async def run(self) -> None:
+        """Claims whenever it is woken, for ever. While the database is in trouble the sweeps' look
+        wakes it again."""
         loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
             self._wake.clear()
             if self._claiming:
-                self._missed = True  # whoever does will wake us
+                self._missed = True  # the create that has a claim along will wake us
                 continue
             begun = loop.time()
             try:
@@ -99,22 +104,18 @@ class JobDispatcher:
                     while not self._stopping and await self._round():
                         begun = loop.time()
             except TROUBLE as error:
-                self._log.warning(
-                    "cannot claim: {}", words_of(error)
-                )  # the sweep's look wakes us again
+                self._log.warning("cannot claim: {}", words_of(error))
             await asyncio.sleep(min(MOST_REST_S, REST * (loop.time() - begun)))
 
     async def _round(self) -> bool:
-        """One claim for each set of labels. True: it may be worth asking again."""
-        credits, again = self._presence.credits(CLAIM_AT_MOST), False
-        if len(credits) > MOST_SETS:
-            credits, again = await self._worth_asking(credits)
+        """Makes one claim for each set of labels. True: it may be worth to ask again at once."""
+        rooms, again = await self._label_sets.choose(self._presence.rooms(CLAIM_AT_MOST))
         fruitful = False
-        for labels, wanted in credits:
-            offers = await self._claim(labels, wanted)
+        for room in rooms:
+            offers = await self._claim(room)
             await self.send(offers)
             fruitful = fruitful or bool(offers)
-            again = again or len(offers) == len(wanted)
+            again = again or len(offers) == len(room.workers)
         return again and fruitful
 
     @contextlib.contextmanager
@@ -125,117 +126,122 @@ class JobDispatcher:
         finally:
             self._claiming = False
 
-    async def _worth_asking(self, credits: list[Credit]) -> tuple[list[Credit], bool]:
-        """Few enough of them, those first that can run what waits; whether others are left. Each
-        has its turn."""
-        required, complete = await self._database.run(job_queue.required)
-        self._turn += 1
-        start = self._turn * MOST_SETS % len(credits)
-        fit: list[Credit] = []
-        others: list[Credit] = []
-        for credit in credits[start:] + credits[:start]:
-            (
-                fit if any(labels.items() <= credit[0].items() for labels in required) else others
-            ).append(credit)
-        if complete or not others:
-            return fit[:MOST_SETS], len(fit) > MOST_SETS
-        return (fit[: MOST_SETS // 2] + others)[:MOST_SETS], len(fit) > MOST_SETS
-
-    async def _claim(self, labels: dict[str, str], workers: list[uuid.UUID]) -> list[Offer]:
+    async def _claim(self, room: Room) -> list[Offer]:
         loop = asyncio.get_running_loop()
-        if len(self._heads) > 1000:
+        if len(self._heads) > MOST_HEADS:
             self._heads.clear()
-        head = self._heads.setdefault(tuple(sorted(labels.items())), QueueHead())
-        wish = claims.ClaimRequest(workers, labels, head.begin(loop.time()), self._detour.avoided)
+        head = self._heads.setdefault(tuple(sorted(room.labels.items())), QueueHead())
+        request = ClaimRequest(
+            room.workers, room.labels, head.begin(loop.time()), self._detour.avoided
+        )
         begun = loop.time()
         try:
             claimed = await self._database.run(
-                lambda conn: claims.claim(conn, wish, ACCEPT_WITHIN_S)
+                lambda conn: claims.claim(conn, request, ACCEPT_WITHIN_S)
             )
         except (Locked, psycopg.Error) as error:
-            return await self._detour.claim(wish, error)
-        head.ended(wish.beyond, claimed.last, loop.time(), loop.time() - begun)
+            return await self._detour.claim(request, error)
+        head.ended(request.beyond, claimed.last, loop.time(), loop.time() - begun)
         return claimed.offers
 
-    @contextlib.contextmanager
-    def along(self, labels: dict[str, str], jobs: int) -> Iterator[claims.ClaimRequest | None]:
-        """A claim that an enqueue of a few jobs with these labels takes along in its own
-        transaction: where a slot is free, they are offered without another way to the database.
-        None: there is none, or a claim is under way. What it claimed is to be sent."""
-        wish = (
-            None
-            if self._stopping or self._claiming or self.wading
-            else self._wish_for(labels, jobs)
+    # ── a create with its claim along ──
+
+    async def create_and_dispatch(self, new: Sequence[NewJob]) -> dict[uuid.UUID, Creation]:
+        """Creates jobs, and has them dispatched; the outcomes are those of creation.create.
+
+        A few jobs take a claim along in the same transaction: on an idle system they are on their
+        way to a worker at once. Of more jobs, or where no slot is free, `run` claims."""
+        labels = new[0].spec.get("labels", {})
+        with self._claim_along(labels, len(new)) as request:
+            if request:
+                outcomes, claimed = await self._create_and_claim(new, request)
+                job_lines.say(_log_of_creates, job_lines.of_creates(new, outcomes))
+                await self.send(claimed.offers)
+                if len(claimed.offers) < len(new):
+                    self.wake()
+                return outcomes
+        outcomes = await self._database.run(
+            lambda conn: creation.create(conn, new), idempotent=True
         )
-        if wish is None:
+        job_lines.say(_log_of_creates, job_lines.of_creates(new, outcomes))
+        self.wake()
+        return outcomes
+
+    @contextlib.contextmanager
+    def _claim_along(self, labels: dict[str, str], count: int) -> Iterator[ClaimRequest | None]:
+        """The claim that a create of `count` jobs with these labels takes along. None: they are
+        more than FEW, no slot is free for them, or another claim is under way."""
+        request = None if self._claiming or self._stopping else self._request_for(labels, count)
+        if request is None:
             yield None
             return
         try:
             with self._one_claim():
-                yield wish
+                yield request
         finally:
             if self._missed:
                 self._missed = False
                 self.wake()
 
-    def _wish_for(self, labels: dict[str, str], jobs: int) -> claims.ClaimRequest | None:
-        for theirs, workers in self._presence.credits(jobs):
-            if labels.items() <= theirs.items():
-                return claims.ClaimRequest(workers, theirs, avoid=self._detour.avoided)
+    def _request_for(self, labels: dict[str, str], count: int) -> ClaimRequest | None:
+        if count > FEW or any(head.wading for head in self._heads.values()):
+            return None
+        for room in self._presence.rooms(count):
+            if labels.items() <= room.labels.items():
+                return ClaimRequest(room.workers, room.labels, avoid=self._detour.avoided)
         return None
 
-    async def send(self, offers: list[Offer]) -> None:
-        """What was claimed, and is committed."""
-        self._claimed_since_look += len(offers)
+    async def _create_and_claim(
+        self, new: Sequence[NewJob], request: ClaimRequest
+    ) -> tuple[dict[uuid.UUID, Creation], Claimed]:
+        """Creates jobs and claims. If the claim cannot be made, the jobs are created without it."""
+        try:
+            return await self._database.run(
+                lambda conn: creation.create_and_claim(conn, new, request, ACCEPT_WITHIN_S)
+            )
+        except (Locked, psycopg.Error):
+            outcomes = await self._database.run(
+                lambda conn: creation.create(conn, new), idempotent=True
+            )
+            return outcomes, Claimed([], None)
+
+    # ── offers to workers ──
+
+    async def send(self, offers: Sequence[Offer]) -> None:
+        """Offers jobs whose claim is committed to their workers. What cannot be sent to anybody is
+        set aside; an offer whose worker's stream has ended goes back to the queue."""
         self.claimed += len(offers)
-        unsent: list[leases.Claimant] = []
+        unsent: list[Claimant] = []
         lines: list[JobLine] = []
         for offer in offers:
             if not offer.fits:
-                await set_aside(
-                    self._database,
-                    [offer.job_id],
-                    ValueError("no worker can be told of it"),
-                    "system:job_dispatcher",
-                )
+                error = ValueError("no worker can be told of it")
+                await set_aside(self._database, [offer.job_id], error, ACTOR)
                 continue
             stream = self._presence.get(offer.worker_id)
             there = stream is not None and not stream.closed.is_set()
             if stream and there:
                 stream.offer(offer)
             else:
-                unsent.append(leases.Claimant(offer.lease, offer.worker_id))
+                unsent.append(Claimant(offer.lease, offer.worker_id))
             lines.append(job_lines.of_dispatch(offer, sent=there))
         if lines:
             job_lines.say(self._log, lines)
         if unsent:
-            await give_back(
-                self._database, unsent, "the worker's stream ended", "system:job_dispatcher"
-            )
+            await give_back(self._database, unsent, "the worker's stream ended", ACTOR)
+
+    # ── looks at the queue ──
 
     def observe(self, *, ready: bool) -> None:
-        """Told once a second whether ready jobs wait: says why nothing moves, on change and every
-        30 s while it lasts."""
+        """Takes the result of a look at the queue, about once a second: whether ready jobs wait.
+        Looks again ever more rarely while nobody here can run them."""
+        claimed = self.claimed > self._claimed_before
+        self._claimed_before = self.claimed
         now = time.monotonic()
-        if not ready or self._claimed_since_look:
+        if not ready or claimed:
             self._pause_s = self._look_at = 0.0
         if ready and now >= self._look_at:
             self.wake()
             self._pause_s = min(MOST_PAUSE_S, max(1.0, 2 * self._pause_s))
             self._look_at = now + self._pause_s
-        if not ready:
-            condition = "No jobs in queue"
-        elif self._claimed_since_look:
-            condition = ""
-        elif any(stream.free_slots for stream in self._presence):
-            condition = "No available workers with the labels that the queued jobs require"
-        else:
-            condition = "No available workers: none connected here has a free slot"
-        self._claimed_since_look = 0
-        if condition and (condition != self._condition or now - self._said_at >= REMIND_EVERY_S):
-            self._log.info(condition)
-            logger.bind(component="JobController").info(
-                "alive: {} workers connected to this server", len(self._presence)
-            )
-            self._said_at = now
-        self._condition = condition
+        self._reminder.observe(ready=ready, claimed=claimed)

@@ -1,7 +1,7 @@
-"""Several jobs created together or not at all: the way of a call that says `all_or_nothing`.
+"""Several jobs are created together or not at all: the way of a call that says `all_or_nothing`.
 
-One transaction of its own, apart from the batch that other creates share: what it waits for, it
-waits for alone.
+Each call has a transaction of its own, apart from the batch that other creates share: what it waits
+for, it waits for alone.
 """
 
 import asyncio
@@ -12,44 +12,52 @@ from typing import Any
 import psycopg
 from loguru import logger
 
+from hodei.access.limits import CallersDatabase
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked
 from hodei.domain.job import Creation
-from hodei.flow.enqueue import MOST_SPECS, SWALLOWED, Created, checked
+from hodei.flow import job_lines
+from hodei.flow.creates import SWALLOWED
+from hodei.flow.enqueue import MOST_SPECS, Created, checked
 from hodei.store import creation, halves, sqlstate
 from hodei.store.creation import NewJob
 from hodei.store.database import Connection, Database
 
 AT_ONCE = 2
-"""Calls that store at a time. Further ones wait here, and leave the server's connections to
+"""Calls that store at the same time. Further ones wait here, and leave the server's connections to
 others."""
 
 
 class _NotStored(HodeiError):
-    """Takes the transaction back; by place in the call, what was refused."""
+    """Rolls the transaction back; `refused` has what was refused, by place in the call."""
 
     def __init__(self, refused: dict[int, HodeiError]) -> None:
         self.refused = refused
 
 
 class AllOrNothing:
-    def __init__(self, database: Database) -> None:
+    """`callers` gives whoever calls a turn at the database."""
+
+    def __init__(self, database: Database, callers: CallersDatabase) -> None:
         self._database = database
+        self._callers = callers
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def create(self, specs: Sequence[str], actor: str) -> list[Created]:
-        """One answer for each spec, in order: all of them stand, or each says why none does.
-        Invalid: too many specs.
+        """Returns an answer for each spec, in order: all of them are jobs, or each says why none
+        is.
 
-        Whoever waits for work is woken by the notification that goes with the commit.
+        Invalid: there are more than MOST_SPECS. Exhausted: no turn at the database. Dispatchers are
+        woken by the notification that goes with the commit.
         """
         if len(specs) > MOST_SPECS:
             raise Invalid(f"specs: expected at most {MOST_SPECS} in one call, got {len(specs)}")
         new, refused = await _read(specs, actor)
         if not refused:
             try:
-                async with self._turns:
+                async with self._callers.turn(), self._turns:
                     outcomes = await self._store(new)
-                _log(new, outcomes)
+                log = logger.bind(component="JobController")
+                job_lines.say(log, job_lines.of_creates(_each_once(new), outcomes))
                 return [
                     Created(job.id, existed=outcomes[job.id] == Creation.EXISTED, error=None)
                     for job in new
@@ -73,7 +81,7 @@ class AllOrNothing:
             raise _NotStored(refused) from None
 
     async def _probe(self, new: list[NewJob]) -> list[None]:
-        """Whether PostgreSQL takes these; they are not kept."""
+        """Tries whether PostgreSQL takes these jobs; they are not kept."""
         try:
             await self._try(new, keep=False)
         except _NotStored:
@@ -81,8 +89,8 @@ class AllOrNothing:
         return [None] * len(new)
 
     async def _try(self, new: Sequence[NewJob], *, keep: bool = True) -> dict[uuid.UUID, Creation]:
-        """_NotStored: an id stands with another spec, or a trigger swallowed a row; or without
-        `keep`."""
+        """Stores the jobs. _NotStored: an id exists with another spec, a trigger swallowed a row,
+        or `keep` is false."""
 
         async def store(conn: Connection) -> dict[uuid.UUID, Creation]:
             outcomes = await creation.create(conn, _each_once(new))
@@ -95,8 +103,8 @@ class AllOrNothing:
 
 
 async def _read(specs: Sequence[str], actor: str) -> tuple[list[NewJob], dict[int, HodeiError]]:
-    """The jobs that they describe, and what is wrong, by place: a spec that is refused, or an id
-    that comes with two specs."""
+    """Returns the jobs that the specs describe, and by place what is wrong: a spec that is refused,
+    or an id that comes with two specs."""
     new: list[NewJob] = []
     refused: dict[int, HodeiError] = {}
     seen: dict[uuid.UUID, dict[str, Any]] = {}
@@ -144,16 +152,3 @@ def _held() -> Locked:
     return Locked(
         "an id of this call is held by a transaction that is still open; nothing was stored, try again"
     )
-
-
-def _log(new: Sequence[NewJob], outcomes: dict[uuid.UUID, Creation]) -> None:
-    for job in _each_once(new):
-        if outcomes[job.id] == Creation.CREATED:
-            about = {
-                "correlation_id": job.spec.get("correlation_id", job.id),
-                "actor": job.actor,
-                "job_id": job.id,
-            }
-            logger.bind(component="JobController", **about).info(
-                "Job created successfully (JobCreated)"
-            )

@@ -6,8 +6,8 @@ from loguru import logger
 
 from hodei.domain.errors import Locked
 from hodei.flow import job_lines
-from hodei.flow.set_aside import set_aside
-from hodei.store import halves, leases, releases
+from hodei.flow.set_aside import set_aside_lease
+from hodei.store import halves, releases
 from hodei.store.database import Database
 from hodei.store.leases import Claimant
 
@@ -15,9 +15,10 @@ from hodei.store.leases import Claimant
 async def give_back(
     database: Database, offers: Sequence[Claimant], reason: str, actor: str
 ) -> list[int]:
-    """The leases whose offers are queued again. One that was accepted meanwhile stays; one whose
-    row is locked lapses later; one that PostgreSQL refuses is set aside."""
+    """Queues offers again, and returns the leases of those that were.
 
+    An offer that was accepted meanwhile stays with its worker; one whose row is locked lapses
+    later; one that PostgreSQL refuses is set aside."""
     log = logger.bind(component="JobController")
 
     async def release(batch: list[Claimant]) -> list[bool]:
@@ -28,10 +29,8 @@ async def give_back(
 
     back: list[int] = []
     for claimant, answer in zip(offers, await halves.each(offers, release), strict=True):
-        if isinstance(answer, Exception):
-            if not isinstance(answer, Locked):
-                jobs = await database.run(lambda conn, c=claimant: leases.jobs_of(conn, [c]))  # type: ignore[misc]
-                await set_aside(database, jobs, answer, actor)
-        elif answer:
+        if answer is True:
             back.append(claimant.lease)
+        elif isinstance(answer, Exception) and not isinstance(answer, Locked):
+            await set_aside_lease(database, claimant, answer, actor)
     return back

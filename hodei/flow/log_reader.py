@@ -1,8 +1,9 @@
-"""Logs out: committed pages by cursor, and for followers what comes until the job is final.
+"""Logs out: committed pages from a cursor on, and for followers what comes until the job is final.
 
 A reader never slows a writer. One statement each TAIL_EVERY_S asks for all followed jobs of this
-server together whether they have moved; a follower reads only then. While it does not take a page
-it holds that page and nothing else; the more readers there are the smaller are their pages."""
+server together whether they have moved; a follower reads only then. While its
+client does not take a page it holds that page and nothing else; the more readers there are, the
+smaller are their pages."""
 
 import asyncio
 import uuid
@@ -14,33 +15,35 @@ from loguru import logger
 from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import FINAL
 from hodei.domain.text import words_of
+from hodei.flow import job_shapes
+from hodei.shapes.job import Job
 from hodei.store import job_logs, jobs
 from hodei.store.database import TROUBLE, Database, Runs
 from hodei.store.job_logs import StoredChunk
-from hodei.store.jobs import Job
 
 TAIL_EVERY_S = 0.1
-"""Look at followed jobs that write through another server; through this one followers are woken at
-once."""
-
-MOST_READERS = 1_000
-"""Of one server. Full: a further one is refused with RESOURCE_EXHAUSTED (rpc/limits.py)."""
+"""Seconds between two looks at followed jobs whose logs come through another server; through this
+one followers are woken at once."""
 
 PAGES_BYTES = 64 << 20
-"""Of all readers' pages together, as far as a page of SMALLEST_PAGE for each leaves it: a page is a
-part of this by the number of readers. A page may end one chunk (64 KiB) beyond."""
+"""Bytes of all readers' pages together, unless there are so many readers (access/limits.py) that
+SMALLEST_PAGE for each is more. A page may end one chunk (64 KiB) beyond its part."""
 
 SMALLEST_PAGE, LARGEST_PAGE = 16 << 10, 256 << 10
+"""Bytes of one page."""
 
 
-class Page(NamedTuple):
+class LogPage(NamedTuple):
+    """A page of a log. The last page of a call that followed has no chunks and the final job."""
+
     chunks: list[StoredChunk]
-    cursor: str  # to resume at
-    final: Job | None  # of a call that followed, with its last page, which has no chunks
+    cursor: str  # where the next page goes on
+    final: Job | None
 
 
 class LogReader:
-    """`readers` is where pages are read; `database` is asked what has moved."""
+    """`readers` is the database for callers, where pages are read; `database` is asked which jobs
+    have moved."""
 
     def __init__(self, database: Database, readers: Runs) -> None:
         self._database = database
@@ -50,8 +53,8 @@ class LogReader:
         self._followed = asyncio.Event()
 
     async def run(self) -> None:
-        """Wakes the followers of jobs that have moved; all of them while the database is in
-        trouble, so that they hear of it by themselves."""
+        """Wakes the followers of jobs that have moved, for ever. While the database is in trouble
+        it wakes all, so that each of them meets the trouble by itself."""
         before: dict[uuid.UUID, job_logs.Progress] = {}
         while True:
             await self._followed.wait()
@@ -70,17 +73,17 @@ class LogReader:
             before = now
 
     def wake(self, job_id: uuid.UUID) -> None:
-        """The job's log or state has moved."""
+        """Tells the followers of a job that its log or state has moved."""
         for moved in self._followers.get(job_id, ()):
             moved.set()
 
-    async def read(self, job_id: uuid.UUID, cursor: str, *, follow: bool) -> AsyncIterator[Page]:
-        """Pages from the cursor on; with follow until the job is final and all is sent, then the
-        job.
+    async def read(self, job_id: uuid.UUID, cursor: str, *, follow: bool) -> AsyncIterator[LogPage]:
+        """Yields pages from the cursor on; with `follow` until the job is final and all is sent.
+        NotFound: there is no such job. Invalid: the cursor is none of ours.
 
-        The state is read before the page that finds nothing more: no final state is written before
-        the log's tail (rule 5). Whoever takes a page empties its list, so that it is not kept here
-        meanwhile."""
+        The state is read before the page that finds nothing more, as no final state is written
+        before the log's tail (rule 5). Whoever takes a page empties its list, so that it is not
+        kept here meanwhile."""
         lease, seq = parse_cursor(cursor)
         moved = asyncio.Event()
         self._enter(job_id, moved if follow else None)
@@ -94,17 +97,20 @@ class LogReader:
                     raise NotFound(f"no job {job_id}")
                 while chunks := await self._chunks(job_id, progress, lease, seq):
                     lease, seq = chunks[-1].lease, chunks[-1].seq
-                    yield Page(chunks, f"{lease}.{seq}", None)
+                    yield LogPage(chunks, f"{lease}.{seq}", None)
                 if not follow:
-                    yield Page([], f"{lease}.{seq}", None)
+                    yield LogPage([], f"{lease}.{seq}", None)
                     return
                 if progress.state in FINAL:
-                    job = await self._reads.run(lambda conn: jobs.get(conn, job_id))
-                    yield Page([], f"{lease}.{seq}", job)
+                    yield LogPage([], f"{lease}.{seq}", await self._final(job_id))
                     return
                 await moved.wait()
         finally:
             self._leave(job_id, moved)
+
+    async def _final(self, job_id: uuid.UUID) -> Job | None:
+        job = await self._reads.run(lambda conn: jobs.get(conn, job_id))
+        return job_shapes.of_job(job) if job else None
 
     async def _chunks(
         self, job_id: uuid.UUID, progress: job_logs.Progress, lease: int, seq: int
@@ -132,7 +138,8 @@ class LogReader:
 
 
 def parse_cursor(cursor: str) -> tuple[int, int]:
-    """ "lease.seq" of the last chunk that was read; empty: before the first."""
+    """The lease and seq of the last chunk that was read, from `lease.seq`; before the first one for
+    an empty text. Invalid: it is no cursor."""
     if not cursor:
         return 0, -1
     lease, _, seq = cursor.partition(".")

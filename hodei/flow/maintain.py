@@ -1,5 +1,5 @@
-"""What time does to the tables: days ahead are made, and what is older than --keep-days goes, final
-jobs before the days of their events.
+"""Maintenance of the tables: days ahead are made, and what is older than --keep-days is deleted,
+final jobs before the days of their events.
 
 Leaderless: any number of servers may do it at once, in short transactions with pauses between them;
 what one has done, another does not find. Failure: what could not be done now (a lock, a database
@@ -8,7 +8,6 @@ that is away) is done an hour later; days stand a week ahead."""
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import psycopg
@@ -16,37 +15,23 @@ from loguru import logger
 
 from hodei.domain.errors import Unavailable
 from hodei.domain.text import words_of
+from hodei.shapes.fleet import Maintenance
 from hodei.store import retention
 from hodei.store.database import TROUBLE, Connection, Database
 
 T = TypeVar("T")
 
 EVERY_S = 3600.0
+"""Seconds between two runs of the maintenance at one server."""
 
 BATCH = 1000
 """Jobs deleted in one transaction: some 10 ms."""
 
 PAUSE_S = 0.05
-"""Between batches, so that those who work come first."""
+"""Seconds between two batches, so that work on jobs comes first."""
 
 TRIES = 20
-"""For a lock that is busy, a second apart."""
-
-
-@dataclass
-class Report:
-    days_made: int = 0
-    stray_events: int = 0
-    stray_chunks: int = 0
-    jobs_deleted: int = 0
-    workers_deleted: int = 0
-    tokens_deleted: int = 0
-    days_dropped: list[str] = field(default_factory=list)
-    days_held: dict[str, str] = field(
-        default_factory=dict
-    )  # by whom: a job that is not deleted yet
-    days_busy: list[str] = field(default_factory=list)  # somebody else's transaction is in the way
-    refused: list[str] = field(default_factory=list)  # what this role may not do
+"""How often a lock that is busy is tried, a second apart."""
 
 
 class Maintainer:
@@ -57,7 +42,7 @@ class Maintainer:
         tries: int = TRIES,
         heal: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """keep_days 0: everything is kept. `heal` mends the schema if something of it is gone that
+        """`keep_days`: 0 keeps everything. `heal` mends the schema if something of it is gone that
         no statement trips over (an index, a constraint, a trigger)."""
         self._database = database
         self._keep_days = keep_days
@@ -67,6 +52,7 @@ class Maintainer:
         self._log = logger.bind(component="Maintainer")
 
     async def run(self) -> None:
+        """Maintains the tables once an hour, for ever."""
         while True:
             try:
                 if self._heal:
@@ -78,8 +64,10 @@ class Maintainer:
                 continue
             await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))  # noqa: S311
 
-    async def once(self, progress: Callable[[Report], None] = lambda _: None) -> Report:
-        report = Report()
+    async def once(self, progress: Callable[[Maintenance], None] = lambda _: None) -> Maintenance:
+        """Runs the maintenance and says what it did; `progress` is called with what is done so far.
+        Busy: a lock was busy at each of `tries` tries."""
+        report = Maintenance()
         report.days_made = await self._permitted(report, retention.make_days) or 0
         report.stray_events, report.stray_chunks = await self._database.run(retention.strays)
         if not self._keep_days:
@@ -102,7 +90,7 @@ class Maintainer:
         )
         return report
 
-    async def _drop(self, day: retention.Day, report: Report) -> None:
+    async def _drop(self, day: retention.Day, report: Maintenance) -> None:
         refused = len(report.refused)
         try:
             holder = await self._permitted(report, lambda conn: retention.drop_day(conn, day))
@@ -117,10 +105,10 @@ class Maintainer:
             report.days_dropped.append(day.name)
 
     async def _permitted(
-        self, report: Report, work: Callable[[Connection], Awaitable[T]]
+        self, report: Maintenance, work: Callable[[Connection], Awaitable[T]]
     ) -> T | None:
-        """As _patiently; None where this role may not do it: the rest of the maintenance does not
-        hang on it."""
+        """Does as _patiently; None where this role may not do it, which the report says: the rest
+        of the maintenance does not depend on it."""
         try:
             return await self._patiently(work)
         except Unavailable as error:
@@ -137,7 +125,7 @@ class Maintainer:
                 await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
         return await self._database.run(work)
 
-    def _tell(self, report: Report) -> None:
+    def _tell(self, report: Maintenance) -> None:
         for words in dict.fromkeys(report.refused):
             if words not in self._refused:
                 self._refused.add(words)

@@ -10,16 +10,17 @@ and offers that returned.
 from hodei.store.claims import Position
 
 WADES_S = 0.025
-"""A claim from the head that took so long was wading."""
+"""A claim from the head that took so many seconds waded through dead rows."""
 
 PATIENCE = 10.0
-"""The next one comes after so many times as long as it took, but for MOST_PATIENCE_S at most."""
+"""The next claim from the head comes after so many times as long as the last one took, but after
+MOST_PATIENCE_S at the latest."""
 
 MOST_PATIENCE_S = 5.0
 
 
 class QueueHead:
-    """For the claims of one set of labels."""
+    """Where the claims of one set of labels begin."""
 
     def __init__(self) -> None:
         self._last: Position | None = None
@@ -27,16 +28,18 @@ class QueueHead:
 
     @property
     def wading(self) -> bool:
+        """Returns whether claims go on beyond a head that is heavy with dead rows."""
         return self._head_at > 0.0
 
     def begin(self, now: float) -> Position | None:
-        """None: at the head."""
+        """Returns where the next claim begins; None: at the head. `now`: loop time."""
         return self._last if now < self._head_at else None
 
     def ended(
         self, begun: Position | None, last: Position | None, now: float, took_s: float
     ) -> None:
-        """What a claim came to that begin() has sent on its way."""
+        """Takes what became of a claim: where it began (as `begin` said), where its last job stood,
+        and how many seconds it took."""
         self._last = last or self._last
         if begun is None:
             self._head_at = (

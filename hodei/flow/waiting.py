@@ -2,22 +2,25 @@
 
 from collections.abc import Sequence
 
+from hodei.domain.job import JobState, Waiting
+from hodei.domain.worker import CONNECTED, WorkerState
 from hodei.store.jobs import Job
 from hodei.store.times import instant
 from hodei.store.workers import Worker
 
 MOST_LABELS = 5
-"""Named of those that are lacking; the others are counted."""
+"""Lacking labels that are named; the others are counted."""
 
 
 def waiting_for(job: Job, fleet: Sequence[Worker]) -> str:
-    """Empty unless PENDING. `fleet`: the workers that are not TERMINATED."""
-    if job.state != "PENDING":
+    """Returns why a PENDING job waits; empty for any other. `fleet`: the workers that are not
+    TERMINATED."""
+    if job.state != JobState.PENDING:
         return ""
     if job.waiting and job.ready_at:
         words = (
             "its time, "
-            if job.waiting == "RUN_AT"
+            if job.waiting == Waiting.RUN_AT
             else "its back-off after a failed or lost attempt, until "
         )
         return words + instant(job.ready_at)
@@ -31,22 +34,13 @@ def waiting_for(job: Job, fleet: Sequence[Worker]) -> str:
 
 
 def _for_a_slot(required: dict[str, str], fleet: Sequence[Worker]) -> str:
-    connected = [w for w in fleet if w.state in ("READY", "BUSY", "DRAINING")]
+    connected = [w for w in fleet if w.state in CONNECTED]
     if not connected:
         return "a worker: none is connected"
     fitting = [w for w in connected if required.items() <= w.labels.items()]
     if not fitting:
-        nearest = max(connected, key=lambda w: len(required.items() & w.labels.items()))
-        missing = sorted(
-            f"{key}={value}" for key, value in required.items() - nearest.labels.items()
-        )
-        lacking = ", ".join(missing[:MOST_LABELS])
-        if len(missing) > MOST_LABELS:
-            lacking += f" and {len(missing) - MOST_LABELS} more"
-        return (
-            f"a worker with its labels: the nearest, {nearest.name or nearest.id}, lacks {lacking}"
-        )
-    if all(w.state == "DRAINING" for w in fitting):
+        return f"a worker with its labels: {_nearest(required, connected)}"
+    if all(w.state == WorkerState.DRAINING for w in fitting):
         return "a worker: those that fit are draining"
     taken = sum(w.busy_slots for w in fitting)
     total = sum(w.slots for w in fitting)
@@ -55,3 +49,13 @@ def _for_a_slot(required: dict[str, str], fleet: Sequence[Worker]) -> str:
         if taken >= total
         else "its turn: it is next"
     )
+
+
+def _nearest(required: dict[str, str], connected: Sequence[Worker]) -> str:
+    """Which worker has most of the labels, and what it lacks."""
+    nearest = max(connected, key=lambda w: len(required.items() & w.labels.items()))
+    missing = sorted(f"{key}={value}" for key, value in required.items() - nearest.labels.items())
+    lacking = ", ".join(missing[:MOST_LABELS])
+    if len(missing) > MOST_LABELS:
+        lacking += f" and {len(missing) - MOST_LABELS} more"
+    return f"the nearest, {nearest.name or nearest.id}, lacks {lacking}"

@@ -1,2 +1,2 @@
-"""gRPC: services that translate between the wire and flow, fleet and store reads; they never open a
-transaction."""
+"""gRPC: translates between the wire (hodei.proto) and the verbs of flow and fleet; it has no rule of
+its own but what a message may be."""

@@ -1,5 +1,5 @@
-"""How calls are answered: counted and read within their limits, their errors made statuses here and
-nowhere else.
+"""How calls are answered: they are counted and read within their limits, and their errors become
+statuses here and nowhere else.
 
 A call's request is read when its turn has come, not when it arrives: until then it waits in the
 client's own window. So every call is a stream to gRPC, of one request where the contract says so;
@@ -14,39 +14,44 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from hodei.access.limits import Limits, Quota
+from hodei.access.principal import Caller, actor, caller
+from hodei.access.turns import Turns
 from hodei.domain.errors import Exhausted, Invalid
 from hodei.rpc.errors import status_of
-from hodei.rpc.limits import Limits, Quota, Turns
 from hodei.rpc.options import MESSAGE_BYTES
-from hodei.rpc.principal import Caller, actor, caller, calling, resolve
+from hodei.rpc.principal import calling, resolve
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 LARGE_REQUESTS = ("CreateJobs",)
-"""Calls whose request may fill a message; any other is at most REQUEST_BYTES."""
+"""Calls whose request may fill a message; any other request has at most REQUEST_BYTES."""
 
 REQUEST_BYTES = 16 << 10
 
 SMALL_ANSWER = 8 << 10
-"""What is not above it is not counted among the bytes of answers: the number of calls bounds it."""
+"""An answer up to so many bytes is not counted among the bytes of answers: the number of calls
+bounds it."""
 
 LEFT_S = 0.05
-"""A client without a request has left, as a rule, and gRPC cancels its call within this time."""
+"""A client that sends no request has left, as a rule, and gRPC cancels its call within so many
+seconds."""
 
 WORDS_BYTES = 2_000
-"""Of an error's words. They travel in a header, up to three times as long, of which clients take 8
-KB."""
+"""Bytes of an error's words. They travel in a header, up to three times as long, of which clients
+take 8 KB."""
 
 
 class Answering:
-    """Stands where generated code expects a server, and gives it each service's calls in bounds."""
+    """Takes the place of a server where generated code adds its services, and adds their calls with
+    bounds."""
 
     def __init__(self, server: grpc.aio.Server, limits: Limits) -> None:
         self._server = server
         self._limits = limits
 
     def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
-        """Nothing: the same calls come as registered ones, by which gRPC finds them first."""
+        """Does nothing: the same calls come as registered ones, by which gRPC finds them first."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         bounded = {name: self._bounded(name, handler) for name, handler in handlers.items()}
@@ -96,8 +101,8 @@ class Answering:
         return answer
 
     def _stream(self, handler: Any, counted: Quota) -> Callable[[Any, Context], Awaitable[None]]:
-        """Of one request and many answers, each of which is only bytes while the client does not
-        take it."""
+        """A call with one request and many answers. While the client does not take an answer, only
+        its bytes are kept."""
         behaviour, serialise, parse = (
             handler.unary_stream,
             handler.response_serializer,
@@ -149,7 +154,8 @@ class Answering:
         return raw
 
     def _send(self, context: Context, who: Caller, raw: bytes) -> bytes:
-        """What is to be sent; counted until the client has taken it."""
+        """Returns the answer, which is counted until the client has taken it. Exhausted: it is too
+        large, or too many bytes wait to be taken."""
         size = len(raw)
         if size > MESSAGE_BYTES:
             raise Exhausted(f"the answer has {size} bytes: expected at most {MESSAGE_BYTES}")
@@ -160,8 +166,8 @@ class Answering:
 
 
 class _FirstInTurn:
-    """A context whose first message is read in turn: until it is, nobody knows who has opened the
-    stream."""
+    """A context whose first message is read in turn: until then nothing is known of the client that
+    opened the stream."""
 
     def __init__(self, context: Context, turns: Turns, who: Caller) -> None:
         self._context = context
@@ -180,7 +186,7 @@ class _FirstInTurn:
 
 
 class _Serialising:
-    """A context whose writer takes messages: what grpc_health's Watch expects."""
+    """A context that takes messages to write, as grpc_health's Watch expects."""
 
     def __init__(self, context: Context, serialise: Callable[[Any], bytes]) -> None:
         self._context = context
@@ -191,7 +197,8 @@ class _Serialising:
 
 
 def _enter(context: Context, counted: Quota) -> Caller:
-    """Who calls; counted until the call is over, its answer taken."""
+    """The caller of a call, which is counted until it is over and its answer is taken. Exhausted:
+    there are too many."""
     who = calling(context.peer())
     caller.set(who)
     actor.set(resolve(context.invocation_metadata() or ()))
@@ -201,7 +208,8 @@ def _enter(context: Context, counted: Quota) -> Caller:
 
 
 def _when_over(context: Context, quota: Quota, address: str, amount: int) -> None:
-    """gRPC says so of a call when its status is on its way, behind the answer."""
+    """Gives a quota back when gRPC says that the call is over: its status is on its way, behind the
+    answer."""
 
     def over(_context: Any) -> Any:
         quota.give_back(address, amount)
@@ -231,8 +239,8 @@ async def _abort(context: Context, error: Exception) -> None:
 
 
 def _forget_frames(error: BaseException | None) -> None:
-    """gRPC keeps what abort raises, and by its context this error, in a cycle until the collector
-    comes: with the frames, the request of each refused call would stay in memory."""
+    """Drops the frames of an error. gRPC keeps what abort raises, and with it this error, in a cycle
+    until the garbage collector comes: the request of each refused call would stay in memory."""
     while error:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__

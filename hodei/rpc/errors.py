@@ -1,11 +1,9 @@
-"""Errors as gRPC statuses, in one table; whatever is not a HodeiError is INTERNAL: logged with its
-traceback, shown as nothing."""
+"""Errors as gRPC statuses, in one table; a fault of ours is INTERNAL and shows nothing."""
 
 import grpc
-from loguru import logger
 
+from hodei.access.errors import known
 from hodei.domain import errors
-from hodei.store import sqlstate
 
 STATUS: dict[type[errors.HodeiError], grpc.StatusCode] = {
     errors.Invalid: grpc.StatusCode.INVALID_ARGUMENT,
@@ -20,14 +18,9 @@ STATUS: dict[type[errors.HodeiError], grpc.StatusCode] = {
 
 
 def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
-    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        return status_of(error.exceptions[0])
-    for kind, status in STATUS.items():
-        if isinstance(error, kind):
-            return status, str(error)
-    if sqlstate.of_a_row(error):
-        words = f"PostgreSQL refuses this: {sqlstate.primary(error)}"
-        logger.bind(component="Calls").warning("{}", words)
-        return grpc.StatusCode.FAILED_PRECONDITION, words
-    logger.opt(exception=error).error("a call failed by a fault of the server")
-    return grpc.StatusCode.INTERNAL, "internal error: the server's log says more"
+    """The status of a call that ended with this error, and its words."""
+    told = known(error)
+    if told is None:
+        return grpc.StatusCode.INTERNAL, "internal error: the server's log says more"
+    (status,) = (status for kind, status in STATUS.items() if isinstance(told, kind))
+    return status, str(told)

@@ -1,23 +1,24 @@
 """Options of the gRPC server: how it notices dead peers, and the bounds that gRPC itself keeps."""
 
 MESSAGE_BYTES = 4 << 20
-"""Of one message in either direction. A larger request is refused by gRPC with RESOURCE_EXHAUSTED,
-a larger answer by rpc/answering.py; nothing of ours comes near it (limits.py, and PAGE_BYTES)."""
+"""Bytes of one message in either direction. A larger request is refused by gRPC with
+RESOURCE_EXHAUSTED, a larger answer by rpc/answering.py; no answer of ours comes near it
+(access/pages.py)."""
 
 STREAMS = 800
-"""Calls on one connection. Full: the client's own gRPC holds further ones back until one has
-ended."""
+"""Calls on one connection. The client's own gRPC holds further ones back until one has ended."""
 
 CONNECTIONS = 5_000
-"""At once. Full: a further one is closed as it comes, which its client sees as UNAVAILABLE."""
+"""Connections at the same time. A further one is closed as it comes, which its client sees as
+UNAVAILABLE."""
 
 METADATA_BYTES = 16 << 10
-"""Of a call. More is refused by gRPC with RESOURCE_EXHAUSTED."""
+"""Bytes of a call's metadata. More is refused by gRPC with RESOURCE_EXHAUSTED."""
 
 WINDOW_BYTES = 64 << 10
-"""What a client may send of a call whose request is not being read yet. gRPC would let it grow with
-the speed of the connection until all requests that wait for their turn lie in our memory; of one
-that is read it opens the window as far as the message needs."""
+"""Bytes that a client may send of a call whose request is not being read yet. gRPC would let them grow
+with the speed of the connection, until all requests that wait for their turn lie in our memory. For
+a request that is read it opens the window as far as the message needs."""
 
 GRPC_OPTIONS = [
     ("grpc.so_reuseport", 0),  # a port that is taken is refused, not shared

@@ -1,47 +1,25 @@
-"""Who calls: every call is answered for a principal, and counted for the address it comes from.
+"""Who makes a gRPC call, from its peer and its metadata (hodei/access/principal.py)."""
 
-Now the only way in is loopback, or a network that was declared trusted by --insecure: the principal
-is `local`, and the actor is what the caller says of itself. Keys and TLS will resolve to others
-here."""
-
-import contextvars
 import functools
 import ipaddress
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
-
-class Caller(NamedTuple):
-    """Where a call comes from: bounds are kept for each address, turns go round its connections."""
-
-    address: str
-    connection: str
-
-
-NOBODY = Caller("", "")
-
-actor: contextvars.ContextVar[str] = contextvars.ContextVar("actor")
-"""Of the call at hand: `cli:<user>`, or `local` when the caller does not say."""
-
-caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("caller", default=NOBODY)
-"""Of the call at hand."""
+from hodei.access.principal import Caller, actor_name
 
 
 def resolve(metadata: Iterable[Any]) -> str:
+    """The actor that the metadata `hodei-actor` names."""
     said = next((value for key, value in metadata if key == "hodei-actor"), "")
-    return _name(said.decode(errors="replace") if isinstance(said, bytes) else said)
-
-
-@functools.lru_cache(1000)
-def _name(said: str) -> str:
-    return "".join(c for c in said if c.isprintable() and not c.isspace())[:200] or "local"
+    return actor_name(said.decode(errors="replace") if isinstance(said, bytes) else said)
 
 
 @functools.lru_cache(1000)
 def calling(peer: str) -> Caller:
-    """Of gRPC's words for a peer, as ipv4:192.0.2.1:40312 or ipv6:%5B2001:db8::1%5D:40312. Of an
-    IPv6 address its network of 64 bits counts: whoever has one has all of it."""
+    """The caller behind gRPC's words for a peer, as ipv4:192.0.2.1:40312 or
+    ipv6:%5B2001:db8::1%5D:40312. Of an IPv6 address its network of 64 bits counts, as a host that
+    has one of its addresses has all of them."""
     kind, _, rest = unquote(peer).partition(":")
     host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
     if kind == "ipv6":

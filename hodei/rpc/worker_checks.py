@@ -1,53 +1,74 @@
 """What workers send is checked where it is read, before anything of it is used or gets into a batch
-with what others have sent. Invalid ends that stream, and no other."""
+with what others have sent. Invalid ends that worker's stream, and no other."""
 
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 
-from hodei.domain.errors import Invalid
+from hodei.domain.errors import Conflict, Invalid
 from hodei.domain.spec import CONTROLS, PATTERNS
 from hodei.protocol import hodei_pb2 as pb
-from hodei.rpc import convert
+from hodei.rpc.worker_stream import PROTOCOL
 
 LABEL_NAME = PATTERNS["labels"]
 
 MOST_ENTRIES = 2_000
-"""Of a kind in one frame; workers send 600 at most. More ends the stream."""
+"""Entries of a kind in one frame; workers send 600 at most."""
 
 MOST_CHUNKS = 25_000
-"""Log chunks in one frame: workers fill 800,000 bytes with them, 40 of which each chunk costs
-besides its data. More ends the stream."""
+"""Log chunks in one frame: workers fill 800,000 bytes with them, and each chunk costs 40 of these
+besides its data."""
 
 MOST_HELD = 100_000
 """Leases that a hello or a heartbeat lists: ten times the most slots."""
 
+MOST_SLOTS = 10_000
+
+MOST_LABELS = 100
+
 MOST_LABELS_BYTES = 32_768
-"""Of the names and values of a worker's labels, and 100 of them."""
+"""Bytes of the names and values of a worker's labels together."""
+
+MOST_NUMBER = 1 << 62
+"""Any count, size or number that a worker may send: half of what a bigint holds, so that the sum of
+two is one."""
+
+LATEST_US = 4_102_444_800_000_000
+"""The year 2100, in microseconds since 1970: a later time of a worker is a fault."""
+
+CHUNK_BYTES = 65_536
+
+
+def within(value: int, what: str, most: int = MOST_NUMBER, least: int = 0) -> int:
+    """Returns the value, which the store can hold. Invalid: it is out of range."""
+    if not least <= value <= most:
+        raise Invalid(f"{what}: expected {least} to {most}, got {value}")
+    return value
+
+
+def within_all(what: str, **numbers: int) -> None:
+    """Does as within, for several numbers at once: nearly always all of them are in range."""
+    if max(numbers.values()) > MOST_NUMBER:
+        for name, value in numbers.items():
+            within(value, f"{what}: {name}")
+
+
+def leases(numbers: Iterable[int]) -> None:
+    """Invalid: the store cannot hold one of these numbers of leases."""
+    within(max(numbers, default=0), "lease")
 
 
 def hello(said: pb.Hello) -> None:
-    """What a worker says of itself must be fit to store, to list and to print."""
-    if not 1 <= said.slots <= 10_000:
-        raise Invalid(f"slots: expected 1 to 10000, got {said.slots}")
+    """Checks that what a worker says of itself can be stored, listed and printed. Conflict: it
+    speaks another version of the contract."""
+    if not said.protocol_min <= PROTOCOL <= said.protocol_max:
+        raise Conflict(
+            f"the worker speaks protocol {said.protocol_min} to {said.protocol_max}, this server {PROTOCOL}: "
+            "upgrade the older of the two"
+        )
+    if not 1 <= said.slots <= MOST_SLOTS:
+        raise Invalid(f"slots: expected 1 to {MOST_SLOTS}, got {said.slots}")
     if len(said.held) > MOST_HELD:
         raise Invalid(f"held: expected at most {MOST_HELD} leases, got {len(said.held)}")
-    if (
-        len(said.labels) > 100
-        or sum(len(k.encode()) + len(v.encode()) for k, v in said.labels.items())
-        > MOST_LABELS_BYTES
-    ):
-        raise Invalid(
-            f"labels: expected at most 100 of {MOST_LABELS_BYTES} bytes in all, got {len(said.labels)}"
-        )
-    for name, value in said.labels.items():
-        if (
-            not LABEL_NAME.search(name)
-            or len(value) > 255
-            or CONTROLS.search(value)
-            or "\0" in value
-        ):
-            raise Invalid(
-                f"labels: expected names of letters, digits, . _ / - and values of at most 255 characters, got {name[:80]!r}"
-            )
+    _labels(dict(said.labels))
     for what, text, most in (
         ("name", said.name, 200),
         ("version", said.version, 50),
@@ -57,37 +78,51 @@ def hello(said: pb.Hello) -> None:
             raise Invalid(
                 f"{what}: expected at most {most} characters without control characters, got {text[:80]!r}"
             )
-    convert.leases_of(held.lease for held in said.held)
+    leases(held.lease for held in said.held)
 
 
-def most_entries(frame: pb.WorkerFrame) -> int:
-    """Of the kind of which there are most, but for log chunks."""
+def _labels(labels: dict[str, str]) -> None:
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in labels.items())
+    if len(labels) > MOST_LABELS or size > MOST_LABELS_BYTES:
+        raise Invalid(
+            f"labels: expected at most {MOST_LABELS} of {MOST_LABELS_BYTES} bytes in all, got {len(labels)}"
+        )
+    for name, value in labels.items():
+        is_fit = len(value) <= 255 and "\0" not in value and not CONTROLS.search(value)
+        if not is_fit or not LABEL_NAME.search(name):
+            raise Invalid(
+                f"labels: expected names of letters, digits, . _ / - and values of at most 255 characters, got {name[:80]!r}"
+            )
+
+
+def frame(said: pb.WorkerFrame) -> None:
+    """Checks that a frame is in bounds: its entries, its leases and its heartbeat."""
+    within(most_entries(said), "entries of a kind in a frame", MOST_ENTRIES)
+    within(len(said.logs), "log chunks in a frame", MOST_CHUNKS)
+    leases(one.lease for one in said.accepts)
+    leases(one.lease for one in said.stopping)
+    leases(said.cancels_received)
+    leases(said.started)
+    if said.HasField("heartbeat"):
+        beat = said.heartbeat
+        within(beat.busy_slots, "busy_slots", MOST_SLOTS)
+        within(len(beat.held), "leases of a heartbeat", MOST_HELD)
+        leases(held.lease for held in beat.held)
+
+
+def most_entries(said: pb.WorkerFrame) -> int:
+    """Entries of the kind of which the frame has most; log chunks are counted apart."""
     kinds: tuple[Sized, ...] = (
-        frame.accepts,
-        frame.rejects,
-        frame.results,
-        frame.stopping,
-        frame.cancels_received,
-        frame.started,
+        said.accepts,
+        said.rejects,
+        said.results,
+        said.stopping,
+        said.cancels_received,
+        said.started,
     )
     return max(len(kind) for kind in kinds)
 
 
-def frame(said: pb.WorkerFrame) -> None:
-    """Before anything of a frame is used. Invalid ends this stream, and no other."""
-    convert.within(most_entries(said), "entries of a kind in a frame", MOST_ENTRIES)
-    convert.within(len(said.logs), "log chunks in a frame", MOST_CHUNKS)
-    convert.leases_of(one.lease for one in said.accepts)
-    convert.leases_of(one.lease for one in said.stopping)
-    convert.leases_of(said.cancels_received)
-    convert.leases_of(said.started)
-    if said.HasField("heartbeat"):
-        beat = said.heartbeat
-        convert.within(beat.busy_slots, "busy_slots", 10_000)
-        convert.within(len(beat.held), "leases of a heartbeat", MOST_HELD)
-        convert.leases_of(held.lease for held in beat.held)
-
-
-def has_room(frame: pb.WorkerFrame) -> bool:
-    """Whether another frame may be committed together with this one."""
-    return most_entries(frame) < MOST_ENTRIES
+def has_room(said: pb.WorkerFrame) -> bool:
+    """Returns whether another frame may be committed together with this one."""
+    return most_entries(said) < MOST_ENTRIES

@@ -46,7 +46,7 @@ statement (a row was changed by hand)."""
 
 POOL_SIZE = 6
 """Connections of one server, besides the listener's. Callers of the API have three at most
-(rpc/limits.py). Claims, creates, results, logs and heartbeats have the others, and these three as
+(access/limits.py). Claims, creates, results, logs and heartbeats have the others, and these three as
 well while nobody calls."""
 
 
@@ -59,7 +59,7 @@ each connection of the pool may be stale."""
 
 class Runs(Protocol):
     """A way to the database: the pool itself, or the part of it that callers of the API may use
-    (rpc/limits.py)."""
+    (access/limits.py)."""
 
     async def run(
         self,

@@ -10,6 +10,8 @@ from hodei.cli import program
 from hodei.cli.follow import exit_code
 from hodei.domain.job import FINAL, Reason
 from hodei.protocol import hodei_pb2 as pb
+from hodei.shapes import wire
+from hodei.shapes.job import Job
 
 JOBS = [
     (pb.Job(state="SUCCEEDED", exit_code=0), 0),
@@ -38,7 +40,7 @@ JOBS = [
 
 @pytest.mark.parametrize(("job", "code"), JOBS)
 def test_the_code_of_a_job(job: pb.Job, code: int) -> None:
-    assert exit_code(job) == code
+    assert exit_code(wire.read(Job, job)) == code
 
 
 def test_the_table_has_each_state_and_reason() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from hodei.cli.log_json import chunk_dicts
+from hodei.cli.log_json import log_chunks
 from hodei.protocol import hodei_pb2 as pb
+from hodei.shapes.job import LogChunk
 
 Chunk = pb.ReadLogsResponse.Chunk
 
@@ -17,9 +18,9 @@ def chunk(data: bytes, offset: int, stream: Any = 1, lease: int = 1) -> Any:
     return Chunk(stream=stream, attempt=lease, byte_offset=offset, data=data, lease=lease)
 
 
-def bytes_of(one: dict[str, Any]) -> bytes:
-    assert ("text" in one) != ("data_base64" in one)
-    return one["text"].encode() if "text" in one else base64.b64decode(one["data_base64"])
+def bytes_of(one: LogChunk) -> bytes:
+    assert (one.text is None) != (one.data_base64 is None)
+    return base64.b64decode(one.data_base64 or "") if one.text is None else one.text.encode()
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -46,9 +47,9 @@ def test_every_byte_comes_back_at_its_offset(seed: int) -> None:
                 chunks.append(chunk(part, len(whole[lease, stream]), stream, lease))
                 whole[lease, stream] += part
     again: dict[tuple[int, str], bytes] = defaultdict(bytes)
-    for one in chunk_dicts(chunks):
-        key = one["attempt"], one["stream"]
-        assert one["byte_offset"] == len(again[key])
+    for one in log_chunks(chunks):
+        key = one.attempt, one.stream
+        assert one.byte_offset == len(again[key])
         again[key] += bytes_of(one)
     assert again == {
         (lease, {1: "stdout", 2: "stderr"}[s]): data for (lease, s), data in whole.items()
@@ -57,8 +58,8 @@ def test_every_byte_comes_back_at_its_offset(seed: int) -> None:
 
 def test_a_character_across_chunks_is_one() -> None:
     data = "größe".encode()
-    found = list(chunk_dicts([chunk(data[:3], 0), chunk(b"other", 0, 2), chunk(data[3:], 3)]))
-    assert [(one["byte_offset"], one["text"]) for one in found] == [
+    found = list(log_chunks([chunk(data[:3], 0), chunk(b"other", 0, 2), chunk(data[3:], 3)]))
+    assert [(one.byte_offset, one.text) for one in found] == [
         (0, "gr"),
         (0, "other"),
         (2, "öße"),
@@ -66,8 +67,8 @@ def test_a_character_across_chunks_is_one() -> None:
 
 
 def test_half_a_character_at_the_end_or_before_a_gap_is_kept() -> None:
-    found = list(chunk_dicts([chunk(b"a\xc3", 0), chunk(b"b\xe2\x82", 100)]))
-    assert [(one["byte_offset"], bytes_of(one)) for one in found] == [
+    found = list(log_chunks([chunk(b"a\xc3", 0), chunk(b"b\xe2\x82", 100)]))
+    assert [(one.byte_offset, bytes_of(one)) for one in found] == [
         (0, b"a"),
         (1, b"\xc3"),
         (100, b"b"),

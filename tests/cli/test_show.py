@@ -26,7 +26,7 @@ def test_fields_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_is_exact_and_holds_no_control(capsys: pytest.CaptureFixture[str]) -> None:
     value = {"name": ODD, "é": "\ud800 \x7f \x85 \u2028 日本 😀"}
-    show.as_json(value)
+    show.write_json(value)
     out = capsys.readouterr().out.rstrip("\n")
     assert json.loads(out) == value
     assert out.isprintable()
@@ -35,7 +35,8 @@ def test_json_is_exact_and_holds_no_control(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_times_beyond_the_calendar_are_never() -> None:
-    assert show.instant(0) is None
+    assert show.instant(None) == show.clock(None) == ""
+    assert show.instant(0) == "1970-01-01T00:00:00.000000Z"
     assert show.instant(1) == "1970-01-01T00:00:00.000001Z"
     assert show.instant(2**62) == show.clock(2**62) == "never"
     assert show.instant(-(2**62)) == "never"

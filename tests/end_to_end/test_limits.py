@@ -71,7 +71,7 @@ def test_a_cancel_shows_how_far_it_has_come(hodei: Hodei, tmp_path: Path) -> Non
     eventually(lambda: hodei.job(job_id)["cancel"] == "stopping")
     gate.touch()
     job = hodei.finish(job_id)
-    assert (job["state"], job["reason"], job["cancel"]) == ("CANCELLED", "CANCELLED", "")
+    assert (job["state"], job["reason"], job["cancel"]) == ("CANCELLED", "CANCELLED", None)
 
 
 def test_the_servers_end_what_a_worker_does_not(hodei: Hodei) -> None:

@@ -7,16 +7,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hodei.domain.ids import uuid7
-from hodei.fleet.presence import Presence, WorkerStream
-from hodei.flow.dispatch import MOST_SETS, JobDispatcher
-from hodei.flow.enqueue import FEW, Enqueuer
+from hodei.fleet.presence import Presence
+from hodei.fleet.stream import WorkerStream
+from hodei.flow.dispatch import FEW, JobDispatcher
+from hodei.flow.enqueue import Enqueuer
+from hodei.flow.label_sets import MOST_SETS
 from hodei.store.database import Database
 from tests.conftest import Connection
 
 
 class Scene:
     def __init__(self, database: Database) -> None:
-        self.presence = Presence(database)
+        self.presence = Presence()
         self.dispatcher = JobDispatcher(database, self.presence)
         self.enqueuer = Enqueuer(database, self.dispatcher)
 
@@ -98,7 +100,10 @@ def test_many_creates_together_leave_the_claim_to_the_dispatcher(
 def test_while_a_claim_is_under_way_a_create_takes_none_along(database_url: str) -> None:
     async def story(scene: Scene) -> None:
         scene.worker(1)
-        with scene.dispatcher.along({}, 1) as first, scene.dispatcher.along({}, 1) as second:
+        with (
+            scene.dispatcher._claim_along({}, 1) as first,
+            scene.dispatcher._claim_along({}, 1) as second,
+        ):
             assert first is not None
             assert second is None, "both would count on the same slot"
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from hodei.access import turns
+from hodei.access.limits import Quota
+from hodei.access.principal import Caller
+from hodei.access.shared import SharedReading
+from hodei.access.turns import Turns
 from hodei.domain.errors import Exhausted, Unavailable
-from hodei.rpc import limits
-from hodei.rpc.limits import Quota, Shared, Turns
-from hodei.rpc.principal import Caller, calling
+from hodei.rpc.principal import calling
 
 
 def test_a_quota_refuses_in_words_what_is_beyond_it_in_all_or_for_an_address() -> None:
@@ -96,7 +99,7 @@ def test_what_weighs_more_than_all_room_has_its_turn_alone() -> None:
 def test_who_waits_too_long_is_refused_and_who_leaves_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "WAIT_S", 0.05)
+    monkeypatch.setattr(turns, "WAIT_S", 0.05)
 
     async def run() -> None:
         turns = Turns("to be tested", 1)
@@ -115,10 +118,11 @@ def test_who_waits_too_long_is_refused_and_who_leaves_is_forgotten(
 
 
 def shared(
-    read: Callable[[], Awaitable[int]], scenario: Callable[[Shared[int]], Coroutine[Any, Any, None]]
+    read: Callable[[], Awaitable[int]],
+    scenario: Callable[[SharedReading[int]], Coroutine[Any, Any, None]],
 ) -> None:
     async def run() -> None:
-        await scenario(Shared(read))
+        await scenario(SharedReading(read))
 
     asyncio.run(run())
 
@@ -133,7 +137,7 @@ def test_who_asks_together_shares_one_reading_that_began_after_they_asked() -> N
         await asyncio.sleep(0.02)
         return mine
 
-    async def scenario(answers: Shared[int]) -> None:
+    async def scenario(answers: SharedReading[int]) -> None:
         async with asyncio.TaskGroup() as group:
             first = group.create_task(answers.get())
             await asyncio.sleep(0.005)
@@ -156,7 +160,7 @@ def test_a_reading_that_fails_fails_for_all_who_wait_for_it() -> None:
         await asyncio.sleep(0.01)
         raise Unavailable("the database is away")
 
-    async def scenario(answers: Shared[int]) -> None:
+    async def scenario(answers: SharedReading[int]) -> None:
         tasks = [asyncio.get_running_loop().create_task(answers.get()) for _ in range(50)]
         await asyncio.wait(tasks)
         assert all(isinstance(task.exception(), Unavailable) for task in tasks)

@@ -4,8 +4,7 @@ import uuid
 
 import pytest
 
-from hodei.fleet.presence import (
-    Beat,
+from hodei.fleet.messages import (
     Cancel,
     Drain,
     GoAway,
@@ -14,9 +13,10 @@ from hodei.fleet.presence import (
     Recall,
     Refused,
     ResultAck,
+    ServerHeartbeat,
 )
 from hodei.protocol import hodei_pb2 as pb
-from hodei.rpc.convert import FRAME_BYTES, frames
+from hodei.rpc.to_worker import FRAME_BYTES, frames
 from hodei.store.claims import Offer
 
 WIRE_BYTES = 1 << 20
@@ -86,7 +86,7 @@ def test_each_message_has_its_place(message: Message, expected: pb.ServerFrame) 
 
 
 def test_the_last_of_drain_and_undrain_holds() -> None:
-    (frame,) = frames([Drain(on=True), Drain(on=False), Beat()])
+    (frame,) = frames([Drain(on=True), Drain(on=False), ServerHeartbeat()])
     assert (frame.drain, frame.undrain) == (False, True)
     assert frame.beat_unix_us > 0
 

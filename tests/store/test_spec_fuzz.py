@@ -12,8 +12,9 @@ import psycopg
 
 from hodei.domain.errors import Invalid
 from hodei.domain.spec import normalise
+from hodei.flow import job_shapes
 from hodei.flow.waiting import waiting_for
-from hodei.rpc import convert
+from hodei.rpc import to_caller
 from hodei.store import accepts, cancels, job_queue, job_story, jobs, leases, results
 from hodei.store.database import Connection as AsyncConnection
 from tests.conftest import Connection
@@ -108,8 +109,9 @@ async def _live(conn: AsyncConnection) -> None:
     for job in every:
         found = await jobs.get(conn, job.id)
         assert found
-        shown = convert.job(found, waiting_for(found, []))
-        assert "(unreadable)" not in (shown.name, convert.job(job).name)
+        shown = to_caller.job(job_shapes.of_job(found, waiting_for(found, [])))
+        listed = to_caller.job(job_shapes.of_job(job))
+        assert "(unreadable)" not in (shown.name, listed.name)
         assert shown.SerializeToString()
         assert await job_story.timeline(conn, job.id)
         await job_story.attempts(conn, job.id)

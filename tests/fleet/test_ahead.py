@@ -2,13 +2,13 @@
 
 import pytest
 
-from hodei.fleet.prefetch import MOST, Prefetch
+from hodei.fleet.ahead import MOST, OffersAhead
 
 
 def after(*ran_s: float, slots: int = 8, able: bool = True) -> int:
-    ahead = Prefetch(slots, able=able)
+    ahead = OffersAhead(slots, able=able)
     for seconds in ran_s:
-        ahead.ran(seconds)
+        ahead.record_run(seconds)
     return ahead.offers
 
 
@@ -48,14 +48,14 @@ def test_a_single_result_says_little() -> None:
 
 
 def test_after_offers_were_asked_back_it_begins_anew() -> None:
-    ahead = Prefetch(8, able=True)
+    ahead = OffersAhead(8, able=True)
     for _ in range(200):
-        ahead.ran(0.01)
-    ahead.stalled()
+        ahead.record_run(0.01)
+    ahead.record_stall()
     assert ahead.offers == 0
     for _ in range(10):
-        ahead.ran(0.01)
+        ahead.record_run(0.01)
     assert ahead.offers == 0, "ten short ones after a stall are no proof"
     for _ in range(50):
-        ahead.ran(0.01)
+        ahead.record_run(0.01)
     assert ahead.offers > 100

@@ -1,0 +1,169 @@
+"""What calls may take of a server, in all and for each address, so that no caller takes it from the
+others.
+
+A Quota refuses at once what is beyond it; Turns (turns.py) let a call wait, and serve those who
+wait in turn. Both refuse with Exhausted: nothing was done, and the same call may succeed in a
+moment or at another server. Workers' streams stand apart: what they send is bounded by their frames
+and windows.
+
+What clients can fill of our memory, each at most: 16 requests and 16 hellos that are being read, 4
+MB each; 64 KiB of each call that waits to be read (rpc/options.WINDOW_BYTES); 96 MB of large
+requests at work or waiting, and some ten times the 8 MB of those at work; 48 MB of answers that are
+not taken, twice, and 8 KiB of each small one; and pages of logs (flow/log_reader.py)."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+from hodei.access.principal import Caller, caller
+from hodei.access.turns import Turn, Turns
+from hodei.domain.errors import Exhausted, Invalid
+from hodei.store.database import CALL_TIMEOUT_S, Connection, Database
+
+T = TypeVar("T")
+
+READ_S = 10.0
+"""A request that has not come whole after so many seconds is refused: 4 MiB at 3.5 Mbit/s."""
+
+SMALL_BYTES = 64 << 10
+"""A request up to this size does not wait behind large ones."""
+
+SMALLEST_WEIGHT = 4096
+"""Bytes that a small request counts at least while it is worked on: what it takes in memory."""
+
+MOST_READERS = 1_000
+"""Readers of logs at one server. Beyond them a further one is refused."""
+
+DATABASE_TURNS = 3
+"""Connections of the pool that callers have at once, two of them for one address
+(store/database.py)."""
+
+_LATE = "the request is late"
+
+
+class Quota:
+    """An amount of `what` that callers may have in all, and a smaller one for each address. A call
+    that finds it used up is refused at once."""
+
+    def __init__(self, what: str, most: int, of_address: int) -> None:
+        self._what = what
+        self._most = most
+        self._of_address = of_address
+        self._taken: dict[str, int] = {}
+        self._in_all = 0
+
+    def take(self, address: str, amount: int = 1) -> None:
+        """Exhausted, in words: it is full, and nothing was taken."""
+        mine = self._taken.get(address, 0)
+        if mine + amount > self._of_address:
+            raise Exhausted(
+                f"{mine} {self._what} from this address already: expected at most {self._of_address}; try again when one has ended"
+            )
+        if self._in_all + amount > self._most:
+            raise Exhausted(
+                f"this server has {self._in_all} {self._what} already: expected at most {self._most}; "
+                "try again in a moment, or another server"
+            )
+        self._taken[address] = mine + amount
+        self._in_all += amount
+
+    def give_back(self, address: str, amount: int = 1) -> None:
+        """Ends what `take` began."""
+        self._in_all -= amount
+        left = self._taken[address] - amount
+        if left:
+            self._taken[address] = left
+        else:
+            del self._taken[address]
+
+
+class Readings:
+    """The requests that are being read, each for READ_S at most. They are looked at once a second,
+    all together: a timer for each would cost a lone create 2 %."""
+
+    def __init__(self) -> None:
+        # Loop tasks by when they began to read; bounded by the turns to be read.
+        self._begun: dict[asyncio.Task[Any], float] = {}
+
+    async def run(self) -> None:
+        """Ends the readings that take too long, for ever."""
+        while True:
+            await asyncio.sleep(1.0)
+            late = time.monotonic() - READ_S
+            for task, begun in list(self._begun.items()):
+                if begun < late:
+                    task.cancel(_LATE)
+
+    async def within_time(self, read: Awaitable[T]) -> T:
+        """Returns what `read` returns. Invalid: it took too long."""
+        task = asyncio.current_task()
+        assert task  # noqa: S101  gRPC runs each call as one
+        self._begun[task] = time.monotonic()
+        try:
+            return await read
+        except asyncio.CancelledError as error:
+            if error.args != (_LATE,) or task.uncancel():  # cancelled by others too
+                raise
+            raise Invalid(f"the request did not come whole within {READ_S:g} s") from None
+        finally:
+            del self._begun[task]
+
+
+class CallersDatabase:
+    """The database for callers: they have at most DATABASE_TURNS of the pool's connections. The
+    others are kept for claims, creates, results, logs and heartbeats."""
+
+    def __init__(self, database: Database, turns: Turns) -> None:
+        self._database = database
+        self._turns = turns
+
+    async def run(
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
+        idempotent: bool = False,
+    ) -> T:
+        """Does as Database.run, when the caller at hand has its turn. Exhausted: it has none in
+        time."""
+        async with self.turn():
+            return await self._database.run(work, timeout_s=timeout_s, idempotent=idempotent)
+
+    def turn(self) -> Turn:
+        """A turn of the caller at hand, for work that goes to the database by itself."""
+        return self._turns.of(caller.get())
+
+
+class Limits:
+    """All that callers may take of one server."""
+
+    def __init__(self, database: Database) -> None:
+        self.calls = Quota("calls", 2_000, 1_000)
+        self.creates = Quota("creates", 2_000, 1_000)
+        self.log_readers = Quota("log readers", MOST_READERS, 400)
+        self.worker_streams = Quota("workers' streams", 4_000, 2_000)
+        self.large = Quota("bytes of large requests", 96 << 20, 64 << 20)
+        self.answers = Quota("bytes of answers that are not taken", 48 << 20, 24 << 20)
+        self.reading = Turns("to be read", 16)
+        self.readings = Readings()
+        self.hellos = Turns("to say hello", 16)
+        self.small_at_work = Turns("to be worked on", 16 << 20)
+        self.large_at_work = Turns("to be worked on", 8 << 20)
+        self.database = CallersDatabase(database, Turns("at the database", DATABASE_TURNS))
+
+    def at_work(self, who: Caller, size: int) -> AbstractAsyncContextManager[None]:
+        """A turn to be worked on, for a request of `size` bytes that was read."""
+        if size <= SMALL_BYTES:
+            return self.small_at_work.of(who, max(size, SMALLEST_WEIGHT))
+        return self._large_at_work(who, size)
+
+    @asynccontextmanager
+    async def _large_at_work(self, who: Caller, size: int) -> AsyncIterator[None]:
+        self.large.take(who.address, size)
+        try:
+            async with self.large_at_work.of(who, size):
+                yield
+        finally:
+            self.large.give_back(who.address, size)

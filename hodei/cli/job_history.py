@@ -1,0 +1,80 @@
+"""`hodei job timeline` and `attempts`: how a job came to be as it is."""
+
+import json
+
+import click
+
+from hodei.cli import show
+from hodei.cli.client import connect
+from hodei.cli.ids import job_id_argument
+from hodei.cli.job_view import summary
+from hodei.domain.job import JobState
+from hodei.shapes import wire
+from hodei.shapes.job import Attempt, Event
+
+
+@click.command(epilog="\b\nExample:\n  hodei job timeline 584a465b-d208-4a05-beef-8671b9bc2805")
+@job_id_argument
+@show.format_option
+@click.pass_obj
+def timeline(servers: str, job_id: str, output: str) -> None:
+    """The events of a job, oldest first; of very many the last."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        answer = client.call(client.jobs.GetTimeline, pb.JobRef(job_id=job_id))
+    if answer.left_out:
+        click.echo(f"hodei: {answer.left_out} older events are not shown", err=True)
+    events = [wire.read(Event, one) for one in answer.events]
+    if output == "json":
+        show.as_json(events)
+        return
+    show.table(
+        ["time", "event", "actor", "what"],
+        [
+            [
+                show.instant(e.occurred_at)[11:23],
+                e.event_type,
+                e.actor,
+                summary(json.loads(e.payload)),
+            ]
+            for e in events
+        ],
+        none="no events",
+    )
+
+
+@click.command(epilog="\b\nExample:\n  hodei job attempts 584a465b-d208-4a05-beef-8671b9bc2805")
+@job_id_argument
+@show.format_option
+@click.pass_obj
+def attempts(servers: str, job_id: str, output: str) -> None:
+    """Every attempt of a job: where, when, how it ended. Their logs are kept apart: `hodei job logs
+    --attempt N`."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        answer = client.call(client.jobs.GetAttempts, pb.JobRef(job_id=job_id))
+    if answer.more:
+        click.echo("hodei: older attempts are not shown", err=True)
+    found = [wire.read(Attempt, one) for one in answer.attempts]
+    if output == "json":
+        show.as_json(found)
+        return
+    show.table(
+        ["attempt", "outcome", "reason", "exit code", "started", "ended", "log", "worker"],
+        [
+            [
+                str(one.attempt),
+                one.outcome or JobState.RUNNING,
+                one.reason or "",
+                "" if one.exit_code is None else str(one.exit_code),
+                show.instant(one.started_at),
+                show.instant(one.ended_at),
+                show.size(one.log_bytes),
+                one.worker_id or "",
+            ]
+            for one in found
+        ],
+        none="no attempts yet",
+    )

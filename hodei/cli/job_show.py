@@ -1,0 +1,119 @@
+"""`hodei job list`, `get` and `logs`: jobs as they are now, and what they wrote."""
+
+import sys
+from typing import Any
+
+import click
+
+from hodei.cli import show
+from hodei.cli.client import connect
+from hodei.cli.ids import job_id_argument
+from hodei.cli.job_view import show_job, took
+from hodei.cli.log_json import log_chunks
+from hodei.shapes import wire
+from hodei.shapes.job import Job
+
+
+@click.command(name="list", epilog="\b\nExample:\n  hodei job list --state FAILED --limit 50")
+@click.option("--state", help="PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED.")
+@click.option("--reason", help="As TIMEOUT, WORKER_LOST.")
+@click.option("--correlation-id", default="")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--before", default="", metavar="ID", help="The last job of the page before.")
+@show.format_option
+@click.pass_obj
+def list_jobs(
+    servers: str,
+    state: str | None,
+    reason: str | None,
+    correlation_id: str,
+    limit: int,
+    before: str,
+    output: str,
+) -> None:
+    """Newest first."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    request = pb.ListJobsRequest(
+        state=(state or "").upper(),
+        reason=(reason or "").upper(),
+        correlation_id=correlation_id,
+        limit=limit,
+        before_job_id=before,
+    )
+    found = _list(servers, request)
+    if output == "json":
+        show.as_json(found)
+        return
+    show.table(
+        ["id", "name", "state", "reason", "attempts", "created", "took", "waits for"],
+        [
+            [
+                one.job_id,
+                one.name,
+                one.state,
+                one.reason or "",
+                str(one.attempts),
+                show.clock(one.created_at),
+                took(one),
+                one.waiting_for or "",
+            ]
+            for one in found
+        ],
+        none="no jobs",
+    )
+
+
+def _list(servers: str, request: Any) -> list[Job]:
+    """Returns as many jobs as are asked for: a page may end before that, by its size."""
+    found: list[Job] = []
+    limit = request.limit
+    with connect(servers) as client:
+        while True:
+            answer = client.call(client.jobs.ListJobs, request)
+            found += [wire.read(Job, one) for one in answer.jobs]
+            if not answer.next_before_job_id or len(found) >= limit:
+                return found
+            request.before_job_id, request.limit = answer.next_before_job_id, limit - len(found)
+
+
+@click.command(epilog="\b\nExample:\n  hodei job get 584a465b-d208-4a05-beef-8671b9bc2805")
+@job_id_argument
+@show.format_option
+@click.pass_obj
+def get(servers: str, job_id: str, output: str) -> None:
+    """All about one job; why it waits, or why it ended as it did."""
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        found = client.call(client.jobs.GetJob, pb.JobRef(job_id=job_id))
+    show_job(wire.read(Job, found), output)
+
+
+@click.command(epilog="\b\nExample:\n  hodei job logs -f 584a465b-d208-4a05-beef-8671b9bc2805")
+@job_id_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("--timestamps", is_flag=True, help="Prefix each line with when it was read.")
+@click.option("--attempt", type=int, metavar="N", help="Only of this attempt.")
+@show.format_option
+@click.pass_obj
+def logs(
+    servers: str, job_id: str, follow: bool, timestamps: bool, attempt: int | None, output: str
+) -> None:
+    """What a job wrote: its stdout on stdout, its stderr on stderr."""
+    from hodei.cli.follow import messages, print_logs, say
+
+    try:
+        if output == "json":
+            chunks = (
+                chunk
+                for message in messages(servers, job_id, follow=follow)
+                for chunk in message.chunks
+            )
+            wanted = (c for c in chunks if attempt is None or c.attempt == attempt)
+            show.as_json(list(log_chunks(wanted)))
+        else:
+            print_logs(servers, job_id, follow=follow, timestamps=timestamps, attempt=attempt)
+    except KeyboardInterrupt:
+        say(f"\nhodei: come back with: hodei job logs -f {job_id}")
+        sys.exit(130)

@@ -1,0 +1,164 @@
+"""Workers' heartbeats: the newest of each worker is stored, all of them together once a second.
+
+What the database answers is acted on here: a stream that no longer speaks for its worker is closed,
+a lease that does not hold is refused, and a lease that its worker no longer lists is put into
+`forgotten`, for flow/lost.py to end it."""
+
+import asyncio
+import functools
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from loguru import logger
+
+from hodei.domain.errors import Locked
+from hodei.domain.timing import ACCEPT_WITHIN_S
+from hodei.fleet.messages import Refused
+from hodei.fleet.presence import Presence
+from hodei.fleet.stream import WorkerStream
+from hodei.store import halves, leases, sessions, sqlstate, stray_leases
+from hodei.store.database import TROUBLE, Connection, Database
+from hodei.store.leases import Claimant
+
+FLUSH_TIMEOUT_S = 5.0
+
+ISOLATED_AFTER_S = 10.0
+"""Seconds without a stored heartbeat after which this server lets its workers go. With the 10 s
+that the driver needs for a connection that hangs, they are at another server before they count as
+silent."""
+
+MOST_FORGOTTEN = 10_000
+"""Leases in `forgotten`. When there are more, the next heartbeat names them again."""
+
+
+class ReceivedHeartbeat(NamedTuple):
+    """A heartbeat as it came from a stream."""
+
+    busy_slots: int
+    draining: bool
+    waiting: list[int]  # leases of offers that no slot has taken yet
+    held: list[int]  # every lease that the worker lists
+    live: list[int]  # those of them that wait or run
+    current_job_id: uuid.UUID | None
+
+
+class _Received(NamedTuple):
+    stream: WorkerStream
+    heartbeat: ReceivedHeartbeat
+
+    def claimants(self, numbers: list[int]) -> list[Claimant]:
+        """A worker's word counts for its own leases only."""
+        return [Claimant(lease, self.stream.worker_id) for lease in numbers]
+
+
+@dataclass
+class _Verdict:
+    """The database's answer to one heartbeat."""
+
+    speaks: bool  # the stream's session still speaks for its worker
+    unknown: list[int] = field(default_factory=list)  # leases listed that are not this worker's
+    forgotten: list[int] = field(default_factory=list)  # this worker's, missing in two heartbeats
+
+
+class Heartbeats:
+    """The heartbeats of all streams of this server. `slots_freed` is called when a worker that
+    drained takes offers again."""
+
+    def __init__(
+        self, database: Database, presence: Presence, slots_freed: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._presence = presence
+        self._slots_freed = slots_freed
+        self._newest: dict[uuid.UUID, _Received] = {}
+        self._stored_at = 0.0  # loop time of the last heartbeats that reached the database
+        self.forgotten: asyncio.Queue[Claimant] = asyncio.Queue(MOST_FORGOTTEN)
+
+    def receive(self, stream: WorkerStream, heartbeat: ReceivedHeartbeat) -> None:
+        """Keeps a heartbeat for the next flush, in place of an older one of the same worker."""
+        drained = stream.drained_by_worker
+        stream.drained_by_worker = heartbeat.draining
+        self._newest[stream.worker_id] = _Received(stream, heartbeat)
+        if drained and not heartbeat.draining:
+            self._slots_freed()
+
+    async def run(self) -> None:
+        """Stores heartbeats once a second, for ever. While the database is away the newest of each
+        worker is kept."""
+        loop = asyncio.get_running_loop()
+        self._stored_at = loop.time()
+        while True:
+            await asyncio.sleep(1.0)
+            for stream in self._presence:
+                stream.recall_late_offers()
+            received, self._newest = self._newest, {}
+            try:
+                await self._store(received)
+                self._stored_at = loop.time()
+            except TROUBLE as error:
+                self._newest = received | self._newest
+                logger.bind(component="WorkerMonitor").warning(
+                    "heartbeats wait: {}", sqlstate.primary(error)
+                )
+                if loop.time() - self._stored_at > ISOLATED_AFTER_S:
+                    self._close_streams()
+
+    async def _store(self, received: dict[uuid.UUID, _Received]) -> None:
+        """Stores the heartbeats of streams that are still open. One that PostgreSQL refuses costs
+        its own stream; one of a worker whose row is locked is kept for the next flush."""
+        together = [one for one in received.values() if self._is_open(one.stream)]
+        answers = await halves.each(
+            together,
+            lambda some: self._database.run(
+                functools.partial(_record, some), timeout_s=FLUSH_TIMEOUT_S
+            ),
+        )
+        for one, answer in zip(together, answers, strict=True):
+            if isinstance(answer, Locked):
+                self._newest.setdefault(one.stream.worker_id, one)
+            elif isinstance(answer, Exception):
+                words = f"its heartbeat is refused: {sqlstate.primary(answer)}"
+                one.stream.close(words, fault=True)
+            else:
+                self._act_on(one.stream, answer)
+
+    def _is_open(self, stream: WorkerStream) -> bool:
+        return self._presence.get(stream.worker_id) is stream
+
+    def _act_on(self, stream: WorkerStream, verdict: _Verdict) -> None:
+        if not verdict.speaks:
+            stream.close("its session no longer speaks for it")
+        for lease in verdict.unknown:
+            stream.send(Refused(lease, "the worker lists a lease that does not hold"))
+        for lease in verdict.forgotten:
+            if not self.forgotten.full():
+                self.forgotten.put_nowait(Claimant(lease, stream.worker_id))
+
+    def _close_streams(self) -> None:
+        """This server is cut off from the database, and others may not be: workers that stayed here
+        would be given up as silent."""
+        for stream in self._presence:
+            stream.close("this server cannot reach the database")
+
+
+async def _record(received: list[_Received], conn: Connection) -> list[_Verdict]:
+    """Stores heartbeats, renews the offers that they list as waiting, and looks for leases on which
+    worker and database differ. Returns a verdict for each heartbeat, in order."""
+    rows = [
+        sessions.Heartbeat(s.worker_id, s.session, h.busy_slots, h.draining, h.current_job_id)
+        for s, h in received
+    ]
+    held = [claimant for one in received for claimant in one.claimants(one.heartbeat.held)]
+    speaking = await sessions.beat(conn, rows, held)
+    if waiting := [c for one in received for c in one.claimants(one.heartbeat.waiting)]:
+        await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
+    verdicts = {row.worker_id: _Verdict(row.worker_id in speaking) for row in rows}
+    listed = [claimant for one in received for claimant in one.claimants(one.heartbeat.live)]
+    for claimant in await stray_leases.unknown(conn, listed) if listed else []:
+        verdicts[claimant.worker_id].unknown.append(claimant.lease)
+    astray = [worker_id for worker_id, missing in speaking.items() if missing]
+    for claimant in await stray_leases.forgotten(conn, astray, held) if astray else []:
+        verdicts[claimant.worker_id].forgotten.append(claimant.lease)
+    return [verdicts[row.worker_id] for row in rows]

@@ -1,0 +1,216 @@
+"""A worker's session: a stream is opened for a worker whose credential is good, what the worker
+still holds goes on, and the end of the stream is written down.
+
+Only the newest session speaks for a worker. Failure: an end that is not written down is found by
+the worker's silence."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from loguru import logger
+
+from hodei.domain.errors import Duplicate, Unauthenticated, Unavailable
+from hodei.domain.job import Reason
+from hodei.domain.text import words_of
+from hodei.domain.timing import HEARTBEAT_S
+from hodei.fleet.messages import Cancel, Drain, GoAway
+from hodei.fleet.presence import Presence
+from hodei.fleet.reach import Address
+from hodei.fleet.registration import fingerprint
+from hodei.fleet.stream import WorkerStream
+from hodei.store import leases, sessions, workers
+from hodei.store.database import TROUBLE, Database
+
+SILENT_AFTER_S = 2.5 * HEARTBEAT_S
+"""A stream on which nothing was heard for so many seconds is dead, whatever TCP says."""
+
+MOST_ENDS = 10_000
+"""Ends of streams that wait to be written down. When there are more, the database has been away for
+long, and silence will tell."""
+
+
+class HeldLease(NamedTuple):
+    """A lease that a worker still has when it connects."""
+
+    lease: int
+    running: bool
+    ended: bool  # its result is not acknowledged yet
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a worker says of itself when it connects."""
+
+    worker_id: uuid.UUID
+    secret: bytes
+    instance: uuid.UUID
+    name: str
+    version: str
+    slots: int
+    labels: dict[str, str]
+    job_user: str | None  # whom its jobs run as; None: it does not say
+    can_recall: bool
+    addresses: list[Address]
+    held: list[HeldLease]
+
+
+class ResumedLease(NamedTuple):
+    """Where a lease of a connecting worker goes on."""
+
+    lease: int
+    holds: bool  # False: the worker is to kill its job
+    log_seq: int  # the next chunk that is not committed
+    accepted: bool
+
+
+class Opened(NamedTuple):
+    """A stream that may be answered; `join` makes it known to the others."""
+
+    stream: WorkerStream
+    resumed: list[ResumedLease]
+
+
+class Sessions:
+    """`slots_freed` is called when a worker has come, or may get offers again."""
+
+    def __init__(
+        self, database: Database, presence: Presence, slots_freed: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._presence = presence
+        self._slots_freed = slots_freed
+        self._ended: asyncio.Queue[tuple[WorkerStream, bool]] = asyncio.Queue(MOST_ENDS)
+        self._closing = ""
+
+    @property
+    def server_id(self) -> str:
+        """The id of this server's process."""
+        return str(self._presence.server_id)
+
+    async def open(self, hello: Hello) -> Opened:
+        """Opens a session, which ends every older one of this worker.
+
+        Unavailable: this server is shutting down. Unauthenticated: the credential is unknown or
+        revoked. Duplicate: another process with this worker's id is connected and sends heartbeats.
+        """
+        if self._closing:
+            raise Unavailable(self._closing)
+        session = await self._connect(hello)
+        stream = WorkerStream(
+            hello.worker_id,
+            session.session,
+            hello.slots,
+            hello.labels,
+            draining=session.draining,
+            name=hello.name,
+            can_recall=hello.can_recall,
+            addresses=hello.addresses,
+        )
+        return Opened(stream, await self._resume(stream, hello.held))
+
+    async def _connect(self, hello: Hello) -> sessions.Session:
+        running = sum(1 for held in hello.held if held.running)
+        greeting = sessions.Greeting(
+            hello.worker_id,
+            fingerprint(hello.secret),
+            hello.instance,
+            hello.name,
+            hello.version,
+            hello.slots,
+            min(running, hello.slots),
+            hello.labels,
+            self._presence.server_id,
+            hello.job_user,
+        )
+        session = await self._database.run(
+            lambda conn: sessions.connect(conn, greeting, SILENT_AFTER_S)
+        )
+        if session:
+            return session
+        if await self._database.run(
+            lambda conn: sessions.is_known(conn, hello.worker_id, greeting.credential_sha256)
+        ):
+            raise Duplicate(
+                f"another process with worker id {hello.worker_id} is connected and beating; stop it, or use another --state-dir"
+            )
+        raise Unauthenticated(
+            "worker credential unknown or revoked: register with a new bootstrap token"
+        )
+
+    async def _resume(self, stream: WorkerStream, held: list[HeldLease]) -> list[ResumedLease]:
+        """Compares what the worker holds with the database. What holds stays with the worker, and
+        cancels that were asked for meanwhile are sent to it."""
+        numbers = [one.lease for one in held]
+        holding = (
+            await self._database.run(lambda conn: leases.held_by(conn, stream.worker_id, numbers))
+            if numbers
+            else {}
+        )
+        resumed = []
+        for one in held:
+            here = holding.get(one.lease)
+            if here is None:
+                resumed.append(ResumedLease(one.lease, holds=False, log_seq=0, accepted=False))
+                continue
+            resumed.append(ResumedLease(one.lease, True, here.log_seq, here.accepted))
+            if not one.ended:
+                stream.held[one.lease] = here.job_id
+            if here.cancel_requested:
+                stream.send(Cancel(one.lease, Reason.CANCELLED, "cancelled"))
+        if stream.drained_by_operator:
+            stream.send(Drain(on=True))
+        return resumed
+
+    def join(self, stream: WorkerStream) -> None:
+        """Makes an answered stream known to the dispatcher and to all others."""
+        self._presence.add(stream)
+        self._slots_freed()
+
+    def leave(self, stream: WorkerStream) -> None:
+        """Takes an ended stream out and has its end written down by `run`: the caller is being
+        cancelled, and must not wait for a database."""
+        stream.closed.set()
+        self._presence.remove(stream)
+        if not self._ended.full():
+            self._ended.put_nowait((stream, stream.drained_by_worker and not stream.held))
+
+    async def run(self) -> None:
+        """Writes down ends of streams, for ever."""
+        while True:
+            stream, stopped = await self._ended.get()
+            write = sessions.leave if stopped else sessions.disconnect
+            try:
+                await self._database.run(
+                    lambda conn, write=write, s=stream: write(conn, s.worker_id, s.session)  # type: ignore[misc]
+                )
+            except TROUBLE as error:
+                logger.bind(component="WorkerMonitor", worker_id=stream.worker_id).warning(
+                    "{}", words_of(error)
+                )
+
+    def send_away(self, why: str) -> None:
+        """Sends every worker to another server and takes no new one; what runs, runs on."""
+        self._closing = why
+        for number, stream in enumerate(self._presence):
+            stream.send(GoAway(0.05 + 0.01 * (number % 100), why))
+
+    async def refresh(self, worker_id: uuid.UUID) -> None:
+        """Brings a stream in line with its worker's row, which an operator has changed through any
+        server: it is closed when the credential is revoked or the session is not the newest, and
+        told when its drain begins or ends."""
+        found = await self._database.run(lambda conn: workers.list_all(conn, worker_id=worker_id))
+        stream = self._presence.get(worker_id)
+        if not found or stream is None:
+            return
+        worker = found[0]
+        if worker.revoked:
+            stream.close("its credential was revoked")
+        elif worker.session != stream.session:
+            stream.close("its session no longer speaks for it")
+        elif worker.draining != stream.drained_by_operator:
+            stream.drained_by_operator = worker.draining
+            stream.send(Drain(on=worker.draining))
+            self._slots_freed()

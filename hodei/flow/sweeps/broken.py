@@ -1,0 +1,48 @@
+"""The sweep for what a hand has broken: jobs that nothing would move on, and leases without their
+job (store/invariants.py)."""
+
+import random
+import time
+import uuid
+
+from loguru import logger
+
+from hodei.flow.sweeps.each import ACTOR, for_each_job
+from hodei.store import invariants
+from hodei.store.database import Connection, Database
+
+CHECK_EVERY_S = (3.0, 6.0)
+"""Seconds after which a server asks whether it is its turn to look for broken rows."""
+
+CHECK_TIMEOUT_S = 60.0
+
+
+class BrokenRows:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._check_at = 0.0
+        self._log = logger.bind(component="JobRescuer")
+
+    async def mend(self) -> None:
+        """Finds and mends broken rows, if it is time to look."""
+        now = time.monotonic()
+        if now < self._check_at:
+            return
+        self._check_at = now + random.uniform(*CHECK_EVERY_S)  # noqa: S311
+        stray = await self._database.run(invariants.stray_jobs, timeout_s=CHECK_TIMEOUT_S)
+        if stray:
+            await for_each_job(self._database, stray, self._mend_jobs)
+        if dropped := await self._database.run(invariants.drop_leases):
+            self._log.warning(
+                "{} leases had no job and are gone, the first is {}", len(dropped), dropped[0]
+            )
+
+    async def _mend_jobs(self, conn: Connection, jobs: list[uuid.UUID]) -> None:
+        for one in await invariants.mend(conn, jobs):
+            words = (
+                "it waited and was in no queue: it is queued again"
+                if one.queued
+                else "its lease was gone: it is written anew"
+            )
+            about = {"correlation_id": one.correlation_id, "actor": ACTOR, "job_id": one.job_id}
+            self._log.bind(**about).warning("{}", words)

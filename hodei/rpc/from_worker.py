@@ -1,0 +1,187 @@
+"""What a worker says, as our own records. Invalid: it says what no worker may, and its stream
+ends."""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from hodei.domain.errors import Invalid, Unauthenticated
+from hodei.domain.job import Outcome, Reason
+from hodei.fleet.heartbeats import ReceivedHeartbeat
+from hodei.fleet.reach import Address
+from hodei.fleet.sessions import HeldLease, Hello
+from hodei.fleet.stream import WorkerStream
+from hodei.protocol import hodei_pb2 as pb
+from hodei.rpc import worker_checks
+from hodei.rpc.ids import uuid_of
+from hodei.rpc.worker_checks import CHUNK_BYTES, LATEST_US, within, within_all
+from hodei.store.job_logs import Chunk
+from hodei.store.late_results import Late
+from hodei.store.results import Result
+
+MOST_ADDRESSES = 64
+"""Addresses of a worker that are kept for balancing; it is sent to none of the others."""
+
+LONGEST_MESSAGE = 2000
+"""Characters of a result's message that are kept."""
+
+LONGEST_REASON = 200
+"""Characters of why an offer is rejected that are kept."""
+
+MOST_INT = (1 << 31) - 1
+
+REASONS = frozenset(Reason)
+
+OUTCOMES = {
+    pb.SUCCEEDED: Outcome.SUCCEEDED,
+    pb.FAILED: Outcome.FAILED,
+    pb.CANCELLED: Outcome.CANCELLED,
+    pb.LOST: Outcome.LOST,
+}
+
+
+def credential(metadata: Any) -> tuple[uuid.UUID, bytes]:
+    """The worker's id and secret, of `authorization: Bearer <worker id>:<secret hex>`.
+    Unauthenticated: there is no such metadata."""
+    scheme, _, value = str(dict(metadata).get("authorization", "")).partition(" ")
+    worker_id, _, secret = value.partition(":")
+    try:
+        if scheme == "Bearer":
+            return uuid.UUID(worker_id), bytes.fromhex(secret)
+    except ValueError:
+        pass
+    raise Unauthenticated(
+        "no worker credential: expected metadata `authorization: Bearer <worker id>:<secret>`"
+    )
+
+
+def hello(said: pb.Hello, who: tuple[uuid.UUID, bytes], server_id: str, now: float) -> Hello:
+    """A worker's first word, checked. `who`: its credential; `server_id`: ours; `now`: loop time."""
+    worker_checks.hello(said)
+    addresses = [
+        Address(
+            server_id if one.here else one.server_id[:36],
+            now - one.failed_s if one.failed_s > 0 else None,
+        )
+        for one in said.addresses[:MOST_ADDRESSES]
+    ]
+    held = [
+        HeldLease(one.lease, one.phase == pb.Held.RUNNING, one.phase == pb.Held.ENDED)
+        for one in said.held
+    ]
+    return Hello(
+        worker_id=who[0],
+        secret=who[1],
+        instance=uuid_of(said.instance, "instance"),
+        name=said.name,
+        version=said.version,
+        slots=said.slots,
+        labels=dict(said.labels),
+        job_user=said.job_user or None,
+        can_recall="recall" in said.capabilities,
+        addresses=addresses,
+        held=held,
+    )
+
+
+def heartbeat(stream: WorkerStream, said: pb.Heartbeat) -> ReceivedHeartbeat:
+    """A heartbeat. Which job a lease is for is known here: a worker's word is not needed for it."""
+    running = (
+        stream.held[held.lease]
+        for held in said.held
+        if held.phase == pb.Held.RUNNING and held.lease in stream.held
+    )
+    return ReceivedHeartbeat(
+        busy_slots=said.busy_slots,
+        draining=said.draining,
+        waiting=[held.lease for held in said.held if held.phase == pb.Held.WAITING],
+        held=[held.lease for held in said.held],
+        live=[held.lease for held in said.held if held.phase != pb.Held.ENDED],
+        current_job_id=next(running, None),
+    )
+
+
+def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
+    """A result. Invalid: a number is out of range, or the reason is not of the closed list."""
+    if said.outcome not in OUTCOMES:
+        raise Invalid(f"result of lease {said.lease}: expected an outcome, got {said.outcome}")
+    if said.reason and said.reason not in REASONS:
+        raise Invalid(
+            f"result of lease {said.lease}: expected a reason of {', '.join(REASONS)}, got {said.reason[:80]!r}"
+        )
+    within_all(
+        "result",
+        lease=said.lease,
+        run_us=said.run_us,
+        peak_memory_bytes=said.peak_memory_bytes,
+        cpu_us=said.cpu_us,
+        log_chunks=said.log_chunks,
+        log_bytes=said.log_bytes,
+        log_dropped_bytes=said.log_dropped_bytes,
+    )
+    return Result(
+        lease=said.lease,
+        worker_id=worker_id,
+        outcome=OUTCOMES[said.outcome],
+        actor=f"worker:{worker_id}",
+        ran=said.started_unix_us > 0 or said.outcome not in (pb.CANCELLED, pb.LOST),
+        reason=Reason(said.reason) if said.reason else None,
+        message=_kept(said.message, LONGEST_MESSAGE) or None,
+        exit_code=said.exit_code if said.HasField("exit_code") else None,
+        signal=said.signal if said.HasField("signal") else None,
+        run_us=min(said.run_us, LATEST_US),
+        peak_memory_bytes=said.peak_memory_bytes,
+        cpu_us=said.cpu_us,
+        log_chunks=said.log_chunks,
+        log_bytes=said.log_bytes,
+        log_dropped_bytes=said.log_dropped_bytes,
+        leftover_processes=min(said.leftover_processes, MOST_INT),
+        leftover_unknown=min(said.leftover_unknown, MOST_INT),
+    )
+
+
+def late_result(said: pb.Result, worker_id: uuid.UUID) -> Late:
+    """A result of a lease that was refused. Invalid: as result."""
+    return Late(uuid_of(said.late_job_id, "late_job_id"), result(said, worker_id))
+
+
+def chunk(said: pb.LogChunk, worker_id: uuid.UUID) -> Chunk:
+    """A log chunk. Invalid: it has no bytes or too many, no stream, or a number out of range."""
+    if not 1 <= len(said.data) <= CHUNK_BYTES:
+        raise Invalid(
+            f"log chunk {said.seq} of lease {said.lease}: expected 1 to {CHUNK_BYTES} bytes, got {len(said.data)}"
+        )
+    if said.stream not in (pb.STDOUT, pb.STDERR, pb.NOTICE):
+        raise Invalid(
+            f"log chunk {said.seq} of lease {said.lease}: expected a stream, got {said.stream}"
+        )
+    within_all(
+        "log chunk",
+        lease=said.lease,
+        seq=said.seq,
+        byte_offset=said.byte_offset,
+        first_line=said.first_line,
+    )
+    read_us = within(said.read_unix_us, "log chunk: read_unix_us", LATEST_US)
+    return Chunk(
+        said.lease,
+        worker_id,
+        said.seq,
+        said.stream,
+        said.byte_offset,
+        said.first_line,
+        read_us,
+        said.data,
+    )
+
+
+def rejects(said: Iterable[pb.Reject]) -> dict[int, str]:
+    """Returns for each lease why its offer is handed back."""
+    found = {one.lease: _kept(one.reason, LONGEST_REASON) for one in said}
+    worker_checks.leases(found)
+    return found
+
+
+def _kept(text: str, most: int) -> str:
+    """Text of a worker for people: cut, and without NUL, which PostgreSQL cannot hold."""
+    return text[:most].replace("\0", "")

@@ -1,0 +1,72 @@
+"""Answers to callers, as messages of hodei.proto."""
+
+from loguru import logger
+
+from hodei.domain.errors import Aborted, Duplicate, HodeiError, Locked
+from hodei.flow.enqueue import Created
+from hodei.flow.log_reader import LogPage
+from hodei.protocol import hodei_pb2 as pb
+from hodei.shapes import wire
+from hodei.shapes.job import Job
+
+ERROR_CHARACTERS = 300
+"""Characters of why a spec is refused: a thousand of them make an answer of less than 1 MiB."""
+
+CODES: dict[type[HodeiError], str] = {
+    Duplicate: "ALREADY_EXISTS",
+    Locked: "UNAVAILABLE",
+    Aborted: "ABORTED",
+}
+"""The codes of entries; any other error is INVALID_ARGUMENT."""
+
+
+def entry(created: Created) -> pb.CreateJobsResponse.Entry:
+    """Returns what became of one spec of a create."""
+    code = CODES.get(type(created.error), "INVALID_ARGUMENT") if created.error else ""
+    return pb.CreateJobsResponse.Entry(
+        job_id=str(created.job_id or ""),
+        existed=created.existed,
+        error=str(created.error or "")[:ERROR_CHARACTERS],
+        error_code=code,
+    )
+
+
+def job(shown: Job) -> pb.Job:
+    """A job. One that a hand has given a number beyond its field is shown as unreadable, so that
+    the others of a list are shown."""
+    try:
+        return wire.fill(pb.Job, shown)
+    except (ValueError, TypeError, OverflowError) as error:
+        log = logger.bind(component="JobService", job_id=shown.job_id)
+        log.warning("job cannot be shown: {}", error)
+        return pb.Job(
+            job_id=shown.job_id,
+            name="(unreadable)",
+            state=shown.state,
+            message=f"this row cannot be shown: {error}"[:ERROR_CHARACTERS],
+        )
+
+
+def log_page(page: LogPage) -> pb.ReadLogsResponse:
+    """A page of a log. The chunks are taken out of it: their reader may be slow, and they are in
+    the message."""
+    message = pb.ReadLogsResponse(
+        chunks=[
+            pb.ReadLogsResponse.Chunk(
+                stream=c.stream,  # type: ignore[arg-type]
+                attempt=c.attempt,
+                byte_offset=c.byte_offset,
+                first_line=c.first_line,
+                read_unix_us=c.read_at,
+                data=c.data,
+                lease=c.lease,
+                seq=c.seq,
+                late=c.late,
+            )
+            for c in page.chunks
+        ],
+        cursor=page.cursor,
+        job=job(page.final) if page.final else None,
+    )
+    page.chunks.clear()
+    return message

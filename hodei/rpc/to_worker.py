@@ -1,0 +1,103 @@
+"""What a server says to a worker, in the worker's language (hodei.proto)."""
+
+import time
+from collections.abc import Iterable, Iterator
+
+from loguru import logger
+
+from hodei.domain.timing import HEARTBEAT_S
+from hodei.fleet.messages import (
+    Cancel,
+    Drain,
+    GoAway,
+    LogAck,
+    Message,
+    Recall,
+    Refused,
+    ResultAck,
+    ServerHeartbeat,
+)
+from hodei.fleet.sessions import Opened
+from hodei.protocol import hodei_pb2 as pb
+from hodei.rpc.worker_stream import PROTOCOL
+from hodei.store.claims import Offer
+
+FRAME_BYTES = 900_000
+"""Bytes of a frame's content, so that it stays under 1 MiB with all around it."""
+
+OFFER_BYTES = 300
+"""Bytes of an offer besides its spec, at most."""
+
+MESSAGE_BYTES = 100
+"""Bytes of any other message, nearly always fewer."""
+
+
+def frames(messages: Iterable[Message]) -> Iterator[pb.ServerFrame]:
+    """The messages in as few frames as their size allows. One that no frame can hold, for a number
+    in a row that a hand has set, is logged and left out."""
+    frame, size = pb.ServerFrame(), 0
+    for message in messages:
+        is_offer = isinstance(message, Offer)
+        weight = len(message.spec) + OFFER_BYTES if is_offer else MESSAGE_BYTES  # type: ignore[union-attr]
+        if size + weight > FRAME_BYTES and size:
+            yield frame
+            frame, size = pb.ServerFrame(), 0
+        try:
+            _put(frame, message)
+        except (ValueError, TypeError) as error:
+            logger.bind(component="WorkerMonitor").error(
+                "{} cannot be sent: {}", type(message).__name__, error
+            )
+        size += weight
+    if size:
+        yield frame
+
+
+def _put(frame: pb.ServerFrame, message: Message) -> None:
+    match message:
+        case Offer():
+            frame.run.add(
+                lease=message.lease,
+                job_id=str(message.job_id),
+                attempt=message.attempt,
+                correlation_id=message.correlation_id,
+                actor=message.actor,
+                spec=message.spec,
+            )
+        case LogAck(lease, next_seq):
+            frame.log_acks.add(lease=lease, next_seq=next_seq)
+        case ResultAck(leases):
+            frame.result_acks.extend(leases)
+        case Refused(lease, why):
+            frame.refused.add(lease=lease, why=why)
+        case Cancel(lease, reason, words):
+            frame.cancel.add(lease=lease, reason=reason, message=words)
+        case Recall(leases):
+            frame.recall.extend(leases)
+        case Drain(on):
+            frame.drain, frame.undrain = on, not on
+        case ServerHeartbeat():
+            frame.beat_unix_us = _now_unix_us()
+        case GoAway(after, why):
+            frame.go_away.reconnect_after_s, frame.go_away.why = after, why
+
+
+def welcome(opened: Opened, server_id: str, lost_after_s: float) -> pb.ServerFrame:
+    """The answer to a worker's hello."""
+    said = pb.Welcome(
+        protocol=PROTOCOL,
+        session=opened.stream.session,
+        heartbeat_s=HEARTBEAT_S,
+        lost_after_s=lost_after_s,
+        clock_unix_us=_now_unix_us(),
+        server_id=server_id,
+    )
+    for one in opened.resumed:
+        said.resume.add(
+            lease=one.lease, holds=one.holds, log_seq=one.log_seq, accepted=one.accepted
+        )
+    return pb.ServerFrame(welcome=said)
+
+
+def _now_unix_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,128 @@
+"""The half of a worker's stream that reads: frames are checked, gathered and handed on to be
+committed.
+
+Frames that come while others are being committed are committed together afterwards. When
+INBOX_FRAMES wait, nothing more is read, so that a slow database holds back exactly those workers
+that feed it."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import groupby
+
+from hodei.fleet.heartbeats import Heartbeats
+from hodei.fleet.sessions import SILENT_AFTER_S
+from hodei.fleet.stream import WorkerStream
+from hodei.flow.cancel import Canceller
+from hodei.flow.log_intake import LogIntake
+from hodei.flow.settle import Settler
+from hodei.protocol import hodei_pb2 as pb
+from hodei.rpc import from_worker, worker_checks
+from hodei.rpc.ids import uuid_of
+from hodei.rpc.worker_stream import Context, StreamEnded
+
+INBOX_FRAMES = 64
+"""Frames of one stream that were read and are not committed yet, each under 1 MiB."""
+
+TOGETHER_BYTES = 8 << 20
+"""Bytes of frames that are committed together."""
+
+
+class WorkerReader:
+    """The reader of one stream; its parts take what the worker says."""
+
+    def __init__(
+        self,
+        stream: WorkerStream,
+        context: Context,
+        heartbeats: Heartbeats,
+        settler: Settler,
+        canceller: Canceller,
+        logs: LogIntake,
+    ) -> None:
+        self._stream = stream
+        self._context = context
+        self._heartbeats = heartbeats
+        self._settler = settler
+        self._canceller = canceller
+        self._logs = logs
+        self._inbox: asyncio.Queue[pb.WorkerFrame] = asyncio.Queue(INBOX_FRAMES)
+        # Since when a frame is waited for; None while one waits for room in the inbox, as the
+        # worker is not to blame for that.
+        self._waiting_since: float | None = None
+
+    async def read(self) -> None:
+        """Reads frames until the stream ends. StreamEnded: the worker closed it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._waiting_since = loop.time()
+            frame = await self._context.read()
+            self._waiting_since = None
+            if not isinstance(frame, pb.WorkerFrame):
+                raise StreamEnded("closed by the worker")
+            worker_checks.frame(frame)
+            if frame.HasField("heartbeat"):
+                heartbeat = from_worker.heartbeat(self._stream, frame.heartbeat)
+                self._heartbeats.receive(self._stream, heartbeat)
+            await self._inbox.put(frame)
+
+    def check_silence(self) -> None:
+        """StreamEnded: nothing was heard for SILENT_AFTER_S."""
+        now = asyncio.get_running_loop().time()
+        if self._waiting_since and now - self._waiting_since > SILENT_AFTER_S:
+            raise StreamEnded(f"silent for {SILENT_AFTER_S:g} s")
+
+    async def commit(self) -> None:
+        """Hands on what was read, for ever; frames that wait go together."""
+        while True:
+            together = await self._inbox.get()
+            size = together.ByteSize()
+            while (
+                size < TOGETHER_BYTES
+                and worker_checks.has_room(together)
+                and not self._inbox.empty()
+            ):
+                frame = self._inbox.get_nowait()
+                size += frame.ByteSize()
+                together.MergeFrom(frame)
+            await self._hand_on(together)
+
+    async def _hand_on(self, frame: pb.WorkerFrame) -> None:
+        """Logs go before results: so what is said of a lease keeps its order (rule 5)."""
+        if frame.logs:
+            await self._append(frame.logs)
+        if frame.cancels_received:
+            told = list(frame.cancels_received)
+            await self._canceller.record_delivery(self._stream, told, stopping=False)
+        if frame.stopping:
+            told = [said.lease for said in frame.stopping]
+            await self._canceller.record_delivery(self._stream, told, stopping=True)
+        if frame.rejects:
+            rejects = from_worker.rejects(frame.rejects)
+            await self._settler.take_back_rejected(self._stream, rejects)
+        if frame.accepts or frame.results:
+            await self._settle(frame)
+        if frame.started:
+            await self._settler.record_starts(self._stream, list(frame.started))
+
+    async def _append(self, logs: Sequence[pb.LogChunk]) -> None:
+        worker_id = self._stream.worker_id
+        if in_time := [from_worker.chunk(said, worker_id) for said in logs if not said.late_job_id]:
+            await self._logs.append(self._stream, in_time)
+        for late_job_id, late in groupby(
+            (said for said in logs if said.late_job_id), key=lambda said: said.late_job_id
+        ):
+            job_id = uuid_of(late_job_id, "late_job_id")
+            chunks = [from_worker.chunk(said, worker_id) for said in late]
+            await self._logs.append_late(self._stream, job_id, chunks)
+
+    async def _settle(self, frame: pb.WorkerFrame) -> None:
+        worker_id = self._stream.worker_id
+        accepted = [said.lease for said in frame.accepts]
+        results = [
+            from_worker.result(said, worker_id) for said in frame.results if not said.late_job_id
+        ]
+        await self._settler.settle(self._stream, accepted, results)
+        for said in frame.results:
+            if said.late_job_id:
+                late = from_worker.late_result(said, worker_id)
+                await self._settler.record_late_result(self._stream, late)

@@ -1,0 +1,92 @@
+"""A job and what belongs to it, as they are shown."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from hodei.shapes.fields import Json, Time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job. What says how it ran is of its last attempt."""
+
+    job_id: Annotated[str, "Its UUID."]
+    name: Annotated[str, "Its name, for people."]
+    state: Annotated[str, "PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED."]
+    reason: Annotated[str | None, "Why it failed or was cancelled, a word of a closed list."] = None
+    message: Annotated[str | None, "The same in words, at most 2,000 characters."] = None
+    spec: Annotated[Json | None, "What it runs (job-spec.md); null in lists."] = None
+    attempts: Annotated[int, "How often it was tried."] = 0
+    priority: Annotated[int, "Jobs with a higher one run first."] = 0
+    correlation_id: Annotated[str, "Ties it to other jobs and to events."] = ""
+    actor: Annotated[str, "Who created it."] = ""
+    worker_id: Annotated[str | None, "The worker that has it, or had it last."] = None
+    exit_code: Annotated[int | None, "Exit code of its process."] = None
+    signal: Annotated[int | None, "Number of the signal that ended its process."] = None
+    peak_memory_bytes: Annotated[int | None, "The most memory that it had, all processes."] = None
+    cpu_s: Annotated[float | None, "Processor time of all its processes."] = None
+    log_bytes: Annotated[int, "Bytes of stdout and stderr that are kept."] = 0
+    log_dropped_bytes: Annotated[int, "Bytes beyond the log limit or the disk, not kept."] = 0
+    logs_complete: Annotated[bool, "Whether all that it wrote is stored; false before its end."] = (
+        False
+    )
+    leftover_processes: Annotated[int, "Processes that it left behind and that were killed."] = 0
+    leftover_unknown: Annotated[
+        int, "Processes that were left alive: they may have been its own or another job's."
+    ] = 0
+    created_at: Annotated[Time | None, "When it was created."] = None
+    updated_at: Annotated[Time | None, "When its last event was."] = None
+    run_at: Annotated[Time | None, "It does not run before; null: at once."] = None
+    started_at: Annotated[Time | None, "When its last attempt was accepted by a worker."] = None
+    completed_at: Annotated[Time | None, "When it came to a final state."] = None
+    cancel_requested: Annotated[bool, "Whether its cancel was asked for."] = False
+    cancel: Annotated[
+        str | None,
+        "How far the cancel of a job in flight has come: requested, delivered (its worker knows), "
+        "stopping (TERM is on its way).",
+    ] = None
+    waiting_for: Annotated[str | None, "Why a PENDING job does not run, in words."] = None
+    retry_of: Annotated[str | None, "The job that it repeats."] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One accepted try of a job."""
+
+    attempt: Annotated[int, "Its number, from 1."]
+    lease: Annotated[int, "The number of its claim, also in the events."]
+    worker_id: Annotated[str | None, "The worker that ran it."] = None
+    outcome: Annotated[str | None, "SUCCEEDED, FAILED, CANCELLED or LOST; null: it runs."] = None
+    reason: Annotated[str | None, "Why it failed or was cancelled."] = None
+    exit_code: Annotated[int | None, "Exit code of its process."] = None
+    signal: Annotated[int | None, "Number of the signal that ended its process."] = None
+    started_at: Annotated[Time | None, "When the worker accepted it."] = None
+    ended_at: Annotated[Time | None, "When it ended."] = None
+    log_bytes: Annotated[int, "Bytes of its log that are stored."] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One event of a job's story."""
+
+    occurred_at: Annotated[Time, "When it was committed, later than the event before."]
+    event_type: Annotated[str, "JobCreated, JobAssigned, JobStatusChanged, …"]
+    aggregate_id: Annotated[str, "What it is about: the job's id."]
+    actor: Annotated[str, "Who did it."]
+    correlation_id: Annotated[str, "That of the job."]
+    payload: Annotated[Json, "What is special to the type, an object."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChunk:
+    """A part of a log, in the order in which it was written. Of `text` and `data_base64` one is
+    null."""
+
+    stream: Annotated[str, "stdout, stderr, or notice: Hodei's own words."]
+    attempt: Annotated[int, "The attempt that wrote it."]
+    byte_offset: Annotated[int, "Of its first byte, within its stream and attempt."]
+    first_line: Annotated[int, "Number of the line that its first byte belongs to, from 1."]
+    read_at: Annotated[Time | None, "When the worker read it."]
+    late: Annotated[bool, "Whether it came when its attempt had been given up."]
+    text: Annotated[str | None, "What was written, if it is UTF-8."]
+    data_base64: Annotated[str | None, "What was written, if it is not."]

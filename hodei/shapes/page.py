@@ -1,0 +1,75 @@
+"""docs/json.md, made from the shapes: `tools/json-docs` writes it."""
+
+import types
+import typing
+from typing import Any
+
+from hodei.shapes.fields import Field, Json, Time, fields_of
+from hodei.shapes.fleet import Maintenance, Status, Token, Worker
+from hodei.shapes.job import Attempt, Event, Job, LogChunk
+
+WHERE: dict[type, str] = {
+    Job: "`hodei job get`, `cancel` and `retry` print one; `hodei job list` prints a list.",
+    Attempt: "`hodei job attempts` prints a list.",
+    Event: "`hodei job timeline` prints a list.",
+    LogChunk: "`hodei job logs` prints a list.",
+    Worker: "`hodei worker drain` and `revoke` print one; `hodei worker list` prints a list.",
+    Token: "`hodei token create` and `revoke` print one; `hodei token list` prints a list.",
+    Status: "`hodei status` prints it.",
+    Maintenance: "`hodei db maintain` prints it.",
+}
+"""Every shape, and which commands print it with `--format json`."""
+
+HEAD = """# JSON
+
+<!-- Made from hodei/shapes by `{command}`; tests/shapes compares them. -->
+
+What the command line prints with `--format json`. Every key is always there; `null` means nothing,
+not yet, or not known. Times are RFC 3339, in UTC, with microseconds; a time beyond the calendar,
+which only a hand can set, is shown as the first or the last of it. Keys that end in `_s` are
+seconds, in `_bytes` bytes. Keys may be added; CHANGELOG names each one that changes.
+"""
+
+COMMAND = "tools/json-docs"
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD.format(command=COMMAND) + "".join(
+        _section(shape, where) for shape, where in WHERE.items()
+    )
+
+
+def _section(shape: type, where: str) -> str:
+    words = " ".join((shape.__doc__ or "").split())
+    rows = "".join(
+        f"| `{field.name}` | {_kind(field)} | {field.meaning} |\n" for field in fields_of(shape)
+    )
+    return (
+        f"\n## {shape.__name__}\n\n{words}\n\n{where}\n\n"
+        f"| key | value | meaning |\n|---|---|---|\n{rows}"
+    )
+
+
+KINDS: dict[Any, str] = {
+    str: "text",
+    int: "number",
+    float: "number",
+    bool: "true or false",
+    Time: "time",
+    Json: "object",
+}
+
+
+def _kind(field: Field) -> str:
+    if isinstance(field.kind, types.GenericAlias):
+        is_list = typing.get_origin(field.kind) is list
+        of = KINDS[typing.get_args(field.kind)[-1]]
+        words = f"list of {of}s" if is_list else f"object of {of}s"
+    else:
+        words = KINDS[field.kind]
+    return f"{words} or null" if field.optional else words
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,50 @@
+"""How a server is asked to stop: the first signal asks it to drain, the second to end at once."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable
+
+from hodei.domain.errors import HodeiError
+
+
+class Stop:
+    """The requests to stop that have come."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.asked_twice = asyncio.Event()
+
+    def listen_to_signals(self) -> None:
+        """Takes SIGTERM and SIGINT of this process as requests."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.ask)
+
+    def ask(self) -> None:
+        """One more request."""
+        (self.asked_twice if self.asked.is_set() else self.asked).set()
+
+    async def first_of(self, work: Awaitable[None], *, again: bool = False) -> bool:
+        """Awaits work, unless a request comes first (with `again`: the second one). False: it came,
+        and work was cancelled. HodeiError: work's own."""
+        event = self.asked_twice if again else self.asked
+
+        async def until_asked(task: asyncio.Task[None]) -> None:
+            await event.wait()
+            task.cancel()
+
+        async def do() -> None:
+            await work
+
+        failed: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(do())
+                watcher = group.create_task(until_asked(task))
+                await asyncio.wait({task})
+                watcher.cancel()
+        except* HodeiError as errors:
+            failed = errors.exceptions[0]
+        if failed:
+            raise failed from None
+        return not task.cancelled()

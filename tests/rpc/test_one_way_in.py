@@ -1,0 +1,61 @@
+"""Each call of the API is one verb of flow or fleet, and each verb has its call: a way in has nothing
+of its own that a second one would have to copy."""
+
+import ast
+import inspect
+import textwrap
+from typing import Any
+
+from hodei.fleet.operations import Fleet
+from hodei.flow.jobs import Jobs
+from hodei.protocol import hodei_pb2 as pb
+from hodei.rpc.fleet_service import FleetService
+from hodei.rpc.job_service import JobService
+
+VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
+    JobService: (
+        Jobs,
+        {
+            "CreateJobs": {"submit"},
+            "GetJob": {"get"},
+            "ListJobs": {"list_jobs"},
+            "CancelJob": {"cancel"},
+            "GetTimeline": {"timeline"},
+            "RetryJob": {"retry"},
+            "GetAttempts": {"attempts"},
+            "ReadLogs": {"read_logs"},
+        },
+    ),
+    FleetService: (
+        Fleet,
+        {
+            "ListWorkers": {"list_workers"},
+            "DrainWorker": {"drain", "undrain"},
+            "RevokeWorker": {"revoke"},
+            "CreateToken": {"mint_token"},
+            "ListTokens": {"list_tokens"},
+            "RevokeToken": {"revoke_token"},
+            "GetStatus": {"status"},
+        },
+    ),
+}
+
+
+def verbs_of(call: Any) -> set[str]:
+    """What a method of a service asks of `self._jobs` or `self._fleet`."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(call)))
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node.value) in {"self._jobs", "self._fleet"}
+    }
+
+
+def test_each_call_is_one_verb_and_each_verb_has_its_call() -> None:
+    for service, (verbs, calls) in VERBS.items():
+        described = pb.DESCRIPTOR.services_by_name[service.__name__].methods_by_name
+        assert set(calls) == set(described)
+        assert {name: verbs_of(getattr(service, name)) for name in calls} == calls
+        public = {name for name in vars(verbs) if not name.startswith("_")}
+        assert set().union(*calls.values()) == public
