@@ -101,6 +101,11 @@ class Hodei:
 
         eventually(there, 60)
 
+    def back_off_ends(self, job_id: str) -> None:
+        """Waits until it has been lost, and lets it run again now instead of 10 s later."""
+        due = "UPDATE job_queue SET ready_at = now() WHERE job_id = %s AND waiting = 'BACKOFF' RETURNING job_id"
+        eventually(lambda: self.sql(due, job_id), 60)
+
     def wrote(self, job_id: str, words: str = "") -> str:
         """Its log, once words are in it; by SQL as well."""
         asked = "SELECT data FROM job_logs WHERE job_id = %s ORDER BY lease, seq"

@@ -13,6 +13,7 @@ from hodei.local.embedded_postgres import free_port
 from hodei.store import leases, stray_leases
 from hodei.store.database import Connection as AsyncConnection
 from tests.conftest import TREE, Connection
+from tests.eventually import eventually
 from tests.factories import (
     assigned_job,
     final_job,
@@ -181,14 +182,15 @@ def test_clean_ends_recorded_processes_and_no_others(
     """A pid file that names somebody else's process leaves it alone."""
     stranger = subprocess.Popen(["sleep", "60"])
     ours = subprocess.Popen(["sh", "-c", "exec -a hodei-server sleep 60"], executable="/bin/bash")
+    name = Path(f"/proc/{ours.pid}/cmdline")
+    eventually(lambda: name.read_bytes().startswith(b"hodei-server\0"))  # the shell has become it
     (tmp_path / "hodei-worker.pid").write_text(str(stranger.pid))
     (tmp_path / "hodei-server.pid").write_text(str(ours.pid))
     try:
         env = shell_env | {"HODEI_RUN_DIR": str(tmp_path)}
-        subprocess.run(
-            [TREE / "scripts/clean-system.sh"], env=env, capture_output=True, check=True, timeout=30
-        )
-        assert ours.wait(5) == -15
+        with subprocess.Popen([TREE / "scripts/clean-system.sh"], env=env) as script:
+            assert ours.wait(20) == -15
+            assert script.wait(30) == 0
         assert stranger.poll() is None
         assert list(tmp_path.glob("*.pid")) == []
     finally:

@@ -55,11 +55,14 @@ def test_rows_that_a_hand_has_set_cost_their_own_jobs(working: Hodei) -> None:
     everything can be listed and shown."""
     worker_id = working.sql("SELECT id::text FROM workers")[0][0]
     working.ok("worker", "drain", worker_id)
+    enqueue = (
+        "SELECT hodei_enqueue(jsonb_build_object('name', %s::text, 'command', %s::text))::text"
+    )
     touched = {}
     for name, hand in HANDS.items():
-        touched[name] = working.submit("--name", name, "--command", "true")
+        ((touched[name],),) = working.sql(enqueue, name, "true")
         working.conn.execute(hand.encode(), {"job": touched[name]})
-    honest = [working.submit("--command", "echo honest") for _ in range(20)]
+    honest = [working.sql(enqueue, "honest", "echo honest")[0][0] for _ in range(20)]
     working.ok("worker", "drain", "--undo", worker_id)
     working.all_succeeded(honest)
 
@@ -232,10 +235,10 @@ def test_the_term_of_a_queue_timeout_begins_when_the_job_can_be_seen(working: Ho
     """Its transaction was open for longer than the term."""
     with psycopg.connect(working.url) as other:
         row = other.execute(
-            """SELECT hodei_enqueue('{"command": "true", "queue_timeout": 2}')"""
+            """SELECT hodei_enqueue('{"command": "true", "queue_timeout": 5}')"""
         ).fetchone()
         assert row
-        time.sleep(4)
+        time.sleep(6)
         other.commit()
     assert working.finish(str(row[0]))["state"] == "SUCCEEDED"
 

@@ -82,6 +82,7 @@ def test_what_a_dead_supervisor_left_is_killed_before_the_next_attempt(
     time.sleep(1.2)  # without a cgroup it is known by two looks
     contained = any_worker.contained
     os.kill(supervisors(any_worker.state)[0], signal.SIGKILL)
+    any_worker.hodei.back_off_ends(shell)
     job, lost = any_worker.ended(shell), any_worker.ended(bare)
     assert (job.state, job.attempts, lost.reason) == ("SUCCEEDED", 2, "WORKER_LOST")
     assert not sleepers(number)
@@ -119,13 +120,16 @@ def test_orphans_of_two_jobs_are_told_as_doubtful_and_end_with_the_last(
     eventually(lambda: not sleepers(number))
 
 
-def test_a_launcher_that_a_job_kills_costs_no_job(any_worker: Worker) -> None:
-    neighbours = [any_worker.submit("sleep 6; echo fine; exit 7") for _ in range(5)]
+def test_a_launcher_that_a_job_kills_costs_no_job(any_worker: Worker, number: int) -> None:
+    gate = any_worker.state.with_name(f"gate-{number}")
+    waits = f"until [ -e {gate} ]; do sleep 0.1; done; echo fine; exit 7"
+    neighbours = [any_worker.submit(waits) for _ in range(5)]
     for job_id in neighbours:
         eventually(lambda job_id=job_id: any_worker.attempts(job_id)[0] == "RUNNING")  # type: ignore[misc]
     for _ in range(6):
         job = any_worker.finish("kill -9 $PPID; sleep 0.2; exit 5")
         assert (job.reason, job.exit_code, job.attempts) == ("EXIT_NONZERO", 5, 1), job
+    gate.touch()
     for job_id in neighbours:
         job = any_worker.ended(job_id)
         assert (job.exit_code, job.text, job.attempts) == (7, "fine\n", 1), job

@@ -12,7 +12,11 @@ from tests.eventually import eventually, gone
 from tests.hosts import JOB_USER, ROOT, SANE_PATH, Worker, make, supervisors
 from tests.running import Hodei
 
-STEPS = "for n in $(seq 25); do echo $n; sleep 0.5; done; id -un"
+STEPS = (
+    "for n in $(seq 25); do echo $n; sleep 0.2; done; until [ -e {} ]; do sleep 0.1; done; id -un"
+)
+"""A job that writes while its worker is started again, and ends when a file is there."""
+
 WHOLE = "".join(f"{n}\n" for n in range(1, 26))
 
 
@@ -53,7 +57,8 @@ def test_an_idle_supervisor_is_replaced_at_once(one: Worker) -> None:
 def test_a_busy_one_keeps_its_jobs_and_another_takes_the_new_ones(one: Worker) -> None:
     one.up(one.hodei.token())
     try:
-        job_id = one.submit(STEPS)
+        gate = one.state.with_name("gate")
+        job_id = one.submit(STEPS.format(gate))
         one.wrote(job_id, "1\n")
         (before,) = all_supervisors(one)
         one.end()
@@ -61,6 +66,7 @@ def test_a_busy_one_keeps_its_jobs_and_another_takes_the_new_ones(one: Worker) -
         one.up()
         assert one.finish("yes | head -c 5000").log_bytes <= 1000
         assert not gone(before)
+        gate.touch()
         job = one.ended(job_id)
         assert (job.state, job.attempts, job.text.startswith(WHOLE)) == ("SUCCEEDED", 1, True)
         eventually(lambda: gone(before))
@@ -152,12 +158,14 @@ def test_a_job_user_given_at_a_restart_holds(host_system: Hodei, hosts_folder: P
     one.up(host_system.token())
     try:
         assert "jobs run as root on this host" in one.log
-        running = one.submit(STEPS)
+        gate = one.state.with_name("gate")
+        running = one.submit(STEPS.format(gate))
         one.wrote(running, "1\n")
         one.end()
         one.flags = ("--job-user", JOB_USER)
         one.up()
         assert one.finish("id -un").text == f"{JOB_USER}\n"
+        gate.touch()
         assert one.ended(running).text == WHOLE + "root\n"
         assert one.finish("id -un").text == f"{JOB_USER}\n"
     finally:
