@@ -9,14 +9,15 @@ from typing import Any
 from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol.words import Outcome
 from hodei_worker.supervisor.result import Result
 from hodei_worker.supervisor.wire import Header
 
 OUTCOMES = {
-    "SUCCEEDED": pb.SUCCEEDED,
-    "FAILED": pb.FAILED,
-    "CANCELLED": pb.CANCELLED,
-    "LOST": pb.LOST,
+    Outcome.SUCCEEDED: pb.SUCCEEDED,
+    Outcome.FAILED: pb.FAILED,
+    Outcome.CANCELLED: pb.CANCELLED,
+    Outcome.LOST: pb.LOST,
 }
 
 LONGEST_MESSAGE = 2000

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol.words import Outcome, Reason
 from hodei_worker.held import Held, Phase
 from hodei_worker.job_lines import JobLines, command_of, ending
 from hodei_worker.outbox import Outbox
@@ -142,7 +143,7 @@ class Slots:
 
     def cancel(self, lease: int, reason: str, message: str) -> None:
         job = self._held.get(lease)
-        outcome = "CANCELLED" if reason == "CANCELLED" else "FAILED"
+        outcome = Outcome.CANCELLED if reason == Reason.CANCELLED else Outcome.FAILED
         cause = Cause(outcome, reason, message)
         if job is None or job.phase is Phase.ENDED:
             return

@@ -249,7 +249,7 @@ def test_states_and_reasons_are_words_of_the_domain() -> None:
     """In Python they are members of a type; only SQL texts and the types themselves name them."""
     kinds = (JobState, Outcome, Reason, Creation, Waiting, WorkerState, TokenState)
     words = {str(word) for kind in kinds for word in kind}
-    for path in files("hodei.store"):
+    for path in [*files("hodei.store"), *files("hodei_worker")]:
         texts = (
             node.value
             for node in ast.walk(ast.parse(path.read_text()))

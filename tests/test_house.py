@@ -15,7 +15,7 @@ PROGRAMS = {"hodei", "hodei-server", "hodei-worker", "demo", "test", "bench", "c
 # Today's numbers. What we aim at stands behind each; whoever comes nearer lowers the bound.
 MOST_COLUMNS = 100
 WIDE_PYTHON = 0.02  # share of lines over MOST_COLUMNS; this is the aim
-WIDE_SQL = 0.15  # of schema.sql; the aim: 0.03
+WIDE_SQL = 0.03  # of schema.sql; this is the aim
 FORMAT_SKIPS = 5  # this is the aim
 MOST_LINES = 320  # of a Python file
 LONGER_FILES = 32  # files over MOST_LINES; the aim: 0

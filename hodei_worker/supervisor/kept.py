@@ -4,6 +4,7 @@ its first and its last part, and on a full disk what there was room for."""
 from collections.abc import Callable
 from dataclasses import replace
 
+from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor.result import Result, failed
 from hodei_worker.supervisor.spool import FULL_BYTES, NOTICE, Chunk, Tape, left_out
 from hodei_worker.supervisor.tail import Tail
@@ -122,6 +123,6 @@ class Kept:
         if not self.lost:
             return result
         words = f"{self.lost} bytes of its log are lost: the worker's disk was full"
-        if result.outcome == "SUCCEEDED":
-            return result.because(failed("LIMIT_EXCEEDED", words))
+        if result.outcome == Outcome.SUCCEEDED:
+            return result.because(failed(Reason.LIMIT_EXCEEDED, words))
         return result.with_words(words)

@@ -12,6 +12,7 @@ import time
 import traceback
 from dataclasses import replace
 
+from hodei.protocol.words import Reason
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.guard import Guard, Timers
@@ -82,11 +83,11 @@ class JobProcess:
             prepared = prepare(self._place, self._start)
             limit_s = self._spec.get("start_timeout")
             if limit_s and time.monotonic() - self._begun > limit_s:
-                self._cause = failed("TIMEOUT", f"did not start within {limit_s:g} s")
+                self._cause = failed(Reason.TIMEOUT, f"did not start within {limit_s:g} s")
             if self._cause is None:
                 self._starting.begin(prepared, self.output.pipes())
         except StartFailed as error:
-            self._cause = failed("START_FAILED", str(error))
+            self._cause = failed(Reason.START_FAILED, str(error))
         if not self._starting.under_way:
             self._end(0)
 
@@ -131,7 +132,7 @@ class JobProcess:
         traceback.print_exception(error, file=sys.stderr)
         sys.stderr.flush()
         words = f"the worker could not go on with the job: {error!r}"
-        self._cause = failed("INTERNAL", words)
+        self._cause = failed(Reason.INTERNAL, words)
         if self._faulty or self._over:
             return
         self._faulty = True
@@ -184,7 +185,7 @@ class JobProcess:
         self._listener.started()
         if timeout_s := self._spec.get("timeout"):
             words = f"ran longer than its time-out of {timeout_s:g} s"
-            self._after(timeout_s, self.stop, failed("TIMEOUT", words))
+            self._after(timeout_s, self.stop, failed(Reason.TIMEOUT, words))
         if silence_s := self._spec.get("silence_timeout"):
             self._after(silence_s, self._watch_silence, silence_s)
         if self._stop_when_started:
@@ -198,7 +199,7 @@ class JobProcess:
             self._after(limit_s if self.output.paused else left_s, self._watch_silence, limit_s)
             return
         words = f"wrote nothing for longer than its silence_timeout of {limit_s:g} s"
-        self.stop(failed("TIMEOUT", words))
+        self.stop(failed(Reason.TIMEOUT, words))
 
     def _orphaned(self) -> None:
         """Its launcher died, and we are its parent now."""
@@ -317,4 +318,4 @@ class JobProcess:
             self.fail(error)
 
     def _disk_full(self) -> None:
-        self.stop(failed("LIMIT_EXCEEDED", DISK_FULL))
+        self.stop(failed(Reason.LIMIT_EXCEEDED, DISK_FULL))

@@ -4,6 +4,8 @@ sent by the agent to a server."""
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
+from hodei.protocol.words import Outcome, Reason
+
 UNKNOWN_CHUNKS = 1 << 62
 """Log chunks of an attempt whose supervisor died: nobody can say how many there were."""
 
@@ -11,17 +13,17 @@ UNKNOWN_CHUNKS = 1 << 62
 class Cause(NamedTuple):
     """Why an attempt is ended, or could not go on."""
 
-    outcome: str
-    reason: str
+    outcome: Outcome
+    reason: str  # a Reason, or a word of a newer server
     message: str
 
 
-def failed(reason: str, message: str) -> Cause:
-    return Cause("FAILED", reason, message)
+def failed(reason: Reason, message: str) -> Cause:
+    return Cause(Outcome.FAILED, reason, message)
 
 
 def lost(message: str) -> Cause:
-    return Cause("LOST", "WORKER_LOST", message)
+    return Cause(Outcome.LOST, Reason.WORKER_LOST, message)
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Result:
     """Each field is one of hodei.proto's Result under the same name, but for `started_us`, which is
     `started_unix_us` there, and `spooled`, which only worker and supervisor use."""
 
-    outcome: str
+    outcome: Outcome
     reason: str = ""
     message: str = ""
     exit_code: int | None = None
@@ -53,7 +55,8 @@ class Result:
     def read(cls, words: dict[str, Any]) -> "Result":
         """Of a supervisor or a journal, perhaps of another release: what we do not know is left
         out."""
-        return cls(**{key: words[key] for key in NAMES if words.get(key) is not None})
+        told = {key: words[key] for key in NAMES if words.get(key) is not None}
+        return cls(**told | {"outcome": Outcome(words["outcome"])})
 
     def words(self) -> dict[str, Any]:
         """As JSON for the other side; what is None is left out, as every release does."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import hodei_worker
+from hodei.protocol.words import Reason
 from hodei_worker.supervisor import kin, spec, wire
 from hodei_worker.supervisor.executor import Attempt, Listener, Start
 from hodei_worker.supervisor.journal import Journal
@@ -306,7 +307,7 @@ class Supervisor:
 
 def _not_begun(words: str, chunks: int = 0) -> Result:
     """Of an attempt that has no process, and so many chunks of a log."""
-    return Result.of(failed("INTERNAL", words), log_chunks=chunks, started_us=time_us())
+    return Result.of(failed(Reason.INTERNAL, words), log_chunks=chunks, started_us=time_us())
 
 
 def time_us() -> int:

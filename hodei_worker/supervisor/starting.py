@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hodei.protocol.words import Reason
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.executor import Start
 from hodei_worker.supervisor.guard import Guard
@@ -113,7 +114,7 @@ class Starting:
         interpreter = self._start.spec.get("interpreter")
         if interpreter and why.startswith(f"{interpreter[0]}: "):
             why = f"bad interpreter: {why}"
-        self._outcomes.failed(failed("START_FAILED", why), None)
+        self._outcomes.failed(failed(Reason.START_FAILED, why), None)
 
     def _unsure(self) -> None:
         """Its launcher was killed while it started it, by this very job perhaps: we look for it."""

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 
+from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.result import Cause, Result, failed
 from hodei_worker.supervisor.spawn import Usage
@@ -17,13 +18,13 @@ def verdict(
     ended: tuple[int, Usage] | None, cause: Cause | None, memory_was_short: Callable[[], bool]
 ) -> Result:
     """Of a process that has ended, if it ever was one; why we stopped it outweighs how it ended."""
-    result = Result("SUCCEEDED")
+    result = Result(Outcome.SUCCEEDED)
     if ended is not None:
         status, usage = ended
         result = _as_it_ended(status)
         if _was_killed(status) and cause is None and memory_was_short():
             words = "killed by the kernel: the worker's memory is short"
-            result = result.because(failed("OOM_KILLED", words))
+            result = result.because(failed(Reason.OOM_KILLED, words))
         cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
         result = replace(result, peak_memory_bytes=usage.ru_maxrss * 1024, cpu_us=cpu_us)
     return result.because(cause) if cause else result
@@ -32,10 +33,10 @@ def verdict(
 def _as_it_ended(status: int) -> Result:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return Result.of(failed("SIGNALED", f"ended by signal {_name(number)}"), signal=number)
+        return Result.of(failed(Reason.SIGNALED, f"ended by signal {_name(number)}"), signal=number)
     if code := os.WEXITSTATUS(status):
-        return Result.of(failed("EXIT_NONZERO", f"exit code {code}"), exit_code=code)
-    return Result("SUCCEEDED", exit_code=0)
+        return Result.of(failed(Reason.EXIT_NONZERO, f"exit code {code}"), exit_code=code)
+    return Result(Outcome.SUCCEEDED, exit_code=0)
 
 
 def named(what: str, pids: set[int]) -> str:

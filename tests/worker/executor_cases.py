@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor import spool
 from hodei_worker.supervisor.executor import Attempt, Executor, Listener, Start
 from hodei_worker.supervisor.processes import Processes
@@ -19,8 +20,8 @@ from hodei_worker.supervisor.result import Cause, Result
 from hodei_worker.supervisor.spool import Chunk, Tape
 from tests.worker.scripted import Scripted
 
-CANCELLED = Cause("CANCELLED", "CANCELLED", "cancelled by a test")
-LATER = Cause("FAILED", "TIMEOUT", "a second cause")
+CANCELLED = Cause(Outcome.CANCELLED, Reason.CANCELLED, "cancelled by a test")
+LATER = Cause(Outcome.FAILED, Reason.TIMEOUT, "a second cause")
 FULL_BYTES, FLOOD_CHUNKS = 1 << 20, 40  # of 64 KiB: more than the tape takes unacknowledged
 
 PROGRAMS: dict[str, dict[str, str]] = {

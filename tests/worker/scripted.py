@@ -4,6 +4,7 @@ executors, and for the suite that all executors pass."""
 import asyncio
 from typing import Any
 
+from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.result import Cause, Result, failed, lost
 from hodei_worker.supervisor.spool import STDOUT, Tape
@@ -42,7 +43,7 @@ class ScriptedAttempt:
         if self._cause:
             self._end(Result.of(self._cause))
         elif self._steps == ["missing"]:
-            self._end(Result.of(failed("START_FAILED", "missing: no such script")))
+            self._end(Result.of(failed(Reason.START_FAILED, "missing: no such script")))
         else:
             self._running = True
             self._listener.started()
@@ -55,7 +56,7 @@ class ScriptedAttempt:
                 return
             if word == "exit":
                 code = int(value)
-                cause = failed("EXIT_NONZERO", f"exit code {code}")
+                cause = failed(Reason.EXIT_NONZERO, f"exit code {code}")
                 self._end(Result.of(cause, exit_code=code))
                 return
             if word == "fill" and not self._filled(int(value)):
@@ -63,7 +64,7 @@ class ScriptedAttempt:
             if word == "write":
                 self._listener.wrote(self._tape.append(STDOUT, value.encode()))
             self._steps.pop(0)
-        self._end(Result("SUCCEEDED", exit_code=0))
+        self._end(Result(Outcome.SUCCEEDED, exit_code=0))
 
     def _filled(self, chunks: int) -> bool:
         """False: the tape is full before so many are written; the rest comes later."""
@@ -89,7 +90,7 @@ class ScriptedAttempt:
 
     def fail(self, error: Exception) -> None:
         words = f"the worker could not go on with the job: {error!r}"
-        self._end(Result.of(failed("INTERNAL", words)))
+        self._end(Result.of(failed(Reason.INTERNAL, words)))
 
     def look(self) -> None:
         pass

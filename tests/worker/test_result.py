@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol.words import Outcome
 from hodei_worker.held import Held, Phase
 from hodei_worker.supervisor.result import Result
 
@@ -13,7 +14,7 @@ ONLY_HERE = {"spooled"}
 ONLY_ON_THE_WIRE = {"lease", "late_job_id"}
 
 FULL = Result(
-    outcome="FAILED",
+    outcome=Outcome.FAILED,
     reason="EXIT_NONZERO",
     message="exit code 3",
     exit_code=3,
@@ -49,17 +50,19 @@ def test_each_field_is_sent() -> None:
     assert sent.outcome == pb.FAILED
 
 
-@pytest.mark.parametrize("result", [FULL, Result("SUCCEEDED", exit_code=0), Result("LOST")])
+@pytest.mark.parametrize(
+    "result", [FULL, Result(Outcome.SUCCEEDED, exit_code=0), Result(Outcome.LOST)]
+)
 def test_what_is_said_is_read_again(result: Result) -> None:
     assert Result.read(result.words()) == result
     assert None not in result.words().values()
 
 
 def test_of_another_release_what_is_not_known_is_left_out() -> None:
-    assert Result.read({"outcome": "LOST", "new_key": 1}) == Result("LOST")
+    assert Result.read({"outcome": "LOST", "new_key": 1}) == Result(Outcome.LOST)
 
 
 def test_a_code_of_zero_is_told_and_no_code_is_not() -> None:
-    assert on_the_wire(Result("SUCCEEDED", exit_code=0)).HasField("exit_code")
-    assert not on_the_wire(Result("LOST")).HasField("exit_code")
-    assert not on_the_wire(Result("LOST")).HasField("signal")
+    assert on_the_wire(Result(Outcome.SUCCEEDED, exit_code=0)).HasField("exit_code")
+    assert not on_the_wire(Result(Outcome.LOST)).HasField("exit_code")
+    assert not on_the_wire(Result(Outcome.LOST)).HasField("signal")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hodei.protocol.words import Outcome
 from hodei_worker.supervisor import spool as spools
 from hodei_worker.supervisor.kept import Kept, smaller_limit, tail_of
 from hodei_worker.supervisor.result import Result
@@ -81,7 +82,7 @@ def test_offsets_lines_and_numbers_are_true_around_the_gap(tmp_path: Path, seed:
     missing = sum(map(len, whole.values())) - found
     said = f"[{missing} bytes left out]\n".encode() if missing else b""
     assert wrote(chunks, NOTICE) == said
-    assert keeper.told_in(Result("SUCCEEDED")).log_dropped_bytes == missing
+    assert keeper.told_in(Result(Outcome.SUCCEEDED)).log_dropped_bytes == missing
 
 
 def test_both_parts_are_cut_at_lines(tmp_path: Path) -> None:
