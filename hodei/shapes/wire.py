@@ -58,15 +58,17 @@ def fill(message: type[M], shape: Any) -> M:
 def read(shape: type[T], message: Any) -> T:
     """The shape that a message says."""
     values = {}
-    for field, name, has_presence, container in _pairs(shape, type(message)):
-        value = getattr(message, name)
-        if field.optional and (
-            not message.HasField(name)
-            if has_presence
-            else value == NOTHING[name]
-            if name in NOTHING
-            else not value
-        ):
+    for pair in _pairs(shape, type(message)):
+        value = getattr(message, pair.name)
+        if pair.field.optional and _says_nothing(message, pair, value):
             value = None
-        values[field.name] = container(value) if container else value
+        values[pair.field.name] = pair.container(value) if pair.container else value
     return shape(**values)
+
+
+def _says_nothing(message: Any, pair: _Pair, value: Any) -> bool:
+    if pair.has_presence:
+        return not message.HasField(pair.name)
+    if pair.name in NOTHING:
+        return value in (NOTHING[pair.name], "")
+    return not value

@@ -91,6 +91,11 @@ def test_nothing_is_null_and_every_key_is_there() -> None:
     assert "" not in (shown["worker_id"], shown["cancel"], shown["waiting_for"])
 
 
+def test_a_job_without_its_spec_is_shown() -> None:
+    """As a server says of one that it cannot read."""
+    assert wire.read(Job, pb.Job(job_id="1", name="(unreadable)", state="FAILED")).spec is None
+
+
 def test_times_are_rfc_3339_in_utc() -> None:
     assert rfc3339(1) == "1970-01-01T00:00:00.000001Z"
     assert rfc3339(1_769_860_800_000_000) == "2026-01-31T12:00:00.000000Z"
