@@ -1,5 +1,5 @@
-"""What this worker knows of its servers' addresses. It says so in each hello: servers spread their
-workers over those they can get to."""
+"""The addresses of the servers, and which of them this worker has reached. Each hello tells them to
+the server: servers spread workers over those servers that a worker can reach."""
 
 import random
 import time
@@ -13,15 +13,17 @@ class Addresses:
         self._servers = dict.fromkeys(servers, "")  # address → id of the server last met there
         self._failed_at: dict[str, float] = {}
 
-    def met(self, address: str, server_id: str) -> None:
+    def mark_reached(self, address: str, server_id: str) -> None:
         self._servers[address] = server_id
         self._failed_at.pop(address, None)
 
-    def failed(self, address: str) -> None:
-        """Nobody answered there."""
+    def mark_failed(self, address: str) -> None:
+        """No server answered at this address."""
         self._failed_at[address] = time.monotonic()
 
-    def said(self, here: str) -> list[pb.Address]:
+    def as_messages(self, here: str) -> list[pb.Address]:
+        """`here`: the address of the server that gets them. `failed_s` is 0 for an address that has
+        not failed since it was last reached."""
         now = time.monotonic()
         return [
             pb.Address(
@@ -35,13 +37,14 @@ class Addresses:
         ]
 
 
-def turns(servers: Sequence[str]) -> Iterator[str]:
-    """For ever, each once a turn; each turn in another order, so that the workers of a server that
-    left do not follow each other, but never the same one twice running."""
-    before = ""
+def address_rounds(servers: Sequence[str]) -> Iterator[str]:
+    """Yields addresses without end, in rounds: each address once a round, in random order, so that
+    the workers of a server that has stopped spread over the others. Never yields the same address
+    twice in a row (if there are several)."""
+    last = ""
     while True:
-        turn = random.sample(servers, len(servers))
-        if turn[0] == before and len(turn) > 1:
-            turn.append(turn.pop(0))
-        yield from turn
-        before = turn[-1]
+        round_ = random.sample(servers, len(servers))
+        if round_[0] == last and len(round_) > 1:
+            round_.append(round_.pop(0))
+        yield from round_
+        last = round_[-1]

@@ -1,5 +1,5 @@
-"""The composition root of a worker: link to the supervisor, slots, the session; a stop in two
-phases."""
+"""The composition root of a worker: it connects the link to the supervisor, the slots and the
+session, and stops them in two phases."""
 
 import asyncio
 import signal
@@ -17,36 +17,47 @@ from hodei_worker.session import Session
 from hodei_worker.slots import Slots
 
 GOODBYE_S = 5.0
-"""For last results to be acknowledged when the worker stops."""
+"""Seconds that a stopping worker waits for acknowledgements of its last results. What is not
+acknowledged by then stays with the supervisor."""
+
+KILL_S = 660.0
+"""Seconds that a stopping worker waits for jobs that it has stopped: the longest grace and more."""
 
 
 class Agent:
     def __init__(self, settings: Settings, identity: Identity) -> None:
         self._settings = settings
         self._identity = identity
-        self._asked = asyncio.Event()
-        self._twice = asyncio.Event()
+        self._stop_requested = asyncio.Event()
+        self._stop_at_once = asyncio.Event()
 
     async def run(self) -> None:
-        """Returns after a stop. GiveUp: a person must act. SupervisorGone: another agent has it."""
+        """Returns after a stop. Raises GiveUp if a person must act, and SupervisorGone if another agent
+        is connected to the supervisor."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ask)
+            loop.add_signal_handler(number, self._on_stop_signal)
         if job_user(self._settings) == "root":
-            logger.info("jobs run as root on this host: --job-user NAME runs them as somebody else")
+            logger.info(
+                "jobs run as root on this host; use --job-user NAME to run them as another user"
+            )
         outbox = Outbox()
         self._link = await Link.open(self._settings)
         slots = Slots(self._settings.slots, self._link, outbox, self._identity.worker_id)
-        slots.adopt(self._link.jobs)
+        slots.adopt_jobs(self._link.jobs)
         session = Session(self._settings, self._identity, slots, outbox)
         ended: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(service)
-                    for service in (self._supervised(slots), session.run(), session.watch_contact())
+                    for service in (
+                        self._keep_supervisor(slots),
+                        session.run(),
+                        session.watch_contact(),
+                    )
                 ]
-                await self._asked.wait()
+                await self._stop_requested.wait()
                 await self._drain(slots, session, outbox)
                 for task in tasks:
                     task.cancel()
@@ -57,53 +68,58 @@ class Agent:
             self._link.close()
         if ended:
             raise ended from None
-        logger.info("hodei-worker has ended")
+        logger.info("hodei-worker has stopped")
 
-    async def _supervised(self, slots: Slots) -> None:
-        """A supervisor that dies takes its jobs with it: the next one kills what they left, and
-        they are reported lost. One that only hung up still has them."""
+    async def _keep_supervisor(self, slots: Slots) -> None:
+        """Opens a new link whenever a supervisor closes its connection. If it died, its jobs died
+        with it: the next supervisor kills the processes they left, and they are reported lost. If it
+        only closed the connection, it still has them."""
         while True:
             try:
-                await self._link.run(slots.heard)
+                await self._link.run(slots.on_supervisor_frame)
             except SupervisorDied:
-                logger.error("the supervisor hung up; if it is dead its jobs are reported lost")
+                logger.error(
+                    "the supervisor closed its connection; if it is dead, its jobs are reported lost"
+                )
             self._link.close()
             self._link = await Link.open(self._settings)
-            slots.adopt_after_death(self._link, self._link.jobs)
+            slots.adopt_after_supervisor_death(self._link, self._link.jobs)
 
-    def _ask(self) -> None:
-        (self._twice if self._asked.is_set() else self._asked).set()
+    def _on_stop_signal(self) -> None:
+        (self._stop_at_once if self._stop_requested.is_set() else self._stop_requested).set()
 
     async def _drain(self, slots: Slots, session: Session, outbox: Outbox) -> None:
-        """First phase: nothing new, what runs may end. Then, by choice, it is kept for the next
-        agent or stopped and reported lost."""
+        """First phase: no new jobs, running jobs may end. After `drain_s` seconds the rest is kept
+        for the next agent, or stopped and reported lost (--on-worker-exit)."""
         logger.info(
-            "draining: {} jobs run, waiting for them at most {:g} s; a second signal ends at once",
+            "draining: {} jobs run; waiting at most {:g} s for them; a second signal stops the worker at once",
             slots.running,
             self._settings.drain_s,
         )
         slots.drain()
-        outbox.heartbeat(slots.heartbeat())
-        await self._until(lambda: slots.running == 0, self._settings.drain_s)
+        outbox.set_heartbeat(slots.heartbeat())
+        await self._wait_until(lambda: slots.running == 0, self._settings.drain_s)
         if self._settings.on_worker_exit == "kill":
-            slots.stop_all("the worker was shut down")
-            await self._until(lambda: slots.running == 0, 660.0)
+            slots.stop_running_jobs("the worker was shut down")
+            await self._wait_until(lambda: slots.running == 0, KILL_S)
         elif slots.running:
             logger.info(
-                "{} jobs run on under the supervisor; the next hodei-worker with this state folder adopts them",
+                "{} jobs keep running under the supervisor; the next hodei-worker with this state folder adopts them",
                 slots.running,
             )
         if session.connected:
-            await self._until(lambda: slots.empty or not session.connected, GOODBYE_S)
-            outbox.heartbeat(slots.heartbeat())  # the last one: it drains, and holds nothing
-            await self._until(lambda: outbox.empty, 1.0)
+            await self._wait_until(lambda: slots.empty or not session.connected, GOODBYE_S)
+            outbox.set_heartbeat(
+                slots.heartbeat()
+            )  # the last one; servers see that no lease is left
+            await self._wait_until(lambda: outbox.empty, 1.0)
         session.leaving.set()
-        await self._until(lambda: not session.connected, 1.0)
+        await self._wait_until(lambda: not session.connected, 1.0)
 
-    async def _until(self, condition: Callable[[], bool], most_s: float) -> None:
+    async def _wait_until(self, condition: Callable[[], bool], most_s: float) -> None:
         try:
             async with asyncio.timeout(most_s):
-                while not condition() and not self._twice.is_set():
+                while not condition() and not self._stop_at_once.is_set():
                     await asyncio.sleep(0.02)
         except TimeoutError:
             return

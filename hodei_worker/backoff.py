@@ -1,5 +1,5 @@
-"""Full jitter: each pause is drawn between 0 and a bound that doubles, so that a fleet that lost
-its server does not return as one."""
+"""Pauses between attempts, with jitter: each is drawn at random between 0.05 s and a bound that
+doubles, so that the workers of a lost server do not all return at the same moment."""
 
 import random
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Every setting of a worker, read once, and refused in words when it makes no sense."""
+"""The settings of a worker. They are checked once, at its start; an invalid one is explained."""
 
 import re
 import uuid
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 class BadSetting(Exception):
-    """What was wrong, and what was expected."""
+    """The message names the setting, and says what was expected and what was given."""
 
 
-INVALID_TOKEN = "Invalid OTP token: OTP token must be a UUID"  # noqa: S105  the words that the guide looks for
+INVALID_TOKEN = "Invalid OTP token: OTP token must be a UUID"  # noqa: S105  the words that the guide searches for
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
@@ -41,10 +41,12 @@ class Settings:
             or sum(len(k.encode()) + len(v.encode()) for k, v in self.labels.items()) > 32_768
         ):
             raise BadSetting(
-                f"--label: expected at most 100 of 32768 bytes in all, got {len(self.labels)}"
+                f"--label: expected at most 100 labels of 32768 bytes in all, got {len(self.labels)}"
             )
         if self.log_limit < 0:
-            raise BadSetting(f"--log-limit: expected bytes, 0 for none, got {self.log_limit}")
+            raise BadSetting(
+                f"--log-limit: expected a number of bytes (0: no limit), got {self.log_limit}"
+            )
         if self.token is not None:
             try:
                 uuid.UUID(self.token)
@@ -53,7 +55,7 @@ class Settings:
 
 
 def addresses(text: str) -> tuple[str, ...]:
-    """HOST:PORT[,HOST:PORT…], each with or without http://."""
+    """Reads HOST:PORT[,HOST:PORT…]; each may begin with http://. Raises BadSetting."""
     found = tuple(
         part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip()
     )
@@ -65,6 +67,8 @@ def addresses(text: str) -> tuple[str, ...]:
 
 
 def labels(given: tuple[str, ...]) -> dict[str, str]:
+    """Reads KEY=VALUE[,KEY=VALUE…] from each text. The last value of a key is kept. Raises
+    BadSetting."""
     found: dict[str, str] = {}
     for text in given:
         for part in filter(None, text.split(",")):
@@ -76,7 +80,7 @@ def labels(given: tuple[str, ...]) -> dict[str, str]:
                 or CONTROLS.search(value)
             ):
                 raise BadSetting(
-                    f"--label: expected KEY=VALUE, the key of up to 63 letters, digits, . _ / -, got {part!r}"
+                    f"--label: expected KEY=VALUE, with a key of up to 63 letters, digits, . _ / -, got {part!r}"
                 )
             found[key] = value
     return found

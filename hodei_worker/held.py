@@ -1,17 +1,17 @@
-"""One lease that this worker holds, and what is said of it to servers and supervisor."""
+"""One lease that this worker holds, and the messages about it to servers and supervisor."""
 
 import time
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol.words import Outcome
 from hodei_worker.supervisor.result import Result
-from hodei_worker.supervisor.wire import Header
+from hodei_worker.supervisor.wire import ChunkHeader, KeptJob
 
 OUTCOMES = {
     Outcome.SUCCEEDED: pb.SUCCEEDED,
@@ -21,13 +21,23 @@ OUTCOMES = {
 }
 
 LONGEST_MESSAGE = 2000
-"""Characters of a result's message on the wire."""
+"""Characters of a result's message on the wire; the rest is cut off."""
 
 
 class Phase(Enum):
     WAITING = pb.Held.WAITING
     RUNNING = pb.Held.RUNNING
     ENDED = pb.Held.ENDED
+
+
+class JobNames(TypedDict):
+    """The keys by which the supervisor knows an attempt: those of wire.StartHeader but `op`."""
+
+    lease: int
+    job_id: str
+    attempt: int
+    correlation_id: str
+    actor: str
 
 
 @dataclass
@@ -38,23 +48,27 @@ class Held:
     correlation_id: str
     actor: str
     phase: Phase
-    spec: str = ""  # JSON; until the supervisor has it
-    started_us: int = 0  # µs since 1970 when a slot took it; 0 before
-    tells_start: bool = False  # its process runs, and the servers wait to hear so (start_timeout)
-    stopping: bool = False  # TERM is on its way to it: servers ask until they hear so
+    spec: str = ""  # JSON; empty once the supervisor has it
+    started_us: int = 0  # µs since 1970 when a slot took it; 0 before that
+    reports_start: bool = False  # its process runs, and servers must be told so (start_timeout)
+    stopping: bool = False  # TERM was sent; servers repeat the cancel until they are told so
     result: Result | None = None
-    acked: int = 0  # log chunks that a server has stored
-    sent: int = 0  # log chunks that went out
-    # how often its log was read anew; chunks of an earlier reading were on their way when it began
+    acked: int = 0  # number of log chunks that a server has stored
+    sent: int = 0  # number of log chunks that were given to the outbox
+    # Number of times the log was read again from the supervisor. A chunk with an older number was
+    # already on its way when the last reading began, and is dropped.
     reading: int = 0
-    progress_at: float = 0.0  # monotonic: the last acknowledgement, or the first chunk after one
-    reported: bool = False  # its result went out on this stream
-    # refused by a server: it is killed; what is left of its log and its result go out for the record
+    progress_at: float = (
+        0.0  # monotonic: last acknowledgement, or first chunk after all were acknowledged
+    )
+    reported: bool = False  # its result was given to the outbox of this stream
+    # A server refused the lease: its processes are killed, and the rest of its log and its result
+    # are sent as late.
     late: bool = False
-    came_at: float = field(default_factory=time.monotonic)
+    offered_at: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def offered(cls, offer: pb.RunJob) -> "Held":
+    def from_offer(cls, offer: pb.RunJob) -> "Held":
         return cls(
             offer.lease,
             offer.job_id,
@@ -66,8 +80,9 @@ class Held:
         )
 
     @classmethod
-    def adopted(cls, entry: dict[str, Any]) -> "Held":
-        """As a supervisor tells it, perhaps one of another release."""
+    def from_supervisor(cls, entry: KeptJob) -> "Held":
+        """The supervisor may be of another release: every key but `lease` and `job_id` may be
+        missing."""
         result = entry.get("result")
         return cls(
             entry["lease"],
@@ -77,28 +92,27 @@ class Held:
             entry.get("actor") or "",
             Phase.WAITING,
             started_us=entry.get("started_us") or 1,
-            result=Result.read(result) if result else None,
-            tells_start=bool(entry.get("spawned")),
+            result=Result.from_json(result) if result else None,
+            reports_start=bool(entry.get("spawned")),
             acked=entry.get("acked", 0),
             sent=entry.get("acked", 0),
         )
 
     @cached_property
     def log(self) -> Any:
-        """A logger whose lines end with the job's names."""
+        """A logger whose lines end with the job's ids."""
         return logger.bind(correlation_id=self.correlation_id, actor=self.actor, job_id=self.job_id)
 
     @property
     def log_is_sent(self) -> bool:
-        """All that goes ahead of its result."""
+        """Whether every chunk that must be sent before the result was given to the outbox."""
         return self.result is not None and self.sent >= self.result.chunks_before_it
 
     @property
     def late_job_id(self) -> str:
         return self.job_id if self.late else ""
 
-    def start(self) -> Header:
-        """For the supervisor."""
+    def names(self) -> JobNames:
         return {
             "lease": self.lease,
             "job_id": self.job_id,
@@ -107,11 +121,11 @@ class Held:
             "actor": self.actor,
         }
 
-    def chunk(self, header: Header, data: bytes) -> pb.LogChunk:
+    def chunk_message(self, header: ChunkHeader, data: bytes) -> pb.LogChunk:
         return pb.LogChunk(
             lease=self.lease,
             seq=header["seq"],
-            stream=header["stream"],
+            stream=cast("pb.Stream", header["stream"]),
             byte_offset=header["offset"],
             first_line=header["line"],
             read_unix_us=header["read_us"],
@@ -119,7 +133,7 @@ class Held:
             late_job_id=self.late_job_id,
         )
 
-    def report(self, result: Result) -> pb.Result:
+    def result_message(self, result: Result) -> pb.Result:
         message = pb.Result(
             lease=self.lease,
             outcome=OUTCOMES[result.outcome],

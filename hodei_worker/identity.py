@@ -1,5 +1,5 @@
-"""Who this worker is: an id and a secret, made before the first call and kept in the state folder,
-which one process owns at a time."""
+"""The identity of a worker: an id and a secret. It is made before the first call and kept in the
+state folder, which one process at a time owns."""
 
 import fcntl
 import hashlib
@@ -16,7 +16,7 @@ from hodei_worker.config import BadSetting
 @dataclass(frozen=True)
 class Identity:
     worker_id: str
-    secret: bytes  # 32 random bytes; only its SHA-256 ever leaves for the database
+    secret: bytes  # 32 random bytes; the database gets only their SHA-256
 
     @property
     def secret_sha256(self) -> bytes:
@@ -28,8 +28,8 @@ class Identity:
 
 
 def own(state_dir: Path) -> int:
-    """Makes the folder and locks it for the life of this process; returns the lock's descriptor.
-    BadSetting: not writable, or another's."""
+    """Makes the folder and locks it as long as this process lives. Returns the lock's descriptor.
+    Raises BadSetting if the folder is not writable or another process has locked it."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -51,11 +51,11 @@ def own(state_dir: Path) -> int:
 
 
 def instance(state_dir: Path) -> str:
-    """Names the owner of this very folder on this very boot of this host.
+    """Returns a name for this folder and this boot of the host.
 
-    Since one process at a time owns the folder, a new one with the same name proves that the one
-    before is dead, and may take over its stream at once; a copy of the folder, elsewhere or on
-    another host, has another name and may not."""
+    Only one process at a time owns the folder. A new process with the same name therefore proves
+    that the one before is dead, and may take over its stream at once. A copy of the folder, on this
+    host or another, has a different name and may not."""
     place = state_dir.stat()
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return str(
@@ -70,7 +70,8 @@ def is_kept(state_dir: Path) -> bool:
 
 
 def load(state_dir: Path) -> Identity:
-    """What was kept, or a new identity, written whole or not at all."""
+    """Reads the kept identity, or makes and keeps a new one. Raises BadSetting if the file is damaged
+    or cannot be written."""
     path = state_dir / "identity.json"
     if is_kept(state_dir):
         try:
@@ -90,7 +91,8 @@ def new() -> Identity:
 
 
 def keep(state_dir: Path, identity: Identity) -> None:
-    """Whole or not at all, instead of what was kept before."""
+    """Replaces the kept identity in one step, so that a crash leaves the old or the new one. Raises
+    BadSetting."""
     path = state_dir / "identity.json"
     fresh = path.with_suffix(".new")
     try:

@@ -1,16 +1,16 @@
-"""Log lines about jobs: two for each, those of one frame written together.
+"""Log lines about jobs: two for each job. The lines of one frame are written together.
 
-Who is busy gathers them until the next frame goes to the server, 0.05 s at most, so that they are
-one record to loguru (hodei/protocol/log/writer.py); who is not writes each at once. Either way they
-stand here before a server hears of what they say. What a line says is put into words only when its
-level is wanted.
+A busy worker gathers lines for at most GATHER_S, so that loguru writes them as one record
+(hodei/protocol/log/writer.py); an idle worker writes each line at once. In both cases the lines are
+written before the server is sent the frame that they describe. The text of a line is made only if
+its level is enabled.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
 from itertools import groupby
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 from loguru import logger
@@ -19,10 +19,11 @@ from hodei.protocol.log.writer import JobLine, say
 from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Result
 
 GATHER_S = 0.05
+"""Seconds for which lines are gathered. The session writes them earlier if it sends a frame."""
 
 
 class Job(Protocol):
-    """What a line names."""
+    """The two ids that each line about a job ends with."""
 
     @property
     def job_id(self) -> str: ...
@@ -30,55 +31,63 @@ class Job(Protocol):
     def correlation_id(self) -> str: ...
 
 
+class _PendingLine(NamedTuple):
+    level: str
+    job: Job
+    text: Callable[[], str]
+
+
 class JobLines:
-    """Bounded by what slots and offers make in GATHER_S; each line ends with its job's names."""
+    """Gathers lines and writes them. The number of slots and offers bounds how many there are."""
 
     def __init__(self, worker_id: str) -> None:
-        self._actor = f"worker:{worker_id}"  # whose word the audit has for what is said here
-        self._told: list[tuple[str, Job, Callable[[], str]]] = []
+        self._actor = f"worker:{worker_id}"  # the audit names the same actor for these events
+        self._pending: list[_PendingLine] = []
         self._flushed_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def tell(self, level: str, job: Job, words: Callable[[], str]) -> None:
-        self._told.append((level, job, words))
-        if len(self._told) > 1:
+    def add(self, level: str, job: Job, text: Callable[[], str]) -> None:
+        """Writes the line within GATHER_S; at once if no event loop runs."""
+        self._pending.append(_PendingLine(level, job, text))
+        if len(self._pending) > 1:
             return
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # there is no loop to gather for
+        except RuntimeError:
             self.flush()
         else:
             wait_s = max(0.0, self._flushed_at + GATHER_S - time.monotonic())
             self._timer = loop.call_later(wait_s, self.flush)
 
     def flush(self) -> None:
-        """Also before a frame is sent, and at the end of the program."""
-        told, self._told = self._told, []
-        if not told:
+        """Writes all gathered lines. It is also called before each frame and at the program's
+        end."""
+        pending, self._pending = self._pending, []
+        if not pending:
             return
         self._flushed_at = time.monotonic()
         if self._timer:
             self._timer.cancel()
-        for level, group in groupby(told, key=lambda one: one[0]):
+        for level, group in groupby(pending, key=lambda line: line.level):
             lines = (
-                JobLine(words(), job.correlation_id, self._actor, job.job_id)
-                for _, job, words in group
+                JobLine(line.text(), line.job.correlation_id, self._actor, line.job.job_id)
+                for line in group
             )
             say(logger, lines, level)
 
 
 def command_of(spec: str) -> str:
-    """What is run, cut to 200 characters; never its environment."""
+    """The command of a spec, cut to 200 characters. Its environment is never shown."""
     try:
         command = orjson.loads(spec)["command"]
         words = command if isinstance(command, str) else " ".join(command)
-    except (ValueError, KeyError, TypeError):  # a row that a hand has set: its start will tell
+    except (ValueError, KeyError, TypeError):  # somebody edited the row; the job will fail to start
         words = "(unreadable)"
     return words.replace("\n", "; ")[:200]
 
 
 def ending(result: Result) -> str:
-    """`SUCCEEDED, exit code 0, 0.013 s; LogBatch: 1 chunks`."""
+    """For example `Job ended: SUCCEEDED, exit code 0, 0.013 s; LogBatch: 1 chunks`."""
     words = result.outcome + (f" ({result.reason})" if result.reason else "")
     code, chunks = result.exit_code, result.log_chunks
     if message := result.message or ("" if code is None else f"exit code {code}"):

@@ -1,4 +1,4 @@
-"""Whom this worker's jobs run as, in words for people."""
+"""The name of the user that this worker's jobs run as, to be shown."""
 
 import os
 import pwd
@@ -6,11 +6,11 @@ import pwd
 from hodei_worker.config import Settings
 
 LONGEST = 200
-"""Characters of a name that servers take."""
+"""Characters of a name; servers accept no longer one."""
 
 
 def job_user(settings: Settings) -> str:
-    """A user's name, or its number where it has none; "root" for user 0, whatever its name is."""
+    """Returns the user's name, its number if it has no name, or "root" for user 0 in any case."""
     uid = os.geteuid()
     if settings.job_user is not None:
         uid = pwd.getpwnam(settings.job_user).pw_uid
@@ -21,4 +21,4 @@ def job_user(settings: Settings) -> str:
     try:
         return pwd.getpwuid(uid).pw_name[:LONGEST]
     except KeyError:
-        return str(uid)  # in a container a user may have none
+        return str(uid)  # in a container a user may have no name

@@ -1,48 +1,53 @@
-"""What is to be said to the server, gathered until the stream can take it: one frame carries all
-that came meanwhile.
+"""The messages that wait for the stream to the server. One frame carries all that have gathered.
 
-Emptied when a stream begins: whatever still matters is said again from what the worker holds.
+The outbox is emptied when a stream begins; `Slots` then adds again what still matters.
 """
 
 import asyncio
 import time
 from collections import deque
+from typing import NamedTuple
 
 from hodei.protocol import hodei_pb2 as pb
 
-MOST = 300
-"""Messages of a kind in one frame: results of 2,000 characters each stay under 1 MiB."""
+MAX_PER_KIND = 300
+"""Messages of one kind in a frame. Results with texts of 2,000 characters then stay under 1 MiB;
+the rest goes with the next frame."""
 
 FRAME_LOG_BYTES = 800_000
-"""Log bytes of one frame, so that it stays under 1 MiB."""
+"""Log bytes in one frame, so that it stays under 1 MiB. The chunk that reaches it is the last."""
 
 HEAVY_BYTES = FRAME_LOG_BYTES // 4
-
+"""Waiting log bytes above which the next frame does not wait for more messages."""
 
 ACCEPT_AFTER_S = 0.05
-"""An accept waits so long for its job's result: of a job that has ended by then only the result is
-said, and one write records both."""
+"""Seconds by which an accept is delayed. A job that ends within them is reported by its result
+alone, which saves the server one update of the job's row."""
+
+
+class _QueuedResult(NamedTuple):
+    after_chunks: int  # it is sent once so many chunks have been sent
+    message: pb.Result
 
 
 class Outbox:
     def __init__(self, accept_after_s: float = ACCEPT_AFTER_S) -> None:
         self._accept_after_s = accept_after_s
         self._wake = asyncio.Event()
-        self._heavy = asyncio.Event()  # logs fill a good part of a frame already
+        self._heavy = asyncio.Event()  # set while more than HEAVY_BYTES of logs wait
         self.clear()
 
     def clear(self) -> None:
-        self._accepts: dict[int, float] = {}  # lease → when it goes (monotonic); oldest first
+        self._accepts: dict[int, float] = {}  # lease → when it is due (monotonic), oldest first
         self._rejects: list[pb.Reject] = []
-        self._results: deque[tuple[int, pb.Result]] = deque()  # with how many chunks go before it
-        self._logs_in = self._logs_out = 0  # chunks given, and gone
+        self._results: deque[_QueuedResult] = deque()
+        self._chunks_added = self._chunks_sent = 0
         self._log_bytes = 0  # of chunks that wait
         self._stopping: list[pb.Stopping] = []
         self._cancels: list[int] = []
         self._started: list[int] = []
-        self._logs: deque[pb.LogChunk] = (
-            deque()
-        )  # bounded by the jobs' windows of unacknowledged bytes
+        # bounded by the jobs' windows of unacknowledged bytes (supervisor/window.py)
+        self._logs: deque[pb.LogChunk] = deque()
         self._heartbeat: pb.Heartbeat | None = None
         self._heavy.clear()
 
@@ -51,7 +56,7 @@ class Outbox:
         return not self._accepts and self._due_in_s() is None
 
     def _due_in_s(self) -> float | None:
-        """How long what is here may still wait; None when there is nothing."""
+        """Seconds until the next message is due; None if there is no message."""
         if (
             self._results
             or self._logs
@@ -66,47 +71,48 @@ class Outbox:
             return max(0.0, due_at - time.monotonic())
         return None
 
-    def accept(self, lease: int) -> None:
+    def add_accept(self, lease: int) -> None:
         self._accepts[lease] = time.monotonic() + self._accept_after_s
         if len(self._accepts) == 1:
             self._wake.set()
 
-    def reject(self, message: pb.Reject) -> None:
+    def add_reject(self, message: pb.Reject) -> None:
         self._rejects.append(message)
         self._wake.set()
 
-    def result(self, message: pb.Result) -> None:
-        """Goes when every chunk given before it has gone, in the same frame at the earliest:
-        servers store a frame's logs first."""
-        self._results.append((self._logs_in, message))
+    def add_result(self, message: pb.Result) -> None:
+        """It is sent in the frame of the last chunk that was added before it, or in a later one: a
+        server stores the logs of a frame before its results."""
+        self._results.append(_QueuedResult(self._chunks_added, message))
         self._wake.set()
 
-    def stopping(self, message: pb.Stopping) -> None:
+    def add_stopping(self, message: pb.Stopping) -> None:
         self._stopping.append(message)
         self._wake.set()
 
-    def cancel_received(self, lease: int) -> None:
+    def add_cancel_received(self, lease: int) -> None:
         self._cancels.append(lease)
         self._wake.set()
 
-    def started(self, lease: int) -> None:
+    def add_started(self, lease: int) -> None:
         self._started.append(lease)
         self._wake.set()
 
-    def log(self, message: pb.LogChunk) -> None:
+    def add_log(self, message: pb.LogChunk) -> None:
         self._logs.append(message)
-        self._logs_in += 1
+        self._chunks_added += 1
         self._log_bytes += len(message.data)
         self._wake.set()
         if self._log_bytes > HEAVY_BYTES:
             self._heavy.set()
 
-    def heartbeat(self, message: pb.Heartbeat) -> None:
+    def set_heartbeat(self, message: pb.Heartbeat) -> None:
+        """Replaces a heartbeat that was not sent yet."""
         self._heartbeat = message
         self._wake.set()
 
-    async def something(self) -> None:
-        """Until there is something that is not to wait any longer."""
+    async def wait_until_due(self) -> None:
+        """Returns when a message is due. Only accepts have a delay."""
         while (due_in_s := self._due_in_s()) != 0:
             self._wake.clear()
             try:
@@ -115,48 +121,62 @@ class Outbox:
             except TimeoutError:
                 continue
 
-    async def gather(self, most_s: float) -> None:
-        """Lets more come; but logs that are heavy already wait for nothing."""
+    async def wait_for_more(self, most_s: float) -> None:
+        """Returns after `most_s` seconds, or as soon as more than HEAVY_BYTES of logs wait."""
         try:
             async with asyncio.timeout(most_s):
                 await self._heavy.wait()
         except TimeoutError:
             return
 
-    def frame(self) -> pb.WorkerFrame:
-        """As much of what is to be said as a frame holds."""
+    def take_frame(self) -> pb.WorkerFrame:
+        """Removes and returns as many messages as one frame may hold."""
+        most = MAX_PER_KIND
         frame = pb.WorkerFrame(
-            rejects=self._rejects[:MOST],
-            stopping=self._stopping[:MOST],
-            cancels_received=self._cancels[:MOST],
-            started=self._started[:MOST],
+            rejects=self._rejects[:most],
+            stopping=self._stopping[:most],
+            cancels_received=self._cancels[:most],
+            started=self._started[:most],
         )
-        del self._rejects[:MOST], self._stopping[:MOST], self._cancels[:MOST], self._started[:MOST]
+        del self._rejects[:most], self._stopping[:most], self._cancels[:most], self._started[:most]
         if self._heartbeat is not None:
             frame.heartbeat.CopyFrom(self._heartbeat)
             self._heartbeat = None
+        self._move_logs(frame)
+        self._move_results(frame)
+        self._move_accepts(frame)
+        return frame
+
+    def _move_logs(self, frame: pb.WorkerFrame) -> None:
         size = 0
         while self._logs and size < FRAME_LOG_BYTES:
             chunk = self._logs.popleft()
             size += len(chunk.data) + 40
             self._log_bytes -= len(chunk.data)
             frame.logs.append(chunk)
-            self._logs_out += 1
+            self._chunks_sent += 1
         if self._log_bytes <= HEAVY_BYTES:
             self._heavy.clear()
-        while self._results and self._results[0][0] <= self._logs_out and len(frame.results) < MOST:
-            result = self._results.popleft()[1]
+
+    def _move_results(self, frame: pb.WorkerFrame) -> None:
+        """A result makes the accept of its lease unnecessary."""
+        results = self._results
+        while results and len(frame.results) < MAX_PER_KIND:
+            if results[0].after_chunks > self._chunks_sent:
+                return
+            result = results.popleft().message
             self._accepts.pop(result.lease, None)
             frame.results.append(result)
-        due = [
-            lease for lease in frame.started if lease in self._accepts
-        ]  # servers take a start of accepted jobs only
+
+    def _move_accepts(self, frame: pb.WorkerFrame) -> None:
+        """The accept of a job whose start is in this frame is not delayed any longer: servers
+        record the start of accepted jobs only."""
+        due = [lease for lease in frame.started if lease in self._accepts]
         now = time.monotonic()
         for lease, due_at in self._accepts.items():
-            if due_at > now or len(due) >= MOST:
+            if due_at > now or len(due) >= MAX_PER_KIND:
                 break
             due.append(lease)
         for lease in dict.fromkeys(due):
             frame.accepts.add(lease=lease)
             del self._accepts[lease]
-        return frame

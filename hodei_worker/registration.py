@@ -1,4 +1,4 @@
-"""How a worker comes to be known: by a one-time token, which it gives for an identity of its own."""
+"""The registration of a worker: it uses a one-time token to make its identity known to the servers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -15,14 +15,17 @@ from hodei_worker.config import Settings
 from hodei_worker.identity import Identity, keep, new
 
 ANSWER_WITHIN_S = 10.0
+"""Seconds that a server may take to answer; after that the call has failed."""
+
 AGAIN_AFTER_S = 1.0
+"""Seconds of pause after a failed call."""
 
 REFUSALS = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT}
 
 CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # Unsaid, a minute; with less a slow link ends by what is in flight.
+    # The default is a minute. With less than 10 s a slow link is closed while data is in flight.
     ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
@@ -33,30 +36,30 @@ CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
 
 
 class GiveUp(Exception):
-    """Trying again cannot help; what a person must do."""
+    """Another attempt cannot succeed. The message says what a person must do."""
 
 
 class Registration:
-    """`identity` is what the worker connects with; it changes when that one was revoked."""
+    """`identity` is the one that the worker connects with. It is replaced if it was revoked."""
 
     def __init__(self, settings: Settings, identity: Identity) -> None:
         self._settings = settings
         self.identity = identity
-        self._successor = new()  # if that one turns out to be revoked
+        self._successor = new()  # used if `identity` was revoked
 
     async def register(self, address: str, level: Callable[[], str]) -> None:
-        """GiveUp: the token is refused, or there is none. Other errors are logged, at `level`, and
-        the caller may try again after this.
+        """Raises GiveUp if the server refuses the token. Other errors are logged, at `level`, and the
+        caller may call again.
 
-        An id that was revoked stays so: the same token then registers this host as a new worker,
-        under a secret of its own."""
+        A revoked id stays revoked: the same token then registers this host as a new worker, with an
+        id and a secret of its own."""
         async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
             stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             try:
                 registered = await self._first_accepted(stub)
             except grpc.aio.AioRpcError as error:
                 if error.code() in REFUSALS:
-                    words = f"{error.details()}; mint a new one with `hodei token create`"
+                    words = f"{error.details()}; create a new one with `hodei token create`"
                     raise GiveUp(words) from error
                 logger.log(level(), "cannot register with {}: {}", address, error.details())
                 await asyncio.sleep(AGAIN_AFTER_S)
@@ -85,10 +88,10 @@ class Registration:
         )
 
     def _succeed(self) -> None:
-        """What this worker still holds was given to the id before: servers refuse it, and it is
-        killed."""
+        """Makes the successor this worker's identity. The leases that the worker still holds belong to
+        the old id: servers refuse them, and their jobs are killed."""
         keep(self._settings.state_dir, self._successor)
         before, self.identity, self._successor = self.identity, self._successor, new()
         logger.configure(extra={"worker_id": self.identity.worker_id})
-        words = "worker {} was revoked: this is worker {} from now on"
+        words = "worker {} was revoked: this host is now worker {}"
         logger.warning(words, before.worker_id, self.identity.worker_id)

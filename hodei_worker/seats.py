@@ -1,5 +1,6 @@
-"""One supervisor, from the agent's side: where it sits, whether it lives, how it is started and
-spoken to."""
+"""One supervisor from the agent's side: its folder, how it is started and how it is reached.
+
+A seat is a folder that one supervisor at a time uses."""
 
 import asyncio
 import os
@@ -8,106 +9,110 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, cast
 
 import hodei_worker
 from hodei_worker.config import BadSetting, Settings
 from hodei_worker.supervisor import wire
 from hodei_worker.supervisor.__main__ import socket_in
+from hodei_worker.supervisor.settings import SupervisorSettings, supervisor_settings
 from hodei_worker.supervisor.user import JobUser
 
 SEATS = 8
-"""Folders for supervisors: the state folder itself, and others in it for those that are started
-while one with other settings still has jobs."""
-
+"""Number of seats: the state folder itself, and folders in it for supervisors that are started
+while one with other settings still has jobs. If all are taken, no new jobs can be started."""
 
 SCOPE_WITHIN_S = 5.0
-"""For systemd to give one, tried once at a supervisor's start."""
+"""Seconds that systemd may take to create a scope; after that the supervisor starts without one."""
 
 
 def seats(state: Path) -> list[Path]:
     return [state, *(state / f"seat-{number}" for number in range(1, SEATS))]
 
 
-def wanted(settings: Settings) -> dict[str, Any]:
-    """What a supervisor is started with and cannot change while it lives."""
-    return {
-        "job_user": settings.job_user,
-        "log_limit": settings.log_limit,
-        "path": os.environ.get("PATH"),
-        "release": hodei_worker.__version__,
-        "version": wire.VERSION,
-    }
+def wanted_settings(settings: Settings) -> SupervisorSettings:
+    return supervisor_settings(settings.job_user, settings.log_limit)
 
 
-class Seated:
-    """A supervisor that we are connected to and that has greeted us."""
+class Frame(NamedTuple):
+    header: wire.SupervisorHeader
+    payload: bytes
+
+
+class ConnectedSupervisor:
+    """A supervisor that has answered our hello."""
 
     def __init__(
         self,
         seat: Path,
         connection: wire.Connection,
-        hello: wire.Header,
-        meanwhile: list[tuple[wire.Header, bytes]],
+        hello: wire.SupervisorHelloHeader,
+        early_frames: list[Frame],
     ) -> None:
         self.seat = seat
         self.connection = connection
-        self.jobs: list[dict[str, Any]] = hello["jobs"]
-        self.settings = hello.get("settings")  # an older release does not say
-        self._meanwhile = meanwhile  # heard since the hello
+        self.jobs = hello["jobs"]
+        self.settings = hello.get("settings")  # an older release does not send them
+        self._early_frames = early_frames  # received since the hello
 
-    def pass_on(self, hear: wire.Hear) -> None:
-        """Each frame, from the first one after the hello."""
-        self.connection.hear = hear
-        while self._meanwhile:
-            hear(*self._meanwhile.pop(0))
+    def deliver_frames(self, on_frame: wire.OnFrame) -> None:
+        """Calls `on_frame` for each frame after the hello, also for those that came before this
+        call."""
+        self.connection.on_frame = on_frame
+        while self._early_frames:
+            on_frame(*self._early_frames.pop(0))
 
     async def exit(self) -> None:
-        """At once: it holds nothing, or nothing that anybody wants."""
+        """Tells the supervisor to end, and waits until it has closed the connection."""
         self.connection.send("exit")
         await self.connection.ended
 
 
-async def greet(seat: Path, settings: Settings, start: bool) -> Seated | None:
-    """None: nobody sits there, or it hung up at once; BadSetting: it cannot be started."""
-    heard: list[tuple[wire.Header, bytes]] = []
-    greeted = asyncio.Event()
+async def connect(seat: Path, settings: Settings, start: bool) -> ConnectedSupervisor | None:
+    """Returns None if no supervisor runs there (and `start` is False), or if it closed the
+    connection at once. Raises BadSetting if it cannot be started."""
+    frames: list[Frame] = []
+    first_frame = asyncio.Event()
 
-    def hear(header: wire.Header, payload: bytes) -> None:
-        heard.append((header, payload))
-        greeted.set()
+    def on_frame(header: wire.SupervisorHeader, payload: bytes) -> None:
+        frames.append(Frame(header, payload))
+        first_frame.set()
 
-    connection = await _connect(seat, settings, hear, start)
+    connection = await _open_connection(seat, settings, on_frame, start)
     if connection is None:
         return None
-    connection.ended.add_done_callback(lambda _: greeted.set())
+    connection.ended.add_done_callback(lambda _: first_frame.set())
     keep = settings.on_worker_exit == "keep"
     connection.send("hello", version=wire.VERSION, keep=keep)
-    await greeted.wait()
-    if not heard:
+    await first_frame.wait()
+    if not frames:
         return None
-    return Seated(seat, connection, heard.pop(0)[0], heard)
+    hello = cast(wire.SupervisorHelloHeader, frames.pop(0).header)  # always the first frame
+    return ConnectedSupervisor(seat, connection, hello, frames)
 
 
-def left_behind(seat: Path) -> bool:
-    """Whether a supervisor that died there has left jobs that are to be told of."""
+def has_unreported_jobs(seat: Path) -> bool:
+    """Whether a supervisor that died there has left jobs that no server knows the end of: another
+    one must be started to report them."""
     journal = seat / "journal"
     return journal.exists() and journal.stat().st_size > 0
 
 
-async def _connect(
-    seat: Path, settings: Settings, hear: wire.Hear, start: bool
+async def _open_connection(
+    seat: Path, settings: Settings, on_frame: wire.OnFrame, start: bool
 ) -> wire.Connection | None:
     if not seat.exists() and not start:
         return None
     if start:
-        make(seat, settings)
+        make_seat(seat, settings)
     path = str(socket_in(seat))
     started: subprocess.Popen[bytes] | None = None
     loop = asyncio.get_running_loop()
     for _ in range(200):
         try:
-            _, connection = await loop.create_unix_connection(lambda: wire.Connection(hear), path)
+            _, connection = await loop.create_unix_connection(
+                lambda: wire.Connection(on_frame), path
+            )
             return connection
         except OSError:
             if not start:
@@ -116,31 +121,30 @@ async def _connect(
         if started.poll() is not None:
             log = seat / "supervisor.log"
             words = log.read_text(errors="replace")[-500:].strip()
-            raise BadSetting(f"the supervisor does not start; {log} ends: {words}")
+            raise BadSetting(f"the supervisor ended at its start; the last lines of {log}: {words}")
         await asyncio.sleep(0.02)
-    raise BadSetting(f"the supervisor does not answer; see {seat / 'supervisor.log'}")
+    raise BadSetting(f"the supervisor did not answer within 4 s; see {seat / 'supervisor.log'}")
 
 
-def make(seat: Path, settings: Settings) -> None:
-    """Jobs' folders and scripts are below it; what is ours in it only we can read.
-
-    BadSetting: the job user cannot get to its folders.
-    """
+def make_seat(seat: Path, settings: Settings) -> None:
+    """Makes the folder, below which the jobs' folders and scripts are. A job user may pass through
+    it; the worker's own files in it can be read only by the worker's user. Raises BadSetting if the
+    job user cannot reach the folder."""
     seat.mkdir(exist_ok=True, mode=0o700)
     if settings.job_user is None:
         return
     user = JobUser.named(settings.job_user)
     if seat.stat().st_uid == os.geteuid():
         seat.chmod(seat.stat().st_mode & 0o777 | 0o011)
-    if folder := user.stopped_at(seat):
+    if folder := user.first_closed_folder(seat):
         raise BadSetting(
-            f"--job-user {user.name}: {folder} is closed to it, and jobs run below {seat};"
-            f" choose another --state-dir, or chmod o+x {folder}"
+            f"--job-user {user.name}: this user cannot enter {folder}, and jobs run below {seat};"
+            f" choose another --state-dir, or run chmod o+x {folder}"
         )
 
 
 def _start(seat: Path, settings: Settings) -> subprocess.Popen[bytes]:
-    """In its own session, in "/", and with an environment that jobs may see."""
+    """The supervisor gets its own session, "/" as folder, and an environment that jobs may see."""
     user = [settings.job_user] if settings.job_user else []
     environment = environment_for_jobs()
     command = [
@@ -171,16 +175,17 @@ def _start(seat: Path, settings: Settings) -> subprocess.Popen[bytes]:
 
 
 def _scope(environment: dict[str, str]) -> list[str]:
-    """Under systemd a scope of its own, which is delegated: cgroups below it are ours, and it
-    outlives the agent's unit. (A delegated unit could not be restarted while jobs of it live:
-    219/CGROUP.) Where it cannot be had the supervisor starts as without systemd."""
+    """Returns the words of a command that runs the supervisor in a delegated systemd scope: cgroups
+    below a scope belong to us, and it outlives the agent's unit. (A delegated unit could not be
+    restarted while its jobs run: systemd fails with 219/CGROUP.) Returns none if systemd does not
+    run or refuses the scope."""
     program = shutil.which("systemd-run")
     runs = "INVOCATION_ID" in os.environ or Path("/run/systemd/system").is_dir()
     if not runs or program is None:
         return []
     manager = [] if os.geteuid() == 0 else ["--user"]
     if manager:
-        for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"):  # where that manager is
+        for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"):  # the address of that manager
             if name in os.environ:
                 environment[name] = os.environ[name]
     words = [program, *manager, "--scope", "--quiet", "--collect", "--property=Delegate=yes"]
@@ -200,16 +205,14 @@ def _scope(environment: dict[str, str]) -> list[str]:
 
 
 def environment_for_jobs() -> dict[str, str]:
-    """What the supervisor itself is started with: nothing that a job, which may read its
-    environment, must not see."""
+    """Returns the supervisor's environment. A job may be able to read it, so it holds no secret."""
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ}
     return kept | ({"PYTHONPATH": path} if (path := _python_path()) else {})
 
 
 def _python_path() -> str:
-    """Of our own PYTHONPATH what does not depend on the folder in which we were started; and our
-    own sources, where they were found only because Python looks into that folder first (`python -m`
-    in a checkout)."""
+    """Returns the absolute paths of our own PYTHONPATH. Our sources are added if Python found them
+    only because it searches the current folder first (`python -m` in a checkout)."""
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     found = [path for path in given if os.path.isabs(path)]  # noqa: PTH117
     sources = str(Path(hodei_worker.__file__).resolve().parents[1])

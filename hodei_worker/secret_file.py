@@ -1,5 +1,5 @@
-"""Secrets that come by a file: a command line is visible to every user of the host, and an
-environment is inherited."""
+"""Secrets that are read from a file. A command line is visible to every user of the host, and child
+processes inherit the environment."""
 
 from pathlib import Path
 
@@ -7,19 +7,19 @@ import click
 from click.core import ParameterSource
 
 MOST_BYTES = 16_384
-"""Of a file that holds one secret; what is longer is another file."""
+"""Bytes of a file that holds one secret. A longer file is refused: it must be a different one."""
 
 
 class BadFile(click.ClickException):
-    """What is wrong with the file, in one line, and never what it holds."""
+    """The message says in one line what is wrong with the file. It never shows its content."""
 
     exit_code = 2
 
 
 def value_of(context: click.Context, name: str) -> str | None:
-    """Of the options `--NAME` and `--NAME-file`: what was given on the command line, else the file
-    that the environment names, else the environment's value itself. BadFile; UsageError: both by
-    flag."""
+    """Returns the value of the options `--NAME` and `--NAME-file`. The command line goes first, then
+    the file that the environment names, then the value in the environment. Raises UsageError if both
+    are on the command line, and BadFile."""
     file = f"{name}_file"
     flags = [
         n for n in (name, file) if context.get_parameter_source(n) is ParameterSource.COMMANDLINE
@@ -33,7 +33,7 @@ def value_of(context: click.Context, name: str) -> str | None:
 
 
 def read(path: str, flag: str) -> str:
-    """Its one line, without blanks around it."""
+    """Returns the file's one line without blanks around it. Raises BadFile."""
     try:
         with Path(path).open("rb") as file:
             text = file.read(MOST_BYTES + 1)

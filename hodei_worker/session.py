@@ -1,7 +1,9 @@
-"""The worker's stream to a server: register once, connect for ever, resume what is held, beat.
+"""The worker's stream to a server: it registers once, then connects again and again, resumes the
+leases it holds, and sends heartbeats.
 
-One task reads, one writes, neither is ever cancelled alone (that would kill the call). Failure:
-whatever ends a stream, nothing of what is held is touched; the next stream says all of it again."""
+One task reads and one writes; neither is ever cancelled alone, because that would end the call.
+When a stream ends, for whatever reason, the worker keeps all its leases and reports them again on
+the next stream."""
 
 import asyncio
 import time
@@ -15,7 +17,7 @@ import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei_worker import checks
-from hodei_worker.addresses import Addresses, turns
+from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
 from hodei_worker.identity import Identity, instance
@@ -25,13 +27,14 @@ from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
 
-MISSED_AFTER_S = 30.0
-"""Without a server's word: servers call a worker UNREACHABLE that was silent for so long."""
+UNREACHABLE_AFTER_S = 30.0
+"""Seconds of silence after which servers call a worker UNREACHABLE. From then on failed connections
+are logged as warnings."""
 
 LOG_ACK_S = 5.0
-"""For the acknowledgement of a log batch, before it is said that it takes too long."""
+"""Seconds after which a missing acknowledgement of a log batch is logged as a warning."""
 
-FINAL = {
+FINAL_CODES = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.UNIMPLEMENTED,
     grpc.StatusCode.PERMISSION_DENIED,
@@ -39,11 +42,12 @@ FINAL = {
 
 
 class StreamOver(Exception):
-    """This stream is over; connect again."""
+    """This stream has ended. The worker connects again."""
 
 
 class SentAway(StreamOver):
-    """By a server that ends or has too many workers, or by ourselves: nothing is wrong."""
+    """A server that stops or has too many workers ended the stream, or this worker did so itself.
+    It is no error."""
 
 
 class Session:
@@ -57,33 +61,34 @@ class Session:
         self._outbox = outbox
         self._instance = instance(settings.state_dir)
         self._heartbeat_s = 10.0
-        self._heard_at = time.monotonic()
-        self._lost_after_s = 60.0  # until a server says it
-        self._pause_s = 0.0  # asked for by a server that sends us away
-        self.leaving = asyncio.Event()  # set: say goodbye instead of connecting again
+        self._last_frame_at = time.monotonic()
+        self._lost_after_s = 60.0  # the server's welcome replaces it
+        self._pause_s = 0.0  # least pause before the next connection; a server asked for it
+        self.leaving = asyncio.Event()  # set: end the stream, and do not connect again
         self.connected = False
 
     async def run(self) -> None:
-        """For ever, on any server, until leaving; GiveUp says what a person must do."""
+        """Keeps a stream to one of the servers until `leaving` is set. Raises GiveUp, which says what a
+        person must do."""
         backoff = Backoff()
-        for address in turns(self._settings.servers):
+        for address in address_rounds(self._settings.servers):
             if self.leaving.is_set():
                 return
             sent_away = False
             try:
-                await self._once(address, backoff)
+                await self._run_stream(address, backoff)
             except SentAway as over:
                 logger.info("leaving {}: {}", address, over)
                 sent_away = True
             except StreamOver as over:
                 logger.warning("stream to {} ended: {}", address, over)
             except grpc.aio.AioRpcError as error:
-                if await self._register_instead(address, error):
+                if await self._register_after_error(address, error):
                     continue
             finally:
                 self.connected = False
                 if self._slots.unacknowledged_for_s() > 0:
-                    self._say_of_unacknowledged(sent_away=sent_away)
+                    self._log_unacknowledged(sent_away=sent_away)
             try:
                 async with asyncio.timeout(max(backoff.next_s(), self._pause_s)):
                     await self.leaving.wait()
@@ -91,72 +96,75 @@ class Session:
                 self._pause_s = 0.0
 
     @staticmethod
-    def _say_of_unacknowledged(*, sent_away: bool) -> None:
+    def _log_unacknowledged(*, sent_away: bool) -> None:
         if sent_away:
-            logger.info("log batches without acknowledgement go to the next server")
+            logger.info("log batches that were not acknowledged are sent to the next server")
         else:
             logger.warning(
                 "Failed to send log batch to server: the stream ended; it is kept and sent again"
             )
 
     async def watch_contact(self) -> None:
-        """With --on-disconnect stop: when no server has answered for as long as it takes to be
-        given up, our jobs run elsewhere by now."""
+        """With --on-disconnect stop: stops the running jobs when no server has answered for
+        `lost_after_s` seconds. By then servers have reported them lost and run them elsewhere."""
         while self._settings.on_disconnect == "stop":
             await asyncio.sleep(0.5)
-            if self._slots.running and time.monotonic() - self._heard_at > self._lost_after_s:
+            if self._slots.running and time.monotonic() - self._last_frame_at > self._lost_after_s:
                 logger.warning(
-                    "no server has answered for {:g} s: {} running jobs are stopped",
+                    "no server has answered for {:g} s: stopping {} running jobs (--on-disconnect stop)",
                     self._lost_after_s,
                     self._slots.running,
                 )
-                self._slots.stop_all(
-                    f"no server answered for {self._lost_after_s:g} s, and this worker stops its jobs then"
+                self._slots.stop_running_jobs(
+                    f"no server answered for {self._lost_after_s:g} s, and this worker has --on-disconnect stop"
                 )
                 await asyncio.sleep(10.0)
 
     # ── registration ──
 
-    async def _register_instead(self, address: str, error: grpc.aio.AioRpcError) -> bool:
-        """After a failed call: True when the worker has registered and may connect at once; GiveUp
-        when nothing can help."""
+    async def _register_after_error(self, address: str, error: grpc.aio.AioRpcError) -> bool:
+        """Called after a failed call. Returns True if the worker has registered and may connect at
+        once. Raises GiveUp if another attempt cannot succeed."""
         code, words = error.code(), error.details() or ""
         if code == grpc.StatusCode.UNAUTHENTICATED:
             if self._settings.token is None:
                 raise GiveUp(
-                    f"{words}; give a new token by HODEI_OTP_TOKEN or --token-file (`hodei token create`)"
+                    f"{words}; create a token with `hodei token create`, and pass it in HODEI_OTP_TOKEN"
+                    " or with --token-file"
                 ) from error
             logger.info(
-                "{} does not know this worker's credential: registering with the token", address
+                "{} does not accept this worker's credential (it is new, or was revoked): registering with"
+                " the token",
+                address,
             )
-            await self._registration.register(address, self._level)
+            await self._registration.register(address, self._log_level)
             return True
-        if code in FINAL:
+        if code in FINAL_CODES:
             raise GiveUp(words) from error
-        logger.log(self._level(), "{} {}: {}", address, code.name, words)
+        logger.log(self._log_level(), "{} {}: {}", address, code.name, words)
         return False
 
-    def _level(self) -> str:
-        """Of a server that does not answer: in a deploy that passes before anybody misses this
-        worker."""
-        return "WARNING" if time.monotonic() - self._heard_at > MISSED_AFTER_S else "INFO"
+    def _log_level(self) -> str:
+        """The level for a failed connection. For the first UNREACHABLE_AFTER_S seconds it is INFO:
+        a server that is being deployed is back before that."""
+        return "WARNING" if time.monotonic() - self._last_frame_at > UNREACHABLE_AFTER_S else "INFO"
 
     # ── one stream ──
 
-    async def _once(self, address: str, backoff: Backoff) -> None:
+    async def _run_stream(self, address: str, backoff: Backoff) -> None:
         async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
             call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(
                 metadata=self._registration.identity.metadata
             )
             try:
-                await self._open(call, address)
+                await self._open_stream(call, address)
             except (grpc.aio.AioRpcError, StreamOver) as end:
-                # A server that refuses us is there all the same.
+                # A server that refuses this worker can be reached all the same.
                 if (
                     isinstance(end, StreamOver)
                     or channel.get_state() is not grpc.ChannelConnectivity.READY
                 ):
-                    self._addresses.failed(address)
+                    self._addresses.mark_failed(address)
                 raise
             backoff.reset()
             logger.success("connected to {}", address)
@@ -164,50 +172,49 @@ class Session:
             ended: BaseException | None = None
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._read(call))
-                    group.create_task(self._write(call))
-                    group.create_task(self._beat())
-                    await self._watch(call)
-            except* (
-                grpc.aio.AioRpcError,
-                StreamOver,
-            ) as ends:  # reader and writer may both have found it; its status says most
+                    group.create_task(self._read_frames(call))
+                    group.create_task(self._write_frames(call))
+                    group.create_task(self._send_heartbeats())
+                    await self._watch_stream(call)
+            except* (grpc.aio.AioRpcError, StreamOver) as ends:
+                # Reader and writer may both have failed; the error with a status explains more.
                 ended = min(ends.exceptions, key=lambda end: isinstance(end, StreamOver))
             finally:
                 call.cancel()
             if ended:
                 raise ended from None
 
-    async def _open(self, call: Any, address: str) -> None:
+    async def _open_stream(self, call: Any, address: str) -> None:
         try:
             async with asyncio.timeout(15.0):
                 await call.write(pb.WorkerFrame(hello=self._hello(address)))
                 frame = await call.read()
         except TimeoutError:
-            raise StreamOver("no welcome within 15 s") from None
+            raise StreamOver("the server sent no welcome within 15 s") from None
         except asyncio.InvalidStateError:
             frame = grpc.aio.EOF
         if not isinstance(frame, pb.ServerFrame):
             await self._raise_status(call)
         try:
-            checks.welcome(frame.welcome)
+            checks.check_welcome(frame.welcome)
         except checks.BadFrame as error:
-            raise StreamOver(f"the server's welcome is refused: {error}") from None
-        self._addresses.met(address, frame.welcome.server_id)
+            raise StreamOver(f"the server's welcome is invalid: {error}") from None
+        self._addresses.mark_reached(address, frame.welcome.server_id)
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
         if abs(skew_s) > 5:
             logger.warning(
-                "this host's clock differs from the server's by {:.0f} s; times of log lines will show it",
+                "this host's clock differs from the server's by {:.0f} s; the times of log lines will be wrong by as much",
                 skew_s,
             )
-        # of the last stream and since: a result among it could overtake its log, which begins anew
+        # What was added since the last stream is dropped: its logs are sent again from the first
+        # unacknowledged chunk, and a result that was kept here would be sent before them.
         self._outbox.clear()
         for resume in frame.welcome.resume:
-            self._slots.resumed(resume)
-        self._slots.say_late_again()
-        self._heard_at = time.monotonic()
+            self._slots.on_resume(resume)
+        self._slots.send_late_again()
+        self._last_frame_at = time.monotonic()
 
     def _hello(self, address: str) -> pb.Hello:
         return pb.Hello(
@@ -220,99 +227,100 @@ class Session:
             labels=self._settings.labels,
             capabilities=["process", "recall"],
             held=self._slots.held(),
-            addresses=self._addresses.said(address),
+            addresses=self._addresses.as_messages(address),
             job_user=job_user(self._settings),
         )
 
-    async def _read(self, call: Any) -> None:
+    async def _read_frames(self, call: Any) -> None:
         while True:
             frame = await call.read()
             if not isinstance(frame, pb.ServerFrame):
                 await self._raise_status(call)
-            self._heard_at = time.monotonic()
-            self._take(frame)
+            self._last_frame_at = time.monotonic()
+            self._on_frame(frame)
 
-    def _take(self, frame: pb.ServerFrame) -> None:
+    def _on_frame(self, frame: pb.ServerFrame) -> None:
         try:
-            checks.frame(frame, self._slots.waiting)
+            checks.check_frame(frame, self._slots.waiting)
         except checks.BadFrame as error:
-            raise StreamOver(f"the server's frame is refused: {error}") from None
+            raise StreamOver(f"a frame of the server is invalid: {error}") from None
         for ack in frame.log_acks:
-            self._slots.log_acked(ack.lease, ack.next_seq)
+            self._slots.on_log_ack(ack.lease, ack.next_seq)
         for lease in frame.result_acks:
-            self._slots.result_acked(lease)
+            self._slots.on_result_ack(lease)
         for refusal in frame.refused:
-            self._slots.refused(refusal.lease, refusal.why)
+            self._slots.on_refusal(refusal.lease, refusal.why)
         for offer in frame.run:
-            self._slots.offered(offer)
+            self._slots.on_offer(offer)
         if frame.recall:
-            self._slots.recalled(frame.recall)
+            self._slots.on_recall(frame.recall)
         for cancel in frame.cancel:
-            self._slots.cancel(cancel.lease, cancel.reason, cancel.message)
+            self._slots.on_cancel(cancel.lease, cancel.reason, cancel.message)
         if frame.drain:
-            logger.info("drained by request: no new jobs come, those that run go on")
+            words = "draining by request: no new jobs; {} running jobs will finish"
+            logger.info(words, self._slots.running)
         if frame.undrain:
-            logger.info("drained no more: new jobs come again")
+            logger.info("draining was ended by request: new jobs are accepted again")
         if frame.HasField("go_away"):
             self._pause_s = min(5.0, frame.go_away.reconnect_after_s)
             raise SentAway(frame.go_away.why)
 
-    async def _write(self, call: Any) -> None:
+    async def _write_frames(self, call: Any) -> None:
         pace = Pace()
         while True:
-            await self._outbox.something()
+            await self._outbox.wait_until_due()
             if (wait_s := pace.wait_s(time.monotonic())) > 0:
-                await self._outbox.gather(wait_s)
+                await self._outbox.wait_for_more(wait_s)
             pace.sent(time.monotonic())
-            frame = self._outbox.frame()
+            frame = self._outbox.take_frame()
             self._slots.lines.flush()
             try:
                 await call.write(frame)
             except asyncio.InvalidStateError:
-                raise StreamOver("closed while writing") from None
+                raise StreamOver("it was closed while a frame was written") from None
 
-    async def _beat(self) -> None:
-        """Every heartbeat_s, and within a second of a change in what is held."""
+    async def _send_heartbeats(self) -> None:
+        """Sends a heartbeat every heartbeat_s, and within a second after the held leases change."""
         while True:
-            self._slots.changed.clear()
-            self._outbox.heartbeat(self._slots.heartbeat())
+            self._slots.held_changed.clear()
+            self._outbox.set_heartbeat(self._slots.heartbeat())
             await asyncio.sleep(min(1.0, self._heartbeat_s))
             try:
                 async with asyncio.timeout(max(0.0, self._heartbeat_s - 1.0)):
-                    await self._slots.changed.wait()
+                    await self._slots.held_changed.wait()
             except TimeoutError:
                 continue
 
-    async def _watch(self, call: Any) -> None:
-        """Ends the stream when the server is silent, or when this worker leaves; says when logs go
-        unacknowledged."""
-        told = False
+    async def _watch_stream(self, call: Any) -> None:
+        """Raises StreamOver when the server was silent for 2.5 heartbeats, and SentAway when this
+        worker is leaving. Logs a warning when logs are not acknowledged."""
+        warned = False
         while not self.leaving.is_set():
             try:
                 async with asyncio.timeout(1.0):
                     await self.leaving.wait()
             except TimeoutError:
                 stalled = self._slots.unacknowledged_for_s() > LOG_ACK_S
-                if stalled and not told:
+                if stalled and not warned:
                     logger.warning(
                         "Log batch send timed out after {:g} seconds without acknowledgement; it is kept",
                         LOG_ACK_S,
                     )
-                told = stalled
-                if time.monotonic() - self._heard_at > 2.5 * self._heartbeat_s:
+                warned = stalled
+                if time.monotonic() - self._last_frame_at > 2.5 * self._heartbeat_s:
                     raise StreamOver(
                         f"the server was silent for {2.5 * self._heartbeat_s:g} s"
                     ) from None
         await call.done_writing()
-        raise SentAway("this worker is ending")
+        raise SentAway("this worker is stopping")
 
     @staticmethod
     async def _raise_status(call: Any) -> None:
-        """The call has ended: as its error, or, when the server closed it without one, as
-        StreamOver."""
+        """Raises the error with which the call has ended; StreamOver if the server closed it without
+        an error."""
         code, details = await call.code(), await call.details()
         if code == grpc.StatusCode.OK:
-            raise StreamOver("closed by the server")
+            raise StreamOver("the server closed it")
         raise grpc.aio.AioRpcError(
             code, await call.initial_metadata(), await call.trailing_metadata(), details=details
         )

@@ -1,8 +1,8 @@
-"""What this worker holds: offers that wait for a slot, jobs that run, results that no server has
-acknowledged. The rules of a lease's life.
+"""The leases that this worker holds: offers that wait for a slot, jobs that run, and results that
+no server has acknowledged. The rules of a lease's life are here.
 
-Everything here is synchronous and on one loop: the session tells what the server says, the link
-what the supervisor says."""
+Everything is synchronous and on one loop: the session calls it for each message of a server, the
+link for each frame of a supervisor."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from hodei_worker.held import Held, Phase
 from hodei_worker.job_lines import JobLines, command_of, ending
 from hodei_worker.outbox import Outbox
 from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Cause, Result, lost
-from hodei_worker.supervisor.wire import Header
+from hodei_worker.supervisor.wire import ChunkHeader, KeptJob, SupervisorHeader
 
 SUPERVISOR_DIED = lost(
     "the worker's supervisor died; what could be found of its processes was killed"
@@ -27,7 +27,7 @@ SUPERVISOR_DIED = lost(
 
 
 class ToSupervisor(Protocol):
-    """The link, or a test's record of what was said to it."""
+    """The link, or a test that records the frames."""
 
     def send(self, op: str, payload: bytes = b"", **header: Any) -> None: ...
 
@@ -42,14 +42,14 @@ class Slots:
         self._outbox = outbox
         self._held: dict[int, Held] = {}
         self.running = 0
-        # bounded by what the server offers: its count of our free slots
+        # The server bounds it: it counts our free slots (and checks.MOST_OFFERS is the limit).
         self._waiting: deque[int] = deque()
         self.draining = False
-        self.changed = asyncio.Event()  # what is held: time for a heartbeat
+        self.held_changed = asyncio.Event()  # set: a heartbeat is due
 
     # ── what is held ──
 
-    def _enter(self, job: Held, phase: Phase) -> None:
+    def _set_phase(self, job: Held, phase: Phase) -> None:
         self.running += (phase is Phase.RUNNING) - (job.phase is Phase.RUNNING)
         job.phase = phase
 
@@ -63,7 +63,7 @@ class Slots:
         return not self._held
 
     def held(self) -> list[pb.Held]:
-        """In the order in which they came: the first that runs is the one that has run longest."""
+        """Returns them in the order of their offers: the first that runs has run longest."""
         return [
             pb.Held(lease=job.lease, phase=job.phase.value, job_id=job.job_id)
             for job in self._held.values()
@@ -78,24 +78,26 @@ class Slots:
         )
 
     def unacknowledged_for_s(self) -> float:
-        """The longest time that sent log chunks have gone without any acknowledgement; 0 when none
-        are outstanding."""
+        """Returns for how many seconds, at most, a job with unacknowledged log chunks has got no
+        acknowledgement; 0 if there is no such job."""
         waiting = [job.progress_at for job in self._held.values() if job.sent > job.acked]
         return time.monotonic() - min(waiting) if waiting else 0.0
 
-    def adopt(self, known: list[dict[str, Any]]) -> None:
-        """Jobs that the supervisor kept while there was no agent."""
+    def adopt_jobs(self, known: list[KeptJob]) -> None:
+        """Takes over the jobs that the supervisor kept while no agent was connected."""
         for entry in known:
-            job = Held.adopted(entry)
-            self._enter(job, Phase.ENDED if job.result else Phase.RUNNING)
+            job = Held.from_supervisor(entry)
+            self._set_phase(job, Phase.ENDED if job.result else Phase.RUNNING)
             self._held[job.lease] = job
         if known:
             logger.info("adopted {} jobs from the supervisor", len(known))
 
-    def adopt_after_death(self, supervisor: ToSupervisor, known: list[dict[str, Any]]) -> None:
-        """The supervisor died, and another has read its journal: what ran has ended. What the
-        journal missed is killed by its lease.
-        Of one that only hung up, jobs without a result still run."""
+    def adopt_after_supervisor_death(self, supervisor: ToSupervisor, known: list[KeptJob]) -> None:
+        """Called when the supervisor has closed its connection and another connection is open.
+
+        If it died, the next supervisor has ended the jobs in its journal and reports each with a
+        result; a job that the journal does not name is killed by its lease and reported lost. If it
+        only closed the connection, its jobs are reported without a result and still run."""
         self._supervisor = supervisor
         results = {entry["lease"]: entry.get("result") for entry in known}
         for job in list(self._held.values()):
@@ -103,198 +105,207 @@ class Slots:
                 continue
             if job.lease not in results:
                 self._supervisor.send("purge", lease=job.lease, job_id=job.job_id)
-            told = results.get(job.lease)
-            if job.phase is Phase.RUNNING and (told or job.lease not in results):
-                self._ended(job, Result.read(told) if told else _died_with_supervisor(job))
-            self._say_again(job)
+            found = results.get(job.lease)
+            if job.phase is Phase.RUNNING and (found or job.lease not in results):
+                self._on_end(job, Result.from_json(found) if found else _died_with_supervisor(job))
+            self._send_again(job)
 
-    # ── the server says ──
+    # ── messages of a server ──
 
-    def offered(self, offer: pb.RunJob) -> None:
+    def on_offer(self, offer: pb.RunJob) -> None:
         if offer.lease in self._held:
             return
-        job = Held.offered(offer)
+        job = Held.from_offer(offer)
         if self.draining:
-            self.lines.tell(
+            self.lines.add(
                 "INFO",
                 job,
-                lambda: f"Received job (lease {job.lease}): given back, the worker is draining",
+                lambda: f"Received job (lease {job.lease}): returned, the worker is draining",
             )
-            self._outbox.reject(pb.Reject(lease=offer.lease, reason="the worker is draining"))
+            self._outbox.add_reject(pb.Reject(lease=offer.lease, reason="the worker is draining"))
             return
         self._held[offer.lease] = job
         self._waiting.append(offer.lease)
-        self._fill()
-        self.changed.set()
+        self._start_waiting()
+        self.held_changed.set()
 
-    def _fill(self) -> None:
-        """Accept = a slot takes the job (rule 2); its process starts without waiting for the server's
-        commit."""
+    def _start_waiting(self) -> None:
+        """Gives free slots to waiting offers. To give a slot is to accept (rule 2). The process
+        starts without waiting until the server has committed the accept."""
         while self._waiting and self.running < self.slots:
             job = self._held[self._waiting.popleft()]
-            self._enter(job, Phase.RUNNING)
+            self._set_phase(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
-            self._supervisor.send("start", job.spec.encode(), **job.start())
-            self._outbox.accept(job.lease)
-            self.lines.tell(
-                "INFO", job, partial(_received, job, job.spec, time.monotonic() - job.came_at)
+            self._supervisor.send("start", job.spec.encode(), **job.names())
+            self._outbox.add_accept(job.lease)
+            self.lines.add(
+                "INFO",
+                job,
+                partial(_received_line, job, job.spec, time.monotonic() - job.offered_at),
             )
             job.spec = ""
 
-    def cancel(self, lease: int, reason: str, message: str) -> None:
+    def on_cancel(self, lease: int, reason: str, message: str) -> None:
         job = self._held.get(lease)
         outcome = Outcome.CANCELLED if reason == Reason.CANCELLED else Outcome.FAILED
         cause = Cause(outcome, reason, message)
         if job is None or job.phase is Phase.ENDED:
             return
-        self._outbox.cancel_received(lease)
-        self.lines.tell("INFO", job, lambda: f"cancel arrived (lease {lease}): {message}")
+        self._outbox.add_cancel_received(lease)
+        self.lines.add("INFO", job, lambda: f"Cancel request (lease {lease}): {message}")
         if job.phase is Phase.WAITING:
             self._waiting.remove(lease)
             job.phase, job.result = Phase.ENDED, Result.of(cause, run_us=0, started_us=0)
-            self._report(job)
+            self._report_result(job)
         else:
-            self._stop(job, cause)
+            self._stop_job(job, cause)
 
-    def refused(self, lease: int, why: str) -> None:
-        """The lease no longer holds: kill; what it wrote and how it ended is still told, as late
-        (rule 1)."""
+    def on_refusal(self, lease: int, why: str) -> None:
+        """The lease is no longer valid: the job's processes are killed. The rest of its log and its
+        result are still sent, as late (rule 1)."""
         job = self._held.get(lease)
         if job is None or job.late:
             return
-        self.lines.tell("WARNING", job, lambda: f"lease {lease} is refused: {why}")
+        self.lines.add(
+            "WARNING", job, lambda: f"Job stopped: the server refused its lease {lease}: {why}"
+        )
         if job.phase is Phase.WAITING or not job.job_id:
-            self._forget(job)
+            self._forget_job(job)
             return
         job.late = True
         if job.phase is Phase.RUNNING:
-            self._stop(job, lost(why), grace=0)
-        self._say_again(job)
+            self._stop_job(job, lost(why), grace=0)
+        self._send_again(job)
 
-    def recalled(self, leases: Iterable[int]) -> None:
-        """Servers want offers back that wait here: other workers are free, or will be sooner."""
+    def on_recall(self, leases: Iterable[int]) -> None:
+        """Returns offers that wait here, because another worker can start them sooner. A lease that a
+        slot has taken meanwhile stays."""
         for lease in leases:
             job = self._held.get(lease)
             if job and job.phase is Phase.WAITING:
                 del self._held[lease]
                 self._waiting.remove(lease)
-                self._outbox.reject(
+                self._outbox.add_reject(
                     pb.Reject(
-                        lease=lease, reason="asked back: no slot of this worker took it in time"
+                        lease=lease, reason="recalled: no slot of this worker took it in time"
                     )
                 )
-                self.lines.tell("INFO", job, partial(_given_back, lease))
-        self.changed.set()
+                self.lines.add("INFO", job, partial(_given_back_line, lease))
+        self.held_changed.set()
 
-    def say_late_again(self) -> None:
-        """On a new stream: what is late has no resume from the server."""
+    def send_late_again(self) -> None:
+        """Called on a new stream: the server sends no Resume for a late job."""
         for job in self._held.values():
             if job.late:
-                self._say_again(job)
+                self._send_again(job)
 
-    def _say_again(self, job: Held) -> None:
-        """The log from where it was acknowledged, and the result behind it. What the supervisor has
-        sent before it hears of this is let go: it would come ahead of what is read again, and leave
-        a gap in the log."""
+    def _send_again(self, job: Held) -> None:
+        """Sends the log from the first unacknowledged chunk on, then the result. Chunks of an earlier
+        reading that are still in the supervisor's socket are dropped when they arrive (see
+        `reading`): sent now, they would leave a gap in the log."""
         job.sent, job.reported = job.acked, False
         job.reading += 1
         self._supervisor.send("read", lease=job.lease, seq=job.acked, reading=job.reading)
-        self._report(job)
+        self._report_result(job)
 
-    def log_acked(self, lease: int, next_seq: int) -> None:
+    def on_log_ack(self, lease: int, next_seq: int) -> None:
         if (job := self._held.get(lease)) and job.acked < next_seq <= job.sent:
             job.acked, job.progress_at = next_seq, time.monotonic()
             self._supervisor.send("ack", lease=lease, seq=next_seq)
 
-    def result_acked(self, lease: int) -> None:
+    def on_result_ack(self, lease: int) -> None:
         if (job := self._held.get(lease)) and job.reported:
-            self._forget(job)
+            self._forget_job(job)
 
-    def resumed(self, resume: pb.Resume) -> None:
-        """After a reconnect: the server's word on one lease that we hold."""
+    def on_resume(self, resume: pb.Resume) -> None:
+        """After a reconnect: the server says whether one of our leases is still valid and which
+        part of its log it has."""
         job = self._held.get(resume.lease)
         if job is None:
             return
         if not resume.holds:
-            self.refused(resume.lease, "it did not hold any more when the worker came back")
+            self.on_refusal(resume.lease, "it was no longer valid when the worker reconnected")
             return
         if job.phase is Phase.WAITING:
-            return  # the supervisor does not know it yet
+            return  # it was not given to the supervisor yet
         job.acked = max(job.acked, resume.log_seq)
         if not resume.accepted and job.started_us:
-            self._outbox.accept(job.lease)
-        if job.tells_start:
-            self._outbox.started(job.lease)
+            self._outbox.add_accept(job.lease)
+        if job.reports_start:
+            self._outbox.add_started(job.lease)
         if job.stopping and job.phase is Phase.RUNNING:
-            self._outbox.stopping(pb.Stopping(lease=job.lease))
-        self._say_again(job)
+            self._outbox.add_stopping(pb.Stopping(lease=job.lease))
+        self._send_again(job)
 
-    # ── the supervisor says ──
+    # ── frames of a supervisor ──
 
-    def heard(self, header: Header, payload: bytes) -> None:
+    def on_supervisor_frame(self, header: SupervisorHeader, payload: bytes) -> None:
         if header["op"] == "warning":
-            logger.warning("on this host: {}", header["words"])
-        job = self._held.get(header.get("lease", 0))
-        if job is None:
+            logger.warning("the supervisor reports: {}", header["words"])
             return
-        match header["op"]:
-            case "chunk":
-                if header.get("reading", job.reading) != job.reading:
-                    return
-                if job.sent <= job.acked:
-                    job.progress_at = time.monotonic()
-                job.sent = header["seq"] + 1
-                job.log.debug("LogBatch: chunk {} of {} bytes", header["seq"], len(payload))
-                self._outbox.log(job.chunk(header, payload))
-                self._report(job)
-            case "started":
-                job.tells_start = True
-                self._outbox.started(job.lease)
-            case "stopping":
-                job.stopping = True
-                self._outbox.stopping(pb.Stopping(lease=job.lease))
-            case "ended":
-                self._ended(job, Result.read(header["result"]))
+        if header["op"] == "hello" or (job := self._held.get(header.get("lease", 0))) is None:
+            return
+        if header["op"] == "chunk":
+            self._on_chunk(job, header, payload)
+        elif header["op"] == "started":
+            job.reports_start = True
+            self._outbox.add_started(job.lease)
+        elif header["op"] == "stopping":
+            job.stopping = True
+            self._outbox.add_stopping(pb.Stopping(lease=job.lease))
+        elif header["op"] == "ended":
+            self._on_end(job, Result.from_json(header["result"]))
 
-    def _ended(self, job: Held, result: Result) -> None:
-        self._enter(job, Phase.ENDED)
+    def _on_chunk(self, job: Held, header: ChunkHeader, payload: bytes) -> None:
+        if header.get("reading", job.reading) != job.reading:
+            return
+        if job.sent <= job.acked:
+            job.progress_at = time.monotonic()
+        job.sent = header["seq"] + 1
+        job.log.debug("LogBatch: chunk {} of {} bytes", header["seq"], len(payload))
+        self._outbox.add_log(job.chunk_message(header, payload))
+        self._report_result(job)
+
+    def _on_end(self, job: Held, result: Result) -> None:
+        self._set_phase(job, Phase.ENDED)
         job.result = result
-        self._fill()
-        self.changed.set()
-        self.lines.tell("INFO", job, lambda: ending(result))
-        self._report(job)
+        self._start_waiting()
+        self.held_changed.set()
+        self.lines.add("INFO", job, lambda: ending(result))
+        self._report_result(job)
 
-    def _report(self, job: Held) -> None:
-        """Once, and behind the last of the log: no final state comes before the log's tail (rule 5)."""
+    def _report_result(self, job: Held) -> None:
+        """Sends the result once on each stream, after the last chunk of the log: a job must not
+        become final before its log is complete (rule 5)."""
         if job.result and job.log_is_sent and not job.reported:
             job.reported = True
-            self._outbox.result(job.report(job.result))
+            self._outbox.add_result(job.result_message(job.result))
 
-    def _forget(self, job: Held) -> None:
+    def _forget_job(self, job: Held) -> None:
         if job.phase is Phase.WAITING:
             self._waiting.remove(job.lease)
-        self._enter(job, Phase.ENDED)
+        self._set_phase(job, Phase.ENDED)
         del self._held[job.lease]
         self._supervisor.send("forget", lease=job.lease)
-        self.changed.set()
+        self.held_changed.set()
 
-    # ── the end ──
+    # ── the end of this worker ──
 
     def drain(self) -> None:
-        """Nothing new: offers that wait go back at once."""
+        """Takes no more offers, and returns those that wait for a slot."""
         self.draining = True
         while self._waiting:
             job = self._held.pop(self._waiting.popleft())
-            self._outbox.reject(pb.Reject(lease=job.lease, reason="the worker is draining"))
-        self.changed.set()
+            self._outbox.add_reject(pb.Reject(lease=job.lease, reason="the worker is draining"))
+        self.held_changed.set()
 
-    def stop_all(self, message: str) -> None:
-        """Reported lost, for servers to run them elsewhere."""
+    def stop_running_jobs(self, message: str) -> None:
+        """Stops every running job. Each is reported lost, so that servers run it elsewhere."""
         for job in self._held.values():
             if job.phase is Phase.RUNNING:
-                self._stop(job, lost(message))
+                self._stop_job(job, lost(message))
 
-    def _stop(self, job: Held, cause: Cause, **more: Any) -> None:
+    def _stop_job(self, job: Held, cause: Cause, **more: Any) -> None:
         self._supervisor.send("stop", lease=job.lease, **cause._asdict(), **more)
 
 
@@ -303,12 +314,13 @@ def _died_with_supervisor(job: Held) -> Result:
     return Result.of(SUPERVISOR_DIED, log_chunks=UNKNOWN_CHUNKS, spooled=0, started_us=started_us)
 
 
-def _received(job: Held, spec: str, waited_s: float) -> str:
-    """Said when a slot takes it: nearly always at once; one that waited says for how long."""
+def _received_line(job: Held, spec: str, waited_s: float) -> str:
+    """The line for a job that a slot has taken. It says for how long the offer waited if that was
+    10 ms or more."""
     waited = f", waited {waited_s:.2f} s for a slot" if waited_s >= 0.01 else ""
     about = f"lease {job.lease}, attempt {job.attempt}{waited}"
     return f"Received job ({about}). Executing command: {command_of(spec)}"
 
 
-def _given_back(lease: int) -> str:
-    return f"Received job (lease {lease}): given back, no slot took it in time"
+def _given_back_line(lease: int) -> str:
+    return f"Received job (lease {lease}): returned, no slot took it in time"

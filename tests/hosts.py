@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hodei_worker.supervisor.cgroups import bury, own
+from hodei_worker.supervisor.cgroups import kill_dead, own_cgroup
 from tests.eventually import eventually, gone
 from tests.running import Hodei, Ran, start
 
@@ -134,8 +134,8 @@ class Worker:
             above, _, _ = cgroup_of(pid).partition("/hodei-")
             os.kill(pid, 9)
             eventually(lambda pid=pid: gone(pid))  # type: ignore[misc]
-            if ours and (home := own()):
-                bury(home / above.lstrip("/"), f"hodei-{name.partition('/')[0]}")
+            if ours and (home := own_cgroup()):
+                kill_dead(home / above.lstrip("/"), f"hodei-{name.partition('/')[0]}")
 
     def kill(self) -> None:
         """Agent and supervisor at once."""
@@ -283,7 +283,7 @@ def host_system(
 
 def delegated(user: pwd.struct_passwd) -> Path:
     """A cgroup that belongs to this user, who is let into it by root."""
-    home = own()
+    home = own_cgroup()
     if home is None or not os.access(home, os.W_OK):
         pytest.skip("no cgroup (version 2) can be made here")
     group = home / f"test-{uuid.uuid4().hex[:8]}"

@@ -47,7 +47,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
     os.umask(0o022)
-    kin.spare_me()
+    kin.lower_oom_score()
     gc.freeze()
     gc.set_threshold(
         20_000

@@ -28,7 +28,7 @@ KILLED_WITHIN_S = 5.0
 
 
 class Tenant(Protocol):
-    asked_at: float
+    requested_at: float
 
 
 class Cgroup:
@@ -52,10 +52,10 @@ class Cgroup:
     def pids(self) -> set[int]:
         """Without launchers. Nearly always there is no cgroup below, which only a job of root can
         make."""
-        said = part = os.pread(self._procs, 65_536, 0)
+        text = part = os.pread(self._procs, 65_536, 0)
         while part:
-            said += (part := os.pread(self._procs, 65_536, len(said)))
-        found = set(map(int, said.split()))
+            text += (part := os.pread(self._procs, 65_536, len(text)))
+        found = set(map(int, text.split()))
         if os.stat(self.path).st_nlink > 2:  # noqa: PTH116
             for procs in Path(self.path).glob("**/cgroup.procs"):
                 found.update(map(int, procs.read_bytes().split()))
@@ -76,17 +76,17 @@ class Cgroups:
         self._numbers = count(1)
 
     @classmethod
-    def found(cls, state: Path) -> "Cgroups | None":
+    def set_up(cls, state: Path) -> "Cgroups | None":
         """None: none can be made here. Under systemd only in a scope that was made for us: below a
         unit that is not delegated cgroups are not ours to make."""
-        home = own()
+        home = own_cgroup()
         if home is None or (
             Path("/run/systemd/system").is_dir() and not SCOPE.fullmatch(home.name)
         ):
             return None
         name = name_of(state)
-        bury(home, name)
-        sweep(home)
+        kill_dead(home, name)
+        remove_empty(home)
         ours = home / f"{name}{os.getpid()}"
         try:
             for folder in (ours, ours / "supervisor", ours / "jobs"):
@@ -97,7 +97,7 @@ class Cgroups:
             probe.kill()
             found.give_back(probe)
         except OSError:
-            leave(home, ours)
+            leave_and_remove(home, ours)
             return None
         return found
 
@@ -114,10 +114,10 @@ class Cgroups:
 
     def remove(self) -> None:
         """At the supervisor's end."""
-        leave(self._home, self.ours)
+        leave_and_remove(self._home, self.ours)
 
 
-def own() -> Path | None:
+def own_cgroup() -> Path | None:
     """The folder of our own cgroup, as far as we can see it."""
     try:
         line = next(
@@ -135,7 +135,7 @@ def own() -> Path | None:
     return None
 
 
-def leave(home: Path, ours: Path) -> None:
+def leave_and_remove(home: Path, ours: Path) -> None:
     try:
         (home / "cgroup.procs").write_bytes(b"0")
     except OSError:
@@ -157,19 +157,19 @@ def name_of(state: Path) -> str:
     return f"hodei-{about.st_dev:x}.{about.st_ino:x}-"
 
 
-def bury(home: Path, name: str) -> None:
+def kill_dead(home: Path, name: str) -> None:
     """Kills what dead supervisors of this state folder have left in theirs."""
     for dead in home.glob(f"{name}*"):
-        _bury(dead)
+        _kill_dead_one(dead)
 
 
-def bury_known(state: Path, folder: str) -> None:
+def kill_dead_in(state: Path, folder: str) -> None:
     """The same, of one that the journal names, wherever it is."""
     if Path(folder).name.startswith(name_of(state)) and Path(folder).exists():
-        _bury(Path(folder))
+        _kill_dead_one(Path(folder))
 
 
-def _bury(dead: Path) -> None:
+def _kill_dead_one(dead: Path) -> None:
     try:
         pid = dead.name.rpartition("-")[2]
         if pid in (dead / "supervisor/cgroup.procs").read_text().split():
@@ -183,7 +183,7 @@ def _bury(dead: Path) -> None:
     _remove(dead)
 
 
-def sweep(home: Path) -> None:
+def remove_empty(home: Path) -> None:
     """Removes what is empty and belonged to a supervisor that is gone, of any state folder."""
     for folder in home.glob("hodei-*"):
         found = OURS.fullmatch(folder.name)

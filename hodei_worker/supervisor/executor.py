@@ -4,12 +4,12 @@ One attempt, in order:
 
     executor.attempt(start, tape, listener)
     begin()     prepares and starts it; what cannot be started ends, with START_FAILED
-                  → listener.started()     once, when its process runs
-    …             → listener.wrote(chunk)  for each chunk of its output that the tape has taken. While
+                  → listener.on_started()     once, when its process runs
+    …             → listener.on_chunk(chunk)  for each chunk of its output that the tape has taken. While
                     the tape is full nothing is read, and the job waits; resume() when there is room
     stop()      asks it to end, and ends it by force after the grace
-                  → listener.stopping()    once, unless it has ended by then
-                  → listener.ended(result) exactly once, whatever happens; nothing is told after it
+                  → listener.on_stopping()    once, unless it has ended by then
+                  → listener.on_ended(result) exactly once, whatever happens; nothing is told after it
 
 Nothing of this waits: all is called on the supervisor's loop. An error in what is done for one
 attempt ends that attempt (INTERNAL, by force), and no other.
@@ -36,7 +36,7 @@ class Start:
     spec: dict[str, Any]  # as docs/job-spec.md has it; empty of one found in the journal
 
     @classmethod
-    def read(cls, entry: dict[str, Any]) -> "Start":
+    def from_entry(cls, entry: dict[str, Any]) -> "Start":
         """Without the spec; from a journal, where a line before it may be lost."""
         return cls(
             lease=entry["lease"],
@@ -48,7 +48,7 @@ class Start:
             spec={},
         )
 
-    def names(self) -> dict[str, Any]:
+    def entry(self) -> dict[str, Any]:
         """All but the spec, as the journal and the agent have it."""
         told = dict(vars(self))
         del told["spec"]
@@ -59,11 +59,11 @@ class Start:
 class Listener:
     """Who hears of an attempt's life."""
 
-    wrote: Callable[[Chunk], None]
-    started: Callable[[], None]
-    stopping: Callable[[], object]
-    ended: Callable[[Result], None]
-    seen: Callable[[dict[int, int]], None]
+    on_chunk: Callable[[Chunk], None]
+    on_started: Callable[[], None]
+    on_stopping: Callable[[], object]
+    on_ended: Callable[[Result], None]
+    on_processes: Callable[[dict[int, int]], None]
     """Process id → when it started (clock ticks), of what a later supervisor could not find
     otherwise: it stands in the journal."""
 
@@ -83,13 +83,13 @@ class Attempt(Protocol):
     def fail(self, error: Exception) -> None:
         """Ends it by force, as INTERNAL with these words."""
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Twice a second, for what is only seen by looking."""
 
 
 class Executor(Protocol):
     @property
-    def marks(self) -> dict[str, str]:
+    def journal_marks(self) -> dict[str, str]:
         """What the journal keeps of each attempt, by which a later supervisor finds it."""
 
     def adopt(self, entry: dict[str, Any]) -> Cause:
@@ -98,7 +98,7 @@ class Executor(Protocol):
 
     def attempt(self, start: Start, tape: Tape, listener: Listener) -> Attempt: ...
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Twice a second."""
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001  whatever it is: the other jobs go on
             self._fail(error)
 
-    def over(self, action: Callable[..., object], *arguments: Any) -> Callable[..., None]:
+    def wrap(self, action: Callable[..., object], *arguments: Any) -> Callable[..., None]:
         """The action as a callback that throws nothing."""
         return functools.partial(self, action, *arguments)
 
@@ -33,7 +33,7 @@ class Timers:
         self._loop = asyncio.get_running_loop()
         self._timers: list[asyncio.TimerHandle] = []
 
-    def after(self, seconds: float, action: Callable[..., object], *arguments: Any) -> None:
+    def call_after(self, seconds: float, action: Callable[..., object], *arguments: Any) -> None:
         self._timers.append(self._loop.call_later(seconds, self._guard, action, *arguments))
 
     def cancel(self) -> None:

@@ -21,13 +21,13 @@ class Host:
     launchers: Launchers
     crowd: Crowd = field(init=False)
     # jobs' own processes: their exit codes are waited for by their jobs alone
-    mains: set[int] = field(default_factory=set)
+    main_pids: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.crowd = Crowd(self.launchers, self.mains)
+        self.crowd = Crowd(self.launchers, self.main_pids)
 
-    def reap(self) -> None:
+    def reap_orphans(self) -> None:
         """What jobs left behind and has ended by now; never the process of a job whose launcher
         died, which is found out first."""
-        self.launchers.hear()
-        kin.reap_orphans(self.mains | self.launchers.pids)
+        self.launchers.read_answers()
+        kin.reap_orphans(self.main_pids | self.launchers.pids)

@@ -26,10 +26,10 @@ class Journal:
         self._lines = 0
         self._unwritten: list[bytes] = []
         self._load()
-        self._file = self._opened(self._path)
+        self._file = self._open_file(self._path)
 
     @staticmethod
-    def _opened(path: Path) -> BinaryIO:
+    def _open_file(path: Path) -> BinaryIO:
         """Nobody else reads it: it lies in a folder that the job user may pass."""
         return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")  # noqa: PTH123
 
@@ -60,20 +60,20 @@ class Journal:
         else:
             self.entries[lease] = entry
 
-    def started(self, start: dict[str, Any]) -> None:
-        self._note({key: start[key] for key in KEPT if key in start})
+    def add_start(self, start: dict[str, Any]) -> None:
+        self._add({key: start[key] for key in KEPT if key in start})
 
-    def seen(self, lease: int, processes: dict[int, int]) -> None:
+    def add_processes(self, lease: int, processes: dict[int, int]) -> None:
         """Where there is no cgroup: process id → when it started, in the kernel's clock ticks."""
-        self._note({"lease": lease, "seen": sorted(processes.items())})
+        self._add({"lease": lease, "seen": sorted(processes.items())})
 
-    def ended(self, lease: int, result: dict[str, Any]) -> None:
-        self._note({"lease": lease, "result": result})
+    def add_result(self, lease: int, result: dict[str, Any]) -> None:
+        self._add({"lease": lease, "result": result})
 
-    def forgotten(self, lease: int) -> None:
-        self._note({"lease": lease, "forgotten": True})
+    def add_forgotten(self, lease: int) -> None:
+        self._add({"lease": lease, "forgotten": True})
 
-    def _note(self, entry: dict[str, Any]) -> None:
+    def _add(self, entry: dict[str, Any]) -> None:
         self._apply(entry)
         self._unwritten.append(orjson.dumps(entry))
 
@@ -103,11 +103,11 @@ class Journal:
         fresh = self._path.with_suffix(".new")
         try:
             fresh.unlink(missing_ok=True)
-            with self._opened(fresh) as file:
+            with self._open_file(fresh) as file:
                 file.writelines(orjson.dumps(entry) + b"\n" for entry in self.entries.values())
             fresh.replace(self._path)
         except OSError:
             return
         self._file.close()
-        self._file = self._opened(self._path)
+        self._file = self._open_file(self._path)
         self._lines = 0

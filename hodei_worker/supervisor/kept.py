@@ -29,22 +29,26 @@ class Kept:
     """`wrote` is called with each chunk of the tape, `disk_full` when it takes nothing more."""
 
     def __init__(
-        self, tape: Tape, limit: int, wrote: Callable[[Chunk], None], disk_full: Callable[[], None]
+        self,
+        tape: Tape,
+        limit: int,
+        on_chunk: Callable[[Chunk], None],
+        on_disk_full: Callable[[], None],
     ) -> None:
         self._tape = tape
         self._head = limit - tail_of(limit)
         self._limit = limit  # bytes of both streams together; 0: none
-        self._wrote = wrote
-        self._disk_full = disk_full
+        self._on_chunk = on_chunk
+        self._on_disk_full = on_disk_full
         self._tail: Tail | None = None  # once the first part is full
         self._gap = 0  # bytes that the disk did not take, and no notice has told of
         self.bytes = 0
-        self.seen = 0
+        self.written = 0
         self.lost = 0  # bytes that the disk did not take
 
-    def take(self, stream: int, data: bytes) -> None:
+    def store(self, stream: int, data: bytes) -> None:
         """At most a chunk."""
-        self.seen += len(data)
+        self.written += len(data)
         if self._tail is None:
             if not self._limit or self.bytes + len(data) <= self._head:
                 self._append(stream, data)
@@ -56,7 +60,7 @@ class Kept:
             self._tail = self._tape.tail(tail_of(self._limit))
         try:
             if data:
-                self._tape.to_tail(self._tail, stream, data)
+                self._tape.write_to_tail(self._tail, stream, data)
         except OSError:
             self._lose(stream, data)
 
@@ -74,42 +78,42 @@ class Kept:
     def _append(self, stream: int, data: bytes) -> None:
         try:
             if self._gap:
-                self._wrote(self._tape.append(NOTICE, left_out(self._gap, DISK_FULL)))
+                self._on_chunk(self._tape.append(NOTICE, left_out(self._gap, DISK_FULL)))
                 self._gap = 0
             chunk = self._tape.append(stream, data)
         except OSError:
             self._lose(stream, data)
             return
         self.bytes += len(data)
-        self._wrote(chunk)
+        self._on_chunk(chunk)
 
     def _lose(self, stream: int, data: bytes) -> None:
         self._tape.skip(stream, data)
         self._gap += len(data)
         self.lost += len(data)
-        self._disk_full()
+        self._on_disk_full()
 
     def close(self) -> None:
         """The last part goes behind the first."""
         if self._tail:
             wanted = self._tail.kept_bytes()
             try:
-                for chunk in self._tape.take_tail(self._tail):
+                for chunk in self._tape.append_tail(self._tail):
                     if chunk.stream != NOTICE:
                         self.bytes += len(chunk.data)
                         wanted -= len(chunk.data)
-                    self._wrote(chunk)
+                    self._on_chunk(chunk)
             except OSError:
                 self._gap += wanted
                 self.lost += wanted
-                self._disk_full()
+                self._on_disk_full()
             self._tail.remove()
             self._tail = None
         if self._gap:
-            self._wrote(self._tape.note(left_out(self._gap, DISK_FULL)))
+            self._on_chunk(self._tape.append_notice(left_out(self._gap, DISK_FULL)))
             self._gap = 0
 
-    def told_in(self, result: Result) -> Result:
+    def add_to(self, result: Result) -> Result:
         """A job's result with what became of its log. A chunk that the disk did not take is counted
         as one that never comes: by this the log is known to be incomplete."""
         chunks = self._tape.next_seq
@@ -118,11 +122,11 @@ class Kept:
             log_chunks=chunks + bool(self.lost),
             spooled=chunks,
             log_bytes=self.bytes,
-            log_dropped_bytes=self.seen - self.bytes,
+            log_dropped_bytes=self.written - self.bytes,
         )
         if not self.lost:
             return result
         words = f"{self.lost} bytes of its log are lost: the worker's disk was full"
         if result.outcome == Outcome.SUCCEEDED:
-            return result.because(failed(Reason.LIMIT_EXCEEDED, words))
-        return result.with_words(words)
+            return result.with_cause(failed(Reason.LIMIT_EXCEEDED, words))
+        return result.with_messages(words)

@@ -57,13 +57,13 @@ def orphans() -> list[int]:
     """What jobs left behind and the kernel gave to us: it gives them to the first thread, whose own
     children they are then. Jobs' own processes are children of launchers, and our launchers are
     among these (launchers.py)."""
-    said = part = os.pread(_orphans_file(), 65_536, 0)
+    text = part = os.pread(_orphans_file(), 65_536, 0)
     while len(part) > SHORT:
-        said += (part := os.pread(_orphans_file(), 65_536, len(said)))
-    return [int(pid) for pid in said.split()] if said else []
+        text += (part := os.pread(_orphans_file(), 65_536, len(text)))
+    return [int(pid) for pid in text.split()] if text else []
 
 
-def belongs(pid: int, job_id: str, lease: int) -> bool:
+def has_marks(pid: int, job_id: str, lease: int) -> bool:
     """By its environment at its start; False for strangers and for the dead."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
@@ -79,20 +79,20 @@ def stat(pid: int) -> Stat | None:
     """None: it is gone, or a zombie that only waits to be reaped. Its name may hold anything, also
     brackets: it ends at the last one."""
     try:
-        said = Path(f"/proc/{pid}/stat").read_bytes()
+        text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    state, parent, group, session, *rest = said.rpartition(b")")[2].split()
+    state, parent, group, session, *rest = text.rpartition(b")")[2].split()
     return None if state in b"ZX" else Stat(int(parent), int(group), int(session), int(rest[15]))
 
 
-def started(pid: int) -> int:
+def start_ticks(pid: int) -> int:
     """When, in clock ticks since the host's start; -1: it is gone."""
     found = stat(pid)
     return found.started if found else -1
 
 
-def now() -> int:
+def now_ticks() -> int:
     """In the same unit."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS_A_S)
 
@@ -102,7 +102,7 @@ def is_dead(pid: int) -> bool:
     return stat(pid) is None
 
 
-def family(roots: Iterable[int]) -> set[int]:
+def with_descendants(roots: Iterable[int]) -> set[int]:
     """The roots and all that descend from them, as far as they live."""
     found: set[int] = set()
     queue = list(roots)
@@ -114,64 +114,64 @@ def family(roots: Iterable[int]) -> set[int]:
     return found
 
 
-def of_attempt(job_id: str, lease: int) -> set[int]:
+def marked_processes(job_id: str, lease: int) -> set[int]:
     """Every process that belongs to it, by a look at all of /proc: about 1 ms for 40 processes."""
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return {pid for pid in pids if belongs(pid, job_id, lease) and not is_dead(pid)}
+    return {pid for pid in pids if has_marks(pid, job_id, lease) and not is_dead(pid)}
 
 
 def kill_attempt(job_id: str, lease: int) -> None:
     """All that carry its marks."""
-    send(of_attempt(job_id, lease), signal.SIGKILL)
+    send_signal(marked_processes(job_id, lease), signal.SIGKILL)
 
 
-def newborn(job_id: str, lease: int, since: int, known: Container[int]) -> int:
+def find_newborn(job_id: str, lease: int, since: int, known: Container[int]) -> int:
     """The process that a launcher started for this attempt and could not tell us of before it died,
     as far as one of our children must be it; 0: there is none (yet). It may be a zombie already."""
     for pid in orphans():
         if pid in known:
             continue
         try:
-            said = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            text = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         except OSError:
             continue
-        of_its_own = int(said[3]) == pid and int(said[19]) >= since
-        if belongs(pid, job_id, lease) or (of_its_own and said[0] in b"ZX"):
+        of_its_own = int(text[3]) == pid and int(text[19]) >= since
+        if has_marks(pid, job_id, lease) or (of_its_own and text[0] in b"ZX"):
             return pid
     return 0
 
 
-def marked(job_id: str, lease: int, seen: Iterable[tuple[int, int]]) -> set[int]:
+def processes_of_dead_attempt(job_id: str, lease: int, seen: Iterable[tuple[int, int]]) -> set[int]:
     """Of an attempt whose supervisor died: what carries its lease, what of those once seen still
     lives, and what descends from them or is in a session that one of them began."""
     seen = list(seen)
-    known = {pid for pid, begun in seen if started(pid) == begun}
-    leaders = {pid: begun for pid, begun in seen if started(pid) in (begun, -1)}
-    return of_attempt(job_id, lease) | family(known) | _in_sessions(leaders)
+    known = {pid for pid, begun in seen if start_ticks(pid) == begun}
+    leaders = {pid: begun for pid, begun in seen if start_ticks(pid) in (begun, -1)}
+    return marked_processes(job_id, lease) | with_descendants(known) | _in_sessions(leaders)
 
 
 def _in_sessions(leaders: dict[int, int]) -> set[int]:
     """By a look at all of /proc. A session's number is nobody else's while it has a member."""
     found = set()
     for entry in Path("/proc").iterdir():
-        told = stat(int(entry.name)) if entry.name.isdigit() else None
-        if told and told.session in leaders and told.started >= leaders[told.session]:
+        process = stat(int(entry.name)) if entry.name.isdigit() else None
+        if process and process.session in leaders and process.started >= leaders[process.session]:
             found.add(int(entry.name))
     return found
 
 
-def send(pids: Iterable[int], number: signal.Signals) -> None:
+def send_signal(pids: Iterable[int], number: signal.Signals) -> None:
     """To each that is still there and that we may signal. TERM is followed by CONT: what is stopped
     could not hear it."""
     for pid in pids:
-        _send(os.kill, pid, number)
+        _send_signal(os.kill, pid, number)
 
 
 def send_to_group(leader: int, number: signal.Signals) -> None:
-    _send(os.killpg, leader, number)
+    _send_signal(os.killpg, leader, number)
 
 
-def _send(kill: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
+def _send_signal(kill: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
     for each in (number, signal.SIGCONT) if number == signal.SIGTERM else (number,):
         try:
             kill(pid, each)
@@ -190,12 +190,12 @@ def owner(pid: int) -> str:
         return "nobody any more"
 
 
-def spare_me() -> None:
+def lower_oom_score() -> None:
     """When memory is short the kernel is to take others; only root may ask for that."""
-    _score(os.getpid(), -500)
+    _set_oom_score(os.getpid(), -500)
 
 
-def _score(pid: int, adjustment: int) -> None:
+def _set_oom_score(pid: int, adjustment: int) -> None:
     try:
         with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123  a hot path
             file.write(str(adjustment))

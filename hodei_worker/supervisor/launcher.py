@@ -50,7 +50,7 @@ UNTOUCHED = {
     signal.SIGSYS,
 }
 
-MOST = 200_000
+MAX_MESSAGE_BYTES = 200_000
 """Bytes of a message; the kernel's socket buffers hold more."""
 
 HOLD_S = 0.005
@@ -60,7 +60,7 @@ costs more than all else that is done for a short job. It is also where the next
 without a move: a move takes a lock that all forks of the host wait for."""
 
 
-BESIDE = socket.CMSG_SPACE(4 * struct.calcsize("i"))
+ANCILLARY_BYTES = socket.CMSG_SPACE(4 * struct.calcsize("i"))
 """Four descriptors at most. (socket.recv_fds forgets its flags: a job would inherit them.)"""
 
 
@@ -91,10 +91,10 @@ class Launcher:
     def __init__(self, link: socket.socket, ids: list[int]) -> None:
         self._link = link
         self._ids = ids  # uid, gid and groups of the job user; empty: jobs run as we do
-        self._here = b""
+        self._cgroup = b""
         self._cgroups: dict[bytes, int] = {}  # descriptors; as many as the supervisor has cgroups
         self._jobs: dict[int, int] = {}  # pid → number
-        self._message = bytearray(MOST)  # used again: a fresh one costs page faults
+        self._message = bytearray(MAX_MESSAGE_BYTES)  # used again: a fresh one costs page faults
 
     def serve(self) -> None:
         """Until the supervisor is gone. SIGCHLD is blocked but where it is waited for."""
@@ -106,7 +106,7 @@ class Launcher:
         poll.register(wake, select.POLLIN)
         while True:
             if not self._jobs:
-                if not self._take():
+                if not self._read_request():
                     return
                 continue
             signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD_ENDED)
@@ -116,38 +116,38 @@ class Launcher:
                 if descriptor == wake:
                     os.read(wake, 4096)
                     self._reap()
-                elif not self._take():
+                elif not self._read_request():
                     return
 
-    def _take(self) -> bool:
-        size, beside, _, _ = self._link.recvmsg_into(
-            [self._message], BESIDE, socket.MSG_CMSG_CLOEXEC
+    def _read_request(self) -> bool:
+        size, ancillary, _, _ = self._link.recvmsg_into(
+            [self._message], ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
         )
         if not size:
             return False
         descriptors: list[int] = []
-        for _, _, data in beside:
+        for _, _, data in ancillary:
             descriptors += struct.unpack(f"{len(data) // 4}i", data)
-        request, entered = Request(memoryview(self._message)[:size], descriptors), 0
+        request, in_cgroup = Request(memoryview(self._message)[:size], descriptors), 0
         try:
-            self._enter(request.cgroup)
-            entered = 1
+            self._enter_cgroup(request.cgroup)
+            in_cgroup = 1
             if request.moves_only:
-                self._answer(MOVED, request.number)
+                self._send_answer(MOVED, request.number)
             else:
-                self._run(request)
+                self._run_request(request)
         except (OSError, ValueError, Failed) as failed:
             words = str(failed).encode(errors="replace")[:2000]
-            self._link.send(ANSWER.pack(FAILED, request.number, entered, 0, 0, 0, 0) + words)
+            self._link.send(ANSWER.pack(FAILED, request.number, in_cgroup, 0, 0, 0, 0) + words)
         finally:
             for descriptor in request.streams:
                 os.close(descriptor)
         return True
 
-    def _answer(self, kind: int, number: int, *told: int) -> None:
-        self._link.send(ANSWER.pack(kind, number, *told, *([0] * (5 - len(told)))))
+    def _send_answer(self, kind: int, number: int, *reader: int) -> None:
+        self._link.send(ANSWER.pack(kind, number, *reader, *([0] * (5 - len(reader)))))
 
-    def _run(self, request: Request) -> None:
+    def _run_request(self, request: Request) -> None:
         """Tells of the start, or of the end where that comes within HOLD_S."""
         pid = self._start(request)
         self._jobs[pid] = request.number
@@ -157,7 +157,7 @@ class Launcher:
                 self._reap()
                 if pid not in self._jobs:
                     return
-        self._answer(SPAWNED, request.number, pid)
+        self._send_answer(SPAWNED, request.number, pid)
 
     def _reap(self) -> None:
         while self._jobs:
@@ -166,18 +166,18 @@ class Launcher:
                 return
             if number := self._jobs.pop(pid, 0):
                 times = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
-                self._answer(ENDED, number, pid, status, usage.ru_maxrss, *times)
+                self._send_answer(ENDED, number, pid, status, usage.ru_maxrss, *times)
 
-    def _enter(self, cgroup: bytes) -> None:
+    def _enter_cgroup(self, cgroup: bytes) -> None:
         """Of ourselves, by "0": a move is quick where moves are frequent, and takes some ms where
         not."""
-        if not cgroup or cgroup == self._here:
+        if not cgroup or cgroup == self._cgroup:
             return
         if (file := self._cgroups.get(cgroup)) is None:
             file = os.open(cgroup + b"/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
             self._cgroups[cgroup] = file
         os.write(file, b"0")
-        self._here = cgroup
+        self._cgroup = cgroup
 
     # ── a process ──
 
@@ -185,13 +185,13 @@ class Launcher:
         if self._ids:
             return self._fork(request)
         try:
-            enter(request.folder)
+            enter_folder(request.folder)
             return execute(request, self._spawn)
         finally:
             os.chdir("/")
 
     def _spawn(self, program: bytes, argv: list[bytes], request: Request) -> int:
-        streams = [(os.POSIX_SPAWN_DUP2, theirs, at) for at, theirs in enumerate(request.streams)]
+        streams = [(os.POSIX_SPAWN_DUP2, stream, at) for at, stream in enumerate(request.streams)]
         environment = request.environment
         return os.posix_spawn(
             program, argv, environment, file_actions=streams, setsid=True, setsigmask=()
@@ -200,44 +200,44 @@ class Launcher:
     def _fork(self, request: Request) -> int:
         """The child writes why it failed; its end of the pipe is closed when it becomes its
         program."""
-        told, tell = os.pipe2(os.O_CLOEXEC)
+        reader, writer = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
-            self._become(request, tell)
-        os.close(tell)
+            self._run_child(request, writer)
+        os.close(writer)
         try:
-            words = os.read(told, 4096)
+            words = os.read(reader, 4096)
         finally:
-            os.close(told)
+            os.close(reader)
         if words:
             os.waitpid(pid, 0)
             raise Failed(words.decode(errors="replace"))
         return pid
 
-    def _become(self, request: Request, tell: int) -> None:
+    def _run_child(self, request: Request, writer: int) -> None:
         """In the child; never returns."""
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.setsid()
-            for at, theirs in enumerate(request.streams):
-                os.dup2(theirs, at)
+            for at, stream in enumerate(request.streams):
+                os.dup2(stream, at)
             uid, gid, *groups = self._ids
             os.setgroups(groups)
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
-            enter(request.folder)
-            execute(request, become)
+            enter_folder(request.folder)
+            execute(request, exec_program)
         except BaseException as failed:  # noqa: BLE001  this must not go on as a launcher
-            os.write(tell, str(failed).encode(errors="replace")[:2000] or b"it failed")
+            os.write(writer, str(failed).encode(errors="replace")[:2000] or b"it failed")
         finally:
             os._exit(127)
 
 
-def become(program: bytes, argv: list[bytes], request: Request) -> None:
+def exec_program(program: bytes, argv: list[bytes], request: Request) -> None:
     os.execve(program, argv, request.environment)  # noqa: S606
 
 
-def enter(folder: bytes) -> None:
+def enter_folder(folder: bytes) -> None:
     try:
         os.chdir(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -250,17 +250,17 @@ def execute(request: Request, run) -> int:  # type: ignore[no-untyped-def]
     """As execvp(3): through the search path, and by /bin/sh what the kernel does not know as a
     program."""
     name = os.fsdecode(request.argv[0])
-    program = request.argv[0] if b"/" in request.argv[0] else found(request)
+    program = request.argv[0] if b"/" in request.argv[0] else find_program(request)
     try:
         try:
             return run(program, request.argv, request)  # type: ignore[no-any-return]
         except OSError as error:
-            if error.errno != errno.ENOEXEC or beginning(program).startswith(b"\x7fELF"):
+            if error.errno != errno.ENOEXEC or first_bytes(program).startswith(b"\x7fELF"):
                 raise
             argv = [b"/bin/sh", program, *request.argv[1:]]
             return run(argv[0], argv, request)  # type: ignore[no-any-return]
     except FileNotFoundError:
-        why = bad_interpreter(program) if os.path.exists(program) else "no such file"  # noqa: PTH110
+        why = why_not_found(program) if os.path.exists(program) else "no such file"  # noqa: PTH110
     except PermissionError:
         why = "not executable"
     except OSError as error:
@@ -268,7 +268,7 @@ def execute(request: Request, run) -> int:  # type: ignore[no-untyped-def]
     raise Failed(f"{name}: {why}")
 
 
-def found(request: Request) -> bytes:
+def find_program(request: Request) -> bytes:
     argument = request.argv[0]
     for folder in request.path.split(b":"):
         candidate = (folder or b".") + b"/" + argument
@@ -278,7 +278,7 @@ def found(request: Request) -> bytes:
     raise Failed(f"{name}: command not found in PATH ({os.fsdecode(request.path)})")
 
 
-def beginning(program: bytes) -> bytes:
+def first_bytes(program: bytes) -> bytes:
     try:
         with open(program, "rb") as file:  # noqa: PTH123
             return file.read(256)
@@ -286,9 +286,9 @@ def beginning(program: bytes) -> bytes:
         return b""
 
 
-def bad_interpreter(program: bytes) -> str:
+def why_not_found(program: bytes) -> str:
     """The file is there, so what its first line names is not."""
-    first = beginning(program).partition(b"\n")[0]
+    first = first_bytes(program).partition(b"\n")[0]
     if not first.startswith(b"#!"):
         return "no such file, or its loader is missing"
     interpreter = os.fsdecode(first[2:].strip(b" \t").partition(b" ")[0])

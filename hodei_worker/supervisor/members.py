@@ -16,7 +16,7 @@ class Members(Protocol):
 
     def all(self) -> set[int]: ...
 
-    def left(self) -> set[int]:
+    def leftovers(self) -> set[int]:
         """When the job's own process has ended: nearly always nobody, and quick to say so."""
         ...
 
@@ -43,14 +43,14 @@ class Contained:
     def all(self) -> set[int]:
         return self._cgroup.pids()
 
-    def left(self) -> set[int]:
+    def leftovers(self) -> set[int]:
         return set() if self._cgroup.empty else self._cgroup.pids()
 
     def send(self, number: signal.Signals) -> None:
-        if number == signal.SIGKILL and self._launchers.leave(self._cgroup):
+        if number == signal.SIGKILL and self._launchers.vacate(self._cgroup):
             self._cgroup.kill()
         else:
-            kin.send(self._cgroup.pids(), number)
+            kin.send_signal(self._cgroup.pids(), number)
 
     def doubtful(self) -> set[int]:
         return set()
@@ -69,58 +69,68 @@ class Attributed:
     within half a second, while more than one job ran, may be any job's.
     """
 
-    def __init__(self, pid: int, job_id: str, lease: int, crowd: "Crowd", asked_at: int) -> None:
+    def __init__(
+        self, pid: int, job_id: str, lease: int, crowd: "Crowd", requested_at: int
+    ) -> None:
         """asked_at: the start of one that has ended by now, as near as we know it."""
         self._pid = pid
         self._job_id = job_id
         self._lease = lease
         self._crowd = crowd
         main = kin.stat(pid)
-        self.since = main.started if main else asked_at
-        self.seen = {pid: self.since}  # all that descended from it at some look → when it started
+        self.since = main.started if main else requested_at
+        self.known = {pid: self.since}  # all that descended from it at some look → when it started
         self._sessions = {pid}
         crowd.jobs.add(self)
 
-    def look(self) -> bool:
+    def remember_descendants(self) -> bool:
         """Remembers who descends from it now; True: somebody is new."""
-        before = len(self.seen)
-        for pid in kin.family(self._living()):
-            if (stat := kin.stat(pid)) and len(self.seen) < MOST_SEEN:
-                self.seen[pid] = stat.started
+        before = len(self.known)
+        for pid in kin.with_descendants(self._living()):
+            if (stat := kin.stat(pid)) and len(self.known) < MOST_SEEN:
+                self.known[pid] = stat.started
                 self._sessions.add(stat.session)
-        return len(self.seen) > before
+        return len(self.known) > before
 
     def _living(self) -> list[int]:
         """Of those seen; a pid may be another process's by now."""
-        return [pid for pid, started in self.seen.items() if kin.started(pid) == started]
+        return [pid for pid, started in self.known.items() if kin.start_ticks(pid) == started]
 
     def all(self) -> set[int]:
-        return kin.family(self._living()) | kin.of_attempt(self._job_id, self._lease) | self.left()
+        return (
+            kin.with_descendants(self._living())
+            | kin.marked_processes(self._job_id, self._lease)
+            | self.leftovers()
+        )
 
-    def left(self) -> set[int]:
+    def leftovers(self) -> set[int]:
         strangers = self._crowd.orphans()
-        return kin.family(pid for pid in strangers if self._made(pid)) if strangers else set()
+        return (
+            kin.with_descendants(pid for pid in strangers if self._is_ours(pid))
+            if strangers
+            else set()
+        )
 
     def claims(self, pid: int, stat: kin.Stat) -> bool:
         return (
-            self.seen.get(pid) == stat.started
+            self.known.get(pid) == stat.started
             or stat.group == self._pid
             or stat.session in self._sessions
-            or kin.belongs(pid, self._job_id, self._lease)
+            or kin.has_marks(pid, self._job_id, self._lease)
         )
 
-    def _made(self, pid: int) -> bool:
+    def _is_ours(self, pid: int) -> bool:
         stat = kin.stat(pid)
         if stat is None:
             return False
-        return self.claims(pid, stat) or not self._crowd.others(self, pid, stat)
+        return self.claims(pid, stat) or not self._crowd.is_of_another(self, pid, stat)
 
     def doubtful(self) -> set[int]:
         """Orphans that nobody claims, and that this job or another one that runs may have made."""
         found = set()
         for pid in self._crowd.orphans():
             stat = kin.stat(pid)
-            if stat is None or stat.started < self.since or self._made(pid):
+            if stat is None or stat.started < self.since or self._is_ours(pid):
                 continue
             if not any(job.claims(pid, stat) for job in self._crowd.jobs):
                 found.add(pid)
@@ -131,7 +141,7 @@ class Attributed:
         it."""
         escaped = self.all()
         kin.send_to_group(self._pid, number)
-        kin.send(escaped, number)
+        kin.send_signal(escaped, number)
 
     def release(self) -> None:
         self._crowd.jobs.discard(self)
@@ -140,16 +150,16 @@ class Attributed:
 class Crowd:
     """All jobs that run without a cgroup."""
 
-    def __init__(self, launchers: Launchers, mains: set[int]) -> None:
+    def __init__(self, launchers: Launchers, main_pids: set[int]) -> None:
         self.jobs: set[Attributed] = set()
         self._launchers = launchers
-        self._mains = mains
+        self._main_pids = main_pids
 
     def orphans(self) -> set[int]:
         """What the kernel gave to us, but for jobs' own processes whose launcher died."""
-        return set(kin.orphans()) - self._launchers.pids - self._mains
+        return set(kin.orphans()) - self._launchers.pids - self._main_pids
 
-    def others(self, asking: Attributed, pid: int, stat: kin.Stat) -> bool:
+    def is_of_another(self, asking: Attributed, pid: int, stat: kin.Stat) -> bool:
         """Whether another job that runs claims it, or ran when it started."""
         running = (job for job in self.jobs if job is not asking)
         return any(job.since <= stat.started or job.claims(pid, stat) for job in running)

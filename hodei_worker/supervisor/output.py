@@ -39,54 +39,58 @@ class Output:
         tape: Tape,
         limit: int,
         guard: Guard,
-        wrote: Callable[[Chunk], None],
-        disk_full: Callable[[], None],
-        ended: Callable[[], None],
+        on_chunk: Callable[[Chunk], None],
+        on_disk_full: Callable[[], None],
+        on_end: Callable[[], None],
     ) -> None:
         self._poller = poller
         self._tape = tape
         self._guard = guard
-        self.kept = Kept(tape, limit, wrote, disk_full)
-        self._ended = ended
+        self.kept = Kept(tape, limit, on_chunk, on_disk_full)
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._fds: dict[int, int] = {}  # stream → our end of its pipe
         self._read_bytes = {STDOUT: CHUNK_BYTES, STDERR: CHUNK_BYTES}
         self._gathered: dict[int, bytearray] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._since: dict[int, float] = {}  # when the first byte of what is gathered was read
+        self._gathered_since: dict[
+            int, float
+        ] = {}  # when the first byte of what is gathered was read
         self.paused = False
-        self._early: select.epoll | None = None  # until it is watched: which was written to first
+        self._first_events: select.epoll | None = (
+            None  # until it is watched: which was written to first
+        )
         self._watched = False
-        self.heard_at = self._loop.time()  # when the job last wrote, or came to be
+        self.last_output_at = self._loop.time()  # when the job last wrote, or came to be
 
     @property
     def open(self) -> bool:
         return bool(self._fds)
 
-    def pipes(self) -> dict[int, int]:
+    def make_pipes(self) -> dict[int, int]:
         """The job's ends of two new pipes, to be closed by the caller after the spawn."""
         theirs: dict[int, int] = {}
-        self._early = select.epoll()
+        self._first_events = select.epoll()
         for stream in (STDOUT, STDERR):
             self._fds[stream], theirs[stream] = os.pipe2(os.O_CLOEXEC)
-            self._early.register(self._fds[stream], select.EPOLLIN)
+            self._first_events.register(self._fds[stream], select.EPOLLIN)
         return theirs
 
     def watch(self) -> None:
         """Reads from now on what comes. Not before the job is known to run: one that has ended by
         then needs a single look."""
-        if self._watched or not self._early:
+        if self._watched or not self._first_events:
             return
         self._watched = True
         if not self.paused:
             for stream in self._written_to():
                 self._watch(stream)
-        self._early.close()
-        self._early = None
+        self._first_events.close()
+        self._first_events = None
 
     def _written_to(self) -> list[int]:
         """The streams that are open, the one that was written to first before the other."""
-        ready = [fd for fd, _ in self._early.poll(0)] if self._early else []
+        ready = [fd for fd, _ in self._first_events.poll(0)] if self._first_events else []
         first = [stream for fd in ready for stream, ours in self._fds.items() if ours == fd]
         return first + [stream for stream in self._fds if stream not in first]
 
@@ -94,15 +98,15 @@ class Output:
         """Reads what is there now, of a job that has ended before it was watched: nearly always all,
         to the end. (What is watched is told of: a second reader could wait for what is gone.)"""
         reads = 0 if self._watched else DRAIN_READS
-        while reads and self._early and self._fds and not self.paused:
-            ready = [fd for fd, _ in self._early.poll(0)]
+        while reads and self._first_events and self._fds and not self.paused:
+            ready = [fd for fd, _ in self._first_events.poll(0)]
             streams = {fd: stream for stream, fd in self._fds.items()}
             for fd in ready:
                 self._read(streams[fd])
             reads = reads - 1 if ready else 0
 
     def _watch(self, stream: int) -> None:
-        handler = self._guard.over(self._read, stream)
+        handler = self._guard.wrap(self._read, stream)
         self._poller.watch(self._fds[stream], handler, in_order=True)
 
     def _read(self, stream: int) -> None:
@@ -113,14 +117,14 @@ class Output:
         if not data:
             self._close(stream)
             return
-        self.heard_at = self._loop.time()
+        self.last_output_at = self._loop.time()
         if len(data) == CHUNK_BYTES == wanted:
             self._widen(stream)
         self._gather(stream, data)
         if self._tape.full:
             self._pause()
         elif len(data) == wanted and self._watched:
-            self._poller.again(self._fds[stream])
+            self._poller.rearm(self._fds[stream])
 
     def _widen(self, stream: int) -> None:
         try:
@@ -142,21 +146,23 @@ class Output:
         whole = len(data) - len(data) % CHUNK_BYTES
         if whole:
             self._flush_older(stream)
-            self._since.pop(stream, None)
+            self._gathered_since.pop(stream, None)
         for start in range(0, whole, CHUNK_BYTES):
-            self.kept.take(stream, data[start : start + CHUNK_BYTES])
+            self.kept.store(stream, data[start : start + CHUNK_BYTES])
         if whole < len(data):
             self._gathered.setdefault(stream, bytearray()).extend(data[whole:] if whole else data)
-            self._since.setdefault(stream, self.heard_at)
+            self._gathered_since.setdefault(stream, self.last_output_at)
             if stream not in self._timers:
                 later = self._loop.call_later
                 self._timers[stream] = later(AGE_S, self._guard, self._flush, stream)
 
     def _keep_order(self, stream: int) -> None:
         """Of what is written to one stream now, and was to the other one before."""
-        if not self._since or (len(self._since) == 1 and stream in self._since):
+        if not self._gathered_since or (
+            len(self._gathered_since) == 1 and stream in self._gathered_since
+        ):
             return
-        if self.heard_at - min(self._since.values()) >= ORDER_S:
+        if self.last_output_at - min(self._gathered_since.values()) >= ORDER_S:
             self.flush()
 
     def _flush(self, stream: int) -> None:
@@ -165,19 +171,19 @@ class Output:
 
     def _flush_older(self, stream: int) -> None:
         """What the other stream began to gather before this one did."""
-        since = self._since.get(stream, self.heard_at)
-        for other in [s for s, at in self._since.items() if s != stream and at <= since]:
+        since = self._gathered_since.get(stream, self.last_output_at)
+        for other in [s for s, at in self._gathered_since.items() if s != stream and at <= since]:
             self._store(other)
 
     def _store(self, stream: int) -> None:
         if timer := self._timers.pop(stream, None):
             timer.cancel()
-        self._since.pop(stream, None)
+        self._gathered_since.pop(stream, None)
         if gathered := self._gathered.pop(stream, None):
-            self.kept.take(stream, bytes(gathered))
+            self.kept.store(stream, bytes(gathered))
 
     def flush(self) -> None:
-        for stream in sorted(self._since, key=self._since.__getitem__):
+        for stream in sorted(self._gathered_since, key=self._gathered_since.__getitem__):
             self._store(stream)
 
     def _pause(self) -> None:
@@ -196,13 +202,13 @@ class Output:
     def _close(self, stream: int) -> None:
         self._poller.close(self._fds.pop(stream))
         if not self._fds:
-            self._ended()
+            self._on_end()
 
     def close(self) -> None:
         """What was read is stored; a pipe that some survivor still holds is let go."""
-        if self._early:
-            self._early.close()
-            self._early = None
+        if self._first_events:
+            self._first_events.close()
+            self._first_events = None
         for fd in self._fds.values():
             self._poller.close(fd)
         self._fds.clear()

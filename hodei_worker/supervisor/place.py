@@ -14,7 +14,7 @@ class Folders:
     """Working folders, used again while they come back untouched: to make and remove one waits for
     the disk's journal."""
 
-    def __init__(self, parent: Path, user: JobUser | None, told: Callable[[str], None]) -> None:
+    def __init__(self, parent: Path, user: JobUser | None, warn: Callable[[str], None]) -> None:
         """What a supervisor before us has left there is removed, in the background; `told` hears of
         what stays."""
         self.parent = parent
@@ -26,7 +26,7 @@ class Folders:
         self._numbers = count(1)
         self._make_parent()
         parent.chmod(0o711 if user else 0o700)  # one before us may have had no job user
-        self._remover = Remover(parent, told)
+        self._remover = Remover(parent, warn)
         for name in os.listdir(parent):  # noqa: PTH208
             if not name.endswith(GONE):
                 self._remover.discard(f"{parent}/{name}")
@@ -35,7 +35,7 @@ class Folders:
         """Nobody but us looks into it; a job user passes through to what it is told the name of."""
         self.parent.mkdir(parents=True, exist_ok=True, mode=0o711 if self.user else 0o700)
 
-    def take(self) -> str:
+    def take_folder(self) -> str:
         """A folder that no job has touched. One that lies here unused may have been removed, or
         filled, by any process of our user."""
         while self._free:
@@ -56,7 +56,7 @@ class Folders:
                 self._make_parent()
             except FileExistsError:
                 continue  # made by a job, or by one that is not removed yet
-        give(folder, self.user)
+        give_to_user(folder, self.user)
         self._ctimes[folder] = os.lstat(folder).st_ctime_ns
         return folder
 
@@ -109,7 +109,7 @@ class Place:
         return self._folders.user
 
     def folder(self) -> str:
-        self._folder = self._folder or self._folders.take()
+        self._folder = self._folder or self._folders.take_folder()
         return self._folder
 
     def file(self, name: str, data: bytes, mode: int) -> str:
@@ -121,7 +121,7 @@ class Place:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(path, flags, mode), "wb") as file:  # noqa: PTH123
             file.write(data)
-        give(path, self.user)
+        give_to_user(path, self.user)
         return path
 
     def clear(self) -> None:
@@ -132,7 +132,7 @@ class Place:
             self._folders.discard_files(self._files, self._names)
 
 
-def give(path: str, user: JobUser | None) -> None:
+def give_to_user(path: str, user: JobUser | None) -> None:
     """Path is a name of ours in a folder of ours."""
     if user:
         os.chown(path, user.uid, user.gid, follow_symlinks=False)

@@ -30,7 +30,7 @@ class Poller:
         if in_order:
             self._in_order.add(fd)
 
-    def again(self, fd: int) -> None:
+    def rearm(self, fd: int) -> None:
         """Of one watched in order: what is left to read is told of once more."""
         self._epoll.modify(fd, select.EPOLLIN | select.EPOLLET)
 
@@ -51,4 +51,4 @@ class Poller:
             if handler := self._handlers.get(fd):  # one before it may have closed it
                 handler()
                 if event & select.EPOLLHUP and fd in self._in_order:
-                    self.again(fd)  # its end is told of once, and may lie behind what was read
+                    self.rearm(fd)  # its end is told of once, and may lie behind what was read

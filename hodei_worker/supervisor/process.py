@@ -26,7 +26,7 @@ from hodei_worker.supervisor.result import Cause, Result, failed
 from hodei_worker.supervisor.spawn import Usage
 from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.starting import Outcomes, Starting
-from hodei_worker.supervisor.verdict import DISK_FULL, named, verdict
+from hodei_worker.supervisor.verdict import DISK_FULL, name_processes, verdict
 
 GRACE_S = 10.0
 UNKILLABLE_S = 10.0
@@ -50,16 +50,16 @@ class JobProcess:
         self._loop = asyncio.get_running_loop()
         self._guard = Guard(self.fail)
         self._timers = Timers(self._guard)
-        self._after = self._timers.after
+        self._call_after = self._timers.call_after
         limit = smaller_limit(int(self._spec.get("log_limit", 0)), host.log_limit)
-        ended = self._output_ended
+        ended = self._on_output_ended
         self.output = Output(
-            host.poller, tape, limit, self._guard, listener.wrote, self._disk_full, ended
+            host.poller, tape, limit, self._guard, listener.on_chunk, self._on_disk_full, ended
         )
         outcomes = Outcomes(
-            self._started, self._ran, self._not_started, self._ended, self._orphaned
+            self._on_started, self._on_ran, self._on_not_started, self._on_ended, self._on_orphaned
         )
-        self._starting = Starting(start, host, self._guard, self._after, outcomes)
+        self._starting = Starting(start, host, self._guard, self._call_after, outcomes)
         self._begun = time.monotonic()
         self._pid = 0
         self._pidfd = 0  # only where its launcher died: then it is our own child
@@ -72,8 +72,10 @@ class JobProcess:
         self._faulty = False  # an action of ours threw: it is killed, and ends as INTERNAL
         self._unkillable: set[int] = set()
         self._doubtful: set[int] = set()  # may be this job's or another's: they live on
-        self._quiet = False  # it has ended and left nobody: the pipes' ends are waited for
-        self._over = False
+        self._waits_for_output = (
+            False  # it has ended and left nobody: the pipes' ends are waited for
+        )
+        self._finished = False
 
     def begin(self) -> None:
         self._guard(self._begin)
@@ -85,26 +87,26 @@ class JobProcess:
             if limit_s and time.monotonic() - self._begun > limit_s:
                 self._cause = failed(Reason.TIMEOUT, f"did not start within {limit_s:g} s")
             if self._cause is None:
-                self._starting.begin(prepared, self.output.pipes())
+                self._starting.begin(prepared, self.output.make_pipes())
         except StartFailed as error:
             self._cause = failed(Reason.START_FAILED, str(error))
         if not self._starting.under_way:
-            self._end(0)
+            self._finish(0)
 
     def resume(self) -> None:
         self._guard(self.output.resume)
 
-    def _end(self, leftovers: int) -> None:
+    def _finish(self, leftovers: int) -> None:
         """Each step is taken, whatever became of the one before."""
-        if self._over:
+        if self._finished:
             return
-        self._over = True
+        self._finished = True
         self._timers.cancel()
-        self._host.mains.discard(self._pid)
+        self._host.main_pids.discard(self._pid)
         self._guard(self.output.close)
         self._guard(self._place.clear)
         self._guard(self._release)
-        self._listener.ended(self._result(leftovers))
+        self._listener.on_ended(self._result(leftovers))
 
     def _release(self) -> None:
         if self._members:
@@ -119,9 +121,9 @@ class JobProcess:
             run_us=max(1, int((time.monotonic() - self._begun) * 1e6)),
             started_us=self._start.started_us,
         )
-        return self.output.kept.told_in(result).with_words(
-            named("could not be killed", self._unkillable),
-            named("left over, by this job or another one", self._doubtful),
+        return self.output.kept.add_to(result).with_messages(
+            name_processes("could not be killed", self._unkillable),
+            name_processes("left over, by this job or another one", self._doubtful),
         )
 
     # ── a fault of ours ──
@@ -133,121 +135,123 @@ class JobProcess:
         sys.stderr.flush()
         words = f"the worker could not go on with the job: {error!r}"
         self._cause = failed(Reason.INTERNAL, words)
-        if self._faulty or self._over:
+        if self._faulty or self._finished:
             return
         self._faulty = True
         self._timers.cancel()
         self._kill_at = self._loop.time()
         if not self._starting.under_way:
-            self._end_faulty()
+            self._kill_faulty()
 
-    def _end_faulty(self) -> None:
+    def _kill_faulty(self) -> None:
         """Until it is dead, or cannot be killed."""
-        if self._over:
+        if self._finished:
             return
         pid = self._pid
         if pid and self._exit is None:
             kin.send_to_group(pid, signal.SIGKILL)
-            kin.send([pid], signal.SIGKILL)
+            kin.send_signal([pid], signal.SIGKILL)
             if self._pidfd:
-                self._wait()
+                self._wait_for_exit()
             if self._exit is None and self._loop.time() < self._kill_at + UNKILLABLE_S:
-                self._loop.call_later(0.05, self._guard, self._end_faulty)
+                self._loop.call_later(0.05, self._guard, self._kill_faulty)
                 return
         if isinstance(self._members, Contained):
             self._guard(self._members.send, signal.SIGKILL)
-        self._guard(self._end, 0)
+        self._guard(self._finish, 0)
 
     # ── start ──
 
-    def _not_started(self, cause: Cause, left: Members | None) -> None:
+    def _on_not_started(self, cause: Cause, left: Members | None) -> None:
         self._cause, self._members = cause, left
-        self._end(0)
+        self._finish(0)
 
-    def _ran(self, pid: int, status: int, usage: Usage) -> None:
+    def _on_ran(self, pid: int, status: int, usage: Usage) -> None:
         """It has ended before anything else could be done about it."""
         self._pid, self._exit = pid, (status, usage)
         self._members = self._starting.members(pid)
-        self._listener.started()
-        self._ended(status, usage)
+        self._listener.on_started()
+        self._on_ended(status, usage)
         if self._faulty:
-            self._end_faulty()
+            self._kill_faulty()
 
-    def _started(self, pid: int) -> None:
+    def _on_started(self, pid: int) -> None:
         self._pid, self._members = pid, self._starting.members(pid)
-        self._host.mains.add(pid)
+        self._host.main_pids.add(pid)
         self.output.watch()
         if isinstance(self._members, Attributed):
-            self._listener.seen(self._members.seen)
+            self._listener.on_processes(self._members.known)
         if self._faulty:
-            self._end_faulty()
+            self._kill_faulty()
             return
-        self._listener.started()
+        self._listener.on_started()
         if timeout_s := self._spec.get("timeout"):
             words = f"ran longer than its time-out of {timeout_s:g} s"
-            self._after(timeout_s, self.stop, failed(Reason.TIMEOUT, words))
+            self._call_after(timeout_s, self.stop, failed(Reason.TIMEOUT, words))
         if silence_s := self._spec.get("silence_timeout"):
-            self._after(silence_s, self._watch_silence, silence_s)
+            self._call_after(silence_s, self._watch_silence, silence_s)
         if self._stop_when_started:
             cause, grace_s = self._stop_when_started
             self.stop(cause, grace_s)
 
     def _watch_silence(self, limit_s: float) -> None:
         """A job whose pipes we do not read (its spool is full) is not to blame."""
-        left_s = self.output.heard_at + limit_s - self._loop.time()
+        left_s = self.output.last_output_at + limit_s - self._loop.time()
         if self.output.paused or left_s > 0:
-            self._after(limit_s if self.output.paused else left_s, self._watch_silence, limit_s)
+            self._call_after(
+                limit_s if self.output.paused else left_s, self._watch_silence, limit_s
+            )
             return
         words = f"wrote nothing for longer than its silence_timeout of {limit_s:g} s"
         self.stop(failed(Reason.TIMEOUT, words))
 
-    def _orphaned(self) -> None:
+    def _on_orphaned(self) -> None:
         """Its launcher died, and we are its parent now."""
-        if self._exit is None and not self._over:
+        if self._exit is None and not self._finished:
             self._pidfd = os.pidfd_open(self._pid)
-            self._host.poller.watch(self._pidfd, self._guard.over(self._wait))
+            self._host.poller.watch(self._pidfd, self._guard.wrap(self._wait_for_exit))
 
-    def _wait(self) -> None:
+    def _wait_for_exit(self) -> None:
         """ChildProcessError: its launcher had waited for it, and died before it could say so."""
         pid, status, usage = os.wait4(self._pid, os.WNOHANG)
         if pid:
             self._host.poller.close(self._pidfd)
             self._pidfd = 0
-            self._ended(status, Usage(usage.ru_maxrss, usage.ru_utime, usage.ru_stime))
+            self._on_ended(status, Usage(usage.ru_maxrss, usage.ru_utime, usage.ru_stime))
 
-    def _ended(self, status: int, usage: Usage) -> None:
+    def _on_ended(self, status: int, usage: Usage) -> None:
         self._exit = (status, usage)
-        self._host.mains.discard(self._pid)
-        if not self._over and not self._faulty:
-            self._wind_down()
+        self._host.main_pids.discard(self._pid)
+        if not self._finished and not self._faulty:
+            self._handle_leftovers()
 
     def _has_ended(self) -> bool:
         """By now: what its launcher has said and we have not read yet counts."""
-        self._host.launchers.hear()
+        self._host.launchers.read_answers()
         return self._exit is not None
 
-    def _wind_down(self) -> None:
+    def _handle_leftovers(self) -> None:
         """Nearly always nobody is left and the pipes are at their end."""
         self._timers.cancel()
-        if self._left():
+        if self._leftovers():
             self._host.group.create_task(self._end_leftovers())
         else:
             self._await_output(0)
 
     def _await_output(self, leftovers: int) -> None:
-        self._quiet, self._leftover_count = True, leftovers
+        self._waits_for_output, self._leftover_count = True, leftovers
         self.output.drain()
-        if self._over:
+        if self._finished:
             return
         if self.output.open:
             self.output.watch()
-            self._after(DRAIN_S, self._end, leftovers)
+            self._call_after(DRAIN_S, self._finish, leftovers)
         else:
-            self._end(leftovers)
+            self._finish(leftovers)
 
-    def _output_ended(self) -> None:
-        if self._quiet:
-            self._end(self._leftover_count)
+    def _on_output_ended(self) -> None:
+        if self._waits_for_output:
+            self._finish(self._leftover_count)
 
     # ── stop ──
 
@@ -261,61 +265,61 @@ class JobProcess:
         self._cause = cause
         if not self._pid:
             return  # not started yet: it will not be
-        self._listener.stopping()
+        self._listener.on_stopping()
         grace = self._grace_s if grace_s is None else grace_s
         self._kill_at = self._loop.time() + grace
-        self._after(grace, self._kill)
+        self._call_after(grace, self._kill)
         if grace > 0:
-            self._send(signal.SIGTERM)
+            self._send_signal(signal.SIGTERM)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Without a cgroup a job's processes are known while their parents live."""
-        self._guard(self._look)
+        self._guard(self._check)
 
-    def _look(self) -> None:
-        if isinstance(self._members, Attributed) and self._members.look():
-            self._listener.seen(self._members.seen)
+    def _check(self) -> None:
+        if isinstance(self._members, Attributed) and self._members.remember_descendants():
+            self._listener.on_processes(self._members.known)
 
     def _kill(self) -> None:
         """Again and again until it has ended, or cannot be killed: a fork may race with a look."""
-        self._send(signal.SIGKILL)
+        self._send_signal(signal.SIGKILL)
         if self._has_ended():
             return
         if self._loop.time() < self._kill_at + UNKILLABLE_S:
-            self._after(KILL_AGAIN_S, self._kill)
+            self._call_after(KILL_AGAIN_S, self._kill)
             return
         self._unkillable = self._members.all() if self._members else set()
-        self._end(0)
+        self._finish(0)
 
-    def _send(self, number: signal.Signals) -> None:
+    def _send_signal(self, number: signal.Signals) -> None:
         if self._members:
             self._members.send(number)
 
     # ── afterwards ──
 
-    def _left(self) -> set[int]:
-        return self._members.left() if self._members else set()
+    def _leftovers(self) -> set[int]:
+        return self._members.leftovers() if self._members else set()
 
     async def _end_leftovers(self) -> None:
         """TERM, the job's grace (what was stopped: the rest of it), KILL; counted are those there
         were when it ended by itself."""
         try:
             self.output.watch()
-            left = self._left()
+            left = self._leftovers()
             found = 0 if self._cause else len(left)
             deadline = self._kill_at if self._cause else self._loop.time() + self._grace_s
             if not self._cause:
-                self._send(signal.SIGTERM)
+                self._send_signal(signal.SIGTERM)
             while left and self._loop.time() < deadline + UNKILLABLE_S:
                 if self._loop.time() >= deadline:
-                    self._send(signal.SIGKILL)
+                    self._send_signal(signal.SIGKILL)
                 await asyncio.sleep(0.02)
-                self._host.reap()
-                left = self._left()
+                self._host.reap_orphans()
+                left = self._leftovers()
             self._unkillable = left
             self._await_output(found)
         except Exception as error:  # noqa: BLE001  a fault of ours ends this job only
             self.fail(error)
 
-    def _disk_full(self) -> None:
+    def _on_disk_full(self) -> None:
         self.stop(failed(Reason.LIMIT_EXCEEDED, DISK_FULL))

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hodei_worker.supervisor import kin
-from hodei_worker.supervisor.cgroups import Cgroups, bury_known
+from hodei_worker.supervisor.cgroups import Cgroups, kill_dead_in
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.host import Host
 from hodei_worker.supervisor.launchers import Launchers
 from hodei_worker.supervisor.place import Folders
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.process import JobProcess
-from hodei_worker.supervisor.remains import kill_left
+from hodei_worker.supervisor.remains import kill_remains
 from hodei_worker.supervisor.result import Cause, lost
 from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.user import JobUser
@@ -30,7 +30,7 @@ class MemoryWatch:
     def __init__(self) -> None:
         self._kills = deque([kin.oom_kills()], maxlen=7)  # of the last 3 s
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Twice a second."""
         self._kills.append(kin.oom_kills())
 
@@ -54,20 +54,20 @@ class Processes:
         self._state = state
         self._log_limit = log_limit
         self._user = user
-        self._cgroups = Cgroups.found(state)
+        self._cgroups = Cgroups.set_up(state)
         self._memory = MemoryWatch()
         self._reaping = False
 
     @property
-    def marks(self) -> dict[str, str]:
+    def journal_marks(self) -> dict[str, str]:
         return {"cgroup": str(self._cgroups.ours)} if self._cgroups else {}
 
     def adopt(self, entry: dict[str, Any]) -> Cause:
         """A process's pipes and its exit code died with its supervisor: nobody can hear it any
         more."""
         if folder := entry.get("cgroup"):
-            bury_known(self._state, folder)
-        return lost(f"the worker's supervisor died; {kill_left(entry)}")
+            kill_dead_in(self._state, folder)
+        return lost(f"the worker's supervisor died; {kill_remains(entry)}")
 
     def open(self, group: asyncio.TaskGroup, warn: Callable[[str], None]) -> None:
         """Before the first attempt. `warn` is called in another thread, with words for whoever looks
@@ -87,9 +87,9 @@ class Processes:
     def attempt(self, start: Start, tape: Tape, listener: Listener) -> JobProcess:
         return JobProcess(start, self._host, tape, listener)
 
-    def look(self) -> None:
-        self._memory.look()
-        self._host.launchers.wake()
+    def check(self) -> None:
+        self._memory.check()
+        self._host.launchers.continue_all()
 
     def _reap_soon(self) -> None:
         if not self._reaping:
@@ -98,7 +98,7 @@ class Processes:
 
     def _reap(self) -> None:
         self._reaping = False
-        self._host.reap()
+        self._host.reap_orphans()
 
     def close(self) -> None:
         self._host.launchers.close()

@@ -21,18 +21,18 @@ def recover(state: Path, journal: Journal, executor: Executor) -> tuple[Spool, l
     spool, tapes = Spool.recover(state / "spool", journal.entries)
     found = []
     for lease, entry in list(journal.entries.items()):
-        start, tape = Start.read(entry), tapes[lease]
+        start, tape = Start.from_entry(entry), tapes[lease]
         result = _result(entry, start, executor)
         if "result" not in entry:
-            journal.ended(lease, result.words())
+            journal.add_result(lease, result.as_json())
         spooled = min(tape.next_seq, result.log_chunks)
-        found.append(Recovered(start, tape, result.spooling(spooled)))
+        found.append(Recovered(start, tape, result.with_spooled(spooled)))
     journal.flush()
     return spool, found
 
 
 def _result(entry: dict[str, Any], start: Start, executor: Executor) -> Result:
     if told := entry.get("result"):
-        return Result.read(told)
+        return Result.from_json(told)
     cause = executor.adopt(entry)
     return Result.of(cause, log_chunks=UNKNOWN_CHUNKS, started_us=start.started_us)

@@ -30,11 +30,13 @@ BREATH_S = 0.002
 class Remover:
     """`told` hears, in the remover's thread, one line for each folder of which something stays."""
 
-    def __init__(self, parent: Path, told: Callable[[str], None]) -> None:
+    def __init__(self, parent: Path, warn: Callable[[str], None]) -> None:
         self._parent = parent
-        self._told = told
+        self._warn = warn
         self._wake = threading.Event()
-        self._stays: dict[str, float] = {}  # name → when it is tried again, by the monotonic clock
+        self._remaining: dict[
+            str, float
+        ] = {}  # name → when it is tried again, by the monotonic clock
         self._number = 0
         threading.Thread(target=self._work, name="remover", daemon=True).start()
 
@@ -48,7 +50,7 @@ class Remover:
             os.rename(path, f"{path}-{os.getpid()}-{self._number}{GONE}")  # noqa: PTH104
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
-                self._told(f"{path} stays: {error.strerror}")
+                self._warn(f"{path} stays: {error.strerror}")
         self._wake.set()
 
     def _work(self) -> None:
@@ -67,15 +69,15 @@ class Remover:
         except FileNotFoundError:
             return
         found = [name for name in names if name.endswith(GONE)]
-        self._stays = {name: again for name, again in self._stays.items() if name in found}
+        self._remaining = {name: again for name, again in self._remaining.items() if name in found}
         for name in found:
-            if self._stays.get(name, 0.0) > now:
+            if self._remaining.get(name, 0.0) > now:
                 continue
-            stays = remove(str(self._parent / name))
-            if stays and name not in self._stays:
-                self._told(f"{self._parent / name}: {stays} entries could not be removed")
-            if stays:
-                self._stays[name] = now + AGAIN_S
+            remaining = remove(str(self._parent / name))
+            if remaining and name not in self._remaining:
+                self._warn(f"{self._parent / name}: {remaining} entries could not be removed")
+            if remaining:
+                self._remaining[name] = now + AGAIN_S
 
 
 def remove(path: str) -> int:
@@ -101,7 +103,7 @@ class _Level:
     """One folder on the way down."""
 
     names: list[str]  # of entries that are to be removed, the last first; read in parts
-    stayed: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
     above: tuple[int, int] = (0, 0)  # device and inode of the folder that holds it
 
 
@@ -111,7 +113,7 @@ class _Walk:
     def __init__(self, above: int, name: str) -> None:
         self._at = above
         self._levels = [_Level([name])]
-        self._stays = 0
+        self._remaining = 0
         self._done = 0
 
     def run(self) -> int:
@@ -122,16 +124,16 @@ class _Walk:
                 elif len(self._levels) > 1:
                     self._up()
                 else:
-                    return self._stays
+                    return self._remaining
         except OSError:
-            return self._stays + 1  # somebody moves things about while we walk
+            return self._remaining + 1  # somebody moves things about while we walk
         finally:
             os.close(self._at)
 
     def _read_on(self) -> bool:
         level = self._levels[-1]
         with os.scandir(self._at) as entries:
-            fresh = (entry.name for entry in entries if entry.name not in level.stayed)
+            fresh = (entry.name for entry in entries if entry.name not in level.kept)
             level.names = list(islice(fresh, PART))
         return bool(level.names)
 
@@ -190,12 +192,12 @@ class _Walk:
         except FileNotFoundError:
             pass
         except OSError:
-            self._give_up(counted=not self._stays)
+            self._give_up(counted=not self._remaining)
             return
         self._levels[-1].names.pop()
 
     def _give_up(self, counted: bool = True) -> None:
         """Folders that stay only because of what is in them are not counted."""
         level = self._levels[-1]
-        level.stayed.add(level.names.pop())
-        self._stays += counted
+        level.kept.add(level.names.pop())
+        self._remaining += counted

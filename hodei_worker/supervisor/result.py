@@ -52,24 +52,24 @@ class Result:
         return cls(*cause, **more)
 
     @classmethod
-    def read(cls, words: dict[str, Any]) -> "Result":
+    def from_json(cls, entry: dict[str, Any]) -> "Result":
         """Of a supervisor or a journal, perhaps of another release: what we do not know is left
         out."""
-        told = {key: words[key] for key in NAMES if words.get(key) is not None}
-        return cls(**told | {"outcome": Outcome(words["outcome"])})
+        known = {key: entry[key] for key in FIELD_NAMES if entry.get(key) is not None}
+        return cls(**known | {"outcome": Outcome(entry["outcome"])})
 
-    def words(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON for the other side; what is None is left out, as every release does."""
-        told = {name: getattr(self, name) for name in NAMES}
-        return {name: value for name, value in told.items() if value is not None}
+        values = {name: getattr(self, name) for name in FIELD_NAMES}
+        return {name: value for name, value in values.items() if value is not None}
 
-    def because(self, cause: Cause) -> "Result":
+    def with_cause(self, cause: Cause) -> "Result":
         return replace(self, outcome=cause.outcome, reason=cause.reason, message=cause.message)
 
-    def with_words(self, *said: str) -> "Result":
-        return replace(self, message="; ".join(filter(None, [self.message, *said])))
+    def with_messages(self, *messages: str) -> "Result":
+        return replace(self, message="; ".join(filter(None, [self.message, *messages])))
 
-    def spooling(self, chunks: int) -> "Result":
+    def with_spooled(self, chunks: int) -> "Result":
         return replace(self, spooled=chunks)
 
     @property
@@ -78,4 +78,4 @@ class Result:
         return self.log_chunks if self.spooled is None else self.spooled
 
 
-NAMES = tuple(field.name for field in fields(Result))
+FIELD_NAMES = tuple(field.name for field in fields(Result))

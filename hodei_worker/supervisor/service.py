@@ -6,31 +6,30 @@ at its start; when nothing is left and no agent has come for a while, the superv
 
 import asyncio
 import functools
-import os
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hodei_worker
-from hodei.protocol.words import Reason
+from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor import kin, spec, wire
 from hodei_worker.supervisor.executor import Attempt, Listener, Start
 from hodei_worker.supervisor.journal import Journal
 from hodei_worker.supervisor.processes import Processes
 from hodei_worker.supervisor.recovery import recover
 from hodei_worker.supervisor.result import Cause, Result, failed, lost
+from hodei_worker.supervisor.settings import supervisor_settings
 from hodei_worker.supervisor.user import JobUser
 from hodei_worker.supervisor.window import LogWindow
 
 BEGIN_AT_ONCE = 8
 """Attempts that are begun in one turn of the loop; the rest follow in the next ones."""
 
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 
 ALONE_S = 5.0
 """How long an idle supervisor without an agent waits for one."""
@@ -44,25 +43,19 @@ class Job:
     log: LogWindow
     attempt: Attempt | None = None  # until it has ended
     result: Result | None = None
-    told_start: bool = False  # the agent waits to hear that its process runs, and was told so
+    start_reported: bool = False  # the agent waits to hear that its process runs, and was told so
 
-    def names(self) -> dict[str, Any]:
+    def adoption(self) -> dict[str, Any]:
         """As an agent adopts it."""
-        result = self.result.words() if self.result else None
-        about = {"result": result, "acked": self.log.tape.acked, "spawned": self.told_start}
-        return self.start.names() | about
+        result = self.result.as_json() if self.result else None
+        about = {"result": result, "acked": self.log.tape.acked, "spawned": self.start_reported}
+        return self.start.entry() | about
 
 
 class Supervisor:
     def __init__(self, state: Path, *, keep: bool, log_limit: int, user: JobUser | None) -> None:
         self._keep = keep
-        self._settings = {
-            "job_user": user.name if user else None,
-            "log_limit": log_limit,
-            "path": os.environ.get("PATH"),
-            "release": hodei_worker.__version__,
-            "version": wire.VERSION,
-        }
+        self._settings = supervisor_settings(user.name if user else None, log_limit)
         self._executor = Processes(state, log_limit, user)
         self._journal = Journal(state / "journal")
         self._spool, recovered = recover(state, self._journal, self._executor)
@@ -74,9 +67,9 @@ class Supervisor:
         self._greeted = False  # nothing is said to an agent before our hello, which tells all jobs
         self._to_begin: deque[Attempt] = deque()  # bounded by the agent's slots
         self._idle_since = time.monotonic()
-        self._over = asyncio.Event()
+        self._ending = asyncio.Event()
         self._replaced = False
-        self._ops: dict[str, Callable[[wire.Header, bytes], None]] = {
+        self._ops: dict[str, wire.OnFrame] = {
             "hello": self._hello,
             "start": self._start,
             "stop": self._stop,
@@ -97,15 +90,15 @@ class Supervisor:
         self._socket = socket_path
         socket_path.unlink(missing_ok=True)
         loop = self._loop = asyncio.get_running_loop()
-        server = await loop.create_unix_server(self._meet_agent, str(socket_path))
+        server = await loop.create_unix_server(self._on_agent_connected, str(socket_path))
         socket_path.chmod(0o600)
         try:
             async with server, asyncio.TaskGroup() as group:
                 self._executor.open(group, self._warn)
-                looks = group.create_task(self._look())
-                await self._over.wait()
-                looks.cancel()
-                await self._until_all_ended()
+                checks = group.create_task(self._check_attempts())
+                await self._ending.wait()
+                checks.cancel()
+                await self._wait_until_all_ended()
                 self._executor.close()
                 self._journal.close()
                 if self._agent:
@@ -115,40 +108,40 @@ class Supervisor:
             if not self._replaced:
                 socket_path.unlink(missing_ok=True)
 
-    async def _look(self) -> None:
+    async def _check_attempts(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            self._executor.look()
+            await asyncio.sleep(CHECK_EVERY_S)
+            self._executor.check()
             for job in list(self._jobs.values()):
                 if job.attempt:
-                    job.attempt.look()
+                    job.attempt.check()
             if self._agent or any(job.result is None for job in self._jobs.values()):
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > ALONE_S:
-                self._over.set()
+                self._ending.set()
 
     def _end_all(self) -> None:
         for job in self._jobs.values():
             if job.attempt and job.result is None:
                 job.attempt.stop(lost("the worker was stopped"))
-        self._over.set()
+        self._ending.set()
 
-    async def _until_all_ended(self) -> None:
+    async def _wait_until_all_ended(self) -> None:
         while any(job.attempt for job in self._jobs.values()):
             await asyncio.sleep(0.02)
 
     # ── the agent ──
 
-    def _meet_agent(self) -> wire.Connection:
-        agent = wire.Connection(self._take, before_write=self._journal.flush)
+    def _on_agent_connected(self) -> wire.Connection:
+        agent = wire.Connection(self._on_frame, before_write=self._journal.flush)
         if self._agent:
             self._loop.call_soon(agent.close)
             return agent
         self._agent, self._greeted = agent, False
-        agent.ended.add_done_callback(self._agent_left)
+        agent.ended.add_done_callback(self._on_agent_gone)
         return agent
 
-    def _agent_left(self, ended: "asyncio.Future[None]") -> None:
+    def _on_agent_gone(self, ended: "asyncio.Future[None]") -> None:
         self._agent = None
         if error := ended.exception():
             print(f"the agent's connection ended: {error!r}", file=sys.stderr, flush=True)
@@ -167,7 +160,7 @@ class Supervisor:
         print(words, file=sys.stderr, flush=True)
         self._loop.call_soon_threadsafe(functools.partial(self._send, "warning", words=words))
 
-    def _take(self, header: wire.Header, payload: bytes) -> None:
+    def _on_frame(self, header: wire.AgentHeader, payload: bytes) -> None:
         """An error in what is asked for one attempt ends that attempt; the agent and the other
         attempts go on."""
         op = self._ops.get(header["op"])
@@ -176,13 +169,13 @@ class Supervisor:
         try:
             op(header, payload)
         except Exception as error:
-            job = self._jobs.get(header.get("lease", 0))
+            job = self._jobs.get(cast("int", header.get("lease", 0)))
             if job:
                 self._fail(job, error)
             elif header["op"] == "start":
                 traceback.print_exception(error, file=sys.stderr)
                 result = _not_begun(f"the worker could not begin the job: {error!r}")
-                self._send("ended", lease=header["lease"], result=result.words())
+                self._send("ended", lease=header["lease"], result=result.as_json())
             else:
                 raise
 
@@ -193,16 +186,16 @@ class Supervisor:
         traceback.print_exception(error, file=sys.stderr)
         if job.result is None:
             words = f"the worker could not begin the job: {error!r}"
-            self._ended(job, _not_begun(words, job.log.tape.next_seq))
+            self._on_ended(job, _not_begun(words, job.log.tape.next_seq))
 
     # ── what it asks ──
 
-    def _hello(self, header: wire.Header, _: bytes) -> None:
+    def _hello(self, header: wire.AgentHelloHeader, _: bytes) -> None:
         self._greeted = True
         self._keep = header.get("keep", self._keep)
         for job in self._jobs.values():
             job.log.wait_for_read()
-        jobs = [job.names() for job in self._jobs.values()]
+        jobs = [job.adoption() for job in self._jobs.values()]
         self._send(
             "hello",
             version=wire.VERSION,
@@ -211,72 +204,72 @@ class Supervisor:
             settings=self._settings,
         )
 
-    def _start(self, header: wire.Header, payload: bytes) -> None:
+    def _start(self, header: wire.StartHeader, payload: bytes) -> None:
         lease = header["lease"]
-        if lease in self._jobs or self._over.is_set():
+        if lease in self._jobs or self._ending.is_set():
             return
-        start = Start.read(header | {"started_us": time_us()})
+        start = Start.from_entry(header | {"started_us": time_us()})
         job = Job(start, self._window(start, tape := self._spool.tape(lease)))
         self._jobs[lease] = job
-        self._journal.started(start.names() | self._executor.marks)
+        self._journal.add_start(start.entry() | self._executor.journal_marks)
         try:
             start.spec.update(spec.read(payload))
         except spec.Unusable as error:
             words = f"the worker cannot use what the database has: {error}"
-            self._ended(job, _not_begun(words))
+            self._on_ended(job, _not_begun(words))
             return
         listener = Listener(
-            wrote=job.log.fill,
-            started=functools.partial(self._started, job),
-            stopping=functools.partial(self._send, "stopping", lease=lease),
-            ended=functools.partial(self._ended, job),
-            seen=functools.partial(self._seen, lease),
+            on_chunk=job.log.send_more,
+            on_started=functools.partial(self._on_started, job),
+            on_stopping=functools.partial(self._send, "stopping", lease=lease),
+            on_ended=functools.partial(self._on_ended, job),
+            on_processes=functools.partial(self._on_processes, lease),
         )
         job.attempt = self._executor.attempt(start, tape, listener)
         if not self._to_begin:
-            self._loop.call_soon(self._begin)
+            self._loop.call_soon(self._begin_attempts)
         self._to_begin.append(job.attempt)
 
-    def _begin(self) -> None:
+    def _begin_attempts(self) -> None:
         """A few, behind the write to the journal that names them; the rest in the next turn:
         meanwhile others end, and make room."""
         self._journal.flush()
         for _ in range(min(BEGIN_AT_ONCE, len(self._to_begin))):
             self._to_begin.popleft().begin()
         if self._to_begin:
-            self._loop.call_soon(self._begin)
+            self._loop.call_soon(self._begin_attempts)
 
-    def _stop(self, header: wire.Header, _: bytes) -> None:
+    def _stop(self, header: wire.StopHeader, _: bytes) -> None:
         job = self._jobs.get(header["lease"])
         if job and job.attempt:
-            cause = Cause(header["outcome"], header["reason"], header["message"])
+            cause = Cause(Outcome(header["outcome"]), header["reason"], header["message"])
             job.attempt.stop(cause, header.get("grace"))
 
-    def _read(self, header: wire.Header, _: bytes) -> None:
+    def _read(self, header: wire.ReadHeader, _: bytes) -> None:
         if job := self._jobs.get(header["lease"]):
             job.log.read_from(header["seq"], header.get("reading", 0))
 
-    def _ack(self, header: wire.Header, _: bytes) -> None:
+    def _ack(self, header: wire.AckHeader, _: bytes) -> None:
         if job := self._jobs.get(header["lease"]):
-            job.log.acked(header["seq"])
+            job.log.on_ack(header["seq"])
             if job.attempt:
                 job.attempt.resume()
-            job.log.fill()
+            job.log.send_more()
 
-    def _forget(self, header: wire.Header, _: bytes) -> None:
+    def _forget(self, header: wire.ForgetHeader, _: bytes) -> None:
         job = self._jobs.get(header["lease"])
         if job and job.result is not None:
             del self._jobs[header["lease"]]
             job.log.tape.close()
-            self._journal.forgotten(header["lease"])
+            self._journal.add_forgotten(header["lease"])
             self._loop.call_soon(self._journal.flush)
 
-    def _purge(self, header: wire.Header, _: bytes) -> None:
+    def _purge(self, header: wire.PurgeHeader, _: bytes) -> None:
         """Of a supervisor that died and could not even write its journal."""
         if header["lease"] not in self._jobs:
             kin.kill_attempt(header["job_id"], header["lease"])
 
-    def _exit(self, _header: wire.Header, _payload: bytes) -> None:
+    def _exit(self, _header: wire.ExitHeader, _payload: bytes) -> None:
         """The agent waits for the end of the connection before it starts another: our socket must
         be gone by then."""
         self._replaced = True
@@ -287,21 +280,21 @@ class Supervisor:
 
     # ── what is told of an attempt ──
 
-    def _started(self, job: Job) -> None:
+    def _on_started(self, job: Job) -> None:
         """The agent wants to know only where there is a limit to it."""
         if job.start.spec.get("start_timeout"):
-            job.told_start = True
+            job.start_reported = True
             self._send("started", lease=job.start.lease)
 
-    def _seen(self, lease: int, processes: dict[int, int]) -> None:
-        self._journal.seen(lease, processes)
+    def _on_processes(self, lease: int, processes: dict[int, int]) -> None:
+        self._journal.add_processes(lease, processes)
         self._loop.call_soon(self._journal.flush)
 
-    def _ended(self, job: Job, result: Result) -> None:
+    def _on_ended(self, job: Job, result: Result) -> None:
         job.attempt, job.result = None, result
         job.start.spec.clear()  # it may be large, and the agent may be away for long
-        words = result.words()
-        self._journal.ended(job.start.lease, words)
+        words = result.as_json()
+        self._journal.add_result(job.start.lease, words)
         self._send("ended", lease=job.start.lease, result=words)
 
 

@@ -27,26 +27,35 @@ class Spawn:
     workdir: str
     # descriptors; they are the caller's, and open until it is answered
     streams: tuple[int, int, int]
-    started: Callable[[int], None]  # process id
-    failed: Callable[[str], None]  # why, in words
-    ended: Callable[[int, Usage], None]  # wait status
-    ran: Callable[[int, int, Usage], None]  # process id and wait status: started and ended by now
-    orphaned: Callable[[], None]  # its launcher died: it is our own child now, to be waited for
-    unsure: Callable[[], None]  # its launcher died while it started it: it may have run
+    on_started: Callable[[int], None]  # process id
+    on_failed: Callable[[str], None]  # why, in words
+    on_ended: Callable[[int, Usage], None]  # wait status
+    on_ran: Callable[
+        [int, int, Usage], None
+    ]  # process id and wait status: started and ended by now
+    on_orphaned: Callable[[], None]  # its launcher died: it is our own child now, to be waited for
+    on_unsure: Callable[[], None]  # its launcher died while it started it: it may have run
     cgroup: Cgroup | None = None
-    asked_at: float = 0.0  # of a launcher, by the monotonic clock
+    requested_at: float = 0.0  # of a launcher, by the monotonic clock
 
 
-class Asked(NamedTuple):
+class Pending(NamedTuple):
     number: int
-    wanted: Spawn | None  # None: only to go to that cgroup
+    spawn: Spawn | None  # None: only to go to that cgroup
     cgroup: Cgroup | None
+
+
+class Running(NamedTuple):
+    """A process that runs, and the launcher that is its parent."""
+
+    spawn: Spawn
+    launcher: "Launcher"
 
 
 @dataclass(eq=False)
 class Launcher:
     pid: int
     link: socket.socket
-    at: Cgroup | None = None  # where it is when all that it is asked is done
-    asked: deque[Asked] = field(default_factory=deque)  # not answered, in order
-    inside: set[Cgroup] = field(default_factory=set)  # all in which it may be
+    cgroup: Cgroup | None = None  # where it is when all that it is asked is done
+    pending: deque[Pending] = field(default_factory=deque)  # not answered, in order
+    may_be_in: set[Cgroup] = field(default_factory=set)  # all in which it may be

@@ -46,7 +46,7 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-class _Place(NamedTuple):
+class _StoredChunk(NamedTuple):
     segment: int
     position: int
     length: int
@@ -89,20 +89,20 @@ class Spool:
             spool._newest = number
             position = 0
             while position + HEADER.size <= segment.bytes:
-                lease, seq, *told, length = HEADER.unpack(
+                lease, seq, *values, length = HEADER.unpack(
                     os.pread(segment.fd, HEADER.size, position)
                 )
                 position += HEADER.size
                 if position + length > segment.bytes:
                     break
                 if tape := tapes.get(lease):
-                    tape._found(seq, _Place(number, position, length, *told))
+                    tape._add_recovered(seq, _StoredChunk(number, position, length, *values))
                 position += length
         for number in list(spool._segments):
             spool._remove_if_dead(number)
         spool._newest += 1  # what died may have left half a chunk at the end of the last one
         for tape in tapes.values():
-            tape._take_tail_of_the_dead()
+            tape._recover_tail()
         for path in folder.glob("*.tail?"):
             path.unlink(missing_ok=True)
         return spool, tapes
@@ -133,12 +133,12 @@ class Spool:
         self._remove_if_dead(before)
         return fresh
 
-    def read(self, place: _Place) -> bytes:
-        if place.segment == IN_MEMORY:
-            return place.data
-        return os.pread(self._segments[place.segment].fd, place.length, place.position)
+    def read(self, stored: _StoredChunk) -> bytes:
+        if stored.segment == IN_MEMORY:
+            return stored.data
+        return os.pread(self._segments[stored.segment].fd, stored.length, stored.position)
 
-    def let_go(self, segment: int) -> None:
+    def release_chunk(self, segment: int) -> None:
         """One chunk of it is not needed any more."""
         if segment == IN_MEMORY:
             return
@@ -164,7 +164,9 @@ class Tape:
     def __init__(self, spool: Spool, lease: int) -> None:
         self._spool = spool
         self._lease = lease
-        self._places: deque[_Place] = deque()  # of chunks not acknowledged, from self.acked on
+        self._chunks: deque[_StoredChunk] = (
+            deque()
+        )  # of chunks not acknowledged, from self.acked on
         self._offsets = [0, 0, 0, 0]  # by stream, of what was written, kept or not
         self._lines = [1, 1, 1, 1]
         self._in_line = [False] * 4
@@ -173,7 +175,7 @@ class Tape:
 
     @property
     def next_seq(self) -> int:
-        return self.acked + len(self._places)
+        return self.acked + len(self._chunks)
 
     @property
     def full(self) -> bool:
@@ -182,27 +184,27 @@ class Tape:
     def append(self, stream: int, data: bytes) -> Chunk:
         """OSError when the disk is full: nothing was added."""
         offset, line = self._offsets[stream], self._lines[stream]
-        chunk = self._put(stream, offset, line, time.time_ns() // 1000, data)
+        chunk = self._write(stream, offset, line, time.time_ns() // 1000, data)
         self.skip(stream, data)
         return chunk
 
-    def _put(self, stream: int, offset: int, line: int, read_us: int, data: bytes) -> Chunk:
+    def _write(self, stream: int, offset: int, line: int, read_us: int, data: bytes) -> Chunk:
         chunk = Chunk(self.next_seq, stream, offset, line, read_us, data)
-        told = (self._lease, chunk.seq, stream, offset, line, read_us)
-        segment, position = self._spool.write(HEADER.pack(*told, len(data)), data)
-        self._add(_Place(segment, position, len(data), stream, offset, line, read_us))
+        values = (self._lease, chunk.seq, stream, offset, line, read_us)
+        segment, position = self._spool.write(HEADER.pack(*values, len(data)), data)
+        self._add(_StoredChunk(segment, position, len(data), stream, offset, line, read_us))
         return chunk
 
-    def _add(self, place: _Place) -> None:
-        self._places.append(place)
-        self.unacked_bytes += place.length
+    def _add(self, stored: _StoredChunk) -> None:
+        self._chunks.append(stored)
+        self.unacked_bytes += stored.length
 
-    def note(self, words: bytes) -> Chunk:
+    def append_notice(self, words: bytes) -> Chunk:
         """A notice that must be told: in memory where the disk is full."""
         try:
             return self.append(NOTICE, words)
         except OSError:
-            place = _Place(
+            stored = _StoredChunk(
                 IN_MEMORY,
                 0,
                 len(words),
@@ -212,9 +214,9 @@ class Tape:
                 time.time_ns() // 1000,
                 words,
             )
-            self._add(place)
+            self._add(stored)
             self.skip(NOTICE, words)
-            return Chunk(self.next_seq - 1, *place[3:])
+            return Chunk(self.next_seq - 1, *stored[3:])
 
     def skip(self, stream: int, data: bytes) -> None:
         """It was written, and what comes next stands behind it, whether it is kept or not."""
@@ -232,60 +234,60 @@ class Tape:
         """For what is not to be numbered before its end is known."""
         return Tail(self._spool.folder, self._lease, keep, self.next_seq)
 
-    def to_tail(self, tail: Tail, stream: int, data: bytes) -> None:
+    def write_to_tail(self, tail: Tail, stream: int, data: bytes) -> None:
         """OSError when the disk is full: nothing was added."""
         begins, offset, line = self.begins_line(stream), self._offsets[stream], self._lines[stream]
         tail.write(stream, begins, offset, line, time.time_ns() // 1000, data)
         self.skip(stream, data)
 
-    def take_tail(self, tail: Tail) -> Iterator[Chunk]:
+    def append_tail(self, tail: Tail) -> Iterator[Chunk]:
         """Its pieces behind a notice of what is missing before them. OSError when the disk is
         full."""
         if missing := tail.seen - tail.kept_bytes():
-            yield self.note(left_out(missing))
+            yield self.append_notice(left_out(missing))
         for piece in tail.pieces():
-            yield self._put(piece.stream, piece.offset, piece.line, piece.read_us, piece.data)
+            yield self._write(piece.stream, piece.offset, piece.line, piece.read_us, piece.data)
 
-    def _take_tail_of_the_dead(self) -> None:
+    def _recover_tail(self) -> None:
         """Chunks behind it, if any, are those into which it had been turned already."""
-        tail = Tail.left(self._spool.folder, self._lease)
+        tail = Tail.recover(self._spool.folder, self._lease)
         if tail is None:
             return
-        if not self._places:
+        if not self._chunks:
             self.acked = tail.next_seq
         try:
             if self.next_seq == tail.next_seq:
-                for _ in self.take_tail(tail):
+                for _ in self.append_tail(tail):
                     pass
         except OSError:
             pass  # a full disk: the count of chunks says that some are missing
         tail.remove()
 
-    def _found(self, seq: int, place: _Place) -> None:
+    def _add_recovered(self, seq: int, stored: _StoredChunk) -> None:
         """A hole is a segment that went: all before was acknowledged, though others hold its
         segments."""
-        if seq != self.next_seq or not self._places:
+        if seq != self.next_seq or not self._chunks:
             self.close()
             self.acked = seq
-        self._spool._segments[place.segment].live += 1
-        self._add(place)
+        self._spool._segments[stored.segment].live += 1
+        self._add(stored)
 
     def read(self, seq: int) -> Chunk | None:
         """None: not written yet, or acknowledged already."""
         if not self.acked <= seq < self.next_seq:
             return None
-        place = self._places[seq - self.acked]
+        stored = self._chunks[seq - self.acked]
         return Chunk(
-            seq, place.stream, place.offset, place.line, place.read_us, self._spool.read(place)
+            seq, stored.stream, stored.offset, stored.line, stored.read_us, self._spool.read(stored)
         )
 
     def ack(self, seq: int) -> None:
         """Everything before seq is stored: it is not needed here any more."""
-        while self._places and self.acked < seq:
-            place = self._places.popleft()
-            self.unacked_bytes -= place.length
+        while self._chunks and self.acked < seq:
+            stored = self._chunks.popleft()
+            self.unacked_bytes -= stored.length
             self.acked += 1
-            self._spool.let_go(place.segment)
+            self._spool.release_chunk(stored.segment)
 
     def close(self) -> None:
         self.ack(self.next_seq)

@@ -26,11 +26,11 @@ class Outcomes:
     """Of these one is called first: `started` (`ended` follows it, and `orphaned` may), `ran` where
     it has ended by then, or `failed`."""
 
-    started: Callable[[int], None]  # process id
-    ran: Callable[[int, int, Usage], None]  # process id, wait status
-    failed: Callable[[Cause, Members | None], None]  # who may be left of it is ended with it
-    ended: Callable[[int, Usage], None]  # wait status
-    orphaned: Callable[[], None]  # its launcher died: we are its parent
+    on_started: Callable[[int], None]  # process id
+    on_ran: Callable[[int, int, Usage], None]  # process id, wait status
+    on_failed: Callable[[Cause, Members | None], None]  # who may be left of it is ended with it
+    on_ended: Callable[[int, Usage], None]  # wait status
+    on_orphaned: Callable[[], None]  # its launcher died: we are its parent
 
 
 class Starting:
@@ -39,99 +39,107 @@ class Starting:
         start: Start,
         host: Host,
         guard: Guard,
-        after: Callable[..., None],
+        call_after: Callable[..., None],
         outcomes: Outcomes,
     ) -> None:
         """after: calls an action so many seconds later, while the job lives."""
         self._start = start
         self._host = host
         self._guard = guard
-        self._after = after
+        self._call_after = call_after
         self._outcomes = outcomes
-        self._theirs: tuple[int, ...] = ()  # descriptors for the process, until it has them
+        self._job_descriptors: tuple[
+            int, ...
+        ] = ()  # descriptors for the process, until it has them
         self.under_way = False
 
     def begin(self, prepared: Prepared, pipes: dict[int, int]) -> None:
         """pipes: stream → the job's end of its pipe, which is closed here in any case."""
-        self._theirs = tuple(pipes.values())
+        self._job_descriptors = tuple(pipes.values())
         try:
-            stdin = self._host.launchers.nothing
+            stdin = self._host.launchers.dev_null
             if prepared.stdin != os.devnull:
                 stdin = os.open(prepared.stdin, os.O_RDONLY | os.O_CLOEXEC)
-                self._theirs += (stdin,)
+                self._job_descriptors += (stdin,)
             if user := self._host.folders.user:
                 for stream in pipes.values():
                     os.fchown(stream, user.uid, user.gid)  # so that it can open /dev/stdout
-            self._asked = self._spawn(prepared, (stdin, pipes[STDOUT], pipes[STDERR]))
-            self._host.launchers.spawn(self._asked)
+            self._spawn_request = self._spawn(prepared, (stdin, pipes[STDOUT], pipes[STDERR]))
+            self._host.launchers.spawn(self._spawn_request)
         except Exception:
-            self._over()
+            self._close_descriptors()
             raise
         self.under_way = True
 
     def _spawn(self, prepared: Prepared, streams: tuple[int, int, int]) -> Spawn:
-        over = self._guard.over
+        wrap = self._guard.wrap
         return Spawn(
             prepared.argv,
             prepared.environment,
             prepared.workdir,
             streams,
-            started=over(self._started),
-            failed=over(self._failed),
-            ended=over(self._outcomes.ended),
-            ran=over(self._ran),
-            orphaned=over(self._outcomes.orphaned),
-            unsure=over(self._unsure),
+            on_started=wrap(self._on_started),
+            on_failed=wrap(self._on_failed),
+            on_ended=wrap(self._outcomes.on_ended),
+            on_ran=wrap(self._on_ran),
+            on_orphaned=wrap(self._outcomes.on_orphaned),
+            on_unsure=wrap(self._on_unsure),
         )
 
     def members(self, pid: int) -> Members:
         """Which processes will be the job's; pid 0: its own is not known."""
-        if cgroup := self._asked.cgroup:
+        if cgroup := self._spawn_request.cgroup:
             return Contained(cgroup, self._host.launchers, pid)
         start = self._start
-        return Attributed(pid, start.job_id, start.lease, self._host.crowd, self._asked_at())
+        return Attributed(pid, start.job_id, start.lease, self._host.crowd, self._requested_ticks())
 
-    def _asked_at(self) -> int:
+    def _requested_ticks(self) -> int:
         """When its launcher was asked for it, in the kernel's clock ticks, rounded down."""
-        return kin.now() - int((time.monotonic() - self._asked.asked_at) * kin.TICKS_A_S) - 1
+        return (
+            kin.now_ticks()
+            - int((time.monotonic() - self._spawn_request.requested_at) * kin.TICKS_A_S)
+            - 1
+        )
 
-    def _over(self) -> None:
+    def _close_descriptors(self) -> None:
         self.under_way = False
-        theirs, self._theirs = self._theirs, ()
-        for fd in theirs:
+        descriptors, self._job_descriptors = self._job_descriptors, ()
+        for fd in descriptors:
             os.close(fd)
 
-    def _started(self, pid: int) -> None:
-        self._over()
-        self._outcomes.started(pid)
+    def _on_started(self, pid: int) -> None:
+        self._close_descriptors()
+        self._outcomes.on_started(pid)
 
-    def _ran(self, pid: int, status: int, usage: Usage) -> None:
-        self._over()
-        self._outcomes.ran(pid, status, usage)
+    def _on_ran(self, pid: int, status: int, usage: Usage) -> None:
+        self._close_descriptors()
+        self._outcomes.on_ran(pid, status, usage)
 
-    def _failed(self, why: str) -> None:
-        self._over()
+    def _on_failed(self, why: str) -> None:
+        self._close_descriptors()
         interpreter = self._start.spec.get("interpreter")
         if interpreter and why.startswith(f"{interpreter[0]}: "):
             why = f"bad interpreter: {why}"
-        self._outcomes.failed(failed(Reason.START_FAILED, why), None)
+        self._outcomes.on_failed(failed(Reason.START_FAILED, why), None)
 
-    def _unsure(self) -> None:
+    def _on_unsure(self) -> None:
         """Its launcher was killed while it started it, by this very job perhaps: we look for it."""
-        self._over()
+        self._close_descriptors()
         self.under_way = True
         self._look_for_newborn(NEWBORN_LOOKS)
 
     def _look_for_newborn(self, looks: int) -> None:
-        known = self._host.mains | self._host.launchers.pids
-        pid = kin.newborn(self._start.job_id, self._start.lease, self._asked_at(), known)
+        known = self._host.main_pids | self._host.launchers.pids
+        pid = kin.find_newborn(
+            self._start.job_id, self._start.lease, self._requested_ticks(), known
+        )
         if pid:
-            self._started(pid)
-            self._outcomes.orphaned()
+            self._on_started(pid)
+            self._outcomes.on_orphaned()
         elif looks:
-            self._after(NEWBORN_EVERY_S, self._look_for_newborn, looks - 1)
+            self._call_after(NEWBORN_EVERY_S, self._look_for_newborn, looks - 1)
         else:
             self.under_way = False
             left = self.members(0)
             left.send(signal.SIGKILL)
-            self._outcomes.failed(lost("the process that was starting it was killed"), left)
+            self._outcomes.on_failed(lost("the process that was starting it was killed"), left)

@@ -27,7 +27,7 @@ class Piece(NamedTuple):
     read_us: int
     data: bytes
 
-    def without(self, bytes_: int) -> "Piece":
+    def without_first(self, bytes_: int) -> "Piece":
         """Its end, without so many bytes before."""
         if not bytes_:
             return self
@@ -43,7 +43,7 @@ class Piece(NamedTuple):
         )
 
 
-class _Head(NamedTuple):
+class _PieceHeader(NamedTuple):
     """A piece whose data has not been read: where that lies."""
 
     fd: int
@@ -74,7 +74,7 @@ class Tail:
         self.seen = 0  # bytes of all pieces
 
     @classmethod
-    def left(cls, folder: Path, lease: int) -> "Tail | None":
+    def recover(cls, folder: Path, lease: int) -> "Tail | None":
         """What a supervisor that died has left of this job, up to the piece that it was writing."""
         tail = cls(folder, lease, 0, 0)
         found = []
@@ -89,8 +89,8 @@ class Tail:
                 os.close(fd)
         found.sort(key=lambda one: RECORD.unpack(one[0].ljust(RECORD.size, b"\0"))[1])
         tail._fds = [fd for _, fd in found]
-        for head in tail._heads():
-            tail.seen = head.before + head.length
+        for header in tail._headers():
+            tail.seen = header.before + header.length
         if not tail.seen:
             tail.remove()
             return None
@@ -103,9 +103,9 @@ class Tail:
     ) -> None:
         """OSError when the disk is full: nothing was added."""
         if not self._fds or self._data >= self._keep or self._written > 2 * self._keep + 65_536:
-            self._turn()
-        told = (self.next_seq, self.seen, stream, begins_line, offset, line, read_us)
-        record = RECORD.pack(*told, len(data)) + data
+            self._switch_file()
+        values = (self.next_seq, self.seen, stream, begins_line, offset, line, read_us)
+        record = RECORD.pack(*values, len(data)) + data
         done = 0
         try:
             while done < len(record):
@@ -117,7 +117,7 @@ class Tail:
         self._data += len(data)
         self.seen += len(data)
 
-    def _turn(self) -> None:
+    def _switch_file(self) -> None:
         """The older of the two files is emptied, and written to from here on."""
         if len(self._fds) < len(self._paths):
             path = self._paths[len(self._fds)]
@@ -129,58 +129,58 @@ class Tail:
             self._fds.reverse()
         self._written = self._data = 0
 
-    def _heads(self) -> Iterator["_Head"]:
+    def _headers(self) -> Iterator["_PieceHeader"]:
         """What the files hold, in order; the data is not read."""
         for fd in self._fds:
             position, size = 0, os.fstat(fd).st_size
             while position + RECORD.size <= size:
-                _, *told, length = RECORD.unpack(os.pread(fd, RECORD.size, position))
+                _, *values, length = RECORD.unpack(os.pread(fd, RECORD.size, position))
                 position += RECORD.size
                 if position + length > size:
                     return
-                yield _Head(fd, position, length, *told)
+                yield _PieceHeader(fd, position, length, *values)
                 position += length
 
-    def _last(self) -> Iterator[tuple["_Head", int]]:
+    def _wanted_pieces(self) -> Iterator[tuple["_PieceHeader", int]]:
         """What lies in the last bytes that are wanted, with how many are before these."""
-        for head in self._heads():
-            excess = max(0, self.seen - self._keep - head.before)
-            if excess < head.length:
-                yield head, excess
+        for header in self._headers():
+            excess = max(0, self.seen - self._keep - header.before)
+            if excess < header.length:
+                yield header, excess
 
-    def _kept(self) -> Iterator[tuple["_Head", int]]:
+    def _kept_pieces(self) -> Iterator[tuple["_PieceHeader", int]]:
         """What is kept, with how many bytes of it are not. Where something is missing before it,
         each stream begins with a line, if any line begins in what is left of it."""
-        begins = self._beginnings()
-        for head, excess in self._last():
-            cut = max(excess, begins[head.stream] - head.offset)
-            if cut < head.length:
-                yield head, cut
+        begins = self._first_offsets()
+        for header, excess in self._wanted_pieces():
+            cut = max(excess, begins[header.stream] - header.offset)
+            if cut < header.length:
+                yield header, cut
 
     def pieces(self) -> Iterator[Piece]:
         """What is kept, one piece in memory at a time."""
-        for head, cut in self._kept():
-            yield head.piece().without(cut)
+        for header, cut in self._kept_pieces():
+            yield header.piece().without_first(cut)
 
     def kept_bytes(self) -> int:
-        return sum(head.length - cut for head, cut in self._kept())
+        return sum(header.length - cut for header, cut in self._kept_pieces())
 
-    def _beginnings(self) -> dict[int, int]:
+    def _first_offsets(self) -> dict[int, int]:
         """Stream → the offset from which it is kept."""
         first: dict[int, int] = {}
         lines: dict[int, int] = {}
         ends: dict[int, int] = {}
-        for head, excess in self._last():
-            whole = head.before == 0 and not excess and not first
-            first.setdefault(head.stream, head.offset + excess)
+        for header, excess in self._wanted_pieces():
+            whole = header.before == 0 and not excess and not first
+            first.setdefault(header.stream, header.offset + excess)
             if whole:
                 return dict.fromkeys((1, 2), 0)
-            ends[head.stream] = head.offset + head.length
-            if head.stream not in lines:
-                piece = head.piece().without(excess)
+            ends[header.stream] = header.offset + header.length
+            if header.stream not in lines:
+                piece = header.piece().without_first(excess)
                 at = 0 if piece.begins_line else piece.data.find(b"\n") + 1
                 if at or piece.begins_line:
-                    lines[head.stream] = piece.offset + at
+                    lines[header.stream] = piece.offset + at
         return {s: at if lines.get(s, ends[s]) == ends[s] else lines[s] for s, at in first.items()}
 
     def remove(self) -> None:

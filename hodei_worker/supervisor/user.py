@@ -22,7 +22,7 @@ class JobUser:
     def groups(self) -> list[int]:
         return os.getgrouplist(self.name, self.gid)
 
-    def stopped_at(self, path: Path) -> Path | None:
+    def first_closed_folder(self, path: Path) -> Path | None:
         """The first folder on the way to path, path included, that this user may not pass
         through."""
         for folder in (*reversed(path.parents), path):

@@ -24,10 +24,10 @@ def verdict(
         result = _as_it_ended(status)
         if _was_killed(status) and cause is None and memory_was_short():
             words = "killed by the kernel: the worker's memory is short"
-            result = result.because(failed(Reason.OOM_KILLED, words))
+            result = result.with_cause(failed(Reason.OOM_KILLED, words))
         cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
         result = replace(result, peak_memory_bytes=usage.ru_maxrss * 1024, cpu_us=cpu_us)
-    return result.because(cause) if cause else result
+    return result.with_cause(cause) if cause else result
 
 
 def _as_it_ended(status: int) -> Result:
@@ -39,7 +39,7 @@ def _as_it_ended(status: int) -> Result:
     return Result(Outcome.SUCCEEDED, exit_code=0)
 
 
-def named(what: str, pids: set[int]) -> str:
+def name_processes(what: str, pids: set[int]) -> str:
     """At most five: the message has a bound."""
     if not pids:
         return ""

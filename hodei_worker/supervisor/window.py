@@ -34,26 +34,26 @@ class LogWindow:
         self.tape.ack(seq)
         self._next_seq, self._sent_bytes, self._sizes = max(seq, self.tape.acked), 0, {}
         self._reading = reading
-        self.fill()
+        self.send_more()
 
-    def acked(self, seq: int) -> None:
+    def on_ack(self, seq: int) -> None:
         """All chunks before `seq` are stored by a server."""
         for stored in range(self.tape.acked, seq):
             self._sent_bytes -= self._sizes.pop(stored, 0)
         self.tape.ack(seq)
 
-    def fill(self, fresh: Chunk | None = None) -> None:
+    def send_more(self, fresh: Chunk | None = None) -> None:
         """Sends what the window allows; a chunk that was written just now need not be read back."""
         while self._next_seq is not None and self._sent_bytes < WINDOW_BYTES:
             known = fresh if fresh and fresh.seq == self._next_seq else None
             chunk = known or self.tape.read(self._next_seq)
-            if chunk is None or not self._sent(chunk):
+            if chunk is None or not self._send_chunk(chunk):
                 return
             self._next_seq += 1
             self._sent_bytes += len(chunk.data)
             self._sizes[chunk.seq] = len(chunk.data)
 
-    def _sent(self, chunk: Chunk) -> bool:
+    def _send_chunk(self, chunk: Chunk) -> bool:
         return self._send(
             "chunk",
             chunk.data,

@@ -1,82 +1,232 @@
-"""The link between agent and supervisor: frames of a JSON header and raw bytes over a unix socket.
+"""The link between agent and supervisor: frames of a JSON header and raw bytes on a unix socket.
 
-A frame is: total length (4 bytes, big-endian), header length (4 bytes), header (JSON object with
-"op"), payload. The first frame each way is {"op": "hello", "version": 1}; a supervisor may be older
-than the agent that adopts its jobs, so headers only ever gain keys.
+A frame is: total length (4 bytes, big-endian), header length (4 bytes), header (a JSON object with
+"op"), payload. Each side sends `hello` first. A supervisor may be older than the agent that adopts
+its jobs, so a header may gain keys but never lose one; a receiver ignores keys and operations that
+it does not know.
 
-agent → supervisor   start (lease, job_id, attempt, correlation_id, actor, spec) · stop (lease, outcome, reason, message, grace?)
-                     read (lease, seq: send chunks from here on, reading: its number) · ack (lease, seq: all before are stored)
-                     forget (lease) · purge (lease, job_id: kill what carries it, nobody knows it) · exit
-supervisor → agent   hello (jobs, settings: what it was started with) · started (lease) · stopping (lease) · ended (lease, result)
-                     warning (words: for whoever looks after this host)
-                     chunk (lease, seq, stream, offset, line, read_us, reading: the last `read` that it heard of) + bytes
+The keys of every header stand here and nowhere else (tests/worker/test_wire.py compares them with
+what is sent).
 """
 
 import asyncio
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 import orjson
 
 VERSION = 1
-MOST = 4 << 20
-"""Bytes of one frame: a spec of 256 KiB, or a chunk of 64 KiB, with room."""
+MAX_FRAME_BYTES = 4 << 20
+"""Bytes of one frame. A spec has at most 256 KiB and a chunk 64 KiB. A longer frame ends the
+connection."""
 
 LENGTHS = struct.Struct(">II")
 
-Header = dict[str, Any]
-Hear = Callable[[Header, bytes], None]
+
+# ── agent → supervisor ──
 
 
-def encode(header: Header, payload: bytes = b"") -> bytes:
+class AgentHelloHeader(TypedDict):
+    op: Literal["hello"]
+    version: int
+    keep: bool  # False: all jobs are stopped when the agent goes away
+
+
+class StartHeader(TypedDict):
+    """The payload is the spec as JSON."""
+
+    op: Literal["start"]
+    lease: int
+    job_id: str
+    attempt: int
+    correlation_id: str
+    actor: str
+
+
+class StopHeader(TypedDict):
+    op: Literal["stop"]
+    lease: int
+    outcome: str
+    reason: str
+    message: str
+    grace: NotRequired[float]  # seconds between TERM and KILL; absent: as the job's spec says
+
+
+class ReadHeader(TypedDict):
+    """The supervisor sends the log again from chunk `seq` on."""
+
+    op: Literal["read"]
+    lease: int
+    seq: int
+    reading: NotRequired[int]  # counts the `read`s of this lease; releases before did not send it
+
+
+class AckHeader(TypedDict):
+    """A server has stored every chunk before `seq`."""
+
+    op: Literal["ack"]
+    lease: int
+    seq: int
+
+
+class ForgetHeader(TypedDict):
+    """A server has stored the result: the supervisor may remove the attempt's log and result."""
+
+    op: Literal["forget"]
+    lease: int
+
+
+class PurgeHeader(TypedDict):
+    """The supervisor kills all processes that carry this lease. It does not know the lease: it was
+    given to a supervisor that died."""
+
+    op: Literal["purge"]
+    lease: int
+    job_id: str
+
+
+class ExitHeader(TypedDict):
+    """The supervisor stops its jobs, if any, and ends."""
+
+    op: Literal["exit"]
+
+
+# ── supervisor → agent ──
+
+
+class KeptJob(TypedDict):
+    """An attempt that the supervisor had before this agent connected."""
+
+    lease: int
+    job_id: str
+    attempt: int
+    correlation_id: str
+    actor: str
+    started_us: int
+    result: dict[str, Any] | None  # None: it runs
+    acked: int  # number of its log chunks that a server has stored
+    spawned: bool  # its process runs, and `started` was sent because of its start_timeout
+
+
+class SupervisorHelloHeader(TypedDict):
+    op: Literal["hello"]
+    version: int
+    release: str
+    jobs: list[KeptJob]
+    settings: NotRequired[Any]  # SupervisorSettings (settings.py); releases before did not send it
+
+
+class StartedHeader(TypedDict):
+    """The process runs. It is sent only for a job with a start_timeout."""
+
+    op: Literal["started"]
+    lease: int
+
+
+class StoppingHeader(TypedDict):
+    """A stop has begun: TERM was sent."""
+
+    op: Literal["stopping"]
+    lease: int
+
+
+class EndedHeader(TypedDict):
+    op: Literal["ended"]
+    lease: int
+    result: dict[str, Any]  # Result.as_json (result.py)
+
+
+class ChunkHeader(TypedDict):
+    """The payload is the output."""
+
+    op: Literal["chunk"]
+    lease: int
+    seq: int
+    stream: int
+    offset: int  # of the first byte within its stream
+    line: int  # line number of the first byte, from 1
+    read_us: int  # µs since 1970
+    reading: NotRequired[int]  # `reading` of the last `read` that the supervisor has received
+
+
+class WarningHeader(TypedDict):
+    """The agent writes these words to its log, for the person who looks after the host."""
+
+    op: Literal["warning"]
+    words: str
+
+
+AgentHeader = (
+    AgentHelloHeader
+    | StartHeader
+    | StopHeader
+    | ReadHeader
+    | AckHeader
+    | ForgetHeader
+    | PurgeHeader
+    | ExitHeader
+)
+SupervisorHeader = (
+    SupervisorHelloHeader
+    | StartedHeader
+    | StoppingHeader
+    | EndedHeader
+    | ChunkHeader
+    | WarningHeader
+)
+
+OnFrame = Callable[[Any, bytes], None]
+"""Gets each frame: its header, one of the types above, and its payload."""
+
+
+def encode(header: dict[str, Any], payload: bytes = b"") -> bytes:
     text = orjson.dumps(header)
     return LENGTHS.pack(4 + len(text) + len(payload), len(text)) + text + payload
 
 
 class Connection(asyncio.Protocol):
-    """One end of the socket. Hands over every frame that a read completes; what is said in one turn
-    of the loop leaves in one write.
+    """One end of the socket. All frames that are sent in one turn of the loop leave in one write.
 
-    What is written is not bounded here: the windows of unacknowledged log bytes bound it.
-    `before_write` makes durable what must be so before the other side hears of it."""
+    The bytes that wait to be written have no bound here: the windows of unacknowledged log bytes
+    (window.py) bound them. `before_write` is called before each write, so that the caller can make
+    durable what the other side is about to learn."""
 
-    def __init__(self, hear: Hear, before_write: Callable[[], None] = lambda: None) -> None:
-        self.hear = hear
+    def __init__(self, on_frame: OnFrame, before_write: Callable[[], None] = lambda: None) -> None:
+        self.on_frame = on_frame
         self._before_write = before_write
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
         self._received = bytearray()
-        self._said: list[bytes] = []
-        self.ended: asyncio.Future[None] = (
-            self._loop.create_future()
-        )  # with the error that ended it, if it was one of ours
+        self._unsent: list[bytes] = []
+        # It is done when the connection ends; an error of ours that ended it is its exception.
+        self.ended: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Calls `on_frame` for each frame that these bytes complete."""
         received = self._received
         received += data
         at = 0
         try:
             while len(received) - at >= LENGTHS.size:
                 total, header_length = LENGTHS.unpack_from(received, at)
-                if total > MOST or header_length > total:
-                    raise ValueError(
-                        f"a frame of {total} bytes on the supervisor's socket: expected at most {MOST}"
-                    )
+                if total > MAX_FRAME_BYTES or header_length > total:
+                    words = f"a frame of {total} bytes on the supervisor's socket"
+                    raise ValueError(f"{words}: expected at most {MAX_FRAME_BYTES}")
                 header_at, end = at + LENGTHS.size, at + 4 + total
                 if len(received) < end:
                     break
                 payload_at = header_at + header_length
-                self.hear(
+                self.on_frame(
                     orjson.loads(received[header_at:payload_at]),
                     bytes(memoryview(received)[payload_at:end]),
                 )
                 at = end
-        except Exception as error:  # noqa: BLE001  a fault of ours must end who waits for us, not be logged by the loop
+        except Exception as error:  # noqa: BLE001  whoever waits for `ended` gets it
             self._end(error)
             self.close()
             return
@@ -94,19 +244,19 @@ class Connection(asyncio.Protocol):
             self.ended.set_result(None)
 
     def send(self, op: str, payload: bytes = b"", **header: Any) -> None:
-        """Never waits."""
-        if not self._said:
+        """Never waits. A frame is dropped if the connection has ended."""
+        if not self._unsent:
             self._loop.call_soon(self.flush)
-        self._said.append(encode({"op": op, **header}, payload))
+        self._unsent.append(encode({"op": op, **header}, payload))
 
     def flush(self) -> None:
-        said, self._said = self._said, []
-        if said and self._transport and not self._transport.is_closing():
+        frames, self._unsent = self._unsent, []
+        if frames and self._transport and not self._transport.is_closing():
             self._before_write()
-            self._transport.write(b"".join(said))
+            self._transport.write(b"".join(frames))
 
     def close(self) -> None:
-        """What was said before still leaves."""
+        """Closes the connection after the frames that were sent before."""
         self.flush()
         if self._transport:
             self._transport.close()

@@ -268,7 +268,7 @@ def test_a_drained_worker_ends_what_it_runs_and_gets_nothing_new(fresh: Hodei) -
         fresh.ok("worker", "drain", worker_id(state), "--format", "json", server=0).json["state"]
         == "DRAINING"
     )
-    eventually(lambda: "drained by request: no new jobs come" in fresh.log("worker"))
+    eventually(lambda: "draining by request: no new jobs" in fresh.log("worker"))
     waiting = fresh.submit("--command", "echo later")
     gate.touch()
     assert fresh.finish(running)["state"] == "SUCCEEDED"

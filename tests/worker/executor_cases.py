@@ -65,11 +65,11 @@ class Stage:
         start = Start(7, "00000000-0000-0000-0000-000000000007", 1, "c", "a", 1_000, spec)
         tell = functools.partial
         listener = Listener(
-            wrote=self._wrote,
-            started=tell(self._tell, "started"),
-            stopping=tell(self._tell, "stopping"),
-            ended=self._ended,
-            seen=lambda _: None,
+            on_chunk=self._wrote,
+            on_started=tell(self._tell, "started"),
+            on_stopping=tell(self._tell, "stopping"),
+            on_ended=self._ended,
+            on_processes=lambda _: None,
         )
         return self.executor.attempt(start, self.tape, listener)
 
@@ -186,7 +186,7 @@ async def a_stop_after_its_end_is_nothing(stage: Stage) -> None:
     attempt.begin()
     result = await stage.end()
     attempt.stop(CANCELLED)
-    attempt.look()
+    attempt.check()
     attempt.resume()
     assert (await stage.end(), result.outcome) == (result, "SUCCEEDED")
 
@@ -220,7 +220,7 @@ async def a_fault_ends_it_as_internal(stage: Stage) -> None:
 
 async def one_of_a_supervisor_before_has_ended(stage: Stage) -> None:
     entry = {"lease": 99, "job_id": "00000000-0000-0000-0000-000000000099", "attempt": 1}
-    cause = stage.executor.adopt(entry | stage.executor.marks)
+    cause = stage.executor.adopt(entry | stage.executor.journal_marks)
     assert (cause.outcome, cause.reason) == ("LOST", "WORKER_LOST")
     assert cause.message
 

@@ -15,7 +15,7 @@ class Scripted:
     them), `stay` (until it is stopped), `deaf` (stays though it is asked to end), `missing` (cannot
     be started), `exit N`; several are divided by "; "."""
 
-    marks: dict[str, str] = {}  # noqa: RUF012  as the protocol has it
+    journal_marks: dict[str, str] = {}  # noqa: RUF012  as the protocol has it
 
     def adopt(self, entry: dict[str, Any]) -> Cause:
         return lost(f"the script of lease {entry['lease']} has ended")
@@ -23,7 +23,7 @@ class Scripted:
     def attempt(self, start: Start, tape: Tape, listener: Listener) -> "ScriptedAttempt":
         return ScriptedAttempt(start, tape, listener)
 
-    def look(self) -> None:
+    def check(self) -> None:
         pass
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ class ScriptedAttempt:
             self._end(Result.of(failed(Reason.START_FAILED, "missing: no such script")))
         else:
             self._running = True
-            self._listener.started()
+            self._listener.on_started()
             self._go_on()
 
     def _go_on(self) -> None:
@@ -62,14 +62,14 @@ class ScriptedAttempt:
             if word == "fill" and not self._filled(int(value)):
                 return
             if word == "write":
-                self._listener.wrote(self._tape.append(STDOUT, value.encode()))
+                self._listener.on_chunk(self._tape.append(STDOUT, value.encode()))
             self._steps.pop(0)
         self._end(Result(Outcome.SUCCEEDED, exit_code=0))
 
     def _filled(self, chunks: int) -> bool:
         """False: the tape is full before so many are written; the rest comes later."""
         while chunks and not self._tape.full:
-            self._listener.wrote(self._tape.append(STDOUT, b"x" * 65_536))
+            self._listener.on_chunk(self._tape.append(STDOUT, b"x" * 65_536))
             chunks -= 1
         self._steps[0] = f"fill {chunks}"
         return not chunks
@@ -80,7 +80,7 @@ class ScriptedAttempt:
         self._cause = cause
         if not self._running:
             return
-        self._listener.stopping()
+        self._listener.on_stopping()
         wait_s = self._grace_s if grace_s is None else grace_s
         deaf = self._steps and self._steps[0] == "deaf"
         asyncio.get_running_loop().call_later(wait_s if deaf else 0, self._end, Result.of(cause))
@@ -92,10 +92,10 @@ class ScriptedAttempt:
         words = f"the worker could not go on with the job: {error!r}"
         self._end(Result.of(failed(Reason.INTERNAL, words)))
 
-    def look(self) -> None:
+    def check(self) -> None:
         pass
 
     def _end(self, result: Result) -> None:
         if not self._over:
             self._over = True
-            self._listener.ended(result.spooling(self._tape.next_seq))
+            self._listener.on_ended(result.with_spooled(self._tape.next_seq))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hodei_worker.supervisor.cgroups import own
+from hodei_worker.supervisor.cgroups import own_cgroup
 from tests.eventually import eventually, gone
 from tests.hosts import Worker, cgroup_of, make, supervisors
 from tests.running import Hodei
@@ -19,7 +19,7 @@ DAEMON = "(env -i /usr/bin/setsid /bin/sleep 777 >/dev/null 2>&1 </dev/null &)"
 @pytest.fixture
 def one(host_system: Hodei, hosts_folder: Path) -> Iterator[Worker]:
     worker = make(host_system, hosts_folder, "root", "w")
-    if own() is None:
+    if own_cgroup() is None:
         pytest.skip("no cgroup (version 2) here")
     yield worker
     worker.stop()
@@ -28,7 +28,7 @@ def one(host_system: Hodei, hosts_folder: Path) -> Iterator[Worker]:
 @pytest.fixture
 def homes(one: Worker) -> Iterator[list[Path]]:
     """Two cgroups in which a worker may be started."""
-    home = own()
+    home = own_cgroup()
     assert home
     made = [home / f"test-{uuid.uuid4().hex[:8]}" for _ in range(2)]
     for folder in made:
@@ -56,7 +56,7 @@ def start_in(worker: Worker, home: Path, token: str | None = None) -> None:
 def ours_of(worker: Worker) -> Path:
     """The folder of its supervisor, as we see it."""
     (pid,) = supervisors(worker.state)
-    home = own()
+    home = own_cgroup()
     assert home
     above, _, name = cgroup_of(pid).partition("/hodei-")
     return home / above.lstrip("/") / f"hodei-{name.partition('/')[0]}"
@@ -104,7 +104,7 @@ def test_what_ran_in_another_cgroup_is_killed_and_removed(one: Worker, homes: li
 
 
 def test_empty_ones_of_state_folders_that_are_gone_are_removed(one: Worker) -> None:
-    home = own()
+    home = own_cgroup()
     assert home
     dead = home / f"hodei-fe.{uuid.uuid4().hex[:8]}-4194304"  # beyond the last process id
     living = home / f"hodei-fe.{uuid.uuid4().hex[:8]}-{os.getpid()}"

@@ -12,13 +12,13 @@ NUMBER = (1 << 64) - 1
 
 
 def test_what_servers_send_passes() -> None:
-    checks.welcome(
+    checks.check_welcome(
         pb.Welcome(
             protocol=1, heartbeat_s=10, lost_after_s=60, resume=[pb.Resume(lease=1, log_seq=0)]
         )
     )
-    checks.welcome(pb.Welcome())
-    checks.frame(
+    checks.check_welcome(pb.Welcome())
+    checks.check_frame(
         pb.ServerFrame(
             run=[pb.RunJob(lease=1, attempt=1, job_id=ID, spec="{}")],
             go_away=pb.GoAway(reconnect_after_s=0.5),
@@ -41,7 +41,7 @@ def test_what_servers_send_passes() -> None:
 )
 def test_a_welcome_out_of_range_is_refused(welcome: pb.Welcome) -> None:
     with pytest.raises(checks.BadFrame, match="expected"):
-        checks.welcome(welcome)
+        checks.check_welcome(welcome)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_a_welcome_out_of_range_is_refused(welcome: pb.Welcome) -> None:
 )
 def test_a_frame_out_of_range_is_refused(frame: pb.ServerFrame) -> None:
     with pytest.raises(checks.BadFrame, match="expected"):
-        checks.frame(frame, 0)
+        checks.check_frame(frame, 0)
 
 
 def test_offers_that_wait_are_bounded() -> None:
     offer = pb.RunJob(lease=1, attempt=1, job_id=ID, spec="{}")
     with pytest.raises(checks.BadFrame, match="at most 20000"):
-        checks.frame(pb.ServerFrame(run=[offer]), checks.MOST_OFFERS)
+        checks.check_frame(pb.ServerFrame(run=[offer]), checks.MOST_OFFERS)

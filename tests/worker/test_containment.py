@@ -290,4 +290,4 @@ def test_a_state_folder_that_the_job_user_cannot_pass_is_told_at_the_start(
     with pytest.raises(AssertionError):
         one.up(host_system.token())
     line = one.log.splitlines()[-1]
-    assert f"--job-user {JOB_USER}: {hosts_folder / 'job-user'} is closed to it" in line
+    assert f"--job-user {JOB_USER}: this user cannot enter {hosts_folder / 'job-user'}" in line

@@ -19,7 +19,7 @@ from tests.hostile.worker import HostileWorker
 from tests.hosts import JOB_USER, ORDINARY, ROOT, Worker, make
 from tests.running import Hodei, start
 
-SAID = "jobs run as root on this host: --job-user NAME runs them as somebody else"
+SAID = "jobs run as root on this host; use --job-user NAME to run them as another user"
 
 
 @pytest.fixture

@@ -25,13 +25,13 @@ def found(path: Path) -> dict[int, dict[str, Any]]:
 
 def test_it_finds_what_was_flushed_and_nothing_else(path: Path) -> None:
     died = Journal(path)
-    died.started(start(1) | {"spec": {"env": {"SECRET": "x"}}})
-    died.started(start(2))
-    died.ended(2, {"outcome": "SUCCEEDED"})
-    died.seen(1, {40: 7, 30: 5})
+    died.add_start(start(1) | {"spec": {"env": {"SECRET": "x"}}})
+    died.add_start(start(2))
+    died.add_result(2, {"outcome": "SUCCEEDED"})
+    died.add_processes(1, {40: 7, 30: 5})
     assert found(path) == {}, "lines gather until flush"
     died.flush()
-    died.started(start(3))
+    died.add_start(start(3))
     assert found(path) == {
         1: start(1) | {"seen": [[30, 5], [40, 7]]},
         2: start(2) | {"result": {"outcome": "SUCCEEDED"}},
@@ -43,11 +43,11 @@ def test_it_finds_what_was_flushed_and_nothing_else(path: Path) -> None:
 def test_what_was_acknowledged_is_forgotten(path: Path, order: str) -> None:
     died = Journal(path)
     if order == "start first":
-        died.started(start(1))
-    died.ended(1, {"outcome": "FAILED"})
+        died.add_start(start(1))
+    died.add_result(1, {"outcome": "FAILED"})
     died.flush()
     assert found(path)[1]["result"] == {"outcome": "FAILED"}
-    died.forgotten(1)
+    died.add_forgotten(1)
     died.flush()
     assert found(path) == {}
 
@@ -72,7 +72,7 @@ def test_after_half_a_line_the_next_supervisor_goes_on(path: Path) -> None:
     path.write_bytes(LINES[:-10])
     Journal(path).close()
     again = Journal(path)
-    again.started(start(7))
+    again.add_start(start(7))
     again.flush()
     assert set(found(path)) == {1, 2, 7}
 
@@ -86,21 +86,21 @@ def test_a_line_that_is_no_entry_is_passed_over(path: Path, odd: bytes) -> None:
 def test_words_about_a_lease_that_is_not_known(path: Path) -> None:
     """Its start went with a full disk: what it saw is of no use, how it ended is."""
     died = Journal(path)
-    died.seen(1, {30: 5})
-    died.forgotten(2)
-    died.ended(3, {"outcome": "SUCCEEDED"})
+    died.add_processes(1, {30: 5})
+    died.add_forgotten(2)
+    died.add_result(3, {"outcome": "SUCCEEDED"})
     died.flush()
     assert found(path) == {3: {"lease": 3, "job_id": "", "result": {"outcome": "SUCCEEDED"}}}
 
 
 def test_history_is_left_out_when_there_is_much_of_it(path: Path) -> None:
     died = Journal(path)
-    died.started(start(1))
+    died.add_start(start(1))
     lengths = []
     for lease in range(2, 2000):
-        died.started(start(lease))
-        died.ended(lease, {"outcome": "SUCCEEDED"})
-        died.forgotten(lease)
+        died.add_start(start(lease))
+        died.add_result(lease, {"outcome": "SUCCEEDED"})
+        died.add_forgotten(lease)
         died.flush()
         lengths.append(len(path.read_bytes().splitlines()))
     assert max(lengths) <= journal.COMPACT_AFTER + 10
@@ -108,7 +108,7 @@ def test_history_is_left_out_when_there_is_much_of_it(path: Path) -> None:
     assert found(path) == {1: start(1)}
     assert path.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["journal"]
-    died.started(start(5000))
+    died.add_start(start(5000))
     died.flush()
     assert set(found(path)) == {1, 5000}, "it goes on in the new file"
 
@@ -118,7 +118,7 @@ def test_live_entries_are_no_history(path: Path) -> None:
     died = Journal(path)
     file = path.stat().st_ino
     for lease in range(2 * journal.COMPACT_AFTER):
-        died.started(start(lease))
+        died.add_start(start(lease))
     died.flush()
     assert path.stat().st_ino == file
     assert len(found(path)) == 2 * journal.COMPACT_AFTER
@@ -127,9 +127,9 @@ def test_live_entries_are_no_history(path: Path) -> None:
 @pytest.mark.parametrize("live", [True, False])
 def test_at_the_end_an_empty_journal_goes(path: Path, live: bool) -> None:
     ended = Journal(path)
-    ended.started(start(1))
+    ended.add_start(start(1))
     if not live:
-        ended.forgotten(1)
+        ended.add_forgotten(1)
     ended.close()
     assert path.exists() == live
     assert set(found(path)) == ({1} if live else set())

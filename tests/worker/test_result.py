@@ -33,7 +33,7 @@ FULL = Result(
 
 
 def on_the_wire(result: Result) -> pb.Result:
-    return Held(1, "job", 1, "c", "a", Phase.ENDED).report(result)
+    return Held(1, "job", 1, "c", "a", Phase.ENDED).result_message(result)
 
 
 def test_each_field_has_its_own_on_the_wire() -> None:
@@ -54,12 +54,12 @@ def test_each_field_is_sent() -> None:
     "result", [FULL, Result(Outcome.SUCCEEDED, exit_code=0), Result(Outcome.LOST)]
 )
 def test_what_is_said_is_read_again(result: Result) -> None:
-    assert Result.read(result.words()) == result
-    assert None not in result.words().values()
+    assert Result.from_json(result.as_json()) == result
+    assert None not in result.as_json().values()
 
 
 def test_of_another_release_what_is_not_known_is_left_out() -> None:
-    assert Result.read({"outcome": "LOST", "new_key": 1}) == Result(Outcome.LOST)
+    assert Result.from_json({"outcome": "LOST", "new_key": 1}) == Result(Outcome.LOST)
 
 
 def test_a_code_of_zero_is_told_and_no_code_is_not() -> None:

@@ -26,7 +26,7 @@ def all_supervisors(worker: Worker) -> list[int]:
     ]
 
 
-def stop_all(worker: Worker) -> None:
+def stop_running_jobs(worker: Worker) -> None:
     worker.stop()
     for pid in all_supervisors(worker):
         os.kill(pid, signal.SIGKILL)
@@ -51,7 +51,7 @@ def test_an_idle_supervisor_is_replaced_at_once(one: Worker) -> None:
         one.up()
         assert all_supervisors(one) == [now], "the same settings: the same supervisor"
     finally:
-        stop_all(one)
+        stop_running_jobs(one)
 
 
 def test_a_busy_one_keeps_its_jobs_and_another_takes_the_new_ones(one: Worker) -> None:
@@ -76,7 +76,7 @@ def test_a_busy_one_keeps_its_jobs_and_another_takes_the_new_ones(one: Worker) -
         assert one.finish("echo again").text == "again\n"
         assert len(all_supervisors(one)) == 1
     finally:
-        stop_all(one)
+        stop_running_jobs(one)
 
 
 def test_jobs_of_both_are_cancelled_adopted_and_counted_in_the_same_slots(one: Worker) -> None:
@@ -100,7 +100,7 @@ def test_jobs_of_both_are_cancelled_adopted_and_counted_in_the_same_slots(one: W
             assert (job.state, job.attempts <= 1) == ("CANCELLED", True)
         eventually(lambda: len(all_supervisors(one)) == 1)
     finally:
-        stop_all(one)
+        stop_running_jobs(one)
 
 
 def test_what_both_left_when_they_died_is_told_of(one: Worker) -> None:
@@ -122,7 +122,7 @@ def test_what_both_left_when_they_died_is_told_of(one: Worker) -> None:
         assert [one.ended(job_id).reason for job_id in (first, second)] == ["WORKER_LOST"] * 2
         assert one.finish("echo on").text == "on\n"
     finally:
-        stop_all(one)
+        stop_running_jobs(one)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -148,7 +148,7 @@ def test_jobs_of_both_end_with_a_worker_that_is_to_kill_them(
         assert [one.ended(job_id).reason for job_id in jobs] == ["WORKER_LOST"] * 2
         assert one.finish("echo on").text == "on\n"
     finally:
-        stop_all(one)
+        stop_running_jobs(one)
 
 
 def test_a_job_user_given_at_a_restart_holds(host_system: Hodei, hosts_folder: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_job_user_given_at_a_restart_holds(host_system: Hodei, hosts_folder: P
         assert one.ended(running).text == WHOLE + "root\n"
         assert one.finish("id -un").text == f"{JOB_USER}\n"
     finally:
-        stop_all(one)
+        stop_running_jobs(one)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -197,4 +197,4 @@ def test_under_systemd_the_supervisor_gets_a_delegated_scope_or_starts_without(
             assert "--property=Delegate=yes --unit=hodei-jobs-" in lines[1]
             assert "hodei_worker.supervisor" in lines[1]
     finally:
-        stop_all(one)
+        stop_running_jobs(one)

@@ -40,7 +40,7 @@ class Worker:
 
     def offer(self, *leases: int) -> None:
         for lease in leases:
-            self.slots.offered(
+            self.slots.on_offer(
                 pb.RunJob(
                     lease=lease,
                     job_id=f"job-{lease}",
@@ -50,16 +50,15 @@ class Worker:
             )
 
     def end(self, lease: int, chunks: int = 0, **more: Any) -> None:
-        self.slots.heard(
-            {"op": "ended", "lease": lease, "result": ENDED | {"log_chunks": chunks} | more}, b""
-        )
+        result = ENDED | {"log_chunks": chunks} | more
+        self.slots.on_supervisor_frame({"op": "ended", "lease": lease, "result": result}, b"")
 
     def said(self) -> pb.WorkerFrame:
-        return pb.WorkerFrame() if self.outbox.empty else self.outbox.frame()
+        return pb.WorkerFrame() if self.outbox.empty else self.outbox.take_frame()
 
     def wrote(self, lease: int, *seqs: int, **more: Any) -> None:
         for seq in seqs:
-            chunk = {
+            chunk: Any = {
                 "op": "chunk",
                 "lease": lease,
                 "seq": seq,
@@ -68,7 +67,7 @@ class Worker:
                 "line": 1,
                 "read_us": 1,
             }
-            self.slots.heard(chunk | more, b"x")
+            self.slots.on_supervisor_frame(chunk | more, b"x")
 
     def phases(self) -> dict[int, int]:
         return {held.lease: held.phase for held in self.slots.held()}
@@ -114,10 +113,10 @@ def test_a_result_goes_behind_its_log_and_is_kept_until_acknowledged(worker: Wor
     worker.wrote(1, 1)
     frame = worker.said()
     assert ([c.seq for c in frame.logs], [r.lease for r in frame.results]) == ([1], [1])
-    worker.slots.log_acked(1, 2)
+    worker.slots.on_log_ack(1, 2)
     assert not worker.said().results, "once"
     assert worker.phases() == {1: pb.Held.ENDED}
-    worker.slots.result_acked(1)
+    worker.slots.on_result_ack(1)
     assert worker.slots.empty
     assert worker.supervisor.said[-1] == ("forget", 1)
 
@@ -127,7 +126,7 @@ def test_after_a_reconnect_all_that_was_not_acknowledged_is_said_again(worker: W
     worker.end(2)
     worker.outbox.clear()
     for lease in (1, 2):
-        worker.slots.resumed(pb.Resume(lease=lease, holds=True, log_seq=0, accepted=False))
+        worker.slots.on_resume(pb.Resume(lease=lease, holds=True, log_seq=0, accepted=False))
     frame = worker.said()
     assert ([a.lease for a in frame.accepts], [r.lease for r in frame.results]) == ([1], [2]), (
         "of 2 the result says it all"
@@ -139,7 +138,7 @@ def test_what_was_on_its_way_when_the_log_is_read_again_is_let_go(worker: Worker
     worker.wrote(1, 0, 1, 2, reading=0)
     worker.end(1, chunks=5)
     worker.outbox.clear()
-    worker.slots.resumed(pb.Resume(lease=1, holds=True, log_seq=1, accepted=True))
+    worker.slots.on_resume(pb.Resume(lease=1, holds=True, log_seq=1, accepted=True))
     worker.wrote(1, 3, 4, reading=0)
     assert worker.said() == pb.WorkerFrame(), (
         "neither a chunk behind a gap nor the result behind it"
@@ -154,7 +153,7 @@ def test_an_offer_that_waits_across_a_reconnect_is_heard_when_it_runs(worker: Wo
     the first reading."""
     worker.offer(1, 2, 3)
     worker.outbox.clear()
-    worker.slots.resumed(pb.Resume(lease=3, holds=True))
+    worker.slots.on_resume(pb.Resume(lease=3, holds=True))
     assert ("read", 3) not in worker.supervisor.said
     worker.end(1)
     worker.wrote(3, 0, reading=0)
@@ -165,26 +164,26 @@ def test_an_offer_that_waits_across_a_reconnect_is_heard_when_it_runs(worker: Wo
 
 def test_that_a_job_is_stopping_is_said_on_the_next_stream_too(worker: Worker) -> None:
     worker.offer(1)
-    worker.slots.cancel(1, "CANCELLED", "cancelled")
-    worker.slots.heard({"op": "stopping", "lease": 1}, b"")
+    worker.slots.on_cancel(1, "CANCELLED", "cancelled")
+    worker.slots.on_supervisor_frame({"op": "stopping", "lease": 1}, b"")
     worker.outbox.clear()
-    worker.slots.resumed(pb.Resume(lease=1, holds=True, accepted=True))
+    worker.slots.on_resume(pb.Resume(lease=1, holds=True, accepted=True))
     assert [said.lease for said in worker.said().stopping] == [1]
 
 
 def test_a_late_job_whose_whole_log_was_acknowledged_to_the_agent_before_is_told(
     worker: Worker,
 ) -> None:
-    known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
-    worker.slots.adopt([known | {"lease": 6, "result": ENDED | {"log_chunks": 3}, "acked": 3}])
-    worker.slots.resumed(pb.Resume(lease=6, holds=False))
+    known: Any = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
+    worker.slots.adopt_jobs([known | {"lease": 6, "result": ENDED | {"log_chunks": 3}, "acked": 3}])
+    worker.slots.on_resume(pb.Resume(lease=6, holds=False))
     assert [r.late_job_id for r in worker.said().results] == ["j"]
 
 
 def test_a_stale_lease_is_killed_and_what_is_left_of_it_is_told_as_late(worker: Worker) -> None:
     worker.offer(1)
     worker.said()
-    worker.slots.resumed(pb.Resume(lease=1, holds=False))
+    worker.slots.on_resume(pb.Resume(lease=1, holds=False))
     assert worker.supervisor.said[-2:] == [("stop", 1), ("read", 1)]
     assert worker.phases() == {}, "nobody gave it to us any more"
     worker.wrote(1, 0)
@@ -194,16 +193,16 @@ def test_a_stale_lease_is_killed_and_what_is_left_of_it_is_told_as_late(worker: 
         ["job-1"],
         ["job-1"],
     )
-    worker.slots.log_acked(1, 1)
-    worker.slots.say_late_again()
+    worker.slots.on_log_ack(1, 1)
+    worker.slots.send_late_again()
     assert [r.late_job_id for r in worker.said().results] == ["job-1"], "on the next stream again"
-    worker.slots.result_acked(1)
+    worker.slots.on_result_ack(1)
     assert worker.slots.empty
 
 
 def test_a_refused_offer_that_never_ran_is_forgotten(worker: Worker) -> None:
     worker.offer(1, 2, 3)
-    worker.slots.refused(3, "taken back")
+    worker.slots.on_refusal(3, "taken back")
     assert worker.supervisor.said[-1] == ("forget", 3)
     assert set(worker.phases()) == {1, 2}
 
@@ -216,9 +215,9 @@ def test_when_the_supervisor_dies_what_ran_is_reported_lost_and_the_rest_goes_on
     worker.end(1, chunks=5)
     assert worker.phases() == {1: pb.Held.ENDED, 2: pb.Held.RUNNING, 3: pb.Held.RUNNING}
     after = Supervisor()
-    known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
+    known: Any = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
     lost = ENDED | {"outcome": "LOST", "reason": "WORKER_LOST", "log_chunks": 1 << 62, "spooled": 1}
-    worker.slots.adopt_after_death(
+    worker.slots.adopt_after_supervisor_death(
         after,
         [
             known | {"lease": 1, "result": ENDED | {"log_chunks": 5}},
@@ -237,7 +236,7 @@ def test_when_the_supervisor_dies_what_ran_is_reported_lost_and_the_rest_goes_on
 
 def test_a_cancel_of_a_waiting_offer_needs_no_process(worker: Worker) -> None:
     worker.offer(1, 2, 3)
-    worker.slots.cancel(3, "CANCELLED", "cancelled")
+    worker.slots.on_cancel(3, "CANCELLED", "cancelled")
     (result,) = worker.said().results
     assert (result.lease, result.outcome, result.started_unix_us) == (3, pb.CANCELLED, 0)
     assert ("start", 3) not in worker.supervisor.said
@@ -255,15 +254,15 @@ def test_draining_hands_waiting_offers_back_and_takes_no_new_ones(worker: Worker
 def test_what_servers_ask_back_is_given_back_unless_a_slot_has_it(worker: Worker) -> None:
     worker.offer(1, 2, 3, 4)
     worker.said()
-    worker.slots.recalled([2, 3, 9])
+    worker.slots.on_recall([2, 3, 9])
     assert [r.lease for r in worker.said().rejects] == [3]
     worker.end(1)
     assert [a.lease for a in worker.said().accepts] == [4]
 
 
 def test_jobs_that_the_supervisor_kept_are_adopted(worker: Worker) -> None:
-    known = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
-    worker.slots.adopt(
+    known: Any = {"job_id": "j", "attempt": 1, "correlation_id": "c", "actor": "a", "started_us": 7}
+    worker.slots.adopt_jobs(
         [
             known | {"lease": 5, "result": None},
             known | {"lease": 6, "result": ENDED | {"log_chunks": 0}},
@@ -271,5 +270,5 @@ def test_jobs_that_the_supervisor_kept_are_adopted(worker: Worker) -> None:
     )
     assert worker.phases() == {5: pb.Held.RUNNING, 6: pb.Held.ENDED}
     assert worker.slots.running == 1
-    worker.slots.resumed(pb.Resume(lease=6, holds=True, accepted=True))
+    worker.slots.on_resume(pb.Resume(lease=6, holds=True, accepted=True))
     assert [r.lease for r in worker.said().results] == [6]

@@ -47,7 +47,7 @@ def test_the_smaller_limit_holds() -> None:
 def test_a_log_up_to_its_limit_is_whole(tmp_path: Path) -> None:
     keeper, chunks = kept(Spool(tmp_path).tape(1), 1200)
     for n in range(100):
-        keeper.take(1, lines(n))
+        keeper.store(1, lines(n))
     keeper.close()
     assert wrote(chunks) == lines(*range(100))
     assert wrote(chunks, NOTICE) == b""
@@ -66,7 +66,7 @@ def test_offsets_lines_and_numbers_are_true_around_the_gap(tmp_path: Path, seed:
         size = chance.choice([1, 30, 3000])
         data = bytes(chance.choice(b"abc\n") for _ in range(chance.randint(1, size)))
         whole[stream] += data
-        keeper.take(stream, data)
+        keeper.store(stream, data)
     keeper.close()
     assert [chunk.seq for chunk in chunks] == list(range(len(chunks)))
     assert [tape.read(n) for n in range(len(chunks))] == chunks
@@ -82,13 +82,13 @@ def test_offsets_lines_and_numbers_are_true_around_the_gap(tmp_path: Path, seed:
     missing = sum(map(len, whole.values())) - found
     said = f"[{missing} bytes left out]\n".encode() if missing else b""
     assert wrote(chunks, NOTICE) == said
-    assert keeper.told_in(Result(Outcome.SUCCEEDED)).log_dropped_bytes == missing
+    assert keeper.add_to(Result(Outcome.SUCCEEDED)).log_dropped_bytes == missing
 
 
 def test_both_parts_are_cut_at_lines(tmp_path: Path) -> None:
     keeper, chunks = kept(Spool(tmp_path).tape(1), 1000)
     for n in range(0, 500, 5):
-        keeper.take(1, lines(*range(n, n + 5)))
+        keeper.store(1, lines(*range(n, n + 5)))
     keeper.close()
     first = wrote([c for c in chunks if c.seq < [d.stream for d in chunks].index(NOTICE)])
     assert first == lines(*range(41))
@@ -97,7 +97,7 @@ def test_both_parts_are_cut_at_lines(tmp_path: Path) -> None:
 
 def test_a_line_longer_than_the_limit_is_cut_between_characters(tmp_path: Path) -> None:
     keeper, chunks = kept(Spool(tmp_path).tape(1), 101)
-    keeper.take(1, "é".encode() * 1000)
+    keeper.store(1, "é".encode() * 1000)
     keeper.close()
     data = [chunk.data for chunk in chunks]
     assert data[0].decode() == "é" * 25
@@ -107,7 +107,7 @@ def test_a_line_longer_than_the_limit_is_cut_between_characters(tmp_path: Path) 
 def test_disk_and_memory_are_bounded(tmp_path: Path) -> None:
     keeper, _ = kept(Spool(tmp_path).tape(1), 1 << 20)
     for n in range(5000):
-        keeper.take(1, lines(*range(n * 100, n * 100 + 100)))
+        keeper.store(1, lines(*range(n * 100, n * 100 + 100)))
     sizes = [path.stat().st_size for path in tmp_path.glob("*.tail?")]
     assert 104_857 <= sum(sizes) < 4 * 104_857
 
@@ -115,7 +115,7 @@ def test_disk_and_memory_are_bounded(tmp_path: Path) -> None:
 def test_tiny_pieces_are_bounded_too(tmp_path: Path) -> None:
     keeper, _ = kept(Spool(tmp_path).tape(1), 200_000)
     for _ in range(200_000):
-        keeper.take(1, b"x")
+        keeper.store(1, b"x")
     assert sum(path.stat().st_size for path in tmp_path.glob("*.tail?")) < 600_000
 
 
@@ -125,7 +125,7 @@ def test_what_a_supervisor_that_died_has_left_of_a_tail_follows_the_first_part(
     tape = Spool(tmp_path / "s").tape(7)
     keeper, chunks = kept(tape, 1000)
     for n in range(500):
-        keeper.take(1, lines(n))
+        keeper.store(1, lines(n))
     with next((tmp_path / "s").glob("*.tail?")).open("ab") as file:
         file.write(b"half a rec")
     (tmp_path / "s" / "99.tail0").write_bytes(b"of a job that was forgotten")
@@ -149,7 +149,7 @@ def test_a_tail_whose_first_part_was_acknowledged_goes_on_with_its_number(
     tape, other = spool.tape(1), spool.tape(2)
     keeper, _ = kept(tape, 1000)
     for n in range(200):
-        keeper.take(1, lines(n))
+        keeper.store(1, lines(n))
     numbered = tape.next_seq
     for _ in range(2):
         other.append(1, b"x" * 200)
@@ -188,7 +188,7 @@ def test_the_end_of_a_job_does_not_wait_for_its_tail(tmp_path: Path) -> None:
     keeper.bytes = 600 << 20  # as if the first part were there
     data = lines(*range(5000))
     for _ in range(2400):
-        keeper.take(1, data)
+        keeper.store(1, data)
     began = time.process_time()
     keeper.close()
     assert time.process_time() - began < 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hodei_worker.supervisor.wire import MOST, Connection, encode
+from hodei_worker.supervisor.wire import MAX_FRAME_BYTES, Connection, encode
 from tests import virtual_clock
 
 Frames = list[tuple[dict[str, Any], bytes]]
@@ -54,7 +54,10 @@ def test_half_a_frame_is_not_heard() -> None:
 @pytest.mark.parametrize(
     ("frame", "error"),
     [
-        (struct.pack(">II", MOST + 1, 2) + b"{}", f"frame of {MOST + 1} bytes"),
+        (
+            struct.pack(">II", MAX_FRAME_BYTES + 1, 2) + b"{}",
+            f"frame of {MAX_FRAME_BYTES + 1} bytes",
+        ),
         (struct.pack(">II", 6, 7) + b"{}", "frame of 6 bytes"),  # a header beyond its frame
         (struct.pack(">II", 6, 2) + b"{]", "unexpected"),
     ],
@@ -66,7 +69,7 @@ def test_what_is_no_frame_ends_the_connection(frame: bytes, error: str) -> None:
 
 
 def test_the_largest_frame_is_taken() -> None:
-    payload = b"x" * (MOST - 100)
+    payload = b"x" * (MAX_FRAME_BYTES - 100)
     frames, words = heard([encode({"op": "chunk"}, payload)])
     assert words == ""
     assert frames == [({"op": "chunk"}, payload)]
