@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Callable, Iterable
 
-from bench.report import model
-from bench.report.targets import Figures, at
+from bench.report import fleets, model
+from bench.report.figures import Figures, at
 from bench.report.words import NOT_MEASURED, PARTS, bullets, name, number, page, plot, prose, table
 
 CURVES = {
@@ -171,7 +171,7 @@ def _errors(fitted: model.Model, points: list[model.Point]) -> Iterable[str]:
         yield prose(
             "The wall of the servers below is not fitted but follows from the constants: a server and its statements take turns, so that",
             "it does 1 ÷ (server + PostgreSQL) jobs a second. For one server by itself, with cores to spare, that is",
-            f"{number(model.alone_per_s(fitted))}; measured were {number(alone[0].per_s)}.",
+            f"{number(fleets.alone_per_s(fitted))}; measured were {number(alone[0].per_s)}.",
         )
 
 
@@ -180,13 +180,16 @@ def _mean(errors: list[float]) -> float:
 
 
 def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
-    ten, enough = model.fleet(fitted, sections), model.servers_until_the_database(fitted, sections)
+    ten, enough = (
+        fleets.fleet(fitted, sections),
+        fleets.servers_until_the_database(fitted, sections),
+    )
     cores = ten.database_cores
     yield f"## {ten.servers} servers, {number(ten.workers)} workers, a database of {cores} cores"
     yield prose(
         "Nobody has measured this: it is what the constants say of servers, workers and database on machines of their own, where the",
-        f"least of the walls decides. Two of them rest on assumptions: a database can use {model.BUSY * 100:.0f} % of its cores, and its",
-        f"disk takes {number(model.DISK_MB_PER_S)} MB of WAL a second. A job writes {number(ten.wal_kb)} kB of WAL"
+        f"least of the walls decides. Two of them rest on assumptions: a database can use {fleets.BUSY * 100:.0f} % of its cores, and its",
+        f"disk takes {number(fleets.DISK_MB_PER_S)} MB of WAL a second. A job writes {number(ten.wal_kb)} kB of WAL"
         + (
             ", as in the soak. The"
             if at(sections, "soak", "wal_kb_per_job")
@@ -195,7 +198,7 @@ def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
         "second column is",
         "the number of servers from which they are not the first wall any more.",
     )
-    rows: list[tuple[str, Callable[[model.Fleet], str]]] = [
+    rows: list[tuple[str, Callable[[fleets.Fleet], str]]] = [
         ("no-op jobs per second", lambda of: number(of.per_s)),
         ("the first wall", lambda of: of.wall),
         *(
@@ -216,15 +219,15 @@ def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
     yield prose(
         "Statements are a claim and a record of results for each round of a server, and what it asks when idle; who creates jobs adds",
         "his own. Heartbeats stay on the streams: a server writes those of a second in one statement. A server has a pool of",
-        f"{model.CONNECTIONS - 1} connections and a listener.",
+        f"{fleets.CONNECTIONS - 1} connections and a listener.",
     )
     yield from _wall(fitted, ten, enough)
 
 
-def _wall(fitted: model.Model, ten: model.Fleet, enough: model.Fleet) -> Iterable[str]:
+def _wall(fitted: model.Model, ten: fleets.Fleet, enough: fleets.Fleet) -> Iterable[str]:
     yield "## The wall, and how to move it"
-    processor, wal = ten.walls[model.PROCESSOR], ten.walls[model.WAL]
-    if ten.wall == model.SERVERS:
+    processor, wal = ten.walls[fleets.PROCESSOR], ten.walls[fleets.WAL]
+    if ten.wall == fleets.SERVERS:
         first = (
             f"With {ten.servers} servers the servers are the first wall, at {number(ten.per_s)} jobs/s, and the database uses"
             f" {number(ten.cores_of_database)} of {ten.database_cores} cores. Servers hold no state: from {enough.servers} of them on the "
@@ -240,11 +243,11 @@ def _wall(fitted: model.Model, ten: model.Fleet, enough: model.Fleet) -> Iterabl
     reads = fitted.postgres.per_batch
     yield bullets(
         [
-            f"**Its processor**: {number(processor)} jobs/s of {model.BUSY * 100:.0f} % of {ten.database_cores} cores, "
+            f"**Its processor**: {number(processor)} jobs/s of {fleets.BUSY * 100:.0f} % of {ten.database_cores} cores, "
             f"{number(ten.postgres_us)} µs a job. Of those {number(fitted.postgres.fixed)} µs are the job's own, the rest is its share "
             f"of a batch's {number(fitted.postgres.per_batch)} µs: more cores move this wall in proportion, larger batches to "
-            f"{number(model.BUSY * ten.database_cores * 1e6 / max(1.0, fitted.postgres.fixed))} jobs/s at best.",
-            f"**Its WAL**: {number(wal)} jobs/s at {number(model.DISK_MB_PER_S)} MB/s. A disk that takes twice as much moves it to "
+            f"{number(fleets.BUSY * ten.database_cores * 1e6 / max(1.0, fitted.postgres.fixed))} jobs/s at best.",
+            f"**Its WAL**: {number(wal)} jobs/s at {number(fleets.DISK_MB_PER_S)} MB/s. A disk that takes twice as much moves it to "
             f"{number(2 * wal)}.",
             "**Partition by queue** (a queue table for each): it parts those who meet at the head of one queue, and the dead rows that "
             "they leave. The model has no cost for meeting, so it promises nothing from it: processor and WAL of a job stay what they "
