@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually, gone
-from tests.hosts import JOB_USER, ROOT, SANE_PATH, Worker, make, supervisors
+from tests.hosts import JOB_USER, ROOT, make
 from tests.running import Hodei
+from tests.worker_process import SANE_PATH, Worker, supervisors
 
 STEPS = "for n in $(seq 25); do echo $n; sleep 0.5; done; id -un"
 WHOLE = "".join(f"{n}\n" for n in range(1, 26))

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually
-from tests.hosts import Worker, make
+from tests.hosts import make
 from tests.running import Hodei
+from tests.worker_process import Worker
 
 pytestmark = pytest.mark.unprivileged
 
