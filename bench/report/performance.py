@@ -24,15 +24,19 @@ def performance(figures: Figures, notes: str) -> str:
     return page(
         "# Performance",
         prose(
-            "How fast Hodei is, what it costs, and what it is measured against. Everything on this page is made from",
-            "[figures.json](figures.json) by `python -m bench.report`: measured section after section on one machine with nothing else to",
-            "do; Hodei's jobs per second, the ceilings and all peers in one run. Logs are at the level `success`. A figure alone says",
-            "nothing on another machine: read the ratios. Unless said otherwise a figure is the median of the",
-            "rounds, with the least and the most in brackets. PostgreSQL is durable and has stock settings.",
+            "How fast Hodei is, what it costs, and what it is measured against. Everything on this",
+            "page is made from [figures.json](figures.json) by `python -m bench.report`: measured",
+            "section after section on one machine with nothing else to do; Hodei's jobs per",
+            "second, the ceilings and all peers in one run. Logs are at the level `success`. A",
+            "figure alone says nothing on another machine: read the ratios. Unless said otherwise",
+            "a figure is the median of the rounds, with the least and the most in brackets.",
+            "PostgreSQL is durable and has stock settings.",
         ),
         "## How to repeat it",
-        "```sh\nbin/bench           # jobs per second along each path, beside what the machine allows\n"
-        "bin/bench --peers   # what users would otherwise choose, set up and measured on this machine\n"
+        "```sh\nbin/bench           # jobs per second along each path, beside what the machine "
+        "allows\n"
+        "bin/bench --peers   # what users would otherwise choose, set up and measured on this "
+        "machine\n"
         "bin/bench --docs    # everything, and these pages from it\n```",
         _machine(figures),
         targets_section(sections),
@@ -68,7 +72,8 @@ def _machine(figures: Figures) -> str:
         ("PostgreSQL", str(machine.get("postgres", "?"))),
         (
             "measured",
-            f"{figures.get('date', '?')}, the last section at commit `{figures.get('commit', '?')}`",
+            f"{figures.get('date', '?')}, the last section at commit "
+            f"`{figures.get('commit', '?')}`",
         ),
     ]
     return "\n\n".join(
@@ -80,7 +85,10 @@ def _machine(figures: Figures) -> str:
 
 
 def _scaling_pointer(_: Figures, __: Figures) -> Iterable[str]:
-    yield "Curves by servers, workers, slots and queue, a model of them, and what it says of larger fleets: [scaling.md](scaling.md)."
+    yield (
+        "Curves by servers, workers, slots and queue, a model of them, and what it says of larger "
+        "fleets: [scaling.md](scaling.md)."
+    )
 
 
 SECTIONS: list[tuple[str, str, Callable[[Any, Figures], Iterable[str]]]] = [
@@ -106,9 +114,10 @@ def _where_the_time_goes(sections: Figures, notes: str) -> str:
         [
             "## Where the time goes",
             prose(
-                "Microseconds of processor for each job, by who spends them, in the last round. *Worker* is the agent, which speaks",
-                "gRPC, or the program that stands for it on the server's paths; *jobs* is what the started processes themselves use;",
-                "*idle* is what no core did meanwhile.",
+                "Microseconds of processor for each job, by who spends them, in the last round.",
+                "*Worker* is the agent, which speaks gRPC, or the program that stands for it on",
+                "the server's paths; *jobs* is what the started processes themselves use; *idle*",
+                "is what no core did meanwhile.",
             ),
             table(
                 ["path", *(name(part) for part in PARTS)],
@@ -146,7 +155,8 @@ def _judged(sections: Figures) -> str:
         if violations
     ]
     words = (
-        "After each of these measurements the judge of the chaos runs ([reliability.md](reliability.md)) read the database: speed at the",
+        "After each of these measurements the judge of the chaos runs "
+        "([reliability.md](reliability.md)) read the database: speed at the",
         "cost of a lost job, an illegal transition or a missing event would be worth nothing.",
     )
     if not found:

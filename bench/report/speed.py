@@ -20,10 +20,12 @@ from bench.report.words import (
 
 def throughput(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        f"{number(section['jobs'])} no-op jobs a round along the server's paths, half of them where a real worker starts processes;",
-        f"{section['rounds']} rounds, two servers. *Server path*: gRPC workers that run nothing, so that what is left is servers and",
-        "PostgreSQL; *queued* means that all jobs wait before the first worker may take one, *created* that they are created meanwhile.",
-        "*Real worker*: one worker of 16 slots. *Ceiling*: a loop in C that starts the same command on all cores and does nothing else.",
+        f"{number(section['jobs'])} no-op jobs a round along the server's paths, half of them",
+        f"where a real worker starts processes; {section['rounds']} rounds, two servers. *Server",
+        "path*: gRPC workers that run nothing, so that what is left is servers and PostgreSQL;",
+        "*queued* means that all jobs wait before the first worker may take one, *created* that",
+        "they are created meanwhile. *Real worker*: one worker of 16 slots. *Ceiling*: a loop in",
+        "C that starts the same command on all cores and does nothing else.",
     )
     yield table(
         ["path", "per second"],
@@ -34,8 +36,8 @@ def throughput(section: Figures, _: Figures) -> Iterable[str]:
 
 def telling(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        "One server and one worker of 8 slots at each level, by turns on one database, with jobs of",
-        "`sh -c true`: at the default level, `info`, each makes five lines.",
+        "One server and one worker of 8 slots at each level, by turns on one database, with jobs",
+        "of `sh -c true`: at the default level, `info`, each makes five lines.",
     )
     rows = [(path, spread(figure)) for path, figure in section["per_second"].items()]
     yield table(["log level", "per second"], rows)
@@ -43,11 +45,12 @@ def telling(section: Figures, _: Figures) -> Iterable[str]:
 
 def peers(section: Figures, sections: Figures) -> Iterable[str]:
     yield prose(
-        "What users would otherwise choose, each with one worker that may use the whole machine, as it comes and as its own",
-        "documentation advises for many short jobs. All jobs are enqueued first. *No-op*: the handler notes its start in memory; `sh`:",
-        "it runs `sh -c true` and waits. The processor's time is that of the whole machine for a no-op job, memory (PSS) that of the",
-        "worker. Hodei's row is the server path from a full queue, `sh -c true` on a real worker, and the memory of a worker with all",
-        "slots taken.",
+        "What users would otherwise choose, each with one worker that may use the whole machine,",
+        "as it comes and as its own documentation advises for many short jobs. All jobs are",
+        "enqueued first. *No-op*: the handler notes its start in memory; `sh`: it runs `sh -c",
+        "true` and waits. The processor's time is that of the whole machine for a no-op job,",
+        "memory (PSS) that of the worker. Hodei's row is the server path from a full queue, `sh -c",
+        "true` on a real worker, and the memory of a worker with all slots taken.",
     )
     rows = [_hodei_as_peer(sections)] if at(sections, "throughput", "per_second") else []
     settings = [
@@ -113,14 +116,16 @@ def _ahead(settings: list[tuple[str, str, Figures]], sections: Figures) -> Itera
         ]
         if ours is not None:
             yield prose(
-                f"Ahead of Hodei with {words} ({number(ours)}/s): {'; '.join(faster) or 'none of them'}."
+                f"Ahead of Hodei with {words} ({number(ours)}/s): "
+                f"{'; '.join(faster) or 'none of them'}."
             )
 
 
 def latency(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        f"From the call that submits a job until it is there, with nothing else to do: {number(section['samples'])} jobs, one every",
-        f"{number(section['spacing_ms'])} ms; milliseconds. The echo, the spawn and the bare statement are what no design could save.",
+        "From the call that submits a job until it is there, with nothing else to do:",
+        f"{number(section['samples'])} jobs, one every {number(section['spacing_ms'])} ms;",
+        "milliseconds. The echo, the spawn and the bare statement are what no design could save.",
     )
     kinds = ("p50", "p90", "p99", "max")
     yield table(
@@ -131,9 +136,10 @@ def latency(section: Figures, _: Figures) -> Iterable[str]:
 
 def logs(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        f"One job writes {number(section['lines'])} lines of 80 bytes as fast as it can; the time ends when all of them are in",
-        "PostgreSQL. Lines that are alike compress to nearly nothing, random ones not at all; real logs lie between. *Followed*:",
-        "somebody reads along, and *behind* is how old a line is when it is in the reader's hands.",
+        f"One job writes {number(section['lines'])} lines of 80 bytes as fast as it can; the time",
+        "ends when all of them are in PostgreSQL. Lines that are alike compress to nearly",
+        "nothing, random ones not at all; real logs lie between. *Followed*: somebody reads",
+        "along, and *behind* is how old a line is when it is in the reader's hands.",
     )
     ceilings = {
         words.partition("lines_per_s ")[2]: per_s
@@ -142,7 +148,8 @@ def logs(section: Figures, _: Figures) -> Iterable[str]:
     }
     if ceilings:
         yield prose(
-            f"The program alone writes {', '.join(f'{number(per_s)} lines/s {way}' for way, per_s in ceilings.items())}."
+            "The program alone writes "
+            f"{', '.join(f'{number(per_s)} lines/s {way}' for way, per_s in ceilings.items())}."
         )
     runs = {kind: section[kind] for kind in LOG_KINDS if kind in section}
     yield table(
@@ -160,7 +167,10 @@ def logs(section: Figures, _: Figures) -> Iterable[str]:
             for kind, run in runs.items()
         ],
     )
-    yield "Seconds of processor for the whole log, and the most memory (PSS, MB) that each process held, with what it held before:"
+    yield (
+        "Seconds of processor for the whole log, and the most memory (PSS, MB) that each process "
+        "held, with what it held before:"
+    )
     parts = ("server", "agent", "supervisor")
     yield table(
         ["log", *(f"{name(part)}, s" for part in PARTS), *(f"{part}, MB" for part in parts)],

@@ -25,7 +25,8 @@ def targets_section(sections: Figures) -> str:
     ]
     bound = [(target, figure) for target, figure in found if target.bound is not None]
     missed = [
-        f"{target.name}: {measured(figure, target.unit)}, and should be {target.sign} {_round(target.bound)}{_unit(target)}."
+        f"{target.name}: {measured(figure, target.unit)}, and should be {target.sign} "
+        f"{_round(target.bound)}{_unit(target)}."
         for target, figure in bound
         if target.bound is not None and reached(target, figure) == "**no**"
     ]
@@ -34,8 +35,8 @@ def targets_section(sections: Figures) -> str:
         [
             "## Targets",
             prose(
-                f"Of {len(bound)} targets {there - len(missed)} are reached, {len(missed)} missed, {len(bound) - there} not measured. A",
-                "ratio compares figures of this one run.",
+                f"Of {len(bound)} targets {there - len(missed)} are reached, {len(missed)} missed,",
+                f"{len(bound) - there} not measured. A ratio compares figures of this one run.",
                 *(
                     f"One figure has no target, {target.name}: {target.words}."
                     for target, _ in found
