@@ -148,15 +148,24 @@ class Worker:
         return self.ended(self.submit(command, **spec))
 
     def ended(self, job_id: str, most_s: float = 60.0) -> "Ended":
-        asked = (
-            "SELECT state, reason, message, exit_code, attempts, leftover_processes, log_bytes,"
-            " log_dropped_bytes, logs_complete, leftover_unknown FROM jobs WHERE id = %s AND completed_at IS NOT NULL"
-        )
+        asked = """
+            SELECT state, reason, message, exit_code, attempts, leftover_processes, log_bytes,
+                   log_dropped_bytes, logs_complete, leftover_unknown
+            FROM jobs
+            WHERE id = %s
+              AND completed_at IS NOT NULL
+        """
         (row,) = eventually(lambda: self.hodei.sql(asked, job_id), most_s)
         return Ended(job_id, self.text(job_id), *row)
 
     def text(self, job_id: str, stream: int | None = None) -> str:
-        asked = "SELECT data FROM job_logs WHERE job_id = %s AND coalesce(stream = %s, true) ORDER BY lease, seq"
+        asked = """
+            SELECT data
+            FROM job_logs
+            WHERE job_id = %s
+              AND coalesce(stream = %s, true)
+            ORDER BY lease, seq
+        """
         found = self.hodei.sql(asked, job_id, stream)
         return b"".join(data for (data,) in found).decode(errors="replace")
 

@@ -224,13 +224,20 @@ def attack(
             found = chaos.judge()
             with chaos.connect() as conn:
                 states = conn.execute(
-                    "SELECT state, coalesce(reason, ''), count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2"
+                    """
+                    SELECT state, coalesce(reason, ''), count(*)
+                    FROM jobs
+                    GROUP BY 1, 2
+                    ORDER BY 1, 2
+                    """
                 ).fetchall()
             print(
-                f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults {dict(chaos.faults)}, {len(found)} violations"
+                f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults "
+                f"{dict(chaos.faults)}, {len(found)} violations"
             )
             print(
-                f"wild jobs: {len(chaos.wild.jobs)} {dict(Counter(chaos.wild.jobs.values()))}, processes of jobs left: {len(chaos.left)}"
+                f"wild jobs: {len(chaos.wild.jobs)} {dict(Counter(chaos.wild.jobs.values()))}, "
+                f"processes of jobs left: {len(chaos.left)}"
             )
             print(
                 "  ".join(
@@ -263,7 +270,8 @@ def main() -> None:
     parser.add_argument(
         "--other-tree",
         type=lambda path: Path(path).absolute(),
-        help="the second server and worker run this checkout's code, as during a deploy; --only leaves out what it does not hold",
+        help="the second server and worker run this checkout's code, as during a deploy; "
+        "--only leaves out what it does not hold",
     )
     parser.add_argument(
         "--only",

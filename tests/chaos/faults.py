@@ -146,8 +146,12 @@ class Faults(System):
         with self.connect() as conn:
             conn.execute("""
                 SELECT pg_terminate_backend(pid) FROM (
-                    SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
-                    ORDER BY random() LIMIT 3) victims""")
+                    SELECT pid
+                    FROM pg_stat_activity
+                    WHERE pid <> pg_backend_pid()
+                      AND backend_type = 'client backend'
+                    ORDER BY random()
+                    LIMIT 3) victims""")
 
 
 def _kill(pid: int, number: signal.Signals) -> None:

@@ -157,15 +157,18 @@ BAD: dict[str, tuple[Any, str]] = {
     "base64 number": ({"command": "x", "stdin_base64": 1}, "stdin_base64: expected base64 text"),
     "run_at local": (
         {"command": "x", "run_at": "2026-01-31T12:00:00"},
-        'run_at: expected a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z, got "2026-01-31T12:00:00"',
+        "run_at: expected a time of the years 2000 to 2999 with its offset, "
+        'as 2026-01-31T12:00:00Z, got "2026-01-31T12:00:00"',
     ),
     "run_at word": (
         {"command": "x", "run_at": "tomorrow"},
-        'run_at: expected a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z, got "tomorrow"',
+        "run_at: expected a time of the years 2000 to 2999 with its offset, "
+        'as 2026-01-31T12:00:00Z, got "tomorrow"',
     ),
     "run_at impossible": (
         {"command": "x", "run_at": "2026-02-30T12:00:00Z"},
-        'run_at: expected a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z, got "2026-02-30T12:00:00Z"',
+        "run_at: expected a time of the years 2000 to 2999 with its offset, "
+        'as 2026-01-31T12:00:00Z, got "2026-02-30T12:00:00Z"',
     ),
     "timeout tiny": (
         {"command": "x", "timeout": 0.0009},

@@ -134,7 +134,8 @@ def _base64(dice: random.Random) -> str:
 def _run_at(dice: random.Random) -> str:
     if dice.random() < 0.6:
         return json.dumps(dice.choice(TIMES))
-    moment = f"{dice.randint(1995, 3005):04}-{dice.randint(0, 13):02}-{dice.randint(0, 32):02}T{dice.randint(0, 24):02}"
+    moment = f"{dice.randint(1995, 3005):04}-{dice.randint(0, 13):02}-{dice.randint(0, 32):02}"
+    moment += f"T{dice.randint(0, 24):02}"
     moment += f":{dice.randint(0, 60):02}" + dice.choice(
         ("", f":{dice.randint(0, 60):02}", f":00.{dice.randint(0, 10**7)}")
     )

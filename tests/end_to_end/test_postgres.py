@@ -43,7 +43,10 @@ def own_postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
 
 def steady(hodei: Hodei, jobs: int) -> None:
     hodei.sql(
-        "SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.2; echo ' || n)) FROM generate_series(1, %s) n",
+        """
+        SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.2; echo ' || n))
+        FROM generate_series(1, %s) n
+        """,
         jobs,
     )
 
@@ -137,7 +140,11 @@ def test_when_all_connections_are_taken_callers_are_told_and_the_rest_goes_on(fr
     assert fresh.finish(running)["state"] == "SUCCEEDED"
     assert fresh.ok("job", "run", "--command", "echo on").text == "on\n"
     assert fresh.sql(
-        "SELECT count(*) FROM domain_events WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')"
+        """
+        SELECT count(*)
+        FROM domain_events
+        WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')
+        """
     ) == [(0,)]
 
 
@@ -243,7 +250,10 @@ def test_a_synchronous_standby_is_promoted_under_load(
                     "worker", ",".join(addresses), tmp_path / "w", str(token[0]) if token else None
                 )
                 conn.execute(
-                    "SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.3; echo ' || n)) FROM generate_series(1, 80) n"
+                    """
+                    SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.3; echo ' || n))
+                    FROM generate_series(1, 80) n
+                    """
                 )
             time.sleep(1.5)
             own_postgres.stop()

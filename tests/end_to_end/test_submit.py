@@ -1,4 +1,5 @@
-"""`hodei job submit`: all or nothing, the order in which jobs of a file run, what a file may hold."""
+"""`hodei job submit`: all or nothing, the order in which jobs of a file run, and what a file may
+hold."""
 
 import json
 import time

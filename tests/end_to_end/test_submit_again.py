@@ -31,7 +31,11 @@ def test_a_submit_that_broke_off_is_repeated_by_the_same_command(
     fresh.sql("""CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN RAISE EXCEPTION ''not today''; END'""")
     fresh.sql(
-        "CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '1500') EXECUTE FUNCTION own()"
+        """
+        CREATE TRIGGER own BEFORE INSERT ON jobs
+        FOR EACH ROW WHEN (NEW.name = '1500')
+        EXECUTE FUNCTION own()
+        """
     )
     file = written(tmp_path, [{"command": "true", "name": str(n)} for n in range(2500)])
     broke_off = fresh.run("job", "submit", "--file", file)
@@ -47,7 +51,11 @@ def test_a_submit_that_broke_off_is_repeated_by_the_same_command(
     assert count(fresh) == 2500
     assert list(submits.iterdir()) == []
     fresh.sql(
-        "CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '0') EXECUTE FUNCTION own()"
+        """
+        CREATE TRIGGER own BEFORE INSERT ON jobs
+        FOR EACH ROW WHEN (NEW.name = '0')
+        EXECUTE FUNCTION own()
+        """
     )
     assert "stand" not in fresh.run("job", "submit", "--file", file).err
     assert list(submits.iterdir()) == [], "where nothing stands there is nothing to repeat"

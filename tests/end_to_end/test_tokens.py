@@ -15,7 +15,8 @@ from tests.running import Hodei
 @pytest.mark.unprivileged
 def test_a_token_minted_by_sql_registers_one_worker_and_never_shows_in_a_log(fresh: Hodei) -> None:
     (token,) = fresh.sql(
-        "INSERT INTO worker_bootstrap_tokens (token, worker_id, expires_at) VALUES (gen_random_uuid(), "
+        "INSERT INTO worker_bootstrap_tokens (token, worker_id, expires_at) VALUES "
+        "(gen_random_uuid(), "
         "'00000000-0000-0000-0000-000000000000', now() + interval '1 hour') RETURNING token"
     )[0]
     state = fresh.folder / "w"
@@ -51,7 +52,11 @@ def test_unknown_expired_and_used_tokens_get_one_uniform_answer(fresh: Hodei) ->
     used = fresh.token()
     fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "first", used)
     (expired,) = fresh.sql(
-        "INSERT INTO worker_bootstrap_tokens (expires_at) VALUES (now() - interval '1 s') RETURNING token"
+        """
+        INSERT INTO worker_bootstrap_tokens (expires_at)
+        VALUES (now() - interval '1 s')
+        RETURNING token
+        """
     )[0]
     for number, token in enumerate((str(uuid.uuid4()), str(expired), used)):
         ran = run_worker(fresh, fresh.folder / f"w{number}", token=token)
@@ -138,7 +143,12 @@ def test_a_cleaned_database_gets_its_worker_back_when_it_has_a_token(fresh: Hode
     state = fresh.folder / "w"
     fresh.stack.worker("worker", ",".join(fresh.addresses), state, fresh.token())
     fresh.sql(
-        "DROP TABLE job_queue CASCADE; DROP TABLE jobs CASCADE; DROP TABLE workers CASCADE; DROP TABLE worker_bootstrap_tokens CASCADE"
+        """
+        DROP TABLE job_queue CASCADE;
+        DROP TABLE jobs CASCADE;
+        DROP TABLE workers CASCADE;
+        DROP TABLE worker_bootstrap_tokens CASCADE
+        """
     )
     eventually(
         lambda: (

@@ -88,7 +88,11 @@ def test_the_detectors_are_silent_here_and_speak_when_the_audit_is_broken(
     assert ask(db, "changed_without_events") == []
     assert ask(db, "out_of_order", scene.finished) == []
     db.execute(
-        "UPDATE domain_events SET event_type = 'JobAssigned' WHERE id = (SELECT max(id) FROM domain_events WHERE aggregate_id = %s)",
+        """
+        UPDATE domain_events
+        SET event_type = 'JobAssigned'
+        WHERE id = (SELECT max(id) FROM domain_events WHERE aggregate_id = %s)
+        """,
         [scene.finished],
     )
     assert column(ask(db, "out_of_order", scene.finished), 0) == [scene.finished]
