@@ -103,8 +103,7 @@ def _commit() -> str:
     return said.stdout.strip() or "unknown"
 
 
-def main() -> None:
-    every = sections(3, None)
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/bench", description="Measures Hodei beside what the machine allows."
     )
@@ -112,7 +111,7 @@ def main() -> None:
         "--only",
         action="append",
         default=[],
-        choices=every,
+        choices=sections(3, None),
         help="sections; without it all but peers and soak",
     )
     parser.add_argument(
@@ -132,8 +131,12 @@ def main() -> None:
         metavar="FOLDER",
         help="what py-spy saw of throughput goes there; slows what is measured",
     )
-    given = parser.parse_args()
-    chosen = given.only or [name for name in every if name not in ASKED_FOR]
+    return parser
+
+
+def main() -> None:
+    given = _parser().parse_args()
+    chosen = given.only or [name for name in sections(3, None) if name not in ASKED_FOR]
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit("ended; what was started is stopped")
     )  # as by Ctrl-C: on the way out

@@ -34,7 +34,11 @@ COUNTED_S = 20.0
 """In which PostgreSQL logs each statement, after the window whose processor time counts: logging is
 not free."""
 
-MINT = "INSERT INTO worker_bootstrap_tokens (created_by) SELECT 'sql:bench' FROM generate_series(1, %s) RETURNING token::text"
+MINT = """
+INSERT INTO worker_bootstrap_tokens (created_by)
+SELECT 'sql:bench' FROM generate_series(1, %s)
+RETURNING token::text
+"""
 
 
 def measure(

@@ -27,7 +27,11 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from verify.checker import violations
 
-CREATE = "SELECT outcome FROM hodei_create_jobs(jsonb_build_array(jsonb_build_object('id', %s::text, 'actor', 'bench', 'spec', %s::jsonb)))"
+CREATE = """
+SELECT outcome FROM hodei_create_jobs(
+    jsonb_build_array(
+        jsonb_build_object('id', %s::text, 'actor', 'bench', 'spec', %s::jsonb)))
+"""
 NOTED: dict[str, object] = {"command": "true", "labels": {"kind": "noted"}}
 REAL: dict[str, object] = {"command": ["/bin/sh", "-c", "date +%s%N"], "labels": {"kind": "real"}}
 UNCOUNTED = 10

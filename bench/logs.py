@@ -30,7 +30,10 @@ LINE_BYTES = 80
 BLOCK_LINES = 100_000
 
 STORED = """
-SELECT coalesce(sum(octet_length(data)), 0)::bigint, count(*), coalesce(max(seq) + 1, 0) FROM job_logs WHERE job_id = %s AND stream = 1"""
+SELECT coalesce(sum(octet_length(data)), 0)::bigint, count(*), coalesce(max(seq) + 1, 0)
+FROM job_logs
+WHERE job_id = %s AND stream = 1
+"""
 
 KINDS = {
     "lines alike": (True, False),

@@ -74,7 +74,11 @@ def measure(rounds: int = 3, jobs: int = 20_000, sleepers: int = 100) -> dict[st
         }
         result["worker"] = _sleepers(under_test, bench, sleepers)
         bench.conn.execute(
-            "DELETE FROM jobs WHERE state = 'SUCCEEDED' AND random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)"
+            """
+            DELETE FROM jobs
+            WHERE state = 'SUCCEEDED'
+              AND random() < 1 - 1000.0 / (SELECT count(*) FROM jobs)
+            """
         )
         return result | {"violations": violations(bench.conn)}
 

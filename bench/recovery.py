@@ -90,7 +90,11 @@ class Scene:
     def new_log(self, job_id: str) -> float:
         """Until a chunk that the worker read after now is stored."""
         now = time.time()
-        newest = "SELECT coalesce(extract(epoch FROM max(read_at)), 0)::float8 FROM job_logs WHERE job_id = %s"
+        newest = """
+            SELECT coalesce(extract(epoch FROM max(read_at)), 0)::float8
+            FROM job_logs
+            WHERE job_id = %s
+        """
         return self.until(lambda: self.one(newest, job_id) > now)
 
     # ── what dies ──
@@ -169,7 +173,12 @@ class Scene:
         job_id = self.job("exec sleep 600")
         self.until(lambda: self.attempts(job_id) == 1)
         name = self.one(
-            "SELECT w.labels ->> 'name' FROM jobs j JOIN workers w ON w.id = j.worker_id WHERE j.id = %s",
+            """
+            SELECT w.labels ->> 'name'
+            FROM jobs j
+            JOIN workers w ON w.id = j.worker_id
+            WHERE j.id = %s
+            """,
             job_id,
         )
         part = self.workers[name]

@@ -152,7 +152,8 @@ def first_per_s(bench: Bench, depth: int, jobs: int) -> float:
 
 
 GIVEN_AND_DONE = """
-SELECT (SELECT last_value - (NOT is_called)::integer FROM hodei_lease_seq) - (SELECT count(*) FROM leases)
+SELECT (SELECT last_value - (NOT is_called)::integer FROM hodei_lease_seq)
+     - (SELECT count(*) FROM leases)
 """
 
 

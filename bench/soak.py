@@ -15,11 +15,15 @@ from verify.checker import violations
 TABLES = ("job_queue", "leases", "jobs", "workers")
 
 SAMPLE = """
-SELECT relname, n_dead_tup, n_tup_upd, n_tup_hot_upd, pg_table_size(relid) FROM pg_stat_user_tables WHERE relname = ANY (%s)
+SELECT relname, n_dead_tup, n_tup_upd, n_tup_hot_upd, pg_table_size(relid)
+FROM pg_stat_user_tables
+WHERE relname = ANY (%s)
 """
 
 ENQUEUE = """SELECT count(*) FROM hodei_create_jobs((
-    SELECT jsonb_agg(jsonb_build_object('id', hodei_uuid7(), 'actor', 'bench', 'spec', '{"command": "true"}'::jsonb))
+    SELECT jsonb_agg(
+        jsonb_build_object(
+            'id', hodei_uuid7(), 'actor', 'bench', 'spec', '{"command": "true"}'::jsonb))
     FROM generate_series(1, %s)))"""
 
 
@@ -56,13 +60,7 @@ def soak(minutes: float, rate: int) -> dict[str, object]:
                         flush=True,
                     )
                 time.sleep(0.05)
-            deadline = time.monotonic() + 30
-            while _one(watcher, "SELECT count(*) FROM leases") + _one(
-                watcher, "SELECT count(*) FROM job_queue"
-            ):
-                if time.monotonic() > deadline:
-                    raise SystemExit("the queue is not empty 30 s after the last job")
-                time.sleep(0.1)
+            _all_ended(watcher)
             written = _one(watcher, WAL) - wal
             ended = {row[0]: row for row in watcher.execute(SAMPLE, [list(TABLES)])}
             found = _judged(watcher)
@@ -71,13 +69,7 @@ def soak(minutes: float, rate: int) -> dict[str, object]:
             "jobs_per_s": rate,
             "minutes": minutes,
             "longest_queue": behind,
-            "dead_tuples": {
-                table: {
-                    "median": statistics.median(s[table] for s in samples),
-                    "max": max(s[table] for s in samples),
-                }
-                for table in TABLES
-            },
+            "dead_tuples": {table: _spread([s[table] for s in samples]) for table in TABLES},
             "hot_updates": {
                 table: round(ended[table][3] / max(1, ended[table][2]), 3) for table in TABLES
             },
@@ -85,6 +77,20 @@ def soak(minutes: float, rate: int) -> dict[str, object]:
             "wal_kb_per_job": round(written / enqueued / 1000, 2),
             "violations": found,
         }
+
+
+def _all_ended(watcher: psycopg.Connection[tuple[int, ...]]) -> None:
+    deadline = time.monotonic() + 30
+    while _one(watcher, "SELECT count(*) FROM leases") + _one(
+        watcher, "SELECT count(*) FROM job_queue"
+    ):
+        if time.monotonic() > deadline:
+            raise SystemExit("the queue is not empty 30 s after the last job")
+        time.sleep(0.1)
+
+
+def _spread(values: list[int]) -> dict[str, float]:
+    return {"median": statistics.median(values), "max": max(values)}
 
 
 def _one(conn: psycopg.Connection[tuple[int, ...]], statement: str) -> int:

@@ -29,7 +29,9 @@ from hodei.protocol import hodei_pb2_grpc
 from verify.checker import violations
 
 ENQUEUE = """SELECT count(*) FROM hodei_create_jobs((
-    SELECT jsonb_agg(jsonb_build_object('id', hodei_uuid7(), 'actor', 'bench', 'spec', %s::jsonb)) FROM generate_series(1, %s)))"""
+    SELECT jsonb_agg(
+        jsonb_build_object('id', hodei_uuid7(), 'actor', 'bench', 'spec', %s::jsonb))
+    FROM generate_series(1, %s)))"""
 
 
 class Bench:
@@ -145,37 +147,47 @@ def compiled(folder: Path) -> Path | None:
     return folder / "spawn"
 
 
+def _workers(under_test: System) -> None:
+    """Two that run nothing, and a real one."""
+    for number in range(2):
+        under_test.bench_worker(number, slots=400)
+    under_test.stack.worker(
+        "worker",
+        under_test.servers[0],
+        under_test.folder / "w",
+        mint_token(under_test.url),
+        "--slots",
+        "16",
+        "--label",
+        "kind=real",
+        environment=QUIET,
+    )
+
+
+def _paths(bench: Bench, jobs: int, loop: Path | None) -> dict[str, Callable[[], float]]:
+    """What is measured by name, and the ceilings if there is a compiler for the C loop."""
+    real = {"kind": "real"}
+    paths: dict[str, Callable[[], float]] = {
+        "server path, queued": lambda: bench.drained_per_s({"kind": "bench"}, "true", jobs),
+        "server path, created in batches of 500": lambda: bench.created_per_s(jobs),
+        "single creates, 64 at once": lambda: bench.single_creates_per_s(jobs // 4 // 64 * 64),
+        "sh -c true, real worker": lambda: bench.drained_per_s(real, "true", jobs // 2),
+        "argv true, real worker": lambda: bench.drained_per_s(real, ["/bin/true"], jobs // 2),
+        "10 log lines, real worker": lambda: bench.drained_per_s(
+            real, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; done", jobs // 2
+        ),
+    }
+    if loop:
+        paths["ceiling: sh -c true"] = lambda: ceiling(loop, ["/bin/sh", "-c", "true"])
+        paths["ceiling: argv true"] = lambda: ceiling(loop, ["/bin/true"])
+    return paths
+
+
 def measure(rounds: int, jobs: int, only: list[str], profiles: Path | None) -> dict[str, object]:
     with system(servers=2) as under_test:
         bench = Bench(under_test)
-        for number in range(2):
-            under_test.bench_worker(number, slots=400)
-        under_test.stack.worker(
-            "worker",
-            under_test.servers[0],
-            under_test.folder / "w",
-            mint_token(under_test.url),
-            "--slots",
-            "16",
-            "--label",
-            "kind=real",
-            environment=QUIET,
-        )
-        loop = compiled(under_test.folder)
-        real = {"kind": "real"}
-        paths: dict[str, Callable[[], float]] = {
-            "server path, queued": lambda: bench.drained_per_s({"kind": "bench"}, "true", jobs),
-            "server path, created in batches of 500": lambda: bench.created_per_s(jobs),
-            "single creates, 64 at once": lambda: bench.single_creates_per_s(jobs // 4 // 64 * 64),
-            "sh -c true, real worker": lambda: bench.drained_per_s(real, "true", jobs // 2),
-            "argv true, real worker": lambda: bench.drained_per_s(real, ["/bin/true"], jobs // 2),
-            "10 log lines, real worker": lambda: bench.drained_per_s(
-                real, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; done", jobs // 2
-            ),
-        }
-        if loop:
-            paths["ceiling: sh -c true"] = lambda: ceiling(loop, ["/bin/sh", "-c", "true"])
-            paths["ceiling: argv true"] = lambda: ceiling(loop, ["/bin/true"])
+        _workers(under_test)
+        paths = _paths(bench, jobs, compiled(under_test.folder))
         figures: dict[str, list[float]] = {}
         shares: dict[str, cpu.Seconds] = {}
         for _ in range(rounds):

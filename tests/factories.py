@@ -71,7 +71,11 @@ async def lost_worker(conn: Connection) -> AWorker:
 async def silence(conn: Connection, worker: AWorker, seconds: float) -> None:
     """Moves a worker's last heartbeat, and the begin of all listening, into the past."""
     await conn.execute(
-        "UPDATE workers SET last_heartbeat = last_heartbeat - make_interval(secs => %s) WHERE id = %s",
+        """
+        UPDATE workers
+        SET last_heartbeat = last_heartbeat - make_interval(secs => %s)
+        WHERE id = %s
+        """,
         [seconds, worker.id],
     )
     await conn.execute(

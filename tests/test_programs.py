@@ -80,49 +80,44 @@ def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> 
     assert "5000 is not in the range 1<=x<=1000" in ran.stderr
 
 
-@pytest.mark.slow
-def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) -> None:
-    """Dependencies are taken from this environment: what is tested is what the wheel holds."""
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "-q",
-            "--no-deps",
-            "--no-build-isolation",
-            "-w",
-            tmp_path,
-            TREE,
-        ],
-        check=True,
-        timeout=120,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
-    held = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {name for name in held if ".dist-info" not in name} == {"hodei", "hodei_worker"}
-    place = tmp_path / "venv"
+def built(folder: Path) -> Path:
+    """The wheel of this tree."""
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-w", folder, TREE], check=True, timeout=120, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def installed(wheel: Path, place: Path) -> Path:
+    """A virtual environment with nothing but the wheel, and a way to this one's packages; its
+    site-packages."""
     venv.create(place, with_pip=False, symlinks=True)
     purelib = next(place.glob("lib/python*/site-packages"))
     here = Path(pytest.__file__).parents[1]
     (purelib / "dependencies.pth").write_text(f"{here}\n")
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-index",
-        "--target",
-        str(purelib),
-        str(wheel),
-    ]
-    subprocess.run(install, check=True, timeout=60, capture_output=True)
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run(
+        [*command, "--target", str(purelib), str(wheel)],
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+    return purelib
+
+
+@pytest.mark.slow
+def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) -> None:
+    """Dependencies are taken from this environment: what is tested is what the wheel holds."""
+    wheel = built(tmp_path)
+    held = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in held if ".dist-info" not in name} == {"hodei", "hodei_worker"}
+    place = tmp_path / "venv"
+    purelib = installed(wheel, place)
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DATABASE_URL": database_url}
-    code = "import hodei, hodei_worker, json; print(json.dumps([hodei.__file__, hodei_worker.__file__]))"
+    code = (
+        "import hodei, hodei_worker, json; "
+        "print(json.dumps([hodei.__file__, hodei_worker.__file__]))"
+    )
     python = place / "bin/python"
     found = json.loads(
         subprocess.run(

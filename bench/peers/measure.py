@@ -38,7 +38,10 @@ class Drain:
     enqueued_per_s: float
 
     def __str__(self) -> str:
-        return f"{self.per_s:,.0f}/s, {self.cpu_us:,.0f} µs of processor a job, {self.pss_mb:.0f} MB; enqueued {self.enqueued_per_s:,.0f}/s"
+        return (
+            f"{self.per_s:,.0f}/s, {self.cpu_us:,.0f} µs of processor a job, {self.pss_mb:.0f} MB; "
+            f"enqueued {self.enqueued_per_s:,.0f}/s"
+        )
 
 
 def measure(rounds: int, only: list[str]) -> dict[str, Any]:
@@ -64,7 +67,8 @@ def measure(rounds: int, only: list[str]) -> dict[str, Any]:
                 name: {**_figures(of), "versions": versions, "setting": peer.settings[name].words}
                 for name, of in rates.items()
             }
-        except Exception as error:  # noqa: BLE001  whatever broke a peer is a reason, and not the others' end
+        # Whatever broke a peer is a reason to skip it, and not the others' end.
+        except Exception as error:  # noqa: BLE001
             _skip(skipped, peer.name, error)
     return {**{name: figures for name, figures in result.items() if figures}, "skipped": skipped}
 
@@ -115,9 +119,8 @@ class Runner:
             check=False,
         )
         if done.returncode:
-            raise Unavailable(
-                f"enqueueing failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
-            )
+            words = done.stderr.strip().splitlines() or ["it said nothing"]
+            raise Unavailable(f"enqueueing failed: {words[-1]}")
         return jobs / float(done.stdout.split()[-1])
 
     def _counter(self, stack: contextlib.ExitStack, url: str) -> Callable[[], int]:
@@ -148,7 +151,8 @@ class Runner:
         while left():
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"{left()} of {jobs} jobs are not done {NEXT_S:.0f} s after the last has started"
+                    f"{left()} of {jobs} jobs are not done {NEXT_S:.0f} s after the last "
+                    "has started"
                 )
             time.sleep(0.005)
         ended, busy = time.monotonic_ns(), _busy_s() - busy
@@ -173,7 +177,8 @@ class Runner:
                 )
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"{count} of {jobs} jobs had started, and no other for {patience_s:.0f} s: {last_words(self._log)}"
+                    f"{count} of {jobs} jobs had started, and no other for {patience_s:.0f} s: "
+                    f"{last_words(self._log)}"
                 )
             time.sleep(0.005)
 
@@ -184,9 +189,8 @@ class Runner:
         """First and last start. A job that ran twice, or not at all, makes a figure worthless."""
         records = list(RECORD.iter_unpack(self._starts.read_bytes()))
         if sorted(number for number, _ in records) != list(range(jobs)):
-            raise Unavailable(
-                f"{len(records)} starts, {len({number for number, _ in records})} different jobs of {jobs}"
-            )
+            different = len({number for number, _ in records})
+            raise Unavailable(f"{len(records)} starts, {different} different jobs of {jobs}")
         times = [at for _, at in records]
         return min(times), max(times)
 

@@ -6,10 +6,10 @@ No figure stands in these pages that the file does not hold, so none can grow ol
 
 from pathlib import Path
 
+from bench.report.figures import Figures
 from bench.report.performance import performance
 from bench.report.plots import draw
 from bench.report.scaling import scaling
-from bench.report.targets import Figures
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOTES = Path(__file__).with_name("profile-notes.md")  # written by hand, below the profile

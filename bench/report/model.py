@@ -3,7 +3,9 @@ against the others.
 
 It is small on purpose. A job costs a server, a worker and PostgreSQL each
 
-    fixed + per batch / jobs of a batch + per frame × frames of a job     (µs of processor; PostgreSQL sees no frames)
+    fixed + per batch / jobs of a batch + per frame × frames of a job
+
+(µs of processor; PostgreSQL sees no frames)
 
 and on a machine that all share a job takes  (all three) / cores + wait / servers:  work spreads
 over cores; what one server cannot do at the same time as anything else is shared out by more
@@ -14,17 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.targets import at
+from bench.report.least_squares import least_squares
 from hodei.flow import dispatch
-from hodei.store import database
 
 ROUND_S = dispatch.MOST_REST_S
 """Of a busy server, in which a batch gathers; another length would only scale what is fitted to
 it."""
 
 CLAIM_AT_MOST = dispatch.CLAIM_AT_MOST
-CONNECTIONS = database.POOL_SIZE + 1
-"""Of one server: its pool and its listener."""
 
 FITTED = {
     "servers": {1, 4},
@@ -33,19 +32,6 @@ FITTED = {
     "slots": {1, 4, 16, 64},
 }
 """The other points are held out: the model has not seen them."""
-
-HEARTBEAT_S = 10.0
-STATEMENTS_A_ROUND = 2
-"""The claim, and what is recorded of accepts and results together."""
-
-WAL_KB = 5.1
-"""A job's whole story, where the figures do not say."""
-
-BUSY = 0.8
-"""Of its cores a database can use so much before answers become slow. An assumption."""
-
-DISK_MB_PER_S = 500.0
-"""What the disk of a large database takes of WAL. An assumption."""
 
 
 @dataclass(frozen=True)
@@ -204,153 +190,3 @@ def _slots_us(chosen: list[Point]) -> tuple[float, float] | None:
         [[1.0, 1 / point.x] for point in slots], [1e6 / point.per_s for point in slots]
     )
     return fixed, shared
-
-
-def least_squares(rows: list[list[float]], wanted: list[float]) -> list[float]:
-    """Of relative errors, by the normal equations. No coefficient is below zero: that part is left
-    out, and the others fitted again."""
-    weights = [1 / max(1.0, value) for value in wanted]
-    kept = list(range(len(rows[0])))
-    while kept:
-        scaled = [
-            [row[k] * weight for k in kept] for row, weight in zip(rows, weights, strict=True)
-        ]
-        aims = [value * weight for value, weight in zip(wanted, weights, strict=True)]
-        square = [
-            [sum(row[i] * row[j] for row in scaled) for j in range(len(kept))]
-            for i in range(len(kept))
-        ]
-        right = [
-            sum(row[i] * aim for row, aim in zip(scaled, aims, strict=True))
-            for i in range(len(kept))
-        ]
-        found = solved(square, right)
-        if min(found) >= 0:
-            return [found[kept.index(k)] if k in kept else 0.0 for k in range(len(rows[0]))]
-        del kept[found.index(min(found))]
-    return [0.0] * len(rows[0])
-
-
-def solved(square: list[list[float]], right: list[float]) -> list[float]:
-    """Gauss, with the largest pivot; an unknown that nothing determines is 0."""
-    table = [[*row, value] for row, value in zip(square, right, strict=True)]
-    size, pivots = len(table), [True] * len(table)
-    for column in range(size):
-        best = max(range(column, size), key=lambda row: abs(table[row][column]))
-        table[column], table[best] = table[best], table[column]
-        if abs(table[column][column]) < 1e-12:
-            pivots[column] = False
-            continue
-        for row in range(size):
-            if row != column:
-                factor = table[row][column] / table[column][column]
-                table[row] = [
-                    one - factor * other
-                    for one, other in zip(table[row], table[column], strict=True)
-                ]
-    return [table[n][size] / table[n][n] if pivots[n] else 0.0 for n in range(size)]
-
-
-# ── a fleet on machines of its own ──
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """What the model says of so many servers and workers and one database; each wall in jobs per
-    second."""
-
-    servers: int
-    workers: int
-    database_cores: int
-    walls: dict[str, float]
-    server_us: float
-    postgres_us: float
-    wal_kb: float
-    statements_per_s: float
-
-    @property
-    def wall(self) -> str:
-        return min(self.walls, key=lambda name: self.walls[name])
-
-    @property
-    def per_s(self) -> float:
-        return self.walls[self.wall]
-
-    @property
-    def cores_of_servers(self) -> float:
-        return self.per_s * self.server_us / 1e6
-
-    @property
-    def cores_of_database(self) -> float:
-        return self.per_s * self.postgres_us / 1e6
-
-    @property
-    def wal_mb_per_s(self) -> float:
-        return self.per_s * self.wal_kb / 1e3
-
-    @property
-    def heartbeats_per_s(self) -> float:
-        return self.workers / HEARTBEAT_S
-
-    @property
-    def connections(self) -> int:
-        return self.servers * CONNECTIONS
-
-
-SERVERS, PROCESSOR, WAL = "servers", "database's processor", "database's WAL"
-
-
-def fleet(
-    model: Model,
-    sections: dict[str, Any],
-    servers: int = 10,
-    workers: int = 5_000,
-    database_cores: int = 32,
-) -> Fleet:
-    wal_kb = float(at(sections, "soak", "wal_kb_per_job") or WAL_KB)
-    idle = float(at(sections, "idle", "figures", "idle workers", "statements_per_s") or 2.0)
-    frames, rate, walls = frames_of(servers, workers), 10_000.0, dict[str, float]()
-    for _ in range(50):
-        batch = batch_of(rate, servers)
-        server_us, postgres_us = model.server.us(batch, frames), model.postgres.us(batch, frames)
-        walls = {
-            SERVERS: servers * 1e6 / (server_us + postgres_us),
-            PROCESSOR: BUSY * database_cores * 1e6 / postgres_us,
-            WAL: DISK_MB_PER_S * 1e3 / wal_kb,
-        }
-        rate = (rate + min(walls.values())) / 2
-    rounds = max(servers / ROUND_S, rate / CLAIM_AT_MOST)
-    return Fleet(
-        servers,
-        workers,
-        database_cores,
-        walls,
-        server_us,
-        postgres_us,
-        wal_kb,
-        STATEMENTS_A_ROUND * rounds + servers * idle,
-    )
-
-
-def servers_until_the_database(
-    model: Model, sections: dict[str, Any], workers: int = 5_000, database_cores: int = 32
-) -> Fleet:
-    """With how many servers they are not the first wall any more."""
-    servers = 1
-    while (
-        found := fleet(model, sections, servers, workers, database_cores)
-    ).wall == SERVERS and servers < workers:
-        servers += 1
-    return found
-
-
-def alone_per_s(model: Model) -> float:
-    """One server and two workers: it and its statements take turns. What the wall of the servers is
-    tested by."""
-    frames, rate = frames_of(1, 2), 10_000.0
-    for _ in range(50):
-        batch = batch_of(rate, 1)
-        rate = (
-            rate + 1e6 / (model.server.us(batch, frames) + model.postgres.us(batch, frames))
-        ) / 2
-    return rate

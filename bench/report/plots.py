@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.report import model
-from bench.report.performance import claim_rows
+from bench.report.cost import claim_rows
+from bench.report.figures import Figures, at
 from bench.report.scaling import CURVES
-from bench.report.targets import Figures, at
 from bench.report.words import PARTS, PEERS, name, number
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Callable, Iterable
 
-from bench.report import model
-from bench.report.targets import Figures, at
+from bench.report import fleets, model
+from bench.report.figures import Figures, at
 from bench.report.words import NOT_MEASURED, PARTS, bullets, name, number, page, plot, prose, table
 
 CURVES = {
@@ -14,7 +14,8 @@ CURVES = {
     ),
     "workers": (
         "workers",
-        "Workers of 16 slots that run nothing, on two servers: more of them share a claim, and fewer jobs share a frame.",
+        "Workers of 16 slots that run nothing, on two servers: more of them share a claim, and "
+        "fewer jobs share a frame.",
     ),
     "depths": (
         "queued jobs",
@@ -22,7 +23,8 @@ CURVES = {
     ),
     "slots": (
         "slots",
-        "One real worker and jobs of `sh -c true`: more slots start more processes at once, until the processor is full.",
+        "One real worker and jobs of `sh -c true`: more slots start more processes at once, until "
+        "the processor is full.",
     ),
 }
 
@@ -31,18 +33,21 @@ def scaling(figures: Figures) -> str:
     sections = figures.get("sections", {})
     measures = sections.get("scaling")
     intro = prose(
-        "How jobs per second change with servers, workers, slots and queue; a model fitted to some of the points and checked against the",
-        "others; what it says of a larger fleet, and where the wall is. Everything is made from [figures.json](figures.json) by `python",
-        "-m bench.report`.",
+        "How jobs per second change with servers, workers, slots and queue; a model fitted to some",
+        "of the points and checked against the others; what it says of a larger fleet, and where",
+        "the wall is. Everything is made from [figures.json](figures.json) by `python -m",
+        "bench.report`.",
     )
     if not measures:
         return page("# Scaling", intro, NOT_MEASURED)
     cores = number(measures["cores"])
     everything = prose(
-        f"Servers, workers, PostgreSQL and whoever enqueues share {cores} cores here, so that more of everything soon means less for",
-        f"each. A point is the median of {measures['rounds']} rounds of {number(measures['jobs'])} jobs (a tenth of them on a real",
-        "worker). In the plots a full point was used to fit the model, a ring was held out, small points are single rounds, the line is",
-        "the model. Under the parts stand microseconds of processor for each job; *idle* is what no core did.",
+        f"Servers, workers, PostgreSQL and whoever enqueues share {cores} cores here, so that more",
+        f"of everything soon means less for each. A point is the median of {measures['rounds']}",
+        f"rounds of {number(measures['jobs'])} jobs (a tenth of them on a real worker). In the",
+        "plots a full point was used to fit the model, a ring was held out, small points are",
+        "single rounds, the line is the model. Under the parts stand microseconds of processor",
+        "for each job; *idle* is what no core did.",
     )
     fitted, points = model.fit(measures), model.points(measures)
     curves = [
@@ -94,17 +99,21 @@ def _model(
         yield "Too few of the points to fit it to were measured."
         return
     yield prose(
-        "A job costs each part of the system *fixed + per batch ÷ jobs of a batch + per frame × frames of a job* microseconds of",
-        f"processor. The jobs of a batch are what one server gathers in {number(model.ROUND_S * 1e3)} ms (jobs/s ×",
-        f"{number(model.ROUND_S * 1e3)} ms ÷ servers): the rate decides the batch, the batch the rate, and the model takes what agrees",
-        f"with itself. The frames of a job follow from how the {model.CLAIM_AT_MOST} jobs of a claim fall on the server's workers: with",
-        "few workers many jobs share a frame, with very many each has one of its own. On one machine",
+        "A job costs each part of the system *fixed + per batch ÷ jobs of a batch + per frame ×",
+        "frames of a job* microseconds of processor. The jobs of a batch are what one server",
+        f"gathers in {number(model.ROUND_S * 1e3)} ms (jobs/s × {number(model.ROUND_S * 1e3)} ms ÷",
+        "servers): the rate decides the batch, the batch the rate, and the model takes what",
+        f"agrees with itself. The frames of a job follow from how the {model.CLAIM_AT_MOST} jobs",
+        "of a claim fall on the server's workers: with few workers many jobs share a frame, with",
+        "very many each has one of its own. On one machine",
     )
     yield f"    time of a job = (server + worker + PostgreSQL) ÷ {fitted.cores} cores + wait ÷ servers"
     yield prose(
-        "The wait is what one server cannot do at the same time as anything else: its claims and its commits, one after the other. Work",
-        "and wait are added, instead of the larger one taken, because neither hides behind the other entirely. The constants are fitted",
-        "by least squares of the relative errors; none may be below zero. A queue's depth is not in the model: claims walk an index.",
+        "The wait is what one server cannot do at the same time as anything else: its claims and",
+        "its commits, one after the other. Work and wait are added, instead of the larger one",
+        "taken, because neither hides behind the other entirely. The constants are fitted by least",
+        "squares of the relative errors; none may be below zero. A queue's depth is not in the",
+        "model: claims walk an index.",
     )
     costs = {"server": fitted.server, "worker": fitted.worker, "PostgreSQL": fitted.postgres}
     rows = [
@@ -125,7 +134,8 @@ def _slots_words(fitted: model.Model) -> str:
         return "Slots were not measured."
     fixed, shared = fitted.slots_us
     return (
-        f"A real worker takes {number(fixed)} µs for a job of `sh -c true`, and {number(shared)} µs ÷ slots: with one slot a job waits for"
+        f"A real worker takes {number(fixed)} µs for a job of `sh -c true`, and {number(shared)} "
+        "µs ÷ slots: with one slot a job waits for"
         " all that happens between two jobs, with many only for the processor."
     )
 
@@ -135,8 +145,10 @@ def _commit_words(sections: Figures) -> str:
     if ms is None:
         return ""
     return (
-        f"A durable commit with its round trip takes {number(ms)} ms here (p50 of a creating statement): whoever creates one job after the"
-        f" other gets {number(1000 / ms)} a second at most, and a server that commits batches does not notice."
+        f"A durable commit with its round trip takes {number(ms)} ms here (p50 of a creating "
+        "statement): whoever creates one job after the"
+        f" other gets {number(1000 / ms)} a second at most, and a server that commits batches "
+        "does not notice."
     )
 
 
@@ -153,8 +165,9 @@ def _errors(fitted: model.Model, points: list[model.Point]) -> Iterable[str]:
         if point.fitted and _said_of(point, fitted)[0] != "–"
     ]
     yield prose(
-        f"At the points that it was fitted to it is wrong by {number(_mean(used))} % on average, by {number(max(map(abs, used)))} % at",
-        f"worst; at those that it had not seen by {number(_mean(errors))} % on average, by {number(max(map(abs, errors)))} % at worst:",
+        f"At the points that it was fitted to it is wrong by {number(_mean(used))} % on average,",
+        f"by {number(max(map(abs, used)))} % at worst; at those that it had not seen by",
+        f"{number(_mean(errors))} % on average, by {number(max(map(abs, errors)))} % at worst:",
     )
     yield table(
         ["held out", "measured, jobs/s", "model, jobs/s", "error"],
@@ -169,9 +182,10 @@ def _errors(fitted: model.Model, points: list[model.Point]) -> Iterable[str]:
     )
     if alone := [point for point in points if point.curve == "servers" and point.x == 1]:
         yield prose(
-            "The wall of the servers below is not fitted but follows from the constants: a server and its statements take turns, so that",
-            "it does 1 ÷ (server + PostgreSQL) jobs a second. For one server by itself, with cores to spare, that is",
-            f"{number(model.alone_per_s(fitted))}; measured were {number(alone[0].per_s)}.",
+            "The wall of the servers below is not fitted but follows from the constants: a server",
+            "and its statements take turns, so that it does 1 ÷ (server + PostgreSQL) jobs a",
+            "second. For one server by itself, with cores to spare, that is",
+            f"{number(fleets.alone_per_s(fitted))}; measured were {number(alone[0].per_s)}.",
         )
 
 
@@ -180,13 +194,18 @@ def _mean(errors: list[float]) -> float:
 
 
 def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
-    ten, enough = model.fleet(fitted, sections), model.servers_until_the_database(fitted, sections)
+    ten, enough = (
+        fleets.fleet(fitted, sections),
+        fleets.servers_until_the_database(fitted, sections),
+    )
     cores = ten.database_cores
     yield f"## {ten.servers} servers, {number(ten.workers)} workers, a database of {cores} cores"
     yield prose(
-        "Nobody has measured this: it is what the constants say of servers, workers and database on machines of their own, where the",
-        f"least of the walls decides. Two of them rest on assumptions: a database can use {model.BUSY * 100:.0f} % of its cores, and its",
-        f"disk takes {number(model.DISK_MB_PER_S)} MB of WAL a second. A job writes {number(ten.wal_kb)} kB of WAL"
+        "Nobody has measured this: it is what the constants say of servers, workers and database",
+        "on machines of their own, where the least of the walls decides. Two of them rest on",
+        f"assumptions: a database can use {fleets.BUSY * 100:.0f} % of its cores, and its",
+        f"disk takes {number(fleets.DISK_MB_PER_S)} MB of WAL a second. A job writes "
+        f"{number(ten.wal_kb)} kB of WAL"
         + (
             ", as in the soak. The"
             if at(sections, "soak", "wal_kb_per_job")
@@ -195,7 +214,7 @@ def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
         "second column is",
         "the number of servers from which they are not the first wall any more.",
     )
-    rows: list[tuple[str, Callable[[model.Fleet], str]]] = [
+    rows: list[tuple[str, Callable[[fleets.Fleet], str]]] = [
         ("no-op jobs per second", lambda of: number(of.per_s)),
         ("the first wall", lambda of: of.wall),
         *(
@@ -214,51 +233,70 @@ def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
     servers = [f"{of.servers} servers" for of in (ten, enough)]
     yield table(["", *servers], [(words, how(ten), how(enough)) for words, how in rows])
     yield prose(
-        "Statements are a claim and a record of results for each round of a server, and what it asks when idle; who creates jobs adds",
-        "his own. Heartbeats stay on the streams: a server writes those of a second in one statement. A server has a pool of",
-        f"{model.CONNECTIONS - 1} connections and a listener.",
+        "Statements are a claim and a record of results for each round of a server, and what it",
+        "asks when idle; who creates jobs adds his own. Heartbeats stay on the streams: a server",
+        "writes those of a second in one statement. A server has a pool of",
+        f"{fleets.CONNECTIONS - 1} connections and a listener.",
     )
     yield from _wall(fitted, ten, enough)
 
 
-def _wall(fitted: model.Model, ten: model.Fleet, enough: model.Fleet) -> Iterable[str]:
+def _wall(fitted: model.Model, ten: fleets.Fleet, enough: fleets.Fleet) -> Iterable[str]:
     yield "## The wall, and how to move it"
-    processor, wal = ten.walls[model.PROCESSOR], ten.walls[model.WAL]
-    if ten.wall == model.SERVERS:
+    processor, wal = ten.walls[fleets.PROCESSOR], ten.walls[fleets.WAL]
+    if ten.wall == fleets.SERVERS:
         first = (
-            f"With {ten.servers} servers the servers are the first wall, at {number(ten.per_s)} jobs/s, and the database uses"
-            f" {number(ten.cores_of_database)} of {ten.database_cores} cores. Servers hold no state: from {enough.servers} of them on the "
+            f"With {ten.servers} servers the servers are the first wall, at {number(ten.per_s)} "
+            "jobs/s, and the database uses"
+            f" {number(ten.cores_of_database)} of {ten.database_cores} cores. Servers hold no "
+            f"state: from {enough.servers} of them on the "
             "wall is"
             f" the {enough.wall}, at {number(enough.per_s)} jobs/s."
         )
     else:
-        first = f"With {ten.servers} servers the first wall is the {ten.wall}, at {number(ten.per_s)} jobs/s; more servers do not move it."
+        first = (
+            f"With {ten.servers} servers the first wall is the {ten.wall}, at "
+            f"{number(ten.per_s)} jobs/s; more servers do not move it."
+        )
     yield prose(
         first,
-        "The database is the wall that cannot be moved by starting another process. What can be done, with the model's figures:",
+        "The database is the wall that cannot be moved by starting another process. What can be",
+        "done, with the model's figures:",
     )
     reads = fitted.postgres.per_batch
     yield bullets(
         [
-            f"**Its processor**: {number(processor)} jobs/s of {model.BUSY * 100:.0f} % of {ten.database_cores} cores, "
-            f"{number(ten.postgres_us)} µs a job. Of those {number(fitted.postgres.fixed)} µs are the job's own, the rest is its share "
-            f"of a batch's {number(fitted.postgres.per_batch)} µs: more cores move this wall in proportion, larger batches to "
-            f"{number(model.BUSY * ten.database_cores * 1e6 / max(1.0, fitted.postgres.fixed))} jobs/s at best.",
-            f"**Its WAL**: {number(wal)} jobs/s at {number(model.DISK_MB_PER_S)} MB/s. A disk that takes twice as much moves it to "
+            f"**Its processor**: {number(processor)} jobs/s of {fleets.BUSY * 100:.0f} % of "
+            f"{ten.database_cores} cores, "
+            f"{number(ten.postgres_us)} µs a job. Of those {number(fitted.postgres.fixed)} µs are "
+            "the job's own, the rest is its share "
+            f"of a batch's {number(fitted.postgres.per_batch)} µs: more cores move this wall in "
+            "proportion, larger batches to "
+            f"{number(fleets.BUSY * ten.database_cores * 1e6 / max(1.0, fitted.postgres.fixed))} "
+            "jobs/s at best.",
+            f"**Its WAL**: {number(wal)} jobs/s at {number(fleets.DISK_MB_PER_S)} MB/s. A disk "
+            "that takes twice as much moves it to "
             f"{number(2 * wal)}.",
-            "**Partition by queue** (a queue table for each): it parts those who meet at the head of one queue, and the dead rows that "
-            "they leave. The model has no cost for meeting, so it promises nothing from it: processor and WAL of a job stay what they "
+            "**Partition by queue** (a queue table for each): it parts those who meet at the head "
+            "of one queue, and the dead rows that "
+            "they leave. The model has no cost for meeting, so it promises nothing from it: "
+            "processor and WAL of a job stay what they "
             "are.",
-            "**A second database**, each queue in one of them: every wall of the database twice as far, "
-            f"{number(2 * min(processor, wal))} jobs/s, and twice the servers of the second column ({2 * enough.servers}).",
-            "**A read replica for the console**: it takes no job's cost away, only that of reading. If a read costs what a batch's "
-            f"statements cost ({number(reads)} µs), 1,000 reads a second are {number(1000 * reads / 1e6)} cores of the database that a "
+            "**A second database**, each queue in one of them: every wall of the database twice "
+            "as far, "
+            f"{number(2 * min(processor, wal))} jobs/s, and twice the servers of the second "
+            f"column ({2 * enough.servers}).",
+            "**A read replica for the console**: it takes no job's cost away, only that of "
+            "reading. If a read costs what a batch's "
+            f"statements cost ({number(reads)} µs), 1,000 reads a second are "
+            f"{number(1000 * reads / 1e6)} cores of the database that a "
             "replica takes over.",
         ]
     )
     yield prose(
-        f"What the model does not know: locks that many cores contend for (it was fitted on {fitted.cores}), round trips over a network,",
-        "caches that are too small for the tables, checkpoints on a busy disk, logs of jobs, and jobs that do something:",
-        f"{number(ten.workers)} workers with 16 slots and jobs of ten seconds end {number(ten.workers * 16 / 10)} jobs a second, whatever",
-        "the servers could do.",
+        "What the model does not know: locks that many cores contend for (it was fitted on",
+        f"{fitted.cores}), round trips over a network, caches that are too small for the tables,",
+        "checkpoints on a busy disk, logs of jobs, and jobs that do something:",
+        f"{number(ten.workers)} workers with 16 slots and jobs of ten seconds end",
+        f"{number(ten.workers * 16 / 10)} jobs a second, whatever the servers could do.",
     )

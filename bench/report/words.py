@@ -22,7 +22,9 @@ def number(value: float | None) -> str:
     """Three digits say what a measurement is worth, more where they stand before the point."""
     if value is None:
         return "–"
-    return f"{value:,.{0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2}f}"
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
 
 
 def measured(value: float | None, unit: str) -> str:

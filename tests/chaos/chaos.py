@@ -6,31 +6,23 @@ between them; a worker that lies, hands that spoil rows, and jobs that escape, f
 and kill. See docs/reliability.md."""
 
 import argparse
-import contextlib
 import json
-import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import grpc
-
-from hodei.local.stack import mint_token
-from tests.chaos import evil
+from tests.chaos.faults import Faults
 from tests.chaos.poison import Poison
-from tests.chaos.system import LABELS, System
+from tests.chaos.system import LABELS
 from tests.chaos.wild import Wild, marked
 from tests.conftest import Connection
 from verify.checker import orphans, traces_in, violations
-from verify.fault_proxy import FaultProxy
 
 REST_S = 240.0
 """For all jobs to end after the last fault: lost-after (60 s) and a rerun, thrice."""
@@ -52,7 +44,7 @@ exit {code}
 """
 
 
-class Chaos(System):
+class Chaos(Faults):
     def __init__(
         self,
         folder: Path,
@@ -62,8 +54,7 @@ class Chaos(System):
         other_tree: Path | None = None,
         tame: bool = False,
     ) -> None:
-        super().__init__(folder, pgbouncer=pgbouncer, other_tree=other_tree)
-        self._dice = random.Random(seed)
+        super().__init__(folder, seed, pgbouncer=pgbouncer, other_tree=other_tree)
         self.trace = folder / "trace"
         self.trace.mkdir()
         self.faults: Counter[str] = Counter()
@@ -76,7 +67,21 @@ class Chaos(System):
 
     def run(self, seconds: float, at_least: int = 0, only: Sequence[str] = ()) -> None:
         """For so long, and until there were so many faults."""
-        all_faults = (
+        faults = [fault for fault in self._all_faults() if not only or _name(fault) in only]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end or self.faults.total() < at_least:
+            for _ in range(self._dice.randrange(1, 6)):
+                self._enqueue()
+            time.sleep(self._dice.uniform(0.1, 1.0))
+            fault = self._dice.choice(faults)
+            fault()
+            self.faults[_name(fault)] += 1
+        self._heal()
+        self.poison.end()
+
+    def _all_faults(self) -> tuple[Callable[[], None], ...]:
+        """One that stands twice comes twice as often."""
+        return (
             self._server_killed,
             self._server_killed,
             self._server_deployed,
@@ -109,17 +114,6 @@ class Chaos(System):
             self.poison.unqueued,
             self.poison.row_locked,
         )
-        faults = [fault for fault in all_faults if not only or _name(fault) in only]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end or self.faults.total() < at_least:
-            for _ in range(self._dice.randrange(1, 6)):
-                self._enqueue()
-            time.sleep(self._dice.uniform(0.1, 1.0))
-            fault = self._dice.choice(faults)
-            fault()
-            self.faults[_name(fault)] += 1
-        self._heal()
-        self.poison.end()
 
     def judge(self) -> list[str]:
         """Waits for the end of every job, and then for the end of every process; what has not ended
@@ -212,137 +206,9 @@ class Chaos(System):
         self.jobs += 1
         return str(row[0])
 
-    # ── processes ──
-
-    def _server_killed(self) -> None:
-        self._replace_server(signal.SIGKILL)
-
-    def _server_deployed(self) -> None:
-        self._replace_server(signal.SIGTERM)
-
-    def _replace_server(self, number: signal.Signals) -> None:
-        which = self._dice.choice((0, 1))
-        self._end(self._servers[which], number)
-        self._servers[which] = self._server(which)
-
-    def _worker_killed(self) -> None:
-        which = self._dice.choice((0, 1))
-        self._end(self._workers[which], signal.SIGKILL)
-        self._workers[which] = self._worker(which, None)
-
-    def _worker_upgraded(self) -> None:
-        """As `systemctl restart`: TERM, and again because it is not to wait for its jobs."""
-        which = self._dice.choice((0, 1))
-        part = self._workers[which]
-        part.process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-        self._end(part, signal.SIGTERM)
-        self._workers[which] = self._worker(which, None)
-
-    def _supervisor_killed(self) -> None:
-        which = str(self._folder / f"w{self._dice.choice((0, 1))}")
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError, ValueError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if b"hodei_worker.supervisor" in words and which.encode() in words:
-                    _kill(int(entry.name), signal.SIGKILL)
-
-    def _frozen(self) -> None:
-        part = self._dice.choice([*self._servers.values(), *self._workers.values()])
-        part.process.send_signal(signal.SIGSTOP)
-        time.sleep(self._dice.uniform(0.5, 6))
-        part.process.send_signal(signal.SIGCONT)
-
-    def _cancelled(self) -> None:
-        with self.connect() as conn:
-            found = conn.execute(
-                "SELECT id::text FROM jobs WHERE completed_at IS NULL ORDER BY id"
-            ).fetchall()
-        if found:
-            self._cancel(self._dice.choice(found)[0], self._dice.choice((0, 1)))
-
-    # ── a worker that lies ──
-
-    def _lied_to(self) -> None:
-        """A burst of 1 to 3 s about the leases that hold and their neighbours, which come next."""
-        with self.connect() as conn:
-            held = conn.execute("SELECT lease, job_id::text FROM leases ORDER BY lease").fetchall()
-            last = int(conn.execute("SELECT last_value FROM hodei_lease_seq").fetchall()[0][0])
-        some_job = held[0][1] if held else str(uuid.uuid4())
-        guesses = [*held, *((lease, some_job) for lease in range(max(1, last - 20), last + 20))]
-        address = f"127.0.0.1:{self._ports[self._dice.choice((0, 1))]}"
-        with contextlib.suppress(
-            grpc.RpcError
-        ):  # a server that a fault has just cut off from the database registers nobody
-            self.evil.add(
-                evil.burst(
-                    self._dice, address, mint_token(self.url), guesses, self._dice.uniform(1, 3)
-                )
-            )
-
-    # ── the network ──
-
-    def _worker_cut(self) -> None:
-        self._dice.choice(list(self._links.values())).cut()
-
-    def _worker_stalled(self) -> None:
-        self._for_a_while(self._dice.choice(list(self._links.values())), "stall")
-
-    def _worker_half_open(self) -> None:
-        self._for_a_while(
-            self._dice.choice(list(self._links.values())),
-            "half_open",
-            self._dice.choice(("to", "back")),
-        )
-
-    def _worker_trickled(self) -> None:
-        self._for_a_while(self._dice.choice(list(self._links.values())), "trickle", 3000)
-
-    def _database_cut(self) -> None:
-        self._dice.choice(self._to_database).cut()
-
-    def _database_stalled(self) -> None:
-        self._for_a_while(self._dice.choice(self._to_database), "stall")
-
-    def _for_a_while(self, proxy: FaultProxy, fault: str, *how: object) -> None:
-        getattr(proxy, fault)(*how)
-        time.sleep(self._dice.choice([1, 3, 8]))
-        proxy.heal()
-
-    def _heal(self) -> None:
-        for proxy in (*self._links.values(), *self._to_database):
-            proxy.heal()
-
-    # ── the database ──
-
-    def _database_restarted(self) -> None:
-        self._database.stop()
-        time.sleep(self._dice.uniform(0, 2))
-        self._database.start()
-
-    def _database_crashed(self) -> None:
-        """Immediate shutdown: every session dies in the middle of what it does, and the log is
-        replayed."""
-        assert self._database.pid is not None
-        _kill(self._database.pid, signal.SIGQUIT)
-        self._database_restarted()
-
-    def _sessions_terminated(self) -> None:
-        with self.connect() as conn:
-            conn.execute("""
-                SELECT pg_terminate_backend(pid) FROM (
-                    SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
-                    ORDER BY random() LIMIT 3) victims""")
-
 
 def _name(fault: Callable[[], None]) -> str:
     return fault.__name__.strip("_")
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    descriptor = os.pidfd_open(pid)
-    signal.pidfd_send_signal(descriptor, number)
-    os.close(descriptor)
 
 
 def attack(
@@ -367,13 +233,20 @@ def attack(
             found = chaos.judge()
             with chaos.connect() as conn:
                 states = conn.execute(
-                    "SELECT state, coalesce(reason, ''), count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2"
+                    """
+                    SELECT state, coalesce(reason, ''), count(*)
+                    FROM jobs
+                    GROUP BY 1, 2
+                    ORDER BY 1, 2
+                    """
                 ).fetchall()
             print(
-                f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults {dict(chaos.faults)}, {len(found)} violations"
+                f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults "
+                f"{dict(chaos.faults)}, {len(found)} violations"
             )
             print(
-                f"wild jobs: {len(chaos.wild.jobs)} {dict(Counter(chaos.wild.jobs.values()))}, processes of jobs left: {len(chaos.left)}"
+                f"wild jobs: {len(chaos.wild.jobs)} {dict(Counter(chaos.wild.jobs.values()))}, "
+                f"processes of jobs left: {len(chaos.left)}"
             )
             print(
                 "  ".join(
@@ -406,7 +279,8 @@ def main() -> None:
     parser.add_argument(
         "--other-tree",
         type=lambda path: Path(path).absolute(),
-        help="the second server and worker run this checkout's code, as during a deploy; --only leaves out what it does not hold",
+        help="the second server and worker run this checkout's code, as during a deploy; "
+        "--only leaves out what it does not hold",
     )
     parser.add_argument(
         "--only",

@@ -18,10 +18,18 @@ LOCKED_S = 20.0
 """For which somebody's transaction holds a job's row."""
 
 BEFORE_IT_RUNS = {
-    "its last event is at the end of time": "UPDATE jobs SET updated_at = '294276-12-31 23:59:59.999999+00' WHERE id = %s",
+    "its last event is at the end of time": """
+        UPDATE jobs
+        SET updated_at = '294276-12-31 23:59:59.999999+00'
+        WHERE id = %s
+    """,
     "its last event is at infinity": "UPDATE jobs SET updated_at = 'infinity' WHERE id = %s",
     "it was created at infinity": "UPDATE jobs SET created_at = 'infinity' WHERE id = %s",
-    "it is never ready": "UPDATE job_queue SET waiting = 'RUN_AT', ready_at = 'infinity' WHERE job_id = %s",
+    "it is never ready": """
+        UPDATE job_queue
+        SET waiting = 'RUN_AT', ready_at = 'infinity'
+        WHERE job_id = %s
+    """,
     "it is older than time": "UPDATE job_queue SET enqueued_at = '-infinity' WHERE job_id = %s",
     "it never expires": "UPDATE job_queue SET expires_at = 'infinity' WHERE job_id = %s",
     "a lease was left over": """
@@ -29,8 +37,16 @@ BEFORE_IT_RUNS = {
         VALUES (nextval('hodei_lease_seq'), %s, gen_random_uuid(), 1, now(), now(), now() + interval '5 s')""",
     "its attempts are below 0": "UPDATE jobs SET attempts = -1 WHERE id = %s",
     "its attempts are all used up": "UPDATE jobs SET attempts = 2147483647 WHERE id = %s",
-    "its failures are all used up": "UPDATE jobs SET failures = 2147483647, losses = 2147483647 WHERE id = %s",
-    "its time-outs are below 0": "UPDATE jobs SET timeout_ms = -1, silence_timeout_ms = -1, grace_ms = -1 WHERE id = %s",
+    "its failures are all used up": """
+        UPDATE jobs
+        SET failures = 2147483647, losses = 2147483647
+        WHERE id = %s
+    """,
+    "its time-outs are below 0": """
+        UPDATE jobs
+        SET timeout_ms = -1, silence_timeout_ms = -1, grace_ms = -1
+        WHERE id = %s
+    """,
     "its time-outs are endless": """
         UPDATE jobs SET timeout_ms = 9223372036854775807, silence_timeout_ms = 9223372036854775807, grace_ms = 9223372036854775807,
                         start_timeout_ms = 9223372036854775807 WHERE id = %s""",
@@ -49,15 +65,27 @@ NEVER_BY_ITSELF = {"it is never ready", "its labels are a list"}
 """A job spoilt so waits for ever, as it says: a person cancels it."""
 
 WHILE_IT_RUNS = {
-    "its last event is at the end of time": "UPDATE jobs SET updated_at = '294276-12-31 23:59:59.999999+00' WHERE id = %s",
+    "its last event is at the end of time": """
+        UPDATE jobs
+        SET updated_at = '294276-12-31 23:59:59.999999+00'
+        WHERE id = %s
+    """,
     "it was queued before time": "UPDATE leases SET enqueued_at = '-infinity' WHERE job_id = %s",
-    "it may run for ever": "UPDATE leases SET end_by = 'infinity', start_by = 'infinity' WHERE job_id = %s",
+    "it may run for ever": """
+        UPDATE leases
+        SET end_by = 'infinity', start_by = 'infinity'
+        WHERE job_id = %s
+    """,
     "its silence is no number": "UPDATE leases SET silence_s = 'NaN' WHERE job_id = %s",
     "its silence is endless": "UPDATE leases SET silence_s = 'infinity' WHERE job_id = %s",
     "its log is at its end": "UPDATE leases SET log_bytes = 9223372036854775807 WHERE job_id = %s",
     "its lease is gone": "DELETE FROM leases WHERE job_id = %s",
     "it is queued as well": "INSERT INTO job_queue (job_id) VALUES (%s)",
-    "its losses are all used up": "UPDATE jobs SET losses = 2147483647, lone_losses = 2147483647 WHERE id = %s",
+    "its losses are all used up": """
+        UPDATE jobs
+        SET losses = 2147483647, lone_losses = 2147483647
+        WHERE id = %s
+    """,
 }
 
 TRIGGER = """
@@ -144,7 +172,10 @@ class Poison:
         """An operator's DELETE: these jobs are as good as any, and have to be found and run."""
         with self._connect() as conn:
             conn.execute(
-                "DELETE FROM job_queue WHERE job_id IN (SELECT job_id FROM job_queue ORDER BY random() LIMIT 5)"
+                """
+                DELETE FROM job_queue
+                WHERE job_id IN (SELECT job_id FROM job_queue ORDER BY random() LIMIT 5)
+                """
             )
 
     def row_locked(self) -> None:

@@ -58,7 +58,11 @@ PLANTED = {
         "queued and offered at once",
     ),
     "an unrecorded transition": (
-        "UPDATE jobs SET state = 'FAILED', completed_at = now() WHERE id IN (SELECT job_id FROM job_queue)",
+        """
+        UPDATE jobs
+        SET state = 'FAILED', completed_at = now()
+        WHERE id IN (SELECT job_id FROM job_queue)
+        """,
         "its events say PENDING",
     ),
     "two recorded results": (
@@ -68,8 +72,11 @@ PLANTED = {
         "illegal transition",
     ),
     "events that tie": (
-        "UPDATE domain_events SET occurred_at = (SELECT min(occurred_at) FROM domain_events WHERE aggregate_id = '{done}') "
-        "WHERE aggregate_id = '{done}'",
+        """
+        UPDATE domain_events
+        SET occurred_at = (SELECT min(occurred_at) FROM domain_events WHERE aggregate_id = '{done}')
+        WHERE aggregate_id = '{done}'
+        """,
         "events tie or run backwards",
     ),
     "a lease nobody knows": (
@@ -77,7 +84,8 @@ PLANTED = {
         "but its job does not know it",
     ),
     "a lease given twice": (
-        "UPDATE domain_events SET payload = payload || '{\"lease\": 1}' WHERE event_type = 'JobAssigned'",
+        "UPDATE domain_events SET payload = payload || '{\"lease\": 1}' WHERE event_type = "
+        "'JobAssigned'",
         "was given 3 times",
     ),
     "two late results": (

@@ -80,7 +80,8 @@ KINDS = {
         {"timeout": 0.5, "grace": 0},
     ),
     "renames itself": Kind(
-        "printf '\\303' >/proc/$$/comm; say up; (printf '\\377' >/proc/self/comm; sleep 0.5); say done"
+        "printf '\\303' >/proc/$$/comm; say up; (printf '\\377' >/proc/self/comm; sleep 0.5); say "
+        "done"
     ),
     "renames itself and stays": Kind(
         f"printf '\\303' >/proc/$$/comm; say up; {SLEEP}", TIMED_OUT, {"timeout": 1, "grace": 0.5}
@@ -135,6 +136,7 @@ def marked(mark: str) -> list[str]:
             continue
         if mark.encode() in words:
             found.append(
-                f"process {entry.name} of a job has escaped: {b' '.join(words).decode(errors='replace')}"
+                f"process {entry.name} of a job has escaped: "
+                f"{b' '.join(words).decode(errors='replace')}"
             )
     return found

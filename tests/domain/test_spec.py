@@ -7,7 +7,8 @@ import pytest
 
 from hodei.domain.errors import Invalid
 from hodei.domain.spec import normalise
-from tests.domain.spec_cases import BAD, GOOD
+from tests.domain.bad_specs import BAD
+from tests.domain.good_specs import GOOD
 
 
 @pytest.mark.parametrize(("given", "stored"), GOOD.values(), ids=GOOD)

@@ -161,7 +161,10 @@ def test_a_rolling_restart_of_every_server_under_load_spends_no_attempt(fresh: H
         )
     servers = dict(enumerate(fresh.stack.parts[:2]))
     fresh.sql(
-        "SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.' || n % 10)) FROM generate_series(1, 300) n"
+        """
+        SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.' || n % 10))
+        FROM generate_series(1, 300) n
+        """
     )
     for which in (0, 1, 0):
         time.sleep(0.5)

@@ -74,7 +74,8 @@ def test_a_job_without_incident_has_exactly_four_events_in_strict_order(hodei: H
         job_id = hodei.submit("--command", "exit 0", *flags)
         hodei.finish(job_id)
         rows = hodei.sql(
-            "SELECT event_type, actor, correlation_id, payload->>'old_state', payload->>'new_state', payload->>'success' "
+            "SELECT event_type, actor, correlation_id, payload->>'old_state', "
+            "payload->>'new_state', payload->>'success' "
             "FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at",
             job_id,
         )
@@ -87,7 +88,11 @@ def test_a_job_without_incident_has_exactly_four_events_in_strict_order(hodei: H
             ("JobStatusChanged", f"worker:{worker}", correlation, "PENDING", "RUNNING", "true"),
             ("JobStatusChanged", f"worker:{worker}", correlation, "RUNNING", "SUCCEEDED", None),
         ]
-        ties = "SELECT count(*) - count(DISTINCT occurred_at) FROM domain_events WHERE aggregate_id = %s"
+        ties = """
+            SELECT count(*) - count(DISTINCT occurred_at)
+            FROM domain_events
+            WHERE aggregate_id = %s
+        """
         assert hodei.sql(ties, job_id) == [(0,)]
         assert hodei.sql("SELECT count(*) FROM job_events WHERE job_id = %s", job_id) == [(4,)]
 
@@ -226,7 +231,8 @@ def test_an_old_transaction_is_named_while_it_holds_dead_rows_back(fresh: Hodei)
         def enqueue(jobs: int) -> None:
             records = "jsonb_build_object('id', hodei_uuid7(), 'actor', 'test', 'spec', '{\"command\": \"true\"}'::jsonb)"
             fresh.sql(
-                f"SELECT count(*) FROM hodei_create_jobs((SELECT jsonb_agg({records}) FROM generate_series(1, {jobs})))"
+                f"SELECT count(*) FROM hodei_create_jobs((SELECT jsonb_agg({records}) FROM "
+                f"generate_series(1, {jobs})))"
             )
 
         for _ in range(12):

@@ -29,7 +29,12 @@ def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(
     running = fresh.submit("--command", f"until [ -e {gate} ]; do sleep 0.1; done; echo done")
     fresh.until(running, "RUNNING")
     name = fresh.conn.info.dbname
-    others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    others = """
+        SELECT count(pg_terminate_backend(pid))
+        FROM pg_stat_activity
+        WHERE datname = current_database()
+          AND pid <> pg_backend_pid()
+    """
     fresh.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     fresh.sql(others)
     eventually(lambda: health(fresh, "") == NOT_SERVING, most_s=20)

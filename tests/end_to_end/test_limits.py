@@ -84,7 +84,12 @@ def test_the_servers_end_what_a_worker_does_not(hodei: Hodei) -> None:
     hodei.sql("UPDATE leases SET end_by = clock_timestamp() WHERE job_id = %s", job_id)
     job = hodei.finish(job_id)
     assert (job["state"], job["reason"]) == ("FAILED", "TIMEOUT")
-    story = "SELECT payload->>'outcome' FROM domain_events WHERE aggregate_id = %s AND event_type = 'JobLateResult'"
+    story = """
+        SELECT payload->>'outcome'
+        FROM domain_events
+        WHERE aggregate_id = %s
+          AND event_type = 'JobLateResult'
+    """
     eventually(lambda: hodei.sql(story, job_id) == [("LOST",)])
     assert hodei.job(job_id)["state"] == "FAILED", "the late word changes nothing"
 
@@ -103,10 +108,19 @@ def test_a_worker_that_lists_a_lease_nobody_gave_it_kills_that_job_and_its_log_i
     with hodei.conn.transaction():  # as a rescue by a server that took the worker for lost
         hodei.sql("DELETE FROM leases WHERE job_id = %s", job_id)
         hodei.sql(
-            "UPDATE jobs SET lease = NULL, state = 'FAILED', reason = 'WORKER_LOST', completed_at = updated_at WHERE id = %s",
+            """
+            UPDATE jobs
+            SET lease = NULL, state = 'FAILED', reason = 'WORKER_LOST', completed_at = updated_at
+            WHERE id = %s
+            """,
             job_id,
         )
-    late = "SELECT count(*) FROM domain_events WHERE aggregate_id = %s AND event_type = 'JobLateResult'"
+    late = """
+        SELECT count(*)
+        FROM domain_events
+        WHERE aggregate_id = %s
+          AND event_type = 'JobLateResult'
+    """
     eventually(lambda: hodei.sql(late, job_id) == [(1,)], 30)
     assert hodei.job(job_id)["state"] == "FAILED"
 
@@ -219,5 +233,11 @@ def test_a_job_that_its_living_worker_does_not_know_any_more_runs_again(fresh: H
         job = fresh.finish(job_id)
         call.cancel()
     assert (job["state"], job["attempts"]) == ("SUCCEEDED", 2)
-    lost = "SELECT payload->>'message' FROM domain_events WHERE aggregate_id = %s AND payload->>'reason' = 'WORKER_LOST' LIMIT 1"
+    lost = """
+        SELECT payload->>'message'
+        FROM domain_events
+        WHERE aggregate_id = %s
+          AND payload->>'reason' = 'WORKER_LOST'
+        LIMIT 1
+    """
     assert fresh.sql(lost, job_id) == [("the worker lives but does not know this job any more",)]

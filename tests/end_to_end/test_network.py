@@ -79,7 +79,11 @@ def test_no_result_overtakes_its_log_when_the_stream_is_cut_as_the_job_ends(
             link.cut()
         time.sleep(0.3)
     wrong = fresh.sql(
-        "SELECT id::text, state, logs_complete FROM jobs WHERE NOT (state = 'SUCCEEDED' AND logs_complete AND attempts = 1)"
+        """
+        SELECT id::text, state, logs_complete
+        FROM jobs
+        WHERE NOT (state = 'SUCCEEDED' AND logs_complete AND attempts = 1)
+        """
     )
     assert wrong == []
     assert {fresh.ok("job", "logs", job_id).text for job_id in jobs[::40]} == {
@@ -112,7 +116,14 @@ def test_offers_that_wait_at_the_worker_when_the_stream_is_cut_run_and_are_heard
     eventually(
         lambda: fresh.sql("SELECT count(*) FROM jobs WHERE completed_at IS NULL") == [(0,)], 30
     )
-    heard = "SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED' AND logs_complete AND spec->>'command' <> 'true' AND log_bytes = 6"
+    heard = """
+        SELECT count(*)
+        FROM jobs
+        WHERE state = 'SUCCEEDED'
+          AND logs_complete
+          AND spec->>'command' <> 'true'
+          AND log_bytes = 6
+    """
     assert fresh.sql(heard) == [(12,)]
 
 
@@ -134,7 +145,11 @@ def test_a_half_open_stream_is_found_on_both_sides_and_the_job_goes_on(
     assert time.monotonic() - begun < FOUND_WITHIN_S
     expect_whole(fresh, job_id, 3)
     assert fresh.sql(
-        "SELECT count(*) FROM domain_events WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')"
+        """
+        SELECT count(*)
+        FROM domain_events
+        WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')
+        """
     ) == [(0,)]
 
 
@@ -190,6 +205,10 @@ def test_a_worker_that_is_told_to_stops_its_jobs_when_nobody_answers(
     late = "SELECT payload->>'outcome' FROM domain_events WHERE event_type = 'JobLateResult'"
     eventually(lambda: fresh.sql(late) == [("LOST",)], 30)
     (beat,) = fresh.sql(
-        "SELECT payload->>'last_heartbeat' IS NOT NULL FROM domain_events WHERE payload->>'new_status' = 'Terminated'"
+        """
+        SELECT payload->>'last_heartbeat' IS NOT NULL
+        FROM domain_events
+        WHERE payload->>'new_status' = 'Terminated'
+        """
     )
     assert beat == (True,)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -42,7 +43,10 @@ def own_postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
 
 def steady(hodei: Hodei, jobs: int) -> None:
     hodei.sql(
-        "SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.2; echo ' || n)) FROM generate_series(1, %s) n",
+        """
+        SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.2; echo ' || n))
+        FROM generate_series(1, %s) n
+        """,
         jobs,
     )
 
@@ -136,7 +140,11 @@ def test_when_all_connections_are_taken_callers_are_told_and_the_rest_goes_on(fr
     assert fresh.finish(running)["state"] == "SUCCEEDED"
     assert fresh.ok("job", "run", "--command", "echo on").text == "on\n"
     assert fresh.sql(
-        "SELECT count(*) FROM domain_events WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')"
+        """
+        SELECT count(*)
+        FROM domain_events
+        WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')
+        """
     ) == [(0,)]
 
 
@@ -157,44 +165,8 @@ class Standby:
     def __enter__(self) -> "Standby":
         with psycopg.connect(self._primary.dsn(), autocommit=True) as conn:
             conn.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-        user = unprivileged_user()
-        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-        url = f"{self._primary.dsn()}?application_name=standby"
-        command = [
-            self._programs / "pg_basebackup",
-            "-D",
-            self.folder,
-            "-d",
-            url,
-            "-R",
-            "-X",
-            "stream",
-            "-c",
-            "fast",
-        ]
-        subprocess.run(command, check=True, capture_output=True, cwd="/", **as_user)  # type: ignore[call-overload]
-        settings = [
-            "-c",
-            f"port={self.port}",
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "unix_socket_directories=",
-            "-c",
-            "max_connections=200",
-        ]
-        argv = [str(self._programs / "postgres"), "-D", str(self.folder), *settings]
-        if user:
-            argv = [
-                "setpriv",
-                f"--reuid={user.pw_uid}",
-                f"--regid={user.pw_gid}",
-                "--clear-groups",
-                "--pdeathsig=INT",
-                *argv,
-            ]
-        else:
-            argv = child.wrapped(argv)
+        self._copied()
+        argv = self._argv()
         log = os.open(self.folder.parent / "standby.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
@@ -210,6 +182,32 @@ class Standby:
                 30,
             )
         return self
+
+    def _copied(self) -> None:
+        user = unprivileged_user()
+        as_user: dict[str, Any] = (
+            {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+        )
+        url = f"{self._primary.dsn()}?application_name=standby"
+        command = [str(self._programs / "pg_basebackup"), "-D", str(self.folder), "-d", url]
+        command += ["-R", "-X", "stream", "-c", "fast"]
+        subprocess.run(command, check=True, capture_output=True, cwd="/", **as_user)
+
+    def _argv(self) -> list[str]:
+        """PostgreSQL on the copy, as a user that it takes, and dying with us."""
+        argv = [str(self._programs / "postgres"), "-D", str(self.folder)]
+        for setting in (
+            f"port={self.port}",
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=200",
+        ):
+            argv += ["-c", setting]
+        user = unprivileged_user()
+        if user is None:
+            return child.wrapped(argv)
+        ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}"]
+        return ["setpriv", *ids, "--clear-groups", "--pdeathsig=INT", *argv]
 
     def promote(self) -> None:
         with psycopg.connect(
@@ -252,7 +250,10 @@ def test_a_synchronous_standby_is_promoted_under_load(
                     "worker", ",".join(addresses), tmp_path / "w", str(token[0]) if token else None
                 )
                 conn.execute(
-                    "SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.3; echo ' || n)) FROM generate_series(1, 80) n"
+                    """
+                    SELECT hodei_enqueue(jsonb_build_object('command', 'sleep 0.3; echo ' || n))
+                    FROM generate_series(1, 80) n
+                    """
                 )
             time.sleep(1.5)
             own_postgres.stop()

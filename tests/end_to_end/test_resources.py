@@ -195,7 +195,11 @@ def expect_undisturbed(hodei: Hodei, job_id: str) -> None:
     job = hodei.finish(job_id)
     assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
     assert hodei.sql(
-        "SELECT count(*) FROM domain_events WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')"
+        """
+        SELECT count(*)
+        FROM domain_events
+        WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')
+        """
     ) == [(0,)]
     assert violations(hodei.conn, undisturbed=True) == []
 

@@ -83,7 +83,12 @@ def test_health_and_reflection_answer(hodei: Hodei) -> None:
 
 def test_every_connection_is_named(hodei: Hodei) -> None:
     rows = hodei.sql(
-        "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        """
+        SELECT DISTINCT application_name
+        FROM pg_stat_activity
+        WHERE datname = current_database()
+          AND pid <> pg_backend_pid()
+        """
     )
     assert rows
     assert all(name.startswith("hodei") for (name,) in rows), rows

@@ -1,11 +1,7 @@
-"""`hodei job submit`: all or nothing, files beyond a message, submits that break off, and the order
-in which jobs of a file run."""
+"""`hodei job submit`: all or nothing, the order in which jobs of a file run, and what a file may
+hold."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -18,33 +14,11 @@ import pytest
 from hodei.domain.ids import uuid7
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from tests.end_to_end.submitting import count, create, written
 from tests.eventually import eventually
 from tests.running import Hodei, Ran
 
-
-def written(folder: Path, specs: list[dict[str, Any]]) -> str:
-    path = folder / "specs.json"
-    path.write_text(json.dumps(specs))
-    return str(path)
-
-
-def count(hodei: Hodei) -> int:
-    return int(hodei.sql("SELECT count(*) FROM jobs")[0][0])
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a submit that broke off is noted."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "hodei" / "submits"
-
-
-def create(hodei: Hodei, specs: list[dict[str, Any]], *, together: bool = True) -> list[Any]:
-    with grpc.insecure_channel(hodei.addresses[0]) as channel:
-        request = pb.CreateJobsRequest(
-            specs=[json.dumps(spec) for spec in specs], all_or_nothing=together
-        )
-        return list(hodei_pb2_grpc.JobServiceStub(channel).CreateJobs(request, timeout=20).entries)
+pytestmark = pytest.mark.usefixtures("submits")
 
 
 # ── all or nothing ──
@@ -175,110 +149,6 @@ def test_a_thousand_jobs_on_one_slot_run_in_the_order_of_their_file(
     assert order.read_text().split() == [str(n) for n in range(1000)]
 
 
-# ── beyond a message ──
-
-
-def test_a_file_larger_than_a_message_goes_in_pieces(fresh: Hodei, tmp_path: Path) -> None:
-    file = written(tmp_path, [{"command": "true", "stdin": "é" * 120_000} for _ in range(30)])
-    assert len(fresh.ok("job", "submit", "--file", file).text.split()) == 30
-    assert count(fresh) == 30
-    assert len(fresh.ok("job", "submit", "--file", file).text.split()) == 30
-    assert count(fresh) == 60, "what went well may be run once more"
-
-
-def test_a_submit_that_broke_off_is_repeated_by_the_same_command(
-    fresh: Hodei, tmp_path: Path, state: Path
-) -> None:
-    fresh.sql("""CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN RAISE EXCEPTION ''not today''; END'""")
-    fresh.sql(
-        "CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '1500') EXECUTE FUNCTION own()"
-    )
-    file = written(tmp_path, [{"command": "true", "name": str(n)} for n in range(2500)])
-    broke_off = fresh.run("job", "submit", "--file", file)
-    assert broke_off.code == 1
-    assert "spec 1501: " in broke_off.err
-    assert "1000 of 2500 jobs stand; the same command may be repeated" in broke_off.err
-    stand = broke_off.text.split()
-    assert len(stand) == count(fresh) == 1000
-    fresh.sql("DROP TRIGGER own ON jobs")
-    repeated = fresh.ok("job", "submit", "--file", file)
-    assert "its ids are used again" in repeated.err
-    assert repeated.text.split()[:1000] == stand
-    assert count(fresh) == 2500
-    assert list(state.iterdir()) == []
-    fresh.sql(
-        "CREATE TRIGGER own BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.name = '0') EXECUTE FUNCTION own()"
-    )
-    assert "stand" not in fresh.run("job", "submit", "--file", file).err
-    assert list(state.iterdir()) == [], "where nothing stands there is nothing to repeat"
-
-
-def test_a_client_that_is_killed_while_it_submits_may_be_run_again(
-    fresh: Hodei, tmp_path: Path
-) -> None:
-    file = written(tmp_path, [{"command": "true"} for _ in range(8000)])
-    argv = [
-        sys.executable,
-        "-m",
-        "hodei.cli.main",
-        "--server",
-        fresh.addresses[0],
-        "job",
-        "submit",
-        "--file",
-        file,
-    ]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as client:
-        assert client.stdout
-        client.stdout.readline()
-        client.kill()
-    assert 0 < count(fresh) < 8000
-    fresh.ok("job", "submit", "--file", file)
-    assert count(fresh) == 8000
-
-
-def test_servers_that_die_in_the_middle_leave_a_submit_that_may_be_repeated(
-    fresh: Hodei, tmp_path: Path
-) -> None:
-    file = written(tmp_path, [{"command": "true"} for _ in range(8000)])
-    argv = [
-        sys.executable,
-        "-m",
-        "hodei.cli.main",
-        "--server",
-        ",".join(fresh.addresses),
-        "job",
-        "submit",
-        "--file",
-        file,
-    ]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
-        assert client.stdout
-        client.stdout.readline()
-        for part in fresh.stack.parts:
-            part.process.send_signal(signal.SIGKILL)
-        _, said = client.communicate(timeout=60)
-    assert client.returncode == 1
-    assert b"of 8000 jobs stand" in said
-    assert b"the same command may be repeated" in said
-    address = fresh.stack.server("server-2", fresh.url)
-    done = subprocess.run(
-        [*argv[:4], address, *argv[5:]], capture_output=True, check=True, timeout=60
-    )
-    assert len(done.stdout.split()) == len(set(done.stdout.split())) == 8000
-    assert count(fresh) == 8000
-
-
-def test_ids_from_repeats_a_submit_from_elsewhere(fresh: Hodei, tmp_path: Path) -> None:
-    file = written(tmp_path, [{"command": "true"} for _ in range(3)])
-    first = str(uuid7())
-    for _ in range(2):
-        ids = fresh.ok("job", "submit", "--file", file, "--ids-from", first).text.split()
-        assert ids[0] == first
-    assert count(fresh) == 3
-
-
 # ── what a file may hold ──
 
 
@@ -337,23 +207,3 @@ def test_a_page_before_an_unknown_job_is_an_error_and_before_the_oldest_is_empty
     only = fresh.submit("--command", "true")
     page = fresh.ok("job", "list", "--before", only, "--format", "json")
     assert page.json == []
-
-
-def test_the_state_folder_may_be_missing_or_closed(hodei: Hodei, tmp_path: Path) -> None:
-    env = {**os.environ, "HOME": "/dev/null/nowhere"}
-    env.pop("XDG_STATE_HOME")
-    argv = [
-        sys.executable,
-        "-m",
-        "hodei.cli.main",
-        "--server",
-        hodei.addresses[0],
-        "job",
-        "submit",
-        "--file",
-        "-",
-    ]
-    ran = subprocess.run(
-        argv, input=b'{"command": "true"}', env=env, capture_output=True, check=True
-    )
-    assert uuid.UUID(ran.stdout.decode().strip()).version == 7

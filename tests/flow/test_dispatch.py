@@ -52,7 +52,12 @@ def spec(**labels: str) -> str:
 
 def transactions(db: Connection, job_id: Any) -> list[tuple[str, str]]:
     return db.execute(
-        "SELECT event_type, xmin::text FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at",
+        """
+        SELECT event_type, xmin::text
+        FROM domain_events
+        WHERE aggregate_id = %s
+        ORDER BY occurred_at
+        """,
         [str(job_id)],
     ).fetchall()
 
@@ -124,7 +129,11 @@ def test_a_fleet_of_many_label_sets_is_asked_for_in_turns(
             "the one of 50 that fits, in the first round"
         )
         db.execute(
-            "INSERT INTO job_queue (job_id, labels, priority) SELECT gen_random_uuid(), %s, 5 FROM generate_series(1, 1500)",
+            """
+            INSERT INTO job_queue (job_id, labels, priority)
+            SELECT gen_random_uuid(), %s, 5
+            FROM generate_series(1, 1500)
+            """,
             ['{"name": "nobody"}'],
         )
         hidden = await scene.enqueuer.create([spec(name="12")] * (FEW + 1), "cli:ana")
@@ -178,7 +187,11 @@ def test_claims_go_on_beyond_a_place(database_url: str, db: Connection) -> None:
             if number == 2:
                 beyond = claimed.last
                 db.execute(
-                    "UPDATE job_queue SET enqueued_at = enqueued_at - interval '1 hour' WHERE job_id = %s",
+                    """
+                    UPDATE job_queue
+                    SET enqueued_at = enqueued_at - interval '1 hour'
+                    WHERE job_id = %s
+                    """,
                     [jobs[3]],
                 )
         return taken

@@ -115,6 +115,24 @@ def test_log_recipes_follow_the_log_and_filter_it(
     assert just(shell_env | {"PATH": f"{shim}:{shell_env['PATH']}"}, recipe) == f"{line}\n"
 
 
+def restarted(env: dict[str, str], out: Path) -> str:
+    """What the recipe says; in a file, as server and worker outlive it and would hold a pipe
+    open."""
+    assert JUST
+    with out.open("w") as file:
+        ran = subprocess.run(
+            [JUST, "restart-all"],
+            stdout=file,
+            stderr=file,
+            env=env,
+            cwd=TREE,
+            check=False,
+            timeout=60,
+        )
+    assert ran.returncode == 0, out.read_text()
+    return out.read_text()
+
+
 def test_restart_all_brings_a_working_system(
     shell_env: dict[str, str], tmp_path: Path, database_url: str
 ) -> None:
@@ -134,48 +152,18 @@ def test_restart_all_brings_a_working_system(
     pids: list[int] = []
     try:
         for _ in range(2):
-            assert JUST
-            with (tmp_path / "out").open(
-                "w"
-            ) as out:  # a file: server and worker outlive the script and would hold a pipe open
-                ran = subprocess.run(
-                    [JUST, "restart-all"],
-                    stdout=out,
-                    stderr=out,
-                    env=env,
-                    cwd=TREE,
-                    check=False,
-                    timeout=60,
-                )
-            said = (tmp_path / "out").read_text()
-            assert ran.returncode == 0, said
+            said = restarted(env, tmp_path / "out")
             assert "✅ Sistema reiniciado" in said
             assert "ERROR" not in said
-            before, pids = (
-                pids,
-                [
-                    int((tmp_path / f"hodei-{part}.pid").read_text())
-                    for part in ("server", "worker")
-                ],
-            )
-            assert all(gone(pid) for pid in before)
-            server = ["--server", f"127.0.0.1:{port}"]
-            command = [
-                sys.executable,
-                "-m",
-                "hodei.cli.main",
-                *server,
-                "job",
-                "run",
-                "--command",
-                "echo restarted",
+            before = pids
+            pids = [
+                int((tmp_path / f"hodei-{part}.pid").read_text()) for part in ("server", "worker")
             ]
-            assert (
-                subprocess.run(
-                    command, capture_output=True, text=True, check=True, timeout=30
-                ).stdout
-                == "restarted\n"
-            )
+            assert all(gone(pid) for pid in before)
+            command = [sys.executable, "-m", "hodei.cli.main", "--server", f"127.0.0.1:{port}"]
+            command += ["job", "run", "--command", "echo restarted"]
+            ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+            assert ran.stdout == "restarted\n"
     finally:
         for pid in reversed(pids):
             os.kill(pid, 15)

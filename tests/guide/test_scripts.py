@@ -160,7 +160,10 @@ def test_clean_drops_what_it_says_in_one_transaction_and_can_be_repeated(
         assert ran.returncode == 0
         assert "✅ Sistema limpiado" in ran.stdout
         assert "ERROR" not in ran.stderr
-        gone = "SELECT to_regclass(t) FROM unnest(ARRAY['job_queue', 'jobs', 'workers', 'worker_bootstrap_tokens', 'job_events']) t"
+        gone = """
+            SELECT to_regclass(t)
+            FROM unnest(ARRAY['job_queue', 'jobs', 'workers', 'worker_bootstrap_tokens', 'job_events']) t
+        """
         assert db.execute(gone).fetchall() == [(None,)] * 5
         assert db.execute("SELECT count(*) FROM domain_events").fetchone() == events
         subprocess.run(

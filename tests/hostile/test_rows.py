@@ -21,24 +21,64 @@ from verify.checker import violations
 FAR = "'294276-12-31 23:59:59+00'::timestamptz"
 HANDS: dict[str, str] = {
     "a time at the end of the calendar": f"UPDATE jobs SET updated_at = {FAR} WHERE id = %(job)s",
-    "an infinite time": "UPDATE jobs SET updated_at = 'infinity', created_at = '-infinity' WHERE id = %(job)s",
+    "an infinite time": """
+        UPDATE jobs
+        SET updated_at = 'infinity', created_at = '-infinity'
+        WHERE id = %(job)s
+    """,
     "attempts that overflow": "UPDATE jobs SET attempts = 2147483647 WHERE id = %(job)s",
-    "a silence beyond all bounds": "UPDATE jobs SET silence_timeout_ms = 9223372036854775807 WHERE id = %(job)s",
-    "a time-out beyond all bounds": "UPDATE jobs SET timeout_ms = 9223372036854775807, grace_ms = 1 WHERE id = %(job)s",
-    "a time-out that no calendar holds": "UPDATE jobs SET timeout_ms = 9223372036854775 WHERE id = %(job)s",
+    "a silence beyond all bounds": """
+        UPDATE jobs
+        SET silence_timeout_ms = 9223372036854775807
+        WHERE id = %(job)s
+    """,
+    "a time-out beyond all bounds": """
+        UPDATE jobs
+        SET timeout_ms = 9223372036854775807, grace_ms = 1
+        WHERE id = %(job)s
+    """,
+    "a time-out that no calendar holds": """
+        UPDATE jobs
+        SET timeout_ms = 9223372036854775
+        WHERE id = %(job)s
+    """,
     "a spec of another shape": 'UPDATE jobs SET spec = \'{"command": [], "timeout": "x", "env": 7}\' WHERE id = %(job)s',
     "a leftover lease": (
-        "INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by) "
-        "SELECT 1000000, id, gen_random_uuid(), 1, now(), now(), now() + interval '1 day' FROM jobs WHERE id = %(job)s"
+        """
+        INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by)
+        SELECT 1000000, id, gen_random_uuid(), 1, now(), now(), now() + interval '1 day'
+        FROM jobs
+        WHERE id = %(job)s
+        """
     ),
     "no queue row": "DELETE FROM job_queue WHERE job_id = %(job)s",
     "an infinite age": "UPDATE job_queue SET enqueued_at = '-infinity' WHERE job_id = %(job)s",
-    "a wait without end": "UPDATE job_queue SET waiting = 'RUN_AT', ready_at = 'infinity' WHERE job_id = %(job)s",
-    "due before all time": "UPDATE job_queue SET waiting = 'BACKOFF', ready_at = '-infinity' WHERE job_id = %(job)s",
-    "expired before all time": "UPDATE job_queue SET expires_at = '-infinity' WHERE job_id = %(job)s",
-    "a term beyond all bounds": "UPDATE job_queue SET unseen_ms = 9223372036854775807 WHERE job_id = %(job)s",
+    "a wait without end": """
+        UPDATE job_queue
+        SET waiting = 'RUN_AT', ready_at = 'infinity'
+        WHERE job_id = %(job)s
+    """,
+    "due before all time": """
+        UPDATE job_queue
+        SET waiting = 'BACKOFF', ready_at = '-infinity'
+        WHERE job_id = %(job)s
+    """,
+    "expired before all time": """
+        UPDATE job_queue
+        SET expires_at = '-infinity'
+        WHERE job_id = %(job)s
+    """,
+    "a term beyond all bounds": """
+        UPDATE job_queue
+        SET unseen_ms = 9223372036854775807
+        WHERE job_id = %(job)s
+    """,
     "labels of another shape": "UPDATE job_queue SET labels = '[1, {\"a\": null}]' WHERE job_id = %(job)s",
-    "negative counts": "UPDATE jobs SET attempts = -5, losses = -5, failures = -5, log_bytes = -5 WHERE id = %(job)s",
+    "negative counts": """
+        UPDATE jobs
+        SET attempts = -5, losses = -5, failures = -5, log_bytes = -5
+        WHERE id = %(job)s
+    """,
 }
 
 

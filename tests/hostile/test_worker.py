@@ -183,7 +183,12 @@ def test_a_word_about_the_lease_of_another_worker_changes_nothing(
         eventually(lambda: honest.sql(ended, ids) == [(12,)], most_s=60)
     asked = "SELECT state, attempts, logs_complete FROM jobs WHERE id = ANY (%s)"
     assert honest.sql(asked, ids) == [("SUCCEEDED", 1, True)] * 12
-    wrote = "SELECT string_agg(data, '' ORDER BY lease, seq) FROM job_logs WHERE job_id = ANY (%s) GROUP BY job_id"
+    wrote = """
+        SELECT string_agg(data, '' ORDER BY lease, seq)
+        FROM job_logs
+        WHERE job_id = ANY (%s)
+        GROUP BY job_id
+    """
     assert honest.sql(wrote, ids) == [(b"line 1\nline 2\nline 3\n",)] * 12
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         str(job_id): "x\n" for job_id in ids
@@ -220,11 +225,19 @@ def test_an_offer_cannot_be_held_as_waiting_for_ever(fresh: Hodei) -> None:
         job_id = fresh.submit("--label", "mine=1", "--command", "true")
         run = eventually(lambda: offered(hoarder))[0]
         fresh.sql(
-            "UPDATE leases SET offered_at = offered_at - interval '1 hour', accept_by = now() - interval '1 s'"
+            """
+            UPDATE leases
+            SET offered_at = offered_at - interval '1 hour', accept_by = now() - interval '1 s'
+            """
         )
         fresh.sql("UPDATE hodei_listening SET listening_since = now() - interval '1 hour'")
         hoarder.send(heartbeat=pb.Heartbeat(held=[pb.Held(lease=run.lease, phase=pb.Held.WAITING)]))
-        returned = "SELECT count(*) FROM domain_events WHERE event_type = 'JobUnassigned' AND aggregate_id = %s"
+        returned = """
+            SELECT count(*)
+            FROM domain_events
+            WHERE event_type = 'JobUnassigned'
+              AND aggregate_id = %s
+        """
         assert eventually(lambda: fresh.sql(returned, job_id)[0][0])
 
 

@@ -47,7 +47,10 @@ def test_it_listens_on_loopback_with_a_password_only(open_folder: Path) -> None:
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(f"postgresql://postgres:wrong@127.0.0.1:{server.port}/postgres")
         with psycopg.connect(server.dsn()) as conn:
-            settings = "SELECT current_setting('listen_addresses'), current_setting('unix_socket_directories')"
+            settings = """
+                SELECT current_setting('listen_addresses'),
+                       current_setting('unix_socket_directories')
+            """
             assert conn.execute(settings).fetchone() == ("127.0.0.1", "")
         assert (server.base / "password").stat().st_mode & 0o077 == 0
 

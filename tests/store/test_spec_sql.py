@@ -9,7 +9,8 @@ import pytest
 from hodei.domain.errors import Invalid
 from hodei.domain.spec import normalise
 from tests.conftest import Connection
-from tests.domain.spec_cases import BAD, GOOD
+from tests.domain.bad_specs import BAD
+from tests.domain.good_specs import GOOD
 
 
 def test_good_specs_have_the_same_stored_form(db: Connection) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from hodei_worker.supervisor.cgroups import own_cgroup
 from tests.eventually import eventually, gone
-from tests.hosts import Worker, cgroup_of, make, supervisors
+from tests.hosts import make
 from tests.running import Hodei
+from tests.worker_process import Worker, cgroup_of, supervisors
 
 DAEMON = "(env -i /usr/bin/setsid /bin/sleep 777 >/dev/null 2>&1 </dev/null &)"
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually, gone
-from tests.hosts import JOB_USER, ROOT, Worker, make, supervisors
+from tests.hosts import JOB_USER, ROOT, make
 from tests.running import Hodei
+from tests.worker_process import Worker, supervisors
 
 DAEMON = "(env -i /usr/bin/setsid /bin/sleep {n} >/dev/null 2>&1 </dev/null &)"
 

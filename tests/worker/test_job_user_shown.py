@@ -16,8 +16,9 @@ import pytest
 
 from tests.eventually import eventually
 from tests.hostile.worker import HostileWorker
-from tests.hosts import JOB_USER, ORDINARY, ROOT, Worker, make
+from tests.hosts import JOB_USER, ORDINARY, ROOT, make
 from tests.running import Hodei, start
+from tests.worker_process import Worker
 
 SAID = "jobs run as root on this host; use --job-user NAME to run them as another user"
 

@@ -12,8 +12,9 @@ import pytest
 
 from hodei_worker.supervisor.remover import remove
 from tests.eventually import eventually, gone
-from tests.hosts import Worker, make, supervisors
+from tests.hosts import make
 from tests.running import Hodei
+from tests.worker_process import Worker, supervisors
 
 pytestmark = pytest.mark.unprivileged
 

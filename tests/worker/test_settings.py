@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually, gone
-from tests.hosts import JOB_USER, ROOT, SANE_PATH, Worker, make, supervisors
+from tests.hosts import JOB_USER, ROOT, make
 from tests.running import Hodei
+from tests.worker_process import SANE_PATH, Worker, supervisors
 
 STEPS = (
     "for n in $(seq 25); do echo $n; sleep 0.2; done; until [ -e {} ]; do sleep 0.1; done; id -un"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import Worker, make
+from tests.hosts import make
 from tests.running import Hodei
+from tests.worker_process import Worker
 
 SECRET = "hunter2"
 SPOILT = {

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import JOB_USER, Worker
+from tests.hosts import JOB_USER
+from tests.worker_process import Worker
 
 pytestmark = pytest.mark.unprivileged
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually
-from tests.hosts import Worker, make
+from tests.hosts import make
 from tests.running import Hodei
+from tests.worker_process import Worker
 
 pytestmark = pytest.mark.unprivileged
 
@@ -174,7 +175,8 @@ def test_a_log_that_the_disk_did_not_take_is_not_whole(
 
 def test_a_gap_in_the_middle_is_told_where_it_is(on_a_small_disk: Worker) -> None:
     job = on_a_small_disk.finish(
-        f"trap 'sleep 1; rm big; sleep 1; echo after; exit 0' TERM; echo before; sleep 1; {FILL} seq 10000 14999; sleep 30 & wait"
+        f"trap 'sleep 1; rm big; sleep 1; echo after; exit 0' TERM; echo before; sleep 1; {FILL} "
+        "seq 10000 14999; sleep 30 & wait"
     )
     found = re.findall(r"\[(\d+) bytes left out: the worker's disk was full\]\n", job.text)
     assert sum(map(int, found)) == job.dropped > 0
@@ -182,7 +184,13 @@ def test_a_gap_in_the_middle_is_told_where_it_is(on_a_small_disk: Worker) -> Non
     assert job.text.endswith("after\n")
     assert (job.reason, job.complete) == ("LIMIT_EXCEEDED", False)
     rows = on_a_small_disk.hodei.sql(
-        "SELECT byte_offset, first_line, data FROM job_logs WHERE job_id = %s AND stream = 1 ORDER BY seq",
+        """
+        SELECT byte_offset, first_line, data
+        FROM job_logs
+        WHERE job_id = %s
+          AND stream = 1
+        ORDER BY seq
+        """,
         job.id,
     )
     whole = b"before\n" + b"".join(b"%d\n" % n for n in range(10_000, 15_000)) + b"after\n"
@@ -207,7 +215,11 @@ def test_lines_of_both_streams_come_in_order(worker: Worker) -> None:
 def test_chatter_on_both_streams_makes_few_chunks(worker: Worker) -> None:
     job = worker.finish("i=0; while [ $i -lt 3000 ]; do echo out; echo err >&2; i=$((i+1)); done")
     ((chunks, seconds),) = worker.hodei.sql(
-        "SELECT count(*), extract(epoch FROM max(read_at) - min(read_at)) FROM job_logs WHERE job_id = %s",
+        """
+        SELECT count(*), extract(epoch FROM max(read_at) - min(read_at))
+        FROM job_logs
+        WHERE job_id = %s
+        """,
         job.id,
     )
     assert job.log_bytes == 24_000

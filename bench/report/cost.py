@@ -1,0 +1,156 @@
+"""Sections of docs/performance.md about what Hodei costs: claims, idle workers, memory, start, dead
+rows."""
+
+from collections.abc import Iterable
+
+from bench.report.figures import Figures, at
+from bench.report.words import (
+    number,
+    plot,
+    prose,
+    spread,
+    table,
+)
+
+
+def claims(section: Figures, _: Figures) -> Iterable[str]:
+    yield prose(
+        f"What a claim of {section['jobs_per_claim']} jobs takes (milliseconds,",
+        f"{section['claims']} claims of each case), where the queue is deep, and where dead rows",
+        "stand before the live ones. An old snapshot (a long report, a forgotten transaction)",
+        "forbids every vacuum: then a server begins its claims behind the head that it knows to",
+        "be dead, and says so in its log.",
+    )
+    cases = dict(claim_rows(section))
+    kinds = ("p50", "p99", "most", "first")
+    yield table(
+        ["queue", *kinds],
+        [(words, *(number(ms[kind]) for kind in kinds)) for words, ms in cases.items()],
+    )
+    yield plot("claims", "Milliseconds of a claim, p50 and p99, by the state of the queue")
+    if through := section.get("through_a_server"):
+        yield _through_a_server(through)
+
+
+def claim_rows(section: Figures) -> Iterable[tuple[str, dict[str, float]]]:
+    for case, ms in section["ms"].items():
+        if "p50" in ms:
+            yield case, ms
+        else:
+            yield from (
+                (f"{case}: {state}", spread)
+                for state, spread in ms.items()
+                if isinstance(spread, dict)
+            )
+
+
+def _through_a_server(through: Figures) -> str:
+    first, last, after = (
+        window["cpu_percent"]
+        for window in (through["held"][0], through["at_the_end"], through["released"][-1])
+    )
+    end = through["at_the_end"]
+    return prose(
+        f"A whole server under such a snapshot, given {number(through['fed_per_s'])} jobs a",
+        f"second: {number(through['jobs_per_s'])} done a second (median of {len(through['held'])}",
+        f"windows of {number(through['window_s'])} s), after {number(end['done'])} of them",
+        f"{number(end['waiting'])} waited. In the first window the server took",
+        f"{number(first['server'])} % of a core and PostgreSQL {number(first['postgres'])} %, in",
+        f"the last {number(last['server'])} % and {number(last['postgres'])} %, and once the",
+        f"snapshot was gone {number(after['server'])} % and {number(after['postgres'])} %.",
+        f"Warnings in the server's log: {number(len(through['warnings']))}.",
+    )
+
+
+def idle(section: Figures, _: Figures) -> Iterable[str]:
+    yield prose(
+        f"{number(section['workers'])} connected workers that have nothing to do, on one server;",
+        f"then {number(section['queued'])} queued jobs that none of them can run. Processor in",
+        f"percent of one core, over {number(section['window_s'])} s; statements are the server's,",
+        "by PostgreSQL's own log. PSS shares out common pages, anonymous memory is the server's",
+        "own.",
+    )
+    yield table(
+        ["scene", "server, %", "PostgreSQL, %", "statements/s", "PSS, MB", "anonymous, MB"],
+        [
+            (
+                scene,
+                number(of["cpu_percent"]["server"]),
+                number(of["cpu_percent"]["postgres"]),
+                number(of["statements_per_s"]),
+                number(of["server_mb"]["pss"]),
+                number(of["server_mb"]["anonymous"]),
+            )
+            for scene, of in section["figures"].items()
+        ],
+    )
+    yield prose(
+        f"For each worker the server holds {number(section['server_kb_per_worker']['anonymous'])}",
+        f"KB. At the end {number(section['connected_at_the_end'])} of {number(section['workers'])}",
+        "were connected. What the server asks while they are idle:",
+    )
+    asked = at(section, "figures", "idle workers", "most_frequent_per_s") or {}
+    yield table(
+        ["statement", "per second"],
+        [(f"`{words.replace('|', '¦')}`", number(per_s)) for words, per_s in asked.items()],
+    )
+
+
+def memory(section: Figures, _: Figures) -> Iterable[str]:
+    yield prose(
+        f"Servers while {number(section['jobs'])} no-op jobs are drained, round by round (what is",
+        f"not flat is a leak); a worker with all of its {number(section['sleepers'])} slots taken",
+        "by jobs that sleep, without the jobs' own memory. MB of PSS, which counts a shared page",
+        "once, with RSS in brackets.",
+    )
+    drain, rows = section["drain"], []
+    for server, before in drain["idle"].items():
+        rows.append((f"{server}, idle", _held(before)))
+        rows += [
+            (f"{server}, most in round {n}", _held(of["most"].get(server)))
+            for n, of in enumerate(drain["rounds"], 1)
+        ]
+    rows += [
+        (f"worker's {process}, {when}", _held(of))
+        for when, parts in section["worker"].items()
+        for process, of in parts.items()
+    ]
+    yield table(["process", "MB"], rows)
+
+
+def _held(memory: dict[str, float] | None) -> str:
+    return "–" if memory is None else f"{number(memory['pss_mb'])} ({number(memory['rss_mb'])})"
+
+
+def startup(section: Figures, _: Figures) -> Iterable[str]:
+    yield prose(
+        "Milliseconds from a program's start until it has ended, or until its log says that it is",
+        f"there; {section['rounds']} rounds. The interpreter and `import grpc` are what all that",
+        "talk to a server begin with; `bin/hodei` is the wrapper that finds the environment",
+        "first. *New*: a worker that has to register.",
+    )
+    yield table(
+        ["program", "ms"], [(f"`{program}`", spread(ms)) for program, ms in section["ms"].items()]
+    )
+
+
+def soak(section: Figures, _: Figures) -> Iterable[str]:
+    yield prose(
+        f"{number(section['jobs'])} jobs in {number(section['minutes'])} minutes at",
+        f"{number(section['jobs_per_s'])} a second, dead rows sampled every 5 s. The queue never",
+        f"held more than {number(section['longest_queue'])} jobs. A job wrote",
+        f"{number(section.get('wal_kb_per_job'))} kB of WAL, checkpoints and all.",
+    )
+    yield table(
+        ["table", "dead rows, median", "most", "HOT updates", "MB at the end"],
+        [
+            (
+                f"`{of}`",
+                number(dead["median"]),
+                number(dead["max"]),
+                f"{section['hot_updates'][of]:.0%}",
+                number(section["bytes"][of] / 1e6),
+            )
+            for of, dead in section["dead_tuples"].items()
+        ],
+    )
