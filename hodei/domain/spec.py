@@ -1,8 +1,8 @@
 """Checks what a job is to do, with the same answers and the same stored form as
 hodei_normalise_spec of schema.sql.
 
-The rules stand in spec_keys.py. Tables of cases (tests/domain/good_specs.py, bad_specs.py) and random specs
-(tests/store/test_spec_fuzz.py) hold Python and PostgreSQL to one answer.
+The rules stand in spec_keys.py. Tables of cases (tests/domain/good_specs.py, bad_specs.py) and
+random specs (tests/store/test_spec_fuzz.py) hold Python and PostgreSQL to one answer.
 """
 
 import binascii
