@@ -211,8 +211,11 @@ def test_sweeps_do_not_walk_what_is_not_due(grown: Connection) -> None:
     """Not under the guard: at these sizes the planner takes the index by itself, if it can be
     entered by the time that is asked for."""
     grown.execute(
-        "INSERT INTO job_queue (job_id, waiting, ready_at, expires_at) "
-        "SELECT hodei_uuid7(), 'RUN_AT', now() + interval '1 day', now() + interval '2 days' FROM generate_series(1, 50000)"
+        """
+        INSERT INTO job_queue (job_id, waiting, ready_at, expires_at)
+        SELECT hodei_uuid7(), 'RUN_AT', now() + interval '1 day', now() + interval '2 days'
+        FROM generate_series(1, 50000)
+        """
     )
     grown.execute("ANALYZE job_queue")
     for statement in (sweep.LOOK, job_queue.DUE, job_queue.EXPIRED):

@@ -1,4 +1,5 @@
-"""Days are made ahead, and what is old goes in order; through `hodei db maintain`."""
+"""Days are made ahead, and what is old goes in order; through `hodei db maintain`. The hot tables
+are vacuumed."""
 
 import asyncio
 import json
@@ -12,8 +13,11 @@ from click.testing import CliRunner
 
 from hodei.cli.db import maintain
 from hodei.flow.maintain import Maintainer
+from hodei.store import dead_rows
+from hodei.store.database import Connection as AsyncConnection
 from hodei.store.database import Database
 from tests.conftest import Connection
+from tests.factories import on, pending_job
 
 
 def ran(url: str, days: int = 30) -> dict[str, Any]:
@@ -119,13 +123,18 @@ def test_a_day_with_the_story_of_a_job_that_lives_stays_and_is_named(
 def test_workers_and_tokens_that_are_long_dead_go(db: Connection, database_url: str) -> None:
     for state, age in (("TERMINATED", 40), ("TERMINATED", 20), ("READY", 40)):
         db.execute(
-            "INSERT INTO workers (id, state, updated_at) VALUES (gen_random_uuid(), %s, now() - make_interval(days => %s))",
+            """
+            INSERT INTO workers (id, state, updated_at)
+            VALUES (gen_random_uuid(), %s, now() - make_interval(days => %s))
+            """,
             [state, age],
         )
     for expired, consumed in ((40, None), (20, None), (-1, 40), (-1, None)):
         db.execute(
-            "INSERT INTO worker_bootstrap_tokens (expires_at, consumed_at) "
-            "VALUES (now() - make_interval(days => %s), now() - make_interval(days => %s))",
+            """
+            INSERT INTO worker_bootstrap_tokens (expires_at, consumed_at)
+            VALUES (now() - make_interval(days => %s), now() - make_interval(days => %s))
+            """,
             [expired, consumed],
         )
     report = ran(database_url)
@@ -178,3 +187,19 @@ def test_a_wrong_number_of_days_is_one_message(flag: str) -> None:
     )
     assert result.exit_code == 2
     assert "--keep-days" in result.output
+
+
+def test_the_hot_tables_are_vacuumed_whoever_else_is_at_it(
+    database_url: str, db: Connection
+) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        for _ in range(20):
+            await pending_job(conn)
+        await conn.execute("DELETE FROM job_queue")
+        await dead_rows.vacuum(conn)
+
+    on(database_url, story)
+    db.execute("SELECT pg_stat_force_next_flush()")
+    assert db.execute(
+        "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname IN ('job_queue', 'leases')"
+    ).fetchall() == [(1,), (1,)]

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,77 +14,12 @@ import pytest
 from loguru import logger
 
 from hodei.flow.maintain import Maintainer
-from hodei.local import binaries
 from hodei.local.stack import Stack, mint_token
 from hodei.store import dead_rows, rights, schema
 from hodei.store.database import Database
-from tests.conftest import SCHEMA, TREE, Connection
+from tests.conftest import TREE, Connection
 from tests.eventually import eventually
-from tests.running import Ran
-
-PART = re.compile(r"^### (.*?)$.*?```sql\n(.*?)```", re.MULTILINE | re.DOTALL)
-
-
-def hodei(url: str, *arguments: str) -> Ran:
-    done = subprocess.run(
-        [sys.executable, "-m", "hodei.cli.main", *arguments],
-        env={"DATABASE_URL": url, "PATH": "/usr/bin:/bin"},
-        cwd=TREE,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr.decode())
-
-
-def login(url: str, role: str) -> str:
-    return f"postgresql://{role}:x@{url.split('@', maxsplit=1)[1]}"
-
-
-class Roles:
-    """Those of docs/database.md, under names of this test's own, on a database with the schema
-    applied by their owner."""
-
-    def __init__(self, admin_url: str) -> None:
-        self.admin_url = admin_url
-        self._suffix = uuid.uuid4().hex[:8]
-        parts = PART.findall((TREE / "docs/database.md").read_text())
-        self.admin = psycopg.connect(admin_url, autocommit=True)
-        self._run(self.admin, parts[0][1])
-        for role in ("owner", "server", "enqueuer"):
-            self.admin.execute(f"ALTER ROLE {self.name(role)} PASSWORD 'x'".encode())
-        applied = hodei(self.url("owner"), "db", "apply")
-        assert applied.text == "applied schema version 1.4\n", applied
-        self.owner = psycopg.connect(self.url("owner"), autocommit=True)
-        for _, grants in parts[1:]:
-            self._run(self.owner, grants)
-
-    def name(self, role: str) -> str:
-        return f"hodei_{role}_{self._suffix}"
-
-    def url(self, role: str) -> str:
-        return login(self.admin_url, self.name(role))
-
-    def _run(self, conn: Connection, statements: str) -> None:
-        renamed = re.sub(
-            r"\bhodei_(owner|server|enqueuer)\b", lambda m: self.name(m[1]), statements
-        )
-        conn.execute(renamed.encode())
-
-    def drop(self) -> None:
-        self.owner.close()
-        for role in ("server", "enqueuer", "owner"):
-            self.admin.execute(
-                f"DROP OWNED BY {self.name(role)} CASCADE; DROP ROLE {self.name(role)}".encode()
-            )
-        self.admin.close()
-
-
-@pytest.fixture
-def roles(empty_database_url: str) -> Iterator[Roles]:
-    made = Roles(empty_database_url)
-    yield made
-    made.drop()
+from tests.store.conftest import Roles, hodei, login
 
 
 def holds(conn: Connection, query: str, expected: object) -> bool:
@@ -118,7 +52,11 @@ def test_a_server_does_all_of_its_work_with_its_grants(roles: Roles, tmp_path: P
             ("SELECT count(*) FROM hodei.job_logs", [(1,)]),
             ("SELECT count(*) FROM pg_class WHERE relname ~ '_20200101$'", [(0,)]),
             (
-                "SELECT count(*) FROM pg_class WHERE relname ~ '^(domain_events|job_logs)_[0-9]{8}$'",
+                """
+                SELECT count(*)
+                FROM pg_class
+                WHERE relname ~ '^(domain_events|job_logs)_[0-9]{8}$'
+                """,
                 [(18,)],
             ),
         ):
@@ -295,133 +233,3 @@ def test_what_runs_with_the_owners_rights_does_that_and_no_more(
 ) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=words):
         db.execute(f"SELECT {call}".encode())
-
-
-@pytest.mark.parametrize("name", ["jobsq", "Jobs Q"])
-def test_another_schema_by_the_urls_options(
-    empty_database_url: str, tmp_path: Path, name: str
-) -> None:
-    """Another Hodei behind it on the path is neither seen nor touched."""
-    with psycopg.connect(empty_database_url, autocommit=True) as admin:
-        admin.execute((TREE / "tests/store/schema-1.1.sql").read_bytes())
-        admin.execute(f'CREATE SCHEMA "{name}"'.encode())
-        path = (
-            f'"{name}",public'.replace(" ", "\\ ")
-            .replace('"', "%22")
-            .replace("\\", "%5C")
-            .replace(" ", "%20")
-            .replace(",", "%2C")
-        )
-        url = f"{empty_database_url}?options=-csearch_path%3D{path}"
-        assert hodei(url, "db", "check").text.startswith("missing: table")
-        assert hodei(url, "db", "apply").text == "applied schema version 1.4\n"
-        with Stack(tmp_path / "logs") as stack:
-            address = stack.server("server", url)
-            stack.worker("worker", address, tmp_path / "w", mint_token(url))
-            with psycopg.connect(url, autocommit=True) as conn:
-                conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
-            eventually(
-                lambda: (
-                    admin.execute(f'SELECT state FROM "{name}".jobs'.encode()).fetchall()
-                    == [("SUCCEEDED",)]
-                ),
-                30,
-            )
-        assert hodei(url, "db", "maintain", "--keep-days", "1").code == 0
-        assert hodei(url, "db", "check").code == 0
-        assert admin.execute("SELECT count(*) FROM public.jobs").fetchone() == (0,)
-        assert admin.execute(
-            "SELECT s.version, to_jsonb(s) ->> 'revision' FROM public.hodei_schema s"
-        ).fetchone() == (1, None)
-
-
-def test_no_schema_is_said_in_one_line(empty_database_url: str) -> None:
-    for command in ("apply", "check", "maintain"):
-        ran = hodei(f"{empty_database_url}?options=-csearch_path%3Dnowhere", "db", command)
-        assert (ran.code, ran.err.count("\n")) == (1, 1), ran
-        assert "no schema of the search_path (nowhere) exists" in ran.err
-
-
-FUNCTIONS = """
-SELECT p.oid::regprocedure::text, p.proconfig FROM pg_proc p
-WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'hodei%'
-"""
-
-
-def test_every_function_has_its_own_path(db: Connection) -> None:
-    functions = db.execute(FUNCTIONS).fetchall()
-    assert len(functions) > 15
-    for name, settings in functions:
-        assert "search_path=public, pg_temp" in settings, name
-
-
-def test_nothing_in_pg_temp_stands_for_ours(roles: Roles) -> None:
-    tables = [
-        row[0]
-        for row in roles.owner.execute(
-            "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'hodei'::regnamespace AND c.relkind IN ('r', 'p', 'v')"
-        )
-    ]
-    functions = [
-        row[0]
-        for row in roles.owner.execute(
-            "SELECT format('%I(%s)', p.proname, pg_get_function_arguments(p.oid)) || ' RETURNS ' || pg_get_function_result(p.oid) "
-            "FROM pg_proc p WHERE p.pronamespace = 'hodei'::regnamespace AND p.proname <> 'hodei_enqueue'"
-        )
-    ]
-    with psycopg.connect(roles.url("enqueuer"), autocommit=True) as app:
-        for table in tables:
-            app.execute(f"CREATE TEMP TABLE {table} (id uuid, mine text)".encode())
-        for function in functions:
-            body = "BEGIN RAISE EXCEPTION 'mine'; END"
-            app.execute(
-                f"CREATE FUNCTION pg_temp.{function} LANGUAGE plpgsql AS $$ {body} $$".encode()
-            )
-        for path in ("pg_temp, hodei", "pg_temp", "", "nowhere"):
-            app.execute("SELECT set_config('search_path', %s, false)", [path])
-            app.execute(
-                """SELECT hodei.hodei_enqueue('{"command": "true", "run_at": "2026-01-01T00:00:00Z", "env": {"A": "b"}}')"""
-            )
-        assert app.execute("SELECT count(*) FROM pg_temp.jobs").fetchone() == (0,)
-    assert roles.admin.execute("SELECT count(*) FROM hodei.jobs").fetchone() == (4,)
-
-
-def test_a_restore_of_the_data_alone_loses_no_token(
-    db: Connection, database_url: str, empty_database_url: str, tmp_path: Path
-) -> None:
-    """As docs/database.md says: the trigger function runs under pg_restore's empty search_path."""
-    programs = binaries.find()
-    if not (programs / "pg_dump").exists():
-        pytest.skip("no pg_dump here")
-    db.execute("INSERT INTO worker_bootstrap_tokens DEFAULT VALUES")
-    db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
-    dump = tmp_path / "dump"
-    subprocess.run(
-        [
-            programs / "pg_dump",
-            "-Fc",
-            "--data-only",
-            "--load-via-partition-root",
-            "-f",
-            dump,
-            database_url,
-        ],
-        check=True,
-        timeout=60,
-    )
-    subprocess.run(
-        ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, empty_database_url],
-        check=True,
-        timeout=60,
-    )
-    with psycopg.connect(empty_database_url, autocommit=True) as conn:
-        conn.execute("TRUNCATE hodei_schema, hodei_listening")
-        subprocess.run(
-            [programs / "pg_restore", "--data-only", "-e", "-d", empty_database_url, dump],
-            check=True,
-            timeout=60,
-        )
-        for table in ("worker_bootstrap_tokens", "jobs", "job_queue", "hodei_schema"):
-            look = f"SELECT * FROM {table}".encode()
-            assert conn.execute(look).fetchall() == db.execute(look).fetchall()
-    assert schema.check_sync(empty_database_url) == (True, "schema version 1.4 stands")

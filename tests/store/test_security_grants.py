@@ -90,8 +90,15 @@ def everything(conn: psycopg.Connection) -> str:
     """All that this role can read, of every table and view of the schema, column by column."""
     seen = []
     columns = conn.execute(
-        "SELECT c.oid::regclass::text, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
-        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND a.attnum > 0 AND NOT a.attisdropped"
+        """
+        SELECT c.oid::regclass::text, a.attname
+        FROM pg_class c
+        JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE c.relnamespace = 'public'::regnamespace
+          AND c.relkind IN ('r', 'p', 'v')
+          AND a.attnum > 0
+          AND NOT a.attisdropped
+        """
     ).fetchall()
     assert len(columns) > 100
     for table, column in columns:

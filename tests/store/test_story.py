@@ -64,7 +64,11 @@ def test_the_state_rebuilt_from_the_events_equals_the_tables(
     on(database_url, lambda conn: _live(conn, seed))
     assert violations(db) == []
     assert db.execute(
-        "SELECT count(*) > 24 FROM domain_events WHERE correlation_id IN (SELECT id::text FROM jobs)"
+        """
+        SELECT count(*) > 24
+        FROM domain_events
+        WHERE correlation_id IN (SELECT id::text FROM jobs)
+        """
     ).fetchone() == (True,)
 
 
@@ -81,7 +85,12 @@ def test_accept_and_result_in_one_statement_leave_both_events_in_order(
     job_id = on(database_url, story)
     assert violations(db) == []
     rows = db.execute(
-        "SELECT payload->>'new_state' FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at",
+        """
+        SELECT payload->>'new_state'
+        FROM domain_events
+        WHERE aggregate_id = %s
+        ORDER BY occurred_at
+        """,
         [job_id],
     )
     assert [row[0] for row in rows] == ["PENDING", None, "RUNNING", "SUCCEEDED"]
