@@ -60,7 +60,6 @@ class Chaos(Faults):
         self.faults: Counter[str] = Counter()
         self.jobs = 0
         self.poison = Poison(self._dice, self.connect, LABELS)
-        self.evil: set[str] = set()
         self._wild_part = 0.0 if tame else WILD
         self.wild = Wild(self._dice, self.trace)
         self.left: list[str] = []  # processes of jobs, at rest
