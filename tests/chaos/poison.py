@@ -34,7 +34,9 @@ BEFORE_IT_RUNS = {
     "it never expires": "UPDATE job_queue SET expires_at = 'infinity' WHERE job_id = %s",
     "a lease was left over": """
         INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by)
-        VALUES (nextval('hodei_lease_seq'), %s, gen_random_uuid(), 1, now(), now(), now() + interval '5 s')""",
+        VALUES (nextval('hodei_lease_seq'), %s, gen_random_uuid(), 1, now(), now(),
+                now() + interval '5 s')
+    """,
     "its attempts are below 0": "UPDATE jobs SET attempts = -1 WHERE id = %s",
     "its attempts are all used up": "UPDATE jobs SET attempts = 2147483647 WHERE id = %s",
     "its failures are all used up": """
@@ -48,14 +50,21 @@ BEFORE_IT_RUNS = {
         WHERE id = %s
     """,
     "its time-outs are endless": """
-        UPDATE jobs SET timeout_ms = 9223372036854775807, silence_timeout_ms = 9223372036854775807, grace_ms = 9223372036854775807,
-                        start_timeout_ms = 9223372036854775807 WHERE id = %s""",
+        UPDATE jobs
+        SET timeout_ms = 9223372036854775807, silence_timeout_ms = 9223372036854775807,
+            grace_ms = 9223372036854775807, start_timeout_ms = 9223372036854775807
+        WHERE id = %s
+    """,
     "its retries are below 0": "UPDATE jobs SET retries = -5 WHERE id = %s",
     "its spec is a list": "UPDATE jobs SET spec = '[]' WHERE id = %s",
     "its spec is null": "UPDATE jobs SET spec = 'null' WHERE id = %s",
     "its command is a number": "UPDATE jobs SET spec = spec || '{\"command\": 7}' WHERE id = %s",
     "its environment is text": 'UPDATE jobs SET spec = spec || \'{"env": "none"}\' WHERE id = %s',
-    "its limits are words": 'UPDATE jobs SET spec = spec || \'{"timeout": "soon", "log_limit": [], "grace": {}}\' WHERE id = %s',
+    "its limits are words": """
+        UPDATE jobs
+        SET spec = spec || '{"timeout": "soon", "log_limit": [], "grace": {}}'
+        WHERE id = %s
+    """,
     "its labels are a list": "UPDATE job_queue SET labels = '[1]' WHERE job_id = %s",
     "its name is forged": "UPDATE jobs SET name = E'x\\x1b[2J\\nforged', actor = E'\\n', correlation_id = E'\\n\\x07' WHERE id = %s",
     "no trigger lets it go on": "UPDATE jobs SET name = 'nobody moves' WHERE id = %s",

@@ -84,13 +84,20 @@ PLANTED = {
         "but its job does not know it",
     ),
     "a lease given twice": (
-        "UPDATE domain_events SET payload = payload || '{\"lease\": 1}' WHERE event_type = "
-        "'JobAssigned'",
+        """
+        UPDATE domain_events
+        SET payload = payload || '{"lease": 1}'
+        WHERE event_type = 'JobAssigned'
+        """,
         "was given 3 times",
     ),
     "two late results": (
-        """INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
-           SELECT now(), 'JobLateResult', 'x', 'x', 'x', '{"lease": 9}' FROM generate_series(1, 2)""",
+        """
+        INSERT INTO domain_events
+            (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+        SELECT now(), 'JobLateResult', 'x', 'x', 'x', '{"lease": 9}'
+        FROM generate_series(1, 2)
+        """,
         "lease 9 has 2 late results",
     ),
     "an attempt too many": (

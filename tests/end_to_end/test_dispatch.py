@@ -74,9 +74,13 @@ def test_a_job_without_incident_has_exactly_four_events_in_strict_order(hodei: H
         job_id = hodei.submit("--command", "exit 0", *flags)
         hodei.finish(job_id)
         rows = hodei.sql(
-            "SELECT event_type, actor, correlation_id, payload->>'old_state', "
-            "payload->>'new_state', payload->>'success' "
-            "FROM domain_events WHERE aggregate_id = %s ORDER BY occurred_at",
+            """
+            SELECT event_type, actor, correlation_id, payload->>'old_state', payload->>'new_state',
+                   payload->>'success'
+            FROM domain_events
+            WHERE aggregate_id = %s
+            ORDER BY occurred_at
+            """,
             job_id,
         )
         worker = hodei.job(job_id)["worker_id"]
@@ -229,10 +233,16 @@ def test_an_old_transaction_is_named_while_it_holds_dead_rows_back(fresh: Hodei)
         ).fetchall()
 
         def enqueue(jobs: int) -> None:
-            records = "jsonb_build_object('id', hodei_uuid7(), 'actor', 'test', 'spec', '{\"command\": \"true\"}'::jsonb)"
             fresh.sql(
-                f"SELECT count(*) FROM hodei_create_jobs((SELECT jsonb_agg({records}) FROM "
-                f"generate_series(1, {jobs})))"
+                """
+                SELECT count(*) FROM hodei_create_jobs((
+                    SELECT jsonb_agg(
+                        jsonb_build_object(
+                            'id', hodei_uuid7(), 'actor', 'test', 'spec',
+                            '{"command": "true"}'::jsonb))
+                    FROM generate_series(1, %s)))
+                """,
+                jobs,
             )
 
         for _ in range(12):

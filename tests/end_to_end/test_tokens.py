@@ -15,9 +15,12 @@ from tests.running import Hodei
 @pytest.mark.unprivileged
 def test_a_token_minted_by_sql_registers_one_worker_and_never_shows_in_a_log(fresh: Hodei) -> None:
     (token,) = fresh.sql(
-        "INSERT INTO worker_bootstrap_tokens (token, worker_id, expires_at) VALUES "
-        "(gen_random_uuid(), "
-        "'00000000-0000-0000-0000-000000000000', now() + interval '1 hour') RETURNING token"
+        """
+        INSERT INTO worker_bootstrap_tokens (token, worker_id, expires_at)
+        VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000000',
+                now() + interval '1 hour')
+        RETURNING token
+        """
     )[0]
     state = fresh.folder / "w"
     fresh.stack.worker(

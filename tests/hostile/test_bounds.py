@@ -150,10 +150,12 @@ def test_another_address_has_its_share_when_one_uses_up_its_own(one: Hodei) -> N
 def with_log(one: Hodei, megabytes: int) -> str:
     job_id = one.submit("--run-at", LATER, "--command", "true")
     one.sql(
-        "INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, "
-        "read_at, data)"
-        " SELECT %s, 1, n, 1, 1, n * 65536, 1, now(), decode(repeat('61', 65536), 'hex')"
-        " FROM generate_series(0, %s) n",
+        """
+        INSERT INTO job_logs
+            (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data)
+        SELECT %s, 1, n, 1, 1, n * 65536, 1, now(), decode(repeat('61', 65536), 'hex')
+        FROM generate_series(0, %s) n
+        """,
         job_id,
         megabytes * 16 - 1,
     )

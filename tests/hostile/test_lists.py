@@ -74,13 +74,15 @@ def test_a_timeline_gives_its_last_events_and_counts_the_others(
 ) -> None:
     (job_id,) = create(jobs, 1)
     one.sql(
-        "INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, "
-        "payload)"
-        " SELECT now() + n * interval '1 millisecond', 'Noted', %s, repeat('c', 9000), "
-        "repeat('a', 9000),"
-        " jsonb_build_object('n', n, 'text', repeat('x', CASE n WHEN 3000 THEN 5000000 ELSE 10000 "
-        "END))"
-        " FROM generate_series(1, 3000) n",
+        """
+        INSERT INTO domain_events
+            (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+        SELECT now() + n * interval '1 millisecond', 'Noted', %s, repeat('c', 9000),
+               repeat('a', 9000),
+               jsonb_build_object(
+                   'n', n, 'text', repeat('x', CASE n WHEN 3000 THEN 5000000 ELSE 10000 END))
+        FROM generate_series(1, 3000) n
+        """,
         job_id,
     )
     answer = jobs.GetTimeline(pb.JobRef(job_id=job_id))
@@ -101,13 +103,16 @@ def test_attempts_are_the_last_thousand(one: Hodei, jobs: hodei_pb2_grpc.JobServ
         ("RUNNING", "PENDING", ", 'reason', repeat('r', 57000)"),
     ):
         one.sql(
-            "INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, "
-            "actor, payload)"
-            " SELECT now() + n * interval '2 ms' + %s * interval '1 ms', 'JobStatusChanged', %s, "
-            "'c', 'a',"
-            " jsonb_build_object('old_state', %s::text, 'new_state', %s::text, 'lease', n, "
-            f"'attempt', n{extra})"
-            " FROM generate_series(1, 1200) n",
+            f"""
+            INSERT INTO domain_events
+                (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+            SELECT now() + n * interval '2 ms' + %s * interval '1 ms', 'JobStatusChanged', %s, 'c',
+                   'a',
+                   jsonb_build_object(
+                       'old_state', %s::text, 'new_state', %s::text, 'lease', n,
+                       'attempt', n{extra})
+            FROM generate_series(1, 1200) n
+            """,
             int(old == "RUNNING"),
             job_id,
             old,
@@ -124,12 +129,14 @@ def test_workers_with_many_labels_are_listed_page_by_page(
 ) -> None:
     """As many as a door lets through, and more by hand."""
     one.sql(
-        "INSERT INTO workers (id, name, state, slots, connected, labels)"
-        " SELECT gen_random_uuid(), repeat('w', 9000), 'READY', 1, true,"
-        " (SELECT jsonb_object_agg('label' || i, repeat('v', CASE n WHEN 1 THEN 100000 ELSE 1000 "
-        "END))"
-        "  FROM generate_series(1, 30) i)"
-        " FROM generate_series(1, 300) n"
+        """
+        INSERT INTO workers (id, name, state, slots, connected, labels)
+        SELECT gen_random_uuid(), repeat('w', 9000), 'READY', 1, true,
+               (SELECT jsonb_object_agg(
+                    'label' || i, repeat('v', CASE n WHEN 1 THEN 100000 ELSE 1000 END))
+                FROM generate_series(1, 30) i)
+        FROM generate_series(1, 300) n
+        """
     )
     answer = fleet.ListWorkers(pb.ListWorkersRequest())
     assert answer.ByteSize() < 300_000
@@ -170,10 +177,12 @@ def test_a_chunk_that_was_made_larger_by_hand_can_be_read(
 ) -> None:
     (job_id,) = create(jobs, 1)
     one.sql(
-        "INSERT INTO job_logs (job_id, lease, seq, attempt, stream, byte_offset, first_line, "
-        "read_at, data)"
-        " SELECT %s, 1, n, 1, 1, 0, 1, now(), convert_to(repeat('x', 6000000), 'UTF8') FROM "
-        "generate_series(0, 3) n",
+        """
+        INSERT INTO job_logs
+            (job_id, lease, seq, attempt, stream, byte_offset, first_line, read_at, data)
+        SELECT %s, 1, n, 1, 1, 0, 1, now(), convert_to(repeat('x', 6000000), 'UTF8')
+        FROM generate_series(0, 3) n
+        """,
         job_id,
     )
     messages = list(jobs.ReadLogs(pb.ReadLogsRequest(job_id=job_id)))
