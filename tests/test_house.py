@@ -111,6 +111,22 @@ def test_each_link_between_pages_leads_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.relative_to(TREE)}: {target}"
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors that a forge makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_each_link_to_a_heading_finds_it() -> None:
+    found = 0
+    for page in (path for path in tracked() if path.suffix == ".md"):
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+            found += 1
+            aim = page.parent / target if target else page
+            assert anchor in anchors(aim), f"{page.relative_to(TREE)}: {target}#{anchor}"
+    assert found > 5
+
+
 def test_only_tests_import_tests() -> None:
     """What measurements need too stands in verify/; `bin/chaos` is a test that takes long."""
     for package in ("hodei", "hodei_worker", "verify", "bench"):

@@ -15,11 +15,11 @@ from bench.report.words import (
 
 def claims(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        f"What a claim of {section['jobs_per_claim']} jobs takes (milliseconds,",
-        f"{section['claims']} claims of each case), where the queue is deep, and where dead rows",
-        "stand before the live ones. An old snapshot (a long report, a forgotten transaction)",
-        "forbids every vacuum: then a server begins its claims behind the head that it knows to",
-        "be dead, and says so in its log.",
+        f"Milliseconds for a claim of {section['jobs_per_claim']} jobs ({section['claims']} claims",
+        "in each case), from a deep queue, and from one with dead rows before the live ones.",
+        "While an old snapshot exists (a long report, a forgotten transaction) no vacuum can",
+        "remove dead rows; then a server begins its claims behind the dead head, and says so in",
+        "its log.",
     )
     cases = dict(claim_rows(section))
     kinds = ("p50", "p99", "most", "first")
@@ -51,24 +51,25 @@ def _through_a_server(through: Figures) -> str:
     )
     end = through["at_the_end"]
     return prose(
-        f"A whole server under such a snapshot, given {number(through['fed_per_s'])} jobs a",
-        f"second: {number(through['jobs_per_s'])} done a second (median of {len(through['held'])}",
-        f"windows of {number(through['window_s'])} s), after {number(end['done'])} of them",
-        f"{number(end['waiting'])} waited. In the first window the server took",
-        f"{number(first['server'])} % of a core and PostgreSQL {number(first['postgres'])} %, in",
-        f"the last {number(last['server'])} % and {number(last['postgres'])} %, and once the",
-        f"snapshot was gone {number(after['server'])} % and {number(after['postgres'])} %.",
-        f"Warnings in the server's log: {number(len(through['warnings']))}.",
+        f"A whole server with such a snapshot was given {number(through['fed_per_s'])} jobs a",
+        f"second and ran {number(through['jobs_per_s'])} a second (median of",
+        f"{len(through['held'])} windows of {number(through['window_s'])} s). After",
+        f"{number(end['done'])} jobs {number(end['waiting'])} were waiting. In the first window",
+        f"the server took {number(first['server'])} % of a core and PostgreSQL",
+        f"{number(first['postgres'])} %, in the last {number(last['server'])} % and",
+        f"{number(last['postgres'])} %, and after the snapshot was closed",
+        f"{number(after['server'])} % and {number(after['postgres'])} %. Warnings in the server's",
+        f"log: {number(len(through['warnings']))}.",
     )
 
 
 def idle(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        f"{number(section['workers'])} connected workers that have nothing to do, on one server;",
-        f"then {number(section['queued'])} queued jobs that none of them can run. Processor in",
-        f"percent of one core, over {number(section['window_s'])} s; statements are the server's,",
-        "by PostgreSQL's own log. PSS shares out common pages, anonymous memory is the server's",
-        "own.",
+        f"{number(section['workers'])} idle workers are connected to one server; then",
+        f"{number(section['queued'])} jobs are queued that none of them can run. Processor time is",
+        f"in percent of one core, over {number(section['window_s'])} s. Statements are those of",
+        "the server, as PostgreSQL logs them. PSS divides shared pages among processes; anonymous",
+        "memory belongs to the server alone.",
     )
     yield table(
         ["scene", "server, %", "PostgreSQL, %", "statements/s", "PSS, MB", "anonymous, MB"],
@@ -87,7 +88,7 @@ def idle(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
         f"For each worker the server holds {number(section['server_kb_per_worker']['anonymous'])}",
         f"KB. At the end {number(section['connected_at_the_end'])} of {number(section['workers'])}",
-        "were connected. What the server asks while they are idle:",
+        "were connected. The most frequent statements of the server while they are idle:",
     )
     asked = at(section, "figures", "idle workers", "most_frequent_per_s") or {}
     yield table(
@@ -98,10 +99,10 @@ def idle(section: Figures, _: Figures) -> Iterable[str]:
 
 def memory(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        f"Servers while {number(section['jobs'])} no-op jobs are drained, round by round (what is",
-        f"not flat is a leak); a worker with all of its {number(section['sleepers'])} slots taken",
-        "by jobs that sleep, without the jobs' own memory. MB of PSS, which counts a shared page",
-        "once, with RSS in brackets.",
+        f"Servers while {number(section['jobs'])} no-op jobs run, in several rounds (memory that",
+        "grows from round to round would be a leak); and a worker with all of its",
+        f"{number(section['sleepers'])} slots in use by sleeping jobs, without the memory of the",
+        "jobs. Figures are MB of PSS, which counts a shared page once, with RSS in brackets.",
     )
     drain, rows = section["drain"], []
     for server, before in drain["idle"].items():
@@ -124,10 +125,10 @@ def _held(memory: dict[str, float] | None) -> str:
 
 def startup(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        "Milliseconds from a program's start until it has ended, or until its log says that it is",
-        f"there; {section['rounds']} rounds. The interpreter and `import grpc` are what all that",
-        "talk to a server begin with; `bin/hodei` is the wrapper that finds the environment",
-        "first. *New*: a worker that has to register.",
+        "Milliseconds from the start of a program until it has ended, or until its log says that",
+        f"it is ready or connected; {section['rounds']} rounds. Every program that talks to a",
+        "server has to start the interpreter and import grpc. `bin/hodei` is the wrapper that",
+        "finds the environment first. *New*: a worker that has to register.",
     )
     yield table(
         ["program", "ms"], [(f"`{program}`", spread(ms)) for program, ms in section["ms"].items()]
@@ -137,9 +138,9 @@ def startup(section: Figures, _: Figures) -> Iterable[str]:
 def soak(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
         f"{number(section['jobs'])} jobs in {number(section['minutes'])} minutes at",
-        f"{number(section['jobs_per_s'])} a second, dead rows sampled every 5 s. The queue never",
-        f"held more than {number(section['longest_queue'])} jobs. A job wrote",
-        f"{number(section.get('wal_kb_per_job'))} kB of WAL, checkpoints and all.",
+        f"{number(section['jobs_per_s'])} a second; dead rows were counted every 5 s. The queue",
+        f"never held more than {number(section['longest_queue'])} jobs. A job wrote",
+        f"{number(section.get('wal_kb_per_job'))} kB of WAL, including checkpoints.",
     )
     yield table(
         ["table", "dead rows, median", "most", "HOT updates", "MB at the end"],

@@ -24,20 +24,18 @@ def performance(figures: Figures, notes: str) -> str:
     return page(
         "# Performance",
         prose(
-            "How fast Hodei is, what it costs, and what it is measured against. Everything on this",
-            "page is made from [figures.json](figures.json) by `python -m bench.report`: measured",
-            "section after section on one machine with nothing else to do; Hodei's jobs per",
-            "second, the ceilings and all peers in one run. Logs are at the level `success`. A",
-            "figure alone says nothing on another machine: read the ratios. Unless said otherwise",
-            "a figure is the median of the rounds, with the least and the most in brackets.",
-            "PostgreSQL is durable and has stock settings.",
+            "This page shows how fast Hodei is, what it costs, and how that compares with other",
+            "systems. `python -m bench.report` makes the page from [figures.json](figures.json).",
+            "All sections were measured one after the other on one idle machine; Hodei's jobs per",
+            "second, the ceilings and all other systems in one run. Logs are at the level",
+            "`success`. On another machine the figures will differ: compare the ratios. Unless a",
+            "section says otherwise, a figure is the median of the rounds, with the least and the",
+            "greatest in brackets. PostgreSQL is durable and has its default settings.",
         ),
         "## How to repeat it",
-        "```sh\nbin/bench           # jobs per second along each path, beside what the machine "
-        "allows\n"
-        "bin/bench --peers   # what users would otherwise choose, set up and measured on this "
-        "machine\n"
-        "bin/bench --docs    # everything, and these pages from it\n```",
+        "```sh\nbin/bench           # jobs per second on each path, and what the machine allows\n"
+        "bin/bench --peers   # the other systems, installed and measured on this machine\n"
+        "bin/bench --docs    # everything; also writes these pages\n```",
         _machine(figures),
         targets_section(sections),
         *(
@@ -86,15 +84,15 @@ def _machine(figures: Figures) -> str:
 
 def _scaling_pointer(_: Figures, __: Figures) -> Iterable[str]:
     yield (
-        "Curves by servers, workers, slots and queue, a model of them, and what it says of larger "
-        "fleets: [scaling.md](scaling.md)."
+        "[scaling.md](scaling.md) has curves by servers, workers, slots and queue, a model of "
+        "them, and what it predicts for larger fleets."
     )
 
 
 SECTIONS: list[tuple[str, str, Callable[[Any, Figures], Iterable[str]]]] = [
     ("throughput", "Jobs per second", speed.throughput),
-    ("peers", "Beside what users would otherwise choose", speed.peers),
-    ("latency", "From submit to start", speed.latency),
+    ("peers", "Compared with other systems", speed.peers),
+    ("latency", "Latency: from submit to start", speed.latency),
     ("logs", "One job's log", speed.logs),
     ("telling", "What log lines cost", speed.telling),
     ("claims", "Claims from a deep or dirty queue", cost.claims),
@@ -114,10 +112,10 @@ def _where_the_time_goes(sections: Figures, notes: str) -> str:
         [
             "## Where the time goes",
             prose(
-                "Microseconds of processor for each job, by who spends them, in the last round.",
-                "*Worker* is the agent, which speaks gRPC, or the program that stands for it on",
-                "the server's paths; *jobs* is what the started processes themselves use; *idle*",
-                "is what no core did meanwhile.",
+                "Microseconds of processor time for each job, by process, in the last round.",
+                "*Worker* is the agent, which speaks gRPC; on the server paths it is the program",
+                "that replaces it. *Jobs* are the started processes themselves. *Idle* is time",
+                "that no core used.",
             ),
             table(
                 ["path", *(name(part) for part in PARTS)],
@@ -126,7 +124,7 @@ def _where_the_time_goes(sections: Figures, notes: str) -> str:
                     for path, share in shares.items()
                 ],
             ),
-            plot("cost", "Microseconds of processor for each job, by who spends them"),
+            plot("cost", "Microseconds of processor time for each job, by process"),
             *_profiles(sections.get("hot") or {}),
             *([notes.strip()] if notes.strip() else []),
         ]
@@ -136,11 +134,11 @@ def _where_the_time_goes(sections: Figures, notes: str) -> str:
 def _profiles(hot: Figures) -> Iterable[str]:
     for load, parts in hot.get("seen", {}).items():
         for part, rows in parts.items():
-            yield f"### What py-spy sees of the {part}: {load}"
+            yield f"### Profile of the {part} (py-spy): {load}"
             shown = [
                 (f"`{function}`", f"{own:.1%}", f"{below:.1%}") for function, own, below in rows
             ]
-            yield table(["function", "itself", "with what it calls"], shown)
+            yield table(["function", "itself", "with its callees"], shown)
 
 
 def _judged(sections: Figures) -> str:
@@ -155,7 +153,7 @@ def _judged(sections: Figures) -> str:
         if violations
     ]
     words = (
-        "After each of these measurements the judge of the chaos runs "
+        "After each of these measurements the judge that also checks the chaos runs",
         "([reliability.md](reliability.md)) read the database: speed at the",
         "cost of a lost job, an illegal transition or a missing event would be worth nothing.",
     )
@@ -163,7 +161,7 @@ def _judged(sections: Figures) -> str:
         return ""
     return "\n\n".join(
         [
-            "## Was it right",
+            "## Were the results correct?",
             prose(*words, "It found:" if bad else "It found no violation."),
             *([bullets(bad)] if bad else []),
         ]

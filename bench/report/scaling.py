@@ -10,21 +10,22 @@ from bench.report.words import NOT_MEASURED, PARTS, bullets, name, number, page,
 CURVES = {
     "servers": (
         "servers",
-        "Two workers that run nothing for each server; no-op jobs from a full queue.",
+        "For each server there are two workers that run nothing; the no-op jobs come from a full "
+        "queue.",
     ),
     "workers": (
         "workers",
-        "Workers of 16 slots that run nothing, on two servers: more of them share a claim, and "
-        "fewer jobs share a frame.",
+        "Workers with 16 slots that run nothing, on two servers: with more workers, more of them "
+        "share a claim, and fewer jobs share a frame.",
     ),
     "depths": (
         "queued jobs",
-        "Two servers, two workers; the first jobs of a queue that stays so deep.",
+        "Two servers, two workers; the first jobs of a queue with so many jobs.",
     ),
     "slots": (
         "slots",
         "One real worker and jobs of `sh -c true`: more slots start more processes at once, until "
-        "the processor is full.",
+        "the processor is fully used.",
     ),
 }
 
@@ -33,21 +34,21 @@ def scaling(figures: Figures) -> str:
     sections = figures.get("sections", {})
     measures = sections.get("scaling")
     intro = prose(
-        "How jobs per second change with servers, workers, slots and queue; a model fitted to some",
-        "of the points and checked against the others; what it says of a larger fleet, and where",
-        "the wall is. Everything is made from [figures.json](figures.json) by `python -m",
-        "bench.report`.",
+        "This page shows how jobs per second change with the number of servers, workers, slots",
+        "and queued jobs. A model is fitted to some of the points and compared with the others;",
+        "it predicts the throughput of a larger fleet, and what limits it. `python -m",
+        "bench.report` makes the page from [figures.json](figures.json).",
     )
     if not measures:
         return page("# Scaling", intro, NOT_MEASURED)
     cores = number(measures["cores"])
     everything = prose(
-        f"Servers, workers, PostgreSQL and whoever enqueues share {cores} cores here, so that more",
-        f"of everything soon means less for each. A point is the median of {measures['rounds']}",
-        f"rounds of {number(measures['jobs'])} jobs (a tenth of them on a real worker). In the",
-        "plots a full point was used to fit the model, a ring was held out, small points are",
-        "single rounds, the line is the model. Under the parts stand microseconds of processor",
-        "for each job; *idle* is what no core did.",
+        f"Servers, workers, PostgreSQL and the programs that enqueue share {cores} cores here, so",
+        "that more processes soon means less for each. A point is the median of",
+        f"{measures['rounds']} rounds of {number(measures['jobs'])} jobs (a tenth of that on a",
+        "real worker). In the plots a filled point was used to fit the model, a ring was held",
+        "out, small points are single rounds, and the line is the model. The columns of the parts",
+        "are microseconds of processor time for each job; *idle* is time that no core used.",
     )
     fitted, points = model.fit(measures), model.points(measures)
     curves = [
@@ -96,24 +97,23 @@ def _model(
 ) -> Iterable[str]:
     yield "## The model"
     if fitted is None:
-        yield "Too few of the points to fit it to were measured."
+        yield "Too few points were measured to fit a model."
         return
     yield prose(
         "A job costs each part of the system *fixed + per batch ÷ jobs of a batch + per frame ×",
-        "frames of a job* microseconds of processor. The jobs of a batch are what one server",
+        "frames of a job* microseconds of processor time. The jobs of a batch are what one server",
         f"gathers in {number(model.ROUND_S * 1e3)} ms (jobs/s × {number(model.ROUND_S * 1e3)} ms ÷",
-        "servers): the rate decides the batch, the batch the rate, and the model takes what",
-        f"agrees with itself. The frames of a job follow from how the {model.CLAIM_AT_MOST} jobs",
-        "of a claim fall on the server's workers: with few workers many jobs share a frame, with",
-        "very many each has one of its own. On one machine",
+        "servers). The rate depends on the batch and the batch on the rate; the model takes the",
+        f"rate that fits both. The frames of a job depend on how the {model.CLAIM_AT_MOST} jobs of",
+        "a claim are spread over the server's workers: with few workers many jobs share a frame,",
+        "with very many each job has its own. On one machine",
     )
     yield f"    time of a job = (server + worker + PostgreSQL) ÷ {fitted.cores} cores + wait ÷ servers"
     yield prose(
-        "The wait is what one server cannot do at the same time as anything else: its claims and",
-        "its commits, one after the other. Work and wait are added, instead of the larger one",
-        "taken, because neither hides behind the other entirely. The constants are fitted by least",
-        "squares of the relative errors; none may be below zero. A queue's depth is not in the",
-        "model: claims walk an index.",
+        "The wait is the time of a server's claims and commits, which run one after the other and",
+        "overlap with nothing. Work and wait are added, because neither overlaps with the other",
+        "completely. The constants are fitted by least squares of the relative errors; none may",
+        "be below zero. The depth of the queue is not in the model, because claims use an index.",
     )
     costs = {"server": fitted.server, "worker": fitted.worker, "PostgreSQL": fitted.postgres}
     rows = [
@@ -135,8 +135,8 @@ def _slots_words(fitted: model.Model) -> str:
     fixed, shared = fitted.slots_us
     return (
         f"A real worker takes {number(fixed)} µs for a job of `sh -c true`, and {number(shared)} "
-        "µs ÷ slots: with one slot a job waits for"
-        " all that happens between two jobs, with many only for the processor."
+        "µs ÷ slots: with one slot a job waits for everything that happens between two jobs, with "
+        "many slots only for the processor."
     )
 
 
@@ -146,15 +146,14 @@ def _commit_words(sections: Figures) -> str:
         return ""
     return (
         f"A durable commit with its round trip takes {number(ms)} ms here (p50 of a creating "
-        "statement): whoever creates one job after the"
-        f" other gets {number(1000 / ms)} a second at most, and a server that commits batches "
-        "does not notice."
+        "statement). A client that creates one job after the other can create at most "
+        f"{number(1000 / ms)} a second; a server that commits batches is not limited by this."
     )
 
 
 def _errors(fitted: model.Model, points: list[model.Point]) -> Iterable[str]:
     held = [point for point in points if not point.fitted and _said_of(point, fitted)[0] != "–"]
-    yield "### How wrong it is"
+    yield "### Errors of the model"
     if not held:
         yield "No held-out point was measured."
         return
@@ -165,9 +164,10 @@ def _errors(fitted: model.Model, points: list[model.Point]) -> Iterable[str]:
         if point.fitted and _said_of(point, fitted)[0] != "–"
     ]
     yield prose(
-        f"At the points that it was fitted to it is wrong by {number(_mean(used))} % on average,",
-        f"by {number(max(map(abs, used)))} % at worst; at those that it had not seen by",
-        f"{number(_mean(errors))} % on average, by {number(max(map(abs, errors)))} % at worst:",
+        f"At the points that it was fitted to, the model is wrong by {number(_mean(used))} % on",
+        f"average and by {number(max(map(abs, used)))} % at most; at the points that were held",
+        f"out, by {number(_mean(errors))} % on average and by {number(max(map(abs, errors)))} % at",
+        "most:",
     )
     yield table(
         ["held out", "measured, jobs/s", "model, jobs/s", "error"],
@@ -182,10 +182,10 @@ def _errors(fitted: model.Model, points: list[model.Point]) -> Iterable[str]:
     )
     if alone := [point for point in points if point.curve == "servers" and point.x == 1]:
         yield prose(
-            "The wall of the servers below is not fitted but follows from the constants: a server",
-            "and its statements take turns, so that it does 1 ÷ (server + PostgreSQL) jobs a",
-            "second. For one server by itself, with cores to spare, that is",
-            f"{number(fleets.alone_per_s(fitted))}; measured were {number(alone[0].per_s)}.",
+            "The limit of the servers below is not fitted; it follows from the constants. A server",
+            "and its statements take turns, so that a server runs 1 ÷ (server + PostgreSQL) jobs a",
+            f"second. For one server with enough cores that is {number(fleets.alone_per_s(fitted))}",
+            f"jobs a second; {number(alone[0].per_s)} were measured.",
         )
 
 
@@ -201,24 +201,24 @@ def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
     cores = ten.database_cores
     yield f"## {ten.servers} servers, {number(ten.workers)} workers, a database of {cores} cores"
     yield prose(
-        "Nobody has measured this: it is what the constants say of servers, workers and database",
-        "on machines of their own, where the least of the walls decides. Two of them rest on",
+        "This is a prediction from the constants, not a measurement. It is for servers, workers and",
+        "a database on machines of their own, where the lowest limit decides. Two limits are",
         f"assumptions: a database can use {fleets.BUSY * 100:.0f} % of its cores, and its",
-        f"disk takes {number(fleets.DISK_MB_PER_S)} MB of WAL a second. A job writes "
+        f"disk can write {number(fleets.DISK_MB_PER_S)} MB of WAL a second. A job writes "
         f"{number(ten.wal_kb)} kB of WAL"
         + (
             ", as in the soak. The"
             if at(sections, "soak", "wal_kb_per_job")
             else ", which is a guess until the soak is measured. The"
         ),
-        "second column is",
-        "the number of servers from which they are not the first wall any more.",
+        "second",
+        "column has the number of servers from which on the servers are not the lowest limit.",
     )
     rows: list[tuple[str, Callable[[fleets.Fleet], str]]] = [
         ("no-op jobs per second", lambda of: number(of.per_s)),
-        ("the first wall", lambda of: of.wall),
+        ("the lowest limit", lambda of: of.wall),
         *(
-            (f"wall: {wall}", lambda of, wall=wall: f"{number(of.walls[wall])}/s")
+            (f"limit: {wall}", lambda of, wall=wall: f"{number(of.walls[wall])}/s")
             for wall in ten.walls
         ),
         ("µs of a server for a job", lambda of: number(of.server_us)),
@@ -233,70 +233,63 @@ def _predictions(fitted: model.Model, sections: Figures) -> Iterable[str]:
     servers = [f"{of.servers} servers" for of in (ten, enough)]
     yield table(["", *servers], [(words, how(ten), how(enough)) for words, how in rows])
     yield prose(
-        "Statements are a claim and a record of results for each round of a server, and what it",
-        "asks when idle; who creates jobs adds his own. Heartbeats stay on the streams: a server",
-        "writes those of a second in one statement. A server has a pool of",
-        f"{fleets.CONNECTIONS - 1} connections and a listener.",
+        "Statements are one claim and one statement for results in each round of a server, and those",
+        "of an idle server; creating jobs adds more. Heartbeats are sent on the streams; a server",
+        "writes those of each second in one statement. A server has a pool of",
+        f"{fleets.CONNECTIONS - 1} connections and one more for LISTEN.",
     )
     yield from _wall(fitted, ten, enough)
 
 
 def _wall(fitted: model.Model, ten: fleets.Fleet, enough: fleets.Fleet) -> Iterable[str]:
-    yield "## The wall, and how to move it"
+    yield "## The limit, and how to raise it"
     processor, wal = ten.walls[fleets.PROCESSOR], ten.walls[fleets.WAL]
     if ten.wall == fleets.SERVERS:
         first = (
-            f"With {ten.servers} servers the servers are the first wall, at {number(ten.per_s)} "
-            "jobs/s, and the database uses"
-            f" {number(ten.cores_of_database)} of {ten.database_cores} cores. Servers hold no "
-            f"state: from {enough.servers} of them on the "
-            "wall is"
-            f" the {enough.wall}, at {number(enough.per_s)} jobs/s."
+            f"With {ten.servers} servers the servers are the lowest limit, at {number(ten.per_s)} "
+            f"jobs/s, and the database uses {number(ten.cores_of_database)} of "
+            f"{ten.database_cores} cores. Servers hold no state; from {enough.servers} servers on "
+            f"the limit is the {enough.wall}, at {number(enough.per_s)} jobs/s."
         )
     else:
         first = (
-            f"With {ten.servers} servers the first wall is the {ten.wall}, at "
-            f"{number(ten.per_s)} jobs/s; more servers do not move it."
+            f"With {ten.servers} servers the lowest limit is the {ten.wall}, at "
+            f"{number(ten.per_s)} jobs/s; more servers do not raise it."
         )
     yield prose(
         first,
-        "The database is the wall that cannot be moved by starting another process. What can be",
-        "done, with the model's figures:",
+        "The limit of the database cannot be raised by starting another process. The possibilities,",
+        "with the model's figures:",
     )
     reads = fitted.postgres.per_batch
     yield bullets(
         [
-            f"**Its processor**: {number(processor)} jobs/s of {fleets.BUSY * 100:.0f} % of "
-            f"{ten.database_cores} cores, "
-            f"{number(ten.postgres_us)} µs a job. Of those {number(fitted.postgres.fixed)} µs are "
-            "the job's own, the rest is its share "
-            f"of a batch's {number(fitted.postgres.per_batch)} µs: more cores move this wall in "
-            "proportion, larger batches to "
+            f"**Its processor**: {number(processor)} jobs/s with {fleets.BUSY * 100:.0f} % of "
+            f"{ten.database_cores} cores, {number(ten.postgres_us)} µs a job. Of these, "
+            f"{number(fitted.postgres.fixed)} µs are for the job itself, and the rest is its share "
+            f"of a batch's {number(fitted.postgres.per_batch)} µs. More cores raise this limit in "
+            "proportion; larger batches raise it to "
             f"{number(fleets.BUSY * ten.database_cores * 1e6 / max(1.0, fitted.postgres.fixed))} "
             "jobs/s at best.",
             f"**Its WAL**: {number(wal)} jobs/s at {number(fleets.DISK_MB_PER_S)} MB/s. A disk "
-            "that takes twice as much moves it to "
-            f"{number(2 * wal)}.",
-            "**Partition by queue** (a queue table for each): it parts those who meet at the head "
-            "of one queue, and the dead rows that "
-            "they leave. The model has no cost for meeting, so it promises nothing from it: "
-            "processor and WAL of a job stay what they "
-            "are.",
-            "**A second database**, each queue in one of them: every wall of the database twice "
-            "as far, "
-            f"{number(2 * min(processor, wal))} jobs/s, and twice the servers of the second "
-            f"column ({2 * enough.servers}).",
-            "**A read replica for the console**: it takes no job's cost away, only that of "
-            "reading. If a read costs what a batch's "
-            f"statements cost ({number(reads)} µs), 1,000 reads a second are "
-            f"{number(1000 * reads / 1e6)} cores of the database that a "
-            "replica takes over.",
+            f"that is twice as fast raises it to {number(2 * wal)}.",
+            "**Partition by queue** (a queue table for each): claims of different queues no "
+            "longer meet at one head, nor read each other's dead rows. The model has no cost for "
+            "such contention, so it predicts no gain: the processor time and WAL of a job stay "
+            "the same.",
+            "**A second database**, each queue in one of them: every limit of the database is "
+            f"doubled, {number(2 * min(processor, wal))} jobs/s, with twice the servers of the "
+            f"second column ({2 * enough.servers}).",
+            "**A read replica for the console**: it does not reduce the cost of jobs, only that "
+            f"of reading. If a read costs as much as the statements of a batch ({number(reads)} "
+            f"µs), 1,000 reads a second are {number(1000 * reads / 1e6)} cores that a replica "
+            "takes over.",
         ]
     )
     yield prose(
-        "What the model does not know: locks that many cores contend for (it was fitted on",
+        "The model does not include contention of many cores for locks (it was fitted on",
         f"{fitted.cores}), round trips over a network, caches that are too small for the tables,",
-        "checkpoints on a busy disk, logs of jobs, and jobs that do something:",
-        f"{number(ten.workers)} workers with 16 slots and jobs of ten seconds end",
+        "checkpoints on a busy disk, logs of jobs, and the time of jobs that do real work:",
+        f"{number(ten.workers)} workers with 16 slots and jobs of ten seconds finish",
         f"{number(ten.workers * 16 / 10)} jobs a second, whatever the servers could do.",
     )

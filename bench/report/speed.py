@@ -20,24 +20,25 @@ from bench.report.words import (
 
 def throughput(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        f"{number(section['jobs'])} no-op jobs a round along the server's paths, half of them",
-        f"where a real worker starts processes; {section['rounds']} rounds, two servers. *Server",
-        "path*: gRPC workers that run nothing, so that what is left is servers and PostgreSQL;",
-        "*queued* means that all jobs wait before the first worker may take one, *created* that",
-        "they are created meanwhile. *Real worker*: one worker of 16 slots. *Ceiling*: a loop in",
-        "C that starts the same command on all cores and does nothing else.",
+        f"Each of {section['rounds']} rounds runs {number(section['jobs'])} no-op jobs on the",
+        "server paths, and half as many where a real worker starts processes; there are two",
+        "servers. *Server path*: the gRPC workers run nothing, so that only servers and",
+        "PostgreSQL are measured. *Queued*: all jobs are in the queue before the first worker may",
+        "take one. *Created*: jobs are created during the measurement. *Real worker*: one worker",
+        "with 16 slots. *Ceiling*: a loop in C that starts the same command on all cores and does",
+        "nothing else.",
     )
     yield table(
         ["path", "per second"],
         [(path, spread(figure)) for path, figure in section["per_second"].items()],
     )
-    yield plot("sh", "Processes per second of Hodei and of the peers, beside the ceiling")
+    yield plot("sh", "Processes per second of Hodei and of other systems, and the ceiling")
 
 
 def telling(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        "One server and one worker of 8 slots at each level, by turns on one database, with jobs",
-        "of `sh -c true`: at the default level, `info`, each makes five lines.",
+        "One server and one worker with 8 slots run jobs of `sh -c true` at each log level, in",
+        "turn on one database. At the default level, `info`, each job makes six lines.",
     )
     rows = [(path, spread(figure)) for path, figure in section["per_second"].items()]
     yield table(["log level", "per second"], rows)
@@ -45,12 +46,13 @@ def telling(section: Figures, _: Figures) -> Iterable[str]:
 
 def peers(section: Figures, sections: Figures) -> Iterable[str]:
     yield prose(
-        "What users would otherwise choose, each with one worker that may use the whole machine,",
-        "as it comes and as its own documentation advises for many short jobs. All jobs are",
-        "enqueued first. *No-op*: the handler notes its start in memory; `sh`: it runs `sh -c",
-        "true` and waits. The processor's time is that of the whole machine for a no-op job,",
-        "memory (PSS) that of the worker. Hodei's row is the server path from a full queue, `sh -c",
-        "true` on a real worker, and the memory of a worker with all slots taken.",
+        "Each system has one worker that may use the whole machine. *Default* means its default",
+        "settings, *tuned* means what its own documentation advises for many short jobs. All jobs",
+        "are enqueued first. *No-op*: the handler only records its start in memory. *`sh`*: the",
+        "handler runs `sh -c true` and waits for it. *µs a job* is processor time of the whole",
+        "machine for a no-op job; *MB* is the memory (PSS) of the worker. Hodei's row shows the",
+        "server path from a full queue, `sh -c true` on a real worker, and the memory of a worker",
+        "with all slots in use.",
     )
     rows = [_hodei_as_peer(sections)] if at(sections, "throughput", "per_second") else []
     settings = [
@@ -75,7 +77,7 @@ def peers(section: Figures, sections: Figures) -> Iterable[str]:
         rows,
     )
     yield from _ahead(settings, sections)
-    yield plot("server-path", "No-op jobs per second of Hodei and of the peers")
+    yield plot("server-path", "No-op jobs per second of Hodei and of other systems")
     yield bullets(
         f"{peer}, {kind}: {figures['setting']} ({figures['versions']})."
         for peer, kind, figures in settings
@@ -116,16 +118,17 @@ def _ahead(settings: list[tuple[str, str, Figures]], sections: Figures) -> Itera
         ]
         if ours is not None:
             yield prose(
-                f"Ahead of Hodei with {words} ({number(ours)}/s): "
-                f"{'; '.join(faster) or 'none of them'}."
+                f"Faster than Hodei with {words} ({number(ours)}/s):",
+                f"{'; '.join(faster) or 'none'}.",
             )
 
 
 def latency(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
-        "From the call that submits a job until it is there, with nothing else to do:",
-        f"{number(section['samples'])} jobs, one every {number(section['spacing_ms'])} ms;",
-        "milliseconds. The echo, the spawn and the bare statement are what no design could save.",
+        "Milliseconds from the call that submits a job until the job is where the row says, on an",
+        f"idle system: {number(section['samples'])} jobs, one every",
+        f"{number(section['spacing_ms'])} ms. No design could avoid the echo, the start of a",
+        "process and the bare statement; they are shown for comparison.",
     )
     kinds = ("p50", "p90", "p99", "max")
     yield table(
@@ -137,9 +140,9 @@ def latency(section: Figures, _: Figures) -> Iterable[str]:
 def logs(section: Figures, _: Figures) -> Iterable[str]:
     yield prose(
         f"One job writes {number(section['lines'])} lines of 80 bytes as fast as it can; the time",
-        "ends when all of them are in PostgreSQL. Lines that are alike compress to nearly",
-        "nothing, random ones not at all; real logs lie between. *Followed*: somebody reads",
-        "along, and *behind* is how old a line is when it is in the reader's hands.",
+        "ends when all of them are in PostgreSQL. Equal lines compress to almost nothing, random",
+        "lines not at all; real logs are between the two. *Followed*: a reader follows the log,",
+        "and *behind* is the age of a line when the reader receives it.",
     )
     ceilings = {
         words.partition("lines_per_s ")[2]: per_s
@@ -168,8 +171,8 @@ def logs(section: Figures, _: Figures) -> Iterable[str]:
         ],
     )
     yield (
-        "Seconds of processor for the whole log, and the most memory (PSS, MB) that each process "
-        "held, with what it held before:"
+        "Processor time in seconds for the whole log, and the largest memory (PSS, MB) of each "
+        "process, with its memory before in brackets:"
     )
     parts = ("server", "agent", "supervisor")
     yield table(

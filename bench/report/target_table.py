@@ -35,10 +35,10 @@ def targets_section(sections: Figures) -> str:
         [
             "## Targets",
             prose(
-                f"Of {len(bound)} targets {there - len(missed)} are reached, {len(missed)} missed,",
-                f"{len(bound) - there} not measured. A ratio compares figures of this one run.",
+                f"Of {len(bound)} targets {there - len(missed)} are reached, {len(missed)} missed",
+                f"and {len(bound) - there} not measured. A ratio compares figures of the same run.",
                 *(
-                    f"One figure has no target, {target.name}: {target.words}."
+                    f"One figure has no target ({target.name}): {target.words}."
                     for target, _ in found
                     if target.words
                 ),

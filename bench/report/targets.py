@@ -185,8 +185,8 @@ DEPTH = [
         "≤",
         None,
         beside=("from the head", claim("old", "held, from the head", "p99")),
-        words="no vacuum can help, so that a claim from the head wades through them; "
-        "a server begins where its last claim ended",
+        words="no vacuum can remove them, so that a claim from the head reads all of them; a "
+        "server begins where its last claim ended",
     ),
     Target("dead rows of `job_queue` in the soak, median", "", dead_rows("job_queue"), "≤", 2_000),
     Target("dead rows of `leases` in the soak, median", "", dead_rows("leases"), "≤", 2_000),

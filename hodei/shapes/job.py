@@ -8,12 +8,12 @@ from hodei.shapes.fields import Json, Time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job. What says how it ran is of its last attempt."""
+    """A job. Exit code, signal, memory, log and leftovers are those of its last attempt."""
 
     job_id: Annotated[str, "Its UUID."]
     name: Annotated[str, "Its name, for people."]
     state: Annotated[str, "PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED."]
-    reason: Annotated[str | None, "Why it failed or was cancelled, a word of a closed list."] = None
+    reason: Annotated[str | None, "Why it failed or was cancelled, one word (job-spec.md)."] = None
     message: Annotated[str | None, "The same in words, at most 2,000 characters."] = None
     spec: Annotated[Json | None, "What it runs (job-spec.md); null in lists."] = None
     attempts: Annotated[int, "How often it was tried."] = 0
@@ -23,30 +23,38 @@ class Job:
     worker_id: Annotated[str | None, "The worker that has it, or had it last."] = None
     exit_code: Annotated[int | None, "Exit code of its process."] = None
     signal: Annotated[int | None, "Number of the signal that ended its process."] = None
-    peak_memory_bytes: Annotated[int | None, "The most memory that it had, all processes."] = None
-    cpu_s: Annotated[float | None, "Processor time of all its processes."] = None
+    peak_memory_bytes: Annotated[int | None, "The most memory that one of its processes used."] = (
+        None
+    )
+    cpu_s: Annotated[
+        float | None, "Processor time of its process and of those that it waited for."
+    ] = None
     log_bytes: Annotated[int, "Bytes of stdout and stderr that are kept."] = 0
-    log_dropped_bytes: Annotated[int, "Bytes beyond the log limit or the disk, not kept."] = 0
+    log_dropped_bytes: Annotated[
+        int, "Bytes that were not kept: over the log limit, or no room on the disk."
+    ] = 0
     logs_complete: Annotated[bool, "Whether all that it wrote is stored; false before its end."] = (
         False
     )
-    leftover_processes: Annotated[int, "Processes that it left behind and that were killed."] = 0
+    leftover_processes: Annotated[
+        int, "Processes that outlived its own process and were killed."
+    ] = 0
     leftover_unknown: Annotated[
         int, "Processes that were left alive: they may have been its own or another job's."
     ] = 0
     created_at: Annotated[Time | None, "When it was created."] = None
-    updated_at: Annotated[Time | None, "When its last event was."] = None
-    run_at: Annotated[Time | None, "It does not run before; null: at once."] = None
+    updated_at: Annotated[Time | None, "Time of its last event."] = None
+    run_at: Annotated[Time | None, "It does not run before; null: no such time."] = None
     started_at: Annotated[Time | None, "When its last attempt was accepted by a worker."] = None
-    completed_at: Annotated[Time | None, "When it came to a final state."] = None
-    cancel_requested: Annotated[bool, "Whether its cancel was asked for."] = False
+    completed_at: Annotated[Time | None, "When it reached a final state."] = None
+    cancel_requested: Annotated[bool, "Whether somebody asked to cancel it."] = False
     cancel: Annotated[
         str | None,
-        "How far the cancel of a job in flight has come: requested, delivered (its worker knows), "
-        "stopping (TERM is on its way).",
+        "How far the cancel of a job has come that a worker has: requested, delivered (the worker "
+        "knows), stopping (TERM was sent).",
     ] = None
     waiting_for: Annotated[str | None, "Why a PENDING job does not run, in words."] = None
-    retry_of: Annotated[str | None, "The job that it repeats."] = None
+    retry_of: Annotated[str | None, "The job of which it is a retry."] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,26 +75,26 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One event of a job's story."""
+    """One event of a job (events.md)."""
 
     occurred_at: Annotated[Time, "When it was committed, later than the event before."]
     event_type: Annotated[str, "JobCreated, JobAssigned, JobStatusChanged, …"]
     aggregate_id: Annotated[str, "What it is about: the job's id."]
     actor: Annotated[str, "Who did it."]
-    correlation_id: Annotated[str, "That of the job."]
-    payload: Annotated[Json, "What is special to the type, an object."]
+    correlation_id: Annotated[str, "The correlation id of the job."]
+    payload: Annotated[Json, "The keys of this type of event (events.md)."]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogChunk:
-    """A part of a log, in the order in which it was written. Of `text` and `data_base64` one is
+    """A part of a log, in the order in which it was written. One of `text` and `data_base64` is
     null."""
 
     stream: Annotated[str, "stdout, stderr, or notice: Hodei's own words."]
     attempt: Annotated[int, "The attempt that wrote it."]
-    byte_offset: Annotated[int, "Of its first byte, within its stream and attempt."]
+    byte_offset: Annotated[int, "Position of its first byte in its stream and attempt."]
     first_line: Annotated[int, "Number of the line that its first byte belongs to, from 1."]
     read_at: Annotated[Time | None, "When the worker read it."]
-    late: Annotated[bool, "Whether it came when its attempt had been given up."]
+    late: Annotated[bool, "Whether it arrived after its attempt had been given up."]
     text: Annotated[str | None, "What was written, if it is UTF-8."]
     data_base64: Annotated[str | None, "What was written, if it is not."]

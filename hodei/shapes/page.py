@@ -24,10 +24,13 @@ HEAD = """# JSON
 
 <!-- Made from hodei/shapes by `{command}`; tests/shapes compares them. -->
 
-What the command line prints with `--format json`. Every key is always there; `null` means nothing,
-not yet, or not known. Times are RFC 3339, in UTC, with microseconds; a time beyond the calendar,
-which only a hand can set, is shown as the first or the last of it. Keys that end in `_s` are
-seconds, in `_bytes` bytes. Keys may be added; CHANGELOG names each one that changes.
+This page lists what the command line prints with `--format json`.
+
+- Every key is always there. `null` means: no value, not yet, or not known.
+- Times are RFC 3339 in UTC, with microseconds. A time beyond the calendar, which only an edit of the
+  database by hand can produce, is shown as the first or the last time of the calendar.
+- Keys that end in `_s` are seconds; keys that end in `_bytes` are bytes.
+- Keys may be added. CHANGELOG.md names each key that changes.
 """
 
 COMMAND = "tools/json-docs"
