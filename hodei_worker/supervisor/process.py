@@ -9,9 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from hodei.protocol.words import Reason
 from hodei_worker.supervisor import kin
@@ -29,12 +27,9 @@ from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.starting import Outcomes, Starting
 from hodei_worker.supervisor.verdict import DISK_FULL, name_processes, verdict
 
-GRACE_S = 10.0
-"""Seconds between TERM and KILL for a job that does not say."""
-
+GRACE_S = 10.0  # between TERM and KILL, for a job whose spec has no grace
 UNKILLABLE_S = 10.0
-"""Seconds after the first KILL. A process that lives then is in an uninterruptible sleep or belongs
-to another user: the result names it, and nobody waits for it any longer."""
+"""Seconds after the first KILL. A process that lives then is named in the result and given up."""
 
 KILL_AGAIN_S = 0.05
 
@@ -67,7 +62,7 @@ class JobProcess:
         self._pid = 0
         self._pidfd = 0  # only if its launcher died: it is our child then
         self._members: Members | None = None  # set when it is started
-        self._stop_when_started: Callable[[], None] | None = None
+        self._stop_when_started: tuple[Cause, float | None] | None = None
         self._exit: Exit | None = None
         self._cause: Cause | None = None  # why we stopped it, or could not start it
         self._kill_at = 0.0  # end of the grace, by the loop's clock
@@ -192,7 +187,7 @@ class JobProcess:
         if silence_s := self._spec.get("silence_timeout"):
             self._call_after(silence_s, self._watch_silence, silence_s)
         if self._stop_when_started:
-            self._stop_when_started()
+            self.stop(*self._stop_when_started)
 
     def _watch_silence(self, limit_s: float) -> None:
         """Stops a silent job. The time does not count while we do not read its pipes (its tape is
@@ -259,8 +254,7 @@ class JobProcess:
     def stop(self, cause: Cause, grace_s: float | None = None) -> None:
         """Sends TERM to all its processes, and KILL after the grace. Only the first cause counts."""
         if self._starting.under_way:
-            stop = partial(self.stop, cause, grace_s)
-            self._stop_when_started = self._stop_when_started or stop
+            self._stop_when_started = self._stop_when_started or (cause, grace_s)
             return
         if self._cause is not None or self._has_ended():
             return
