@@ -1,4 +1,5 @@
-"""`python -m hodei_worker.supervisor STATE_DIR keep|kill LOG_LIMIT [JOB_USER]`. The agent starts it."""
+"""`python -m hodei_worker.supervisor STATE_DIR keep|kill LOG_LIMIT [JOB_USER]`. The agent starts
+it."""
 
 import gc
 import os
@@ -17,12 +18,13 @@ FAULTS = {
 }
 NEEDED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT}
 IGNORED = signal.valid_signals() - FAULTS - NEEDED
-"""Signals that a job may send to the supervisor. They are ignored: the supervisor ends when its agent
-says so."""
+"""Signals that a job may send to the supervisor. They are ignored: the supervisor ends when its
+agent says so."""
 
 
 def socket_in(state: Path) -> Path:
-    """Returns a path through a descriptor of the folder: a socket's path may have 107 bytes at most."""
+    """Returns a path through a descriptor of the folder: a socket's path may have 107 bytes at
+    most."""
     folder = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     return Path(f"/proc/self/fd/{folder}/supervisor.sock")
 

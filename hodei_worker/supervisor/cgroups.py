@@ -1,5 +1,5 @@
-"""A cgroup (version 2) for each attempt, if the kernel allows it. A process that is born in a cgroup
-can leave it only as root, and dies when the cgroup is killed.
+"""A cgroup (version 2) for each attempt, if the kernel allows it. A process that is born in a
+cgroup can leave it only as root, and dies when the cgroup is killed.
 
 Only cgroup.procs, cgroup.events and cgroup.kill are used, which every cgroup has: no controller is
 enabled. Our cgroups are in one folder below the cgroup in which the supervisor was started:
@@ -9,8 +9,7 @@ enabled. Our cgroups are in one folder below the cgroup in which the supervisor 
 
 STATE names the worker's state folder: by it a supervisor finds the cgroups of a dead one before it.
 If that one was started in another cgroup (under systemd each has its own scope), they are found by
-the journal. Empty folders of dead supervisors of any state folder are removed.
-"""
+the journal. Empty folders of dead supervisors of any state folder are removed."""
 
 import os
 import re
@@ -52,8 +51,8 @@ class Cgroup:
         return b"populated 0" in os.pread(self._events, 256, 0)
 
     def pids(self) -> set[int]:
-        """Returns its processes without launchers. Cgroups below it count too; only a job that runs as
-        root can make one."""
+        """Returns its processes without launchers. Cgroups below it count too; only a job that runs
+        as root can make one."""
         text = part = os.pread(self._procs, 65_536, 0)
         while part:
             text += (part := os.pread(self._procs, 65_536, len(text)))
@@ -97,7 +96,7 @@ class Cgroups:
                 folder.mkdir(exist_ok=True)
             found = cls(home, ours)
             (ours / "supervisor/cgroup.procs").write_bytes(b"0")
-            probe = found.take()
+            probe = found.take_cgroup()
             probe.kill()
             found.give_back(probe)
         except OSError:
@@ -105,7 +104,7 @@ class Cgroups:
             return None
         return found
 
-    def take(self) -> Cgroup:
+    def take_cgroup(self) -> Cgroup:
         while self._free:
             cgroup = self._free.pop()
             if cgroup.empty and not cgroup.guests:
@@ -168,7 +167,8 @@ def kill_dead(home: Path, name: str) -> None:
 
 
 def kill_dead_in(state: Path, folder: str) -> None:
-    """Kills the processes in the cgroup that a journal names, if it belongs to this state folder."""
+    """Kills the processes in the cgroup that a journal names, if it belongs to this state
+    folder."""
     if Path(folder).name.startswith(name_of(state)) and Path(folder).exists():
         _kill_dead_one(Path(folder))
 
@@ -195,7 +195,7 @@ def remove_empty(home: Path) -> None:
             if found and not Path(f"/proc/{found[1]}").exists() and not _populated(folder):
                 _remove(folder)
         except OSError:
-            continue  # somebody else has just removed it
+            continue  # another supervisor has just removed it
 
 
 def _populated(folder: Path) -> bool:

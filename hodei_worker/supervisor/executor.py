@@ -38,7 +38,8 @@ class Start:
 
     @classmethod
     def from_entry(cls, entry: dict[str, Any]) -> "Start":
-        """Reads an entry of the journal, which may lack keys, or a start header. The spec stays empty."""
+        """Reads an entry of the journal, which may lack keys, or a start header. The spec stays
+        empty."""
         return cls(
             lease=entry["lease"],
             job_id=entry.get("job_id") or "",
@@ -75,8 +76,8 @@ class Attempt(Protocol):
 
     def stop(self, cause: Cause, grace_s: float | None = None) -> None:
         """May be called at any time. Only the first cause counts, and it has no effect after the
-        attempt has ended by itself. An attempt that has not begun is not started. `grace_s`: seconds
-        between the request and force; None: as the spec says; 0: by force at once."""
+        attempt has ended by itself. An attempt that has not begun is not started. `grace_s`:
+        seconds between the request and force; None: as the spec says; 0: by force at once."""
 
     def resume(self) -> None:
         """Called when chunks were acknowledged. Output is read again if the tape has room."""
@@ -91,11 +92,13 @@ class Attempt(Protocol):
 class Executor(Protocol):
     @property
     def journal_marks(self) -> dict[str, str]:
-        """Keys that the journal keeps of each attempt. A later supervisor finds the attempt by them."""
+        """Keys that the journal keeps of each attempt. A later supervisor finds the attempt by
+        them."""
 
     def adopt(self, entry: dict[str, Any]) -> Cause:
-        """Called for each journal entry of an earlier supervisor's attempt that has no result, before
-        any attempt begins. Ends what is left of the attempt and returns what has become of it."""
+        """Called for each journal entry of an earlier supervisor's attempt that has no result,
+        before any attempt begins. Ends what is left of the attempt and returns what has become of
+        it."""
 
     def attempt(self, start: Start, tape: Tape, listener: Listener) -> Attempt: ...
 

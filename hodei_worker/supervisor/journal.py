@@ -1,5 +1,5 @@
-"""The supervisor's journal: the leases that it has started, and results that are not acknowledged. The
-next supervisor reads it if this one dies.
+"""The supervisor's journal: the leases that it has started, and results that are not acknowledged.
+The next supervisor reads it if this one dies.
 
 It is a file of JSON lines that is only appended to, and rewritten when most lines are out of date.
 It is not synced to the disk: it survives the process and not the host, and a host that loses power
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import orjson
 
 COMPACT_AFTER = 1000
-"""Lines; with more than this and twice the live entries, the file is rewritten."""
+"""Lines. The file is rewritten when it has more than this plus twice the number of live entries."""
 
 KEPT = ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us", "cgroup")
 
@@ -78,8 +78,8 @@ class Journal:
         self._unwritten.append(orjson.dumps(entry))
 
     def flush(self) -> None:
-        """Writes the gathered lines. If the disk is full they are lost: after a crash the next supervisor
-        does not know of them, but no job ends by it."""
+        """Writes the gathered lines. If the disk is full they are lost: after a crash the next
+        supervisor does not know of them, but no job ends by it."""
         if not self._unwritten:
             return
         lines, self._unwritten = self._unwritten, []

@@ -15,8 +15,8 @@ DISK_FULL = ": the worker's disk was full"
 
 
 def tail_of(limit: int) -> int:
-    """Returns how many bytes of the end are kept: a tenth of the limit, at least 64 KiB (or half the
-    limit, if that is less) and at most 64 MiB."""
+    """Returns how many bytes of the end are kept: a tenth of the limit, at least 64 KiB (or half
+    the limit, if that is less) and at most 64 MiB."""
     return min(max(limit // 10, LEAST_TAIL), (limit + 1) // 2, MOST_TAIL)
 
 
@@ -47,7 +47,7 @@ class Kept:
         self.lost = 0  # bytes that were not stored (disk full)
 
     def store(self, stream: int, data: bytes) -> None:
-        """Stores at most CHUNK_BYTES; never raises."""
+        """Stores at most CHUNK_BYTES. Bytes for which the disk has no room are counted as lost."""
         self.written += len(data)
         if self._tail is None:
             if not self._limit or self.bytes + len(data) <= self._head:

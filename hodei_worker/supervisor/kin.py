@@ -1,6 +1,6 @@
 """Finds and signals the processes of jobs, also those that left the job's group. They are found by
-the kernel's parent links and by HODEI_JOB_ID and HODEI_LEASE in their environment. (Both are needed:
-a lease is unique in one database, and workers of several databases may share a host.)
+the kernel's parent links and by HODEI_JOB_ID and HODEI_LEASE in their environment. (Both are
+needed: a lease is unique in one database, and workers of several databases may share a host.)
 
 The supervisor is a child subreaper: processes whose parents end become its children. Processes of
 others are never waited for nor killed. The kernel's files are read as bytes, because a process may
@@ -56,8 +56,8 @@ def _orphans_file() -> int:
 
 
 def orphans() -> list[int]:
-    """Returns our children: processes that jobs have left, which the kernel gives to our first thread,
-    and our launchers. Jobs' own processes are children of the launchers (launchers.py)."""
+    """Returns our children: processes that jobs have left, which the kernel gives to our first
+    thread, and our launchers. Jobs' own processes are children of the launchers (launchers.py)."""
     text = part = os.pread(_orphans_file(), 65_536, 0)
     while len(part) > SHORT:
         text += (part := os.pread(_orphans_file(), 65_536, len(text)))
@@ -78,8 +78,8 @@ def has_marks(pid: int, job_id: str, lease: int) -> bool:
 
 
 def stat(pid: int) -> Stat | None:
-    """Returns None if the process is gone or a zombie. Its name may contain anything, also brackets;
-    the fields begin behind the last one."""
+    """Returns None if the process is gone or a zombie. Its name may contain anything, also
+    brackets; the fields begin behind the last one."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -129,9 +129,9 @@ def kill_attempt(job_id: str, lease: int) -> None:
 
 
 def find_newborn(job_id: str, lease: int, since: int, known: Container[int]) -> int:
-    """Returns the process that a launcher started for this attempt but did not report before it died,
-    if one of our children must be it; 0 if there is none (yet). It may be a zombie. `since`: clock
-    ticks; `known`: pids that are not candidates."""
+    """Returns the process that a launcher started for this attempt but did not report before it
+    died, if one of our children must be it; 0 if there is none (yet). It may be a zombie. `since`:
+    clock ticks; `known`: pids that are not candidates."""
     for pid in orphans():
         if pid in known:
             continue
@@ -196,8 +196,8 @@ def owner(pid: int) -> str:
 
 
 def lower_oom_score() -> None:
-    """Asks the kernel to kill other processes first when memory is short. Only root may do so; else it
-    has no effect."""
+    """Asks the kernel to kill other processes first when memory is short. Only root may do so; else
+    it has no effect."""
     _set_oom_score(os.getpid(), -500)
 
 

@@ -1,5 +1,5 @@
-"""`python -I -S launcher.py SOCKET [UID GID GROUP…]`: starts the jobs' processes for the supervisor,
-is their parent, and reports their ends.
+"""`python -I -S launcher.py SOCKET [UID GID GROUP…]`: starts the jobs' processes for the
+supervisor, is their parent, and reports their ends.
 
 It is a process of its own, with one thread, because the kernel moves whole processes into a cgroup:
 the launcher enters the attempt's cgroup before it spawns, so that the job is born there and cannot
@@ -8,8 +8,7 @@ before it enters the job's folder, searches the job's program or takes its envir
 more rights than the job's touches anything of the job.
 
 It imports only built-in modules, and of signal and socket only the parts that are written in C: the
-rest of them would be a third of a launcher's memory, and each fork copies its page tables.
-"""
+rest of them would be a third of a launcher's memory, and each fork copies its page tables."""
 
 import _signal as signal  # type: ignore[import-not-found]
 import _socket as socket
@@ -27,12 +26,14 @@ REQUEST = struct.Struct("<BQHH")
 search path, the arguments, the environment."""
 
 SPAWN, MOVE, LARGE = 1, 2, 4
-"""LARGE is added to the kind if the rest of the request is in a file; its descriptor is the last."""
+"""LARGE is added to the kind if the rest of the request is in a file; its descriptor is the
+last."""
 
 ANSWER = struct.Struct("<BQiiQQQ")
 """Kind, request number, then by kind: SPAWNED the process id; ENDED process id, wait status, peak
-memory in KiB, user and system time in µs; FAILED 1 if the program and 0 if the cgroup was the cause,
-with the reason as text behind it. ENDED without a SPAWNED before it reports the start as well."""
+memory in KiB, user and system time in µs; FAILED 1 if the program and 0 if the cgroup was the
+cause, with the reason as text behind it. ENDED without a SPAWNED before it reports the start as
+well."""
 
 SPAWNED, ENDED, FAILED, MOVED = 1, 2, 3, 4
 
@@ -44,8 +45,8 @@ MAX_MESSAGE_BYTES = 200_000
 """Bytes of a message; the kernel's socket buffer holds more. A longer request is LARGE."""
 
 HOLD_S = 0.005
-"""Seconds that a launcher waits for the end of a process before it reports the start. Most jobs of a
-busy worker are shorter, and one message then reports start and end: each message wakes a process,
+"""Seconds that a launcher waits for the end of a process before it reports the start. Most jobs of
+a busy worker are shorter, and one message then reports start and end: each message wakes a process,
 which costs more than everything else that is done for a short job. The launcher's cgroup is then
 empty again, and the next job starts in it without a move, which takes a lock that all forks of the
 host wait for."""
@@ -163,8 +164,8 @@ class Launcher:
                 self._send_answer(ENDED, number, pid, status, usage.ru_maxrss, *times)
 
     def _enter_cgroup(self, cgroup: bytes) -> None:
-        """Moves this process ("0" names the writer). A move is quick if moves are frequent on the host;
-        otherwise it takes some milliseconds."""
+        """Moves this process ("0" names the writer). A move is quick if moves are frequent on the
+        host; otherwise it takes some milliseconds."""
         if not cgroup or cgroup == self._cgroup:
             return
         if (file := self._cgroups.get(cgroup)) is None:
@@ -192,8 +193,8 @@ class Launcher:
         )
 
     def _fork(self, request: Request) -> int:
-        """Returns the process id. Raises Failed with what the child wrote to the pipe; the pipe closes
-        without a word when the child becomes its program."""
+        """Returns the process id. Raises Failed with what the child wrote to the pipe; the pipe
+        closes without a word when the child becomes its program."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
@@ -241,8 +242,8 @@ def enter_folder(folder: bytes) -> None:
 
 
 def execute(request: Request, run) -> int:  # type: ignore[no-untyped-def]
-    """Does what execvp(3) does: it searches the path, and gives a file that the kernel cannot run to
-    /bin/sh. Raises Failed."""
+    """Does what execvp(3) does: it searches the path, and gives a file that the kernel cannot run
+    to /bin/sh. Raises Failed."""
     name = os.fsdecode(request.argv[0])
     program = request.argv[0] if b"/" in request.argv[0] else find_program(request)
     try:
@@ -281,8 +282,8 @@ def first_bytes(program: bytes) -> bytes:
 
 
 def why_not_found(program: bytes) -> str:
-    """Returns the reason why a file that exists is reported as not found: the interpreter in its first
-    line, or its loader, is missing."""
+    """Returns the reason why a file that exists is reported as not found: the interpreter in its
+    first line, or its loader, is missing."""
     first = first_bytes(program).partition(b"\n")[0]
     if not first.startswith(b"#!"):
         return "no such file, or its loader is missing"

@@ -1,9 +1,8 @@
-"""The supervisor's side of its launchers (launcher.py), the few processes that are the parents of all
-jobs.
+"""The supervisor's side of its launchers (launcher.py), the few processes that are the parents of
+all jobs.
 
 A job of the same user may kill a launcher. No running job ends by that: the kernel makes the
-supervisor the parent of the launcher's children, and another launcher is started.
-"""
+supervisor the parent of the launcher's children, and another launcher is started."""
 
 import os
 import signal
@@ -109,7 +108,7 @@ class Launchers:
         spawn.requested_at = time.monotonic()
         if self._cgroups:
             if (at := launcher.cgroup) is None or at.tenant:
-                self._assign_cgroup(launcher, at := self._cgroups.take())
+                self._assign_cgroup(launcher, at := self._cgroups.take_cgroup())
             spawn.cgroup, at.tenant = at, spawn
             if not self._move_scheduled:
                 self._move_scheduled = True
@@ -128,12 +127,12 @@ class Launchers:
         """Moves the launcher out of the cgroup of `tenant`, if it is still in it."""
         at = launcher.cgroup.tenant if launcher.cgroup else None
         if self._cgroups and at is tenant and launcher in self._launchers:
-            self._assign_cgroup(launcher, self._cgroups.take())
+            self._assign_cgroup(launcher, self._cgroups.take_cgroup())
             self._send_request(launcher, MOVE, None)
 
     def _move_all_out(self) -> None:
-        """Moves every launcher out of the cgroup of a job that has run for MOVE_OUT_S. Repeats as long
-        as a launcher is in a job's cgroup."""
+        """Moves every launcher out of the cgroup of a job that has run for MOVE_OUT_S. Repeats as
+        long as a launcher is in a job's cgroup."""
         self._move_scheduled = False
         now = time.monotonic()
         for launcher in self._launchers:
@@ -193,8 +192,8 @@ class Launchers:
     # ── answers ──
 
     def read_answers(self) -> None:
-        """Reads all answers that have arrived. Callers do so before they signal a process, which may
-        have ended."""
+        """Reads all answers that have arrived. Callers do so before they signal a process, which
+        may have ended."""
         for launcher in list(self._launchers):
             while self._read_answer(launcher):
                 continue

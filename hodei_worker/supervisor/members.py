@@ -33,8 +33,8 @@ class Members(Protocol):
 
 
 class Contained:
-    """The processes in the attempt's cgroup. Changes of group, session, environment or parent do not
-    matter."""
+    """The processes in the attempt's cgroup. Changes of group, session, environment or parent do
+    not matter."""
 
     def __init__(self, cgroup: Cgroup, launchers: Launchers, pid: int) -> None:
         self._cgroup = cgroup
@@ -64,12 +64,11 @@ class Contained:
 
 class Attributed:
     """The processes of an attempt without a cgroup. They are found by process group, by session, by
-    their parents as long as these live, and by the lease in their environment; and every orphan that
-    no other job can have made.
+    their parents as long as these live, and by the lease in their environment; and every orphan
+    that no other job can have made.
 
     A process that cleared its environment, left its session and lost its parents within half a
-    second, while more than one job ran, may be any job's: it is reported as doubtful.
-    """
+    second, while more than one job ran, may be any job's: it is reported as doubtful."""
 
     def __init__(
         self, pid: int, job_id: str, lease: int, crowd: "Crowd", requested_at: int
@@ -95,7 +94,8 @@ class Attributed:
         return len(self.known) > before
 
     def _living(self) -> list[int]:
-        """Returns the known processes that live. A pid with another start time is another process."""
+        """Returns the known processes that live. A pid with another start time is another
+        process."""
         return [pid for pid, started in self.known.items() if kin.start_ticks(pid) == started]
 
     def all(self) -> set[int]:
@@ -158,10 +158,12 @@ class Crowd:
         self._main_pids = main_pids
 
     def orphans(self) -> set[int]:
-        """Returns the processes whose parents died, without jobs' own processes whose launcher died."""
+        """Returns the processes whose parents died, without jobs' own processes whose launcher
+        died."""
         return set(kin.orphans()) - self._launchers.pids - self._main_pids
 
     def is_of_another(self, asking: Attributed, pid: int, stat: kin.Stat) -> bool:
-        """Whether another running job claims the process, or was running when the process started."""
+        """Whether another running job claims the process, or was running when the process
+        started."""
         running = (job for job in self.jobs if job is not asking)
         return any(job.since <= stat.started or job.claims(pid, stat) for job in running)

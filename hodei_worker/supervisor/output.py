@@ -15,8 +15,8 @@ from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.spool import CHUNK_BYTES, STDERR, STDOUT, Chunk, Tape
 
 AGE_S = 0.1
-"""Seconds that a byte waits for others at most. They count from the first byte, so that steady output
-cannot delay it."""
+"""Seconds that a byte waits for others at most. They count from the first byte, so that steady
+output cannot delay it."""
 
 ORDER_S = 0.02
 """Seconds between two chunks of a stream at least, if the job writes to both streams in turn."""
@@ -25,13 +25,13 @@ DRAIN_READS = 4
 """Number of reads of each pipe in one turn of the loop, so that other jobs are read too."""
 
 WIDE_BYTES = 1 << 20
-"""Bytes of a pipe, and of one read, once a read has filled 64 KiB: a job that writes much needs fewer
-turns of the loop."""
+"""Bytes of a pipe, and of one read, once a read has filled 64 KiB: a job that writes much needs
+fewer turns of the loop."""
 
 
 class Output:
-    """Both pipes of a job. `on_chunk` is called for each chunk on the tape, `on_disk_full` when the disk
-    is full, `on_end` when both pipes are at their end."""
+    """Both pipes of a job. `on_chunk` is called for each chunk on the tape, `on_disk_full` when the
+    disk is full, `on_end` when both pipes are at their end."""
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
-"""The files of an attempt on disk while it runs: its working folder, and beside it the files of a job
-that brings some (script, stdin)."""
+"""The files of an attempt on disk while it runs: its working folder, and beside it the files of a
+job that brings some (script, stdin)."""
 
 import os
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from hodei_worker.supervisor.user import JobUser
 
 
 class Folders:
-    """The working folders of a supervisor. A folder that no job has changed is used again: to make and
-    remove one costs a wait for the file system's journal."""
+    """The working folders of a supervisor. A folder that no job has changed is used again: to make
+    and remove one costs a wait for the file system's journal."""
 
     def __init__(self, parent: Path, user: JobUser | None, warn: Callable[[str], None]) -> None:
-        """Removes in the background what an earlier supervisor has left. `warn` gets a text for each
-        folder that cannot be removed; it is called in another thread."""
+        """Removes in the background what an earlier supervisor has left. `warn` gets a text for
+        each folder that cannot be removed; it is called in another thread."""
         self.parent = parent
         self.user = user
         self._free: list[str] = []
@@ -66,16 +66,16 @@ class Folders:
             self._remover.discard(folder)
 
     def _untouched(self, folder: str) -> bool:
-        """Whether its ctime is unchanged: then nothing was created, removed or chmod-ed in it. No job
-        can set a ctime."""
+        """Whether its ctime is unchanged: then nothing was created, removed or chmod-ed in it. No
+        job can set a ctime."""
         try:
             return os.lstat(folder).st_ctime_ns == self._ctimes[folder]
         except OSError:
             return False
 
     def files(self, name: str) -> str:
-        """Makes a folder for the files of a job. The job's user may pass through it and read the files
-        that it owns."""
+        """Makes a folder for the files of a job. The job's user may pass through it and read the
+        files that it owns."""
         folder = f"{self.parent}/{name}.files"
         if Path(folder).exists():  # of an earlier attempt with the same lease, of another database
             self._remover.discard(folder)

@@ -74,8 +74,8 @@ def _environment(start: Start, workdir: str, user: JobUser | None) -> dict[str, 
 
 
 LONGEST_ARGUMENT = 100_000
-"""Bytes of a command string; the kernel accepts 131,071 in one argument. A longer command is written
-to a file."""
+"""Bytes of a command string; the kernel accepts 131,071 in one argument. A longer command is
+written to a file."""
 
 SHELL = ["/bin/sh"]
 
@@ -93,7 +93,8 @@ def _argv(place: Place, spec: dict[str, Any]) -> list[str]:
 
 
 def _stdin(place: Place, spec: dict[str, Any]) -> str:
-    """Returns a file also for a short stdin: a pipe would have to be written to while the job runs."""
+    """Returns a file also for a short stdin: a pipe would have to be written to while the job
+    runs."""
     if "stdin" in spec:
         data = spec["stdin"].encode()
     elif "stdin_base64" in spec:

@@ -1,7 +1,7 @@
 """One job's process, from its start to its result: an Attempt (executor.py).
 
-It has its own session. A stop sends TERM to all its processes (members.py), and KILL after the grace.
-"""
+It has its own session. A stop sends TERM to all its processes (members.py), and KILL after the
+grace."""
 
 import asyncio
 import os
@@ -32,7 +32,6 @@ UNKILLABLE_S = 10.0
 """Seconds after the first KILL. A process that lives then is named in the result and given up."""
 
 KILL_AGAIN_S = 0.05
-
 DRAIN_S = 2.0
 """Seconds that a pipe may stay open after all processes that we know of have ended."""
 
@@ -208,7 +207,7 @@ class JobProcess:
             self._host.poller.watch(self._pidfd, self._guard.wrap(self._wait_for_exit))
 
     def _wait_for_exit(self) -> None:
-        """Raises ChildProcessError if the launcher had waited for it, but died before its answer."""
+        """Raises ChildProcessError if its launcher waited for it and died before it answered."""
         pid, status, usage = os.wait4(self._pid, os.WNOHANG)
         if pid:
             self._host.poller.close(self._pidfd)
@@ -252,7 +251,7 @@ class JobProcess:
     # ── stop ──
 
     def stop(self, cause: Cause, grace_s: float | None = None) -> None:
-        """Sends TERM to all its processes, and KILL after the grace. Only the first cause counts."""
+        """Sends TERM to all its processes and KILL after the grace. The first cause counts."""
         if self._starting.under_way:
             self._stop_when_started = self._stop_when_started or (cause, grace_s)
             return
@@ -277,7 +276,7 @@ class JobProcess:
             self._listener.on_processes(self._members.known)
 
     def _kill(self) -> None:
-        """Repeats until the process has ended, or for UNKILLABLE_S: a new fork may have been missed."""
+        """Repeats until it has ended, or for UNKILLABLE_S: a new fork may have been missed."""
         self._send_signal(signal.SIGKILL)
         if self._has_ended():
             return

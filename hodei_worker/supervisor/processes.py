@@ -25,8 +25,8 @@ REAP_AFTER_S = 0.05
 
 
 class MemoryWatch:
-    """Tells whether the kernel has just killed a process for lack of memory. The kernel does not say
-    which one."""
+    """Tells whether the kernel has just killed a process for lack of memory. The kernel does not
+    say which one."""
 
     def __init__(self) -> None:
         self._kills = deque([kin.oom_kills()], maxlen=7)  # counts of the last 3 s

@@ -17,8 +17,8 @@ class Recovered(NamedTuple):
 
 def recover(state: Path, journal: Journal, executor: Executor) -> tuple[Spool, list[Recovered]]:
     """Ends the attempts that still run, and gives each a result. The spooled part of a log is sent
-    before the result. Output that was still in the pipes is lost; the number of chunks in the result
-    shows it."""
+    before the result. Output that was still in the pipes is lost; the number of chunks in the
+    result shows it."""
     spool, tapes = Spool.recover(state / "spool", journal.entries)
     found = []
     for lease, entry in list(journal.entries.items()):

@@ -1,9 +1,8 @@
-"""Removes the files that jobs have left in their folders. It works in a thread of its own, so that the
-end of a job never waits for it.
+"""Removes the files that jobs have left in their folders. It works in a thread of its own, so that
+the end of a job never waits for it.
 
 The queue is on disk: every entry whose name ends in `.gone` is to be removed, also those that an
-earlier supervisor did not remove.
-"""
+earlier supervisor did not remove."""
 
 import os
 import stat
@@ -166,8 +165,8 @@ class _Walk:
         self._levels.append(_Level([], above=(about.st_dev, about.st_ino)))
 
     def _open(self, name: str) -> int:
-        """Raises OSError if it is not a folder, belongs to another user, or is a mount, which must not
-        be emptied."""
+        """Raises OSError if it is not a folder, belongs to another user, or is a mount, which must
+        not be emptied."""
         found = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._at)
         try:
             if os.fstat(found).st_dev != os.fstat(self._at).st_dev:

@@ -1,5 +1,5 @@
-"""The result of an attempt. The supervisor keeps it in its journal and sends it to the agent, and the
-agent sends it to a server."""
+"""The result of an attempt. The supervisor keeps it in its journal and sends it to the agent, and
+the agent sends it to a server."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from hodei.protocol.words import Outcome, Reason
 
 UNKNOWN_CHUNKS = 1 << 62
-"""The number of log chunks of an attempt whose supervisor died: nobody knows how many there were."""
+"""The number of log chunks of an attempt whose supervisor died: nobody knows how many there
+were."""
 
 
 class Cause(NamedTuple):
@@ -53,8 +54,8 @@ class Result:
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> "Result":
-        """Reads what a supervisor has sent or a journal has kept. It may be of another release: unknown
-        keys are ignored."""
+        """Reads what a supervisor has sent or a journal has kept. It may be of another release:
+        unknown keys are ignored."""
         known = {key: entry[key] for key in FIELD_NAMES if entry.get(key) is not None}
         return cls(**known | {"outcome": Outcome(entry["outcome"])})
 

@@ -167,8 +167,8 @@ class Supervisor:
         return True
 
     def _warn(self, words: str) -> None:
-        """Logs a text for the person who looks after this host, here and at the agent. It is called in
-        another thread."""
+        """Logs a text for the person who looks after this host, here and at the agent. It is called
+        in another thread."""
         print(words, file=sys.stderr, flush=True)
         self._loop.call_soon_threadsafe(functools.partial(self._send, "warning", words=words))
 
@@ -243,8 +243,8 @@ class Supervisor:
         self._to_begin.append(job.attempt)
 
     def _begin_attempts(self) -> None:
-        """Begins a few attempts, after the journal that names them is written. The rest follows in the
-        next turn of the loop, so that ends of other attempts are handled between."""
+        """Begins a few attempts, after the journal that names them is written. The rest follows in
+        the next turn of the loop, so that ends of other attempts are handled between."""
         self._journal.flush()
         for _ in range(min(BEGIN_AT_ONCE, len(self._to_begin))):
             self._to_begin.popleft().begin()

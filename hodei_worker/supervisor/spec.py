@@ -16,8 +16,8 @@ class Unusable(Exception):
 
 
 def read(payload: bytes) -> dict[str, Any]:
-    """Returns the spec. Keys that the worker does not use are not checked; a key with null counts as
-    absent. Raises Unusable."""
+    """Returns the spec. Keys that the worker does not use are not checked; a key with null counts
+    as absent. Raises Unusable."""
     try:
         spec = orjson.loads(payload)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Keeps the output of jobs on disk until a server has stored it. The chunks of all jobs are written one
-after the other into segment files; a segment is deleted when all its chunks are acknowledged. The
-last part of a log over its limit is kept beside them (tail.py).
+"""Keeps the output of jobs on disk until a server has stored it. The chunks of all jobs are written
+one after the other into segment files; a segment is deleted when all its chunks are acknowledged.
+The last part of a log over its limit is kept beside them (tail.py).
 
 Jobs share the files, because to make and remove a file costs a wait for the file system's journal.
 Lines are only counted. Each chunk follows a header with all its fields, so that the next supervisor
@@ -22,8 +22,8 @@ SEGMENT_BYTES = 8 << 20
 """Bytes of a segment file; the chunk that reaches it is the last."""
 
 FULL_BYTES = 64 << 20
-"""Unacknowledged bytes of one job. At the bound its pipes are not read until a server has caught up;
-the job then waits in its write."""
+"""Unacknowledged bytes of one job. At the bound its pipes are not read until a server has caught
+up; the job then waits in its write."""
 
 STDOUT, STDERR, NOTICE = 1, 2, 3
 
@@ -31,7 +31,8 @@ IN_MEMORY = -1
 """Stands for a segment's number: the chunk is a notice that is kept in memory (disk full)."""
 
 HEADER = struct.Struct(">QQBQQqI")
-"""Lease, sequence number, stream, offset, line, time (µs since 1970), length of the data in bytes."""
+"""Lease, sequence number, stream, offset, line, time (µs since 1970), length of the data in
+bytes."""
 
 
 def left_out(bytes_: int, why: str = "") -> bytes:
@@ -54,7 +55,7 @@ class Position(NamedTuple):
 
 
 class _StoredChunk(NamedTuple):
-    """Where a chunk is, and its fields."""
+    """The place of a chunk on disk, and its fields."""
 
     segment: int
     position: int
@@ -88,8 +89,8 @@ class Spool:
 
     @classmethod
     def recover(cls, folder: Path, leases: Iterable[int]) -> tuple["Spool", dict[int, "Tape"]]:
-        """Reads what a dead supervisor has left of these leases, up to the chunk that it was writing.
-        The output of other leases is removed."""
+        """Reads what a dead supervisor has left of these leases, up to the chunk that it was
+        writing. The output of other leases is removed."""
         spool = cls(folder)
         tapes = {lease: Tape(spool, lease) for lease in leases}
         segments = (int(path.stem) for path in folder.glob("*.log") if path.stem.isdigit())
@@ -248,16 +249,16 @@ class Tape:
         self.skip(stream, data)
 
     def append_tail(self, tail: Tail) -> Iterator[Chunk]:
-        """Appends the pieces of a tail, after a notice of what is missing before them. Raises OSError
-        if the disk is full."""
+        """Appends the pieces of a tail, after a notice of what is missing before them. Raises
+        OSError if the disk is full."""
         if missing := tail.seen - tail.kept_bytes():
             yield self.append_notice(left_out(missing))
         for piece in tail.pieces():
             yield self._write(piece.stream, piece.offset, piece.line, piece.read_us, piece.data)
 
     def _recover_tail(self) -> None:
-        """Appends the tail that a dead supervisor has left, if it had not done so itself: then there
-        are chunks with later numbers."""
+        """Appends the tail that a dead supervisor has left, if it had not done so itself: then
+        there are chunks with later numbers."""
         tail = Tail.recover(self._spool.folder, self._lease)
         if tail is None:
             return
@@ -272,8 +273,8 @@ class Tape:
         tail.remove()
 
     def _add_recovered(self, seq: int, stored: _StoredChunk) -> None:
-        """Adds a chunk that was found on disk. A gap in the numbers is a segment that was removed: all
-        chunks before it were acknowledged, and are dropped."""
+        """Adds a chunk that was found on disk. A gap in the numbers is a segment that was removed:
+        all chunks before it were acknowledged, and are dropped."""
         if seq != self.next_seq or not self._chunks:
             self.close()
             self.acked = seq

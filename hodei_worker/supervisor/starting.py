@@ -53,8 +53,8 @@ class Starting:
         self.under_way = False
 
     def begin(self, prepared: Prepared, pipes: dict[int, int]) -> None:
-        """`pipes`: stream → the job's end of its pipe. They are closed here in any case. Raises OSError
-        or ValueError if the request cannot be made."""
+        """`pipes`: stream → the job's end of its pipe. They are closed here in any case. Raises
+        OSError or ValueError if the request cannot be made."""
         self._job_descriptors = tuple(pipes.values())
         try:
             stdin = self._host.launchers.dev_null
@@ -94,7 +94,8 @@ class Starting:
         return Attributed(pid, start.job_id, start.lease, self._host.crowd, self._requested_ticks())
 
     def _requested_ticks(self) -> int:
-        """Returns when the request was sent to the launcher, in the kernel's clock ticks, rounded down."""
+        """Returns when the request was sent to the launcher, in the kernel's clock ticks, rounded
+        down."""
         return (
             kin.now_ticks()
             - int((time.monotonic() - self._spawn_request.requested_at) * kin.TICKS_A_S)

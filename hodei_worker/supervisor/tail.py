@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 RECORD = struct.Struct(">QQB?QQqI")
-"""Next number of the tape, bytes that the tail got before, stream, whether it begins a line, offset,
-line, time (µs since 1970), length of the data, which follows."""
+"""Next number of the tape, bytes that the tail got before, stream, whether it begins a line,
+offset, line, time (µs since 1970), length of the data, which follows."""
 
 SUFFIXES = (".tail0", ".tail1")
 
@@ -61,8 +61,8 @@ class _PieceHeader(NamedTuple):
 
 
 class Tail:
-    """The tail of one job. `keep`: bytes of the end to keep; `next_seq`: the number on the tape that
-    the first piece will get at least."""
+    """The tail of one job. `keep`: bytes of the end to keep; `next_seq`: the number on the tape
+    that the first piece will get at least."""
 
     def __init__(self, folder: Path, lease: int, keep: int, next_seq: int) -> None:
         self._paths = [folder / f"{lease}{suffix}" for suffix in SUFFIXES]
@@ -143,8 +143,8 @@ class Tail:
                 position += length
 
     def _wanted_pieces(self) -> Iterator[tuple["_PieceHeader", int]]:
-        """Yields the pieces of the last `keep` bytes. The number says how many bytes at the beginning
-        of the piece are not among them."""
+        """Yields the pieces of the last `keep` bytes. The number says how many bytes at the
+        beginning of the piece are not among them."""
         for header in self._headers():
             excess = max(0, self.seen - self._keep - header.before)
             if excess < header.length:

@@ -23,8 +23,8 @@ class JobUser:
         return os.getgrouplist(self.name, self.gid)
 
     def first_closed_folder(self, path: Path) -> Path | None:
-        """Returns the first folder on the way to `path` (included) that this user may not enter; None
-        if there is none."""
+        """Returns the first folder on the way to `path` (included) that this user may not enter;
+        None if there is none."""
         for folder in (*reversed(path.parents), path):
             about = folder.stat()
             if about.st_uid == self.uid:

@@ -17,8 +17,8 @@ DISK_FULL = "the worker's disk is full: the job's log cannot be kept"
 def verdict(
     ended: Exit | None, cause: Cause | None, memory_was_short: Callable[[], bool]
 ) -> Result:
-    """`ended`: None if the process was never started. If we stopped it, `cause` decides the outcome,
-    whatever the exit code is."""
+    """`ended`: None if the process was never started. If we stopped it, `cause` decides the
+    outcome, whatever the exit code is."""
     result = Result(Outcome.SUCCEEDED)
     if ended is not None:
         status, usage = ended
@@ -50,8 +50,8 @@ def name_processes(what: str, pids: set[int]) -> str:
 
 
 def _was_killed(status: int) -> bool:
-    """Whether KILL ended the process; or, by the exit code of a shell, a process that it waited for.
-    A job may also exit with that code for another reason."""
+    """Whether KILL ended the process; or, by the exit code of a shell, a process that it waited
+    for. A job may also exit with that code for another reason."""
     if os.WIFSIGNALED(status):
         return os.WTERMSIG(status) == signal.SIGKILL
     return os.WEXITSTATUS(status) == 128 + signal.SIGKILL

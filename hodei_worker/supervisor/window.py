@@ -1,4 +1,5 @@
-"""Sends one attempt's log to the agent. The bytes that are sent and not acknowledged have a bound."""
+"""Sends one attempt's log to the agent. The bytes that are sent and not acknowledged have a
+bound."""
 
 from typing import Any, Protocol
 
@@ -44,8 +45,8 @@ class LogWindow:
         self.tape.ack(seq)
 
     def send_more(self, fresh: Chunk | None = None) -> None:
-        """Sends as much as the window allows. `fresh`: a chunk that was just written, so that it is not
-        read from the disk again."""
+        """Sends as much as the window allows. `fresh`: a chunk that was just written, so that it is
+        not read from the disk again."""
         while self._next_seq is not None and self._sent_bytes < WINDOW_BYTES:
             known = fresh if fresh and fresh.seq == self._next_seq else None
             chunk = known or self.tape.read(self._next_seq)

@@ -59,7 +59,7 @@ def test_a_revoked_worker_comes_back_with_a_new_token_as_another_worker(
     assert after["secret"] != before["secret"]
     said = fresh.log("worker-2")
     assert (
-        f"worker {before['worker_id']} was revoked: this is worker {after['worker_id']} from now on"
+        f"worker {before['worker_id']} was revoked: this host is now worker {after['worker_id']}"
         in said
     )
     assert fresh.finish(fresh.submit("--command", "true"))["state"] == "SUCCEEDED"
