@@ -32,8 +32,8 @@ class Agent:
         self._stop_at_once = asyncio.Event()
 
     async def run(self) -> None:
-        """Returns after a stop. Raises GiveUp if a person must act, and SupervisorGone if another agent
-        is connected to the supervisor."""
+        """Returns after a stop. Raises GiveUp if a person must act, and SupervisorGone if another
+        agent is connected to the supervisor."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
@@ -72,8 +72,8 @@ class Agent:
 
     async def _keep_supervisor(self, slots: Slots) -> None:
         """Opens a new link whenever a supervisor closes its connection. If it died, its jobs died
-        with it: the next supervisor kills the processes they left, and they are reported lost. If it
-        only closed the connection, it still has them."""
+        with it: the next supervisor kills the processes they left, and they are reported lost. If
+        it only closed the connection, it still has them."""
         while True:
             try:
                 await self._link.run(slots.on_supervisor_frame)
@@ -92,7 +92,8 @@ class Agent:
         """First phase: no new jobs, running jobs may end. After `drain_s` seconds the rest is kept
         for the next agent, or stopped and reported lost (--on-worker-exit)."""
         logger.info(
-            "draining: {} jobs run; waiting at most {:g} s for them; a second signal stops the worker at once",
+            "draining: {} jobs run; waiting at most {:g} s for them;"
+            " a second signal stops the worker at once",
             slots.running,
             self._settings.drain_s,
         )
@@ -104,7 +105,8 @@ class Agent:
             await self._wait_until(lambda: slots.running == 0, KILL_S)
         elif slots.running:
             logger.info(
-                "{} jobs keep running under the supervisor; the next hodei-worker with this state folder adopts them",
+                "{} jobs keep running under the supervisor;"
+                " the next hodei-worker with this state folder adopts them",
                 slots.running,
             )
         if session.connected:

@@ -1,4 +1,4 @@
-"""`hodei-worker`: flags, then environment, then defaults."""
+"""The command `hodei-worker`. A flag goes before the environment, and that before the default."""
 
 import asyncio
 import errno
@@ -34,21 +34,27 @@ Example:
     default="127.0.0.1:50051",
     show_default=True,
     metavar="HOST:PORT[,…]",
-    help="Any server will do; all are tried in turn.",
+    help="Addresses of servers. The worker connects to one of them and tries the next if it fails.",
 )
 @click.option(
     "--token",
     envvar=["HODEI_OTP_TOKEN", "HODEI_TOKEN"],
-    help="One-time bootstrap token, needed once (HODEI_OTP_TOKEN). Visible to all users of this host when given here.",
+    help="One-time bootstrap token, needed only for the first start. Prefer HODEI_OTP_TOKEN:"
+    " all users of this host can see a command line.",
 )
 @click.option(
     "--token-file",
     envvar=["HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE"],
     metavar="FILE",
-    help="A file that holds the token (HODEI_OTP_TOKEN_FILE); it may be gone once the worker has registered.",
+    help="File with the token (HODEI_OTP_TOKEN_FILE). It is needed only for the first start.",
 )
 @click.option(
-    "--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=int, help="Jobs at a time."
+    "--slots",
+    envvar="HODEI_SLOTS",
+    default=4,
+    show_default=True,
+    type=int,
+    help="Number of jobs that run at the same time.",
 )
 @click.option(
     "--label",
@@ -56,22 +62,31 @@ Example:
     envvar="HODEI_LABEL",
     multiple=True,
     metavar="K=V",
-    help="What jobs may require; repeatable.",
+    help="Label that jobs can require, such as gpu=a100; repeatable.",
 )
 @click.option(
     "--state-dir",
     envvar="HODEI_STATE_DIR",
     default=default_state_dir,
     show_default="/var/lib/hodei/worker or ~/.local/state/hodei/worker",
+    help="Folder for the worker's identity, the jobs' folders and their output.",
 )
-@click.option("--name", envvar="HODEI_NAME", default=socket.gethostname, show_default="host name")
-@click.option("--job-user", envvar="HODEI_JOB_USER", help="Run jobs as this user (only for root).")
+@click.option(
+    "--name",
+    envvar="HODEI_NAME",
+    default=socket.gethostname,
+    show_default="host name",
+    help="Name of this worker in lists.",
+)
+@click.option(
+    "--job-user", envvar="HODEI_JOB_USER", help="Run jobs as this user. Only root can do so."
+)
 @click.option(
     "--log-limit",
     envvar="HODEI_LOG_LIMIT",
     default=100 << 20,
     show_default=True,
-    help="Bytes kept of each attempt's log; 0: all.",
+    help="Bytes to keep of each attempt's log; 0: no limit.",
 )
 @click.option(
     "--on-worker-exit",
@@ -79,7 +94,8 @@ Example:
     type=click.Choice(["keep", "kill"]),
     default="keep",
     show_default=True,
-    help="What becomes of running jobs when this process ends: the next one adopts them, or they are stopped.",
+    help="What happens to running jobs when this process ends: the next one adopts them (keep),"
+    " or they are stopped (kill).",
 )
 @click.option(
     "--on-disconnect",
@@ -87,21 +103,22 @@ Example:
     type=click.Choice(["keep", "stop"]),
     default="keep",
     show_default=True,
-    help="What becomes of running jobs when no server answers for as long as it takes to be given up: they run on, or are stopped.",
+    help="What happens to running jobs when no server has answered for so long that servers call"
+    " this worker lost: they go on (keep), or are stopped (stop).",
 )
 @click.option(
     "--drain-timeout",
     envvar="HODEI_DRAIN_TIMEOUT",
     default=30.0,
     show_default=True,
-    help="Seconds for jobs to end after SIGTERM.",
+    help="Seconds to wait for running jobs after SIGTERM.",
 )
 @click.option(
     "--log-level",
     envvar="HODEI_LOG_LEVEL",
     default="info",
     show_default=True,
-    help="HODEI_LOG=info,hodei_worker.session=debug for parts.",
+    help="Least level to log. HODEI_LOG=info,hodei_worker.session=debug sets it for parts.",
 )
 @click.option(
     "--log-format",
@@ -109,6 +126,7 @@ Example:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
+    help="Format of the log.",
 )
 @click.pass_context
 def worker(
@@ -128,8 +146,8 @@ def worker(
     log_level: str,
     log_format: str,
 ) -> None:
-    """Runs jobs on this host for any hodei-server. Keeps its identity in the state folder; needs a
-    token only once."""
+    """Run jobs on this host for a hodei-server. The worker keeps its identity in the state folder
+    and needs a token only for its first start."""
     from hodei_worker import log
 
     try:
@@ -159,8 +177,8 @@ def worker(
 
 
 def token_of(context: click.Context, state_dir: Path) -> str | None:
-    """A file that is gone matters only to a worker that has no identity yet: the token is needed
-    once."""
+    """Returns the token, if there is one. A token file that does not exist is an error only for a
+    worker without an identity, because only registration needs the token. Raises BadFile."""
     from loguru import logger
 
     from hodei_worker import identity
@@ -170,7 +188,9 @@ def token_of(context: click.Context, state_dir: Path) -> str | None:
     except secret_file.BadFile as error:
         if not identity.is_kept(state_dir):
             raise
-        logger.info("{}; not needed: this worker has registered before", error.message)
+        logger.info(
+            "{}; no token is needed, because this worker has registered before", error.message
+        )
         return None
 
 
@@ -186,8 +206,10 @@ def check_user(name: str | None) -> None:
 
 
 def run(settings: Settings, log_level: str, log_format: str) -> None:
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # before grpc is imported: we spawn, we never fork
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes raw lines among ours
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = (
+        "0"  # before grpc is imported; this process never forks
+    )
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC writes lines of its own to the log
     from loguru import logger
 
     from hodei_worker import identity, log
@@ -206,7 +228,7 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     gc.freeze()
     gc.set_threshold(
         20_000
-    )  # what a job leaves behind is no cycle: to look for them after each few took a tenth of the time
+    )  # jobs leave few cycles; the default threshold cost a tenth of the time
 
     async def main() -> None:
         await Agent(settings, me).run()
@@ -228,9 +250,8 @@ def main() -> None:
         if error.errno != errno.ENOSPC or error.filename:
             raise
         click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # what is left of it is not tried again
+        # Python would try to write the rest of the output again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 

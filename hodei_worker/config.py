@@ -17,17 +17,17 @@ LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
 @dataclass(frozen=True)
 class Settings:
-    servers: tuple[str, ...]
-    token: str | None
+    servers: tuple[str, ...]  # HOST:PORT
+    token: str | None  # needed only to register
     slots: int
     labels: dict[str, str]
     state_dir: Path
     name: str
     job_user: str | None = None
-    log_limit: int = 100 << 20
-    on_worker_exit: str = "keep"
-    drain_s: float = 30.0
-    on_disconnect: str = "keep"
+    log_limit: int = 100 << 20  # bytes of one attempt's log; 0: no limit
+    on_worker_exit: str = "keep"  # or "kill"
+    drain_s: float = 30.0  # that a stopping worker waits for its jobs
+    on_disconnect: str = "keep"  # or "stop"
 
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= 10_000:

@@ -50,8 +50,8 @@ class Held:
     phase: Phase
     spec: str = ""  # JSON; empty once the supervisor has it
     started_us: int = 0  # µs since 1970 when a slot took it; 0 before that
-    reports_start: bool = False  # its process runs, and servers must be told so (start_timeout)
-    stopping: bool = False  # TERM was sent; servers repeat the cancel until they are told so
+    reports_start: bool = False  # its process runs, and servers wait for `started` (start_timeout)
+    stopping: bool = False  # TERM was sent; servers repeat the cancel until they get `stopping`
     result: Result | None = None
     acked: int = 0  # number of log chunks that a server has stored
     sent: int = 0  # number of log chunks that were given to the outbox

@@ -70,8 +70,8 @@ def is_kept(state_dir: Path) -> bool:
 
 
 def load(state_dir: Path) -> Identity:
-    """Reads the kept identity, or makes and keeps a new one. Raises BadSetting if the file is damaged
-    or cannot be written."""
+    """Reads the kept identity, or makes and keeps a new one. Raises BadSetting if the file is
+    damaged or cannot be written."""
     path = state_dir / "identity.json"
     if is_kept(state_dir):
         try:

@@ -86,6 +86,19 @@ def command_of(spec: str) -> str:
     return words.replace("\n", "; ")[:200]
 
 
+def received(lease: int, attempt: int, spec: str, waited_s: float) -> str:
+    """The line for a job that a slot has taken. It says for how long the offer waited if that was
+    10 ms or more."""
+    waited = f", waited {waited_s:.2f} s for a slot" if waited_s >= 0.01 else ""
+    about = f"lease {lease}, attempt {attempt}{waited}"
+    return f"Received job ({about}). Executing command: {command_of(spec)}"
+
+
+def returned(lease: int, why: str) -> str:
+    """The line for an offer that no slot has taken and that goes back to the server."""
+    return f"Received job (lease {lease}): returned, {why}"
+
+
 def ending(result: Result) -> str:
     """For example `Job ended: SUCCEEDED, exit code 0, 0.013 s; LogBatch: 1 chunks`."""
     words = result.outcome + (f" ({result.reason})" if result.reason else "")

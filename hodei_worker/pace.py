@@ -10,14 +10,15 @@ therefore never waits."""
 
 
 class Pace:
-    """Allows AT_ONCE frames at once and then one each GATHER_S seconds. Each pause of GATHER_S gives
-    one frame back. All times are seconds of one clock."""
+    """Allows AT_ONCE frames at once and then one each GATHER_S seconds. Each pause of GATHER_S
+    gives one frame back. All times are seconds of one clock."""
 
     def __init__(self) -> None:
         self._due_at = 0.0  # when the next frame would be due if frames came evenly
 
     def wait_s(self, now: float) -> float:
-        """Seconds that the next frame should wait for more messages; 0 or less: it is sent at once."""
+        """Seconds that the next frame should wait for more messages; 0 or less: it is sent at
+        once."""
         return self._due_at - (AT_ONCE - 1) * GATHER_S - now
 
     def sent(self, now: float) -> None:

@@ -1,4 +1,5 @@
-"""The registration of a worker: it uses a one-time token to make its identity known to the servers."""
+"""The registration of a worker: it uses a one-time token to make its identity known to the
+servers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -48,8 +49,8 @@ class Registration:
         self._successor = new()  # used if `identity` was revoked
 
     async def register(self, address: str, level: Callable[[], str]) -> None:
-        """Raises GiveUp if the server refuses the token. Other errors are logged, at `level`, and the
-        caller may call again.
+        """Raises GiveUp if the server refuses the token. Other errors are logged, at `level`, and
+        the caller may call again.
 
         A revoked id stays revoked: the same token then registers this host as a new worker, with an
         id and a secret of its own."""
@@ -88,8 +89,8 @@ class Registration:
         )
 
     def _succeed(self) -> None:
-        """Makes the successor this worker's identity. The leases that the worker still holds belong to
-        the old id: servers refuse them, and their jobs are killed."""
+        """Makes the successor this worker's identity. The leases that the worker still holds belong
+        to the old id: servers refuse them, and their jobs are killed."""
         keep(self._settings.state_dir, self._successor)
         before, self.identity, self._successor = self.identity, self._successor, new()
         logger.configure(extra={"worker_id": self.identity.worker_id})

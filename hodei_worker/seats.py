@@ -20,7 +20,7 @@ from hodei_worker.supervisor.user import JobUser
 
 SEATS = 8
 """Number of seats: the state folder itself, and folders in it for supervisors that are started
-while one with other settings still has jobs. If all are taken, no new jobs can be started."""
+while one with other settings still has jobs. If all are taken, the agent does not start."""
 
 SCOPE_WITHIN_S = 5.0
 """Seconds that systemd may take to create a scope; after that the supervisor starts without one."""

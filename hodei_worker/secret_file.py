@@ -17,9 +17,9 @@ class BadFile(click.ClickException):
 
 
 def value_of(context: click.Context, name: str) -> str | None:
-    """Returns the value of the options `--NAME` and `--NAME-file`. The command line goes first, then
-    the file that the environment names, then the value in the environment. Raises UsageError if both
-    are on the command line, and BadFile."""
+    """Returns the value of the options `--NAME` and `--NAME-file`. The command line goes first,
+    then the file that the environment names, then the value in the environment. Raises UsageError
+    if both are on the command line, and BadFile."""
     file = f"{name}_file"
     flags = [
         n for n in (name, file) if context.get_parameter_source(n) is ParameterSource.COMMANDLINE

@@ -26,6 +26,7 @@ from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
+from hodei_worker.stream_end import SentAway, StreamOver, raise_status
 
 UNREACHABLE_AFTER_S = 30.0
 """Seconds of silence after which servers call a worker UNREACHABLE. From then on failed connections
@@ -39,15 +40,6 @@ FINAL_CODES = {
     grpc.StatusCode.UNIMPLEMENTED,
     grpc.StatusCode.PERMISSION_DENIED,
 }
-
-
-class StreamOver(Exception):
-    """This stream has ended. The worker connects again."""
-
-
-class SentAway(StreamOver):
-    """A server that stops or has too many workers ended the stream, or this worker did so itself.
-    It is no error."""
 
 
 class Session:
@@ -68,8 +60,8 @@ class Session:
         self.connected = False
 
     async def run(self) -> None:
-        """Keeps a stream to one of the servers until `leaving` is set. Raises GiveUp, which says what a
-        person must do."""
+        """Keeps a stream to one of the servers until `leaving` is set. Raises GiveUp, which says
+        what a person must do."""
         backoff = Backoff()
         for address in address_rounds(self._settings.servers):
             if self.leaving.is_set():
@@ -111,12 +103,12 @@ class Session:
             await asyncio.sleep(0.5)
             if self._slots.running and time.monotonic() - self._last_frame_at > self._lost_after_s:
                 logger.warning(
-                    "no server has answered for {:g} s: stopping {} running jobs (--on-disconnect stop)",
+                    "no server has answered for {:g} s: stopping {} running jobs",
                     self._lost_after_s,
                     self._slots.running,
                 )
                 self._slots.stop_running_jobs(
-                    f"no server answered for {self._lost_after_s:g} s, and this worker has --on-disconnect stop"
+                    f"no server answered for {self._lost_after_s:g} s (--on-disconnect stop)"
                 )
                 await asyncio.sleep(10.0)
 
@@ -194,7 +186,7 @@ class Session:
         except asyncio.InvalidStateError:
             frame = grpc.aio.EOF
         if not isinstance(frame, pb.ServerFrame):
-            await self._raise_status(call)
+            await raise_status(call)
         try:
             checks.check_welcome(frame.welcome)
         except checks.BadFrame as error:
@@ -205,7 +197,8 @@ class Session:
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
         if abs(skew_s) > 5:
             logger.warning(
-                "this host's clock differs from the server's by {:.0f} s; the times of log lines will be wrong by as much",
+                "this host's clock differs from the server's by {:.0f} s;"
+                " the times of log lines will be wrong by as much",
                 skew_s,
             )
         # What was added since the last stream is dropped: its logs are sent again from the first
@@ -235,7 +228,7 @@ class Session:
         while True:
             frame = await call.read()
             if not isinstance(frame, pb.ServerFrame):
-                await self._raise_status(call)
+                await raise_status(call)
             self._last_frame_at = time.monotonic()
             self._on_frame(frame)
 
@@ -313,14 +306,3 @@ class Session:
                     ) from None
         await call.done_writing()
         raise SentAway("this worker is stopping")
-
-    @staticmethod
-    async def _raise_status(call: Any) -> None:
-        """Raises the error with which the call has ended; StreamOver if the server closed it without
-        an error."""
-        code, details = await call.code(), await call.details()
-        if code == grpc.StatusCode.OK:
-            raise StreamOver("the server closed it")
-        raise grpc.aio.AioRpcError(
-            code, await call.initial_metadata(), await call.trailing_metadata(), details=details
-        )

@@ -16,7 +16,7 @@ from loguru import logger
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol.words import Outcome, Reason
 from hodei_worker.held import Held, Phase
-from hodei_worker.job_lines import JobLines, command_of, ending
+from hodei_worker.job_lines import JobLines, ending, received, returned
 from hodei_worker.outbox import Outbox
 from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Cause, Result, lost
 from hodei_worker.supervisor.wire import ChunkHeader, KeptJob, SupervisorHeader
@@ -120,16 +120,16 @@ class Slots:
             self.lines.add(
                 "INFO",
                 job,
-                lambda: f"Received job (lease {job.lease}): returned, the worker is draining",
+                partial(returned, job.lease, "the worker is draining"),
             )
             self._outbox.add_reject(pb.Reject(lease=offer.lease, reason="the worker is draining"))
             return
         self._held[offer.lease] = job
         self._waiting.append(offer.lease)
-        self._start_waiting()
+        self._start_next_jobs()
         self.held_changed.set()
 
-    def _start_waiting(self) -> None:
+    def _start_next_jobs(self) -> None:
         """Gives free slots to waiting offers. To give a slot is to accept (rule 2). The process
         starts without waiting until the server has committed the accept."""
         while self._waiting and self.running < self.slots:
@@ -138,11 +138,9 @@ class Slots:
             job.started_us = time.time_ns() // 1000
             self._supervisor.send("start", job.spec.encode(), **job.names())
             self._outbox.add_accept(job.lease)
-            self.lines.add(
-                "INFO",
-                job,
-                partial(_received_line, job, job.spec, time.monotonic() - job.offered_at),
-            )
+            waited_s = time.monotonic() - job.offered_at
+            line = partial(received, job.lease, job.attempt, job.spec, waited_s)
+            self.lines.add("INFO", job, line)
             job.spec = ""
 
     def on_cancel(self, lease: int, reason: str, message: str) -> None:
@@ -174,12 +172,12 @@ class Slots:
             return
         job.late = True
         if job.phase is Phase.RUNNING:
-            self._stop_job(job, lost(why), grace=0)
+            self._stop_job(job, lost(why), grace_s=0)
         self._send_again(job)
 
     def on_recall(self, leases: Iterable[int]) -> None:
-        """Returns offers that wait here, because another worker can start them sooner. A lease that a
-        slot has taken meanwhile stays."""
+        """Returns offers that wait here, because another worker can start them sooner. A lease that
+        a slot has taken meanwhile stays."""
         for lease in leases:
             job = self._held.get(lease)
             if job and job.phase is Phase.WAITING:
@@ -190,7 +188,7 @@ class Slots:
                         lease=lease, reason="recalled: no slot of this worker took it in time"
                     )
                 )
-                self.lines.add("INFO", job, partial(_given_back_line, lease))
+                self.lines.add("INFO", job, partial(returned, lease, "no slot took it in time"))
         self.held_changed.set()
 
     def send_late_again(self) -> None:
@@ -200,8 +198,8 @@ class Slots:
                 self._send_again(job)
 
     def _send_again(self, job: Held) -> None:
-        """Sends the log from the first unacknowledged chunk on, then the result. Chunks of an earlier
-        reading that are still in the supervisor's socket are dropped when they arrive (see
+        """Sends the log from the first unacknowledged chunk on, then the result. Chunks of an
+        earlier reading that are still in the supervisor's socket are dropped when they arrive (see
         `reading`): sent now, they would leave a gap in the log."""
         job.sent, job.reported = job.acked, False
         job.reading += 1
@@ -218,7 +216,7 @@ class Slots:
             self._forget_job(job)
 
     def on_resume(self, resume: pb.Resume) -> None:
-        """After a reconnect: the server says whether one of our leases is still valid and which
+        """Called after a reconnect. The server says whether a lease is still valid and which
         part of its log it has."""
         job = self._held.get(resume.lease)
         if job is None:
@@ -269,7 +267,7 @@ class Slots:
     def _on_end(self, job: Held, result: Result) -> None:
         self._set_phase(job, Phase.ENDED)
         job.result = result
-        self._start_waiting()
+        self._start_next_jobs()
         self.held_changed.set()
         self.lines.add("INFO", job, lambda: ending(result))
         self._report_result(job)
@@ -305,22 +303,12 @@ class Slots:
             if job.phase is Phase.RUNNING:
                 self._stop_job(job, lost(message))
 
-    def _stop_job(self, job: Held, cause: Cause, **more: Any) -> None:
-        self._supervisor.send("stop", lease=job.lease, **cause._asdict(), **more)
+    def _stop_job(self, job: Held, cause: Cause, grace_s: float | None = None) -> None:
+        """`grace_s`: seconds between TERM and KILL; None: as the job's spec says."""
+        grace: dict[str, Any] = {} if grace_s is None else {"grace": grace_s}
+        self._supervisor.send("stop", lease=job.lease, **cause._asdict(), **grace)
 
 
 def _died_with_supervisor(job: Held) -> Result:
     started_us = job.started_us
     return Result.of(SUPERVISOR_DIED, log_chunks=UNKNOWN_CHUNKS, spooled=0, started_us=started_us)
-
-
-def _received_line(job: Held, spec: str, waited_s: float) -> str:
-    """The line for a job that a slot has taken. It says for how long the offer waited if that was
-    10 ms or more."""
-    waited = f", waited {waited_s:.2f} s for a slot" if waited_s >= 0.01 else ""
-    about = f"lease {job.lease}, attempt {job.attempt}{waited}"
-    return f"Received job ({about}). Executing command: {command_of(spec)}"
-
-
-def _given_back_line(lease: int) -> str:
-    return f"Received job (lease {lease}): returned, no slot took it in time"

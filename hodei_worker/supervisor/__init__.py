@@ -1,5 +1,5 @@
-"""The parent of the jobs: a small process without gRPC in it, so that spawning is fast and jobs
-outlive the agent.
+"""The supervisor: a small process without gRPC that runs the jobs, so that a spawn is fast and jobs
+survive the end of the agent.
 
-The standard library and orjson only. `wire` is how the agent talks to it; `process` runs one job; `spool` keeps
-its output; `journal` its results."""
+It needs the standard library and orjson only. `wire` is its link to the agent, `process` runs one
+job, `spool` keeps the output of jobs and `journal` their results."""

@@ -1,5 +1,5 @@
-"""`python -m hodei_worker.supervisor STATE_DIR keep|kill LOG_LIMIT [JOB_USER]`: started by the
-agent, never by hand."""
+"""`python -m hodei_worker.supervisor STATE_DIR keep|kill LOG_LIMIT [JOB_USER]`. The agent starts
+it."""
 
 import gc
 import os
@@ -18,18 +18,20 @@ FAULTS = {
 }
 NEEDED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT}
 IGNORED = signal.valid_signals() - FAULTS - NEEDED
-"""Whatever a job may send to its parent: the supervisor ends when its agent says so, and by nothing
-else that can be ignored."""
+"""Signals that a job may send to the supervisor. They are ignored: the supervisor ends when its
+agent says so."""
 
 
 def socket_in(state: Path) -> Path:
-    """Through a descriptor of the folder: a socket's own path may have 107 bytes at most."""
+    """Returns a path through a descriptor of the folder: a socket's path may have 107 bytes at
+    most."""
     folder = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     return Path(f"/proc/self/fd/{folder}/supervisor.sock")
 
 
 def main() -> None:
-    sys.modules["ssl"] = None  # type: ignore[assignment]  # asyncio does without it: 4 MB that a unix socket has no use for
+    # asyncio works without ssl, which would take 4 MB
+    sys.modules["ssl"] = None  # type: ignore[assignment]
     import asyncio
 
     from hodei_worker.supervisor import kin
@@ -51,7 +53,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(
         20_000
-    )  # a job leaves hardly a cycle behind: to look for them after each few took a tenth of the time
+    )  # jobs leave few cycles; the default threshold cost a tenth of the time
     asyncio.run(supervise())
 
 

@@ -1,17 +1,15 @@
-"""A cgroup (version 2) for each attempt, where the kernel lets us: what is born in it can leave it
-only as root, and dies with it.
+"""A cgroup (version 2) for each attempt, if the kernel allows it. A process that is born in a
+cgroup can leave it only as root, and dies when the cgroup is killed.
 
-Only cgroup.procs, cgroup.events and cgroup.kill are used, which the bare hierarchy has: no
-controller is enabled. What is ours lies in one folder below the cgroup in which the supervisor was started:
+Only cgroup.procs, cgroup.events and cgroup.kill are used, which every cgroup has: no controller is
+enabled. Our cgroups are in one folder below the cgroup in which the supervisor was started:
 
     hodei-STATE-PID/supervisor      the supervisor
-    hodei-STATE-PID/jobs/N          an attempt, and the launcher that is to start the next one there
+    hodei-STATE-PID/jobs/N          one attempt, or a launcher that will start the next one there
 
-STATE names the worker's state folder, so that the supervisor after one that died finds what it
-left. One that was started in another cgroup than the dead one (under systemd each has a scope of its
-own) finds it by the journal. Folders of supervisors that are gone, whose state folder may be gone as
-well, are removed where they are empty.
-"""
+STATE names the worker's state folder: by it a supervisor finds the cgroups of a dead one before it.
+If that one was started in another cgroup (under systemd each has its own scope), they are found by
+the journal. Empty folders of dead supervisors of any state folder are removed."""
 
 import os
 import re
@@ -24,34 +22,37 @@ SCOPE = re.compile(r"hodei-jobs-.*\.scope")
 OURS = re.compile(r"hodei-[0-9a-f]+\.[0-9a-f]+-([0-9]+)")
 
 KILLED_WITHIN_S = 5.0
-"""For what a supervisor before us left, which is killed before we do anything else."""
+"""Seconds to wait for the processes that a dead supervisor left and that are killed at our start.
+Nothing else is done meanwhile; what still lives then stays."""
 
 
 class Tenant(Protocol):
+    """The process that a cgroup belongs to (launchers' Spawn)."""
+
     requested_at: float
 
 
 class Cgroup:
-    """One attempt's at a time."""
+    """One cgroup. It belongs to one attempt at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
         path.mkdir(exist_ok=True)
         self._events = os.open(path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
         self._procs = os.open(path / "cgroup.procs", os.O_RDONLY | os.O_CLOEXEC)
-        self.guests: set[int] = set()  # launchers that sit in it or are on their way, by pid
-        self.tenant: Tenant | None = None  # whose process is in it, or will be
+        self.guests: set[int] = set()  # pids of launchers that are in it or will enter it
+        self.tenant: Tenant | None = None  # the process that is in it or will be
 
     @property
     def empty(self) -> bool:
-        """But for launchers; zombies do not count."""
+        """Whether it has no process. Launchers and zombies do not count."""
         if self.guests:
             return not self.pids()
         return b"populated 0" in os.pread(self._events, 256, 0)
 
     def pids(self) -> set[int]:
-        """Without launchers. Nearly always there is no cgroup below, which only a job of root can
-        make."""
+        """Returns its processes without launchers. Cgroups below it count too; only a job that runs
+        as root can make one."""
         text = part = os.pread(self._procs, 65_536, 0)
         while part:
             text += (part := os.pread(self._procs, 65_536, len(text)))
@@ -62,12 +63,13 @@ class Cgroup:
         return found - self.guests - {0}
 
     def kill(self) -> None:
-        """All in it, also what is being forked. Not while a launcher is in it."""
+        """Kills all its processes, also those that are being forked. The caller makes sure that no
+        launcher is in it."""
         (Path(self.path) / "cgroup.kill").write_bytes(b"1")
 
 
 class Cgroups:
-    """Those of one supervisor, kept and used again when they are empty."""
+    """The cgroups of one supervisor. Empty ones are used again."""
 
     def __init__(self, home: Path, ours: Path) -> None:
         self._home = home
@@ -77,8 +79,9 @@ class Cgroups:
 
     @classmethod
     def set_up(cls, state: Path) -> "Cgroups | None":
-        """None: none can be made here. Under systemd only in a scope that was made for us: below a
-        unit that is not delegated cgroups are not ours to make."""
+        """Returns None if this process may not make cgroups. Under systemd they are made only in a
+        scope that was created for us: other units are not delegated, and cgroups below them belong
+        to systemd."""
         home = own_cgroup()
         if home is None or (
             Path("/run/systemd/system").is_dir() and not SCOPE.fullmatch(home.name)
@@ -93,7 +96,7 @@ class Cgroups:
                 folder.mkdir(exist_ok=True)
             found = cls(home, ours)
             (ours / "supervisor/cgroup.procs").write_bytes(b"0")
-            probe = found.take()
+            probe = found.take_cgroup()
             probe.kill()
             found.give_back(probe)
         except OSError:
@@ -101,7 +104,7 @@ class Cgroups:
             return None
         return found
 
-    def take(self) -> Cgroup:
+    def take_cgroup(self) -> Cgroup:
         while self._free:
             cgroup = self._free.pop()
             if cgroup.empty and not cgroup.guests:
@@ -109,16 +112,16 @@ class Cgroups:
         return Cgroup(self.ours / f"jobs/{next(self._numbers)}")
 
     def give_back(self, cgroup: Cgroup) -> None:
-        """Nobody's any more."""
+        """The cgroup has no tenant any more."""
         self._free.append(cgroup)
 
     def remove(self) -> None:
-        """At the supervisor's end."""
+        """Called at the supervisor's end."""
         leave_and_remove(self._home, self.ours)
 
 
 def own_cgroup() -> Path | None:
-    """The folder of our own cgroup, as far as we can see it."""
+    """Returns the folder of this process's cgroup; None if it is not visible here."""
     try:
         line = next(
             line
@@ -144,7 +147,7 @@ def leave_and_remove(home: Path, ours: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """What is not empty stays."""
+    """Removes the folder and those below it. A cgroup that has processes stays."""
     for path, _, _ in os.walk(folder, topdown=False):
         try:
             os.rmdir(path)  # noqa: PTH106
@@ -158,13 +161,14 @@ def name_of(state: Path) -> str:
 
 
 def kill_dead(home: Path, name: str) -> None:
-    """Kills what dead supervisors of this state folder have left in theirs."""
+    """Kills the processes in the cgroups of dead supervisors of this state folder."""
     for dead in home.glob(f"{name}*"):
         _kill_dead_one(dead)
 
 
 def kill_dead_in(state: Path, folder: str) -> None:
-    """The same, of one that the journal names, wherever it is."""
+    """Kills the processes in the cgroup that a journal names, if it belongs to this state
+    folder."""
     if Path(folder).name.startswith(name_of(state)) and Path(folder).exists():
         _kill_dead_one(Path(folder))
 
@@ -184,14 +188,14 @@ def _kill_dead_one(dead: Path) -> None:
 
 
 def remove_empty(home: Path) -> None:
-    """Removes what is empty and belonged to a supervisor that is gone, of any state folder."""
+    """Removes the empty cgroups of dead supervisors, whatever their state folder."""
     for folder in home.glob("hodei-*"):
         found = OURS.fullmatch(folder.name)
         try:
             if found and not Path(f"/proc/{found[1]}").exists() and not _populated(folder):
                 _remove(folder)
         except OSError:
-            continue  # somebody else has just removed it
+            continue  # another supervisor has just removed it
 
 
 def _populated(folder: Path) -> bool:

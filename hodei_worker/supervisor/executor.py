@@ -1,18 +1,19 @@
-"""What a thing that runs jobs promises the supervisor. Processes on this host do (processes.py).
+"""The contract between the supervisor and whatever runs jobs, such as processes (processes.py).
 
 One attempt, in order:
 
     executor.attempt(start, tape, listener)
-    begin()     prepares and starts it; what cannot be started ends, with START_FAILED
-                  → listener.on_started()     once, when its process runs
-    …             → listener.on_chunk(chunk)  for each chunk of its output that the tape has taken. While
-                    the tape is full nothing is read, and the job waits; resume() when there is room
+    begin()     prepares and starts it. An attempt that cannot start ends with START_FAILED
+                  → listener.on_started()      once, when it runs
+                  → listener.on_chunk(chunk)   for each chunk of its output, after the tape has
+                    stored it. While the tape is full, no output is read and the job waits; the
+                    supervisor calls resume() when there is room
     stop()      asks it to end, and ends it by force after the grace
-                  → listener.on_stopping()    once, unless it has ended by then
-                  → listener.on_ended(result) exactly once, whatever happens; nothing is told after it
+                  → listener.on_stopping()     once, unless it has ended or has not started
+                  → listener.on_ended(result)  exactly once in any case; no callback comes after it
 
-Nothing of this waits: all is called on the supervisor's loop. An error in what is done for one
-attempt ends that attempt (INTERNAL, by force), and no other.
+No method waits; all are called on the supervisor's loop. An error in the work for one attempt ends
+that attempt by force, with INTERNAL, and no other attempt.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from hodei_worker.supervisor.spool import Chunk, Tape
 
 @dataclass(frozen=True)
 class Start:
-    """What is known of an attempt from its beginning."""
+    """The data with which an attempt begins."""
 
     lease: int
     job_id: str
@@ -33,11 +34,12 @@ class Start:
     correlation_id: str
     actor: str
     started_us: int  # µs since 1970
-    spec: dict[str, Any]  # as docs/job-spec.md has it; empty of one found in the journal
+    spec: dict[str, Any]  # docs/job-spec.md; empty if read from the journal, and after the end
 
     @classmethod
     def from_entry(cls, entry: dict[str, Any]) -> "Start":
-        """Without the spec; from a journal, where a line before it may be lost."""
+        """Reads an entry of the journal, which may lack keys, or a start header. The spec stays
+        empty."""
         return cls(
             lease=entry["lease"],
             job_id=entry.get("job_id") or "",
@@ -49,57 +51,59 @@ class Start:
         )
 
     def entry(self) -> dict[str, Any]:
-        """All but the spec, as the journal and the agent have it."""
-        told = dict(vars(self))
-        del told["spec"]
-        return told
+        """All fields but the spec, for the journal and the agent."""
+        entry = dict(vars(self))
+        del entry["spec"]
+        return entry
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Who hears of an attempt's life."""
+    """The callbacks of one attempt."""
 
     on_chunk: Callable[[Chunk], None]
     on_started: Callable[[], None]
     on_stopping: Callable[[], object]
     on_ended: Callable[[Result], None]
     on_processes: Callable[[dict[int, int]], None]
-    """Process id → when it started (clock ticks), of what a later supervisor could not find
-    otherwise: it stands in the journal."""
+    """Gets the processes that a later supervisor could not find otherwise: process id → when it
+    started (the kernel's clock ticks). The journal keeps them."""
 
 
 class Attempt(Protocol):
     def begin(self) -> None:
-        """Once."""
+        """Called once."""
 
     def stop(self, cause: Cause, grace_s: float | None = None) -> None:
-        """At any time. Of several causes the first stays; an end of its own that came before wins;
-        before its start, it is not started. grace_s: between the request and force; None: what its
-        spec says, 0: by force at once."""
+        """May be called at any time. Only the first cause counts, and it has no effect after the
+        attempt has ended by itself. An attempt that has not begun is not started. `grace_s`:
+        seconds between the request and force; None: as the spec says; 0: by force at once."""
 
     def resume(self) -> None:
-        """Chunks were acknowledged: reads on if its tape has room."""
+        """Called when chunks were acknowledged. Output is read again if the tape has room."""
 
     def fail(self, error: Exception) -> None:
-        """Ends it by force, as INTERNAL with these words."""
+        """Ends the attempt by force. Its result is INTERNAL and shows the error."""
 
     def check(self) -> None:
-        """Twice a second, for what is only seen by looking."""
+        """Called twice a second, for changes that nothing reports."""
 
 
 class Executor(Protocol):
     @property
     def journal_marks(self) -> dict[str, str]:
-        """What the journal keeps of each attempt, by which a later supervisor finds it."""
+        """Keys that the journal keeps of each attempt. A later supervisor finds the attempt by
+        them."""
 
     def adopt(self, entry: dict[str, Any]) -> Cause:
-        """Before `open`. Of an attempt that a supervisor before us began, by its entry in the
-        journal: ends what is left of it, and tells what became of it."""
+        """Called for each journal entry of an earlier supervisor's attempt that has no result,
+        before any attempt begins. Ends what is left of the attempt and returns what has become of
+        it."""
 
     def attempt(self, start: Start, tape: Tape, listener: Listener) -> Attempt: ...
 
     def check(self) -> None:
-        """Twice a second."""
+        """Called twice a second."""
 
     def close(self) -> None:
-        """When no attempt is left."""
+        """Called when no attempt is left."""

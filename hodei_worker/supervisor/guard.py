@@ -1,5 +1,4 @@
-"""The net under all that is done for one job: what an action of it throws ends that job, and
-nothing that jobs share."""
+"""The guard around all work for one job: an exception ends that job and nothing else."""
 
 import asyncio
 import functools
@@ -8,8 +7,8 @@ from typing import Any
 
 
 class Guard:
-    """Called with an action and its arguments; hands what the action throws to `fail`, which must
-    not throw."""
+    """Calls an action with its arguments. If it raises, `fail` gets the exception; `fail` must not
+    raise."""
 
     def __init__(self, fail: Callable[[Exception], None]) -> None:
         self._fail = fail
@@ -21,12 +20,12 @@ class Guard:
             self._fail(error)
 
     def wrap(self, action: Callable[..., object], *arguments: Any) -> Callable[..., None]:
-        """The action as a callback that throws nothing."""
+        """Returns the action as a callback that never raises."""
         return functools.partial(self, action, *arguments)
 
 
 class Timers:
-    """Actions to come, each under the guard; all of them end with `cancel`."""
+    """Delayed actions of one job, each under the guard. `cancel` cancels all of them."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard

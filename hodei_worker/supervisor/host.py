@@ -1,4 +1,4 @@
-"""What the processes of all jobs of a supervisor share."""
+"""The parts that all jobs of a supervisor share."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,17 +17,19 @@ class Host:
     folders: Folders
     log_limit: int
     group: asyncio.TaskGroup
-    memory_was_short: Callable[[], bool]  # the kernel has killed somebody just now
+    memory_was_short: Callable[
+        [], bool
+    ]  # whether the kernel killed a process for lack of memory just now
     launchers: Launchers
     crowd: Crowd = field(init=False)
-    # jobs' own processes: their exit codes are waited for by their jobs alone
+    # pids of the jobs' own processes; only the job itself may wait for them
     main_pids: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.crowd = Crowd(self.launchers, self.main_pids)
 
     def reap_orphans(self) -> None:
-        """What jobs left behind and has ended by now; never the process of a job whose launcher
-        died, which is found out first."""
+        """Waits for ended processes that jobs have left. It reads the launchers' answers first, so
+        that it never waits for the process of a job whose launcher has just died."""
         self.launchers.read_answers()
         kin.reap_orphans(self.main_pids | self.launchers.pids)

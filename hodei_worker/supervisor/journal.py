@@ -1,9 +1,10 @@
-"""What the supervisor must not forget when it dies: which leases it started, and results that
-nobody has acknowledged.
+"""The supervisor's journal: the leases that it has started, and results that are not acknowledged.
+The next supervisor reads it if this one dies.
 
-Append-only JSON lines, rewritten when half of it is history. Not synced to the platter: it survives
-the process, not the host, and a host that loses power has lost its jobs as well. Lines gather until
-`flush`, which comes before a job is spawned and before an end is told."""
+It is a file of JSON lines that is only appended to, and rewritten when most lines are out of date.
+It is not synced to the disk: it survives the process and not the host, and a host that loses power
+has lost its jobs as well. Lines gather until `flush`, which is called before a job is spawned and
+before an end is reported."""
 
 import os
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO
 import orjson
 
 COMPACT_AFTER = 1000
-"""Lines beyond the live ones."""
+"""Lines. The file is rewritten when it has more than this plus twice the number of live entries."""
 
 KEPT = ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us", "cgroup")
 
@@ -20,9 +21,8 @@ KEPT = ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us", "
 class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.entries: dict[
-            int, dict[str, Any]
-        ] = {}  # lease → its start, with "result" once it has ended
+        # lease → its start, with "result" once it has ended
+        self.entries: dict[int, dict[str, Any]] = {}
         self._lines = 0
         self._unwritten: list[bytes] = []
         self._load()
@@ -30,7 +30,7 @@ class Journal:
 
     @staticmethod
     def _open_file(path: Path) -> BinaryIO:
-        """Nobody else reads it: it lies in a folder that the job user may pass."""
+        """Only our user may read it: the job user can pass through the folder."""
         return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")  # noqa: PTH123
 
     def _load(self) -> None:
@@ -41,10 +41,10 @@ class Journal:
             try:
                 entry = orjson.loads(line)
             except ValueError:
-                continue  # the line that was being written when we died
+                continue  # the line that was being written when the supervisor died
             self._apply(entry)
         if kept and not kept.endswith(b"\n"):
-            self._unwritten.append(b"")  # ends that line: the next one would be lost with it
+            self._unwritten.append(b"")  # ends that line; the next would be lost with it
 
     def _apply(self, entry: dict[str, Any]) -> None:
         lease = entry["lease"]
@@ -64,7 +64,7 @@ class Journal:
         self._add({key: start[key] for key in KEPT if key in start})
 
     def add_processes(self, lease: int, processes: dict[int, int]) -> None:
-        """Where there is no cgroup: process id → when it started, in the kernel's clock ticks."""
+        """For a job without a cgroup. `processes`: process id → when it started (clock ticks)."""
         self._add({"lease": lease, "seen": sorted(processes.items())})
 
     def add_result(self, lease: int, result: dict[str, Any]) -> None:
@@ -78,7 +78,8 @@ class Journal:
         self._unwritten.append(orjson.dumps(entry))
 
     def flush(self) -> None:
-        """A full disk loses the memory of these entries after a crash, not the jobs."""
+        """Writes the gathered lines. If the disk is full they are lost: after a crash the next
+        supervisor does not know of them, but no job ends by it."""
         if not self._unwritten:
             return
         lines, self._unwritten = self._unwritten, []
@@ -92,8 +93,8 @@ class Journal:
             self._compact()
 
     def close(self) -> None:
-        """At the supervisor's own end: an empty journal says that there is nothing to come back
-        for."""
+        """Called at the supervisor's end. A journal without entries is removed: no supervisor needs
+        to be started for it."""
         self.flush()
         self._file.close()
         if not self.entries:

@@ -1,5 +1,5 @@
-"""What is kept of a job's output, and where it is said that something is not: over the log limit
-its first and its last part, and on a full disk what there was room for."""
+"""The part of a job's output that is kept: of a log over its limit the first and the last part, and
+on a full disk as much as fits. A notice in the log says where something is missing."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,18 +15,18 @@ DISK_FULL = ": the worker's disk was full"
 
 
 def tail_of(limit: int) -> int:
-    """Bytes of the end that are kept of a log with this limit: a tenth of it, but at least 64 KiB
-    (of a small one the half) and at most 64 MiB."""
+    """Returns how many bytes of the end are kept: a tenth of the limit, at least 64 KiB (or half
+    the limit, if that is less) and at most 64 MiB."""
     return min(max(limit // 10, LEAST_TAIL), (limit + 1) // 2, MOST_TAIL)
 
 
 def smaller_limit(*limits: int) -> int:
-    """0 is none."""
+    """Returns the smaller limit; 0 means no limit."""
     return min(filter(None, limits), default=0)
 
 
 class Kept:
-    """`wrote` is called with each chunk of the tape, `disk_full` when it takes nothing more."""
+    """`on_chunk` is called for each chunk on the tape, `on_disk_full` when a write has failed."""
 
     def __init__(
         self,
@@ -37,17 +37,17 @@ class Kept:
     ) -> None:
         self._tape = tape
         self._head = limit - tail_of(limit)
-        self._limit = limit  # bytes of both streams together; 0: none
+        self._limit = limit  # bytes of both streams together; 0: no limit
         self._on_chunk = on_chunk
         self._on_disk_full = on_disk_full
-        self._tail: Tail | None = None  # once the first part is full
-        self._gap = 0  # bytes that the disk did not take, and no notice has told of
-        self.bytes = 0
-        self.written = 0
-        self.lost = 0  # bytes that the disk did not take
+        self._tail: Tail | None = None  # set once the first part is full
+        self._gap = 0  # bytes that were not stored since the last notice (disk full)
+        self.bytes = 0  # kept
+        self.written = 0  # by the job
+        self.lost = 0  # bytes that were not stored (disk full)
 
     def store(self, stream: int, data: bytes) -> None:
-        """At most a chunk."""
+        """Stores at most CHUNK_BYTES. Bytes for which the disk has no room are counted as lost."""
         self.written += len(data)
         if self._tail is None:
             if not self._limit or self.bytes + len(data) <= self._head:
@@ -65,7 +65,8 @@ class Kept:
             self._lose(stream, data)
 
     def _cut(self, stream: int, data: bytes) -> int:
-        """The first part ends with a line, or where it would be empty, with a character."""
+        """Returns where the first part ends: behind a line, or, if it would be empty then, behind a
+        whole character."""
         room = max(0, self._head - self.bytes)
         if at := data.rfind(b"\n", 0, room) + 1:
             return at
@@ -94,7 +95,7 @@ class Kept:
         self._on_disk_full()
 
     def close(self) -> None:
-        """The last part goes behind the first."""
+        """Called at the job's end: appends the last part to the first."""
         if self._tail:
             wanted = self._tail.kept_bytes()
             try:
@@ -114,8 +115,8 @@ class Kept:
             self._gap = 0
 
     def add_to(self, result: Result) -> Result:
-        """A job's result with what became of its log. A chunk that the disk did not take is counted
-        as one that never comes: by this the log is known to be incomplete."""
+        """Returns the result with the figures of the log. If the disk was full, one chunk more than
+        there are is counted: servers then know that the log is incomplete."""
         chunks = self._tape.next_seq
         result = replace(
             result,

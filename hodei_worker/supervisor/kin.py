@@ -1,10 +1,10 @@
-"""A job's processes, also those that left its group: found through the kernel's parent links and
-the HODEI_JOB_ID and HODEI_LEASE they carry (both: lease numbers are of one database, and workers of
-several may share a host).
+"""Finds and signals the processes of jobs, also those that left the job's group. They are found by
+the kernel's parent links and by HODEI_JOB_ID and HODEI_LEASE in their environment. (Both are
+needed: a lease is unique in one database, and workers of several databases may share a host.)
 
-The supervisor is a child subreaper: what a job leaves behind becomes its child. Pids of strangers
-are never waited for nor killed. What the kernel says is read as bytes: a process may call itself
-whatever it likes."""
+The supervisor is a child subreaper: processes whose parents end become its children. Processes of
+others are never waited for nor killed. The kernel's files are read as bytes, because a process may
+give itself any name."""
 
 import ctypes
 import functools
@@ -21,12 +21,14 @@ TICKS_A_S = os.sysconf("SC_CLK_TCK")
 
 
 class Stat(NamedTuple):
-    """Of a process that lives: what /proc/PID/stat says of it."""
+    """The fields of /proc/PID/stat that are used here, of a living process."""
 
     parent: int
     group: int
     session: int
-    started: int  # clock ticks since the host's start: with the pid it names one process for ever
+    started: (
+        int  # clock ticks since the host's start; pid and start together name one process for ever
+    )
 
 
 def become_subreaper() -> None:
@@ -34,7 +36,7 @@ def become_subreaper() -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Of all its threads; empty when it is gone."""
+    """Returns the children of all its threads; none if it is gone."""
     found: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -45,7 +47,7 @@ def children(pid: int) -> list[int]:
 
 
 SHORT = 2000
-"""Bytes. The kernel answers by the page: what is shorter is all there is."""
+"""Bytes. The kernel answers in pages: a shorter answer is complete."""
 
 
 @functools.cache
@@ -54,9 +56,8 @@ def _orphans_file() -> int:
 
 
 def orphans() -> list[int]:
-    """What jobs left behind and the kernel gave to us: it gives them to the first thread, whose own
-    children they are then. Jobs' own processes are children of launchers, and our launchers are
-    among these (launchers.py)."""
+    """Returns our children: processes that jobs have left, which the kernel gives to our first
+    thread, and our launchers. Jobs' own processes are children of the launchers (launchers.py)."""
     text = part = os.pread(_orphans_file(), 65_536, 0)
     while len(part) > SHORT:
         text += (part := os.pread(_orphans_file(), 65_536, len(text)))
@@ -64,7 +65,8 @@ def orphans() -> list[int]:
 
 
 def has_marks(pid: int, job_id: str, lease: int) -> bool:
-    """By its environment at its start; False for strangers and for the dead."""
+    """Whether the environment at its start has the attempt's marks; False if it is gone, or not
+    ours."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
@@ -76,8 +78,8 @@ def has_marks(pid: int, job_id: str, lease: int) -> bool:
 
 
 def stat(pid: int) -> Stat | None:
-    """None: it is gone, or a zombie that only waits to be reaped. Its name may hold anything, also
-    brackets: it ends at the last one."""
+    """Returns None if the process is gone or a zombie. Its name may contain anything, also
+    brackets; the fields begin behind the last one."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -87,23 +89,23 @@ def stat(pid: int) -> Stat | None:
 
 
 def start_ticks(pid: int) -> int:
-    """When, in clock ticks since the host's start; -1: it is gone."""
+    """Returns when it started, in clock ticks since the host's start; -1 if it is gone."""
     found = stat(pid)
     return found.started if found else -1
 
 
 def now_ticks() -> int:
-    """In the same unit."""
+    """Returns the time in clock ticks since the host's start."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS_A_S)
 
 
 def is_dead(pid: int) -> bool:
-    """Gone, or a zombie that only waits to be reaped."""
+    """Whether it is gone or a zombie."""
     return stat(pid) is None
 
 
 def with_descendants(roots: Iterable[int]) -> set[int]:
-    """The roots and all that descend from them, as far as they live."""
+    """Returns the living processes among the roots and their descendants."""
     found: set[int] = set()
     queue = list(roots)
     while queue:
@@ -115,19 +117,21 @@ def with_descendants(roots: Iterable[int]) -> set[int]:
 
 
 def marked_processes(job_id: str, lease: int) -> set[int]:
-    """Every process that belongs to it, by a look at all of /proc: about 1 ms for 40 processes."""
+    """Returns every process with the attempt's marks. It reads all of /proc: about 1 ms for 40
+    processes."""
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return {pid for pid in pids if has_marks(pid, job_id, lease) and not is_dead(pid)}
 
 
 def kill_attempt(job_id: str, lease: int) -> None:
-    """All that carry its marks."""
+    """Kills every process with the attempt's marks."""
     send_signal(marked_processes(job_id, lease), signal.SIGKILL)
 
 
 def find_newborn(job_id: str, lease: int, since: int, known: Container[int]) -> int:
-    """The process that a launcher started for this attempt and could not tell us of before it died,
-    as far as one of our children must be it; 0: there is none (yet). It may be a zombie already."""
+    """Returns the process that a launcher started for this attempt but did not report before it
+    died, if one of our children must be it; 0 if there is none (yet). It may be a zombie. `since`:
+    clock ticks; `known`: pids that are not candidates."""
     for pid in orphans():
         if pid in known:
             continue
@@ -142,8 +146,9 @@ def find_newborn(job_id: str, lease: int, since: int, known: Container[int]) -> 
 
 
 def processes_of_dead_attempt(job_id: str, lease: int, seen: Iterable[tuple[int, int]]) -> set[int]:
-    """Of an attempt whose supervisor died: what carries its lease, what of those once seen still
-    lives, and what descends from them or is in a session that one of them began."""
+    """Returns the processes of an attempt whose supervisor died: those with its marks, those of
+    `seen` (pid, start) that live, their descendants, and the members of sessions that one of `seen`
+    began."""
     seen = list(seen)
     known = {pid for pid, begun in seen if start_ticks(pid) == begun}
     leaders = {pid: begun for pid, begun in seen if start_ticks(pid) in (begun, -1)}
@@ -151,7 +156,7 @@ def processes_of_dead_attempt(job_id: str, lease: int, seen: Iterable[tuple[int,
 
 
 def _in_sessions(leaders: dict[int, int]) -> set[int]:
-    """By a look at all of /proc. A session's number is nobody else's while it has a member."""
+    """Reads all of /proc. The number of a session is not used again while it has a member."""
     found = set()
     for entry in Path("/proc").iterdir():
         process = stat(int(entry.name)) if entry.name.isdigit() else None
@@ -161,8 +166,8 @@ def _in_sessions(leaders: dict[int, int]) -> set[int]:
 
 
 def send_signal(pids: Iterable[int], number: signal.Signals) -> None:
-    """To each that is still there and that we may signal. TERM is followed by CONT: what is stopped
-    could not hear it."""
+    """Signals each process that exists and that we may signal. CONT follows TERM, because a stopped
+    process would not act on TERM."""
     for pid in pids:
         _send_signal(os.kill, pid, number)
 
@@ -180,7 +185,7 @@ def _send_signal(kill: Callable[[int, int], None], pid: int, number: signal.Sign
 
 
 def owner(pid: int) -> str:
-    """Whose it is, by name where there is one."""
+    """Returns the name of its user, or a text if there is none."""
     try:
         uid = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116
         return pwd.getpwuid(uid).pw_name
@@ -191,7 +196,8 @@ def owner(pid: int) -> str:
 
 
 def lower_oom_score() -> None:
-    """When memory is short the kernel is to take others; only root may ask for that."""
+    """Asks the kernel to kill other processes first when memory is short. Only root may do so; else
+    it has no effect."""
     _set_oom_score(os.getpid(), -500)
 
 
@@ -204,15 +210,14 @@ def _set_oom_score(pid: int, adjustment: int) -> None:
 
 
 def oom_kills() -> int:
-    """How many processes of this host the kernel has killed for want of memory, in cgroups or at
-    large."""
+    """Returns how many processes of this host the kernel has killed for lack of memory since its
+    start."""
     _, name, rest = Path("/proc/vmstat").read_bytes().partition(b"\noom_kill ")
     return int(rest.partition(b"\n")[0]) if name else 0
 
 
 def reap_orphans(but: Container[int] = ()) -> None:
-    """Zombies that jobs left to us; exit codes of the jobs' own processes are waited for
-    elsewhere."""
+    """Waits for the zombies among our children, except those in `but`."""
     for pid in orphans():
         if pid not in but:
             try:

@@ -1,15 +1,14 @@
-"""`python -I -S launcher.py SOCKET [UID GID GROUP…]`: starts jobs' processes for the supervisor, is
-their parent and tells their ends.
+"""`python -I -S launcher.py SOCKET [UID GID GROUP…]`: starts the jobs' processes for the
+supervisor, is their parent, and reports their ends.
 
-A process of its own, and single-threaded, because a move into a cgroup takes a whole process: it
-sits in the attempt's cgroup before it spawns, so that the job is born there and nothing can escape
-by being quick. With a job user it forks, and the child drops its rights before it enters the job's
-folder, looks for its program or takes its environment: nothing of the job reaches code that has
-more rights than the job.
+It is a process of its own, with one thread, because the kernel moves whole processes into a cgroup:
+the launcher enters the attempt's cgroup before it spawns, so that the job is born there and cannot
+escape, however quick it is. With a job user the launcher forks, and the child gives up its rights
+before it enters the job's folder, searches the job's program or takes its environment: no code with
+more rights than the job's touches anything of the job.
 
-Only built-in parts of the standard library are imported, and of signal and socket only what is
-written in C: the rest of them is a third of a launcher's memory, and each fork copies its tables.
-"""
+It imports only built-in modules, and of signal and socket only the parts that are written in C: the
+rest of them would be a third of a launcher's memory, and each fork copies its page tables."""
 
 import _signal as signal  # type: ignore[import-not-found]
 import _socket as socket
@@ -22,50 +21,43 @@ import sys
 import time
 
 REQUEST = struct.Struct("<BQHH")
-"""Kind, number, words of the argument list, words of the environment (names and values). Behind it,
-each ended by NUL: the cgroup ("" for none), the working folder, the search path, then those
-words."""
+"""Kind, request number, number of words in the argument list, number of words in the environment
+(names and values). Then follow, each ended by NUL: the cgroup ("": none), the working folder, the
+search path, the arguments, the environment."""
 
 SPAWN, MOVE, LARGE = 1, 2, 4
-"""LARGE is added where the rest of a request is in a file, whose descriptor is the last."""
+"""LARGE is added to the kind if the rest of the request is in a file; its descriptor is the
+last."""
 
 ANSWER = struct.Struct("<BQiiQQQ")
-"""Kind, number, then by kind: SPAWNED the process id; ENDED the process id, the wait status, the peak
-memory in KiB, user and system time in µs; FAILED 1 where it was the program and not the cgroup, and
-words up to the end of the message. ENDED without a SPAWNED before it tells both."""
+"""Kind, request number, then by kind: SPAWNED the process id; ENDED process id, wait status, peak
+memory in KiB, user and system time in µs; FAILED 1 if the program and 0 if the cgroup was the
+cause, with the reason as text behind it. ENDED without a SPAWNED before it reports the start as
+well."""
 
 SPAWNED, ENDED, FAILED, MOVED = 1, 2, 3, 4
 
-UNTOUCHED = {
-    signal.SIGKILL,
-    signal.SIGSTOP,
-    signal.SIGCHLD,
-    signal.SIGCONT,
-    signal.SIGSEGV,
-    signal.SIGBUS,
-    signal.SIGILL,
-    signal.SIGFPE,
-    signal.SIGABRT,
-    signal.SIGTRAP,
-    signal.SIGSYS,
-}
+FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+FAULTS |= {signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
+UNTOUCHED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT} | FAULTS
 
 MAX_MESSAGE_BYTES = 200_000
-"""Bytes of a message; the kernel's socket buffers hold more."""
+"""Bytes of a message; the kernel's socket buffer holds more. A longer request is LARGE."""
 
 HOLD_S = 0.005
-"""A launcher waits so long for the end of what it has started before it tells of the start. Most jobs
-of a busy worker are shorter, and then one message tells both: each message wakes a process, which
-costs more than all else that is done for a short job. It is also where the next job can be started
-without a move: a move takes a lock that all forks of the host wait for."""
+"""Seconds that a launcher waits for the end of a process before it reports the start. Most jobs of
+a busy worker are shorter, and one message then reports start and end: each message wakes a process,
+which costs more than everything else that is done for a short job. The launcher's cgroup is then
+empty again, and the next job starts in it without a move, which takes a lock that all forks of the
+host wait for."""
 
 
 ANCILLARY_BYTES = socket.CMSG_SPACE(4 * struct.calcsize("i"))
-"""Four descriptors at most. (socket.recv_fds forgets its flags: a job would inherit them.)"""
+"""Room for four descriptors. (socket.recv_fds ignores its flags: jobs would inherit them.)"""
 
 
 class Failed(Exception):
-    """Why the job's process could not be started, for its owner."""
+    """The message tells the job's owner why its process could not be started."""
 
 
 CHILD_ENDED = (signal.SIGCHLD,)
@@ -90,14 +82,17 @@ class Request:
 class Launcher:
     def __init__(self, link: socket.socket, ids: list[int]) -> None:
         self._link = link
-        self._ids = ids  # uid, gid and groups of the job user; empty: jobs run as we do
+        self._ids = ids  # uid, gid and groups of the job user; empty: jobs run as this process does
         self._cgroup = b""
-        self._cgroups: dict[bytes, int] = {}  # descriptors; as many as the supervisor has cgroups
-        self._jobs: dict[int, int] = {}  # pid → number
-        self._message = bytearray(MAX_MESSAGE_BYTES)  # used again: a fresh one costs page faults
+        self._cgroups: dict[
+            bytes, int
+        ] = {}  # path → descriptor; bounded by the supervisor's cgroups
+        self._jobs: dict[int, int] = {}  # pid → request number
+        self._message = bytearray(MAX_MESSAGE_BYTES)  # reused, because a new one costs page faults
 
     def serve(self) -> None:
-        """Until the supervisor is gone. SIGCHLD is blocked but where it is waited for."""
+        """Returns when the supervisor has closed the socket. SIGCHLD is blocked except while this
+        process waits for it."""
         signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_ENDED)
         wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
@@ -144,11 +139,11 @@ class Launcher:
                 os.close(descriptor)
         return True
 
-    def _send_answer(self, kind: int, number: int, *reader: int) -> None:
-        self._link.send(ANSWER.pack(kind, number, *reader, *([0] * (5 - len(reader)))))
+    def _send_answer(self, kind: int, number: int, *values: int) -> None:
+        self._link.send(ANSWER.pack(kind, number, *values, *([0] * (5 - len(values)))))
 
     def _run_request(self, request: Request) -> None:
-        """Tells of the start, or of the end where that comes within HOLD_S."""
+        """Starts the process. Reports its end if that comes within HOLD_S, else its start."""
         pid = self._start(request)
         self._jobs[pid] = request.number
         hold_until = time.monotonic() + HOLD_S
@@ -169,8 +164,8 @@ class Launcher:
                 self._send_answer(ENDED, number, pid, status, usage.ru_maxrss, *times)
 
     def _enter_cgroup(self, cgroup: bytes) -> None:
-        """Of ourselves, by "0": a move is quick where moves are frequent, and takes some ms where
-        not."""
+        """Moves this process ("0" names the writer). A move is quick if moves are frequent on the
+        host; otherwise it takes some milliseconds."""
         if not cgroup or cgroup == self._cgroup:
             return
         if (file := self._cgroups.get(cgroup)) is None:
@@ -198,8 +193,8 @@ class Launcher:
         )
 
     def _fork(self, request: Request) -> int:
-        """The child writes why it failed; its end of the pipe is closed when it becomes its
-        program."""
+        """Returns the process id. Raises Failed with what the child wrote to the pipe; the pipe
+        closes without a word when the child becomes its program."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
@@ -215,7 +210,7 @@ class Launcher:
         return pid
 
     def _run_child(self, request: Request, writer: int) -> None:
-        """In the child; never returns."""
+        """Runs in the child, and never returns."""
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.setsid()
@@ -227,7 +222,7 @@ class Launcher:
             os.setresuid(uid, uid, uid)
             enter_folder(request.folder)
             execute(request, exec_program)
-        except BaseException as failed:  # noqa: BLE001  this must not go on as a launcher
+        except BaseException as failed:  # noqa: BLE001  the child must not continue as a launcher
             os.write(writer, str(failed).encode(errors="replace")[:2000] or b"it failed")
         finally:
             os._exit(127)
@@ -247,8 +242,8 @@ def enter_folder(folder: bytes) -> None:
 
 
 def execute(request: Request, run) -> int:  # type: ignore[no-untyped-def]
-    """As execvp(3): through the search path, and by /bin/sh what the kernel does not know as a
-    program."""
+    """Does what execvp(3) does: it searches the path, and gives a file that the kernel cannot run
+    to /bin/sh. Raises Failed."""
     name = os.fsdecode(request.argv[0])
     program = request.argv[0] if b"/" in request.argv[0] else find_program(request)
     try:
@@ -287,7 +282,8 @@ def first_bytes(program: bytes) -> bytes:
 
 
 def why_not_found(program: bytes) -> str:
-    """The file is there, so what its first line names is not."""
+    """Returns the reason why a file that exists is reported as not found: the interpreter in its
+    first line, or its loader, is missing."""
     first = first_bytes(program).partition(b"\n")[0]
     if not first.startswith(b"#!"):
         return "no such file, or its loader is missing"
@@ -298,8 +294,9 @@ def why_not_found(program: bytes) -> str:
 
 
 def main() -> None:
-    """Signals that would end us are caught, so that a job's `kill $PPID` does nothing here and its
-    children, as exec resets what is caught, have all signals as a login gives them."""
+    """Catches all signals that would end this process, so that a job's `kill $PPID` does nothing.
+    They are caught and not ignored, because exec resets a caught signal to its default: jobs start
+    with the signals of a login."""
     for number in signal.valid_signals() - UNTOUCHED:
         signal.signal(number, lambda *_: None)
     for number in UNTOUCHED - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
@@ -308,7 +305,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
-            score.write("500")  # when memory is short the kernel is to take a job, not the worker
+            score.write("500")  # the kernel kills a job before the worker when memory is short
     except OSError:
         pass
     gc.disable()  # nothing here makes cycles, but for errors, which are few

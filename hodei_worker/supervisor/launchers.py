@@ -1,9 +1,8 @@
-"""The supervisor's side of its launchers (launcher.py): a few processes that are the parents of all
-jobs.
+"""The supervisor's side of its launchers (launcher.py), the few processes that are the parents of
+all jobs.
 
-One that dies, as a job of the same user may kill it, costs no job that runs: the kernel makes us
-the parent of its children, and another is started.
-"""
+A job of the same user may kill a launcher. No running job ends by that: the kernel makes the
+supervisor the parent of the launcher's children, and another launcher is started."""
 
 import os
 import signal
@@ -33,17 +32,18 @@ from hodei_worker.supervisor.spawn import Launcher, Pending, Running, Spawn, Usa
 from hodei_worker.supervisor.user import JobUser
 
 COUNT = max(2, min(6, 2 * (os.cpu_count() or 2)))
+"""Number of launchers."""
 
 MOVE_OUT_S = 0.03
-"""After a spawn the launcher goes to an empty cgroup, so that the next job need not wait for a
-move; a job that is as short as this leaves its own behind empty, and no move is needed at all."""
+"""Seconds after a spawn when the launcher moves to an empty cgroup, so that the next job need not
+wait for the move. A shorter job leaves its cgroup empty, and no move is needed."""
 
 
 ANSWER_BYTES = 4096
-"""More than a launcher's answer has."""
+"""Bytes of the buffer for an answer; no answer is longer."""
 
 MOST_REFUSALS = 10
-"""Cgroups that could not be entered, before jobs are started without."""
+"""Number of cgroups that could not be entered after which jobs are started without cgroups."""
 
 
 class Launchers:
@@ -56,7 +56,7 @@ class Launchers:
     ) -> None:
         self._poller = poller
         self._cgroups = cgroups
-        self._call_later = call_later  # as loop.call_later
+        self._call_later = call_later  # loop.call_later
         self._ids = [user.uid, user.gid, *user.groups] if user else []
         self._launchers: list[Launcher] = []
         self._waiting: deque[Spawn] = deque()  # bounded by the agent's slots
@@ -87,10 +87,11 @@ class Launchers:
         self._poller.watch(ours.fileno(), lambda: self._read_answer(launcher))
         self._move_out(launcher, None)
 
-    # ── what is asked ──
+    # ── requests ──
 
     def spawn(self, spawn: Spawn) -> None:
-        """ValueError: a NUL in what a program is to be given."""
+        """Starts the process as soon as a launcher is free. Raises ValueError if an argument or the
+        environment has a NUL."""
         if "\0" in "".join((*spawn.argv, *spawn.environment, *spawn.environment.values())):
             raise ValueError("embedded null byte")
         self._waiting.append(spawn)
@@ -107,7 +108,7 @@ class Launchers:
         spawn.requested_at = time.monotonic()
         if self._cgroups:
             if (at := launcher.cgroup) is None or at.tenant:
-                self._assign_cgroup(launcher, at := self._cgroups.take())
+                self._assign_cgroup(launcher, at := self._cgroups.take_cgroup())
             spawn.cgroup, at.tenant = at, spawn
             if not self._move_scheduled:
                 self._move_scheduled = True
@@ -123,15 +124,15 @@ class Launchers:
         cgroup.guests.add(launcher.pid)
 
     def _move_out(self, launcher: Launcher, tenant: object) -> None:
-        """Out of the cgroup in which this one's process is, if it is there yet."""
+        """Moves the launcher out of the cgroup of `tenant`, if it is still in it."""
         at = launcher.cgroup.tenant if launcher.cgroup else None
         if self._cgroups and at is tenant and launcher in self._launchers:
-            self._assign_cgroup(launcher, self._cgroups.take())
+            self._assign_cgroup(launcher, self._cgroups.take_cgroup())
             self._send_request(launcher, MOVE, None)
 
     def _move_all_out(self) -> None:
-        """Those whose job still runs; again as long as there is a job in whose cgroup a launcher
-        is."""
+        """Moves every launcher out of the cgroup of a job that has run for MOVE_OUT_S. Repeats as
+        long as a launcher is in a job's cgroup."""
         self._move_scheduled = False
         now = time.monotonic()
         for launcher in self._launchers:
@@ -143,14 +144,15 @@ class Launchers:
                 self._call_later(MOVE_OUT_S, self._move_all_out)
 
     def vacate(self, cgroup: Cgroup) -> bool:
-        """So that it can be killed; False: a launcher is in it yet, and goes."""
+        """Tells the launchers to leave the cgroup. Returns whether none is in it, so that it may be
+        killed."""
         for launcher in self._launchers:
             if launcher.cgroup is cgroup:
                 self._move_out(launcher, cgroup.tenant)
         return not cgroup.guests
 
     def give_back(self, cgroup: Cgroup) -> None:
-        """Its job has ended, and nothing is left of it."""
+        """The cgroup's job has ended and has left no process in it."""
         cgroup.tenant = None
         if self._cgroups and not any(launcher.cgroup is cgroup for launcher in self._launchers):
             self._cgroups.give_back(cgroup)
@@ -182,15 +184,16 @@ class Launchers:
             ]
             launcher.link.sendmsg([message], ancillary if streams else [])
         except OSError:
-            return  # it is dead: its end is heard as well
+            return  # it is dead; the poller reports its end too
         finally:
             if large is not None:
                 os.close(large)
 
-    # ── what is heard ──
+    # ── answers ──
 
     def read_answers(self) -> None:
-        """What has come by now: a process that has ended must not be signalled."""
+        """Reads all answers that have arrived. Callers do so before they signal a process, which
+        may have ended."""
         for launcher in list(self._launchers):
             while self._read_answer(launcher):
                 continue
@@ -237,7 +240,7 @@ class Launchers:
         self._spawn_waiting()
 
     def _on_cgroup_entered(self, launcher: Launcher, cgroup: Cgroup | None) -> None:
-        """And in no other, but for where it is asked to go next."""
+        """The launcher has left its other cgroups, except those that pending requests name."""
         if len(launcher.may_be_in) < 2:
             return
         stays = {cgroup, *(pending.cgroup for pending in launcher.pending)}
@@ -246,8 +249,8 @@ class Launchers:
             launcher.may_be_in.discard(left)
 
     def _on_cgroup_refused(self, launcher: Launcher, spawn: Spawn | None, words: str) -> None:
-        """The cgroup is gone, as only root could do it: another is made; when that fails too there
-        are none any more."""
+        """The cgroup is gone; only root can have removed it. Another one is made for the job. After
+        MOST_REFUSALS of them jobs are started without cgroups."""
         print(f"a launcher cannot enter a cgroup: {words}", file=sys.stderr, flush=True)
         launcher.cgroup = None
         self._refusals += 1
@@ -269,8 +272,8 @@ class Launchers:
         if self._closed:
             return
         kin.send_signal([launcher.pid], signal.SIGKILL)
-        os.waitpid(launcher.pid, 0)  # from here on its children are ours
-        print(f"launcher {launcher.pid} ended; another is started", file=sys.stderr, flush=True)
+        os.waitpid(launcher.pid, 0)  # from now on its children are our children
+        print(f"launcher {launcher.pid} ended; starting another", file=sys.stderr, flush=True)
         self._start_launcher()
         unsure = launcher.pending.popleft().spawn if launcher.pending else None
         for pending in reversed(launcher.pending):
@@ -285,7 +288,7 @@ class Launchers:
         self._spawn_waiting()
 
     def continue_all(self) -> None:
-        """One that a job has stopped goes on."""
+        """Continues launchers that a job has stopped with SIGSTOP."""
         kin.send_signal(self.pids, signal.SIGCONT)
 
     def close(self) -> None:
@@ -300,7 +303,7 @@ class Launchers:
 
 
 def _load(launcher: Launcher) -> tuple[int, float]:
-    """Of those that are asked nothing the one that may spawn where it is, or whose job is the
-    oldest."""
+    """The key by which a launcher is chosen, least first: no pending request, then no job in its
+    cgroup, then the oldest job."""
     tenant = launcher.cgroup.tenant if launcher.cgroup else None
     return len(launcher.pending), tenant.requested_at if tenant else 0.0

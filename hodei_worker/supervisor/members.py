@@ -1,4 +1,4 @@
-"""Which processes are a job's: by its cgroup, or by what can be known without one."""
+"""The processes of a job: found by its cgroup, or without one by what the kernel tells."""
 
 import signal
 from typing import Protocol
@@ -8,32 +8,33 @@ from hodei_worker.supervisor.cgroups import Cgroup
 from hodei_worker.supervisor.launchers import Launchers
 
 MOST_SEEN = 10_000
-"""Processes of one job that are remembered."""
+"""Processes of one job that are remembered; further ones are found only by their marks."""
 
 
 class Members(Protocol):
-    """The processes of one attempt, but for those that have ended."""
+    """The living processes of one attempt."""
 
     def all(self) -> set[int]: ...
 
     def leftovers(self) -> set[int]:
-        """When the job's own process has ended: nearly always nobody, and quick to say so."""
+        """Called when the job's own process has ended. It is quick if no process is left, which is
+        the usual case."""
         ...
 
     def send(self, number: signal.Signals) -> None: ...
 
     def doubtful(self) -> set[int]:
-        """What may be this job's or another's."""
+        """Processes that may be this job's or another job's."""
         ...
 
     def release(self) -> None:
-        """When it has ended."""
+        """Called when the attempt has ended."""
         ...
 
 
 class Contained:
-    """In a cgroup: whoever is in it, whatever it did to its group, session, environment and
-    parents."""
+    """The processes in the attempt's cgroup. Changes of group, session, environment or parent do
+    not matter."""
 
     def __init__(self, cgroup: Cgroup, launchers: Launchers, pid: int) -> None:
         self._cgroup = cgroup
@@ -56,35 +57,35 @@ class Contained:
         return set()
 
     def release(self) -> None:
-        """What could not be killed keeps it."""
+        """A cgroup with a process that could not be killed is not used again."""
         if self._cgroup.empty:
             self._launchers.give_back(self._cgroup)
 
 
 class Attributed:
-    """Without a cgroup: by group, by session, by parents while they lived, by the lease in their
-    environment; and an orphan that nobody else could have made.
+    """The processes of an attempt without a cgroup. They are found by process group, by session, by
+    their parents as long as these live, and by the lease in their environment; and every orphan
+    that no other job can have made.
 
-    The rest is told as doubtful: who cleared its environment, left its session and lost its parents
-    within half a second, while more than one job ran, may be any job's.
-    """
+    A process that cleared its environment, left its session and lost its parents within half a
+    second, while more than one job ran, may be any job's: it is reported as doubtful."""
 
     def __init__(
         self, pid: int, job_id: str, lease: int, crowd: "Crowd", requested_at: int
     ) -> None:
-        """asked_at: the start of one that has ended by now, as near as we know it."""
+        """`requested_at`: used as the start of a process that has ended already, in clock ticks."""
         self._pid = pid
         self._job_id = job_id
         self._lease = lease
         self._crowd = crowd
         main = kin.stat(pid)
         self.since = main.started if main else requested_at
-        self.known = {pid: self.since}  # all that descended from it at some look → when it started
+        self.known = {pid: self.since}  # pid of each descendant seen → when it started
         self._sessions = {pid}
         crowd.jobs.add(self)
 
     def remember_descendants(self) -> bool:
-        """Remembers who descends from it now; True: somebody is new."""
+        """Remembers the present descendants. Returns whether one is new."""
         before = len(self.known)
         for pid in kin.with_descendants(self._living()):
             if (stat := kin.stat(pid)) and len(self.known) < MOST_SEEN:
@@ -93,7 +94,8 @@ class Attributed:
         return len(self.known) > before
 
     def _living(self) -> list[int]:
-        """Of those seen; a pid may be another process's by now."""
+        """Returns the known processes that live. A pid with another start time is another
+        process."""
         return [pid for pid, started in self.known.items() if kin.start_ticks(pid) == started]
 
     def all(self) -> set[int]:
@@ -126,7 +128,7 @@ class Attributed:
         return self.claims(pid, stat) or not self._crowd.is_of_another(self, pid, stat)
 
     def doubtful(self) -> set[int]:
-        """Orphans that nobody claims, and that this job or another one that runs may have made."""
+        """Returns orphans that no job claims and that this or another running job may have made."""
         found = set()
         for pid in self._crowd.orphans():
             stat = kin.stat(pid)
@@ -137,8 +139,8 @@ class Attributed:
         return found
 
     def send(self, number: signal.Signals) -> None:
-        """To the group at once, so that its processes hear it together; then to what has left
-        it."""
+        """Signals the process group in one call, so that all its processes get it at the same time;
+        then the processes that have left the group."""
         escaped = self.all()
         kin.send_to_group(self._pid, number)
         kin.send_signal(escaped, number)
@@ -148,7 +150,7 @@ class Attributed:
 
 
 class Crowd:
-    """All jobs that run without a cgroup."""
+    """All running jobs without a cgroup."""
 
     def __init__(self, launchers: Launchers, main_pids: set[int]) -> None:
         self.jobs: set[Attributed] = set()
@@ -156,10 +158,12 @@ class Crowd:
         self._main_pids = main_pids
 
     def orphans(self) -> set[int]:
-        """What the kernel gave to us, but for jobs' own processes whose launcher died."""
+        """Returns the processes whose parents died, without jobs' own processes whose launcher
+        died."""
         return set(kin.orphans()) - self._launchers.pids - self._main_pids
 
     def is_of_another(self, asking: Attributed, pid: int, stat: kin.Stat) -> bool:
-        """Whether another job that runs claims it, or ran when it started."""
+        """Whether another running job claims the process, or was running when the process
+        started."""
         running = (job for job in self.jobs if job is not asking)
         return any(job.since <= stat.started or job.claims(pid, stat) for job in running)

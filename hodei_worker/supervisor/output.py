@@ -1,7 +1,7 @@
-"""One job's pipes: read as they fill, gathered into chunks of up to 64 KiB or 100 ms.
+"""Reads one job's pipes and gathers the output into chunks of up to 64 KiB or 100 ms.
 
-What was written to both streams further apart than ORDER_S keeps its order, as far as the loop
-comes by in time: two pipes do not tell which was written to first."""
+Output of the two streams that was written more than ORDER_S apart keeps its order if the loop reads
+in time: two pipes do not tell which was written to first."""
 
 import asyncio
 import fcntl
@@ -15,23 +15,23 @@ from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.spool import CHUNK_BYTES, STDERR, STDOUT, Chunk, Tape
 
 AGE_S = 0.1
-"""A byte waits no longer than this for others; counted from the first one, so that steady chatter
-cannot defer it."""
+"""Seconds that a byte waits for others at most. They count from the first byte, so that steady
+output cannot delay it."""
 
 ORDER_S = 0.02
-"""Of two streams that are written to by turns each has a chunk this often at most."""
+"""Seconds between two chunks of a stream at least, if the job writes to both streams in turn."""
 
 DRAIN_READS = 4
-"""Of each pipe in one turn, of up to 64 KiB: other jobs want to be read too."""
+"""Number of reads of each pipe in one turn of the loop, so that other jobs are read too."""
 
 WIDE_BYTES = 1 << 20
-"""Of a pipe, and of one read, once its job has filled one of 64 KiB: fewer turns for those who
-write much."""
+"""Bytes of a pipe, and of one read, once a read has filled 64 KiB: a job that writes much needs
+fewer turns of the loop."""
 
 
 class Output:
-    """Both pipes of a job. `wrote` is called with each chunk of the tape, `disk_full` when it takes
-    nothing more, `ended` when both pipes are at their end."""
+    """Both pipes of a job. `on_chunk` is called for each chunk on the tape, `on_disk_full` when the
+    disk is full, `on_end` when both pipes are at their end."""
 
     def __init__(
         self,
@@ -53,22 +53,19 @@ class Output:
         self._read_bytes = {STDOUT: CHUNK_BYTES, STDERR: CHUNK_BYTES}
         self._gathered: dict[int, bytearray] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._gathered_since: dict[
-            int, float
-        ] = {}  # when the first byte of what is gathered was read
+        self._gathered_since: dict[int, float] = {}  # stream → when its first byte was read
         self.paused = False
-        self._first_events: select.epoll | None = (
-            None  # until it is watched: which was written to first
-        )
+        # tells which stream was written to first, until the pipes are watched
+        self._first_events: select.epoll | None = None
         self._watched = False
-        self.last_output_at = self._loop.time()  # when the job last wrote, or came to be
+        self.last_output_at = self._loop.time()  # when the job last wrote, or was made
 
     @property
     def open(self) -> bool:
         return bool(self._fds)
 
     def make_pipes(self) -> dict[int, int]:
-        """The job's ends of two new pipes, to be closed by the caller after the spawn."""
+        """Makes two pipes. Returns the job's ends; the caller closes them after the spawn."""
         theirs: dict[int, int] = {}
         self._first_events = select.epoll()
         for stream in (STDOUT, STDERR):
@@ -77,8 +74,8 @@ class Output:
         return theirs
 
     def watch(self) -> None:
-        """Reads from now on what comes. Not before the job is known to run: one that has ended by
-        then needs a single look."""
+        """Begins to read. It is called when the job is known to run: the output of one that has
+        ended by then is read by `drain`."""
         if self._watched or not self._first_events:
             return
         self._watched = True
@@ -89,14 +86,14 @@ class Output:
         self._first_events = None
 
     def _written_to(self) -> list[int]:
-        """The streams that are open, the one that was written to first before the other."""
+        """Returns the open streams; the one that was written to first comes first."""
         ready = [fd for fd, _ in self._first_events.poll(0)] if self._first_events else []
         first = [stream for fd in ready for stream, ours in self._fds.items() if ours == fd]
         return first + [stream for stream in self._fds if stream not in first]
 
     def drain(self) -> None:
-        """Reads what is there now, of a job that has ended before it was watched: nearly always all,
-        to the end. (What is watched is told of: a second reader could wait for what is gone.)"""
+        """Reads the output of a job that has ended before it was watched, nearly always to its end.
+        (A watched pipe is read by the poller alone: a second reader could block.)"""
         reads = 0 if self._watched else DRAIN_READS
         while reads and self._first_events and self._fds and not self.paused:
             ready = [fd for fd, _ in self._first_events.poll(0)]
@@ -110,8 +107,8 @@ class Output:
         self._poller.watch(self._fds[stream], handler, in_order=True)
 
     def _read(self, stream: int) -> None:
-        """Once a turn of the loop: other jobs want to be read too. It can be read, so this does not
-        wait."""
+        """Reads once. It does not block, because the pipe is readable; the rest follows in the next
+        turn of the loop, so that other jobs are read too."""
         wanted = self._read_bytes[stream]
         data = os.read(self._fds[stream], wanted)
         if not data:
@@ -130,11 +127,11 @@ class Output:
         try:
             fcntl.fcntl(self._fds[stream], fcntl.F_SETPIPE_SZ, WIDE_BYTES)
         except OSError:
-            return  # beyond this user's share
+            return  # this user may have no more pipe memory
         self._read_bytes[stream] = WIDE_BYTES
 
     def _gather(self, stream: int, data: bytes) -> None:
-        """Whole chunks are stored at once, the rest waits for more."""
+        """Stores whole chunks at once; the rest waits for more."""
         self._keep_order(stream)
         gathered = self._gathered.get(stream)
         if gathered:
@@ -157,7 +154,7 @@ class Output:
                 self._timers[stream] = later(AGE_S, self._guard, self._flush, stream)
 
     def _keep_order(self, stream: int) -> None:
-        """Of what is written to one stream now, and was to the other one before."""
+        """Stores the gathered output of the other stream first if it is ORDER_S older."""
         if not self._gathered_since or (
             len(self._gathered_since) == 1 and stream in self._gathered_since
         ):
@@ -170,7 +167,7 @@ class Output:
         self._store(stream)
 
     def _flush_older(self, stream: int) -> None:
-        """What the other stream began to gather before this one did."""
+        """Stores the output of the other stream if it began to gather before this one's."""
         since = self._gathered_since.get(stream, self.last_output_at)
         for other in [s for s, at in self._gathered_since.items() if s != stream and at <= since]:
             self._store(other)
@@ -192,7 +189,7 @@ class Output:
             self._poller.unwatch(fd)
 
     def resume(self) -> None:
-        """After acknowledgements: read on if the tape has room."""
+        """Called after acknowledgements. Reads on if the tape has room."""
         if self.paused and not self._tape.full:
             self.paused = False
             if self._watched:
@@ -205,7 +202,7 @@ class Output:
             self._on_end()
 
     def close(self) -> None:
-        """What was read is stored; a pipe that some survivor still holds is let go."""
+        """Stores what was read and closes the pipes, also one that a living process still holds."""
         if self._first_events:
             self._first_events.close()
             self._first_events = None

@@ -1,5 +1,5 @@
-"""What an attempt has on disk while it runs: a working folder of its own, and files beside it for
-those jobs that bring some."""
+"""The files of an attempt on disk while it runs: its working folder, and beside it the files of a
+job that brings some (script, stdin)."""
 
 import os
 from collections.abc import Callable
@@ -11,33 +11,31 @@ from hodei_worker.supervisor.user import JobUser
 
 
 class Folders:
-    """Working folders, used again while they come back untouched: to make and remove one waits for
-    the disk's journal."""
+    """The working folders of a supervisor. A folder that no job has changed is used again: to make
+    and remove one costs a wait for the file system's journal."""
 
     def __init__(self, parent: Path, user: JobUser | None, warn: Callable[[str], None]) -> None:
-        """What a supervisor before us has left there is removed, in the background; `told` hears of
-        what stays."""
+        """Removes in the background what an earlier supervisor has left. `warn` gets a text for
+        each folder that cannot be removed; it is called in another thread."""
         self.parent = parent
         self.user = user
         self._free: list[str] = []
-        self._ctimes: dict[
-            str, int
-        ] = {}  # of folders in which nothing was made, removed or changed
+        self._ctimes: dict[str, int] = {}  # folder → its ctime when it was made
         self._numbers = count(1)
         self._make_parent()
-        parent.chmod(0o711 if user else 0o700)  # one before us may have had no job user
+        parent.chmod(0o711 if user else 0o700)  # an earlier supervisor may have had no job user
         self._remover = Remover(parent, warn)
         for name in os.listdir(parent):  # noqa: PTH208
             if not name.endswith(GONE):
                 self._remover.discard(f"{parent}/{name}")
 
     def _make_parent(self) -> None:
-        """Nobody but us looks into it; a job user passes through to what it is told the name of."""
+        """Only our user may list it; a job user may pass through it to a name that it knows."""
         self.parent.mkdir(parents=True, exist_ok=True, mode=0o711 if self.user else 0o700)
 
     def take_folder(self) -> str:
-        """A folder that no job has touched. One that lies here unused may have been removed, or
-        filled, by any process of our user."""
+        """Returns an empty folder. An unused one is checked first: any process of our user may have
+        removed or filled it."""
         while self._free:
             folder = self._free.pop()
             if self._untouched(folder):
@@ -55,7 +53,7 @@ class Folders:
             except FileNotFoundError:
                 self._make_parent()
             except FileExistsError:
-                continue  # made by a job, or by one that is not removed yet
+                continue  # a job has made it, or it is not removed yet
         give_to_user(folder, self.user)
         self._ctimes[folder] = os.lstat(folder).st_ctime_ns
         return folder
@@ -68,24 +66,25 @@ class Folders:
             self._remover.discard(folder)
 
     def _untouched(self, folder: str) -> bool:
-        """The time of its last change tells: the kernel keeps it, and no job can set it."""
+        """Whether its ctime is unchanged: then nothing was created, removed or chmod-ed in it. No
+        job can set a ctime."""
         try:
             return os.lstat(folder).st_ctime_ns == self._ctimes[folder]
         except OSError:
             return False
 
     def files(self, name: str) -> str:
-        """A folder of ours for what a job brings: its user may pass, and read what is given to
-        it."""
+        """Makes a folder for the files of a job. The job's user may pass through it and read the
+        files that it owns."""
         folder = f"{self.parent}/{name}.files"
-        if Path(folder).exists():  # of an attempt before with this lease, in another database
+        if Path(folder).exists():  # of an earlier attempt with the same lease, of another database
             self._remover.discard(folder)
         self._make_parent()
         os.mkdir(folder, 0o711 if self.user else 0o700)  # noqa: PTH102
         return folder
 
     def discard_files(self, folder: str, names: list[str]) -> None:
-        """We know what is in it: nearly always it is gone at once."""
+        """Removes the files and the folder. What a job has added is removed in the background."""
         try:
             for name in names:
                 os.unlink(f"{folder}/{name}")  # noqa: PTH108
@@ -95,7 +94,7 @@ class Folders:
 
 
 class Place:
-    """Of one attempt. `clear` when it has ended, however it ended."""
+    """The folder and files of one attempt. `clear` must be called when it has ended."""
 
     def __init__(self, folders: Folders, name: str) -> None:
         self._folders = folders
@@ -113,8 +112,8 @@ class Place:
         return self._folder
 
     def file(self, name: str, data: bytes, mode: int) -> str:
-        """Not in the working folder, which is the job's. Nobody else can read it, not for a
-        moment."""
+        """Writes a file and returns its path. It is not in the working folder, which belongs to the
+        job, and no other user can read it at any moment."""
         self._files = self._files or self._folders.files(self._name)
         path = f"{self._files}/{name}"
         self._names.append(name)
@@ -125,7 +124,7 @@ class Place:
         return path
 
     def clear(self) -> None:
-        """Never waits for what the job left."""
+        """Gives the folder back. It never waits for the removal of the job's files."""
         if self._folder:
             self._folders.give_back(self._folder)
         if self._files:
@@ -133,6 +132,6 @@ class Place:
 
 
 def give_to_user(path: str, user: JobUser | None) -> None:
-    """Path is a name of ours in a folder of ours."""
+    """Makes the job user the owner. The path must be in a folder that no job can change."""
     if user:
         os.chown(path, user.uid, user.gid, follow_symlinks=False)

@@ -1,7 +1,7 @@
-"""Readable descriptors by the hundred: an epoll of our own inside the loop's.
+"""Waits for hundreds of readable descriptors with an epoll of its own inside the loop's.
 
-The loop's add_reader and remove_reader cost about 8 µs for each descriptor, and a job has three of
-them; a system call alone costs 1 µs."""
+The loop's add_reader and remove_reader cost about 8 µs for each descriptor, and a job has two or
+more; a system call alone costs 1 µs."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ import select
 from collections.abc import Callable
 
 MOST_AT_ONCE = 256
+"""Events in one turn of the loop; the rest follows in the next turn."""
 
 
 class Poller:
@@ -19,19 +20,19 @@ class Poller:
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._dispatch)
 
     def watch(self, fd: int, handler: Callable[[], object], *, in_order: bool = False) -> None:
-        """Calls handler in every turn of the loop in which fd can be read, or is at its end.
+        """Calls `handler` in every turn of the loop in which fd is readable or at its end.
 
-        `in_order`: only when something comes, and those in the order in which it came, also when
-        the loop is late. (The kernel puts what is watched otherwise back into its list when it has
-        told of it, ahead of what comes next.) A handler that leaves something unread asks for
-        `again`."""
+        With `in_order` it is called only when new data has come, and handlers are called in the
+        order in which the data came, also if the loop is late. (Without it the kernel puts a
+        reported descriptor back into its list, before those that become ready later.) A handler
+        that leaves data unread must call `rearm`."""
         self._epoll.register(fd, select.EPOLLIN | (select.EPOLLET if in_order else 0))
         self._handlers[fd] = handler
         if in_order:
             self._in_order.add(fd)
 
     def rearm(self, fd: int) -> None:
-        """Of one watched in order: what is left to read is told of once more."""
+        """Reports a descriptor that is watched in order once more, for the data that is left."""
         self._epoll.modify(fd, select.EPOLLIN | select.EPOLLET)
 
     def unwatch(self, fd: int) -> None:
@@ -40,15 +41,17 @@ class Poller:
             self._epoll.unregister(fd)
 
     def close(self, fd: int) -> None:
-        """Not by closing alone: a process that is being spawned holds a copy until it becomes its
-        program, and the epoll would go on to tell of it, by a number that is somebody else's by
-        then."""
+        """Unregisters and closes the descriptor. To close it is not enough: a process that is being
+        spawned holds a copy until its exec, and the epoll would report that copy under a number
+        that belongs to another file by then."""
         self.unwatch(fd)
         os.close(fd)
 
     def _dispatch(self) -> None:
         for fd, event in self._epoll.poll(0, MOST_AT_ONCE):
-            if handler := self._handlers.get(fd):  # one before it may have closed it
+            if handler := self._handlers.get(fd):  # an earlier handler may have closed it
                 handler()
                 if event & select.EPOLLHUP and fd in self._in_order:
-                    self.rearm(fd)  # its end is told of once, and may lie behind what was read
+                    self.rearm(
+                        fd
+                    )  # the end is reported once, and may come after the data that was read

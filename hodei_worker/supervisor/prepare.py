@@ -1,4 +1,4 @@
-"""What a job needs before it starts: its files, its environment, its argument list."""
+"""Prepares a job: its files, its environment and its argument list."""
 
 import base64
 import functools
@@ -17,15 +17,15 @@ class Prepared(NamedTuple):
     argv: list[str]
     environment: dict[str, str]
     workdir: str
-    stdin: str  # a file; /dev/null when the job has none
+    stdin: str  # path of a file; /dev/null if the job has none
 
 
 class StartFailed(Exception):
-    """The job cannot start, and why, in words for its owner."""
+    """The message tells the job's owner why it cannot start."""
 
 
 def prepare(place: Place, start: Start) -> Prepared:
-    """StartFailed: the disk takes nothing more."""
+    """Raises StartFailed if a file cannot be written, for example because the disk is full."""
     spec, user = start.spec, place.user
     try:
         workdir = _workdir(place, spec)
@@ -39,15 +39,15 @@ def prepare(place: Place, start: Start) -> Prepared:
 
 
 def _workdir(place: Place, spec: dict[str, Any]) -> str:
-    """It is entered, and found missing, with the job's rights and not with ours (launcher.py)."""
+    """The launcher enters it with the job's rights, and reports it if it does not exist."""
     return str(spec.get("workdir") or place.folder())
 
 
 DEFAULTS = {"PATH": SANE_PATH, "LANG": "C.UTF-8"} | {
     key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TZ") if key in os.environ
 }
-"""Nothing of the worker's but where programs and home are, and how text and time are shown; least
-of all its token. TZ only where the worker has one: without it the host's zone holds."""
+"""The variables that jobs get from the worker's environment. Its token is not among them. TZ is set
+only if the worker has it; without it the host's time zone applies."""
 
 
 @functools.cache
@@ -55,7 +55,7 @@ def _own_name() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        return str(os.getuid())  # in a container a user may have none
+        return str(os.getuid())  # in a container a user may have no name
 
 
 def _environment(start: Start, workdir: str, user: JobUser | None) -> dict[str, str]:
@@ -74,7 +74,8 @@ def _environment(start: Start, workdir: str, user: JobUser | None) -> dict[str, 
 
 
 LONGEST_ARGUMENT = 100_000
-"""Bytes of a command string; the kernel takes 131,071 in one word. A longer one goes by a file."""
+"""Bytes of a command string; the kernel accepts 131,071 in one argument. A longer command is
+written to a file."""
 
 SHELL = ["/bin/sh"]
 
@@ -92,7 +93,8 @@ def _argv(place: Place, spec: dict[str, Any]) -> list[str]:
 
 
 def _stdin(place: Place, spec: dict[str, Any]) -> str:
-    """A file, whatever its size: a pipe would have to be fed while the job runs."""
+    """Returns a file also for a short stdin: a pipe would have to be written to while the job
+    runs."""
     if "stdin" in spec:
         data = spec["stdin"].encode()
     elif "stdin_base64" in spec:

@@ -1,8 +1,7 @@
 """One job's process, from its start to its result: an Attempt (executor.py).
 
-In its own session. Whoever stops it sends TERM to all that is its (members.py), then KILL after the
-grace.
-"""
+It has its own session. A stop sends TERM to all its processes (members.py), and KILL after the
+grace."""
 
 import asyncio
 import os
@@ -23,20 +22,18 @@ from hodei_worker.supervisor.output import Output
 from hodei_worker.supervisor.place import Place
 from hodei_worker.supervisor.prepare import StartFailed, prepare
 from hodei_worker.supervisor.result import Cause, Result, failed
-from hodei_worker.supervisor.spawn import Usage
+from hodei_worker.supervisor.spawn import Exit, Usage
 from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.starting import Outcomes, Starting
 from hodei_worker.supervisor.verdict import DISK_FULL, name_processes, verdict
 
-GRACE_S = 10.0
+GRACE_S = 10.0  # between TERM and KILL, for a job whose spec has no grace
 UNKILLABLE_S = 10.0
-"""After the first KILL. What lives then is in an uninterruptible sleep or another user's: it is
-named, and no longer waited for."""
+"""Seconds after the first KILL. A process that lives then is named in the result and given up."""
 
 KILL_AGAIN_S = 0.05
-
 DRAIN_S = 2.0
-"""For a pipe to come to its end after everything that we know of has ended."""
+"""Seconds that a pipe may stay open after all processes that we know of have ended."""
 
 
 class JobProcess:
@@ -62,19 +59,17 @@ class JobProcess:
         self._starting = Starting(start, host, self._guard, self._call_after, outcomes)
         self._begun = time.monotonic()
         self._pid = 0
-        self._pidfd = 0  # only where its launcher died: then it is our own child
-        self._members: Members | None = None  # once it is started
+        self._pidfd = 0  # only if its launcher died: it is our child then
+        self._members: Members | None = None  # set when it is started
         self._stop_when_started: tuple[Cause, float | None] | None = None
-        self._exit: tuple[int, Usage] | None = None
-        self._cause: Cause | None = None  # why we stopped it
-        self._kill_at = 0.0  # end of the grace after that, by the loop's clock
+        self._exit: Exit | None = None
+        self._cause: Cause | None = None  # why we stopped it, or could not start it
+        self._kill_at = 0.0  # end of the grace, by the loop's clock
         self._leftover_count = 0
-        self._faulty = False  # an action of ours threw: it is killed, and ends as INTERNAL
+        self._faulty = False  # an action of ours raised: it is killed, and ends as INTERNAL
         self._unkillable: set[int] = set()
-        self._doubtful: set[int] = set()  # may be this job's or another's: they live on
-        self._waits_for_output = (
-            False  # it has ended and left nobody: the pipes' ends are waited for
-        )
+        self._doubtful: set[int] = set()  # this job's or another's; they are not killed
+        self._waits_for_output = False  # all its processes have ended, but a pipe is still open
         self._finished = False
 
     def begin(self) -> None:
@@ -97,7 +92,7 @@ class JobProcess:
         self._guard(self.output.resume)
 
     def _finish(self, leftovers: int) -> None:
-        """Each step is taken, whatever became of the one before."""
+        """Takes every step, also if one before it has failed. Only the first call has an effect."""
         if self._finished:
             return
         self._finished = True
@@ -129,8 +124,8 @@ class JobProcess:
     # ── a fault of ours ──
 
     def fail(self, error: Exception) -> None:
-        """What is simplest is done: KILL by pid and group, no look at anything else, and an end
-        when it is dead."""
+        """Ends the job in the simplest way: KILL to its pid and group, and the result when the
+        process is dead. The job's other processes are not searched for."""
         traceback.print_exception(error, file=sys.stderr)
         sys.stderr.flush()
         words = f"the worker could not go on with the job: {error!r}"
@@ -144,7 +139,7 @@ class JobProcess:
             self._kill_faulty()
 
     def _kill_faulty(self) -> None:
-        """Until it is dead, or cannot be killed."""
+        """Repeats until the process is dead, or for UNKILLABLE_S."""
         if self._finished:
             return
         pid = self._pid
@@ -167,8 +162,8 @@ class JobProcess:
         self._finish(0)
 
     def _on_ran(self, pid: int, status: int, usage: Usage) -> None:
-        """It has ended before anything else could be done about it."""
-        self._pid, self._exit = pid, (status, usage)
+        """The process has started and ended."""
+        self._pid, self._exit = pid, Exit(status, usage)
         self._members = self._starting.members(pid)
         self._listener.on_started()
         self._on_ended(status, usage)
@@ -191,11 +186,11 @@ class JobProcess:
         if silence_s := self._spec.get("silence_timeout"):
             self._call_after(silence_s, self._watch_silence, silence_s)
         if self._stop_when_started:
-            cause, grace_s = self._stop_when_started
-            self.stop(cause, grace_s)
+            self.stop(*self._stop_when_started)
 
     def _watch_silence(self, limit_s: float) -> None:
-        """A job whose pipes we do not read (its spool is full) is not to blame."""
+        """Stops a silent job. The time does not count while we do not read its pipes (its tape is
+        full)."""
         left_s = self.output.last_output_at + limit_s - self._loop.time()
         if self.output.paused or left_s > 0:
             self._call_after(
@@ -206,13 +201,13 @@ class JobProcess:
         self.stop(failed(Reason.TIMEOUT, words))
 
     def _on_orphaned(self) -> None:
-        """Its launcher died, and we are its parent now."""
+        """Its launcher died, and we are its parent now: we wait for it ourselves."""
         if self._exit is None and not self._finished:
             self._pidfd = os.pidfd_open(self._pid)
             self._host.poller.watch(self._pidfd, self._guard.wrap(self._wait_for_exit))
 
     def _wait_for_exit(self) -> None:
-        """ChildProcessError: its launcher had waited for it, and died before it could say so."""
+        """Raises ChildProcessError if its launcher waited for it and died before it answered."""
         pid, status, usage = os.wait4(self._pid, os.WNOHANG)
         if pid:
             self._host.poller.close(self._pidfd)
@@ -220,18 +215,18 @@ class JobProcess:
             self._on_ended(status, Usage(usage.ru_maxrss, usage.ru_utime, usage.ru_stime))
 
     def _on_ended(self, status: int, usage: Usage) -> None:
-        self._exit = (status, usage)
+        self._exit = Exit(status, usage)
         self._host.main_pids.discard(self._pid)
         if not self._finished and not self._faulty:
             self._handle_leftovers()
 
     def _has_ended(self) -> bool:
-        """By now: what its launcher has said and we have not read yet counts."""
+        """Reads answers of launchers first: the end may have been reported already."""
         self._host.launchers.read_answers()
         return self._exit is not None
 
     def _handle_leftovers(self) -> None:
-        """Nearly always nobody is left and the pipes are at their end."""
+        """In nearly all cases no process is left and the pipes are at their end."""
         self._timers.cancel()
         if self._leftovers():
             self._host.group.create_task(self._end_leftovers())
@@ -256,7 +251,7 @@ class JobProcess:
     # ── stop ──
 
     def stop(self, cause: Cause, grace_s: float | None = None) -> None:
-        """TERM to the whole family, KILL after the grace. The first cause stays."""
+        """Sends TERM to all its processes and KILL after the grace. The first cause counts."""
         if self._starting.under_way:
             self._stop_when_started = self._stop_when_started or (cause, grace_s)
             return
@@ -264,7 +259,7 @@ class JobProcess:
             return
         self._cause = cause
         if not self._pid:
-            return  # not started yet: it will not be
+            return  # not started yet; _begin sees the cause and does not start it
         self._listener.on_stopping()
         grace = self._grace_s if grace_s is None else grace_s
         self._kill_at = self._loop.time() + grace
@@ -273,7 +268,7 @@ class JobProcess:
             self._send_signal(signal.SIGTERM)
 
     def check(self) -> None:
-        """Without a cgroup a job's processes are known while their parents live."""
+        """Remembers the descendants of a job without a cgroup, while their parents live."""
         self._guard(self._check)
 
     def _check(self) -> None:
@@ -281,7 +276,7 @@ class JobProcess:
             self._listener.on_processes(self._members.known)
 
     def _kill(self) -> None:
-        """Again and again until it has ended, or cannot be killed: a fork may race with a look."""
+        """Repeats until it has ended, or for UNKILLABLE_S: a new fork may have been missed."""
         self._send_signal(signal.SIGKILL)
         if self._has_ended():
             return
@@ -301,8 +296,8 @@ class JobProcess:
         return self._members.leftovers() if self._members else set()
 
     async def _end_leftovers(self) -> None:
-        """TERM, the job's grace (what was stopped: the rest of it), KILL; counted are those there
-        were when it ended by itself."""
+        """Sends TERM to the processes that are left, and KILL after the grace (of a stopped job:
+        after the rest of it). The result counts them if the job ended by itself."""
         try:
             self.output.watch()
             left = self._leftovers()

@@ -1,4 +1,4 @@
-"""The executor of plain processes: what they share on this host."""
+"""The executor of plain processes on this host."""
 
 import asyncio
 import signal
@@ -21,21 +21,22 @@ from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.user import JobUser
 
 REAP_AFTER_S = 0.05
-"""Zombies may come by the hundred: they are gathered for a moment."""
+"""Seconds between a SIGCHLD and the reaping of zombies, which may come by the hundred."""
 
 
 class MemoryWatch:
-    """Whether the kernel has killed somebody for want of memory just now. It does not say whom."""
+    """Tells whether the kernel has just killed a process for lack of memory. The kernel does not
+    say which one."""
 
     def __init__(self) -> None:
-        self._kills = deque([kin.oom_kills()], maxlen=7)  # of the last 3 s
+        self._kills = deque([kin.oom_kills()], maxlen=7)  # counts of the last 3 s
 
     def check(self) -> None:
-        """Twice a second."""
+        """Called twice a second."""
         self._kills.append(kin.oom_kills())
 
     def was_short(self) -> bool:
-        """In the last 3 s, and no earlier answer has accounted for it."""
+        """Whether it happened in the last 3 s. Each kill is reported by one call only."""
         now = kin.oom_kills()
         short = now > self._kills[0]
         if short:
@@ -48,8 +49,8 @@ class Processes:
     """An Executor (executor.py)."""
 
     def __init__(self, state: Path, log_limit: int, user: JobUser | None) -> None:
-        """Kills what a supervisor before us has left in cgroups, and makes our own if that can be
-        done here."""
+        """Kills what an earlier supervisor has left in cgroups, and makes our own cgroups if the
+        kernel allows it."""
         kin.become_subreaper()
         self._state = state
         self._log_limit = log_limit
@@ -63,15 +64,15 @@ class Processes:
         return {"cgroup": str(self._cgroups.ours)} if self._cgroups else {}
 
     def adopt(self, entry: dict[str, Any]) -> Cause:
-        """A process's pipes and its exit code died with its supervisor: nobody can hear it any
-        more."""
+        """Kills what is left: the pipes and the exit code of a process are lost with its
+        supervisor."""
         if folder := entry.get("cgroup"):
             kill_dead_in(self._state, folder)
         return lost(f"the worker's supervisor died; {kill_remains(entry)}")
 
     def open(self, group: asyncio.TaskGroup, warn: Callable[[str], None]) -> None:
-        """Before the first attempt. `warn` is called in another thread, with words for whoever looks
-        after this host."""
+        """Called before the first attempt. `warn` gets a text for the person who looks after this
+        host; it is called in another thread."""
         loop = asyncio.get_running_loop()
         poller = Poller()
         self._host = Host(
@@ -104,6 +105,6 @@ class Processes:
         self._host.launchers.close()
 
     def remove(self) -> None:
-        """At the supervisor's end, however it ends: our cgroups go."""
+        """Called at the supervisor's end in any case. Removes our cgroups."""
         if self._cgroups:
             self._cgroups.remove()

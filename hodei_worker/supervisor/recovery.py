@@ -1,4 +1,4 @@
-"""The attempts that a supervisor before us had, by its journal and its spool."""
+"""Recovers the attempts of a supervisor that died, from its journal and its spool."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +16,9 @@ class Recovered(NamedTuple):
 
 
 def recover(state: Path, journal: Journal, executor: Executor) -> tuple[Spool, list[Recovered]]:
-    """All have ended, or end by this. What of their logs is spooled is sent before their results;
-    what was still in the pipes is gone, and the counted chunks say so."""
+    """Ends the attempts that still run, and gives each a result. The spooled part of a log is sent
+    before the result. Output that was still in the pipes is lost; the number of chunks in the
+    result shows it."""
     spool, tapes = Spool.recover(state / "spool", journal.entries)
     found = []
     for lease, entry in list(journal.entries.items()):
@@ -32,7 +33,7 @@ def recover(state: Path, journal: Journal, executor: Executor) -> tuple[Spool, l
 
 
 def _result(entry: dict[str, Any], start: Start, executor: Executor) -> Result:
-    if told := entry.get("result"):
-        return Result.from_json(told)
+    if known := entry.get("result"):
+        return Result.from_json(known)
     cause = executor.adopt(entry)
     return Result.of(cause, log_chunks=UNKNOWN_CHUNKS, started_us=start.started_us)

@@ -1,9 +1,8 @@
-"""Removes what jobs left in their folders, in a thread of its own: a job's end never waits for it,
-however much there is.
+"""Removes the files that jobs have left in their folders. It works in a thread of its own, so that
+the end of a job never waits for it.
 
-The queue is the disk itself: whatever lies in the folder under a name that ends in `.gone` is to be
-removed, also what a supervisor before us did not come to.
-"""
+The queue is on disk: every entry whose name ends in `.gone` is to be removed, also those that an
+earlier supervisor did not remove."""
 
 import os
 import stat
@@ -18,17 +17,17 @@ from pathlib import Path
 GONE = ".gone"
 
 AGAIN_S = 600.0
-"""What could not be removed is tried again after so long, and told once."""
+"""Seconds until an entry that could not be removed is tried again. It is reported once."""
 
 PART = 1000
-"""Names of a folder's entries that are held at a time."""
+"""Number of a folder's names that are in memory at a time."""
 
 BREATH_S = 0.002
-"""After each 200 entries: the loop of the jobs wants the interpreter too."""
+"""Seconds of pause after each 200 entries, so that the supervisor's loop gets the interpreter."""
 
 
 class Remover:
-    """`told` hears, in the remover's thread, one line for each folder of which something stays."""
+    """`warn` gets one line for each folder that could not be removed, in the remover's thread."""
 
     def __init__(self, parent: Path, warn: Callable[[str], None]) -> None:
         self._parent = parent
@@ -41,16 +40,16 @@ class Remover:
         threading.Thread(target=self._work, name="remover", daemon=True).start()
 
     def discard(self, path: str) -> None:
-        """Out of the way at once, removed later; never throws, never waits.
+        """Renames the entry at once and removes it later. Never raises and never waits.
 
-        It keeps its parent: a folder that its owner may not write could not be moved elsewhere.
+        It stays in its parent: a folder that its owner may not write to cannot be moved elsewhere.
         """
         self._number += 1
         try:
             os.rename(path, f"{path}-{os.getpid()}-{self._number}{GONE}")  # noqa: PTH104
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
-                self._warn(f"{path} stays: {error.strerror}")
+                self._warn(f"{path} cannot be removed: {error.strerror}")
         self._wake.set()
 
     def _work(self) -> None:
@@ -81,10 +80,10 @@ class Remover:
 
 
 def remove(path: str) -> int:
-    """Removes path and all below it; how many entries stay.
+    """Removes the path and everything below it. Returns how many entries could not be removed.
 
-    Without recursion, and with one descriptor at a time however deep it goes; never through a
-    symlink. A folder that its owner may not read or write is made so first.
+    It does not recurse, holds few descriptors however deep the tree is, and follows no symlink. A
+    folder that its owner may not read or write is made accessible first.
     """
     try:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
@@ -100,15 +99,15 @@ def remove(path: str) -> int:
 
 @dataclass
 class _Level:
-    """One folder on the way down."""
+    """One folder on the path from the top to the present one."""
 
-    names: list[str]  # of entries that are to be removed, the last first; read in parts
+    names: list[str]  # entries to remove, the last one first; read in parts
     kept: set[str] = field(default_factory=set)
     above: tuple[int, int] = (0, 0)  # device and inode of the folder that holds it
 
 
 class _Walk:
-    """Depth first, by descriptors: a path may be longer than the kernel takes."""
+    """Walks depth first by descriptors, because a path may be longer than the kernel accepts."""
 
     def __init__(self, above: int, name: str) -> None:
         self._at = above
@@ -126,7 +125,7 @@ class _Walk:
                 else:
                     return self._remaining
         except OSError:
-            return self._remaining + 1  # somebody moves things about while we walk
+            return self._remaining + 1  # another process moves entries while we walk
         finally:
             os.close(self._at)
 
@@ -138,7 +137,7 @@ class _Walk:
         return bool(level.names)
 
     def _remove(self, name: str) -> None:
-        """The last of this folder's names: gone, or entered, or given up."""
+        """Removes the last of this folder's names; or enters it, or gives it up."""
         self._done += 1
         if not self._done % 200:
             time.sleep(BREATH_S)
@@ -166,7 +165,8 @@ class _Walk:
         self._levels.append(_Level([], above=(about.st_dev, about.st_ino)))
 
     def _open(self, name: str) -> int:
-        """OSError: no folder, not ours, or a mount, which is not ours to empty."""
+        """Raises OSError if it is not a folder, belongs to another user, or is a mount, which must
+        not be emptied."""
         found = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._at)
         try:
             if os.fstat(found).st_dev != os.fstat(self._at).st_dev:
@@ -179,8 +179,8 @@ class _Walk:
             os.close(found)
 
     def _up(self) -> None:
-        """Back to the folder above, if it still is the one that we came from; what we leave
-        goes."""
+        """Returns to the folder above and removes the one it leaves. Raises OSError if the folder
+        above is not the one that it came from."""
         above = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._at)
         about = os.fstat(above)
         os.close(self._at)
@@ -197,7 +197,7 @@ class _Walk:
         self._levels[-1].names.pop()
 
     def _give_up(self, counted: bool = True) -> None:
-        """Folders that stay only because of what is in them are not counted."""
+        """`counted` is False for a folder that stays only because of an entry in it."""
         level = self._levels[-1]
         level.kept.add(level.names.pop())
         self._remaining += counted

@@ -1,5 +1,5 @@
-"""What an attempt came to: told by the supervisor to the agent, kept in the supervisor's journal, and
-sent by the agent to a server."""
+"""The result of an attempt. The supervisor keeps it in its journal and sends it to the agent, and
+the agent sends it to a server."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from hodei.protocol.words import Outcome, Reason
 
 UNKNOWN_CHUNKS = 1 << 62
-"""Log chunks of an attempt whose supervisor died: nobody can say how many there were."""
+"""The number of log chunks of an attempt whose supervisor died: nobody knows how many there
+were."""
 
 
 class Cause(NamedTuple):
-    """Why an attempt is ended, or could not go on."""
+    """Why an attempt is stopped, could not start, or was lost."""
 
     outcome: Outcome
     reason: str  # a Reason, or a word of a newer server
@@ -28,8 +29,8 @@ def lost(message: str) -> Cause:
 
 @dataclass(frozen=True)
 class Result:
-    """Each field is one of hodei.proto's Result under the same name, but for `started_us`, which is
-    `started_unix_us` there, and `spooled`, which only worker and supervisor use."""
+    """The fields have the names of hodei.proto's Result. Exceptions: `started_us` is
+    `started_unix_us` there, and only agent and supervisor use `spooled`."""
 
     outcome: Outcome
     reason: str = ""
@@ -40,8 +41,8 @@ class Result:
     run_us: int = 1
     peak_memory_bytes: int = 0
     cpu_us: int = 0
-    log_chunks: int = 0  # that the attempt has written; more than were spooled: some are lost
-    spooled: int | None = None  # chunks that will be sent ahead of the result; None: all
+    log_chunks: int = 0  # number that the attempt wrote; if more than `spooled`, some are lost
+    spooled: int | None = None  # number of chunks to be sent before the result; None: log_chunks
     log_bytes: int = 0
     log_dropped_bytes: int = 0
     leftover_processes: int = 0
@@ -53,13 +54,13 @@ class Result:
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> "Result":
-        """Of a supervisor or a journal, perhaps of another release: what we do not know is left
-        out."""
+        """Reads what a supervisor has sent or a journal has kept. It may be of another release:
+        unknown keys are ignored."""
         known = {key: entry[key] for key in FIELD_NAMES if entry.get(key) is not None}
         return cls(**known | {"outcome": Outcome(entry["outcome"])})
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON for the other side; what is None is left out, as every release does."""
+        """Returns the fields that are not None."""
         values = {name: getattr(self, name) for name in FIELD_NAMES}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -74,7 +75,7 @@ class Result:
 
     @property
     def chunks_before_it(self) -> int:
-        """How many log chunks are sent ahead of the result."""
+        """Number of log chunks that must be sent before the result."""
         return self.log_chunks if self.spooled is None else self.spooled
 
 

@@ -1,7 +1,9 @@
-"""The supervisor's service: one agent at a time over the socket, its attempts, spool and journal.
+"""The supervisor's service: it accepts one agent at a time on its socket, and has the attempts, the
+spool and the journal.
 
-When the agent goes away, attempts are kept (the next agent adopts them) or ended, as the agent said
-at its start; when nothing is left and no agent has come for a while, the supervisor ends by itself.
+When the agent goes away, its attempts go on (the next agent adopts them) or are stopped, as the
+agent's hello said. When no attempt is left and no agent has connected for ALONE_S, the supervisor
+ends.
 """
 
 import asyncio
@@ -27,29 +29,38 @@ from hodei_worker.supervisor.user import JobUser
 from hodei_worker.supervisor.window import LogWindow
 
 BEGIN_AT_ONCE = 8
-"""Attempts that are begun in one turn of the loop; the rest follow in the next ones."""
+"""Attempts that are begun in one turn of the loop; the rest follow in the next turns."""
 
-CHECK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5  # between two checks of all attempts
 
 ALONE_S = 5.0
-"""How long an idle supervisor without an agent waits for one."""
+"""Seconds for which a supervisor without attempts and agent waits for an agent."""
 
 
 @dataclass
 class Job:
-    """One attempt, from its start until the agent says that it may be forgotten."""
+    """One attempt, from its start until the agent's `forget`."""
 
     start: Start
     log: LogWindow
-    attempt: Attempt | None = None  # until it has ended
+    attempt: Attempt | None = None  # None after its end
     result: Result | None = None
-    start_reported: bool = False  # the agent waits to hear that its process runs, and was told so
+    start_reported: bool = False  # `started` was sent (only for a job with a start_timeout)
 
-    def adoption(self) -> dict[str, Any]:
-        """As an agent adopts it."""
+    def adoption(self) -> wire.KeptJob:
+        """Returns the job for the hello to an agent, which adopts it."""
         result = self.result.as_json() if self.result else None
-        about = {"result": result, "acked": self.log.tape.acked, "spawned": self.start_reported}
-        return self.start.entry() | about
+        return {
+            "lease": self.start.lease,
+            "job_id": self.start.job_id,
+            "attempt": self.start.attempt,
+            "correlation_id": self.start.correlation_id,
+            "actor": self.start.actor,
+            "started_us": self.start.started_us,
+            "result": result,
+            "acked": self.log.tape.acked,
+            "spawned": self.start_reported,
+        }
 
 
 class Supervisor:
@@ -64,7 +75,7 @@ class Supervisor:
             for one in recovered
         }
         self._agent: wire.Connection | None = None
-        self._greeted = False  # nothing is said to an agent before our hello, which tells all jobs
+        self._greeted = False  # no frame may precede our hello, which lists all jobs
         self._to_begin: deque[Attempt] = deque()  # bounded by the agent's slots
         self._idle_since = time.monotonic()
         self._ending = asyncio.Event()
@@ -86,7 +97,7 @@ class Supervisor:
     # ── life ──
 
     async def run(self, socket_path: Path) -> None:
-        """Until an agent says `exit`, or nobody needs it any more."""
+        """Returns after an agent's `exit`, or when the supervisor is no longer needed."""
         self._socket = socket_path
         socket_path.unlink(missing_ok=True)
         loop = self._loop = asyncio.get_running_loop()
@@ -149,20 +160,21 @@ class Supervisor:
             self._end_all()
 
     def _send(self, op: str, payload: bytes = b"", **header: Any) -> bool:
-        """False: there is no agent, or it has not greeted us yet."""
+        """Returns False if no agent is connected, or its hello has not come yet."""
         if not (self._agent and self._greeted):
             return False
         self._agent.send(op, payload, **header)
         return True
 
     def _warn(self, words: str) -> None:
-        """In another thread. For whoever looks after this host: in the agent's log, and in ours."""
+        """Logs a text for the person who looks after this host, here and at the agent. It is called
+        in another thread."""
         print(words, file=sys.stderr, flush=True)
         self._loop.call_soon_threadsafe(functools.partial(self._send, "warning", words=words))
 
     def _on_frame(self, header: wire.AgentHeader, payload: bytes) -> None:
-        """An error in what is asked for one attempt ends that attempt; the agent and the other
-        attempts go on."""
+        """Runs the operation of a frame. An error in an operation on an attempt ends that attempt;
+        the agent and the other attempts go on."""
         op = self._ops.get(header["op"])
         if op is None:
             return
@@ -188,7 +200,7 @@ class Supervisor:
             words = f"the worker could not begin the job: {error!r}"
             self._on_ended(job, _not_begun(words, job.log.tape.next_seq))
 
-    # ── what it asks ──
+    # ── operations of the agent ──
 
     def _hello(self, header: wire.AgentHelloHeader, _: bytes) -> None:
         self._greeted = True
@@ -231,8 +243,8 @@ class Supervisor:
         self._to_begin.append(job.attempt)
 
     def _begin_attempts(self) -> None:
-        """A few, behind the write to the journal that names them; the rest in the next turn:
-        meanwhile others end, and make room."""
+        """Begins a few attempts, after the journal that names them is written. The rest follows in
+        the next turn of the loop, so that ends of other attempts are handled between."""
         self._journal.flush()
         for _ in range(min(BEGIN_AT_ONCE, len(self._to_begin))):
             self._to_begin.popleft().begin()
@@ -265,23 +277,23 @@ class Supervisor:
             self._loop.call_soon(self._journal.flush)
 
     def _purge(self, header: wire.PurgeHeader, _: bytes) -> None:
-        """Of a supervisor that died and could not even write its journal."""
+        """The lease belongs to a supervisor that died without writing its journal."""
         if header["lease"] not in self._jobs:
             kin.kill_attempt(header["job_id"], header["lease"])
 
     def _exit(self, _header: wire.ExitHeader, _payload: bytes) -> None:
-        """The agent waits for the end of the connection before it starts another: our socket must
-        be gone by then."""
+        """Ends this supervisor. The agent starts another one when the connection has ended, so our
+        socket must be removed before."""
         self._replaced = True
         self._socket.unlink(missing_ok=True)
         self._end_all()
         if self._agent:
             self._agent.close()
 
-    # ── what is told of an attempt ──
+    # ── callbacks of an attempt ──
 
     def _on_started(self, job: Job) -> None:
-        """The agent wants to know only where there is a limit to it."""
+        """The agent needs `started` only for a job with a start_timeout."""
         if job.start.spec.get("start_timeout"):
             job.start_reported = True
             self._send("started", lease=job.start.lease)
@@ -292,14 +304,14 @@ class Supervisor:
 
     def _on_ended(self, job: Job, result: Result) -> None:
         job.attempt, job.result = None, result
-        job.start.spec.clear()  # it may be large, and the agent may be away for long
+        job.start.spec.clear()  # it may be large, and no agent may be connected for long
         words = result.as_json()
         self._journal.add_result(job.start.lease, words)
         self._send("ended", lease=job.start.lease, result=words)
 
 
 def _not_begun(words: str, chunks: int = 0) -> Result:
-    """Of an attempt that has no process, and so many chunks of a log."""
+    """Returns the result of an attempt without a process, with `chunks` chunks of a log."""
     return Result.of(failed(Reason.INTERNAL, words), log_chunks=chunks, started_us=time_us())
 
 

@@ -1,7 +1,7 @@
-"""A spec as it came: whether this worker can use it.
+"""Checks whether this worker can use a spec.
 
-No door takes a spec that cannot be used; a row that a hand has changed may hold one. What is wrong
-is told by its key and in words, never with its value, which may be a secret.
+Servers accept only valid specs, but somebody may have changed a row in the database by hand. An
+error names the key and never shows its value, which may be a secret.
 """
 
 import base64
@@ -12,11 +12,12 @@ import orjson
 
 
 class Unusable(Exception):
-    """Which key, what was expected, and what kind of value it has."""
+    """The message names the key, what was expected, and the kind of value that it has."""
 
 
 def read(payload: bytes) -> dict[str, Any]:
-    """Keys that the worker makes no use of are not looked at; null is as not given."""
+    """Returns the spec. Keys that the worker does not use are not checked; a key with null counts
+    as absent. Raises Unusable."""
     try:
         spec = orjson.loads(payload)
     except ValueError:
@@ -38,7 +39,7 @@ KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
 
 
 def _kind(value: Any) -> str:
-    """For people, without the value."""
+    """Names the kind of a value without showing it."""
     if value is None:
         return "null"
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -60,7 +61,7 @@ def _number(most: float) -> Callable[[Any], bool]:
 
 
 def _words(value: Any) -> bool:
-    """An argument list; only its program has to be something."""
+    """Whether it is an argument list with a program that is not empty."""
     return type(value) is list and all(map(_text, value)) and value[:1] not in ([], [""])
 
 

@@ -1,10 +1,10 @@
-"""The jobs' output on disk until a server has it: chunks of all jobs behind one another in segment
-files, each deleted when all in it is acknowledged; and the last parts of logs over their limit
-(tail.py).
+"""Keeps the output of jobs on disk until a server has stored it. The chunks of all jobs are written
+one after the other into segment files; a segment is deleted when all its chunks are acknowledged.
+The last part of a log over its limit is kept beside them (tail.py).
 
-Nothing is done per line but counting newlines, and nothing per job: to make and remove a file waits
-for the disk's journal. Each chunk lies behind a header that tells all of it, so that the next
-supervisor can read what one that died has left."""
+Jobs share the files, because to make and remove a file costs a wait for the file system's journal.
+Lines are only counted. Each chunk follows a header with all its fields, so that the next supervisor
+can read what a dead one has left."""
 
 import os
 import shutil
@@ -19,34 +19,44 @@ from hodei_worker.supervisor.tail import Tail
 
 CHUNK_BYTES = 65_536
 SEGMENT_BYTES = 8 << 20
+"""Bytes of a segment file; the chunk that reaches it is the last."""
+
 FULL_BYTES = 64 << 20
-"""Unacknowledged bytes of one job. Full: its pipes are not read until the server has caught up; the
-job waits in its write."""
+"""Unacknowledged bytes of one job. At the bound its pipes are not read until a server has caught
+up; the job then waits in its write."""
 
 STDOUT, STDERR, NOTICE = 1, 2, 3
 
 IN_MEMORY = -1
-"""In place of a segment's number: a notice that says that the disk is full."""
+"""Stands for a segment's number: the chunk is a notice that is kept in memory (disk full)."""
 
 HEADER = struct.Struct(">QQBQQqI")
-"""Lease, sequence number, stream, offset, line, time, length of the data."""
+"""Lease, sequence number, stream, offset, line, time (µs since 1970), length of the data in
+bytes."""
 
 
 def left_out(bytes_: int, why: str = "") -> bytes:
-    """A notice in the place of what is missing."""
+    """Returns a notice that stands in the place of missing output."""
     return f"[{bytes_} bytes left out{why}]\n".encode()
 
 
 class Chunk(NamedTuple):
     seq: int
-    stream: int  # 1 stdout, 2 stderr, 3 a notice of ours
-    offset: int  # of its first byte within its stream
-    line: int  # number of that byte's line, from 1
-    read_us: int
+    stream: int  # STDOUT, STDERR or NOTICE
+    offset: int  # of the first byte within its stream
+    line: int  # line number of the first byte, from 1
+    read_us: int  # µs since 1970
     data: bytes
 
 
+class Position(NamedTuple):
+    segment: int
+    offset: int  # of the data in the file
+
+
 class _StoredChunk(NamedTuple):
+    """The place of a chunk on disk, and its fields."""
+
     segment: int
     position: int
     length: int
@@ -54,7 +64,7 @@ class _StoredChunk(NamedTuple):
     offset: int
     line: int
     read_us: int
-    data: bytes = b""  # of one in memory
+    data: bytes = b""  # only of a chunk in memory
 
 
 class _Segment:
@@ -62,7 +72,7 @@ class _Segment:
         self.path = path
         self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
         self.bytes = os.fstat(self.fd).st_size
-        self.live = 0  # chunks in it that are not acknowledged
+        self.live = 0  # number of its chunks that are not acknowledged
 
     def remove(self) -> None:
         os.close(self.fd)
@@ -70,17 +80,17 @@ class _Segment:
 
 
 class Spool:
-    """One supervisor's. `tape` is one job's part of it."""
+    """The spool of one supervisor. `tape` returns one job's part of it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder  # made with the first chunk
+        self.folder = folder  # it is made with the first chunk
         self._segments: dict[int, _Segment] = {}
         self._newest = 0
 
     @classmethod
     def recover(cls, folder: Path, leases: Iterable[int]) -> tuple["Spool", dict[int, "Tape"]]:
-        """What a supervisor that died has left of these leases, up to the chunk that it was
-        writing; the rest is removed."""
+        """Reads what a dead supervisor has left of these leases, up to the chunk that it was
+        writing. The output of other leases is removed."""
         spool = cls(folder)
         tapes = {lease: Tape(spool, lease) for lease in leases}
         segments = (int(path.stem) for path in folder.glob("*.log") if path.stem.isdigit())
@@ -100,7 +110,7 @@ class Spool:
                 position += length
         for number in list(spool._segments):
             spool._remove_if_dead(number)
-        spool._newest += 1  # what died may have left half a chunk at the end of the last one
+        spool._newest += 1  # the last segment may end with half a chunk
         for tape in tapes.values():
             tape._recover_tail()
         for path in folder.glob("*.tail?"):
@@ -110,9 +120,8 @@ class Spool:
     def tape(self, lease: int) -> "Tape":
         return Tape(self, lease)
 
-    def write(self, header: bytes, data: bytes) -> tuple[int, int]:
-        """The segment, and the position of data in it. OSError when the disk is full: nothing was
-        added."""
+    def write(self, header: bytes, data: bytes) -> Position:
+        """Returns where the data is. Raises OSError if the disk is full; nothing was added then."""
         segment = self._open_segment()
         position, whole = segment.bytes, len(header) + len(data)
         written = os.pwritev(segment.fd, (header, data), position)
@@ -120,7 +129,7 @@ class Spool:
             written += os.pwrite(segment.fd, (header + data)[written:], position + written)
         segment.bytes += whole
         segment.live += 1
-        return self._newest, position + len(header)
+        return Position(self._newest, position + len(header))
 
     def _open_segment(self) -> _Segment:
         segment = self._segments.get(self._newest)
@@ -139,7 +148,7 @@ class Spool:
         return os.pread(self._segments[stored.segment].fd, stored.length, stored.position)
 
     def release_chunk(self, segment: int) -> None:
-        """One chunk of it is not needed any more."""
+        """One chunk of the segment is no longer needed."""
         if segment == IN_MEMORY:
             return
         self._segments[segment].live -= 1
@@ -151,7 +160,7 @@ class Spool:
             self._segments.pop(number).remove()
 
     def close(self) -> None:
-        """At the supervisor's own end, when nothing of it is needed any more."""
+        """Removes the folder. It is called when no output is needed any more."""
         for segment in self._segments.values():
             os.close(segment.fd)
         self._segments.clear()
@@ -159,15 +168,13 @@ class Spool:
 
 
 class Tape:
-    """One job's output: numbered chunks, from the first one that is not acknowledged."""
+    """One job's output: numbered chunks, from the first unacknowledged one on."""
 
     def __init__(self, spool: Spool, lease: int) -> None:
         self._spool = spool
         self._lease = lease
-        self._chunks: deque[_StoredChunk] = (
-            deque()
-        )  # of chunks not acknowledged, from self.acked on
-        self._offsets = [0, 0, 0, 0]  # by stream, of what was written, kept or not
+        self._chunks: deque[_StoredChunk] = deque()  # unacknowledged ones, from self.acked on
+        self._offsets = [0, 0, 0, 0]  # by stream; output that was left out counts too
         self._lines = [1, 1, 1, 1]
         self._in_line = [False] * 4
         self.acked = 0
@@ -182,7 +189,7 @@ class Tape:
         return self.unacked_bytes >= FULL_BYTES
 
     def append(self, stream: int, data: bytes) -> Chunk:
-        """OSError when the disk is full: nothing was added."""
+        """Raises OSError if the disk is full; nothing was added then."""
         offset, line = self._offsets[stream], self._lines[stream]
         chunk = self._write(stream, offset, line, time.time_ns() // 1000, data)
         self.skip(stream, data)
@@ -200,7 +207,7 @@ class Tape:
         self.unacked_bytes += stored.length
 
     def append_notice(self, words: bytes) -> Chunk:
-        """A notice that must be told: in memory where the disk is full."""
+        """Appends a notice that must not be lost. If the disk is full, it is kept in memory."""
         try:
             return self.append(NOTICE, words)
         except OSError:
@@ -219,37 +226,39 @@ class Tape:
             return Chunk(self.next_seq - 1, *stored[3:])
 
     def skip(self, stream: int, data: bytes) -> None:
-        """It was written, and what comes next stands behind it, whether it is kept or not."""
+        """Counts output of the job that is not stored: the offset and line of later output include
+        it."""
         self._offsets[stream] += len(data)
         self._lines[stream] += data.count(b"\n")
         self._in_line[stream] = not data.endswith(b"\n")
 
     def begins_line(self, stream: int) -> bool:
-        """Whether the next byte does."""
+        """Whether the next byte of the stream is the first of a line."""
         return not self._in_line[stream]
 
     # ── the last part of a log over its limit ──
 
     def tail(self, keep: int) -> Tail:
-        """For what is not to be numbered before its end is known."""
+        """Makes a tail. Its pieces get their numbers when the job has ended."""
         return Tail(self._spool.folder, self._lease, keep, self.next_seq)
 
     def write_to_tail(self, tail: Tail, stream: int, data: bytes) -> None:
-        """OSError when the disk is full: nothing was added."""
+        """Raises OSError if the disk is full; nothing was added then."""
         begins, offset, line = self.begins_line(stream), self._offsets[stream], self._lines[stream]
         tail.write(stream, begins, offset, line, time.time_ns() // 1000, data)
         self.skip(stream, data)
 
     def append_tail(self, tail: Tail) -> Iterator[Chunk]:
-        """Its pieces behind a notice of what is missing before them. OSError when the disk is
-        full."""
+        """Appends the pieces of a tail, after a notice of what is missing before them. Raises
+        OSError if the disk is full."""
         if missing := tail.seen - tail.kept_bytes():
             yield self.append_notice(left_out(missing))
         for piece in tail.pieces():
             yield self._write(piece.stream, piece.offset, piece.line, piece.read_us, piece.data)
 
     def _recover_tail(self) -> None:
-        """Chunks behind it, if any, are those into which it had been turned already."""
+        """Appends the tail that a dead supervisor has left, if it had not done so itself: then
+        there are chunks with later numbers."""
         tail = Tail.recover(self._spool.folder, self._lease)
         if tail is None:
             return
@@ -260,12 +269,12 @@ class Tape:
                 for _ in self.append_tail(tail):
                     pass
         except OSError:
-            pass  # a full disk: the count of chunks says that some are missing
+            pass  # the disk is full; the number of chunks in the result shows that some are missing
         tail.remove()
 
     def _add_recovered(self, seq: int, stored: _StoredChunk) -> None:
-        """A hole is a segment that went: all before was acknowledged, though others hold its
-        segments."""
+        """Adds a chunk that was found on disk. A gap in the numbers is a segment that was removed:
+        all chunks before it were acknowledged, and are dropped."""
         if seq != self.next_seq or not self._chunks:
             self.close()
             self.acked = seq
@@ -273,7 +282,7 @@ class Tape:
         self._add(stored)
 
     def read(self, seq: int) -> Chunk | None:
-        """None: not written yet, or acknowledged already."""
+        """Returns None if the chunk is not written yet or already acknowledged."""
         if not self.acked <= seq < self.next_seq:
             return None
         stored = self._chunks[seq - self.acked]
@@ -282,7 +291,7 @@ class Tape:
         )
 
     def ack(self, seq: int) -> None:
-        """Everything before seq is stored: it is not needed here any more."""
+        """Drops all chunks before `seq`: a server has stored them."""
         while self._chunks and self.acked < seq:
             stored = self._chunks.popleft()
             self.unacked_bytes -= stored.length

@@ -1,4 +1,4 @@
-"""One job's process, from the request to a launcher until it is known whether it runs."""
+"""The start of one job's process: from the request to a launcher until we know whether it runs."""
 
 import os
 import signal
@@ -18,19 +18,20 @@ from hodei_worker.supervisor.spawn import Spawn, Usage
 from hodei_worker.supervisor.spool import STDERR, STDOUT
 
 NEWBORN_EVERY_S, NEWBORN_LOOKS = 0.01, 20
-"""Where its launcher was killed meanwhile: how often the process is looked for, and how many times."""
+"""If the launcher was killed meanwhile: seconds between two searches for the process, and how many
+are made before the job is reported lost."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Of these one is called first: `started` (`ended` follows it, and `orphaned` may), `ran` where
-    it has ended by then, or `failed`."""
+    """The callbacks. Exactly one of these comes first: `on_started` (then `on_ended` follows, and
+    `on_orphaned` may come before it), `on_ran` if the process has ended already, or `on_failed`."""
 
     on_started: Callable[[int], None]  # process id
     on_ran: Callable[[int, int, Usage], None]  # process id, wait status
-    on_failed: Callable[[Cause, Members | None], None]  # who may be left of it is ended with it
+    on_failed: Callable[[Cause, Members | None], None]  # its processes, if any may be left
     on_ended: Callable[[int, Usage], None]  # wait status
-    on_orphaned: Callable[[], None]  # its launcher died: we are its parent
+    on_orphaned: Callable[[], None]  # its launcher died: we are its parent now
 
 
 class Starting:
@@ -42,19 +43,18 @@ class Starting:
         call_after: Callable[..., None],
         outcomes: Outcomes,
     ) -> None:
-        """after: calls an action so many seconds later, while the job lives."""
+        """`call_after` calls an action some seconds later, unless the job has ended by then."""
         self._start = start
         self._host = host
         self._guard = guard
         self._call_after = call_after
         self._outcomes = outcomes
-        self._job_descriptors: tuple[
-            int, ...
-        ] = ()  # descriptors for the process, until it has them
+        self._job_descriptors: tuple[int, ...] = ()  # closed once the process has its copies
         self.under_way = False
 
     def begin(self, prepared: Prepared, pipes: dict[int, int]) -> None:
-        """pipes: stream → the job's end of its pipe, which is closed here in any case."""
+        """`pipes`: stream → the job's end of its pipe. They are closed here in any case. Raises
+        OSError or ValueError if the request cannot be made."""
         self._job_descriptors = tuple(pipes.values())
         try:
             stdin = self._host.launchers.dev_null
@@ -87,14 +87,15 @@ class Starting:
         )
 
     def members(self, pid: int) -> Members:
-        """Which processes will be the job's; pid 0: its own is not known."""
+        """Returns the job's processes. pid 0: the process itself is not known."""
         if cgroup := self._spawn_request.cgroup:
             return Contained(cgroup, self._host.launchers, pid)
         start = self._start
         return Attributed(pid, start.job_id, start.lease, self._host.crowd, self._requested_ticks())
 
     def _requested_ticks(self) -> int:
-        """When its launcher was asked for it, in the kernel's clock ticks, rounded down."""
+        """Returns when the request was sent to the launcher, in the kernel's clock ticks, rounded
+        down."""
         return (
             kin.now_ticks()
             - int((time.monotonic() - self._spawn_request.requested_at) * kin.TICKS_A_S)
@@ -123,7 +124,8 @@ class Starting:
         self._outcomes.on_failed(failed(Reason.START_FAILED, why), None)
 
     def _on_unsure(self) -> None:
-        """Its launcher was killed while it started it, by this very job perhaps: we look for it."""
+        """The launcher was killed while it started the process, perhaps by this job. The process is
+        searched for."""
         self._close_descriptors()
         self.under_way = True
         self._look_for_newborn(NEWBORN_LOOKS)

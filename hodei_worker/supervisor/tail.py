@@ -1,8 +1,8 @@
-"""The last part of a log that is over its limit, on disk: two files that are overwritten in turn.
+"""The last part of a log over its limit, on disk: two files that are overwritten in turn.
 
-Each takes as many bytes as are to be kept, so that both together always hold the last ones. A file
-of its own for each such job: in the segments that jobs share, one that writes little would hold
-back many of them.
+Each file takes as many bytes as must be kept, so that both together always have the last ones. Each
+such job has files of its own: in the shared segments, a job that writes little would keep many
+segments from being removed.
 """
 
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 RECORD = struct.Struct(">QQB?QQqI")
-"""Next number of the tape, bytes that came before to the tail, stream, whether it begins a line,
-offset, line, time, length of the data, which lies behind it."""
+"""Next number of the tape, bytes that the tail got before, stream, whether it begins a line,
+offset, line, time (µs since 1970), length of the data, which follows."""
 
 SUFFIXES = (".tail0", ".tail1")
 
 
 class Piece(NamedTuple):
-    before: int  # bytes of both streams that came to the tail before it
+    before: int  # bytes of both streams that the tail got before it
     stream: int
     begins_line: bool
     offset: int  # of its first byte within its stream
@@ -28,7 +28,7 @@ class Piece(NamedTuple):
     data: bytes
 
     def without_first(self, bytes_: int) -> "Piece":
-        """Its end, without so many bytes before."""
+        """Returns the piece without its first bytes."""
         if not bytes_:
             return self
         gone, left = self.data[:bytes_], self.data[bytes_:]
@@ -44,7 +44,7 @@ class Piece(NamedTuple):
 
 
 class _PieceHeader(NamedTuple):
-    """A piece whose data has not been read: where that lies."""
+    """A piece whose data was not read, and the place of its data."""
 
     fd: int
     position: int
@@ -61,21 +61,22 @@ class _PieceHeader(NamedTuple):
 
 
 class Tail:
-    """Of one job. `keep`: bytes of the end that are wanted; `next_seq`: of its tape, from the
-    first piece on."""
+    """The tail of one job. `keep`: bytes of the end to keep; `next_seq`: the number on the tape
+    that the first piece will get at least."""
 
     def __init__(self, folder: Path, lease: int, keep: int, next_seq: int) -> None:
         self._paths = [folder / f"{lease}{suffix}" for suffix in SUFFIXES]
         self._keep = keep
         self.next_seq = next_seq
-        self._fds: list[int] = []  # the one that is written to is the last
-        self._written = 0  # bytes in it, with their headers
-        self._data = 0  # bytes in it, without
+        self._fds: list[int] = []  # the last one is written to
+        self._written = 0  # bytes in it, with headers
+        self._data = 0  # bytes in it, without headers
         self.seen = 0  # bytes of all pieces
 
     @classmethod
     def recover(cls, folder: Path, lease: int) -> "Tail | None":
-        """What a supervisor that died has left of this job, up to the piece that it was writing."""
+        """Reads what a dead supervisor has left of this job, up to the piece that it was writing;
+        None if there is nothing."""
         tail = cls(folder, lease, 0, 0)
         found = []
         for path in tail._paths:
@@ -95,13 +96,13 @@ class Tail:
             tail.remove()
             return None
         tail.next_seq = RECORD.unpack(os.pread(tail._fds[0], RECORD.size, 0))[0]
-        tail._keep = tail.seen  # all that is here: what was wanted of it is not known any more
+        tail._keep = tail.seen  # everything: the number of bytes to keep is no longer known
         return tail
 
     def write(
         self, stream: int, begins_line: bool, offset: int, line: int, read_us: int, data: bytes
     ) -> None:
-        """OSError when the disk is full: nothing was added."""
+        """Raises OSError if the disk is full; nothing was added then."""
         if not self._fds or self._data >= self._keep or self._written > 2 * self._keep + 65_536:
             self._switch_file()
         values = (self.next_seq, self.seen, stream, begins_line, offset, line, read_us)
@@ -118,7 +119,7 @@ class Tail:
         self.seen += len(data)
 
     def _switch_file(self) -> None:
-        """The older of the two files is emptied, and written to from here on."""
+        """Empties the older of the two files and writes to it from now on."""
         if len(self._fds) < len(self._paths):
             path = self._paths[len(self._fds)]
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -130,7 +131,7 @@ class Tail:
         self._written = self._data = 0
 
     def _headers(self) -> Iterator["_PieceHeader"]:
-        """What the files hold, in order; the data is not read."""
+        """Yields the headers of all pieces, oldest first."""
         for fd in self._fds:
             position, size = 0, os.fstat(fd).st_size
             while position + RECORD.size <= size:
@@ -142,15 +143,16 @@ class Tail:
                 position += length
 
     def _wanted_pieces(self) -> Iterator[tuple["_PieceHeader", int]]:
-        """What lies in the last bytes that are wanted, with how many are before these."""
+        """Yields the pieces of the last `keep` bytes. The number says how many bytes at the
+        beginning of the piece are not among them."""
         for header in self._headers():
             excess = max(0, self.seen - self._keep - header.before)
             if excess < header.length:
                 yield header, excess
 
     def _kept_pieces(self) -> Iterator[tuple["_PieceHeader", int]]:
-        """What is kept, with how many bytes of it are not. Where something is missing before it,
-        each stream begins with a line, if any line begins in what is left of it."""
+        """Yields the pieces to keep, with the number of bytes to cut at the beginning of each. If
+        output is missing before them, each stream begins with a whole line, if it has one."""
         begins = self._first_offsets()
         for header, excess in self._wanted_pieces():
             cut = max(excess, begins[header.stream] - header.offset)
@@ -158,7 +160,7 @@ class Tail:
                 yield header, cut
 
     def pieces(self) -> Iterator[Piece]:
-        """What is kept, one piece in memory at a time."""
+        """Yields the pieces to keep. One at a time is in memory."""
         for header, cut in self._kept_pieces():
             yield header.piece().without_first(cut)
 
@@ -166,7 +168,7 @@ class Tail:
         return sum(header.length - cut for header, cut in self._kept_pieces())
 
     def _first_offsets(self) -> dict[int, int]:
-        """Stream → the offset from which it is kept."""
+        """Returns for each stream the offset from which it is kept."""
         first: dict[int, int] = {}
         lines: dict[int, int] = {}
         ends: dict[int, int] = {}

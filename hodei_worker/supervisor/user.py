@@ -1,4 +1,4 @@
-"""Whom jobs run as."""
+"""The user that jobs run as."""
 
 import os
 import pwd
@@ -23,8 +23,8 @@ class JobUser:
         return os.getgrouplist(self.name, self.gid)
 
     def first_closed_folder(self, path: Path) -> Path | None:
-        """The first folder on the way to path, path included, that this user may not pass
-        through."""
+        """Returns the first folder on the way to `path` (included) that this user may not enter;
+        None if there is none."""
         for folder in (*reversed(path.parents), path):
             about = folder.stat()
             if about.st_uid == self.uid:

@@ -1,5 +1,5 @@
-"""What a job's end comes to: from its wait status and why it was stopped, in words for its
-owner."""
+"""The result of a process: made from its wait status and from the reason why it was stopped, with a
+message for the job's owner."""
 
 import os
 import signal
@@ -9,15 +9,16 @@ from dataclasses import replace
 from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.result import Cause, Result, failed
-from hodei_worker.supervisor.spawn import Usage
+from hodei_worker.supervisor.spawn import Exit
 
 DISK_FULL = "the worker's disk is full: the job's log cannot be kept"
 
 
 def verdict(
-    ended: tuple[int, Usage] | None, cause: Cause | None, memory_was_short: Callable[[], bool]
+    ended: Exit | None, cause: Cause | None, memory_was_short: Callable[[], bool]
 ) -> Result:
-    """Of a process that has ended, if it ever was one; why we stopped it outweighs how it ended."""
+    """`ended`: None if the process was never started. If we stopped it, `cause` decides the
+    outcome, whatever the exit code is."""
     result = Result(Outcome.SUCCEEDED)
     if ended is not None:
         status, usage = ended
@@ -40,7 +41,7 @@ def _as_it_ended(status: int) -> Result:
 
 
 def name_processes(what: str, pids: set[int]) -> str:
-    """At most five: the message has a bound."""
+    """Returns a text that names up to five of the processes; "" if there is none."""
     if not pids:
         return ""
     shown = ", ".join(f"{pid} of {kin.owner(pid)}" for pid in sorted(pids)[:5])
@@ -49,8 +50,8 @@ def name_processes(what: str, pids: set[int]) -> str:
 
 
 def _was_killed(status: int) -> bool:
-    """The process itself; or, as a shell tells it, what it waited for. That alone may have other
-    reasons."""
+    """Whether KILL ended the process; or, by the exit code of a shell, a process that it waited
+    for. A job may also exit with that code for another reason."""
     if os.WIFSIGNALED(status):
         return os.WTERMSIG(status) == signal.SIGKILL
     return os.WEXITSTATUS(status) == 128 + signal.SIGKILL

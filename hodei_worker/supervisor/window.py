@@ -1,16 +1,17 @@
-"""One attempt's log on its way to the agent: what was sent and not acknowledged is bounded."""
+"""Sends one attempt's log to the agent. The bytes that are sent and not acknowledged have a
+bound."""
 
 from typing import Any, Protocol
 
 from hodei_worker.supervisor.spool import Chunk, Tape
 
 WINDOW_BYTES = 1_500_000
-"""Of one attempt's log sent to the agent and not acknowledged by a server. At its end nothing more is
-sent until an acknowledgement comes."""
+"""Bytes of one attempt's log that are sent and that no server has acknowledged. When they reach it,
+nothing more is sent until an acknowledgement comes."""
 
 
 class Send(Protocol):
-    """False: there is no agent that could hear it."""
+    """Sends a frame to the agent. Returns False if no agent is connected."""
 
     def __call__(self, op: str, payload: bytes = b"", **header: Any) -> bool: ...
 
@@ -21,29 +22,31 @@ class LogWindow:
         self._lease = lease
         self._send = send
         self._reading = 0  # the agent's number for its last `read`
-        self._next_seq: int | None = 0  # to be sent; None: until the agent says from where
-        self._sizes: dict[int, int] = {}  # seq → bytes, of what was sent and is not acknowledged
+        self._next_seq: int | None = 0  # next chunk to send; None until the agent's `read`
+        self._sizes: dict[int, int] = {}  # seq → bytes of each unacknowledged chunk
         self._sent_bytes = 0  # their sum
 
     def wait_for_read(self) -> None:
-        """A new agent says first from which chunk on it wants to hear."""
+        """Sends nothing until the new agent has said from which chunk on it needs the log."""
         self._next_seq, self._sent_bytes, self._sizes = None, 0, {}
 
     def read_from(self, seq: int, reading: int) -> None:
-        """The agent wants all from `seq` on, though it may have heard some: all before is stored."""
+        """Sends all chunks from `seq` on, also those that were sent before. Those before `seq` are
+        stored by a server."""
         self.tape.ack(seq)
         self._next_seq, self._sent_bytes, self._sizes = max(seq, self.tape.acked), 0, {}
         self._reading = reading
         self.send_more()
 
     def on_ack(self, seq: int) -> None:
-        """All chunks before `seq` are stored by a server."""
+        """A server has stored all chunks before `seq`."""
         for stored in range(self.tape.acked, seq):
             self._sent_bytes -= self._sizes.pop(stored, 0)
         self.tape.ack(seq)
 
     def send_more(self, fresh: Chunk | None = None) -> None:
-        """Sends what the window allows; a chunk that was written just now need not be read back."""
+        """Sends as much as the window allows. `fresh`: a chunk that was just written, so that it is
+        not read from the disk again."""
         while self._next_seq is not None and self._sent_bytes < WINDOW_BYTES:
             known = fresh if fresh and fresh.seq == self._next_seq else None
             chunk = known or self.tape.read(self._next_seq)

@@ -5,9 +5,8 @@ A frame is: total length (4 bytes, big-endian), header length (4 bytes), header 
 its jobs, so a header may gain keys but never lose one; a receiver ignores keys and operations that
 it does not know.
 
-The keys of every header stand here and nowhere else (tests/worker/test_wire.py compares them with
-what is sent).
-"""
+The keys of every header stand here and nowhere else (tests/worker/test_headers.py compares them
+with what is sent)."""
 
 import asyncio
 import struct
@@ -199,12 +198,15 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._received = bytearray()
         self._unsent: list[bytes] = []
+        self._closed = False
         # It is done when the connection ends; an error of ours that ended it is its exception.
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101
         self._transport = transport
+        if self._closed:
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Calls `on_frame` for each frame that these bytes complete."""
@@ -226,7 +228,7 @@ class Connection(asyncio.Protocol):
                     bytes(memoryview(received)[payload_at:end]),
                 )
                 at = end
-        except Exception as error:  # noqa: BLE001  whoever waits for `ended` gets it
+        except Exception as error:  # noqa: BLE001  `ended` carries it
             self._end(error)
             self.close()
             return
@@ -256,7 +258,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"".join(frames))
 
     def close(self) -> None:
-        """Closes the connection after the frames that were sent before."""
+        """Closes the connection after the frames that were sent before. One that is not made yet is
+        closed when it is made."""
+        self._closed = True
         self.flush()
         if self._transport:
             self._transport.close()

@@ -137,7 +137,7 @@ def test_server_and_worker_start_by_files_and_the_token_may_go(
         fresh.stack.await_words(part, "connected to")
         fresh.stack.stop_part(part)
         token.unlink(missing_ok=True)
-    assert "not needed: this worker has registered before" in fresh.log("worker-2")
+    assert "no token is needed, because this worker has registered before" in fresh.log("worker-2")
     for log in fresh.stack.logs.iterdir():
         assert "postgresql://" not in log.read_text()
 

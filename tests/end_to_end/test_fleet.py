@@ -49,7 +49,7 @@ def test_a_revoked_worker_comes_back_with_a_new_token_as_another_worker(
     fresh.ok("worker", "revoke", before["worker_id"])
     part = fresh.stack.parts[-1]
     assert part.process.wait(30) == 1
-    assert "mint a new one with `hodei token create`" in fresh.log("worker-1")
+    assert "create a new one with `hodei token create`" in fresh.log("worker-1")
     assert fresh.finish(job_id)["state"] == "FAILED"
 
     token = fresh.ok("token", "create").text.strip()
@@ -59,7 +59,7 @@ def test_a_revoked_worker_comes_back_with_a_new_token_as_another_worker(
     assert after["secret"] != before["secret"]
     said = fresh.log("worker-2")
     assert (
-        f"worker {before['worker_id']} was revoked: this is worker {after['worker_id']} from now on"
+        f"worker {before['worker_id']} was revoked: this host is now worker {after['worker_id']}"
         in said
     )
     assert fresh.finish(fresh.submit("--command", "true"))["state"] == "SUCCEEDED"

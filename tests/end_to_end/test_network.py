@@ -198,7 +198,7 @@ def test_a_worker_that_is_told_to_stops_its_jobs_when_nobody_answers(
     fresh.until(job_id, "RUNNING")
     for link in links:
         link.stall()
-    eventually(lambda: "running jobs are stopped" in fresh.log("worker"), 60)
+    eventually(lambda: "stopping 1 running jobs" in fresh.log("worker"), 60)
     eventually(lambda: fresh.job(job_id)["reason"] == "WORKER_LOST", 60)
     for link in links:
         link.heal()

@@ -88,7 +88,11 @@ def test_what_a_dead_supervisor_left_is_killed_before_the_next_attempt(
     assert (job.state, job.attempts, lost.reason) == ("SUCCEEDED", 2, "WORKER_LOST")
     assert not sleepers(number)
     assert not sleepers(number + 1)
-    said = "its processes were killed" if contained else "that could be found to be its were killed"
+    said = (
+        "its processes were killed"
+        if contained
+        else "of its processes that could be found were killed"
+    )
     assert said in lost.message
 
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,3 +121,24 @@ def test_what_was_said_before_the_end_still_leaves() -> None:
         connection.send("started", lease=1)
 
     assert virtual_clock.run(over_a_socket(act)) == [encode({"op": "started", "lease": 1})]
+
+
+def test_a_connection_that_is_closed_before_it_is_made_ends(tmp_path: Path) -> None:
+    """So a supervisor turns a second agent away; it would wait for an answer for ever."""
+
+    async def story() -> bytes:
+        loop = asyncio.get_running_loop()
+
+        def turn_away() -> Connection:
+            connection = Connection(lambda header, payload: None)
+            connection.close()
+            return connection
+
+        async with await loop.create_unix_server(turn_away, str(tmp_path / "socket")):
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+            async with asyncio.timeout(30):
+                read = await reader.read()
+            writer.close()
+            return read
+
+    assert asyncio.run(story()) == b""

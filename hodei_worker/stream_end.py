@@ -1,0 +1,26 @@
+"""The ways in which a stream to a server ends."""
+
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+
+
+class StreamOver(Exception):
+    """This stream has ended. The worker connects again."""
+
+
+class SentAway(StreamOver):
+    """A server that stops or has too many workers ended the stream, or this worker did so itself.
+    It is no error."""
+
+
+async def raise_status(call: Any) -> NoReturn:
+    """Raises the error with which the call has ended; StreamOver if the server closed it without an
+    error."""
+    code, details = await call.code(), await call.details()
+    if code == grpc.StatusCode.OK:
+        raise StreamOver("the server closed it")
+    raise grpc.aio.AioRpcError(
+        code, await call.initial_metadata(), await call.trailing_metadata(), details=details
+    )
