@@ -49,7 +49,7 @@ def test_a_revoked_worker_comes_back_with_a_new_token_as_another_worker(
     fresh.ok("worker", "revoke", before["worker_id"])
     part = fresh.stack.parts[-1]
     assert part.process.wait(30) == 1
-    assert "mint a new one with `hodei token create`" in fresh.log("worker-1")
+    assert "create a new one with `hodei token create`" in fresh.log("worker-1")
     assert fresh.finish(job_id)["state"] == "FAILED"
 
     token = fresh.ok("token", "create").text.strip()
