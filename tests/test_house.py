@@ -18,8 +18,8 @@ WIDE_PYTHON = 0.02  # share of lines over MOST_COLUMNS; this is the aim
 WIDE_SQL = 0.03  # of schema.sql; this is the aim
 FORMAT_SKIPS = 5  # this is the aim
 MOST_LINES = 320  # of a Python file
-LONGER_FILES = 5  # files over MOST_LINES; the aim: 0
-LONGEST_FILE = 326  # lines; the aim: MOST_LINES
+LONGER_FILES = 0  # files over MOST_LINES; this is the aim
+LONGEST_FILE = MOST_LINES
 SHORT_FUNCTION = 25  # lines
 SHORT_FUNCTIONS = 0.90  # share of functions within SHORT_FUNCTION lines; this is the aim
 

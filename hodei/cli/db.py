@@ -18,7 +18,7 @@ def db() -> None:
 @db.command(epilog="\b\nExample:\n  hodei db apply")
 @database_url_options(required=True)
 def apply(database_url: str) -> None:
-    """Create or complete Hodei's tables; changes nothing when they stand."""
+    """Create or upgrade Hodei's tables. It is safe to repeat."""
     from hodei.domain.errors import HodeiError
     from hodei.store import schema
 
@@ -31,7 +31,7 @@ def apply(database_url: str) -> None:
 @db.command(epilog="\b\nExample:\n  hodei db check")
 @database_url_options(required=True)
 def check(database_url: str) -> None:
-    """Say whether the schema stands and this role may work on it as a server; exit code 1 when
+    """Check that the schema is complete and that this role has a server's rights; exit code 1 when
     not."""
     from hodei.domain.errors import HodeiError
     from hodei.store import schema
@@ -58,8 +58,8 @@ def check(database_url: str) -> None:
     "--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
 def maintain(database_url: str, keep_days: int, output: str) -> None:
-    """Make days ahead; delete what is older than --keep-days. Servers do the same by themselves,
-    each hour."""
+    """Create the partitions of the next days; delete what is older than --keep-days. Servers do the
+    same by themselves, each hour."""
     import asyncio
 
     import psycopg

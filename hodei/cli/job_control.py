@@ -36,7 +36,7 @@ def cancel(servers: str, job_id: str, output: str) -> None:
 @show.format_option
 @click.pass_obj
 def retry(servers: str, job_id: str, output: str) -> None:
-    """Run an ended job again: a new job, which names the old one. Prints the new id."""
+    """Run an ended job again, as a new job with the same spec. Prints the new id."""
     from hodei.domain.ids import uuid7
     from hodei.protocol import hodei_pb2 as pb
 

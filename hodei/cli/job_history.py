@@ -18,7 +18,7 @@ from hodei.shapes.job import Attempt, Event
 @show.format_option
 @click.pass_obj
 def timeline(servers: str, job_id: str, output: str) -> None:
-    """The events of a job, oldest first; of very many the last."""
+    """Show the events of a job, oldest first; at most the last 1,000."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:

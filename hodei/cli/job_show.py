@@ -31,7 +31,7 @@ def list_jobs(
     before: str,
     output: str,
 ) -> None:
-    """Newest first."""
+    """List jobs, newest first."""
     from hodei.protocol import hodei_pb2 as pb
 
     request = pb.ListJobsRequest(
@@ -82,7 +82,7 @@ def _list(servers: str, request: Any) -> list[Job]:
 @show.format_option
 @click.pass_obj
 def get(servers: str, job_id: str, output: str) -> None:
-    """All about one job; why it waits, or why it ended as it did."""
+    """Show one job: its state, its attempts, why it waits or why it ended."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:

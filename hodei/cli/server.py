@@ -27,7 +27,7 @@ Example:
     "--listen-url-file",
     envvar="HODEI_LISTEN_URL_FILE",
     metavar="FILE",
-    help="A file that holds it (HODEI_LISTEN_URL_FILE).",
+    help="A file with that URL (HODEI_LISTEN_URL_FILE).",
 )
 @click.option(
     "--grpc",
@@ -54,14 +54,14 @@ Example:
     envvar="HODEI_LOST_AFTER",
     default=LOST_AFTER_S,
     show_default=True,
-    help="Seconds of silence that lose a worker.",
+    help="Seconds without a heartbeat after which a worker is lost.",
 )
 @click.option(
     "--keep-days",
     envvar="HODEI_KEEP_DAYS",
     default=30,
     show_default=True,
-    help="Of final jobs, events, logs; 0: for ever.",
+    help="Days to keep final jobs, events and logs; 0 keeps them for ever.",
 )
 @click.option(
     "--log-level",
@@ -91,7 +91,7 @@ def server(
     log_level: str,
     log_format: str,
 ) -> None:
-    """Claims jobs, forwards them to workers, keeps what they report. Any number may run on one
+    """Claims jobs, sends them to workers, stores what they report. Any number may run on one
     database."""
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes raw lines among ours

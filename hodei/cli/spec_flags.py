@@ -92,7 +92,7 @@ OPTIONS = (
         "--stdin",
         "stdin_file",
         metavar="FILE",
-        help="What the job reads; - for standard input. Nothing otherwise.",
+        help="File that the job reads as its standard input; - for mine.",
     ),
     click.option("--timeout", metavar="TIME", help="As 90, 90s, 5m, 1h; none otherwise."),
     click.option(
@@ -129,13 +129,13 @@ OPTIONS = (
         help="When its worker is lost; run again otherwise.",
     ),
     click.option("--correlation-id", help="What ties jobs together; the job's id otherwise."),
-    click.option("--actor", help="Appended to who you are, in the audit."),
+    click.option("--actor", help="Name that is added to your user name in the audit."),
     click.option("--run-at", metavar="TIME", help="Not before: 2026-01-31T12:00:00Z, or +10m."),
     click.option(
         "--log-limit",
         type=int,
         metavar="BYTES",
-        help="Kept of each attempt's log, where the worker's limit is not smaller.",
+        help="Bytes kept of each attempt's log; a smaller limit of the worker holds.",
     ),
 )
 

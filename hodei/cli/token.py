@@ -71,7 +71,7 @@ def list_tokens(servers: str, output: str) -> None:
 @show.format_option
 @click.pass_obj
 def revoke(servers: str, which: str, output: str) -> None:
-    """Make a token useless, by itself or by its fingerprint."""
+    """Revoke a token, named by itself or by its fingerprint."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:

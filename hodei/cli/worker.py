@@ -86,7 +86,7 @@ Example:
 @show.format_option
 @click.pass_obj
 def drain(servers: str, worker_id: str, undo: bool, output: str) -> None:
-    """Give a worker nothing new; what runs there ends in peace."""
+    """Send a worker no new jobs; those that run there go on to their end."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
@@ -101,7 +101,7 @@ def drain(servers: str, worker_id: str, undo: bool, output: str) -> None:
 @show.format_option
 @click.pass_obj
 def revoke(servers: str, worker_id: str, output: str) -> None:
-    """End a worker's credential, for ever: its stream is closed, its jobs are given away.
+    """End a worker's credential for ever: its stream is closed, its jobs run on other workers.
 
     Its host comes back with a new token (`hodei token create`), as a new worker under a new id.
     """

@@ -27,7 +27,7 @@ def waiting_for(job: Job, fleet: Sequence[Worker]) -> str:
     if job.accept_by:
         return f"worker {job.worker_id} to accept it, until {instant(job.accept_by)}"
     if not job.queued:
-        return "the next look of a server: it is in no queue just now"
+        return "the next look of a server: it is in no queue at the moment"
     if not isinstance(required := job.required or {}, dict):  # a hand has set it
         return "labels that no worker can have"
     return _for_a_slot({key: str(value) for key, value in required.items()}, fleet)

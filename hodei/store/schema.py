@@ -1,5 +1,4 @@
-"""Finds out whether schema.sql is applied, and applies it. It reads first, so that a start on a
-busy database takes no lock when nothing is missing."""
+"""Applies schema.sql where it is missing. It reads first: on a complete schema it takes no lock."""
 
 import asyncio
 import random
