@@ -39,8 +39,8 @@ Example:
 @click.option(
     "--token",
     envvar=["HODEI_OTP_TOKEN", "HODEI_TOKEN"],
-    help="One-time bootstrap token, needed only for the first start. Prefer HODEI_OTP_TOKEN:"
-    " all users of this host can see a command line.",
+    help="One-time bootstrap token, needed only for the first start (HODEI_OTP_TOKEN)."
+    " Visible to all users of this host when given here.",
 )
 @click.option(
     "--token-file",
