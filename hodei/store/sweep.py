@@ -2,6 +2,7 @@
 listens, and reports which sweeps have work."""
 
 from dataclasses import dataclass
+from typing import LiteralString
 
 from hodei.domain.timing import ACCEPT_WITHIN_S, LISTENING_GAP_S
 from hodei.store.database import Connection
@@ -14,7 +15,7 @@ for all."""
 
 @dataclass(frozen=True)
 class Attention:
-    """Which sweeps have work, in the order of LOOK's columns."""
+    """Which sweeps have work (FINDS)."""
 
     ready: bool
     due: bool
@@ -34,7 +35,7 @@ EVERYTHING = Attention(*[True] * 8)
 # After a gap of over LISTENING_GAP_S listening_since begins anew: nobody was there to listen, or
 # the clock was set forward. If the clock was set back, times that lie ahead would keep a silent
 # worker or a stale offer for as long: they are brought to now.
-LOOK = """
+LISTEN = """
 WITH ahead AS MATERIALIZED (
     SELECT
     FROM hodei_listening h
@@ -64,48 +65,46 @@ WITH ahead AS MATERIALIZED (
     WHERE NOT EXISTS (SELECT FROM hodei_listening)
     ON CONFLICT (only_row) DO NOTHING
 )
-SELECT EXISTS (
-           SELECT
-           FROM job_queue
-           WHERE waiting IS NULL),
-       EXISTS (
-           SELECT
-           FROM job_queue
-           WHERE waiting IS NOT NULL
-             AND ready_at <= statement_timestamp()),
-       EXISTS (
-           SELECT
-           FROM job_queue
-           WHERE unseen_ms IS NOT NULL),
-       EXISTS (
-           SELECT
-           FROM job_queue
-           WHERE expires_at <= statement_timestamp()),
-       EXISTS (
-           SELECT
-           FROM leases l
-           WHERE l.end_by < clock_timestamp()
-              OR l.start_by < clock_timestamp()
-              OR extract(epoch FROM clock_timestamp())::float8
-                 - extract(epoch FROM coalesce(l.log_at, l.accepted_at))::float8
-                 > l.silence_s + %(margin_s)s),
-       EXISTS (
-           SELECT
-           FROM leases
-           WHERE accepted_at IS NULL
-             AND accept_by < clock_timestamp()),
-       EXISTS (
-           SELECT
-           FROM workers w
-           WHERE w.state NOT IN ('TERMINATED', 'REGISTERING')
-             AND w.last_heartbeat
-                 < clock_timestamp() - make_interval(secs => %(unreachable_after_s)s)),
-       EXISTS (
-           SELECT
-           FROM leases l
-           LEFT JOIN workers w ON w.id = l.worker_id
-           WHERE w.id IS NULL OR w.state = 'TERMINATED')
 """
+
+FINDS: dict[str, LiteralString] = {
+    "ready": """
+        FROM job_queue
+        WHERE waiting IS NULL""",
+    "due": """
+        FROM job_queue
+        WHERE waiting IS NOT NULL
+          AND ready_at <= statement_timestamp()""",
+    "unseen": """
+        FROM job_queue
+        WHERE unseen_ms IS NOT NULL""",
+    "expired": """
+        FROM job_queue
+        WHERE expires_at <= statement_timestamp()""",
+    "overrun": """
+        FROM leases l
+        WHERE l.end_by < clock_timestamp()
+           OR l.start_by < clock_timestamp()
+           OR extract(epoch FROM clock_timestamp())::float8
+              - extract(epoch FROM coalesce(l.log_at, l.accepted_at))::float8
+              > l.silence_s + %(margin_s)s""",
+    "overdue_offers": """
+        FROM leases
+        WHERE accepted_at IS NULL
+          AND accept_by < clock_timestamp()""",
+    "silent_workers": """
+        FROM workers w
+        WHERE w.state NOT IN ('TERMINATED', 'REGISTERING')
+          AND w.last_heartbeat
+              < clock_timestamp() - make_interval(secs => %(unreachable_after_s)s)""",
+    "orphaned_leases": """
+        FROM leases l
+        LEFT JOIN workers w ON w.id = l.worker_id
+        WHERE w.id IS NULL OR w.state = 'TERMINATED'""",
+}
+"""Where each field of Attention looks for a row, in the order of the fields."""
+
+LOOK = LISTEN + "SELECT " + ",\n".join("EXISTS (SELECT" + find + ")" for find in FINDS.values())
 
 
 async def look(conn: Connection, unreachable_after_s: float, margin_s: float) -> Attention:
@@ -118,4 +117,4 @@ async def look(conn: Connection, unreachable_after_s: float, margin_s: float) ->
         "gap_s": LISTENING_GAP_S,
         "accept_within_s": ACCEPT_WITHIN_S,
     }
-    return Attention(*(await rows(conn, LOOK, parameters))[0])
+    return Attention(**dict(zip(FINDS, (await rows(conn, LOOK, parameters))[0], strict=True)))

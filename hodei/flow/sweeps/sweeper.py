@@ -111,7 +111,7 @@ class Sweeper:
 
 def roster(queue: QueueSweeps, attempts: AttemptSweeps) -> tuple[Sweep, ...]:
     """Every sweep, in the order in which they act. A kind of thing to sweep is a condition of
-    store/sweep.LOOK, a field of Attention and a line here."""
+    a line of store/sweep.FINDS, a field of Attention and a line here."""
     return (
         Sweep("start queue timeouts", ["unseen"], queue.start_timeouts),
         Sweep("promote", ["due"], queue.promote),
