@@ -110,8 +110,8 @@ class Sweeper:
 
 
 def roster(queue: QueueSweeps, attempts: AttemptSweeps) -> tuple[Sweep, ...]:
-    """Every sweep, in the order in which they act. A kind of thing to sweep is a condition of
-    a line of store/sweep.FINDS, a field of Attention and a line here."""
+    """Every sweep, in the order in which they act. A kind of thing to sweep is a
+    line of store/sweep.FINDS, a field of Attention and a line here."""
     return (
         Sweep("start queue timeouts", ["unseen"], queue.start_timeouts),
         Sweep("promote", ["due"], queue.promote),
