@@ -27,7 +27,7 @@ class SupervisorDied(Exception):
 
 
 class SupervisorGone(Exception):
-    """The supervisor accepts no connection: another agent is connected to it."""
+    """No supervisor can be had: another agent is connected to it, or too many have jobs."""
 
 
 class Link:
@@ -73,6 +73,12 @@ class Link:
         if current is None:
             for one in old:
                 one.connection.close()
+            if not free:
+                words = (
+                    f"{len(old)} supervisors with other settings still have jobs, and no more are"
+                    " started: wait until the jobs of one have ended, or start with its settings"
+                )
+                raise SupervisorGone(words)
             return None
         for one in old:
             words = "{} running jobs keep the settings they were started with (job user {})"
