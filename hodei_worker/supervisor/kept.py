@@ -2,7 +2,6 @@
 on a full disk as much as fits. A notice in the log says where something is missing."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor.result import Result, failed
@@ -114,20 +113,18 @@ class Kept:
             self._on_chunk(self._tape.append_notice(left_out(self._gap, DISK_FULL)))
             self._gap = 0
 
-    def add_to(self, result: Result) -> Result:
-        """Returns the result with the figures of the log. If the disk was full, one chunk more than
+    def add_to(self, result: Result) -> None:
+        """Fills in the figures of the log. If the disk was full, one chunk more than
         there are is counted: servers then know that the log is incomplete."""
         chunks = self._tape.next_seq
-        result = replace(
-            result,
-            log_chunks=chunks + bool(self.lost),
-            spooled=chunks,
-            log_bytes=self.bytes,
-            log_dropped_bytes=self.written - self.bytes,
-        )
+        result.log_chunks = chunks + bool(self.lost)
+        result.spooled = chunks
+        result.log_bytes = self.bytes
+        result.log_dropped_bytes = self.written - self.bytes
         if not self.lost:
-            return result
+            return
         words = f"{self.lost} bytes of its log are lost: the worker's disk was full"
         if result.outcome == Outcome.SUCCEEDED:
-            return result.with_cause(failed(Reason.LIMIT_EXCEEDED, words))
-        return result.with_messages(words)
+            result.set_cause(failed(Reason.LIMIT_EXCEEDED, words))
+        else:
+            result.add_message(words)

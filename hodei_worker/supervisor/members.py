@@ -40,12 +40,14 @@ class Contained:
         self._cgroup = cgroup
         self._launchers = launchers
         self._pid = pid
+        self._empty = False  # when its own process had ended: nothing can enter it then
 
     def all(self) -> set[int]:
         return self._cgroup.pids()
 
     def leftovers(self) -> set[int]:
-        return set() if self._cgroup.empty else self._cgroup.pids()
+        self._empty = self._cgroup.empty
+        return set() if self._empty else self._cgroup.pids()
 
     def send(self, number: signal.Signals) -> None:
         if number == signal.SIGKILL and self._launchers.vacate(self._cgroup):
@@ -58,7 +60,7 @@ class Contained:
 
     def release(self) -> None:
         """A cgroup with a process that could not be killed is not used again."""
-        if self._cgroup.empty:
+        if self._empty or self._cgroup.empty:
             self._launchers.give_back(self._cgroup)
 
 

@@ -58,11 +58,16 @@ class Output:
         # tells which stream was written to first, until the pipes are watched
         self._first_events: select.epoll | None = None
         self._watched = False
-        self.last_output_at = self._loop.time()  # when the job last wrote, or was made
+        self._last_output_at = self._loop.time()  # when the job last wrote, or was made
 
     @property
     def open(self) -> bool:
         return bool(self._fds)
+
+    def silence_s(self) -> float:
+        """Returns the seconds since the job last wrote; 0 while its pipes are not read (its tape is
+        full)."""
+        return 0.0 if self.paused else self._loop.time() - self._last_output_at
 
     def make_pipes(self) -> dict[int, int]:
         """Makes two pipes. Returns the job's ends; the caller closes them after the spawn."""
@@ -114,7 +119,7 @@ class Output:
         if not data:
             self._close(stream)
             return
-        self.last_output_at = self._loop.time()
+        self._last_output_at = self._loop.time()
         if len(data) == CHUNK_BYTES == wanted:
             self._widen(stream)
         self._gather(stream, data)
@@ -148,7 +153,7 @@ class Output:
             self.kept.store(stream, data[start : start + CHUNK_BYTES])
         if whole < len(data):
             self._gathered.setdefault(stream, bytearray()).extend(data[whole:] if whole else data)
-            self._gathered_since.setdefault(stream, self.last_output_at)
+            self._gathered_since.setdefault(stream, self._last_output_at)
             if stream not in self._timers:
                 later = self._loop.call_later
                 self._timers[stream] = later(AGE_S, self._guard, self._flush, stream)
@@ -159,7 +164,7 @@ class Output:
             len(self._gathered_since) == 1 and stream in self._gathered_since
         ):
             return
-        if self.last_output_at - min(self._gathered_since.values()) >= ORDER_S:
+        if self._last_output_at - min(self._gathered_since.values()) >= ORDER_S:
             self.flush()
 
     def _flush(self, stream: int) -> None:
@@ -168,7 +173,7 @@ class Output:
 
     def _flush_older(self, stream: int) -> None:
         """Stores the output of the other stream if it began to gather before this one's."""
-        since = self._gathered_since.get(stream, self.last_output_at)
+        since = self._gathered_since.get(stream, self._last_output_at)
         for other in [s for s, at in self._gathered_since.items() if s != stream and at <= since]:
             self._store(other)
 

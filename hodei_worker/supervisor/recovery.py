@@ -26,8 +26,8 @@ def recover(state: Path, journal: Journal, executor: Executor) -> tuple[Spool, l
         result = _result(entry, start, executor)
         if "result" not in entry:
             journal.add_result(lease, result.as_json())
-        spooled = min(tape.next_seq, result.log_chunks)
-        found.append(Recovered(start, tape, result.with_spooled(spooled)))
+        result.spooled = min(tape.next_seq, result.log_chunks)
+        found.append(Recovered(start, tape, result))
     journal.flush()
     return spool, found
 

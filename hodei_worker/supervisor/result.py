@@ -1,7 +1,7 @@
 """The result of an attempt. The supervisor keeps it in its journal and sends it to the agent, and
 the agent sends it to a server."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from hodei.protocol.words import Outcome, Reason
@@ -27,10 +27,11 @@ def lost(message: str) -> Cause:
     return Cause(Outcome.LOST, Reason.WORKER_LOST, message)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Result:
-    """The fields have the names of hodei.proto's Result. Exceptions: `started_us` is
-    `started_unix_us` there, and only agent and supervisor use `spooled`."""
+    """Filled in step by step until it is sent; nobody changes it afterwards. The fields have the
+    names of hodei.proto's Result. Exceptions: `started_us` is `started_unix_us` there, and only
+    agent and supervisor use `spooled`."""
 
     outcome: Outcome
     reason: str = ""
@@ -61,17 +62,14 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Returns the fields that are not None."""
-        values = {name: getattr(self, name) for name in FIELD_NAMES}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
-    def with_cause(self, cause: Cause) -> "Result":
-        return replace(self, outcome=cause.outcome, reason=cause.reason, message=cause.message)
+    def set_cause(self, cause: Cause) -> None:
+        self.outcome, self.reason, self.message = cause
 
-    def with_messages(self, *messages: str) -> "Result":
-        return replace(self, message="; ".join(filter(None, [self.message, *messages])))
-
-    def with_spooled(self, chunks: int) -> "Result":
-        return replace(self, spooled=chunks)
+    def add_message(self, message: str) -> None:
+        if message:
+            self.message = f"{self.message}; {message}" if self.message else message
 
     @property
     def chunks_before_it(self) -> int:

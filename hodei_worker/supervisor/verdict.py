@@ -4,7 +4,6 @@ message for the job's owner."""
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 
 from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor import kin
@@ -25,10 +24,12 @@ def verdict(
         result = _as_it_ended(status)
         if _was_killed(status) and cause is None and memory_was_short():
             words = "killed by the kernel: the worker's memory is short"
-            result = result.with_cause(failed(Reason.OOM_KILLED, words))
-        cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
-        result = replace(result, peak_memory_bytes=usage.ru_maxrss * 1024, cpu_us=cpu_us)
-    return result.with_cause(cause) if cause else result
+            result.set_cause(failed(Reason.OOM_KILLED, words))
+        result.peak_memory_bytes = usage.ru_maxrss * 1024
+        result.cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
+    if cause:
+        result.set_cause(cause)
+    return result
 
 
 def _as_it_ended(status: int) -> Result:

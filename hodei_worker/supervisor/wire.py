@@ -20,6 +20,9 @@ MAX_FRAME_BYTES = 4 << 20
 """Bytes of one frame. A spec has at most 256 KiB and a chunk 64 KiB. A longer frame ends the
 connection."""
 
+READ_BYTES = 65_536
+"""Of one read of the socket."""
+
 LENGTHS = struct.Struct(">II")
 
 
@@ -184,7 +187,7 @@ def encode(header: dict[str, Any], payload: bytes = b"") -> bytes:
     return LENGTHS.pack(4 + len(text) + len(payload), len(text)) + text + payload
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One end of the socket. All frames that are sent in one turn of the loop leave in one write.
 
     The bytes that wait to be written have no bound here: the windows of unacknowledged log bytes
@@ -196,7 +199,8 @@ class Connection(asyncio.Protocol):
         self._before_write = before_write
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
-        self._received = bytearray()
+        self._buffer = bytearray(READ_BYTES)  # for each read; asyncio's own would be made anew
+        self._received = bytearray()  # without a frame that is whole
         self._unsent: list[bytes] = []
         self._closed = False
         # It is done when the connection ends; an error of ours that ended it is its exception.
@@ -208,7 +212,13 @@ class Connection(asyncio.Protocol):
         if self._closed:
             transport.close()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(memoryview(self._buffer)[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
         """Calls `on_frame` for each frame that these bytes complete."""
         received = self._received
         received += data

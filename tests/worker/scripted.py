@@ -98,4 +98,5 @@ class ScriptedAttempt:
     def _end(self, result: Result) -> None:
         if not self._over:
             self._over = True
-            self._listener.on_ended(result.with_spooled(self._tape.next_seq))
+            result.spooled = self._tape.next_seq
+            self._listener.on_ended(result)

@@ -82,7 +82,9 @@ def test_offsets_lines_and_numbers_are_true_around_the_gap(tmp_path: Path, seed:
     missing = sum(map(len, whole.values())) - found
     said = f"[{missing} bytes left out]\n".encode() if missing else b""
     assert wrote(chunks, NOTICE) == said
-    assert keeper.add_to(Result(Outcome.SUCCEEDED)).log_dropped_bytes == missing
+    result = Result(Outcome.SUCCEEDED)
+    keeper.add_to(result)
+    assert result.log_dropped_bytes == missing
 
 
 def test_both_parts_are_cut_at_lines(tmp_path: Path) -> None:
