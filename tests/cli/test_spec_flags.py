@@ -1,13 +1,17 @@
 """Flags that describe a job: odd values are refused in words."""
 
 import io
+import re
 import sys
 from pathlib import Path
 
 import click
 import pytest
 
+from hodei.cli.job_submit import submit
 from hodei.cli.spec_flags import moment, read_file, seconds
+from hodei.domain.spec_keys import KNOWN
+from tests.conftest import TREE
 
 
 def test_moments_come_with_their_offset() -> None:
@@ -64,3 +68,23 @@ def test_files_that_cannot_be_read_are_words(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x" * 11)))
     with pytest.raises(click.UsageError, match="at most 10"):
         read_file("-", "--stdin", 10)
+
+
+OTHER_FLAGS = {
+    "id": "job_id",
+    "labels": "label",
+    "final_exit_codes": "final_exit_code",
+    "stdin": "stdin_file",
+    "stdin_base64": "stdin_file",
+}
+
+
+def test_each_key_of_a_spec_has_a_flag_and_a_place_in_the_docs() -> None:
+    flags = {parameter.name for parameter in submit.params}
+    page = (TREE / "docs/job-spec.md").read_text()
+    for key in KNOWN:
+        assert OTHER_FLAGS.get(key, key) in flags
+        assert f"`{key}`" in page, key
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| `?[-–n]", page, re.M)
+    assert {key for row in rows for key in re.findall(r"\w+", row)} <= set(KNOWN)
+    assert len(rows) > 15
