@@ -42,8 +42,8 @@ def test_only_a_newline_ends_a_line() -> None:
         (b"\xff{}", "expected UTF-8 text, got byte 0xff at 0"),
         (f"{ONE}\n{ONE}\n{{nope}}\n".encode(), "line 3: expected JSON"),
         (b'[\n{"command": "true"},\n{"command" "true"}]', "line 3 column 12"),
-        (b"[" * 5000 + b"]" * 5000, "nested too deeply"),
-        (f"{ONE}\n".encode() + b'{"a":' * 5000, "nested too deeply"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (f"{ONE}\n".encode() + b'{"a":' * 100_000, "nested too deeply"),
         (b"9" * 5000, "does not parse"),
     ],
 )
