@@ -26,8 +26,9 @@ def performance(figures: Figures, notes: str) -> str:
         prose(
             "This page shows how fast Hodei is, what it costs, and how that compares with other",
             "systems. `python -m bench.report` makes the page from [figures.json](figures.json).",
-            "All sections were measured one after the other on one idle machine; Hodei's jobs per",
-            "second, the ceilings and all other systems in one run. Logs are at the level",
+            "Each section was measured in one run on an idle machine, and beside what the machine",
+            "allows; throughput, logs, log lines and profiles are newer than the other sections,",
+            "also than the other systems. Logs are at the level",
             "`success`. On another machine the figures will differ: compare the ratios. Unless a",
             "section says otherwise, a figure is the median of the rounds, with the least and the",
             "greatest in brackets. PostgreSQL is durable and has its default settings.",
