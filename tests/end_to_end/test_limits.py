@@ -1,7 +1,6 @@
 """Limits, attempts and cancels as users meet them, through the real programs."""
 
 import hashlib
-import json
 import queue
 import signal
 import time
@@ -152,7 +151,7 @@ def test_a_repeated_name_of_each_limit_stands_in_the_spec(hodei: Hodei) -> None:
     ]
     job_id = hodei.submit(*flags, "--command", "true")
     spec = hodei.finish(job_id)["spec"]
-    assert json.loads(json.dumps(spec))["final_exit_codes"] == [2]
+    assert spec["final_exit_codes"] == [2]
     assert (spec["queue_timeout"], spec["start_timeout"], spec["silence_timeout"]) == (
         3600,
         30,

@@ -2,14 +2,18 @@
 what a create takes along."""
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from hodei.domain.ids import uuid7
 from hodei.fleet.presence import Presence
 from hodei.fleet.stream import WorkerStream
-from hodei.flow.dispatch import FEW, JobDispatcher
+from hodei.flow.dispatch import FEW, MOST_PAUSE_S, JobDispatcher
 from hodei.flow.enqueue import Enqueuer
 from hodei.flow.label_sets import MOST_SETS
 from hodei.store.database import Database
@@ -147,7 +151,35 @@ def test_a_fleet_of_many_label_sets_is_asked_for_in_turns(
     played(database_url, story)
 
 
-def test_looks_at_jobs_that_nobody_can_run_get_rarer(database_url: str) -> None:
+def test_looks_at_jobs_that_nobody_can_run_get_rarer(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One look a second, of an hour by a clock of the test's own."""
+    now = 1_000.0
+    monkeypatch.setattr("hodei.flow.dispatch.time", SimpleNamespace(monotonic=lambda: now))
+
+    async def story(scene: Scene) -> None:
+        nonlocal now
+        dispatcher = scene.dispatcher
+        woken = []
+        for second in range(3600):
+            now = 1_000.0 + second
+            dispatcher.observe(ready=True)
+            if dispatcher._wake.is_set():
+                woken.append(second)
+                dispatcher._wake.clear()
+        pauses = [after - before for before, after in itertools.pairwise(woken)]
+        assert pauses[:4] == [1, 2, 4, 8]
+        assert set(pauses[10:]) == {int(MOST_PAUSE_S)}
+        now += 1
+        dispatcher.observe(ready=False)
+        dispatcher.observe(ready=True)
+        assert dispatcher._wake.is_set(), "what is there now is something else"
+
+    played(database_url, story)
+
+
+def test_a_second_look_at_once_does_not_wake_again(database_url: str) -> None:
     async def story(scene: Scene) -> None:
         dispatcher = scene.dispatcher
         dispatcher.observe(ready=True)
