@@ -102,10 +102,16 @@ VERBS: dict[str, Verb] = {
 }
 
 
+EMPTY = """
+DELETE FROM job_logs; DELETE FROM leases; DELETE FROM job_queue; DELETE FROM domain_events;
+DELETE FROM jobs; DELETE FROM workers; DELETE FROM worker_bootstrap_tokens; DELETE FROM hodei_listening
+"""
+"""Empties the tables between two pairs: of a few rows faster than TRUNCATE, which makes a new file for
+each table, index and partition."""
+
+
 async def prepared(conn: Connection, state: str) -> tuple[AWorker, uuid.UUID, Offer | None]:
-    await conn.execute(
-        "TRUNCATE jobs, job_queue, leases, workers, worker_bootstrap_tokens, domain_events, job_logs, hodei_listening"
-    )
+    await conn.execute(EMPTY)
     worker = await ready_worker(conn)
     if state == "queued":
         job_id = await pending_job(conn, **LIMITS)
