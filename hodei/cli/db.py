@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from hodei.cli import show
 from hodei.cli.database_url import database_url_options
 from hodei.shapes.fleet import Maintenance
 
@@ -54,9 +55,7 @@ def check(database_url: str) -> None:
     type=click.IntRange(min=0),
     help="0: delete nothing.",
 )
-@click.option(
-    "--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
+@show.format_option
 def maintain(database_url: str, keep_days: int, output: str) -> None:
     """Create the partitions of the next days; delete what is older than --keep-days. Servers do the
     same by themselves, each hour."""
@@ -64,7 +63,6 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
 
     import psycopg
 
-    from hodei.cli import show
     from hodei.domain.errors import HodeiError
     from hodei.flow.maintain import Maintainer
     from hodei.store import schema, sqlstate
@@ -72,7 +70,7 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
     from hodei.store.retention import Busy
 
     def progress(report: Maintenance) -> None:
-        if output == "text" and sys.stderr.isatty():
+        if output == "table" and sys.stderr.isatty():
             click.echo(
                 f"\r{report.jobs_deleted} jobs deleted, {len(report.days_dropped)} days dropped",
                 nl=False,
@@ -88,8 +86,7 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
         report = asyncio.run(run())
     except (HodeiError, Busy, psycopg.Error) as error:
         raise click.ClickException(sqlstate.primary(error)) from error
-    if output == "json":
-        show.as_json(report)
+    if show.emit(output, report):
         return
     _say(report)
     sys.exit(1 if report.refused else 0)

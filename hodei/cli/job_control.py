@@ -21,9 +21,7 @@ def cancel(servers: str, job_id: str, output: str) -> None:
     with connect(servers) as client:
         answer = client.call(client.jobs.CancelJob, pb.CancelJobRequest(job_id=job_id))
     found = wire.read(Job, answer)
-    if output == "json":
-        show.as_json(found)
-    else:
+    if not show.emit(output, found):
         click.echo(
             f"job {job_id} is {found.state}"
             if found.state == JobState.CANCELLED
@@ -43,7 +41,5 @@ def retry(servers: str, job_id: str, output: str) -> None:
     request = pb.RetryJobRequest(job_id=job_id, new_job_id=str(uuid7()))
     with connect(servers) as client:
         found = wire.read(Job, client.call(client.jobs.RetryJob, request))
-    if output == "json":
-        show.as_json(found)
-    else:
+    if not show.emit(output, found):
         click.echo(found.job_id)

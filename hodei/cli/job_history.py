@@ -26,17 +26,21 @@ def timeline(servers: str, job_id: str, output: str) -> None:
     if answer.left_out:
         click.echo(f"hodei: {answer.left_out} older events are not shown", err=True)
     events = [wire.read(Event, one) for one in answer.events]
-    if output == "json":
-        show.as_json(events)
+    if show.emit(output, events):
         return
     show.table(
-        ["time", "event", "actor", "what"],
+        [
+            show.Column("time"),
+            show.Column("event"),
+            show.Column("what", cut=True),
+            show.Column("actor", leaves=1, cut=True),
+        ],
         [
             [
-                show.instant(e.occurred_at)[11:23],
+                show.clock(e.occurred_at, milliseconds=True),
                 e.event_type,
-                e.actor,
                 summary(json.loads(e.payload)),
+                e.actor,
             ]
             for e in events
         ],
@@ -58,21 +62,29 @@ def attempts(servers: str, job_id: str, output: str) -> None:
     if answer.more:
         click.echo("hodei: older attempts are not shown", err=True)
     found = [wire.read(Attempt, one) for one in answer.attempts]
-    if output == "json":
-        show.as_json(found)
+    if show.emit(output, found):
         return
     show.table(
-        ["attempt", "outcome", "reason", "exit code", "started", "ended", "log", "worker"],
+        [
+            show.Column("attempt"),
+            show.Column("outcome"),
+            show.Column("reason", leaves=1),
+            show.Column("exit code", leaves=2),
+            show.Column("started", leaves=4),
+            show.Column("ended"),
+            show.Column("log", leaves=5),
+            show.Column("worker", leaves=3),
+        ],
         [
             [
                 str(one.attempt),
                 one.outcome or JobState.RUNNING,
                 one.reason or "",
                 "" if one.exit_code is None else str(one.exit_code),
-                show.instant(one.started_at),
-                show.instant(one.ended_at),
+                show.clock(one.started_at),
+                show.clock(one.ended_at),
                 show.size(one.log_bytes),
-                one.worker_id or "",
+                show.short_id(one.worker_id),
             ]
             for one in found
         ],

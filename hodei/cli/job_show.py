@@ -42,14 +42,22 @@ def list_jobs(
         before_job_id=before,
     )
     found = _list(servers, request)
-    if output == "json":
-        show.as_json(found)
+    if show.emit(output, found):
         return
     show.table(
-        ["id", "name", "state", "reason", "attempts", "created", "took", "waits for"],
+        [
+            show.Column("id"),
+            show.Column("name", cut=True),
+            show.Column("state"),
+            show.Column("reason", leaves=1),
+            show.Column("attempts", leaves=4),
+            show.Column("created"),
+            show.Column("took", leaves=3),
+            show.Column("waits for", leaves=2, cut=True),
+        ],
         [
             [
-                one.job_id,
+                show.short_id(one.job_id),
                 one.name,
                 one.state,
                 one.reason or "",
@@ -104,14 +112,14 @@ def logs(
     from hodei.cli.follow import messages, print_logs, say
 
     try:
-        if output == "json":
+        if output != "table":
             chunks = (
                 chunk
                 for message in messages(servers, job_id, follow=follow)
                 for chunk in message.chunks
             )
             wanted = (c for c in chunks if attempt is None or c.attempt == attempt)
-            show.as_json(list(log_chunks(wanted)))
+            show.emit(output, list(log_chunks(wanted)))
         else:
             print_logs(servers, job_id, follow=follow, timestamps=timestamps, attempt=attempt)
     except KeyboardInterrupt:

@@ -31,9 +31,7 @@ def took(job: Job) -> str:
 
 def show_job(job: Job, output: str) -> None:
     """All about a job, as JSON or as a list of fields."""
-    if output == "json":
-        show.as_json(job)
-    else:
+    if not show.emit(output, job):
         show.fields(
             [*_what(job), *_when(job), ("took", took(job)), *_cost(job)],
         )
@@ -63,10 +61,10 @@ def _what(job: Job) -> list[tuple[str, str]]:
 
 def _when(job: Job) -> list[tuple[str, str]]:
     return [
-        ("created", show.instant(job.created_at)),
-        ("not before", show.instant(job.run_at)),
-        ("started", show.instant(job.started_at)),
-        ("completed", show.instant(job.completed_at)),
+        ("created", show.clock(job.created_at)),
+        ("not before", show.clock(job.run_at)),
+        ("started", show.clock(job.started_at)),
+        ("completed", show.clock(job.completed_at)),
     ]
 
 

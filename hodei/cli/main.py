@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-from hodei.cli import program
+from hodei.cli import program, show
 
 COMMANDS = {
     "job": ("hodei.cli.job", "job", "Run, submit, follow and cancel jobs."),
@@ -61,14 +61,25 @@ Example:
     metavar="HOST:PORT[,…]",
     help="Any server will do; the first that serves is used.",
 )
+@click.option(
+    "-o",
+    "--format",
+    "output",
+    envvar="HODEI_FORMAT",
+    type=click.Choice(show.FORMATS),
+    help="How commands print that know several: for people, or as one document.",
+)
+@click.option("--utc", envvar="HODEI_UTC", is_flag=True, help="Times in UTC, not in local time.")
 @click.version_option(package_name="hodei", prog_name="hodei")
 @click.pass_context
-def cli(ctx: click.Context, server: str) -> None:
+def cli(ctx: click.Context, server: str, output: str | None, utc: bool) -> None:
     """Run shell commands, scripts and programs on your workers, and watch them.
 
     Every flag can come from the environment: HODEI_ and the command's words, as
     HODEI_JOB_LIST_LIMIT=50."""
     ctx.obj = server
+    ctx.meta[show.FORMAT_KEY] = output
+    ctx.meta[show.UTC_KEY] = utc
 
 
 def main() -> None:

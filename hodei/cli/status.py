@@ -32,8 +32,7 @@ def status(servers: str, output: str) -> None:
     with connect(servers) as client:
         now = wire.read(Status, client.call(client.fleet.GetStatus, pb.GetStatusRequest()))
         address = client.address
-    if output == "json":
-        show.as_json(now)
+    if show.emit(output, now):
         return
     oldest = (
         f", the oldest ready for {show.duration(now.oldest_ready_s)}" if now.oldest_ready_s else ""

@@ -30,7 +30,8 @@ def create(servers: str, ttl: str, worker_id: str, output: str) -> None:
         answer = client.call(
             client.fleet.CreateToken, pb.CreateTokenRequest(ttl_s=ttl_s, worker_id=worker_id)
         )
-    show.as_json(wire.read(Token, answer)) if output == "json" else click.echo(answer.token)
+    if not show.emit(output, wire.read(Token, answer)):
+        click.echo(answer.token)
 
 
 @token.command(name="list", epilog="\b\nExample:\n  hodei token list")
@@ -46,19 +47,25 @@ def list_tokens(servers: str, output: str) -> None:
     found = [wire.read(Token, one) for one in answer.tokens]
     if answer.more:
         click.echo(f"hodei: older tokens than these {len(found)} are not shown", err=True)
-    if output == "json":
-        show.as_json(found)
+    if show.emit(output, found):
         return
     show.table(
-        ["token", "state", "for worker", "created", "expires", "consumed by"],
+        [
+            show.Column("token"),
+            show.Column("state"),
+            show.Column("for worker", leaves=3),
+            show.Column("created", leaves=2),
+            show.Column("expires"),
+            show.Column("consumed by", leaves=1),
+        ],
         [
             [
                 one.token_id,
                 one.state,
-                one.worker_id or "any",
+                show.short_id(one.worker_id) or "any",
                 show.clock(one.created_at),
                 show.clock(one.expires_at),
-                one.consumed_by or "",
+                show.short_id(one.consumed_by),
             ]
             for one in found
         ],
@@ -76,4 +83,5 @@ def revoke(servers: str, which: str, output: str) -> None:
 
     with connect(servers) as client:
         one = wire.read(Token, client.call(client.fleet.RevokeToken, pb.TokenRef(token=which)))
-    show.as_json(one) if output == "json" else click.echo(f"token {one.token_id} is revoked")
+    if not show.emit(output, one):
+        click.echo(f"token {one.token_id} is revoked")

@@ -42,14 +42,22 @@ def list_workers(servers: str, every: bool, output: str) -> None:
                 break
     if request.before_worker_id:
         click.echo(f"hodei: older workers than these {len(found)} are not shown", err=True)
-    if output == "json":
-        show.as_json(found)
+    if show.emit(output, found):
         return
     show.table(
-        ["id", "name", "state", "slots", "jobs as", "heartbeat", "labels", "version"],
+        [
+            show.Column("id"),
+            show.Column("name", cut=True),
+            show.Column("state"),
+            show.Column("slots"),
+            show.Column("jobs as", leaves=1),
+            show.Column("heartbeat", leaves=2),
+            show.Column("labels", leaves=3, cut=True),
+            show.Column("version", leaves=4),
+        ],
         [
             [
-                one.worker_id,
+                show.short_id(one.worker_id),
                 one.name,
                 one.state,
                 f"{one.busy_slots}/{one.slots}",
@@ -62,16 +70,13 @@ def list_workers(servers: str, every: bool, output: str) -> None:
             ]
             for one in found
         ],
-        spare=("version", "labels", "heartbeat"),
         none="no workers: start one with `HODEI_OTP_TOKEN=$(hodei token create) hodei-worker`",
     )
 
 
 def _show_one(answer: Any, output: str, words: str) -> None:
     one = wire.read(Worker, answer)
-    if output == "json":
-        show.as_json(one)
-    else:
+    if not show.emit(output, one):
         click.echo(f"worker {one.worker_id} ({shown(one.name)}) {words}; it is {one.state}")
 
 

@@ -112,8 +112,8 @@ def test_eighty_columns_show_whom_jobs_run_as(system: Hodei) -> None:
     ) as one:
         eventually(lambda: listed(system) == {"worker-a": "hodei-job"})
         narrow = on_a_terminal(system, 80, "worker", "list")
-        for words in (one.id, "worker-a", "READY", "0/1", "hodei-job"):
+        for words in (one.id[-8:], "worker-a", "READY", "0/1", "hodei-job"):
             assert words in narrow, narrow
         assert max(map(len, narrow.splitlines())) <= 80
-        assert len(narrow.splitlines()) == 3, "head, line, and one row"
+        assert len(narrow.splitlines()) == 2, "head and one row"
         assert "gpu=a100" in on_a_terminal(system, 140, "worker", "list")
