@@ -22,6 +22,7 @@ def of_job(row: jobs.Job, waiting_for: str = "", *, with_spec: bool = True) -> J
         correlation_id=row.correlation_id,
         actor=row.actor,
         worker_id=str(row.worker_id) if row.worker_id else None,
+        worker_name=row.worker_name or None,
         exit_code=row.exit_code,
         signal=row.signal,
         peak_memory_bytes=row.peak_memory_bytes or None,

@@ -12,10 +12,11 @@ from hodei.access.pages import Page, read_page
 from hodei.access.shared import SharedReading
 from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import JobState, Reason
-from hodei.flow import job_shapes
+from hodei.flow import job_ids, job_shapes
 from hodei.flow.cancel import Canceller
 from hodei.flow.enqueue import Created, Enqueuer
 from hodei.flow.enqueue_all import AllOrNothing
+from hodei.flow.job_ids import Meant
 from hodei.flow.log_reader import LogPage, LogReader
 from hodei.flow.retry import Retries
 from hodei.flow.waiting import waiting_for
@@ -90,6 +91,10 @@ class Jobs:
         if job is None:
             raise NotFound(f"no job {job_id}")
         return (await self._shown([job]))[0]
+
+    async def resolve(self, parts: Sequence[str], actor: str) -> list[Meant]:
+        """The jobs that parts of ids mean (job_ids.resolve has the rules and errors)."""
+        return await job_ids.resolve(self._database, parts, actor)
 
     async def list_jobs(self, wanted: Wanted) -> Page[Job]:
         """A page of jobs, without their specs. Invalid: no such state or reason, or the limit is

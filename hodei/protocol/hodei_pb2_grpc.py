@@ -174,6 +174,11 @@ class JobServiceStub:
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.JobRef.SerializeToString,
                 response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Job.FromString,
                 _registered_method=True)
+        self.ResolveJobs = channel.unary_unary(
+                '/hodei.v1.JobService/ResolveJobs',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ResolveJobsRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ResolveJobsResponse.FromString,
+                _registered_method=True)
         self.ListJobs = channel.unary_unary(
                 '/hodei.v1.JobService/ListJobs',
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.ListJobsRequest.SerializeToString,
@@ -221,6 +226,13 @@ class JobServiceServicer:
 
     def GetJob(self, request, context):
         """NOT_FOUND
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveJobs(self, request, context):
+        """Which jobs are meant by parts of ids. INVALID_ARGUMENT: a part is too short, or has other characters than an id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -280,6 +292,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.GetJob,
                     request_deserializer=hodei_dot_protocol_dot_hodei__pb2.JobRef.FromString,
                     response_serializer=hodei_dot_protocol_dot_hodei__pb2.Job.SerializeToString,
+            ),
+            'ResolveJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveJobs,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ResolveJobsRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ResolveJobsResponse.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJobs,
@@ -368,6 +385,33 @@ class JobService:
             '/hodei.v1.JobService/GetJob',
             hodei_dot_protocol_dot_hodei__pb2.JobRef.SerializeToString,
             hodei_dot_protocol_dot_hodei__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.JobService/ResolveJobs',
+            hodei_dot_protocol_dot_hodei__pb2.ResolveJobsRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ResolveJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,6 +27,12 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     async def GetJob(self, request: pb.JobRef, context: Any) -> pb.Job:
         return to_caller.job(await self._jobs.get(_job_id(request)))
 
+    async def ResolveJobs(
+        self, request: pb.ResolveJobsRequest, context: Any
+    ) -> pb.ResolveJobsResponse:
+        found = await self._jobs.resolve(request.parts, actor.get())
+        return pb.ResolveJobsResponse(meant=[to_caller.meant(one) for one in found])
+
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         page = await self._jobs.list_jobs(
             Wanted(

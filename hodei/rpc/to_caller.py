@@ -4,6 +4,7 @@ from loguru import logger
 
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Locked
 from hodei.flow.enqueue import Created
+from hodei.flow.job_ids import Meant
 from hodei.flow.log_reader import LogPage
 from hodei.protocol import hodei_pb2 as pb
 from hodei.shapes import wire
@@ -45,6 +46,19 @@ def job(shown: Job) -> pb.Job:
             state=shown.state,
             message=f"this row cannot be shown: {error}"[:ERROR_CHARACTERS],
         )
+
+
+def meant(found: Meant) -> pb.ResolveJobsResponse.Meant:
+    """The jobs that a part of an id means."""
+    return pb.ResolveJobsResponse.Meant(
+        jobs=[
+            pb.Job(
+                job_id=str(one.id), name=one.name, state=one.state, created_unix_us=one.created_at
+            )
+            for one in found.jobs
+        ],
+        more=found.more,
+    )
 
 
 def log_page(page: LogPage) -> pb.ReadLogsResponse:

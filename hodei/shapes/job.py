@@ -21,6 +21,7 @@ class Job:
     correlation_id: Annotated[str, "Ties it to other jobs and to events."] = ""
     actor: Annotated[str, "Who created it."] = ""
     worker_id: Annotated[str | None, "The worker that has it, or had it last."] = None
+    worker_name: Annotated[str | None, "That worker's name; null: its row is gone."] = None
     exit_code: Annotated[int | None, "Exit code of its process."] = None
     signal: Annotated[int | None, "Number of the signal that ended its process."] = None
     peak_memory_bytes: Annotated[int | None, "The most memory that one of its processes used."] = (

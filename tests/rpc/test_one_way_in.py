@@ -18,6 +18,7 @@ VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
         {
             "CreateJobs": {"submit"},
             "GetJob": {"get"},
+            "ResolveJobs": {"resolve"},
             "ListJobs": {"list_jobs"},
             "CancelJob": {"cancel"},
             "GetTimeline": {"timeline"},
