@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from hodei.cli.follow import say
+from hodei.cli.say import say
 from hodei.domain.ids import uuid7
 
 KEPT_S = 86_400

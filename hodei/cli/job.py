@@ -1,9 +1,8 @@
-"""`hodei job …`: the group; its commands stand in job_submit, job_show, job_history and
-job_control."""
+"""`hodei job …`: the group; each of its commands stands in a module `job_…`."""
 
 import click
 
-from hodei.cli import job_control, job_history, job_show, job_submit
+from hodei.cli import job_control, job_history, job_logs, job_run, job_show, job_submit
 
 
 @click.group(
@@ -18,11 +17,11 @@ def job() -> None:
 
 
 for command in (
-    job_submit.run,
+    job_run.run,
     job_submit.submit,
     job_show.list_jobs,
     job_show.get,
-    job_show.logs,
+    job_logs.logs,
     job_control.cancel,
     job_control.retry,
     job_history.timeline,

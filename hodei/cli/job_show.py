@@ -1,6 +1,5 @@
-"""`hodei job list`, `get` and `logs`: jobs as they are now, and what they wrote."""
+"""`hodei job list` and `get`: jobs as they are now."""
 
-import sys
 from typing import Any
 
 import click
@@ -9,7 +8,6 @@ from hodei.cli import show
 from hodei.cli.client import connect
 from hodei.cli.ids import job_id_argument
 from hodei.cli.job_view import show_job, took
-from hodei.cli.log_json import log_chunks
 from hodei.shapes import wire
 from hodei.shapes.job import Job
 
@@ -96,32 +94,3 @@ def get(servers: str, job_id: str, output: str) -> None:
     with connect(servers) as client:
         found = client.call(client.jobs.GetJob, pb.JobRef(job_id=job_id))
     show_job(wire.read(Job, found), output)
-
-
-@click.command(epilog="\b\nExample:\n  hodei job logs -f 584a465b-d208-4a05-beef-8671b9bc2805")
-@job_id_argument
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
-@click.option("--timestamps", is_flag=True, help="Prefix each line with when it was read.")
-@click.option("--attempt", type=int, metavar="N", help="Only of this attempt.")
-@show.format_option
-@click.pass_obj
-def logs(
-    servers: str, job_id: str, follow: bool, timestamps: bool, attempt: int | None, output: str
-) -> None:
-    """What a job wrote: its stdout on stdout, its stderr on stderr."""
-    from hodei.cli.follow import messages, print_logs, say
-
-    try:
-        if output != "table":
-            chunks = (
-                chunk
-                for message in messages(servers, job_id, follow=follow)
-                for chunk in message.chunks
-            )
-            wanted = (c for c in chunks if attempt is None or c.attempt == attempt)
-            show.emit(output, list(log_chunks(wanted)))
-        else:
-            print_logs(servers, job_id, follow=follow, timestamps=timestamps, attempt=attempt)
-    except KeyboardInterrupt:
-        say(f"\nhodei: come back with: hodei job logs -f {job_id}")
-        sys.exit(130)

@@ -25,15 +25,15 @@ class _Carried:
         return int(self.chunk.byte_offset) + len(self.chunk.data)
 
 
-def log_chunks(chunks: Iterable[Any]) -> Iterator[LogChunk]:
-    """Yields the chunks of ReadLogs as they are shown; a character that lies across the border of
+def log_chunks(job_id: str, chunks: Iterable[Any]) -> Iterator[LogChunk]:
+    """Yields the chunks of a job's ReadLogs as they are shown; a character that lies across the border of
     two chunks belongs to the later one."""
     carried: dict[tuple[int, int], _Carried] = {}  # by lease and stream
     for chunk in chunks:
         key = (chunk.lease, chunk.stream)
         before = carried.pop(key, None)
         if before and before.end != chunk.byte_offset:  # something is missing between
-            yield _shown(before.chunk, before.data, before.end - len(before.data))
+            yield _shown(job_id, before.chunk, before.data, before.end - len(before.data))
             before = None
         data = (before.data if before else b"") + chunk.data
         begun = _begun(data)
@@ -42,9 +42,9 @@ def log_chunks(chunks: Iterable[Any]) -> Iterator[LogChunk]:
             data = data[: -len(begun)]
         if data:
             offset = chunk.byte_offset - (len(before.data) if before else 0)
-            yield _shown(chunk, data, offset)
+            yield _shown(job_id, chunk, data, offset)
     for left in carried.values():
-        yield _shown(left.chunk, left.data, left.end - len(left.data))
+        yield _shown(job_id, left.chunk, left.data, left.end - len(left.data))
 
 
 def _begun(data: bytes) -> bytes:
@@ -58,14 +58,16 @@ def _begun(data: bytes) -> bytes:
     return bytes(decoder.getstate()[0])
 
 
-def _shown(chunk: Any, data: bytes, offset: int) -> LogChunk:
+def _shown(job_id: str, chunk: Any, data: bytes, offset: int) -> LogChunk:
     text, data_base64 = None, None
     try:
         text = data.decode()
     except UnicodeDecodeError:
         data_base64 = base64.b64encode(data).decode()
     return LogChunk(
+        job_id=job_id,
         stream=STREAMS[chunk.stream],
+        lease=chunk.lease,
         attempt=chunk.attempt,
         byte_offset=offset,
         first_line=chunk.first_line,

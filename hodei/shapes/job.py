@@ -91,7 +91,9 @@ class LogChunk:
     """A part of a log, in the order in which it was written. One of `text` and `data_base64` is
     null."""
 
+    job_id: Annotated[str, "The job that wrote it."]
     stream: Annotated[str, "stdout, stderr, or notice: Hodei's own words."]
+    lease: Annotated[int, "The number of its attempt's claim, as in the attempts."]
     attempt: Annotated[int, "The attempt that wrote it."]
     byte_offset: Annotated[int, "Position of its first byte in its stream and attempt."]
     first_line: Annotated[int, "Number of the line that its first byte belongs to, from 1."]

@@ -12,7 +12,7 @@ WHERE: dict[type, str] = {
     Job: "`hodei job get`, `cancel` and `retry` print one; `hodei job list` prints a list.",
     Attempt: "`hodei job attempts` prints a list.",
     Event: "`hodei job timeline` prints a list.",
-    LogChunk: "`hodei job logs` prints a list.",
+    LogChunk: "`hodei job logs` prints one a line, as they come (JSON lines).",
     Worker: "`hodei worker drain` and `revoke` print one; `hodei worker list` prints a list.",
     Token: "`hodei token create` and `revoke` print one; `hodei token list` prints a list.",
     Status: "`hodei status` prints it.",

@@ -47,7 +47,7 @@ def test_every_byte_comes_back_at_its_offset(seed: int) -> None:
                 chunks.append(chunk(part, len(whole[lease, stream]), stream, lease))
                 whole[lease, stream] += part
     again: dict[tuple[int, str], bytes] = defaultdict(bytes)
-    for one in log_chunks(chunks):
+    for one in log_chunks("j", chunks):
         key = one.attempt, one.stream
         assert one.byte_offset == len(again[key])
         again[key] += bytes_of(one)
@@ -58,7 +58,7 @@ def test_every_byte_comes_back_at_its_offset(seed: int) -> None:
 
 def test_a_character_across_chunks_is_one() -> None:
     data = "größe".encode()
-    found = list(log_chunks([chunk(data[:3], 0), chunk(b"other", 0, 2), chunk(data[3:], 3)]))
+    found = list(log_chunks("j", [chunk(data[:3], 0), chunk(b"other", 0, 2), chunk(data[3:], 3)]))
     assert [(one.byte_offset, one.text) for one in found] == [
         (0, "gr"),
         (0, "other"),
@@ -67,7 +67,7 @@ def test_a_character_across_chunks_is_one() -> None:
 
 
 def test_half_a_character_at_the_end_or_before_a_gap_is_kept() -> None:
-    found = list(log_chunks([chunk(b"a\xc3", 0), chunk(b"b\xe2\x82", 100)]))
+    found = list(log_chunks("j", [chunk(b"a\xc3", 0), chunk(b"b\xe2\x82", 100)]))
     assert [(one.byte_offset, bytes_of(one)) for one in found] == [
         (0, b"a"),
         (1, b"\xc3"),

@@ -3,7 +3,7 @@ end."""
 
 import pytest
 
-from hodei.cli.follow import Printer
+from hodei.cli.log_output import Printer
 from hodei.protocol import hodei_pb2 as pb
 
 Chunk = pb.ReadLogsResponse.Chunk
@@ -14,7 +14,7 @@ AT_US = 1_795_685_412_345_678
 def printed(
     capfdbinary: pytest.CaptureFixture[bytes], *chunks: tuple[pb.Stream, bytes]
 ) -> list[str]:
-    printer = Printer(timestamps=True, attempt=None)
+    printer = Printer(timestamps=True)
     for stream, data in chunks:
         printer.write(Chunk(lease=1, attempt=1, stream=stream, data=data, read_unix_us=AT_US))
     out, err = capfdbinary.readouterr()

@@ -169,11 +169,3 @@ def test_a_slow_reader_slows_nobody(hodei: Hodei) -> None:
     assert hodei.ok("job", "run", "--command", "echo other").text == "other\n"
     out, _ = process.communicate(timeout=30)
     assert len(out) == 20_000_000
-
-
-def test_logs_as_json_name_stream_offset_and_line(hodei: Hodei) -> None:
-    job_id = hodei.submit("--command", "echo a; echo b; sleep 0.3; echo c; echo e >&2")
-    hodei.finish(job_id)
-    chunks = hodei.ok("job", "logs", job_id, "--format", "json").json
-    found = sorted((c["stream"], c["byte_offset"], c["first_line"], c["text"]) for c in chunks)
-    assert found == [("stderr", 0, 1, "e\n"), ("stdout", 0, 1, "a\nb\n"), ("stdout", 4, 3, "c\n")]

@@ -58,7 +58,7 @@ def test_no_control_of_a_name_reaches_a_terminal(hodei: Hodei) -> None:
 
 def test_end_lines_and_errors_show_controls_escaped(hodei: Hodei) -> None:
     ended = hodei.run("job", "run", "--command", "true", "--workdir", "/no\x1b[31m/such\nfolder")
-    assert ended.code == 1
+    assert ended.code == 125
     assert all(line.isprintable() for line in ended.err.split("\n")), ended.err
     assert r"/no\x1b[31m/such\nfolder" in ended.err
     refused = hodei.run("job", "list", "--state", "\x1b[31mRUNNING")

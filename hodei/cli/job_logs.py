@@ -1,0 +1,64 @@
+"""`hodei job logs`: what jobs wrote."""
+
+import sys
+
+import click
+
+from hodei.cli import show
+from hodei.cli.ids import job_id_argument
+from hodei.cli.log_json import log_chunks
+from hodei.shapes.rendering import as_dict
+
+
+@click.command(epilog="\b\nExample:\n  hodei job logs -f 584a465b-d208-4a05-beef-8671b9bc2805")
+@job_id_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option(
+    "--exit-code",
+    "as_job",
+    is_flag=True,
+    help="With -f: exit as the job ended, by the table of `hodei job run --help`.",
+)
+@click.option("--timestamps", is_flag=True, help="Prefix each line with when it was read.")
+@click.option("--attempt", type=int, metavar="N", help="Only of this attempt.")
+@show.format_option
+@click.pass_obj
+def logs(
+    servers: str,
+    job_id: str,
+    follow: bool,
+    as_job: bool,
+    timestamps: bool,
+    attempt: int | None,
+    output: str,
+) -> None:
+    """What a job wrote: its stdout on stdout, its stderr on stderr.
+
+    As JSON it is one chunk a line, as they come."""
+    from hodei.cli.exit_codes import exit_code
+    from hodei.cli.follow import say_end
+    from hodei.cli.interrupts import code_of, stoppable
+    from hodei.cli.log_output import Printer
+    from hodei.cli.log_stream import LogStream
+    from hodei.cli.say import say
+
+    if as_job and not follow:
+        raise click.UsageError("--exit-code: expected -f with it: only a job that ended has one")
+    log = LogStream(servers, job_id, follow=follow)
+    try:
+        with stoppable():
+            chunks = (c for c in log.chunks() if attempt is None or c.attempt == attempt)
+            if output == "json":
+                for chunk in log_chunks(job_id, chunks):
+                    show.write_json(as_dict(chunk))
+                    sys.stdout.flush()
+            else:
+                printer = Printer(timestamps=timestamps)
+                for chunk in chunks:
+                    printer.write(chunk)
+    except KeyboardInterrupt as interrupt:
+        say(f"\nhodei: come back with: hodei job logs -f {job_id}")
+        sys.exit(code_of(interrupt))
+    if log.final:
+        say_end(log.final)
+        sys.exit(exit_code(log.final) if as_job else 0)

@@ -1,0 +1,54 @@
+"""`hodei job run`: a new job, followed to its end."""
+
+import sys
+from typing import Any
+
+import click
+
+from hodei.cli.exit_codes import help_lines
+from hodei.cli.spec_flags import spec_options, to_spec
+from hodei.cli.submit import submit_one
+
+
+@click.command(
+    epilog=help_lines()
+    + """
+
+\b
+Example:
+  hodei job run --name "ETL" --correlation-id workflow-2026-01-31 --command "echo 'Step 1'" """
+)
+@spec_options
+@click.option("-d", "--detach", is_flag=True, help="Print the id and do not wait.")
+@click.option("--timestamps", is_flag=True, help="Prefix each line with when it was read.")
+@click.option(
+    "--cancel-on-interrupt",
+    is_flag=True,
+    help="Ctrl-C cancels the job and waits for its end; otherwise the job runs on.",
+)
+@click.pass_obj
+def run(
+    servers: str,
+    flags: dict[str, Any],
+    detach: bool,
+    timestamps: bool,
+    cancel_on_interrupt: bool,
+) -> None:
+    """Run a job and follow it: its output is this command's output, its exit code this command's."""
+    from hodei.cli.follow import follow_to_end
+    from hodei.cli.say import say
+
+    spec = to_spec(flags)
+    if detach:
+        submit_one(servers, spec, click.echo)
+        return
+    try:
+        submit_one(servers, spec, lambda job_id: say(f"Job queued successfully: {job_id}"))
+    except KeyboardInterrupt:
+        say(f"\nhodei: the job may be queued; look with: hodei job get {spec['id']}")
+        raise
+    sys.exit(
+        follow_to_end(
+            servers, spec["id"], timestamps=timestamps, cancel_on_interrupt=cancel_on_interrupt
+        )
+    )

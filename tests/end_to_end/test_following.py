@@ -1,0 +1,163 @@
+"""Who follows a job: how it ends with the job, and how it leaves a job that runs on."""
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import pytest
+
+from tests.running import Hodei
+
+UP = "echo up; trap 'echo term; exit 9' TERM; while :; do sleep 0.1; done"
+
+
+@contextmanager
+def following(hodei: Hodei, *arguments: str, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """The real program, with default signals whatever the tests themselves ignore."""
+
+    def defaults() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        if more.get("start_new_session"):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    streams: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "hodei.cli.main", "--server", ",".join(hodei.addresses), *arguments],
+        preexec_fn=defaults,  # noqa: PLW1509
+        **(streams | more),
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def id_of(err: IO[bytes] | None) -> str:
+    assert err
+    return err.readline().decode().rsplit(" ", 1)[1].strip()
+
+
+def up(process: subprocess.Popen[bytes]) -> str:
+    """The id of its job, which is running."""
+    job_id = id_of(process.stderr)
+    assert process.stdout
+    assert process.stdout.readline() == b"up\n"
+    return job_id
+
+
+def test_a_job_that_others_cancel_ends_it_with_125_and_the_reason(hodei: Hodei) -> None:
+    with following(hodei, "job", "run", "--command", UP) as process:
+        job_id = up(process)
+        hodei.ok("job", "cancel", job_id, server=1)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (125, b"term\n")
+    assert f"hodei: job {job_id} CANCELLED (CANCELLED: " in err.decode()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (signal.SIGINT, 130, "the job runs on"),
+        (signal.SIGTERM, 143, "ended by SIGTERM; the job runs on"),
+        (signal.SIGHUP, 129, "ended by SIGHUP; the job runs on"),
+    ],
+)
+def test_a_signal_leaves_the_job_running_and_says_how_to_come_back(
+    hodei: Hodei, number: int, code: int, words: str
+) -> None:
+    gate = hodei.folder / f"gate-{number}"
+    waits = f"echo up; until [ -e {gate} ]; do sleep 0.1; done; echo end; exit 4"
+    with following(hodei, "job", "run", "--command", waits) as process:
+        job_id = up(process)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert words in err.decode()
+    assert f"hodei job logs -f {job_id}\n" in err.decode()
+    assert f"hodei job cancel {job_id}" in err.decode()
+    gate.touch()
+    ran = hodei.run("job", "logs", "-f", "--exit-code", job_id)
+    assert (ran.code, ran.text) == (4, "up\nend\n")
+    assert ran.err == f"hodei: job {job_id} FAILED (EXIT_NONZERO: exit code 4)\n"
+    assert hodei.run("job", "logs", "-f", job_id).code == 0
+
+
+@contextmanager
+def in_a_terminal(hodei: Hodei, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The program and the other side of its terminal."""
+    ours, theirs = pty.openpty()
+    try:
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        with following(hodei, *arguments, start_new_session=True, **streams) as process:
+            os.close(theirs)
+            yield process, ours
+    finally:
+        os.close(ours)
+
+
+def read_until(terminal: int, words: str) -> str:
+    """What the terminal shows, up to these words."""
+    shown = b""
+    while words.encode() not in shown:
+        shown += os.read(terminal, 4096)
+    return shown.decode()
+
+
+def test_a_second_ctrl_c_cancels_the_job(hodei: Hodei) -> None:
+    with in_a_terminal(hodei, "job", "run", "--command", UP) as (process, terminal):
+        job_id = read_until(terminal, "up\r\n").split()[3]
+        os.write(terminal, b"\x03")
+        read_until(terminal, "or by another Ctrl-C within 2 s")
+        assert hodei.job(job_id)["state"] == "RUNNING"
+        os.write(terminal, b"\x03")
+        read_until(terminal, "cancel of job")
+        assert process.wait(10) == 130
+    assert hodei.finish(job_id)["state"] == "CANCELLED"
+
+
+def test_ctrl_c_cancels_at_once_where_that_is_asked_for(hodei: Hodei) -> None:
+    arguments = ("job", "run", "--cancel-on-interrupt", "--command", UP)
+    with in_a_terminal(hodei, *arguments) as (process, terminal):
+        job_id = read_until(terminal, "up\r\n").split()[3]
+        os.write(terminal, b"\x03")
+        said = read_until(terminal, f"job {job_id} CANCELLED")
+        assert process.wait(10) == 130
+    assert "term\r\n" in said, "the output goes on to the job's end"
+
+
+def test_logs_as_json_are_a_line_each_as_they_come(hodei: Hodei) -> None:
+    gate = hodei.folder / "gate-json"
+    job_id = hodei.submit(
+        "--command", f"echo a; echo b; until [ -e {gate} ]; do sleep 0.1; done; echo c; echo e >&2"
+    )
+    with following(hodei, "job", "logs", "-f", job_id, "--format", "json") as process:
+        assert process.stdout
+        first = json.loads(process.stdout.readline())
+        gate.touch()
+        rest = [json.loads(line) for line in process.stdout.read().splitlines()]
+        assert process.wait(10) == 0
+    chunks = [first, *rest]
+    assert {chunk["job_id"] for chunk in chunks} == {job_id}
+    attempts = hodei.ok("job", "attempts", job_id, "--format", "json").json
+    assert {chunk["lease"] for chunk in chunks} == {attempts[0]["lease"]}
+    found = sorted((c["stream"], c["byte_offset"], c["first_line"], c["text"]) for c in chunks)
+    assert found == [("stderr", 0, 1, "e\n"), ("stdout", 0, 1, "a\nb\n"), ("stdout", 4, 3, "c\n")]
+
+
+def test_exit_code_wants_a_job_that_is_followed(hodei: Hodei) -> None:
+    ran = hodei.run("job", "logs", "--exit-code", hodei.submit("--command", "true"))
+    assert ran.code == 2
+    assert "--exit-code: expected -f with it" in ran.err
