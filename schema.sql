@@ -708,7 +708,10 @@ BEGIN
     IF given IS NULL THEN
         RETURN;
     ELSIF jsonb_typeof(given) <> 'string' THEN
-        PERFORM hodei_refuse(format('%s: expected a string, got %s', key, jsonb_typeof(given)));
+        PERFORM hodei_refuse(
+            format(
+                '%s: expected %s, got %s',
+                key, coalesce(nullif(shape, ''), 'a string'), jsonb_typeof(given)));
     ELSIF value = '' OR length(value) > longest THEN
         PERFORM hodei_refuse(
             format('%s: expected 1 to %s characters, got %s', key, longest, length(value)));
@@ -720,7 +723,8 @@ BEGIN
 END $$;
 
 -- Returns the spec with one number in its stored form: between its bounds, and rounded to `places`
--- decimals. With places 0 the number is not rounded: it must be whole.
+-- decimals. With places 0 the number is not rounded: it must be whole. With places 3 it is seconds,
+-- which may be given as text.
 CREATE OR REPLACE FUNCTION hodei_spec_number(
     spec jsonb, key text, at_least numeric, at_most numeric, places integer
 ) RETURNS jsonb
@@ -728,18 +732,31 @@ LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     given jsonb := spec -> key;
     value numeric;
+    got text := jsonb_typeof(spec -> key);
+    -- <made>
+    duration constant text :=
+        '^(?:([0-9]{1,9}(?:[.][0-9]{1,9})?)|(?:([0-9]{1,9}(?:[.][0-9]{1,9})?)w)?(?:([0-9]{1,9}(?:[.][0-9]{1,9})?)d)?(?:([0-9]{1,9}(?:[.][0-9]{1,9})?)h)?(?:([0-9]{1,9}(?:[.][0-9]{1,9})?)m)?(?:([0-9]{1,9}(?:[.][0-9]{1,9})?)s)?(?:([0-9]{1,9}(?:[.][0-9]{1,9})?)ms)?)$';
+    units constant numeric[] := ARRAY[1, 604800, 86400, 3600, 60, 1, 0.001];
+    examples constant text := '90, "90s" or "1h30m"';
+    -- </made>
     expected text := CASE WHEN places > 0 THEN 'seconds' ELSE 'a whole number' END
-        || ' from ' || at_least || ' to ' || at_most;
+        || ' from ' || at_least || ' to ' || at_most
+        || CASE WHEN places > 0 THEN ', as ' || examples ELSE '' END;
 BEGIN
     IF given IS NULL THEN
         RETURN spec;
-    ELSIF jsonb_typeof(given) <> 'number' THEN
-        PERFORM hodei_refuse(format('%s: expected %s, got %s', key, expected, jsonb_typeof(given)));
+    ELSIF jsonb_typeof(given) = 'number' THEN
+        value := given::numeric;
+        got := left(trim_scale(value)::text, 80);
+    ELSIF jsonb_typeof(given) = 'string' AND places > 0 THEN
+        SELECT sum(p.number::numeric * p.unit) INTO value
+        FROM unnest(regexp_match(spec ->> key, duration), units) AS p (number, unit);
+        got := '"' || left(spec ->> key, 80) || '"';
     END IF;
-    value := given::numeric;
-    IF value < at_least OR value > at_most OR (places = 0 AND value <> trunc(value)) THEN
-        PERFORM hodei_refuse(
-            format('%s: expected %s, got %s', key, expected, left(trim_scale(value)::text, 80)));
+    IF value IS NULL OR value < at_least OR value > at_most
+        OR (places = 0 AND value <> trunc(value))
+    THEN
+        PERFORM hodei_refuse(format('%s: expected %s, got %s', key, expected, got));
     END IF;
     RETURN spec || jsonb_build_object(key, trim_scale(round(value, places)));
 END $$;
@@ -802,6 +819,7 @@ CREATE OR REPLACE FUNCTION hodei_spec_exit_codes(spec jsonb, key text) RETURNS j
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     expected text := key || ': expected a list of exit codes from 1 to 255';
+    wrong jsonb;
 BEGIN
     IF spec -> key IS NULL THEN
         RETURN spec;
@@ -812,13 +830,23 @@ BEGIN
             format(
                 '%s: expected at most 255 entries, got %s',
                 key, jsonb_array_length(spec -> key)));
-    ELSIF EXISTS (
-        SELECT FROM jsonb_array_elements(spec -> key) e
-        WHERE CASE jsonb_typeof(e)
-              WHEN 'number' THEN e::numeric <> trunc(e::numeric) OR e::numeric NOT BETWEEN 1 AND 255
-              ELSE true END
-    ) THEN
-        PERFORM hodei_refuse(expected);
+    END IF;
+    SELECT e.code INTO wrong
+    FROM jsonb_array_elements(spec -> key) WITH ORDINALITY AS e (code, place)
+    WHERE CASE jsonb_typeof(e.code)
+          WHEN 'number' THEN
+              e.code::numeric <> trunc(e.code::numeric) OR e.code::numeric NOT BETWEEN 1 AND 255
+          ELSE true END
+    ORDER BY e.place
+    LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        PERFORM hodei_refuse(
+            format(
+                '%s, got %s in it',
+                expected,
+                CASE jsonb_typeof(wrong)
+                WHEN 'number' THEN left(trim_scale(wrong::numeric)::text, 80)
+                ELSE jsonb_typeof(wrong) END));
     END IF;
     RETURN spec || jsonb_build_object(key, (
         SELECT coalesce(jsonb_agg(trunc(e.code::numeric) ORDER BY e.place), '[]')
@@ -890,7 +918,8 @@ DECLARE
         'id', 'name', 'command', 'script', 'interpreter', 'env',
         'workdir', 'stdin', 'stdin_base64', 'timeout', 'grace', 'priority',
         'labels', 'retries', 'on_lost', 'correlation_id', 'actor', 'run_at',
-        'log_limit', 'queue_timeout', 'start_timeout', 'silence_timeout', 'final_exit_codes'];
+        'log_limit', 'queue_timeout', 'start_timeout', 'silence_timeout', 'final_exit_codes', 'umask',
+        'term'];
     most_bytes constant integer := 262144;
     longest_argument constant integer := 131071;
     run_at_shape constant text :=
@@ -959,6 +988,16 @@ BEGIN
     END IF;
     IF spec ? 'final_exit_codes' THEN
         spec := hodei_spec_exit_codes(spec, 'final_exit_codes');
+    END IF;
+    IF spec ? 'umask' THEN
+        PERFORM hodei_spec_text(spec, 'umask', 20,
+            '^0[0-7][0-7][0-7]$',
+            'a text of four octal digits, as "0022"', false);
+    END IF;
+    IF spec ? 'term' THEN
+        PERFORM hodei_spec_text(spec, 'term', 20,
+            '^(TERM|INT|HUP|QUIT|USR1|USR2)$',
+            'one of TERM, INT, HUP, QUIT, USR1, USR2', false);
     END IF;
     IF spec ? 'env' THEN
         PERFORM hodei_spec_map(spec, 'env', 1000,
@@ -1297,7 +1336,7 @@ BEGIN
 END $$;
 
 INSERT INTO hodei_schema (version, revision)
-VALUES (1, 4)
+VALUES (1, 5)
 ON CONFLICT (only_row) DO UPDATE
 SET version = excluded.version,
     revision = excluded.revision,

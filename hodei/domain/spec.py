@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from hodei.domain import durations
 from hodei.domain.errors import Invalid
 from hodei.domain.spec_json import read, type_name
 from hodei.domain.spec_keys import (
@@ -98,7 +99,7 @@ def _check(spec: dict[str, Any], rule: Text | Number | Map | Codes) -> None:
 def _text(spec: dict[str, Any], rule: Text) -> None:
     key, value = rule.key, spec[rule.key]
     if not isinstance(value, str):
-        raise Invalid(f"{key}: expected a string, got {type_name(value)}")
+        raise Invalid(f"{key}: expected {rule.shape or 'a string'}, got {type_name(value)}")
     if not 1 <= len(value) <= rule.longest:
         raise Invalid(f"{key}: expected 1 to {rule.longest} characters, got {len(value)}")
     if not rule.controls and CONTROLS.search(value):
@@ -108,14 +109,19 @@ def _text(spec: dict[str, Any], rule: Text) -> None:
 
 
 def _number(value: Any, rule: Number) -> int | float:
-    kind = "seconds" if rule.places else "a whole number"
-    expected = f"{rule.key}: expected {kind} from {rule.at_least} to {rule.at_most}"
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise Invalid(f"{expected}, got {type_name(value)}")
-    number = Decimal(value)
+    kind, examples = "a whole number", ""
+    number, got = value, type_name(value)
+    if rule.places:
+        kind, examples = "seconds", f", as {durations.EXAMPLES}"
+        if isinstance(value, str):
+            number, got = durations.seconds(value), f'"{value[:80]}"'
+    expected = f"{rule.key}: expected {kind} from {rule.at_least} to {rule.at_most}{examples}"
+    if isinstance(number, bool) or not isinstance(number, int | Decimal):
+        raise Invalid(f"{expected}, got {got}")
+    number = Decimal(number)
     in_bounds = Decimal(rule.at_least) <= number <= Decimal(rule.at_most)
     if not in_bounds or (not rule.places and number != number.to_integral_value()):
-        raise Invalid(f"{expected}, got {_plain(number)[:80]}")
+        raise Invalid(f"{expected}, got {got if isinstance(value, str) else _plain(number)[:80]}")
     rounded = number.quantize(Decimal(1).scaleb(-rule.places), ROUND_HALF_UP)
     return int(rounded) if rounded == rounded.to_integral_value() else float(rounded)
 
@@ -159,8 +165,11 @@ def _codes(value: Any, key: str) -> list[int]:
         raise Invalid(f"{expected}, got {type_name(value)}")
     if len(value) > 255:
         raise Invalid(f"{key}: expected at most 255 entries, got {len(value)}")
-    if not all(_is_code(code) for code in value):
-        raise Invalid(expected)
+    for code in value:
+        if not _is_code(code):
+            is_number = type_name(code) == "number"
+            got = _plain(Decimal(code))[:80] if is_number else type_name(code)
+            raise Invalid(f"{expected}, got {got} in it")
     return [int(code) for code in value]
 
 

@@ -30,8 +30,9 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number from `at_least` to `at_most`: seconds that are rounded to milliseconds
-    (places 3), or a whole number (places 0). The bounds hold before the rounding."""
+    """A number from `at_least` to `at_most`: seconds that are rounded to milliseconds (places 3)
+    and may be given as text (durations.py), or a whole number (places 0). The bounds hold before
+    the rounding."""
 
     key: str
     at_least: str
@@ -59,6 +60,9 @@ class Codes:
 
     key: str
 
+
+STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
+"""Signals with which a job may want to be stopped."""
 
 UUID = "^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 RUN_AT = (
@@ -91,6 +95,8 @@ KNOWN = (
     "start_timeout",
     "silence_timeout",
     "final_exit_codes",
+    "umask",
+    "term",
 )
 """Every key. Those without a rule below have one of their own in spec.py and schema.sql: what to
 run, and what the job reads."""
@@ -111,6 +117,8 @@ RULES: tuple[Text | Number | Map | Codes, ...] = (
     Number("retries", "0", "1000", 0),
     Number("log_limit", "0", "1000000000000", 0),
     Codes("final_exit_codes"),
+    Text("umask", 20, "^0[0-7][0-7][0-7]$", 'a text of four octal digits, as "0022"'),
+    Text("term", 20, f"^({'|'.join(STOP_SIGNALS)})$", f"one of {', '.join(STOP_SIGNALS)}"),
     Map(
         "env", 1000, "^[A-Za-z_][A-Za-z0-9_]*$", "names of letters, digits and _", 0, controls=True
     ),

@@ -52,7 +52,7 @@ class Job:
     cancel: Annotated[
         str | None,
         "How far the cancel of a job has come that a worker has: requested, delivered (the worker "
-        "knows), stopping (TERM was sent).",
+        "knows), stopping (the job's stop signal was sent).",
     ] = None
     waiting_for: Annotated[str | None, "Why a PENDING job does not run, in words."] = None
     retry_of: Annotated[str | None, "The job of which it is a retry."] = None

@@ -1,4 +1,4 @@
-"""Writes the rules of hodei/domain/spec_keys.py into hodei_normalise_spec of schema.sql.
+"""Writes the rules of hodei/domain/spec_keys.py, and how a duration is read, into schema.sql.
 
 `tools/spec-sql` writes them, `tools/spec-sql --check` only compares.
 """
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from hodei.domain import durations
 from hodei.domain.spec_keys import (
     KNOWN,
     LONGEST_ARGUMENT,
@@ -25,6 +26,13 @@ MADE = re.compile(r"    -- <made>\n.*?    -- </made>\n", re.DOTALL)
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _durations() -> Iterator[str]:
+    yield "duration constant text :="
+    yield f"    {_quoted(durations.PATTERN)};"
+    yield f"units constant numeric[] := ARRAY[{', '.join(durations.SECONDS)}];"
+    yield f"examples constant text := {_quoted(durations.EXAMPLES)};"
 
 
 def _constants() -> Iterator[str]:
@@ -69,9 +77,10 @@ def _marked(lines: Iterator[str]) -> str:
 
 
 def written(schema: str) -> str:
-    """Returns the text of schema.sql with its two made parts, constants and checks, as the rules
-    have them."""
-    parts = iter([_marked(_constants()), _marked(line for rule in RULES for line in _check(rule))])
+    """Returns the text of schema.sql with its three made parts as the rules have them: what a
+    duration is, the constants, and the checks."""
+    checks = (line for rule in RULES for line in _check(rule))
+    parts = iter([_marked(_durations()), _marked(_constants()), _marked(checks)])
     return MADE.sub(lambda _: next(parts), schema)
 
 

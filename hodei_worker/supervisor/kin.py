@@ -166,8 +166,8 @@ def _in_sessions(leaders: dict[int, int]) -> set[int]:
 
 
 def send_signal(pids: Iterable[int], number: signal.Signals) -> None:
-    """Signals each process that exists and that we may signal. CONT follows TERM, because a stopped
-    process would not act on TERM."""
+    """Signals each process that exists and that we may signal. CONT follows a signal that asks for
+    the end, because a stopped process would not act on it."""
     for pid in pids:
         _send_signal(os.kill, pid, number)
 
@@ -177,7 +177,8 @@ def send_to_group(leader: int, number: signal.Signals) -> None:
 
 
 def _send_signal(kill: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
-    for each in (number, signal.SIGCONT) if number == signal.SIGTERM else (number,):
+    alone = number in (signal.SIGKILL, signal.SIGCONT)
+    for each in (number,) if alone else (number, signal.SIGCONT):
         try:
             kill(pid, each)
         except (ProcessLookupError, PermissionError):

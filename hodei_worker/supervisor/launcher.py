@@ -23,7 +23,8 @@ import time
 REQUEST = struct.Struct("<BQHH")
 """Kind, request number, number of words in the argument list, number of words in the environment
 (names and values). Then follow, each ended by NUL: the cgroup ("": none), the working folder, the
-search path, the arguments, the environment."""
+search path, the arguments, the environment, and the umask in octal digits ("": the launcher's
+own). A supervisor of the release before sends no umask."""
 
 SPAWN, MOVE, LARGE = 1, 2, 4
 """LARGE is added to the kind if the rest of the request is in a file; its descriptor is the
@@ -39,6 +40,7 @@ SPAWNED, ENDED, FAILED, MOVED = 1, 2, 3, 4
 
 FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 FAULTS |= {signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
+CHILD_ENDED = (signal.SIGCHLD,)
 UNTOUCHED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT} | FAULTS
 
 MAX_MESSAGE_BYTES = 200_000
@@ -51,16 +53,12 @@ which costs more than everything else that is done for a short job. The launcher
 empty again, and the next job starts in it without a move, which takes a lock that all forks of the
 host wait for."""
 
-
 ANCILLARY_BYTES = socket.CMSG_SPACE(4 * struct.calcsize("i"))
 """Room for four descriptors. (socket.recv_fds ignores its flags: jobs would inherit them.)"""
 
 
 class Failed(Exception):
     """The message tells the job's owner why its process could not be started."""
-
-
-CHILD_ENDED = (signal.SIGCHLD,)
 
 
 class Request:
@@ -76,6 +74,7 @@ class Request:
         self.argv = words[:arguments]
         pairs = words[arguments : arguments + environment]
         self.environment = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        self.umask = b"".join(words[arguments + environment :])
         self.streams = descriptors
 
 
@@ -83,6 +82,7 @@ class Launcher:
     def __init__(self, link: socket.socket, ids: list[int]) -> None:
         self._link = link
         self._ids = ids  # uid, gid and groups of the job user; empty: jobs run as this process does
+        self._own_umask = os.umask(0o22)
         self._cgroup = b""
         self._cgroups: dict[
             bytes, int
@@ -177,6 +177,7 @@ class Launcher:
     # ── a process ──
 
     def _start(self, request: Request) -> int:
+        os.umask(int(request.umask, 8) if request.umask else self._own_umask)
         if self._ids:
             return self._fork(request)
         try:

@@ -114,7 +114,7 @@ class Launchers:
                 self._move_scheduled = True
                 self._call_later(MOVE_OUT_S, self._move_all_out)
         pairs = [word for pair in spawn.environment.items() for word in pair]
-        words = [spawn.workdir, spawn.environment["PATH"], *spawn.argv, *pairs]
+        words = [spawn.workdir, spawn.environment["PATH"], *spawn.argv, *pairs, spawn.umask]
         counts = (len(spawn.argv), len(pairs))
         self._send_request(launcher, SPAWN, spawn, words, counts, spawn.streams)
 

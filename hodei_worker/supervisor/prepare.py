@@ -18,6 +18,7 @@ class Prepared(NamedTuple):
     environment: dict[str, str]
     workdir: str
     stdin: str  # path of a file; /dev/null if the job has none
+    umask: str  # four octal digits; "": the worker's own
 
 
 class StartFailed(Exception):
@@ -35,7 +36,7 @@ def prepare(place: Place, start: Start) -> Prepared:
     except OSError as error:
         where = error.filename or "the worker's state folder"
         raise StartFailed(f"cannot prepare the job: {error.strerror or error}: {where}") from error
-    return Prepared(argv, environment, workdir, stdin)
+    return Prepared(argv, environment, workdir, stdin, spec.get("umask", ""))
 
 
 def _workdir(place: Place, spec: dict[str, Any]) -> str:

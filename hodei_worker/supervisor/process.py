@@ -1,6 +1,6 @@
 """One job's process, from its start to its result: an Attempt (executor.py).
 
-It has its own session. A stop sends TERM to its processes, and KILL after the grace."""
+It has its own session. A stop asks its processes to end, and sends KILL after the grace."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import time
 import traceback
 
 from hodei.protocol.words import Reason
-from hodei_worker.supervisor import kin
+from hodei_worker.supervisor import kin, spec
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.guard import Guard, Timers
 from hodei_worker.supervisor.host import Host
@@ -248,7 +248,7 @@ class JobProcess:
     # ── stop ──
 
     def stop(self, cause: Cause, grace_s: float | None = None) -> None:
-        """Sends TERM to all its processes and KILL after the grace. The first cause counts."""
+        """Sends the job's stop signal, and KILL after the grace. The first cause counts."""
         if self._finished:
             return
         if self._starting.under_way:
@@ -264,7 +264,7 @@ class JobProcess:
         self._kill_at = self._loop.time() + grace
         self._call_after(grace, self._kill)
         if grace > 0:
-            self._send_signal(signal.SIGTERM)
+            self._send_signal(spec.stop_signal(self._spec))
 
     def check(self) -> None:
         """Remembers the descendants of a job without a cgroup, while their parents live."""

@@ -40,6 +40,7 @@ class Spawn:
         [], None
     ]  # its launcher died: it is our child now, and we must wait for it
     on_unsure: Callable[[], None]  # its launcher died while starting it: it may have run
+    umask: str = ""  # four octal digits; "": the launcher's own
     cgroup: Cgroup | None = None
     requested_at: float = 0.0  # when the request was sent to a launcher (monotonic)
 

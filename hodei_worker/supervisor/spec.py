@@ -5,6 +5,8 @@ error names the key and never shows its value, which may be a secret.
 """
 
 import base64
+import re
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +80,11 @@ def _base64(value: Any) -> bool:
         return False
 
 
+def _umask(value: Any) -> bool:
+    return type(value) is str and re.fullmatch("0[0-7]{3}", value) is not None
+
+
+STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
 LONGEST_S = 1_000_000_000
 A_TIME = (_number(LONGEST_S), f"a number of seconds from 0 to {LONGEST_S}")
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -92,5 +99,12 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "start_timeout": A_TIME,
     "silence_timeout": A_TIME,
     "grace": A_TIME,
+    "umask": (_umask, "four octal digits as text"),
+    "term": (lambda value: value in STOP_SIGNALS, f"one of {', '.join(STOP_SIGNALS)}"),
     "log_limit": (_number(1 << 62), "a number of bytes, 0 or more"),
 }
+
+
+def stop_signal(spec: dict[str, Any]) -> signal.Signals:
+    """Returns the signal that asks the job to end."""
+    return signal.Signals[f"SIG{spec.get('term', 'TERM')}"]

@@ -84,6 +84,7 @@ class Starting:
             on_ran=wrap(self._on_ran),
             on_orphaned=wrap(self._outcomes.on_orphaned),
             on_unsure=wrap(self._on_unsure),
+            umask=prepared.umask,
         )
 
     def members(self, pid: int) -> Members:

@@ -50,6 +50,7 @@ BAD: dict[str, tuple[Any, str]] = {
         {"script": "x", "interpreter": []},
         "interpreter: expected a program to run, got an empty one",
     ),
+    "id number": ({"command": "x", "id": 7}, "id: expected a UUID, got number"),
     "id no uuid": ({"command": "x", "id": "7"}, 'id: expected a UUID, got "7"'),
     "name empty": ({"command": "x", "name": ""}, "name: expected 1 to 200 characters, got 0"),
     "name long": (
@@ -68,31 +69,31 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "timeout zero": (
         {"command": "x", "timeout": 0},
-        "timeout: expected seconds from 0.001 to 31536000, got 0",
+        'timeout: expected seconds from 0.001 to 31536000, as 90, "90s" or "1h30m", got 0',
     ),
     "timeout negative": (
         {"command": "x", "timeout": -1.5},
-        "timeout: expected seconds from 0.001 to 31536000, got -1.5",
+        'timeout: expected seconds from 0.001 to 31536000, as 90, "90s" or "1h30m", got -1.5',
     ),
     "timeout text": (
-        {"command": "x", "timeout": "5"},
-        "timeout: expected seconds from 0.001 to 31536000, got string",
+        {"command": "x", "timeout": "soon"},
+        'timeout: expected seconds from 0.001 to 31536000, as 90, "90s" or "1h30m", got "soon"',
     ),
     "timeout true": (
         {"command": "x", "timeout": True},
-        "timeout: expected seconds from 0.001 to 31536000, got boolean",
+        'timeout: expected seconds from 0.001 to 31536000, as 90, "90s" or "1h30m", got boolean',
     ),
     "queue_timeout zero": (
         {"command": "x", "queue_timeout": 0},
-        "queue_timeout: expected seconds from 0.001 to 31536000, got 0",
+        'queue_timeout: expected seconds from 0.001 to 31536000, as 90, "90s" or "1h30m", got 0',
     ),
     "start_timeout text": (
-        {"command": "x", "start_timeout": "1"},
-        "start_timeout: expected seconds from 0.001 to 31536000, got string",
+        {"command": "x", "start_timeout": "0.0004s"},
+        'start_timeout: expected seconds from 0.001 to 31536000, as 90, "90s" or "1h30m", got "0.0004s"',
     ),
     "silence_timeout": (
         {"command": "x", "silence_timeout": -1},
-        "silence_timeout: expected seconds from 0.001 to 31536000, got -1",
+        'silence_timeout: expected seconds from 0.001 to 31536000, as 90, "90s" or "1h30m", got -1',
     ),
     "codes text": (
         {"command": "x", "final_exit_codes": "3"},
@@ -100,15 +101,15 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "codes zero": (
         {"command": "x", "final_exit_codes": [0]},
-        "final_exit_codes: expected a list of exit codes from 1 to 255",
+        "final_exit_codes: expected a list of exit codes from 1 to 255, got 0 in it",
     ),
     "codes broken": (
-        {"command": "x", "final_exit_codes": [1.5]},
-        "final_exit_codes: expected a list of exit codes from 1 to 255",
+        {"command": "x", "final_exit_codes": [1, 1.5, 300]},
+        "final_exit_codes: expected a list of exit codes from 1 to 255, got 1.5 in it",
     ),
     "codes words": (
         {"command": "x", "final_exit_codes": ["3"]},
-        "final_exit_codes: expected a list of exit codes from 1 to 255",
+        "final_exit_codes: expected a list of exit codes from 1 to 255, got string in it",
     ),
     "codes many": (
         {"command": "x", "final_exit_codes": [1] * 256},
@@ -116,7 +117,70 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "grace long": (
         {"command": "x", "grace": 601},
-        "grace: expected seconds from 0 to 600, got 601",
+        'grace: expected seconds from 0 to 600, as 90, "90s" or "1h30m", got 601',
+    ),
+    "grace as a long text": (
+        {"command": "x", "grace": "20m"},
+        'grace: expected seconds from 0 to 600, as 90, "90s" or "1h30m", got "20m"',
+    ),
+    **{
+        f"timeout {text!r}": (
+            {"command": "x", "timeout": text},
+            'timeout: expected seconds from 0.001 to 31536000, as 90, "90s" or "1h30m", '
+            f'got "{text[:80]}"',
+        )
+        for text in (
+            "",
+            " 5m",
+            "5m ",
+            "5M",
+            "5 m",
+            "1m1h",
+            "1h1h",
+            "1h30",
+            "-1s",
+            "+1s",
+            "1e3",
+            ".5s",
+            "5.s",
+            "1,5h",
+            "5min",
+            "P1D",
+            "1_000",
+            "\u0665s",
+            "5s\n",
+            "0s",
+            "366d",
+            "9999999999",
+            "1.0000000000",
+            "x" * 90,
+        )
+    },
+    "priority as a duration": (
+        {"command": "x", "priority": "5s"},
+        "priority: expected a whole number from -1000 to 1000, got string",
+    ),
+    "umask number": (
+        {"command": "x", "umask": 22},
+        'umask: expected a text of four octal digits, as "0022", got number',
+    ),
+    **{
+        f"umask {text}": (
+            {"command": "x", "umask": text},
+            f'umask: expected a text of four octal digits, as "0022", got "{text}"',
+        )
+        for text in ("22", "022", "1022", "0888", "00022", "u=rw")
+    },
+    **{
+        f"term {text}": (
+            {"command": "x", "term": text},
+            f'term: expected one of TERM, INT, HUP, QUIT, USR1, USR2, got "{text}"',
+        )
+        for text in ("KILL", "STOP", "SIGTERM", "term", "15")
+    },
+    "term number": (
+        {"command": "x", "term": 15},
+        "term: expected one of TERM, INT, HUP, QUIT, USR1, USR2, got number",
     ),
     "priority high": (
         {"command": "x", "priority": 1001},
@@ -172,7 +236,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "timeout tiny": (
         {"command": "x", "timeout": 0.0009},
-        "timeout: expected seconds from 0.001 to 31536000, got 0.0009",
+        'timeout: expected seconds from 0.001 to 31536000, as 90, "90s" or "1h30m", got 0.0009',
     ),
     "run_at early": (
         {"command": "x", "run_at": "2000-01-01T00:00:00+00:01"},

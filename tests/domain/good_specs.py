@@ -77,6 +77,8 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "start_timeout": 1.5,
             "silence_timeout": 3,
             "final_exit_codes": [1, 255],
+            "umask": "0027",
+            "term": "USR1",
         },
         {
             "command": "true",
@@ -97,6 +99,8 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "start_timeout": 1.5,
             "silence_timeout": 3,
             "final_exit_codes": [1, 255],
+            "umask": "0027",
+            "term": "USR1",
         },
     ),
     "base64": (
@@ -139,6 +143,33 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "newlines in env": (
         {"command": "a\nb", "env": {"A": "\n\x1b"}},
         {"command": "a\nb", "env": {"A": "\n\x1b"}},
+    ),
+    **{
+        f"timeout {text}": ({"command": "x", "timeout": text}, {"command": "x", "timeout": stored})
+        for text, stored in (
+            ("90", 90),
+            ("1.5", 1.5),
+            ("90s", 90),
+            ("1h30m", 5400),
+            ("1.5h", 5400),
+            ("2d", 172_800),
+            ("1w", 604_800),
+            ("500ms", 0.5),
+            ("1m500ms", 60.5),
+            ("5m", 300),
+            ("5ms", 0.005),
+            ("1w2d3h4m5s6ms", 788_645.006),
+            ("365d", 31_536_000),
+            ("000000001s", 1),
+            ("0.9999999h0.36ms", 3600),
+            ("0.001s0.4999999ms", 0.001),
+            ("1.5ms", 0.002),
+        )
+    },
+    "grace of nothing": ({"command": "x", "grace": "0s"}, {"command": "x", "grace": 0}),
+    "umask of all and of none": (
+        {"command": "x", "umask": "0777", "term": "TERM"},
+        {"command": "x", "umask": "0777", "term": "TERM"},
     ),
     "longest timeout": (
         {"command": "x", "timeout": 31536000},

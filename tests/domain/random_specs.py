@@ -5,7 +5,14 @@ import json
 import random
 from collections.abc import Callable
 
-from tests.domain.odd_values import KEYS_OF_NUMBERS, NUMBERS, PIECES, TIMES
+from tests.domain.odd_values import (
+    KEYS_OF_NUMBERS,
+    NUMBERS,
+    NUMBERS_OF_DURATIONS,
+    PIECES,
+    TIMES,
+    UNITS,
+)
 
 
 def text(dice: random.Random, most: int = 12) -> str:
@@ -54,8 +61,32 @@ def _script(dice: random.Random) -> str:
     return json.dumps(line + dice.choice(("\n", "\r\n", "")) + text(dice, 4))
 
 
+def duration(dice: random.Random) -> str:
+    """A text that is one more often than not, with all that it may hold and may not."""
+    if dice.random() < 0.6:
+        units = sorted(dice.sample(range(6), dice.randint(1, 3)))
+        return "".join(dice.choice(NUMBERS_OF_DURATIONS[:7]) + UNITS[unit] for unit in units)
+    parts = (
+        dice.choice(NUMBERS_OF_DURATIONS) + dice.choice(UNITS) for _ in range(dice.randint(0, 3))
+    )
+    return "".join(parts) + text(dice, 1)
+
+
 def _number(dice: random.Random) -> str:
-    return number(dice) if dice.random() < 0.9 else dice.choice(('"5"', "true", "null", "[]", "{}"))
+    kind = dice.random()
+    if kind < 0.6:
+        return number(dice)
+    return json.dumps(duration(dice)) if kind < 0.9 else dice.choice(("true", "null", "[]", "{}"))
+
+
+def _umask(dice: random.Random) -> str:
+    digits = "".join(dice.choices("0001234567789 x", k=dice.choice((3, 4, 4, 4, 5))))
+    return json.dumps(dice.choice((digits, "0022", "0777", text(dice, 4), 18)))
+
+
+def _signal(dice: random.Random) -> str:
+    names = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL", "SIGINT", "int", "INT\n", 15)
+    return json.dumps(dice.choice((*names, text(dice, 4))))
 
 
 def _list(dice: random.Random) -> str:
@@ -158,6 +189,8 @@ ODD: dict[str, Callable[[random.Random], str]] = {
     "env": _map,
     "labels": _map,
     "final_exit_codes": _codes,
+    "umask": _umask,
+    "term": _signal,
     "id": _id,
     "stdin_base64": _base64,
     "run_at": _run_at,

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,39 @@ def test_user_and_zone(worker: Worker) -> None:
     name = {"job-user": JOB_USER, "root": "root"}.get(worker.kind)
     name = name or (worker.user.pw_name if worker.user else pwd.getpwuid(os.getuid()).pw_name)
     assert worker.finish("set -u; echo $USER $LOGNAME ${TZ-none}").text == f"{name} {name} none\n"
+
+
+def test_a_job_gets_its_umask_and_the_next_one_the_workers(worker: Worker) -> None:
+    own = worker.finish("umask").text
+    assert worker.finish("umask; : >f; stat -c %a f", umask="0137").text == "0137\n640\n"
+    assert worker.finish(["sh", "-c", "umask"], umask="0000").text == "0000\n"
+    assert worker.finish(script="umask\n", umask="0777").text == "0777\n"
+    assert worker.finish(["no-such-program"], umask="0777").reason == "START_FAILED"
+    assert worker.finish("umask").text == own
+
+
+def test_a_job_is_stopped_with_the_signal_that_it_asks_for(worker: Worker) -> None:
+    """The program handles each of them and says which one came."""
+    traps = 'for s in TERM INT HUP QUIT USR1 USR2; do trap "echo got $s; exit 3" $s; done'
+    wait = "echo up; while :; do sleep 0.05; done"
+    jobs = {
+        name: worker.submit(f"{traps}; {wait}", **({"term": name} if name else {}))
+        for name in ("", "INT", "HUP", "QUIT", "USR1", "USR2")
+    }
+    for name, job_id in jobs.items():
+        worker.wrote(job_id, "up\n")
+        worker.cancel(job_id)
+        job = worker.ended(job_id)
+        said = re.findall(r"got \w+", job.text)
+        assert (job.state, said) == ("CANCELLED", [f"got {name or 'TERM'}"])
+
+
+def test_a_limit_of_time_sends_the_same_signal_and_kill_follows(worker: Worker) -> None:
+    job = worker.finish(
+        "trap 'echo got INT' INT; kill -STOP $$; while :; do sleep 0.05; done",
+        term="INT",
+        timeout=0.5,
+        grace=0.5,
+    )
+    assert (job.state, job.reason) == ("FAILED", "TIMEOUT")
+    assert "got INT\n" in job.text, "also a process that was stopped"
