@@ -70,7 +70,7 @@ class Settler:
 
         A report whose job's row is locked is stored later. Locked: too many are."""
         for lease in accepted:
-            stream.offered_at.pop(lease, None)
+            stream.record_accept(lease)
         for result in results:
             stream.forget_lease(result.lease)
             if result.ran:
@@ -144,12 +144,15 @@ class Settler:
         await self._database.run(lambda conn: leases.started(conn, stream.worker_id, numbers))
 
     async def take_back_rejected(self, stream: WorkerStream, reasons: dict[int, str]) -> None:
-        """Gives offers back that the worker rejects, each lease with the worker's reason."""
-        for lease in reasons:
-            stream.forget_lease(lease)
+        """Gives offers back that the worker rejects, each lease with the worker's reason. Their
+        room is free after that: before, the worker would get jobs that were submitted later."""
         rejected = [Claimant(lease, stream.worker_id) for lease in reasons]
         why = "; ".join(sorted(set(reasons.values())))[:200]
-        await give_back(self._database, rejected, why, f"worker:{stream.worker_id}")
+        try:
+            await give_back(self._database, rejected, why, f"worker:{stream.worker_id}")
+        finally:
+            for lease in reasons:
+                stream.forget_lease(lease)
 
 
 def refuse(stream: WorkerStream, stale: Sequence[int]) -> None:
