@@ -91,8 +91,7 @@ class Heartbeats:
         self._stored_at = loop.time()
         while True:
             await asyncio.sleep(1.0)
-            for stream in self._presence:
-                stream.recall_late_offers()
+            self._presence.recall_late_offers()
             received, self._newest = self._newest, {}
             try:
                 await self._store(received)

@@ -1,5 +1,6 @@
 """The workers whose streams this server holds, and how many offers they may get."""
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -27,6 +28,8 @@ class Presence:
         self.server_id = uuid.uuid4()
         self._streams: dict[uuid.UUID, WorkerStream] = {}
         self._first = 0  # the worker that is the first to get offers, counted up
+        self._claiming = False
+        self._recall_due = False  # it came while a claim was under way
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -47,6 +50,26 @@ class Presence:
         """Takes a stream out, unless a newer one of its worker has taken its place."""
         if self._streams.get(stream.worker_id) is stream:
             del self._streams[stream.worker_id]
+
+    @contextlib.contextmanager
+    def claim_under_way(self) -> Iterator[None]:
+        """Holds recalls back while jobs are claimed and sent to these workers."""
+        self._claiming = True
+        try:
+            yield
+        finally:
+            self._claiming = False
+            if self._recall_due:
+                self.recall_late_offers()
+
+    def recall_late_offers(self) -> None:
+        """Has each worker asked for the offers that wait there too long; while a claim is under
+        way, when that has ended. The claim may bring jobs that are newer than the recalled ones,
+        and a slot that the recall has left without work would run them first."""
+        self._recall_due = self._claiming
+        if not self._claiming:
+            for stream in self:
+                stream.recall_late_offers()
 
     def rooms(self, most: int) -> list[Room]:
         """The room of each set of labels, for at most `most` offers each. Free slots come before

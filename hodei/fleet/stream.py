@@ -49,7 +49,6 @@ class WorkerStream:
         self.held: dict[int, uuid.UUID] = {}
         # The loop time of each offer that the worker has not accepted, the oldest first.
         self.offered_at: dict[int, float] = {}
-        self._recalled: set[int] = set()  # leases of offers that were asked back, until it answers
         self.ahead = OffersAhead(slots, able=can_recall)
         self.closed = asyncio.Event()
         self.why_closed = ""
@@ -83,12 +82,6 @@ class WorkerStream:
         """Frees the lease's slot: it has ended, or was rejected, refused or taken back."""
         self.held.pop(lease, None)
         self.offered_at.pop(lease, None)
-        self._recalled.discard(lease)
-
-    def record_accept(self, lease: int) -> None:
-        """A slot of the worker has taken the offer: it cannot come back any more."""
-        self.offered_at.pop(lease, None)
-        self._recalled.discard(lease)
 
     def recall_late_offers(self) -> None:
         """Asks all unaccepted offers back once the oldest has waited RECALL_AFTER_S behind busy
@@ -100,11 +93,7 @@ class WorkerStream:
         oldest = next(iter(self.offered_at.values()), now)
         if now - oldest > RECALL_AFTER_S and len(self.held) > self.slots:
             self.ahead.record_stall()
-            self._recall(list(self.offered_at))
-
-    def _recall(self, leases: list[int]) -> None:
-        self._recalled.update(leases)
-        self.send(Recall(leases))
+            self.send(Recall(list(self.offered_at)))
 
     def send(self, message: Message) -> None:
         """Puts a message into the outbox; closes the stream when MOST_MESSAGES wait there."""
@@ -115,14 +104,10 @@ class WorkerStream:
         self._has_messages.set()
 
     def offer(self, offer: Offer) -> None:
-        """Sends an offer whose claim is committed. While the worker has not answered a recall, the
-        offer is asked back at once: its claim was under way when the recall was sent, and the
-        recalled jobs come before it."""
+        """Sends an offer whose claim is committed."""
         self.held[offer.lease] = offer.job_id
         self.offered_at[offer.lease] = asyncio.get_running_loop().time()
         self.send(offer)
-        if self._recalled:
-            self._recall([offer.lease])
 
     def close(self, why: str, *, fault: bool = False) -> None:
         """Ends the stream. `fault`: for what its worker sent, which is told as INVALID_ARGUMENT."""

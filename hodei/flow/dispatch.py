@@ -112,8 +112,9 @@ class JobDispatcher:
         rooms, again = await self._label_sets.choose(self._presence.rooms(CLAIM_AT_MOST))
         fruitful = False
         for room in rooms:
-            offers = await self._claim(room)
-            await self.send(offers)
+            with self._presence.claim_under_way():
+                offers = await self._claim(room)
+                await self.send(offers)
             fruitful = fruitful or bool(offers)
             again = again or len(offers) == len(room.workers)
         return again and fruitful
@@ -176,7 +177,7 @@ class JobDispatcher:
             yield None
             return
         try:
-            with self._one_claim():
+            with self._one_claim(), self._presence.claim_under_way():
                 yield request
         finally:
             if self._missed:

@@ -70,7 +70,7 @@ class Settler:
 
         A report whose job's row is locked is stored later. Locked: too many are."""
         for lease in accepted:
-            stream.record_accept(lease)
+            stream.offered_at.pop(lease, None)
         for result in results:
             stream.forget_lease(result.lease)
             if result.ran:
