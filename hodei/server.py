@@ -22,6 +22,7 @@ from hodei.fleet.presence import Presence
 from hodei.fleet.registration import Registration
 from hodei.fleet.sessions import Sessions
 from hodei.flow.cancel import Canceller
+from hodei.flow.cancel_many import MassCanceller
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.enqueue import Enqueuer
 from hodei.flow.enqueue_all import AllOrNothing
@@ -31,6 +32,7 @@ from hodei.flow.log_reader import LogReader
 from hodei.flow.lost import LostAttempts
 from hodei.flow.maintain import Maintainer
 from hodei.flow.retry import Retries
+from hodei.flow.retry_many import MassRetries
 from hodei.flow.settle import Settler
 from hodei.flow.sweeps.sweeper import Sweeper
 from hodei.health import Health
@@ -209,7 +211,9 @@ class Server:
             self._enqueuer,
             AllOrNothing(self._database, callers),
             self._canceller,
+            MassCanceller(self._database, callers),
             Retries(self._database, callers, self._dispatcher),
+            MassRetries(self._database, callers, self._dispatcher),
             self._log_reader,
         )
 

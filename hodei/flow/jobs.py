@@ -3,40 +3,47 @@ only translates it into one of these verbs, and its answer back.
 
 Each verb has its rules and limits here, and answers with shapes (hodei/shapes)."""
 
+import functools
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from hodei.access.limits import CallersDatabase
-from hodei.access.pages import Page, read_page
+from hodei.access.pages import PAGE_BYTES, STEP
 from hodei.access.shared import SharedReading
 from hodei.domain.errors import Invalid, NotFound
-from hodei.domain.job import JobState, Reason
-from hodei.flow import job_ids, job_shapes
+from hodei.domain.job import JobState
+from hodei.flow import find, job_ids, job_shapes
 from hodei.flow.cancel import Canceller
+from hodei.flow.cancel_many import MassCanceller
+from hodei.flow.change_many import Answer
 from hodei.flow.enqueue import Created, Enqueuer
 from hodei.flow.enqueue_all import AllOrNothing
+from hodei.flow.find import Found
+from hodei.flow.job_filter import MOST_VALUES, Wanted, word
 from hodei.flow.job_ids import Meant
 from hodei.flow.log_reader import LogPage, LogReader
 from hodei.flow.retry import Retries
+from hodei.flow.retry_many import MassRetries
 from hodei.flow.waiting import waiting_for
 from hodei.shapes.job import Attempt, Event, Job
+from hodei.shapes.size import size_of
 from hodei.store import job_story, jobs, workers
-
-Word = TypeVar("Word", JobState, Reason)
+from hodei.store.retry_many import Repeat
 
 LIMIT, MOST_LIMIT = 20, 1000
 """Jobs of a list: unless the caller says how many, and at most."""
 
 
-class Wanted(NamedTuple):
-    """Which jobs a list is of, newest first. Empty texts and None: whichever."""
+class JobPage(NamedTuple):
+    """A page of a list of jobs, newest first, without their specs."""
 
-    state: str = ""
-    reason: str = ""
-    correlation_id: str = ""
-    before: uuid.UUID | None = None  # the last job of the page before
-    limit: int = 0  # 0: LIMIT
+    jobs: list[Job]
+    go_on_after: str | None
+    """The last job that was looked at, where the page ended before its limit and the list may go
+    on."""
+    looked_at: int
+    """How many jobs were looked at, where the page ended by that; else 0."""
 
 
 class Timeline(NamedTuple):
@@ -63,14 +70,18 @@ class Jobs:
         enqueuer: Enqueuer,
         all_or_nothing: AllOrNothing,
         canceller: Canceller,
+        mass_canceller: MassCanceller,
         retries: Retries,
+        mass_retries: MassRetries,
         logs: LogReader,
     ) -> None:
         self._database = database
         self._enqueuer = enqueuer
         self._all_or_nothing = all_or_nothing
         self._canceller = canceller
+        self._mass_canceller = mass_canceller
         self._retries = retries
+        self._mass_retries = mass_retries
         self._logs = logs
         self._fleet: SharedReading[list[workers.Worker]] = SharedReading(self._read_fleet)
 
@@ -96,33 +107,32 @@ class Jobs:
         """The jobs that parts of ids mean (job_ids.resolve has the rules and errors)."""
         return await job_ids.resolve(self._database, parts, actor)
 
-    async def list_jobs(self, wanted: Wanted) -> Page[Job]:
-        """A page of jobs, without their specs. Invalid: no such state or reason, or the limit is
-        beyond MOST_LIMIT. NotFound: `before` is no job, so that the empty page is not the last."""
-        state = _one_of(JobState, wanted.state, "state")
-        reason = _one_of(Reason, wanted.reason, "reason")
-        limit = wanted.limit or LIMIT
+    async def list_jobs(self, wanted: Wanted, before: uuid.UUID | None, limit: int) -> JobPage:
+        """Jobs that are wanted, the newest or those older than `before`; of `limit` 0 LIMIT of
+        them. Invalid: the filter is wrong, or the limit is beyond MOST_LIMIT. NotFound: `before` is
+        no job, so that the empty page is not the last."""
+        limit = limit or LIMIT
         if limit > MOST_LIMIT:
             raise Invalid(f"limit: expected 1 to {MOST_LIMIT}, got {limit}")
+        look = await find.look(self._database, wanted, before, limit)
+        page: list[Job] = []
+        size = 0
+        for first in range(0, len(look.jobs), STEP):
+            ids = [one.id for one in look.jobs[first : first + STEP]]
+            read = await self._database.run(functools.partial(jobs.of_ids, ids=ids))
+            for job in await self._shown(read, with_spec=False):
+                size += size_of(job)
+                if size > PAGE_BYTES and page:
+                    return JobPage(page, page[-1].job_id, 0)
+                page.append(job)
+        stopped_at = str(look.stopped_at) if look.stopped_at else None
+        return JobPage(page, stopped_at, look.looked_at)
 
-        async def read(last: Job | None, count: int) -> list[Job]:
-            before = uuid.UUID(last.job_id) if last else wanted.before
-            correlation_id = wanted.correlation_id or None
-            found = await self._database.run(
-                lambda conn: jobs.list_newest(conn, state, reason, correlation_id, before, count)
-            )
-            return await self._shown(found, with_spec=False)
-
-        page = await read_page(read, limit)
-        if wanted.before and not page.entries:
-            await self._check_before(wanted.before)
-        return page
-
-    async def _check_before(self, before: uuid.UUID) -> None:
-        if not await self._database.run(lambda conn: jobs.exists(conn, before)):
-            raise NotFound(
-                f"before: no job {before}; it may have been deleted, begin again with the newest"
-            )
+    async def find(
+        self, wanted: Wanted, ids: Sequence[uuid.UUID], before: uuid.UUID | None, limit: int
+    ) -> Found:
+        """The ids and states of jobs (find.find has the rules and errors)."""
+        return await find.find(self._database, wanted, ids, before, limit)
 
     async def cancel(self, job_id: uuid.UUID, actor: str) -> Job:
         """Asks for a job's end (Canceller.cancel has the errors); returns the job as it is then."""
@@ -132,6 +142,22 @@ class Jobs:
     async def retry(self, job_id: uuid.UUID, new_id: uuid.UUID | None, actor: str) -> Job:
         """Runs an ended job again (Retries.retry has the errors); returns the new job."""
         return await self.get(await self._retries.retry(job_id, new_id, actor))
+
+    async def cancel_many(
+        self, ids: Sequence[uuid.UUID], states: Sequence[str], actor: str
+    ) -> list[Answer]:
+        """Asks for the end of jobs, only of those in one of the states if some are given
+        (MassCanceller.cancel has the errors). Invalid: too many, or no such state."""
+        find.check_number(ids)
+        if len(states) > MOST_VALUES:
+            raise Invalid(f"states: expected at most {MOST_VALUES}, got {len(states)}")
+        known = [word(JobState, text, "state") for text in states]
+        return await self._mass_canceller.cancel(ids, known, actor)
+
+    async def retry_many(self, repeats: Sequence[Repeat], actor: str) -> list[Answer]:
+        """Runs jobs that have ended again (MassRetries.retry has the errors). Invalid: too many."""
+        find.check_number(repeats)
+        return await self._mass_retries.retry(repeats, actor)
 
     async def timeline(self, job_id: uuid.UUID) -> Timeline:
         """The events of a job. NotFound: it has none, so there is no such job."""
@@ -161,13 +187,3 @@ class Jobs:
 
     async def _read_fleet(self) -> list[workers.Worker]:
         return await self._database.run(lambda conn: workers.list_all(conn, every=False))
-
-
-def _one_of(kind: type[Word], text: str, what: str) -> Word | None:
-    """The word of the kind that the text says in any case; None for an empty text."""
-    if not text:
-        return None
-    try:
-        return kind(text.upper())
-    except ValueError:
-        raise Invalid(f"{what}: expected one of {', '.join(kind)}, got {text[:80]!r}") from None

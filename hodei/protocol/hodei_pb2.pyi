@@ -441,26 +441,127 @@ class ResolveJobsResponse(_message.Message):
     def __init__(self, meant: _Optional[_Iterable[_Union[ResolveJobsResponse.Meant, _Mapping]]] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
-    __slots__ = ("state", "correlation_id", "limit", "before_job_id", "reason")
+    __slots__ = ("state", "correlation_id", "limit", "before_job_id", "reason", "filter")
     STATE_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     BEFORE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     state: str
     correlation_id: str
     limit: int
     before_job_id: str
     reason: str
-    def __init__(self, state: _Optional[str] = ..., correlation_id: _Optional[str] = ..., limit: _Optional[int] = ..., before_job_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    filter: JobFilter
+    def __init__(self, state: _Optional[str] = ..., correlation_id: _Optional[str] = ..., limit: _Optional[int] = ..., before_job_id: _Optional[str] = ..., reason: _Optional[str] = ..., filter: _Optional[_Union[JobFilter, _Mapping]] = ...) -> None: ...
 
 class ListJobsResponse(_message.Message):
-    __slots__ = ("jobs", "next_before_job_id")
+    __slots__ = ("jobs", "next_before_job_id", "filtered", "looked_at")
     JOBS_FIELD_NUMBER: _ClassVar[int]
     NEXT_BEFORE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    FILTERED_FIELD_NUMBER: _ClassVar[int]
+    LOOKED_AT_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.RepeatedCompositeFieldContainer[Job]
     next_before_job_id: str
-    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ...) -> None: ...
+    filtered: bool
+    looked_at: int
+    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., filtered: _Optional[bool] = ..., looked_at: _Optional[int] = ...) -> None: ...
+
+class JobFilter(_message.Message):
+    __slots__ = ("states", "reasons", "workers", "name", "labels", "label_names", "since_unix_us", "until_unix_us", "actor", "correlation_id")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_NAMES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    states: _containers.RepeatedScalarFieldContainer[str]
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    workers: _containers.RepeatedScalarFieldContainer[str]
+    name: str
+    labels: _containers.ScalarMap[str, str]
+    label_names: _containers.RepeatedScalarFieldContainer[str]
+    since_unix_us: int
+    until_unix_us: int
+    actor: str
+    correlation_id: str
+    def __init__(self, states: _Optional[_Iterable[str]] = ..., reasons: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., label_names: _Optional[_Iterable[str]] = ..., since_unix_us: _Optional[int] = ..., until_unix_us: _Optional[int] = ..., actor: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+
+class FindJobsRequest(_message.Message):
+    __slots__ = ("filter", "job_ids", "limit", "before_job_id")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    JOB_IDS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    filter: JobFilter
+    job_ids: _containers.RepeatedScalarFieldContainer[str]
+    limit: int
+    before_job_id: str
+    def __init__(self, filter: _Optional[_Union[JobFilter, _Mapping]] = ..., job_ids: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., before_job_id: _Optional[str] = ...) -> None: ...
+
+class FindJobsResponse(_message.Message):
+    __slots__ = ("entries", "next_before_job_id", "looked_at")
+    class Entry(_message.Message):
+        __slots__ = ("job_id", "state")
+        JOB_ID_FIELD_NUMBER: _ClassVar[int]
+        STATE_FIELD_NUMBER: _ClassVar[int]
+        job_id: str
+        state: str
+        def __init__(self, job_id: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_BEFORE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    LOOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[FindJobsResponse.Entry]
+    next_before_job_id: str
+    looked_at: int
+    def __init__(self, entries: _Optional[_Iterable[_Union[FindJobsResponse.Entry, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., looked_at: _Optional[int] = ...) -> None: ...
+
+class CancelJobsRequest(_message.Message):
+    __slots__ = ("job_ids", "states")
+    JOB_IDS_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    job_ids: _containers.RepeatedScalarFieldContainer[str]
+    states: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, job_ids: _Optional[_Iterable[str]] = ..., states: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RetryJobsRequest(_message.Message):
+    __slots__ = ("retries",)
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    retries: _containers.RepeatedCompositeFieldContainer[RetryJobRequest]
+    def __init__(self, retries: _Optional[_Iterable[_Union[RetryJobRequest, _Mapping]]] = ...) -> None: ...
+
+class ChangeJobsResponse(_message.Message):
+    __slots__ = ("entries",)
+    class Entry(_message.Message):
+        __slots__ = ("job_id", "change", "refusal", "state", "message", "new_job_id")
+        JOB_ID_FIELD_NUMBER: _ClassVar[int]
+        CHANGE_FIELD_NUMBER: _ClassVar[int]
+        REFUSAL_FIELD_NUMBER: _ClassVar[int]
+        STATE_FIELD_NUMBER: _ClassVar[int]
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        NEW_JOB_ID_FIELD_NUMBER: _ClassVar[int]
+        job_id: str
+        change: str
+        refusal: str
+        state: str
+        message: str
+        new_job_id: str
+        def __init__(self, job_id: _Optional[str] = ..., change: _Optional[str] = ..., refusal: _Optional[str] = ..., state: _Optional[str] = ..., message: _Optional[str] = ..., new_job_id: _Optional[str] = ...) -> None: ...
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[ChangeJobsResponse.Entry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[ChangeJobsResponse.Entry, _Mapping]]] = ...) -> None: ...
 
 class RetryJobRequest(_message.Message):
     __slots__ = ("job_id", "new_job_id")

@@ -189,6 +189,21 @@ class JobServiceStub:
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Job.FromString,
                 _registered_method=True)
+        self.FindJobs = channel.unary_unary(
+                '/hodei.v1.JobService/FindJobs',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.FindJobsRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.FindJobsResponse.FromString,
+                _registered_method=True)
+        self.CancelJobs = channel.unary_unary(
+                '/hodei.v1.JobService/CancelJobs',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.CancelJobsRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ChangeJobsResponse.FromString,
+                _registered_method=True)
+        self.RetryJobs = channel.unary_unary(
+                '/hodei.v1.JobService/RetryJobs',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.RetryJobsRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ChangeJobsResponse.FromString,
+                _registered_method=True)
         self.GetTimeline = channel.unary_unary(
                 '/hodei.v1.JobService/GetTimeline',
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.JobRef.SerializeToString,
@@ -252,6 +267,26 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindJobs(self, request, context):
+        """The ids of jobs that a filter wants, or the states of named jobs: what CancelJobs and RetryJobs are then asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJobs(self, request, context):
+        """Many jobs in one call, with an answer for each, in order. A job of whose row another transaction has a lock is answered LOCKED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryJobs(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTimeline(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -307,6 +342,21 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.CancelJob,
                     request_deserializer=hodei_dot_protocol_dot_hodei__pb2.CancelJobRequest.FromString,
                     response_serializer=hodei_dot_protocol_dot_hodei__pb2.Job.SerializeToString,
+            ),
+            'FindJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindJobs,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.FindJobsRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.FindJobsResponse.SerializeToString,
+            ),
+            'CancelJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJobs,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.CancelJobsRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ChangeJobsResponse.SerializeToString,
+            ),
+            'RetryJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryJobs,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.RetryJobsRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ChangeJobsResponse.SerializeToString,
             ),
             'GetTimeline': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTimeline,
@@ -466,6 +516,87 @@ class JobService:
             '/hodei.v1.JobService/CancelJob',
             hodei_dot_protocol_dot_hodei__pb2.CancelJobRequest.SerializeToString,
             hodei_dot_protocol_dot_hodei__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.JobService/FindJobs',
+            hodei_dot_protocol_dot_hodei__pb2.FindJobsRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.FindJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.JobService/CancelJobs',
+            hodei_dot_protocol_dot_hodei__pb2.CancelJobsRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ChangeJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.JobService/RetryJobs',
+            hodei_dot_protocol_dot_hodei__pb2.RetryJobsRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ChangeJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,7 +24,7 @@ from hodei.rpc.principal import calling, resolve
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-LARGE_REQUESTS = ("CreateJobs",)
+LARGE_REQUESTS = ("CreateJobs", "FindJobs", "CancelJobs", "RetryJobs")
 """Calls whose request may fill a message; any other request has at most REQUEST_BYTES."""
 
 REQUEST_BYTES = 16 << 10

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from hodei.access.principal import actor
-from hodei.flow.jobs import Jobs, Wanted
+from hodei.flow.jobs import Jobs
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from hodei.rpc import to_caller
+from hodei.rpc import from_caller, to_caller
 from hodei.rpc.ids import uuid_of, uuid_or_none
 from hodei.shapes import wire
 
@@ -34,19 +34,28 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         return pb.ResolveJobsResponse(meant=[to_caller.meant(one) for one in found])
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
-        page = await self._jobs.list_jobs(
-            Wanted(
-                request.state,
-                request.reason,
-                request.correlation_id,
-                uuid_or_none(request.before_job_id, "before_job_id"),
-                request.limit,
-            )
-        )
-        goes_on = page.ended_by == "bytes"
+        before = uuid_or_none(request.before_job_id, "before_job_id")
+        page = await self._jobs.list_jobs(from_caller.listed(request), before, request.limit)
         return pb.ListJobsResponse(
-            jobs=[to_caller.job(one) for one in page.entries],
-            next_before_job_id=page.entries[-1].job_id if goes_on else "",
+            jobs=[to_caller.job(one) for one in page.jobs],
+            next_before_job_id=page.go_on_after or "",
+            filtered=True,
+            looked_at=page.looked_at,
+        )
+
+    async def FindJobs(self, request: pb.FindJobsRequest, context: Any) -> pb.FindJobsResponse:
+        found = await self._jobs.find(
+            from_caller.wanted(request.filter),
+            [uuid_of(text, "job_ids") for text in request.job_ids],
+            uuid_or_none(request.before_job_id, "before_job_id"),
+            request.limit,
+        )
+        return pb.FindJobsResponse(
+            entries=[
+                pb.FindJobsResponse.Entry(job_id=str(one.id), state=one.state) for one in found.jobs
+            ],
+            next_before_job_id=str(found.go_on_after or ""),
+            looked_at=found.looked_at,
         )
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:
@@ -55,6 +64,16 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.Job:
         new_id = uuid_or_none(request.new_job_id, "new_job_id")
         return to_caller.job(await self._jobs.retry(_job_id(request), new_id, actor.get()))
+
+    async def CancelJobs(
+        self, request: pb.CancelJobsRequest, context: Any
+    ) -> pb.ChangeJobsResponse:
+        ids = [uuid_of(text, "job_ids") for text in request.job_ids]
+        return to_caller.changes(await self._jobs.cancel_many(ids, request.states, actor.get()))
+
+    async def RetryJobs(self, request: pb.RetryJobsRequest, context: Any) -> pb.ChangeJobsResponse:
+        repeats = [from_caller.repeat(one) for one in request.retries]
+        return to_caller.changes(await self._jobs.retry_many(repeats, actor.get()))
 
     async def GetTimeline(self, request: pb.JobRef, context: Any) -> pb.Timeline:
         found = await self._jobs.timeline(_job_id(request))

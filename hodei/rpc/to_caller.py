@@ -1,8 +1,11 @@
 """Answers to callers, as messages of hodei.proto."""
 
+from collections.abc import Sequence
+
 from loguru import logger
 
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Locked
+from hodei.flow.change_many import Answer
 from hodei.flow.enqueue import Created
 from hodei.flow.job_ids import Meant
 from hodei.flow.log_reader import LogPage
@@ -12,6 +15,9 @@ from hodei.shapes.job import Job
 
 ERROR_CHARACTERS = 300
 """Characters of why a spec is refused: a thousand of them make an answer of less than 1 MiB."""
+
+WORDS_BYTES = 2_000_000
+"""Bytes of all such words in one answer."""
 
 CODES: dict[type[HodeiError], str] = {
     Duplicate: "ALREADY_EXISTS",
@@ -59,6 +65,26 @@ def meant(found: Meant) -> pb.ResolveJobsResponse.Meant:
         ],
         more=found.more,
     )
+
+
+def changes(answers: Sequence[Answer]) -> pb.ChangeJobsResponse:
+    """What became of each job of a cancel or a retry. Beyond WORDS_BYTES of them refusals have no
+    more words, but still their kind."""
+    entries, size = [], 0
+    for one in answers:
+        message = one.message[:ERROR_CHARACTERS]
+        size += len(message.encode())
+        entries.append(
+            pb.ChangeJobsResponse.Entry(
+                job_id=str(one.job_id),
+                change=one.change or "",
+                refusal=one.refusal or "",
+                state=one.state or "",
+                message=message if size <= WORDS_BYTES else "",
+                new_job_id=str(one.new_id or ""),
+            )
+        )
+    return pb.ChangeJobsResponse(entries=entries)
 
 
 def log_page(page: LogPage) -> pb.ReadLogsResponse:

@@ -59,6 +59,26 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobChange:
+    """What a cancel or a retry did to one job."""
+
+    job_id: Annotated[str, "The job's UUID."]
+    change: Annotated[
+        str | None,
+        "CANCELLED (it waited), CANCEL_REQUESTED (its worker is to stop it) or RETRIED; null: "
+        "nothing was done. With --dry-run, what would be done.",
+    ] = None
+    refusal: Annotated[
+        str | None,
+        "Why nothing was done: NOT_FOUND, ENDED, NOT_ENDED, OTHER_STATE (no longer one that was "
+        "asked for), LOCKED (by another transaction), DUPLICATE or REFUSED; null: it was done.",
+    ] = None
+    state: Annotated[str | None, "The job's state after that; null: not known."] = None
+    message: Annotated[str | None, "The refusal in words."] = None
+    new_job_id: Annotated[str | None, "The job that runs it again."] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One accepted try of a job."""
 

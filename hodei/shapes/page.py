@@ -6,10 +6,11 @@ from typing import Any
 
 from hodei.shapes.fields import Field, Json, Time, fields_of
 from hodei.shapes.fleet import Maintenance, Status, Token, Worker
-from hodei.shapes.job import Attempt, Event, Job, LogChunk
+from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk
 
 WHERE: dict[type, str] = {
-    Job: "`hodei job get`, `cancel` and `retry` print one; `hodei job list` prints a list.",
+    Job: "`hodei job get` prints one; `hodei job list` prints a list.",
+    JobChange: "`hodei job cancel` and `retry` print a list.",
     Attempt: "`hodei job attempts` prints a list.",
     Event: "`hodei job timeline` prints a list.",
     LogChunk: "`hodei job logs` prints one a line, as they come (JSON lines).",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-from hodei.domain.job import CancelPhase, JobState, Reason
+from hodei.domain.job import CancelPhase, JobState
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import rows
@@ -127,40 +127,6 @@ async def of_ids(conn: Connection, ids: Sequence[uuid.UUID]) -> list[Job]:
     """Returns those of the jobs that there are, in the order of `ids`; their spec is {}."""
     found = {row[0]: _job(row) for row in await rows(conn, OF_IDS, {"jobs": array(ids)})}
     return [found[job] for job in ids if job in found]
-
-
-# Newest first, by keyset: a page costs the same however far back it lies. Specs are not read: each
-# may be a quarter of a megabyte.
-LIST_TAIL: LiteralString = """
-WHERE (%(state)s::text IS NULL OR j.state = %(state)s::text)
-  AND (%(reason)s::text IS NULL OR j.reason = %(reason)s::text)
-  AND (%(correlation)s::text IS NULL OR j.correlation_id = %(correlation)s::text)
-  AND (%(before)s::uuid IS NULL
-       OR (j.created_at, j.id) < (
-           SELECT b.created_at, b.id FROM jobs b WHERE b.id = %(before)s::uuid))
-ORDER BY j.created_at DESC, j.id DESC
-LIMIT %(limit)s::bigint
-"""
-LIST = NAMED + "'{}'," + JOB_COLUMNS + LIST_TAIL
-
-
-async def list_newest(
-    conn: Connection,
-    state: JobState | None,
-    reason: Reason | None,
-    correlation: str | None,
-    before: uuid.UUID | None,
-    limit: int,
-) -> list[Job]:
-    """Returns the newest jobs, or the newest of those older than `before`; their spec is {}."""
-    parameters = {
-        "state": state,
-        "reason": reason,
-        "correlation": correlation,
-        "before": before,
-        "limit": limit,
-    }
-    return [_job(row) for row in await rows(conn, LIST, parameters)]
 
 
 # Final states are counted among the newest 1,000,000 jobs: nobody needs the exact count of an

@@ -65,6 +65,24 @@ async def brief_rows(
     return await cursor.fetchall() if cursor.description else []
 
 
+PLAN_ANEW = """
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('jit', 'off', true),
+       set_config('array_nulls', 'on', true)
+"""
+
+
+async def replanned_rows(
+    conn: Connection, statement: LiteralString, parameters: dict[str, Any]
+) -> list[TupleRow]:
+    """Runs a statement that reads much or little, as its parameters say, and returns its rows. It
+    is planned for them each time."""
+    async with conn.pipeline():
+        await conn.execute(PLAN_ANEW)
+        cursor = await execute(conn, statement, parameters)
+    return await cursor.fetchall()
+
+
 async def rows(
     conn: Connection, statement: LiteralString, parameters: dict[str, Any] | None = None
 ) -> list[TupleRow]:

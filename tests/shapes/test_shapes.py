@@ -10,7 +10,7 @@ from hodei.protocol import hodei_pb2 as pb
 from hodei.shapes import wire
 from hodei.shapes.fields import Json, Time, fields_of
 from hodei.shapes.fleet import Maintenance, Status, Token, Worker
-from hodei.shapes.job import Attempt, Event, Job, LogChunk
+from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk
 from hodei.shapes.page import WHERE, page
 from hodei.shapes.rendering import EARLIEST, LATEST, as_dict, rfc3339
 from hodei.shapes.size import size_of
@@ -18,6 +18,7 @@ from tests.conftest import TREE
 
 MESSAGES: dict[type, Any] = {
     Job: pb.Job,
+    JobChange: pb.ChangeJobsResponse.Entry,
     Attempt: pb.Attempts.Attempt,
     Event: pb.Timeline.Event,
     Worker: pb.Worker,

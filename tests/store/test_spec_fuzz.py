@@ -15,7 +15,7 @@ from hodei.domain.spec import normalise
 from hodei.flow import job_shapes
 from hodei.flow.waiting import waiting_for
 from hodei.rpc import to_caller
-from hodei.store import accepts, cancels, job_queue, job_story, jobs, leases, results
+from hodei.store import accepts, cancels, job_queue, job_search, job_story, jobs, leases, results
 from hodei.store.database import Connection as AsyncConnection
 from tests.conftest import Connection
 from tests.domain.random_specs import spec
@@ -95,7 +95,8 @@ async def _live(conn: AsyncConnection) -> None:
     after."""
     worker = await ready_worker(conn)
     await job_queue.start_timeouts(conn)
-    every = await jobs.list_newest(conn, None, None, None, None, 1000)
+    look = await job_search.search(conn, job_search.Filter(), None, 10_000, 1000)
+    every = await jobs.of_ids(conn, [one.id for one in look.jobs])
     for job in every[::3]:
         assert await cancels.cancel_queued(conn, job.id, "cli:test")
     while offers := await claim(conn, [worker.id] * 50):

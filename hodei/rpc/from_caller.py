@@ -1,0 +1,42 @@
+"""What callers ask for in messages of hodei.proto, as flow takes it."""
+
+import dataclasses
+
+from hodei.domain.ids import uuid7
+from hodei.flow.job_filter import Wanted
+from hodei.protocol import hodei_pb2 as pb
+from hodei.rpc.ids import uuid_of, uuid_or_none
+from hodei.store.retry_many import Repeat
+
+
+def wanted(said: pb.JobFilter) -> Wanted:
+    """The filter that a message says."""
+    return Wanted(
+        states=list(said.states),
+        reasons=list(said.reasons),
+        workers=list(said.workers),
+        name=said.name,
+        labels=dict(said.labels),
+        label_names=list(said.label_names),
+        since=said.since_unix_us if said.HasField("since_unix_us") else None,
+        until=said.until_unix_us if said.HasField("until_unix_us") else None,
+        actor=said.actor,
+        correlation_id=said.correlation_id,
+    )
+
+
+def listed(request: pb.ListJobsRequest) -> Wanted:
+    """The filter of a list: its fields of the first release, and beside them the later ones."""
+    said = wanted(request.filter)
+    return dataclasses.replace(
+        said,
+        states=said.states or [text for text in [request.state] if text],
+        reasons=said.reasons or [text for text in [request.reason] if text],
+        correlation_id=said.correlation_id or request.correlation_id,
+    )
+
+
+def repeat(said: pb.RetryJobRequest) -> Repeat:
+    """A job to be repeated; the new one gets an id here where the caller has given none."""
+    new = uuid_or_none(said.new_job_id, "new_job_id")
+    return Repeat(uuid_of(said.job_id, "job_id"), new or uuid7())

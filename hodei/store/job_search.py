@@ -1,0 +1,162 @@
+"""Which jobs a filter wants, newest first, and which of them are found in one look."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, LiteralString, NamedTuple
+
+from hodei.domain.job import JobState, Reason
+from hodei.store.database import Connection
+from hodei.store.parameters import array
+from hodei.store.statements import replanned_rows, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a job must have. Empty and None: whatever it has."""
+
+    states: Sequence[JobState] = ()
+    reasons: Sequence[Reason] = ()
+    workers: Sequence[uuid.UUID] | None = None  # that have it, or had it last; []: no job's
+    name_like: str | None = None  # a pattern of LIKE
+    labels: dict[str, str] = field(default_factory=dict)
+    label_names: Sequence[str] = ()  # labels of any value
+    since: int | None = None  # created at or after it, in microseconds since 1970
+    until: int | None = None  # created before it
+    actor: str | None = None  # also with an addition of the spec (`cli:ana:deploy`)
+    correlation_id: str | None = None
+
+
+class Sighted(NamedTuple):
+    """A job that was found, and its state then."""
+
+    id: uuid.UUID
+    state: JobState
+
+
+class Look(NamedTuple):
+    """What one look has found."""
+
+    jobs: list[Sighted]  # newest first
+    stopped_at: uuid.UUID | None  # the last job looked at, where the look ended at its bound
+    looked_at: int  # how many jobs it looked at up to there
+
+
+# A look ends when it has found enough, after so many jobs, or after 2 s: a spec may be a quarter of
+# a megabyte, and is unpacked for its labels. The job at which it ended is in the answer, wanted or
+# not.
+#
+# It goes by keyset along an index that has the order of the list: a page costs the same however far
+# back it lies. Planned for its parameters each time; a plan for any would walk from the newest job,
+# or sort the table.
+HEAD: LiteralString = """
+SELECT s.id, s.state, s.is_wanted, s.is_last, s.nth
+FROM (
+    SELECT n.id,
+           n.state,
+           n.nth,
+           n.nth = %(look_at)s::bigint
+               OR clock_timestamp() > statement_timestamp() + interval '2 s' AS is_last,
+           coalesce(
+               (%(states)s::text[] IS NULL OR n.state = ANY (%(states)s::text[]))
+               AND (%(reasons)s::text[] IS NULL OR n.reason = ANY (%(reasons)s::text[]))
+               AND (%(workers)s::uuid[] IS NULL OR n.worker_id = ANY (%(workers)s::uuid[]))
+               AND (%(name)s::text IS NULL OR n.name LIKE %(name)s::text)
+               AND (%(actor)s::text IS NULL
+                    OR n.actor = %(actor)s::text
+                    OR starts_with(n.actor, %(actor)s::text || ':'))
+               AND (%(labels)s::jsonb IS NULL OR n.spec -> 'labels' @> %(labels)s::jsonb)
+               AND (%(label_names)s::text[] IS NULL
+                    OR n.spec -> 'labels' ?& %(label_names)s::text[]),
+               false) AS is_wanted
+    FROM (
+        SELECT j.id, j.state, j.reason, j.worker_id, j.name, j.actor, j.spec,
+               row_number() OVER (ORDER BY j.created_at DESC, j.id DESC) AS nth
+        FROM jobs j
+        WHERE (j.created_at, j.id) < (
+                  CASE
+                      WHEN %(before)s::uuid IS NULL THEN timestamptz 'infinity'
+                      ELSE (SELECT b.created_at FROM jobs b WHERE b.id = %(before)s::uuid)
+                  END,
+                  coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+          AND (%(since)s::bigint IS NULL
+               OR j.created_at
+                   >= timestamptz 'epoch' + %(since)s::bigint * interval '1 microsecond')
+          AND (%(until)s::bigint IS NULL
+               OR j.created_at
+                   < timestamptz 'epoch' + %(until)s::bigint * interval '1 microsecond')
+"""
+OF_CORRELATION: LiteralString = "          AND j.correlation_id = %(correlation_id)s::text\n"
+TAIL: LiteralString = """
+        ORDER BY j.created_at DESC, j.id DESC
+        LIMIT %(look_at)s::bigint
+    ) n
+) s
+WHERE s.is_wanted OR s.is_last
+LIMIT %(most)s::bigint
+"""
+SEARCH = HEAD + TAIL
+SEARCH_CORRELATED = HEAD + OF_CORRELATION + TAIL
+
+
+async def search(
+    conn: Connection, wanted: Filter, before: uuid.UUID | None, look_at: int, most: int
+) -> Look:
+    """Looks at jobs, newest first, or at those older than `before`, for `most` that are wanted. It
+    looks at `look_at` at most, and for 2 s."""
+    parameters = {**_parameters(wanted), "before": before, "look_at": look_at, "most": most}
+    statement = SEARCH
+    if wanted.correlation_id is not None:
+        statement = SEARCH_CORRELATED
+        parameters["correlation_id"] = wanted.correlation_id
+    found: list[Sighted] = []
+    for job, state, is_wanted, is_last, nth in await replanned_rows(conn, statement, parameters):
+        if is_wanted:
+            found.append(Sighted(job, JobState(state)))
+        if is_last:
+            return Look(found, job, nth)
+    return Look(found, None, 0)
+
+
+def _parameters(wanted: Filter) -> dict[str, Any]:
+    return {
+        "states": array(wanted.states) if wanted.states else None,
+        "reasons": array(wanted.reasons) if wanted.reasons else None,
+        "workers": None if wanted.workers is None else array(wanted.workers),
+        "name": wanted.name_like,
+        "labels": json.dumps(wanted.labels) if wanted.labels else None,
+        "label_names": array(wanted.label_names) if wanted.label_names else None,
+        "since": wanted.since,
+        "until": wanted.until,
+        "actor": wanted.actor,
+    }
+
+
+STATES = "SELECT j.id, j.state FROM jobs j WHERE j.id = ANY (%(jobs)s::uuid[])"
+
+
+async def states(conn: Connection, ids: Sequence[uuid.UUID]) -> list[Sighted]:
+    """Returns those of the jobs that there are, in the order of `ids`."""
+    found: dict[uuid.UUID, str] = dict(await replanned_rows(conn, STATES, {"jobs": array(ids)}))
+    return [Sighted(job, JobState(found[job])) for job in ids if job in found]
+
+
+WORKERS_NAMED = """
+SELECT g.text, w.id
+FROM unnest(%(texts)s::text[]) AS g (text)
+JOIN workers w
+    ON w.name = g.text
+    OR (g.text ~ '^[0-9a-fA-F-]{6,36}$'
+        AND (starts_with(w.id::text, lower(g.text))
+             OR (length(g.text) >= 8 AND right(w.id::text, length(g.text)) = lower(g.text))))
+LIMIT 1000
+"""
+
+
+async def workers_named(conn: Connection, texts: Sequence[str]) -> list[tuple[str, uuid.UUID]]:
+    """Returns the workers, 1,000 at most, whose name is one of the texts, or whose id begins with
+    its 6 or more characters or ends with its 8 or more; each with that text."""
+    return [
+        (text, worker) for text, worker in await rows(conn, WORKERS_NAMED, {"texts": array(texts)})
+    ]
