@@ -218,7 +218,7 @@ class Launchers:
             pid, status, peak, user, system = values
             usage = Usage(peak, user / 1e6, system / 1e6)
             if known := self._running.pop(number, None):
-                known.spawn.on_ended(status, usage)
+                known.spawn.guard(known.spawn.on_ended, status, usage)
                 return
             if not launcher.pending or launcher.pending[0].number != number:
                 return
@@ -229,14 +229,14 @@ class Launchers:
             return
         self._on_cgroup_entered(launcher, cgroup)
         if spawn and kind == ENDED:
-            spawn.on_ran(pid, status, usage)
+            spawn.guard(spawn.on_ran, pid, status, usage)
         elif spawn and kind == SPAWNED:
             self._running[number] = Running(spawn, launcher)
-            spawn.on_started(values[0])
+            spawn.guard(spawn.on_started, values[0])
         elif spawn:
             if cgroup:
                 self.give_back(cgroup)
-            spawn.on_failed(words)
+            spawn.guard(spawn.on_failed, words)
         self._spawn_waiting()
 
     def _on_cgroup_entered(self, launcher: Launcher, cgroup: Cgroup | None) -> None:
@@ -282,9 +282,10 @@ class Launchers:
                     self.give_back(pending.cgroup)
                 self._waiting.appendleft(pending.spawn)
         for number in [n for n, one in self._running.items() if one.launcher is launcher]:
-            self._running.pop(number).spawn.on_orphaned()
+            orphaned = self._running.pop(number).spawn
+            orphaned.guard(orphaned.on_orphaned)
         if unsure:
-            unsure.on_unsure()
+            unsure.guard(unsure.on_unsure)
         self._spawn_waiting()
 
     def continue_all(self) -> None:

@@ -22,7 +22,7 @@ from hodei_worker.supervisor.prepare import StartFailed, prepare
 from hodei_worker.supervisor.result import Cause, Result, failed
 from hodei_worker.supervisor.spawn import Exit, Usage
 from hodei_worker.supervisor.spool import Tape
-from hodei_worker.supervisor.starting import Outcomes, Starting
+from hodei_worker.supervisor.starting import Starting
 from hodei_worker.supervisor.verdict import DISK_FULL, name_processes, verdict
 
 GRACE_S = 10.0  # between TERM and KILL, for a job whose spec has no grace
@@ -51,10 +51,7 @@ class JobProcess:
         self.output = Output(
             host.poller, tape, limit, self._guard, listener.on_chunk, self._on_disk_full, ended
         )
-        outcomes = Outcomes(
-            self._on_started, self._on_ran, self._on_not_started, self._on_ended, self._on_orphaned
-        )
-        self._starting = Starting(start, host, self._guard, self._call_after, outcomes)
+        self._starting = Starting(start, host, self._guard, self._call_after, self)
         self._begun = time.monotonic()
         self._pid = 0
         self._pidfd = 0  # only if its launcher died: it is our child then
@@ -162,20 +159,20 @@ class JobProcess:
 
     # ── start ──
 
-    def _on_not_started(self, cause: Cause, left: Members | None) -> None:
+    def on_not_started(self, cause: Cause, left: Members | None) -> None:
         self._cause, self._members = cause, left
         self._finish(0)
 
-    def _on_ran(self, pid: int, status: int, usage: Usage) -> None:
+    def on_ran(self, pid: int, status: int, usage: Usage) -> None:
         """The process has started and ended."""
         self._pid, self._exit = pid, Exit(status, usage)
         self._members = self._starting.members(pid)
         self._listener.on_started()
-        self._on_ended(status, usage)
+        self.on_ended(status, usage)
         if self._faulty:
             self._kill_faulty()
 
-    def _on_started(self, pid: int) -> None:
+    def on_started(self, pid: int) -> None:
         self._pid, self._members = pid, self._starting.members(pid)
         self._host.main_pids.add(pid)
         self.output.watch()
@@ -200,7 +197,7 @@ class JobProcess:
         words = f"wrote nothing for longer than its silence_timeout of {limit_s:g} s"
         self.stop(failed(Reason.TIMEOUT, words))
 
-    def _on_orphaned(self) -> None:
+    def on_orphaned(self) -> None:
         """Its launcher died, and we are its parent now: we wait for it ourselves."""
         if self._exit is None and not self._finished:
             self._pidfd = os.pidfd_open(self._pid)
@@ -212,9 +209,9 @@ class JobProcess:
         if pid:
             self._host.poller.close(self._pidfd)
             self._pidfd = 0
-            self._on_ended(status, Usage(usage.ru_maxrss, usage.ru_utime, usage.ru_stime))
+            self.on_ended(status, Usage(usage.ru_maxrss, usage.ru_utime, usage.ru_stime))
 
-    def _on_ended(self, status: int, usage: Usage) -> None:
+    def on_ended(self, status: int, usage: Usage) -> None:
         self._exit = Exit(status, usage)
         self._host.main_pids.discard(self._pid)
         if self._finished or self._faulty:

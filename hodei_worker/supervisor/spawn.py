@@ -2,11 +2,11 @@
 
 import socket
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hodei_worker.supervisor.cgroups import Cgroup
+from hodei_worker.supervisor.guard import Guard
 
 
 class Usage(NamedTuple):
@@ -22,27 +22,35 @@ class Exit(NamedTuple):
     usage: Usage
 
 
-@dataclass(eq=False)
-class Spawn:
-    """A process to be started, and its callbacks. Each is called at most once. If the process ends
-    before its start was reported, only `on_ran` is called."""
+class Spawn(Protocol):
+    """A process to be started, and its callbacks. Each is called at most once, under `guard`. If
+    the process ends before its start was reported, only `on_ran` is called."""
 
     argv: list[str]
     environment: dict[str, str]
     workdir: str
+    umask: str  # four octal digits; "": the launcher's own
     # Descriptors of stdin, stdout, stderr. The caller keeps them open until the first callback.
     streams: tuple[int, int, int]
-    on_started: Callable[[int], None]  # process id
-    on_failed: Callable[[str], None]  # the reason
-    on_ended: Callable[[int, Usage], None]  # wait status
-    on_ran: Callable[[int, int, Usage], None]  # process id, wait status: it has started and ended
-    on_orphaned: Callable[
-        [], None
-    ]  # its launcher died: it is our child now, and we must wait for it
-    on_unsure: Callable[[], None]  # its launcher died while starting it: it may have run
-    umask: str = ""  # four octal digits; "": the launcher's own
-    cgroup: Cgroup | None = None
-    requested_at: float = 0.0  # when the request was sent to a launcher (monotonic)
+    guard: Guard
+    cgroup: Cgroup | None  # launchers.py sets it
+    requested_at: float  # when the request was sent to a launcher (monotonic); launchers.py sets it
+
+    def on_started(self, pid: int) -> None: ...
+
+    def on_failed(self, why: str) -> None: ...
+
+    def on_ended(self, status: int, usage: Usage) -> None:
+        """`status`: the wait status."""
+
+    def on_ran(self, pid: int, status: int, usage: Usage) -> None:
+        """It has started and ended."""
+
+    def on_orphaned(self) -> None:
+        """Its launcher died: it is our child now, and we must wait for it."""
+
+    def on_unsure(self) -> None:
+        """Its launcher died while starting it: it may have run."""
 
 
 class Pending(NamedTuple):

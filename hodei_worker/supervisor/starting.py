@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 from hodei.protocol.words import Reason
 from hodei_worker.supervisor import kin
@@ -22,19 +22,29 @@ NEWBORN_EVERY_S, NEWBORN_LOOKS = 0.01, 20
 are made before the job is reported lost."""
 
 
-@dataclass(frozen=True)
-class Outcomes:
+class Outcomes(Protocol):
     """The callbacks. Exactly one of these comes first: `on_started` (then `on_ended` follows, and
-    `on_orphaned` may come before it), `on_ran` if the process has ended already, or `on_failed`."""
+    `on_orphaned` may come before it), `on_ran` if the process has ended already, or
+    `on_not_started`."""
 
-    on_started: Callable[[int], None]  # process id
-    on_ran: Callable[[int, int, Usage], None]  # process id, wait status
-    on_failed: Callable[[Cause, Members | None], None]  # its processes, if any may be left
-    on_ended: Callable[[int, Usage], None]  # wait status
-    on_orphaned: Callable[[], None]  # its launcher died: we are its parent now
+    def on_started(self, pid: int) -> None: ...
+
+    def on_ran(self, pid: int, status: int, usage: Usage) -> None:
+        """`status`: the wait status."""
+
+    def on_not_started(self, cause: Cause, left: Members | None) -> None:
+        """`left`: its processes, if any may be left."""
+
+    def on_ended(self, status: int, usage: Usage) -> None: ...
+
+    def on_orphaned(self) -> None:
+        """Its launcher died: we are its parent now."""
 
 
-class Starting:
+class Starting(Spawn):
+    """It is itself the request that launchers get: another object would refer to this one, and only
+    the collector would free the two."""
+
     def __init__(
         self,
         start: Start,
@@ -44,9 +54,11 @@ class Starting:
         outcomes: Outcomes,
     ) -> None:
         """`call_after` calls an action some seconds later, unless the job has ended by then."""
+        self.guard = guard
+        self.cgroup = None
+        self.requested_at = 0.0
         self._start = start
         self._host = host
-        self._guard = guard
         self._call_after = call_after
         self._outcomes = outcomes
         self._job_descriptors: tuple[int, ...] = ()  # closed once the process has its copies
@@ -56,40 +68,25 @@ class Starting:
         """`pipes`: stream → the job's end of its pipe. They are closed here in any case. Raises
         OSError or ValueError if the request cannot be made."""
         self._job_descriptors = tuple(pipes.values())
+        self.argv, self.environment, self.workdir, stdin_path, self.umask = prepared
         try:
             stdin = self._host.launchers.dev_null
-            if prepared.stdin != os.devnull:
-                stdin = os.open(prepared.stdin, os.O_RDONLY | os.O_CLOEXEC)
+            if stdin_path != os.devnull:
+                stdin = os.open(stdin_path, os.O_RDONLY | os.O_CLOEXEC)
                 self._job_descriptors += (stdin,)
             if user := self._host.folders.user:
                 for stream in pipes.values():
                     os.fchown(stream, user.uid, user.gid)  # so that it can open /dev/stdout
-            self._spawn_request = self._spawn(prepared, (stdin, pipes[STDOUT], pipes[STDERR]))
-            self._host.launchers.spawn(self._spawn_request)
+            self.streams = (stdin, pipes[STDOUT], pipes[STDERR])
+            self._host.launchers.spawn(self)
         except Exception:
             self._close_descriptors()
             raise
         self.under_way = True
 
-    def _spawn(self, prepared: Prepared, streams: tuple[int, int, int]) -> Spawn:
-        wrap = self._guard.wrap
-        return Spawn(
-            prepared.argv,
-            prepared.environment,
-            prepared.workdir,
-            streams,
-            on_started=wrap(self._on_started),
-            on_failed=wrap(self._on_failed),
-            on_ended=wrap(self._outcomes.on_ended),
-            on_ran=wrap(self._on_ran),
-            on_orphaned=wrap(self._outcomes.on_orphaned),
-            on_unsure=wrap(self._on_unsure),
-            umask=prepared.umask,
-        )
-
     def members(self, pid: int) -> Members:
         """Returns the job's processes. pid 0: the process itself is not known."""
-        if cgroup := self._spawn_request.cgroup:
+        if cgroup := self.cgroup:
             return Contained(cgroup, self._host.launchers, pid)
         start = self._start
         return Attributed(pid, start.job_id, start.lease, self._host.crowd, self._requested_ticks())
@@ -97,11 +94,7 @@ class Starting:
     def _requested_ticks(self) -> int:
         """Returns when the request was sent to the launcher, in the kernel's clock ticks, rounded
         down."""
-        return (
-            kin.now_ticks()
-            - int((time.monotonic() - self._spawn_request.requested_at) * kin.TICKS_A_S)
-            - 1
-        )
+        return kin.now_ticks() - int((time.monotonic() - self.requested_at) * kin.TICKS_A_S) - 1
 
     def _close_descriptors(self) -> None:
         self.under_way = False
@@ -109,22 +102,28 @@ class Starting:
         for fd in descriptors:
             os.close(fd)
 
-    def _on_started(self, pid: int) -> None:
+    def on_started(self, pid: int) -> None:
         self._close_descriptors()
         self._outcomes.on_started(pid)
 
-    def _on_ran(self, pid: int, status: int, usage: Usage) -> None:
+    def on_ran(self, pid: int, status: int, usage: Usage) -> None:
         self._close_descriptors()
         self._outcomes.on_ran(pid, status, usage)
 
-    def _on_failed(self, why: str) -> None:
+    def on_ended(self, status: int, usage: Usage) -> None:
+        self._outcomes.on_ended(status, usage)
+
+    def on_orphaned(self) -> None:
+        self._outcomes.on_orphaned()
+
+    def on_failed(self, why: str) -> None:
         self._close_descriptors()
         interpreter = self._start.spec.get("interpreter")
         if interpreter and why.startswith(f"{interpreter[0]}: "):
             why = f"bad interpreter: {why}"
-        self._outcomes.on_failed(failed(Reason.START_FAILED, why), None)
+        self._outcomes.on_not_started(failed(Reason.START_FAILED, why), None)
 
-    def _on_unsure(self) -> None:
+    def on_unsure(self) -> None:
         """The launcher was killed while it started the process, perhaps by this job. The process is
         searched for."""
         self._close_descriptors()
@@ -137,7 +136,7 @@ class Starting:
             self._start.job_id, self._start.lease, self._requested_ticks(), known
         )
         if pid:
-            self._on_started(pid)
+            self.on_started(pid)
             self._outcomes.on_orphaned()
         elif looks:
             self._call_after(NEWBORN_EVERY_S, self._look_for_newborn, looks - 1)
@@ -145,4 +144,4 @@ class Starting:
             self.under_way = False
             left = self.members(0)
             left.send(signal.SIGKILL)
-            self._outcomes.on_failed(lost("the process that was starting it was killed"), left)
+            self._outcomes.on_not_started(lost("the process that was starting it was killed"), left)

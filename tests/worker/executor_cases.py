@@ -7,7 +7,9 @@ executor of processes waits for all children of the process that it is in.
 import asyncio
 import contextlib
 import functools
+import gc
 import sys
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -218,6 +220,21 @@ async def a_fault_ends_it_as_internal(stage: Stage) -> None:
     assert "an error of ours" in result.message
 
 
+async def what_has_ended_is_freed_without_the_collector(stage: Stage) -> None:
+    gc.disable()
+    attempts = [stage.attempt("write"), stage.attempt("missing"), stage.attempt("stay")]
+    living = [weakref.ref(attempt) for attempt in attempts]
+    for attempt in attempts:
+        attempt.begin()
+    await stage.until(lambda: stage.told.count("started") == 2)
+    attempts[2].stop(CANCELLED)
+    await stage.until(lambda: len(stage.results) == len(attempts))
+    del attempt
+    attempts.clear()
+    assert [one() for one in living] == [None, None, None]
+    gc.enable()
+
+
 async def one_of_a_supervisor_before_has_ended(stage: Stage) -> None:
     entry = {"lease": 99, "job_id": "00000000-0000-0000-0000-000000000099", "attempt": 1}
     cause = stage.executor.adopt(entry | stage.executor.journal_marks)
@@ -238,6 +255,7 @@ CASES: dict[str, Callable[[Stage], Awaitable[None]]] = {
         a_stop_after_its_end_is_nothing,
         it_waits_while_its_tape_is_full,
         a_fault_ends_it_as_internal,
+        what_has_ended_is_freed_without_the_collector,
         one_of_a_supervisor_before_has_ended,
     )
 }
