@@ -235,6 +235,7 @@ def test_sql_stands_only_in_the_store() -> None:
         "hodei.flow",
         "hodei.rpc",
         "hodei.cli",
+        "hodei.client",
         "hodei.local",
         "hodei_worker",
     ):

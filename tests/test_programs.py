@@ -109,7 +109,9 @@ def installed(wheel: Path, place: Path) -> Path:
 def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) -> None:
     """Dependencies are taken from this environment: what is tested is what the wheel holds."""
     wheel = built(tmp_path)
-    held = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"hodei/py.typed", "hodei_worker/py.typed"} <= set(names)
+    held = {name.partition("/")[0] for name in names}
     assert {name for name in held if ".dist-info" not in name} == {"hodei", "hodei_worker"}
     place = tmp_path / "venv"
     purelib = installed(wheel, place)

@@ -6,6 +6,7 @@ Every function takes an open connection first. A statement that is run by guarde
 
 - How PostgreSQL is reached: database, statements, parameters, listener, times, sqlstate, halves.
 - A job's life: creation, claims, accepts, releases, results, late_results, cancels.
+- A job of a program's own transaction: enqueue.
 - What is looked after: leases, stray_leases, job_queue, dead_rows, invariants, sweep, retention.
 - Workers and servers: sessions, workers, worker_bootstrap_tokens, server.
 - What is read: jobs, job_story, job_logs.

@@ -1,0 +1,53 @@
+"""Hodei for Python programs (docs/client.md): Hodei and AsyncHodei ask servers, enqueue creates jobs
+in a transaction of the program's own."""
+
+from hodei.client.asynchronous import AsyncHodei
+from hodei.client.blocking import Hodei
+from hodei.client.enqueue import enqueue, enqueue_async, enqueue_many, enqueue_many_async
+from hodei.client.errors import (
+    Aborted,
+    Closed,
+    Conflict,
+    Duplicate,
+    Exhausted,
+    HodeiError,
+    Invalid,
+    NotFound,
+    ServerFault,
+    TimedOut,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+)
+from hodei.client.reading import JobId, LogChunk
+from hodei.client.records import Attempt, Event, Job
+from hodei.client.specs import Spec, new_id
+
+__all__ = [
+    "Aborted",
+    "AsyncHodei",
+    "Attempt",
+    "Closed",
+    "Conflict",
+    "Duplicate",
+    "Event",
+    "Exhausted",
+    "Hodei",
+    "HodeiError",
+    "Invalid",
+    "Job",
+    "JobId",
+    "LogChunk",
+    "NotFound",
+    "ServerFault",
+    "Spec",
+    "TimedOut",
+    "Unauthenticated",
+    "Unavailable",
+    "Unsupported",
+    "enqueue",
+    "enqueue_async",
+    "enqueue_many",
+    "enqueue_many_async",
+    "new_id",
+]

@@ -1,0 +1,217 @@
+"""The client for asyncio: the same verbs, to be awaited. Cancelling a task cancels its call.
+
+asyncio is imported when it is used: it takes as long as all the rest of hodei.client."""
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, TypeVar, Unpack
+
+from hodei.client import verbs
+from hodei.client.channels import CALL_S, OPTIONS, Channels
+from hodei.client.errors import Closed, HodeiError
+from hodei.client.following import Reading, Waiting
+from hodei.client.reading import JobId, LogChunk
+from hodei.client.records import Attempt, Event, Job
+from hodei.client.servers import Tries
+from hodei.client.specs import AnySpec, Spec, one_spec
+
+T = TypeVar("T")
+Jobs = list[Job]  # within the class `list` is a verb
+
+
+class AsyncHodei:
+    """Does as Hodei, for the tasks of one event loop."""
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] | None = None,
+        *,
+        actor: str | None = None,
+        call_timeout: float = CALL_S,
+    ) -> None:
+        self._channels = Channels(servers, actor, call_timeout, _open)
+
+    async def submit(
+        self,
+        spec: AnySpec | None = None,
+        /,
+        *,
+        call_timeout: float | None = None,
+        **keys: Unpack[Spec],
+    ) -> str:
+        """Does as Hodei.submit."""
+        return await self._run(verbs.submit(one_spec(spec, keys)), call_timeout)
+
+    async def submit_many(
+        self, specs: Iterable[AnySpec], *, call_timeout: float | None = None
+    ) -> list[str]:
+        """Does as Hodei.submit_many."""
+        return await self._run(verbs.submit_many(specs), call_timeout)
+
+    async def get(self, job: JobId, *, call_timeout: float | None = None) -> Job:
+        """Does as Hodei.get."""
+        return await self._run(verbs.get(job), call_timeout)
+
+    async def wait(
+        self, job: JobId, timeout: float | None = None, *, call_timeout: float | None = None
+    ) -> Job:
+        """Does as Hodei.wait."""
+        waiting = Waiting(job, timeout)
+        async for _chunk in self._read(waiting, call_timeout):
+            pass
+        return waiting.final
+
+    def logs(
+        self, job: JobId, *, follow: bool = False, call_timeout: float | None = None
+    ) -> AsyncGenerator[LogChunk, None]:
+        """Does as Hodei.logs. Whoever leaves the loop before its end closes the iterator, with
+        contextlib.aclosing, which ends the call."""
+        return self._read(Reading(job, follow=follow), call_timeout)
+
+    async def cancel(self, job: JobId, *, call_timeout: float | None = None) -> Job:
+        """Does as Hodei.cancel."""
+        return await self._run(verbs.cancel(job), call_timeout)
+
+    async def retry(
+        self, job: JobId, *, new_id: JobId | None = None, call_timeout: float | None = None
+    ) -> Job:
+        """Does as Hodei.retry."""
+        return await self._run(verbs.retry(job, new_id), call_timeout)
+
+    async def timeline(self, job: JobId, *, call_timeout: float | None = None) -> list[Event]:
+        """Does as Hodei.timeline."""
+        return await self._run(verbs.timeline(job), call_timeout)
+
+    async def attempts(self, job: JobId, *, call_timeout: float | None = None) -> list[Attempt]:
+        """Does as Hodei.attempts."""
+        return await self._run(verbs.attempts(job), call_timeout)
+
+    async def list(
+        self,
+        *,
+        state: str | None = None,
+        reason: str | None = None,
+        correlation_id: str | None = None,
+        before: JobId | None = None,
+        limit: int = 20,
+        call_timeout: float | None = None,
+    ) -> Jobs:
+        """Does as Hodei.list."""
+        listing = verbs.list_jobs(state, reason, correlation_id, before, limit)
+        return await self._run(listing, call_timeout)
+
+    async def close(self) -> None:
+        """Does as Hodei.close."""
+        for channel in self._channels.close():
+            await channel.close()
+
+    async def __aenter__(self) -> "AsyncHodei":
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _run(self, verb: verbs.Verb[T], call_timeout: float | None) -> T:
+        """Makes the calls of a verb, each in turn."""
+        try:
+            call = next(verb)
+            while True:
+                try:
+                    answer = await self._answer(call, call_timeout)
+                except HodeiError as error:
+                    call = verb.throw(error)
+                else:
+                    call = verb.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _answer(self, call: verbs.Call, call_timeout: float | None) -> Any:
+        import asyncio
+
+        call.tries = tries = self._channels.tries(call_timeout)
+        while True:
+            place, seconds = tries.next()
+            try:
+                method = getattr(self._channels.stub(place), call.method)
+                answer = await method(
+                    call.request, timeout=seconds, metadata=self._channels.metadata
+                )
+            except _failures() as error:
+                pause = tries.failed(*self._status(error))
+            else:
+                tries.succeeded()
+                return answer
+            await asyncio.sleep(pause)
+
+    async def _read(
+        self, reading: Reading, call_timeout: float | None
+    ) -> AsyncGenerator[LogChunk, None]:
+        import asyncio
+
+        tries = self._channels.tries(call_timeout)
+        while not reading.done:
+            place, seconds = reading.next(tries)
+            metadata = self._channels.metadata
+            try:
+                stub = self._channels.stub(place)
+                job = await stub.GetJob(reading.job_request, timeout=seconds, metadata=metadata)
+                reading.found(job, tries)
+                if not reading.done:
+                    async with aclosing(self._stream(stub, reading, tries)) as chunks:
+                        async for one in chunks:
+                            yield one
+                return
+            except _failures() as error:
+                pause = reading.broke(tries, *self._status(error))
+            await asyncio.sleep(pause)
+
+    async def _stream(
+        self, stub: Any, reading: Reading, tries: Tries
+    ) -> AsyncGenerator[LogChunk, None]:
+        stream = stub.ReadLogs(
+            reading.request(), timeout=reading.seconds(), metadata=self._channels.metadata
+        )
+        try:
+            async for message in stream:
+                for one in reading.take(message, tries):
+                    yield one
+        finally:
+            stream.cancel()
+
+    def _status(self, error: BaseException) -> tuple[str, str]:
+        """The status of a failed call, and its words. Closed: the client was closed meanwhile, for
+        which gRPC has a UsageError and, where the task itself was not cancelled, a
+        CancelledError."""
+        import asyncio
+
+        import grpc
+
+        task = asyncio.current_task()
+        cancelled = isinstance(error, asyncio.CancelledError) and task and task.cancelling()
+        if self._channels.closed and not cancelled:
+            raise Closed("this client was closed during the call") from None
+        if not isinstance(error, grpc.aio.AioRpcError):
+            raise error
+        return error.code().name, error.details() or ""
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """What a call of gRPC may raise."""
+    import asyncio
+
+    import grpc.aio
+
+    return (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError)
+
+
+def _open(address: str) -> Any:
+    import grpc.aio
+
+    return grpc.aio.insecure_channel(address, options=OPTIONS)

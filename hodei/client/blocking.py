@@ -1,0 +1,208 @@
+"""The client for ordinary programs: each call returns when it is answered."""
+
+import time
+from collections.abc import Generator, Iterable, Sequence
+from types import TracebackType
+from typing import Any, TypeVar, Unpack
+
+from hodei.client import verbs
+from hodei.client.channels import CALL_S, OPTIONS, Channels
+from hodei.client.errors import Closed, HodeiError
+from hodei.client.following import Reading, Waiting
+from hodei.client.reading import JobId, LogChunk
+from hodei.client.records import Attempt, Event, Job
+from hodei.client.servers import Tries
+from hodei.client.specs import AnySpec, Spec, one_spec
+
+T = TypeVar("T")
+Jobs = list[Job]  # within the class `list` is a verb
+
+
+class Hodei:
+    """A client of some servers. Any number of threads may use it.
+
+    `servers` is HOST:PORT[,HOST:PORT…] or a list of HOST:PORT; otherwise HODEI_SERVER_ADDRESS says
+    them, or else it is 127.0.0.1:50051. A call goes to the server that answered last, and to the
+    others when that one does not answer. `call_timeout` bounds each call, in seconds and with all
+    of its tries, unless the call has its own. `actor` is who does it, for the audit.
+
+    Every call may raise a HodeiError: Unavailable or TimedOut when no server answers in time."""
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] | None = None,
+        *,
+        actor: str | None = None,
+        call_timeout: float = CALL_S,
+    ) -> None:
+        self._channels = Channels(servers, actor, call_timeout, _open)
+
+    def submit(
+        self,
+        spec: AnySpec | None = None,
+        /,
+        *,
+        call_timeout: float | None = None,
+        **keys: Unpack[Spec],
+    ) -> str:
+        """Creates a job and returns its id. The spec is a mapping, keys, or both.
+
+        Invalid: a server refuses the spec. Duplicate: the id exists with another spec."""
+        return self._run(verbs.submit(one_spec(spec, keys)), call_timeout)
+
+    def submit_many(
+        self, specs: Iterable[AnySpec], *, call_timeout: float | None = None
+    ) -> list[str]:
+        """Creates jobs and returns their ids in order. Up to 1,000 specs and 3 MB are stored
+        together or not at all; more go in pieces of that size, each with the call's time.
+
+        Invalid, Duplicate: a spec is refused, and with it its piece and those behind it."""
+        return self._run(verbs.submit_many(specs), call_timeout)
+
+    def get(self, job: JobId, *, call_timeout: float | None = None) -> Job:
+        """Returns a job. NotFound."""
+        return self._run(verbs.get(job), call_timeout)
+
+    def wait(
+        self, job: JobId, timeout: float | None = None, *, call_timeout: float | None = None
+    ) -> Job:
+        """Waits until a job has ended, whichever way, and returns it. TimedOut: it has not within
+        `timeout` seconds; it goes on. NotFound."""
+        waiting = Waiting(job, timeout)
+        for _chunk in self._read(waiting, call_timeout):
+            pass
+        return waiting.final
+
+    def logs(
+        self, job: JobId, *, follow: bool = False, call_timeout: float | None = None
+    ) -> Generator[LogChunk, None, None]:
+        """Yields what a job has written, and with `follow` what it will write, until it has ended.
+        When a server goes away, another one goes on at the same place. NotFound."""
+        return self._read(Reading(job, follow=follow), call_timeout)
+
+    def cancel(self, job: JobId, *, call_timeout: float | None = None) -> Job:
+        """Asks for a job's end; returns the job as it is then: CANCELLED if it waited, and still
+        RUNNING if it has to be stopped. NotFound. Conflict: it has ended already."""
+        return self._run(verbs.cancel(job), call_timeout)
+
+    def retry(
+        self, job: JobId, *, new_id: JobId | None = None, call_timeout: float | None = None
+    ) -> Job:
+        """Runs an ended job again as a new job, which it returns. NotFound. Conflict: the job has
+        not ended. Duplicate: `new_id` exists with another spec."""
+        return self._run(verbs.retry(job, new_id), call_timeout)
+
+    def timeline(self, job: JobId, *, call_timeout: float | None = None) -> list[Event]:
+        """Returns the last 1,000 events of a job, oldest first. NotFound."""
+        return self._run(verbs.timeline(job), call_timeout)
+
+    def attempts(self, job: JobId, *, call_timeout: float | None = None) -> list[Attempt]:
+        """Returns the last 1,000 attempts of a job, oldest first. NotFound."""
+        return self._run(verbs.attempts(job), call_timeout)
+
+    def list(
+        self,
+        *,
+        state: str | None = None,
+        reason: str | None = None,
+        correlation_id: str | None = None,
+        before: JobId | None = None,
+        limit: int = 20,
+        call_timeout: float | None = None,
+    ) -> Jobs:
+        """Returns the newest jobs, without their specs; `before` is the last job of the list that
+        this one continues. Invalid: no such state or reason. NotFound: `before` is no job."""
+        listing = verbs.list_jobs(state, reason, correlation_id, before, limit)
+        return self._run(listing, call_timeout)
+
+    def close(self) -> None:
+        """Ends the calls that are still open, with Closed, and lets no further one begin."""
+        for channel in self._channels.close():
+            channel.close()
+
+    def __enter__(self) -> "Hodei":
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, verb: verbs.Verb[T], call_timeout: float | None) -> T:
+        """Makes the calls of a verb, each in turn."""
+        try:
+            call = next(verb)
+            while True:
+                try:
+                    answer = self._answer(call, call_timeout)
+                except HodeiError as error:
+                    call = verb.throw(error)
+                else:
+                    call = verb.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _answer(self, call: verbs.Call, call_timeout: float | None) -> Any:
+        import grpc
+
+        call.tries = tries = self._channels.tries(call_timeout)
+        while True:
+            place, seconds = tries.next()
+            try:
+                method = getattr(self._channels.stub(place), call.method)
+                answer = method(call.request, timeout=seconds, metadata=self._channels.metadata)
+            except (grpc.RpcError, ValueError) as error:
+                pause = tries.failed(*self._status(error))
+            else:
+                tries.succeeded()
+                return answer
+            time.sleep(pause)
+
+    def _read(
+        self, reading: Reading, call_timeout: float | None
+    ) -> Generator[LogChunk, None, None]:
+        import grpc
+
+        tries = self._channels.tries(call_timeout)
+        while not reading.done:
+            place, seconds = reading.next(tries)
+            metadata = self._channels.metadata
+            try:
+                stub = self._channels.stub(place)
+                job = stub.GetJob(reading.job_request, timeout=seconds, metadata=metadata)
+                reading.found(job, tries)
+                if not reading.done:
+                    yield from self._stream(stub, reading, tries)
+                return
+            except (grpc.RpcError, ValueError) as error:
+                pause = reading.broke(tries, *self._status(error))
+            time.sleep(pause)
+
+    def _stream(self, stub: Any, reading: Reading, tries: Tries) -> Generator[LogChunk, None, None]:
+        stream = stub.ReadLogs(
+            reading.request(), timeout=reading.seconds(), metadata=self._channels.metadata
+        )
+        try:
+            for message in stream:
+                yield from reading.take(message, tries)
+        finally:
+            stream.cancel()
+
+    def _status(self, error: Any) -> tuple[str, str]:
+        """The status of a failed call, and its words. Closed: the client was closed meanwhile, for
+        which gRPC has a ValueError too."""
+        if self._channels.closed:
+            raise Closed("this client was closed during the call") from None
+        if isinstance(error, ValueError):
+            raise error
+        return error.code().name, error.details() or ""
+
+
+def _open(address: str) -> Any:
+    import grpc
+
+    return grpc.insecure_channel(address, options=OPTIONS)

@@ -1,0 +1,108 @@
+"""What both clients have beside their verbs: settings, and a channel to each server."""
+
+import getpass
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hodei.client.errors import Closed
+from hodei.client.servers import Servers, Tries
+from hodei.domain.errors import Invalid
+
+ADDRESS = "127.0.0.1:50051"
+"""Where servers are looked for, unless a client or HODEI_SERVER_ADDRESS says otherwise."""
+
+CALL_S = 10.0
+"""Seconds within which a call is answered, with all of its tries, unless a client says otherwise."""
+
+LONGEST_S = 31_536_000.0
+"""Seconds that a call may take at most, a year: gRPC's clock has no place for much more."""
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", 8 << 20),
+    # A server whose host is gone is found within 30 s, also while a log is quiet.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # gRPC would wait up to two minutes before it looks again at a server that was away.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # also the longest time of one connect
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+
+
+class Channels:
+    """A stub for each server, opened when it is first used. `open_channel` makes gRPC's channel.
+
+    Any number of threads may use it."""
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] | None,
+        actor: str | None,
+        call_timeout: float,
+        open_channel: Callable[[str], Any],
+    ) -> None:
+        self.servers = Servers(_from_environment(os.environ) if servers is None else servers)
+        self.metadata = (("hodei-actor", f"python:{_ascii(actor or _user())}"),)
+        self.call_timeout = checked_seconds(call_timeout, "call_timeout")
+        self._open_channel = open_channel
+        self._opened: dict[int, tuple[Any, Any]] = {}  # channel and stub, by the server's place
+        self._one_at_a_time = threading.Lock()
+        self._process = os.getpid()
+        self.closed = False
+
+    def tries(self, call_timeout: float | None) -> Tries:
+        """The tries of one call. Invalid: its time is none."""
+        if call_timeout is None:
+            return Tries(self.servers, self.call_timeout)
+        return Tries(self.servers, checked_seconds(call_timeout, "call_timeout"))
+
+    def stub(self, place: int) -> Any:
+        """The stub of a server. Closed: there are no more."""
+        if self.closed:
+            raise Closed("this client is closed: make another one")
+        with self._one_at_a_time:
+            if self._opened and self._process != os.getpid():
+                raise Closed(
+                    "this client was used before this process was forked: make one after the fork"
+                )
+            self._process = os.getpid()
+            if place not in self._opened:
+                from hodei.protocol.hodei_pb2_grpc import JobServiceStub
+
+                channel = self._open_channel(self.servers.addresses[place])
+                self._opened[place] = channel, JobServiceStub(channel)
+            return self._opened[place][1]
+
+    def close(self) -> list[Any]:
+        """Lets no further call begin, and returns the channels, which are to be closed."""
+        self.closed = True
+        with self._one_at_a_time:
+            channels = [channel for channel, _ in self._opened.values()]
+            self._opened.clear()
+        return channels if self._process == os.getpid() else []
+
+
+def checked_seconds(value: Any, what: str) -> float:
+    """Seconds as a number. Invalid: they are none, or not above 0; `what` names them."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return min(float(value), LONGEST_S)
+    raise Invalid(f"{what}: expected seconds above 0, got {value!r}")
+
+
+def _from_environment(environment: Mapping[str, str]) -> str:
+    """The servers as the command line finds them."""
+    return environment.get("HODEI_SERVER_ADDRESS") or environment.get("HODEI_SERVER") or ADDRESS
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        return str(os.getuid())
+
+
+def _ascii(name: str) -> str:
+    """A name as gRPC's metadata can carry it."""
+    return "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in name)

@@ -1,0 +1,103 @@
+"""Jobs that are created in a transaction of the program's own: they stand when it commits, and
+nothing is left of them when it is rolled back."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Unpack
+
+from hodei.client.specs import AnySpec, Ready, Spec, one_spec, pieces, ready
+from hodei.domain import spec_json
+from hodei.domain.errors import Duplicate, Invalid
+from hodei.domain.text import shown
+from hodei.store import enqueue as store
+
+INVALID, DUPLICATE, NO_RIGHT, NO_FUNCTION = "22023", "23505", "42501", "42883"
+"""SQLSTATEs of hodei_enqueue and of the way to it."""
+
+NOTES = {
+    NO_RIGHT: "hodei: the role needs GRANT EXECUTE ON FUNCTION hodei_enqueue(jsonb)",
+    NO_FUNCTION: "hodei: hodei_enqueue is not on this connection's search_path: apply the schema "
+    "(hodei db apply), or name its schema with schema=",
+}
+
+
+def enqueue(
+    conn: Any, spec: AnySpec | None = None, /, *, schema: str | None = None, **keys: Unpack[Spec]
+) -> str:
+    """Creates a job in the transaction that is open on `conn`, a connection of psycopg, psycopg2 or
+    Django, and returns its id. The spec is a mapping, keys, or both. `schema` is Hodei's, where it
+    is not on the search_path.
+
+    Invalid, Duplicate: as Hodei.submit. As after any statement that failed, PostgreSQL then takes
+    no further one of the transaction. All other errors are the driver's own."""
+    (job_id,) = enqueue_many(conn, [one_spec(spec, keys)], schema=schema)
+    return job_id
+
+
+def enqueue_many(conn: Any, specs: Iterable[AnySpec], *, schema: str | None = None) -> list[str]:
+    """Creates jobs as enqueue does, and returns their ids in order."""
+    many = _ready(specs)
+    for piece in pieces(many):
+        with _words():
+            store.enqueue(conn, _json(piece), schema)
+    return [one.job_id for one in many]
+
+
+async def enqueue_async(
+    conn: Any, spec: AnySpec | None = None, /, *, schema: str | None = None, **keys: Unpack[Spec]
+) -> str:
+    """Does as enqueue, on an AsyncConnection of psycopg."""
+    (job_id,) = await enqueue_many_async(conn, [one_spec(spec, keys)], schema=schema)
+    return job_id
+
+
+async def enqueue_many_async(
+    conn: Any, specs: Iterable[AnySpec], *, schema: str | None = None
+) -> list[str]:
+    """Does as enqueue_many, on an AsyncConnection of psycopg."""
+    many = _ready(specs)
+    for piece in pieces(many):
+        with _words():
+            await store.enqueue_async(conn, _json(piece), schema)
+    return [one.job_id for one in many]
+
+
+def _ready(specs: Iterable[AnySpec]) -> list[Ready]:
+    """The specs, none of which PostgreSQL could not read: that is found here, before a statement
+    fails for it and the transaction with it."""
+    many = [ready(spec) for spec in specs]
+    for one in many:
+        spec_json.read(one.text)
+    return many
+
+
+def _json(piece: Iterable[Ready]) -> str:
+    return f"[{','.join(one.text for one in piece)}]"
+
+
+@contextmanager
+def _words() -> Iterator[None]:
+    """Makes errors of hodei_enqueue ours, and says of others what they mean."""
+    try:
+        yield
+    except Exception as error:
+        state, words = _sqlstate(error)
+        if state == INVALID:
+            raise Invalid(words) from error
+        if state == DUPLICATE and words.startswith("id: "):
+            raise Duplicate(words) from error
+        if state in NOTES:
+            error.add_note(NOTES[state])
+        raise
+
+
+def _sqlstate(error: BaseException | None) -> tuple[str, str]:
+    """The SQLSTATE and the primary message of an error of a driver, or of one that Django has made
+    of it."""
+    while error is not None:
+        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        if state:
+            primary = getattr(getattr(error, "diag", None), "message_primary", None)
+            return str(state), shown(str(primary or error))
+        error = error.__cause__
+    return "", ""

@@ -1,0 +1,110 @@
+"""The servers that a client may ask, and in which order it tries them.
+
+There is no I/O here: both clients ask the same questions of a Tries, and wait in their own ways."""
+
+import random
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hodei.client.errors import NOT_SENT, PASSING, TimedOut, error_of, was_not_done
+from hodei.domain.errors import HodeiError, Invalid, Unavailable
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+"""Seconds after the servers have all been tried once; they double with each further round."""
+
+
+class Servers:
+    """The addresses, and the place among them of the one that answered last."""
+
+    def __init__(self, given: str | Sequence[str]) -> None:
+        """Takes HOST:PORT[,HOST:PORT…] or a list of HOST:PORT. Invalid: it is neither."""
+        parts = given.split(",") if isinstance(given, str) else given
+        self.addresses = tuple(_address(part, given) for part in parts)
+        if not self.addresses:
+            raise Invalid(f"servers: expected HOST:PORT[,HOST:PORT…], got {given!r}")
+        self.current = 0
+
+    def __str__(self) -> str:
+        return ", ".join(self.addresses)
+
+
+def _address(part: object, given: object) -> str:
+    text = part.strip().removeprefix("http://").rstrip("/") if isinstance(part, str) else ""
+    host, _, port = text.rpartition(":")
+    if not host.isprintable() or not (host and port.isascii() and port.isdigit()):
+        raise Invalid(f"servers: expected HOST:PORT[,HOST:PORT…], got {given!r}")
+    if not 0 < int(port[:6]) < 65536:
+        raise Invalid(f"servers: expected a port from 1 to 65535, got {port[:20]}")
+    return text
+
+
+class Try(NamedTuple):
+    """One server, by its place among the addresses, and the seconds that it has to answer."""
+
+    place: int
+    seconds: float
+
+
+class Tries:
+    """The tries of one call within `seconds`. Each server in turn has an equal part of what is
+    left, so that one that hangs leaves time for the others."""
+
+    def __init__(self, servers: Servers, seconds: float) -> None:
+        self._servers = servers
+        self._seconds = seconds
+        self._first = servers.current
+        self._number = 0
+        self._pause = FIRST_PAUSE_S
+        self.reset()
+        self.may_be_done = False  # a try that failed may have reached a server
+
+    def reset(self, pause: float = 0.0) -> None:
+        """Gives the call all of its time again, after a pause, as a server has answered."""
+        self._deadline = time.monotonic() + pause + self._seconds
+
+    def next(self) -> Try:
+        """The next try."""
+        count = len(self._servers.addresses)
+        left_in_round = count - self._number % count
+        place = (self._first + self._number) % count
+        return Try(place, max(0.001, self._left() / left_in_round))
+
+    def succeeded(self) -> None:
+        """The server has answered: the next call begins with it."""
+        count = len(self._servers.addresses)
+        self._servers.current = (self._first + self._number) % count
+
+    def pass_over(self, pause: float) -> float:
+        """The server has answered: the next try is at another one, after a pause of so many seconds,
+        with all of the time again. Returns the pause."""
+        self.reset(pause)
+        self._number += 1
+        return pause
+
+    def failed(self, status: str, words: str) -> float:
+        """Returns the seconds to wait before the next try. HodeiError: there is none, because the
+        server refused the call, or its time has passed."""
+        if status not in PASSING:
+            self.succeeded()
+            raise error_of(status, words)
+        self.may_be_done = self.may_be_done or not was_not_done(status, words)
+        self._number += 1
+        pause = 0.0
+        if self._number % len(self._servers.addresses) == 0:
+            pause = self._pause * random.uniform(0.5, 1)  # noqa: S311  spreads clients, no secret
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
+        if self._left() <= pause:
+            raise self._given_up(status, words)
+        return pause
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def _given_up(self, status: str, words: str) -> HodeiError:
+        tried = f"{self._servers} within {self._seconds:g} s"
+        if words.startswith(NOT_SENT):
+            return Unavailable(f"no server answers at {tried}")
+        if status == "DEADLINE_EXCEEDED":
+            return TimedOut(f"no answer from {tried}")
+        return error_of(status, words)

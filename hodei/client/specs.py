@@ -1,0 +1,121 @@
+"""Specs as Python gives them, and as the JSON that goes to a server.
+
+A server checks them (docs/job-spec.md): a client that knew the rules would refuse the keys of newer
+servers."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypedDict
+from uuid import UUID
+
+from hodei.domain.errors import Invalid
+from hodei.domain.ids import uuid7
+
+PIECE_SPECS, PIECE_BYTES = 1000, 3_000_000
+"""Specs and bytes of one message: servers take 1,000 specs and 4 MiB."""
+
+LONGEST_SPEC = 1 << 20
+"""Characters of a spec's JSON. No server takes a longer one; its normal form has at most 256 KiB."""
+
+Duration = float | str | timedelta
+"""Seconds, a text as a spec has it, or a timedelta."""
+
+
+class Spec(TypedDict, total=False):
+    """A job spec; docs/job-spec.md has the meaning of each key."""
+
+    id: str | UUID
+    name: str
+    command: str | Sequence[str]
+    script: str
+    interpreter: str | Sequence[str]
+    env: Mapping[str, str]
+    workdir: str
+    stdin: str | bytes
+    stdin_base64: str
+    timeout: Duration
+    grace: Duration
+    priority: int
+    labels: Mapping[str, str]
+    retries: int
+    on_lost: str
+    correlation_id: str
+    actor: str
+    run_at: str | datetime
+    log_limit: int
+    queue_timeout: Duration
+    start_timeout: Duration
+    silence_timeout: Duration
+    final_exit_codes: Sequence[int]
+
+
+AnySpec = Spec | Mapping[str, Any]
+
+
+def new_id() -> str:
+    """An id for a job: whoever submits the same spec with the same id again means the same job."""
+    return str(uuid7())
+
+
+class Ready(NamedTuple):
+    """A spec that can be sent: its id and its JSON."""
+
+    job_id: str
+    text: str
+
+
+def one_spec(spec: AnySpec | None, keys: Mapping[str, Any]) -> AnySpec:
+    """The spec that a call describes: the mapping, with the keys in place of its own."""
+    if spec is not None and not isinstance(spec, Mapping):
+        raise Invalid(f"spec: expected a mapping of keys, got {type(spec).__name__}")
+    return {**(spec or {}), **keys}
+
+
+def ready(spec: AnySpec) -> Ready:
+    """A spec with an id, made here unless it has one: whoever repeats it means the same job.
+    Invalid: it cannot be said in JSON, or is too long."""
+    if not isinstance(spec, Mapping):
+        raise Invalid(f"spec: expected a mapping of keys, got {type(spec).__name__}")
+    plain: dict[str, Any] = {key: value for key, value in spec.items() if value is not None}
+    if isinstance(plain.get("stdin"), bytes):
+        plain["stdin_base64"] = base64.b64encode(plain.pop("stdin")).decode()
+    plain.setdefault("id", new_id())
+    try:
+        text = json.dumps(plain, default=_plain, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"spec: expected what JSON can say: {str(error)[:200]}") from None
+    if len(text) > LONGEST_SPEC:
+        raise Invalid(f"spec: expected at most {LONGEST_SPEC} characters of JSON, got {len(text)}")
+    return Ready(str(plain["id"]), text)
+
+
+def _plain(value: Any) -> Any:
+    """Returns what JSON has for a value of Python's."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"a time with its offset from UTC, got {value}")
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return list(value)
+    raise TypeError(f"got a value of type {type(value).__name__}")
+
+
+def pieces(specs: Sequence[Ready]) -> Iterator[Sequence[Ready]]:
+    """Yields the specs in order, in pieces each as large as a message may be."""
+    start, size = 0, 0
+    for end, spec in enumerate(specs):
+        weight = len(spec.text.encode()) + 8
+        if end > start and (size + weight > PIECE_BYTES or end - start == PIECE_SPECS):
+            yield specs[start:end]
+            start, size = end, 0
+        size += weight
+    if specs:
+        yield specs[start:]

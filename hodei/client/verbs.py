@@ -1,0 +1,204 @@
+"""What a client can ask, without any I/O: each verb is a generator that yields calls, is sent their
+answers, and returns what the caller gets. Both clients run the same ones."""
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from hodei.client import records
+from hodei.client.errors import TimedOut
+from hodei.client.reading import JobId, id_of, record
+from hodei.client.servers import Tries
+from hodei.client.specs import AnySpec, Ready, pieces, ready
+from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Locked, Unavailable
+from hodei.domain.ids import uuid7
+from hodei.domain.job import FINAL, JobState
+from hodei.domain.spec_json import UNTELLABLE
+from hodei.domain.text import shown
+
+T = TypeVar("T")
+
+MOST_LIMIT = 1000
+"""Jobs of one answer of ListJobs, at most."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of JobService. Whoever makes it notes its tries."""
+
+    method: str
+    request: Any
+    tries: Tries | None = None
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether a try of it that failed may have reached a server."""
+        return self.tries is not None and self.tries.may_be_done
+
+
+Verb = Generator[Call, Any, T]
+
+
+def submit(spec: AnySpec) -> Verb[str]:
+    """Creates a job and returns its id."""
+    one = ready(spec)
+    yield from _create([one], 0, 1)
+    return one.job_id
+
+
+def submit_many(specs: Iterable[AnySpec]) -> Verb[list[str]]:
+    """Creates jobs, in pieces that are each stored together or not at all, and returns their ids in
+    order. All specs are looked at before the first piece is sent."""
+    many = []
+    for number, spec in enumerate(specs):
+        try:
+            many.append(ready(spec))
+        except Invalid as error:
+            raise Invalid(f"specs[{number}]: {error}") from None
+    stored = 0
+    for piece in pieces(many):
+        yield from _create(piece, stored, len(many))
+        stored += len(piece)
+    return [one.job_id for one in many]
+
+
+def _create(piece: Iterable[Ready], stored: int, of: int) -> Verb[None]:
+    """Stores a piece of `of` specs, behind the `stored` ones that stand."""
+    piece = list(piece)
+    call = _call("CreateJobs", specs=[one.text for one in piece], all_or_nothing=True)
+    try:
+        answer = yield call
+        for number, entry in enumerate(answer.entries, stored):
+            if entry.error and entry.error_code != "ABORTED":
+                where = f"specs[{number}]: " if of > 1 else ""
+                raise _refusal(entry.error_code, f"{where}{shown(entry.error)}")
+    except (Unavailable, TimedOut) as error:
+        if not call.may_be_done:
+            raise _standing(error, stored, of) from None
+        again = "with the same ids none of them runs twice"
+        if of == 1:
+            again = f"submitted again with id={piece[0].job_id!r} it does not run twice"
+        raise _standing(
+            error, stored, of, f"; it may have been stored all the same: {again}"
+        ) from None
+    except HodeiError as error:
+        raise _standing(error, stored, of) from None
+
+
+def _refusal(code: str, words: str) -> HodeiError:
+    kinds: dict[str, type[HodeiError]] = {"ALREADY_EXISTS": Duplicate, "UNAVAILABLE": Locked}
+    return kinds.get(code, Invalid)(words)
+
+
+def _standing(error: HodeiError, stored: int, of: int, more: str = "") -> HodeiError:
+    """The same error, which also says what stands already."""
+    stands = f"; the first {stored} of {of} jobs are stored" if stored else ""
+    return type(error)(f"{error}{stands}{more}")
+
+
+def get(job: JobId) -> Verb[records.Job]:
+    """Returns a job."""
+    return record(records.Job, (yield _call("GetJob", job_id=id_of(job))))
+
+
+def list_jobs(
+    state: str | None,
+    reason: str | None,
+    correlation_id: str | None,
+    before: JobId | None,
+    limit: int,
+) -> Verb[list[records.Job]]:
+    """Returns the newest jobs, without their specs, as many answers as that takes."""
+    if not isinstance(limit, int) or limit < 1:
+        raise Invalid(f"limit: expected a whole number from 1, got {limit!r}")
+    found: list[records.Job] = []
+    last = id_of(before) if before is not None else ""
+    while len(found) < limit:
+        wanted = min(limit - len(found), MOST_LIMIT)
+        answer = yield _call(
+            "ListJobs",
+            state=_text(state, "state"),
+            reason=_text(reason, "reason"),
+            correlation_id=_text(correlation_id, "correlation_id"),
+            before_job_id=last,
+            limit=wanted,
+        )
+        found += [record(records.Job, one) for one in answer.jobs]
+        if len(answer.jobs) < wanted and not answer.next_before_job_id:
+            break
+        last = answer.next_before_job_id or found[-1].job_id
+    return found
+
+
+def cancel(job: JobId) -> Verb[records.Job]:
+    """Asks for a job's end and returns the job as it is then. A try of which the answer was lost may
+    have ended the job: that is no conflict."""
+    call = _call("CancelJob", job_id=id_of(job))
+    try:
+        return record(records.Job, (yield call))
+    except Conflict:
+        if not call.may_be_done:
+            raise
+        found = yield from get(job)
+        if found.state != JobState.CANCELLED:
+            raise
+        return found
+
+
+def retry(job: JobId, new_id: JobId | None) -> Verb[records.Job]:
+    """Runs an ended job again and returns the new job. Its id is made here: a repeated call is the
+    same job."""
+    new = id_of(new_id) if new_id is not None else str(uuid7())
+    call = _call("RetryJob", job_id=id_of(job), new_job_id=new)
+    return record(records.Job, (yield call))
+
+
+def timeline(job: JobId) -> Verb[list[records.Event]]:
+    """Returns the last 1,000 events of a job, oldest first."""
+    answer = yield _call("GetTimeline", job_id=id_of(job))
+    return [record(records.Event, event) for event in answer.events]
+
+
+def attempts(job: JobId) -> Verb[list[records.Attempt]]:
+    """Returns the last 1,000 attempts of a job, oldest first."""
+    answer = yield _call("GetAttempts", job_id=id_of(job))
+    return [record(records.Attempt, one) for one in answer.attempts]
+
+
+def is_final(job: records.Job) -> bool:
+    """Whether a job has ended."""
+    return job.state in FINAL
+
+
+REQUESTS = {
+    "CreateJobs": "CreateJobsRequest",
+    "GetJob": "JobRef",
+    "ListJobs": "ListJobsRequest",
+    "CancelJob": "CancelJobRequest",
+    "RetryJob": "RetryJobRequest",
+    "GetTimeline": "JobRef",
+    "GetAttempts": "JobRef",
+    "ReadLogs": "ReadLogsRequest",
+}
+
+
+def _call(method: str, **values: Any) -> Call:
+    return Call(method, request_of(method, **values))
+
+
+def request_of(method: str, **values: Any) -> Any:
+    """The request of a call."""
+    from hodei.protocol import hodei_pb2
+
+    return getattr(hodei_pb2, REQUESTS[method])(**values)
+
+
+def _text(value: str | None, what: str) -> str:
+    """A text, or the empty one for None. Invalid: a message cannot hold it."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Invalid(f"{what}: expected text, got {type(value).__name__}")
+    if UNTELLABLE.search(value):
+        raise Invalid(f"{what}: expected valid Unicode text without NUL, got {value[:80]!r}")
+    return value

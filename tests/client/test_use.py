@@ -1,0 +1,221 @@
+"""How programs use a client: from many threads and tasks, slowly, after a fork, after its end."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+
+import pytest
+
+from hodei.client import AsyncHodei, Closed, Exhausted, LogChunk
+from hodei.client import Hodei as Client
+from tests.client.conftest import Make
+from tests.running import Hodei
+
+NEVER = {"command": "true", "labels": {"never": "there"}}
+"""No worker here can take it."""
+
+SLOW_BYTES = 20 << 20
+
+
+def test_a_thousand_jobs_from_many_threads(hodei: Hodei) -> None:
+    """All of them use one client."""
+    with Client(hodei.addresses, call_timeout=60) as client, ThreadPoolExecutor(50) as threads:
+        ids = list(threads.map(lambda n: client.submit(command=f"exit {n % 2}"), range(1000)))
+        jobs = list(threads.map(lambda job_id: client.wait(job_id, 120), ids))
+    assert [job.job_id for job in jobs] == ids
+    assert [job.exit_code for job in jobs] == [0, 1] * 500
+
+
+def test_waiting_needs_no_place_among_the_readers_of_a_server(hodei: Hodei) -> None:
+    """A server has 400 readers for one address. Whoever reads beyond that is refused, and whoever
+    waits is answered all the same."""
+
+    async def run() -> str:
+        async with AsyncHodei(hodei.addresses[0], call_timeout=60) as client:
+            job_id = await client.submit(NEVER)
+            logs = [client.logs(job_id, follow=True) for _ in range(400)]
+            reading = asyncio.gather(*map(anext, logs), return_exceptions=True)
+            while not await refused(client.logs(job_id, follow=True, call_timeout=0.3)):
+                pass
+            waiting = asyncio.create_task(client.wait(job_id, 60, call_timeout=0.5))
+            done, _ = await asyncio.wait([waiting], timeout=1)
+            assert not done, "it waits for longer than a call may take"
+            await client.cancel(job_id)
+            await reading
+            return (await waiting).state
+
+    assert asyncio.run(run()) == "CANCELLED"
+
+
+async def refused(log: AsyncGenerator[LogChunk, None]) -> bool:
+    """Whether the server has too many readers to take this one, of a log that stays empty."""
+    try:
+        async with asyncio.timeout(0.5), aclosing(log):
+            await anext(log)
+    except Exhausted:
+        return True
+    except TimeoutError:
+        return False
+    raise AssertionError("the log is empty")
+
+
+def test_a_slow_reader_gets_all_and_keeps_little(hodei: Hodei, make: Make) -> None:
+    """Chunks wait at the server, not in the reader's memory."""
+    client = make(hodei.addresses)
+    job_id = client.submit(command=f"head -c {SLOW_BYTES} /dev/zero")
+    client.wait(job_id, 120)
+    chunks = client.logs(job_id)
+    size = len(next(chunks).data)
+    before = resident()
+    time.sleep(1)
+    assert resident() - before < SLOW_BYTES / 4
+    assert size + sum(len(chunk.data) for chunk in chunks) == SLOW_BYTES
+
+
+def resident() -> int:
+    """Bytes of memory of this process."""
+    gc.collect()
+    with open("/proc/self/statm") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def test_a_cancelled_task_ends_its_call(hodei: Hodei) -> None:
+    async def run() -> None:
+        async with AsyncHodei(hodei.addresses) as client:
+            job_id = await client.submit(NEVER)
+            waiting = asyncio.create_task(client.wait(job_id))
+            reading = asyncio.create_task(anext(client.logs(job_id, follow=True)))
+            await asyncio.sleep(0.3)
+            for task in (waiting, reading):
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await client.wait(job_id)
+            assert (await client.cancel(job_id)).state == "CANCELLED"
+
+    asyncio.run(run())
+
+
+def test_leaving_a_loop_ends_the_call(hodei: Hodei) -> None:
+    """Nothing is left of it, as asyncio would tell."""
+
+    async def run() -> None:
+        async with AsyncHodei(hodei.addresses) as client:
+            job_id = await client.submit(command="echo begun; exec sleep 60")
+            async with aclosing(client.logs(job_id, follow=True)) as chunks:
+                async for chunk in chunks:
+                    assert chunk.data == b"begun\n"
+                    break
+            await client.cancel(job_id)
+            assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run(), debug=True)
+
+
+def test_a_closed_client_says_so(hodei: Hodei, make: Make) -> None:
+    client = make(hodei.addresses)
+    job_id = client.submit(NEVER)
+    client.cancel(job_id)
+    client.close()
+    client.close()
+    for verb in (client.get, client.wait, lambda job: list(client.logs(job))):
+        with pytest.raises(Closed, match=r"^this client is closed: make another one$"):
+            verb(job_id)
+
+
+def test_closing_ends_the_calls_of_other_threads_and_tasks(hodei: Hodei) -> None:
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            blocking.wait(job_id)
+        except Closed as error:
+            ended.append(error)
+
+    async def run() -> None:
+        client = AsyncHodei(hodei.addresses)
+        waiting = asyncio.create_task(client.wait(job_id))
+        reading = asyncio.create_task(anext(client.logs(job_id, follow=True)))
+        await asyncio.sleep(0.3)
+        await client.close()
+        for task in (waiting, reading):
+            with pytest.raises(Closed, match=r"^this client was closed during the call$"):
+                await task
+
+    with Client(hodei.addresses) as other:
+        blocking = Client(hodei.addresses)
+        job_id = other.submit(NEVER)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        asyncio.run(run())
+        blocking.close()
+        thread.join(20)
+        assert [str(error) for error in ended] == ["this client was closed during the call"]
+        other.cancel(job_id)
+
+
+FORKED = """
+import os, sys
+from hodei.client import Closed, Hodei
+
+before = Hodei()
+used = Hodei()
+job_id = used.submit(command="true")
+unused = Hodei()
+if os.fork() == 0:
+    try:
+        used.get(job_id)
+    except Closed as error:
+        print("child:", error, flush=True)
+    print("child:", Hodei().get(job_id).job_id == job_id, flush=True)
+    print("child:", unused.get(job_id).job_id == job_id, flush=True)
+    os._exit(0)
+os.wait()
+print("parent:", used.get(job_id).job_id == job_id)
+"""
+
+
+def test_a_fork_needs_a_client_of_its_own(hodei: Hodei) -> None:
+    env = os.environ | {"HODEI_SERVER_ADDRESS": hodei.addresses[0]}
+    ran = subprocess.run(
+        [sys.executable, "-c", FORKED],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.stdout.splitlines() == [
+        "child: this client was used before this process was forked: make one after the fork",
+        "child: True",
+        "child: True",
+        "parent: True",
+    ], ran.stderr
+
+
+def test_a_program_ends_though_it_closed_nothing(hodei: Hodei) -> None:
+    code = """if True:
+        from hodei.client import Hodei
+        client = Hodei()
+        job_id = client.submit(command="echo begun; exec sleep 60")
+        print(next(client.logs(job_id, follow=True)).text, client.cancel(job_id).state)
+    """
+    env = os.environ | {"HODEI_SERVER_ADDRESS": hodei.addresses[0]}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "begun\n RUNNING\n", "")
