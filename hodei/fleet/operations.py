@@ -155,15 +155,23 @@ class Fleet:
         return Tokens([fleet_shapes.of_token(row) for row in found], more)
 
     async def revoke_token(self, which: str, actor: str) -> Token:
-        """Makes a token useless, by itself or by its fingerprint. NotFound: no usable one."""
+        """Makes a token useless, by itself or by its fingerprint. NotFound. Conflict: it was
+        redeemed or revoked before."""
+        name = which.lower()
+        if "\0" in name:
+            raise Invalid("token: expected text without NUL")
         revoked = await self._database.run(
-            lambda conn: worker_bootstrap_tokens.revoke(conn, which.lower(), actor)
+            lambda conn: worker_bootstrap_tokens.revoke(conn, name, actor)
         )
-        if revoked is None:
-            raise NotFound(
-                "no usable token of this name: expected a token or the fingerprint that `hodei token list` shows"
-            )
-        return fleet_shapes.of_token(revoked)
+        if revoked:
+            return fleet_shapes.of_token(revoked)
+        if state := await self._database.run(
+            lambda conn: worker_bootstrap_tokens.state(conn, name)
+        ):
+            raise Conflict(f"this token is {state} already: only a usable one can be revoked")
+        raise NotFound(
+            "no such token: expected a token, or the fingerprint that `hodei token list` shows"
+        )
 
     # ── the whole ──
 

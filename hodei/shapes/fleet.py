@@ -179,9 +179,7 @@ class SchemaReport:
 
     complete: Annotated[bool, "Whether the schema is complete and this role may work on it."]
     changed: Annotated[bool, "Whether this command changed the schema."] = False
-    version: Annotated[int | None, "The schema's version; null: it could not be read."] = None
-    revision: Annotated[int | None, "The schema's revision."] = None
-    findings: Annotated[list[str], "What is wrong or was done, a sentence each."] = field(
+    findings: Annotated[list[str], "What was found or done, a sentence each."] = field(
         default_factory=list
     )
 
