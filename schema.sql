@@ -23,6 +23,8 @@
 --   provider_configs  Where workers come from, for on-call engineers and later provisioning.
 --   hodei_listening   Since when at least one server has listened without a gap: the silence of a
 --                     worker counts from then.
+--   hodei_servers     The servers that are there, as they say themselves: for people. A row that
+--                     is not renewed is deleted after an hour.
 --   hodei_schema      The version of this file that was applied.
 --
 -- A JOB'S STATES
@@ -180,7 +182,11 @@ ALTER TABLE IF EXISTS leases
 ALTER TABLE IF EXISTS workers                                -- since revision 4
     ADD COLUMN IF NOT EXISTS server_id uuid,
     ADD COLUMN IF NOT EXISTS lost_at timestamptz,
-    ADD COLUMN IF NOT EXISTS job_user text;
+    ADD COLUMN IF NOT EXISTS job_user text,
+    ADD COLUMN IF NOT EXISTS about jsonb NOT NULL DEFAULT '{}',  -- since revision 5
+    ADD COLUMN IF NOT EXISTS connected_at timestamptz,
+    ADD COLUMN IF NOT EXISTS drained_at timestamptz,
+    ADD COLUMN IF NOT EXISTS drained_by text;
 
 ALTER TABLE IF EXISTS hodei_listening                        -- since revision 4
     ADD COLUMN IF NOT EXISTS checked_at timestamptz,
@@ -420,7 +426,11 @@ CREATE TABLE IF NOT EXISTS workers (
     job_user text,                          -- of its jobs; 'root' for user 0; NULL: unknown
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- time of its last event
-    server_id uuid                          -- the server to which it last opened its stream
+    server_id uuid,                         -- the server to which it last opened its stream
+    about jsonb NOT NULL DEFAULT '{}',      -- its host and settings, in its own words; for people
+    connected_at timestamptz,               -- when it last opened its stream; NULL: never, unknown
+    drained_at timestamptz,                 -- when an operator drained it; NULL: nobody did
+    drained_by text                         -- which operator
 ) WITH (fillfactor = 50);
 
 CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
@@ -509,6 +519,16 @@ CREATE TABLE IF NOT EXISTS hodei_listening (
     checked_at timestamptz,                 -- when a server last looked for stray jobs
     check_took_s double precision NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
+
+CREATE TABLE IF NOT EXISTS hodei_servers (
+    id uuid PRIMARY KEY,                    -- of the process
+    address text NOT NULL DEFAULT '',       -- on which it listens, as its --grpc says
+    host text NOT NULL DEFAULT '',
+    version text NOT NULL DEFAULT '',
+    lost_after_s double precision NOT NULL DEFAULT 60,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_beat timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
 
 -- ───────────────────────── days: partitions of events and logs ─────────────────────────
 

@@ -3,6 +3,7 @@ map of the system."""
 
 import asyncio
 import gc
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -11,10 +12,12 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from loguru import logger
 
+import hodei
 from hodei.access.limits import Limits
 from hodei.config import Settings
 from hodei.domain.errors import Conflict
 from hodei.domain.text import words_of
+from hodei.fleet.announcement import Announcement
 from hodei.fleet.balance import Balancer
 from hodei.fleet.heartbeats import Heartbeats
 from hodei.fleet.operations import Fleet
@@ -45,7 +48,7 @@ from hodei.rpc.options import GRPC_OPTIONS
 from hodei.rpc.worker_service import WorkerService
 from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.stop import Stop
-from hodei.store import schema
+from hodei.store import schema, servers
 from hodei.store.database import Database
 from hodei.store.startup import wait_for_database
 
@@ -88,6 +91,16 @@ class Server:
             self._lost,
             settings.lost_after_s,
         )
+        self._announcement = Announcement(
+            database,
+            servers.Self(
+                self._presence.server_id,
+                settings.grpc,
+                socket.gethostname(),
+                hodei.__version__,
+                settings.lost_after_s,
+            ),
+        )
         self._notices = Notices(
             settings.listen_url, self._presence, self._dispatcher, self._canceller, self._sessions
         )
@@ -116,6 +129,7 @@ class Server:
             await self._drain(grpc_server)
             for task in tasks:
                 task.cancel()
+            await self._announcement.end()
         logger.info("hodei-server has ended")
 
     def _services(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -134,6 +148,7 @@ class Server:
             "listen": self._notices.listen,
             "changes of workers": self._notices.act,
             "health": self._health.run,
+            "announcement": self._announcement.run,
             "log readers": self._log_reader.run,
             "requests": self._limits.readings.run,
         }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+import hodei_worker
 from hodei_worker import secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels
 
@@ -24,9 +25,10 @@ def default_state_dir() -> str:
 
 
 @click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Example:
-  HODEI_OTP_TOKEN=$(hodei token create) hodei-worker --server server-1:50051,server-2:50051 --slots 8 --label gpu=a100"""
+  HODEI_OTP_TOKEN=$(hodei token create) hodei-worker --server server-1:50051,server-2:50051 --slots 8 --label gpu=a100""",
 )
 @click.option(
     "--server",
@@ -128,6 +130,7 @@ Example:
     show_default=True,
     help="Format of the log.",
 )
+@click.version_option(hodei_worker.__version__, prog_name="hodei-worker")
 @click.pass_context
 def worker(
     context: click.Context,

@@ -17,6 +17,7 @@ import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from hodei_worker import checks
+from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
@@ -222,6 +223,7 @@ class Session:
             held=self._slots.held(),
             addresses=self._addresses.as_messages(address),
             job_user=job_user(self._settings),
+            about=about(self._settings),
         )
 
     async def _read_frames(self, call: Any) -> None:

@@ -1,51 +1,73 @@
 """`hodei db …`: the schema, straight to the database."""
 
 import sys
+from collections.abc import Iterable, Iterator
 
 import click
 
 from hodei.cli import show
 from hodei.cli.database_url import database_url_options
-from hodei.shapes.fleet import Maintenance
+from hodei.domain.text import shown
+from hodei.shapes.fleet import Maintenance, SchemaReport
 
 
 @click.group(
     epilog="\b\nExample:\n  HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei db check"
 )
 def db() -> None:
-    """Apply and check the database's schema."""
+    """Apply and check the database's schema; maintain its tables."""
 
 
 @db.command(epilog="\b\nExample:\n  hodei db apply")
 @database_url_options(required=True)
-def apply(database_url: str) -> None:
+@show.format_option
+def apply(database_url: str, output: str) -> None:
     """Create or upgrade Hodei's tables. It is safe to repeat."""
     from hodei.domain.errors import HodeiError
     from hodei.store import schema
 
     try:
-        click.echo(schema.apply_sync(database_url))
+        done = schema.apply_sync(database_url)
     except HodeiError as error:
         raise click.ClickException(str(error)) from error
+    report = SchemaReport(
+        complete=True, changed=done.startswith("applied"), findings=[*_sentences(done.split("; "))]
+    )
+    if not show.emit(output, report):
+        _say(report.findings)
 
 
 @db.command(epilog="\b\nExample:\n  hodei db check")
 @database_url_options(required=True)
-def check(database_url: str) -> None:
+@show.format_option
+def check(database_url: str, output: str) -> None:
     """Check that the schema is complete and that this role has a server's rights; exit code 1 when
     not."""
     from hodei.domain.errors import HodeiError
     from hodei.store import schema
 
     try:
-        stands, words = schema.check_sync(database_url)
+        complete, words = schema.check_sync(database_url)
     except HodeiError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(words)
-    sys.exit(0 if stands else 1)
+    findings = [*_sentences(words.splitlines())]
+    if complete:
+        findings.insert(1, "This role has the rights that a server needs.")
+    report = SchemaReport(complete=complete, findings=findings)
+    if not show.emit(output, report):
+        _say(report.findings)
+    sys.exit(0 if complete else 1)
 
 
-@db.command(epilog="\b\nExample:\n  hodei db maintain --keep-days 30")
+def _sentences(found: Iterable[str]) -> Iterator[str]:
+    """Each finding with a capital and a full stop."""
+    for words in found:
+        yield words[:1].upper() + words[1:] + ("" if words.endswith((".", ")")) else ".")
+
+
+@db.command(
+    epilog="\b\nExample:\n  hodei db maintain --keep-days 30\n  hodei db maintain --format json"
+)
 @database_url_options(required=True)
 @click.option(
     "--keep-days",
@@ -58,7 +80,7 @@ def check(database_url: str) -> None:
 @show.format_option
 def maintain(database_url: str, keep_days: int, output: str) -> None:
     """Create the partitions of the next days; delete what is older than --keep-days. Servers do the
-    same by themselves, each hour."""
+    same by themselves, each hour. Exit code 1 when this role may not do all of it."""
     import asyncio
 
     import psycopg
@@ -86,27 +108,50 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
         report = asyncio.run(run())
     except (HodeiError, Busy, psycopg.Error) as error:
         raise click.ClickException(sqlstate.primary(error)) from error
-    if show.emit(output, report):
-        return
-    _say(report)
+    if not show.emit(output, report):
+        _say(_maintained(report, keep_days))
+    for words in dict.fromkeys(report.refused):
+        click.echo(f"Error: {shown(words)}", err=True)
     sys.exit(1 if report.refused else 0)
 
 
-def _say(report: Maintenance) -> None:
-    """Prints what the maintenance did."""
-    click.echo(f"{report.days_made} partitions made ahead")
-    click.echo(
-        f"{report.jobs_deleted} final jobs, {report.workers_deleted} terminated workers, {report.tokens_deleted} dead tokens deleted"
-    )
-    dropped = f": {', '.join(report.days_dropped)}" if report.days_dropped else ""
-    click.echo(f"{len(report.days_dropped)} days dropped{dropped}")
+def _maintained(report: Maintenance, keep_days: int) -> Iterator[str]:
+    """What the maintenance did, in sentences."""
+    if report.days_made:
+        yield f"Created {_number(report.days_made, 'partition')} for the next days."
+    else:
+        yield "No partition for the next days was created."
+    yield from _deleted(report, keep_days)
     for name, job_id in report.days_held.items():
-        click.echo(f"{name} stays: job {job_id} has its story in it")
+        yield f"{name} stays, because job {job_id} has its events or its log in it."
     for name in report.days_busy:
-        click.echo(f"{name} stays for now: another transaction holds a lock on it")
+        yield f"{name} stays for now, because another transaction holds a lock on it."
     if report.stray_events or report.stray_chunks:
-        click.echo(
-            f"{report.stray_events} events and {report.stray_chunks} log chunks lie in default partitions: no day was ready for them"
+        yield (
+            f"{_number(report.stray_events, 'event')} and {_number(report.stray_chunks, 'log chunk')}"
+            " are in the default partitions, because there was no partition for their day."
         )
-    for words in dict.fromkeys(report.refused):
-        click.echo(f"Error: {words}", err=True)
+
+
+def _deleted(report: Maintenance, keep_days: int) -> Iterator[str]:
+    if not keep_days:
+        yield "Nothing was deleted, because --keep-days is 0."
+        return
+    yield (
+        f"Deleted what is older than {_number(keep_days, 'day')}:"
+        f" {_number(report.jobs_deleted, 'final job')},"
+        f" {_number(report.workers_deleted, 'terminated worker')},"
+        f" {_number(report.tokens_deleted, 'dead token')},"
+        f" {_number(len(report.days_dropped), 'partition')} of events and logs."
+    )
+    if report.days_dropped:
+        yield f"The partitions were {', '.join(report.days_dropped)}."
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _say(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        click.echo(shown(sentence))

@@ -8,12 +8,12 @@ from hodei.cli import program, show
 
 COMMANDS = {
     "job": ("hodei.cli.job", "job", "Run, submit, follow and cancel jobs."),
-    "worker": ("hodei.cli.worker", "worker", "List, drain and revoke workers; run one here."),
+    "worker": ("hodei.cli.worker", "worker", "List, show, drain and revoke workers; run one here."),
     "token": ("hodei.cli.token", "token", "Mint and revoke one-time tokens for workers."),
     "status": ("hodei.cli.status", "status", "Jobs, queue, workers and servers at a glance."),
     "dev": ("hodei.cli.dev", "dev", "A whole Hodei on this machine, in the foreground."),
     "server": ("hodei.cli.server", "server", "Run a server (as hodei-server)."),
-    "db": ("hodei.cli.db", "db", "Apply and check the database's schema."),
+    "db": ("hodei.cli.db", "db", "Apply and check the database's schema; maintain its tables."),
 }
 
 

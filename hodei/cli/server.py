@@ -5,6 +5,7 @@ import sys
 
 import click
 
+import hodei
 from hodei.cli import program
 from hodei.cli.database_url import VISIBLE, check_url, database_url_options, needed
 from hodei.domain.timing import LOST_AFTER_S
@@ -13,6 +14,7 @@ from hodei_worker import secret_file
 
 @click.command(
     "server",
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Example:
   HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei-server --grpc 127.0.0.1:50051""",
@@ -77,6 +79,7 @@ Example:
     default="text",
     show_default=True,
 )
+@click.version_option(hodei.__version__, prog_name="hodei-server")
 @click.pass_context
 def server(
     context: click.Context,

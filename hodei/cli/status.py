@@ -1,12 +1,12 @@
 """`hodei status`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
 from hodei.cli import show
 from hodei.cli.client import connect
-from hodei.domain.job import JobState
+from hodei.domain.job import JobState, Waiting
 from hodei.domain.worker import WorkerState
 from hodei.shapes import wire
 from hodei.shapes.fleet import Status
@@ -21,12 +21,18 @@ WORKERS = (
 )
 """The states of workers, in the order in which they are shown."""
 
+CAUSES = {Waiting.RUN_AT: "for a later time", Waiting.BACKOFF: "in back-off"}
 
-@click.command(epilog="\b\nExample:\n  hodei status --format json")
+
+@click.command(epilog="\b\nExample:\n  hodei status\n  hodei status --format json")
+@show.wide_option
 @show.format_option
 @click.pass_obj
 def status(servers: str, output: str) -> None:
-    """Jobs, queue, workers and servers at a glance."""
+    """Jobs, queue, workers and servers at a glance.
+
+    A ready job is unservable if no connected worker can take it: none has its labels, or those that
+    have them are draining. The first 100,000 ready jobs are examined."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
@@ -34,25 +40,49 @@ def status(servers: str, output: str) -> None:
         address = client.address
     if show.emit(output, now):
         return
-    oldest = (
-        f", the oldest ready for {show.duration(now.oldest_ready_s)}" if now.oldest_ready_s else ""
-    )
     show.fields(
         [
             ("jobs", _counts(now.jobs, tuple(JobState))),
-            ("queue", f"{now.queued} waiting, {now.queued_ready} of them ready{oldest}"),
+            ("queue", _queue(now)),
+            (
+                "oldest",
+                f"ready for {show.duration(now.oldest_ready_s)}" if now.oldest_ready_s else "",
+            ),
             ("workers", _counts(now.workers, WORKERS)),
             ("as root", _as_root(now)),
-            ("slots", f"{now.slots_busy} of {now.slots} taken"),
+            ("slots", f"{now.slots_busy} of {now.slots} in use"),
+            ("lost after", f"{now.lost_after_s:g} s of silence" if now.lost_after_s else ""),
             ("tokens", f"{now.tokens_usable} usable"),
             ("servers", f"{now.servers}; {address} answered, version {now.version}"),
-            ("database", f"PostgreSQL {now.database}, schema {now.schema_version}"),
+            ("database", f"PostgreSQL {now.database}, schema {_schema(now)}"),
         ]
     )
+    if now.unservable_sets:
+        _tell_unservable(now)
+    if now.listening:
+        _tell_servers(now)
 
 
-def _counts(counts: dict[str, int], order: Sequence[str]) -> str:
+def _counts(counts: Mapping[str, int], order: Sequence[str]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in order if counts.get(state)) or "none"
+
+
+def _schema(now: Status) -> str:
+    revision = "" if now.schema_revision is None else f".{now.schema_revision}"
+    return f"{now.schema_version}{revision}"
+
+
+def _queue(now: Status) -> str:
+    """Returns how much waits and why; jobs that cannot run are not among the ready ones."""
+    servable = max(0, now.queued_ready - now.unservable)
+    parts = [f"{servable} ready"]
+    if now.unservable:
+        unexamined = now.ready_examined < now.queued_ready
+        parts.append(f"{'at least ' if unexamined else ''}{now.unservable} unservable")
+    parts += [f"{now.waiting[c]} {words}" for c, words in CAUSES.items() if now.waiting.get(c)]
+    if now.offered:
+        parts.append(f"{now.offered} offered to workers")
+    return ", ".join(parts)
 
 
 def _as_root(now: Status) -> str:
@@ -63,3 +93,49 @@ def _as_root(now: Status) -> str:
     more = f" and {number - len(names)} more" if number > len(names) else ""
     workers = "1 worker" if number == 1 else f"{number} workers"
     return f"jobs run as root on {workers}: {', '.join(names)}{more}"
+
+
+def _tell_unservable(now: Status) -> None:
+    click.echo()
+    rows = [
+        [
+            str(one.jobs),
+            "" if one.oldest_s is None else show.duration(one.oldest_s),
+            "draining" if one.draining else "missing",
+            " ".join(f"{key}={value}" for key, value in sorted(one.labels.items())) or "none",
+        ]
+        for one in now.unservable_sets
+    ]
+    columns = [
+        show.Column("unservable"),
+        show.Column("oldest", leaves=1),
+        show.Column("workers"),
+        show.Column("required labels", cut=True),
+    ]
+    show.table(columns, rows, none="")
+
+
+def _tell_servers(now: Status) -> None:
+    click.echo()
+    rows = [
+        [
+            show.short_id(one.server_id),
+            one.address or "unknown",
+            show.clock(one.started_at) or "unknown",
+            str(one.workers),
+            "unknown" if one.lost_after_s is None else f"{one.lost_after_s:g} s",
+            one.version or "older",
+            one.host or "unknown",
+        ]
+        for one in now.listening
+    ]
+    columns = [
+        show.Column("server"),
+        show.Column("address", cut=True),
+        show.Column("since"),
+        show.Column("workers"),
+        show.Column("lost after", leaves=2),
+        show.Column("version", leaves=1),
+        show.Column("host", leaves=3, cut=True),
+    ]
+    show.table(columns, rows, none="")

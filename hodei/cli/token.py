@@ -16,7 +16,12 @@ def token() -> None:
 
 @token.command(epilog="\b\nExample:\n  hodei token create --ttl 10m")
 @click.option("--ttl", default="1h", show_default=True, help="How long it may be redeemed.")
-@click.option("--worker-id", default="", help="Only for the worker with this id.")
+@click.option(
+    "--worker-id",
+    default="",
+    metavar="WORKER",
+    help="Only for this worker: its id, a part of it, or its name.",
+)
 @show.format_option
 @click.pass_obj
 def create(servers: str, ttl: str, worker_id: str, output: str) -> None:

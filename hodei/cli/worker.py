@@ -1,120 +1,145 @@
 """`hodei worker …`."""
 
 import os
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hodei.cli import show
-from hodei.cli.client import connect
-from hodei.cli.ids import worker_id_argument
+from hodei.cli import show, worker_details
+from hodei.cli.client import Client, connect, is_refusal, words
+from hodei.cli.worker_list import list_workers
 from hodei.domain.text import shown
 from hodei.shapes import wire
-from hodei.shapes.fleet import Worker
+from hodei.shapes.fleet import Worker, WorkerDetails
 
-MOST_SHOWN = 1000
-"""Workers of a list; the command asks for no more pages then."""
+if TYPE_CHECKING:
+    import grpc
 
 
 @click.group(
     epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8"
 )
 def worker() -> None:
-    """List, drain and revoke workers; run one here."""
+    """List, show, drain and revoke workers; run one here."""
 
 
-@worker.command(name="list", epilog="\b\nExample:\n  hodei worker list --all --format json")
-@click.option("--all", "every", is_flag=True, help="TERMINATED ones too.")
+worker.add_command(list_workers)
+
+
+@worker.command(
+    epilog="\b\nExample:\n  hodei worker get build-3\n  hodei worker get 6a0b7e21 --format json"
+)
+@click.argument("which", metavar="WORKER")
 @show.format_option
 @click.pass_obj
-def list_workers(servers: str, every: bool, output: str) -> None:
-    """Workers, newest first."""
+def get(servers: str, which: str, output: str) -> None:
+    """Show a worker: its host and settings, its jobs, and what it lacks for jobs that are ready.
+
+    WORKER is a name, an id, the first 6 or more characters of an id, or its last 8 or more."""
     from hodei.protocol import hodei_pb2 as pb
 
-    found: list[Worker] = []
-    request = pb.ListWorkersRequest(all=every)
     with connect(servers) as client:
-        while len(found) < MOST_SHOWN:
-            answer = client.call(client.fleet.ListWorkers, request)
-            found += [wire.read(Worker, one) for one in answer.workers]
-            request.before_worker_id = answer.next_before_worker_id
-            if not request.before_worker_id:
-                break
-    if request.before_worker_id:
-        click.echo(f"hodei: older workers than these {len(found)} are not shown", err=True)
-    if show.emit(output, found):
-        return
-    show.table(
-        [
-            show.Column("id"),
-            show.Column("name", cut=True),
-            show.Column("state"),
-            show.Column("slots"),
-            show.Column("jobs as", leaves=1),
-            show.Column("heartbeat", leaves=2),
-            show.Column("labels", leaves=3, cut=True),
-            show.Column("version", leaves=4),
-        ],
-        [
-            [
-                show.short_id(one.worker_id),
-                one.name,
-                one.state,
-                f"{one.busy_slots}/{one.slots}",
-                one.job_user or "unknown",
-                "never"
-                if one.heartbeat_age_s is None
-                else f"{show.duration(one.heartbeat_age_s)} ago",
-                " ".join(f"{k}={v}" for k, v in sorted(one.labels.items())),
-                one.version,
-            ]
-            for one in found
-        ],
-        none="no workers: start one with `HODEI_OTP_TOKEN=$(hodei token create) hodei-worker`",
-    )
-
-
-def _show_one(answer: Any, output: str, words: str) -> None:
-    one = wire.read(Worker, answer)
+        answer = _asked(client, client.fleet.GetWorker, pb.WorkerRef(worker_id=which))
+    one = wire.read(WorkerDetails, answer)
     if not show.emit(output, one):
-        click.echo(f"worker {one.worker_id} ({shown(one.name)}) {words}; it is {one.state}")
+        worker_details.tell(one)
 
 
 @worker.command(
     epilog="""\b
 Example:
-  hodei worker drain 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21
-  hodei worker drain --undo 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21"""
+  hodei worker drain build-3 build-4
+  hodei worker drain --undo 6a0b7e21"""
 )
-@worker_id_argument
-@click.option("--undo", is_flag=True, help="Give it work again.")
+@click.argument("which", metavar="WORKER...", nargs=-1, required=True)
+@click.option("--undo", is_flag=True, help="Give them work again.")
 @show.format_option
 @click.pass_obj
-def drain(servers: str, worker_id: str, undo: bool, output: str) -> None:
-    """Send a worker no new jobs; those that run there go on to their end."""
+def drain(servers: str, which: tuple[str, ...], undo: bool, output: str) -> None:
+    """Send workers no new jobs; those that run there go on to their end.
+
+    WORKER is a name, an id, the first 6 or more characters of an id, or its last 8 or more."""
     from hodei.protocol import hodei_pb2 as pb
 
-    with connect(servers) as client:
-        one = client.call(
-            client.fleet.DrainWorker, pb.DrainWorkerRequest(worker_id=worker_id, undo=undo)
-        )
-    _show_one(one, output, "gets work again" if undo else "gets nothing new")
+    def change(client: Client, one: str) -> Any:
+        request = pb.DrainWorkerRequest(worker_id=one, undo=undo)
+        return _asked(client, client.fleet.DrainWorker, request)
+
+    done = "gets new jobs again" if undo else "gets no new jobs"
+    _change_each(servers, which, change, output, done)
 
 
-@worker.command(epilog="\b\nExample:\n  hodei worker revoke 2f1c9f0e-5a53-4d0b-9d1c-6c1f6a0b7e21")
-@worker_id_argument
+@worker.command(epilog="\b\nExample:\n  hodei worker revoke build-3")
+@click.argument("which", metavar="WORKER...", nargs=-1, required=True)
 @show.format_option
 @click.pass_obj
-def revoke(servers: str, worker_id: str, output: str) -> None:
-    """End a worker's credential for ever: its stream is closed, its jobs run on other workers.
+def revoke(servers: str, which: tuple[str, ...], output: str) -> None:
+    """End workers' credentials for ever: their streams are closed, their jobs run on other workers.
 
-    Its host comes back with a new token (`hodei token create`), as a new worker under a new id.
-    """
+    Their hosts come back with a new token (`hodei token create`), as new workers under new ids.
+
+    WORKER is a name, an id, the first 6 or more characters of an id, or its last 8 or more."""
     from hodei.protocol import hodei_pb2 as pb
 
+    def change(client: Client, one: str) -> Any:
+        return _asked(client, client.fleet.RevokeWorker, pb.WorkerRef(worker_id=one))
+
+    _change_each(servers, which, change, output, "has no credential any more")
+
+
+def _change_each(
+    servers: str,
+    which: Sequence[str],
+    change: Callable[[Client, str], Any],
+    output: str,
+    done: str,
+) -> None:
+    """Changes one worker after the other. One that is refused does not touch the others: all that
+    was refused is said at the end. ClickException: something was refused."""
+    import grpc
+
+    changed: list[Worker] = []
+    refused: list[str] = []
     with connect(servers) as client:
-        one = client.call(client.fleet.RevokeWorker, pb.WorkerRef(worker_id=worker_id))
-    _show_one(one, output, "has no credential any more")
+        for one in dict.fromkeys(which):
+            try:
+                changed.append(wire.read(Worker, change(client, one)))
+            except grpc.RpcError as error:
+                if not is_refusal(error):
+                    raise
+                refused.append(words(error))
+            except click.ClickException as error:
+                refused.append(error.message)
+    if changed and not show.emit(output, changed if len(which) > 1 else changed[0]):
+        for found in changed:
+            name = shown(found.name)
+            click.echo(f"worker {found.worker_id} ({name}) {done}; it is {found.state}")
+    if refused:
+        raise click.ClickException("\n".join(refused))
+
+
+def _asked(client: Client, method: Any, request: Any) -> Any:
+    """Calls; ClickException where the server is of a release that cannot do it."""
+    import grpc
+
+    try:
+        return client.call(method, request)
+    except grpc.RpcError as error:
+        if too_old := _too_old(error):
+            raise click.ClickException(too_old) from error
+        raise
+
+
+def _too_old(error: "grpc.RpcError") -> str:
+    """What a server before schema revision 5 cannot do, in words; empty: it is no such server."""
+    import grpc
+
+    if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+        return "this server is of an older release and cannot show one worker: use `hodei worker list`, or upgrade it"
+    if (error.details() or "").startswith("worker_id: expected a UUID"):
+        return f"{words(error)}; this server is of an older release and takes whole ids only (`hodei worker list --wide`)"
+    return ""
 
 
 @worker.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

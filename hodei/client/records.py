@@ -44,6 +44,9 @@ class Job:
     worker_id: str | None
     """The worker that has it, or had it last."""
 
+    worker_name: str | None
+    """That worker's name; None: its row is gone."""
+
     exit_code: int | None
     """Exit code of its process."""
 
@@ -91,7 +94,7 @@ class Job:
 
     cancel: str | None
     """How far the cancel of a job has come that a worker has: requested, delivered (the worker
-    knows), stopping (TERM was sent)."""
+    knows), stopping (the job's stop signal was sent)."""
 
     waiting_for: str | None
     """Why a PENDING job does not run, in words."""

@@ -1,12 +1,43 @@
-"""Rows of workers and tokens as their shapes."""
+"""Rows of workers, tokens, servers and the queue as their shapes."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from hodei.shapes.fields import Time
-from hodei.shapes.fleet import Token, Worker
-from hodei.store import worker_bootstrap_tokens, workers
+from hodei.shapes.fleet import (
+    Lacking,
+    ListeningServer,
+    Token,
+    Unservable,
+    Worker,
+    WorkerDetails,
+    WorkerJob,
+)
+from hodei.store import fleet_view, queue_view, servers, worker_bootstrap_tokens, workers
 
 
 def of_worker(row: workers.Worker) -> Worker:
-    return Worker(
+    return Worker(**_fields(row))
+
+
+def of_details(
+    row: workers.Worker, held: fleet_view.AllHeld, lacking: Sequence[queue_view.Lacking]
+) -> WorkerDetails:
+    return WorkerDetails(
+        **_fields(row),
+        jobs=[
+            WorkerJob(
+                job_id=str(one.job_id), name=one.name, state=one.state, since_at=_time(one.since)
+            )
+            for one in held.first
+        ],
+        jobs_in_all=held.in_all,
+        lacking=[Lacking(labels=_labels(one.labels), jobs=one.jobs) for one in lacking],
+    )
+
+
+def _fields(row: workers.Worker) -> dict[str, Any]:
+    return dict(
         worker_id=str(row.id),
         name=row.name,
         state=row.state,
@@ -19,6 +50,61 @@ def of_worker(row: workers.Worker) -> Worker:
         registered_at=_time(row.created_at),
         revoked=row.revoked,
         job_user=row.job_user or None,
+        connected_at=_time(row.connected_at),
+        last_heartbeat_at=_time(row.last_heartbeat),
+        server_id=str(row.server_id) if row.server_id else None,
+        draining=row.draining,
+        drained_at=_time(row.drained_at),
+        drained_by=row.drained_by or None,
+        **_about(row.about),
+    )
+
+
+TEXTS = ("host", "system", "python", "on_worker_exit", "on_disconnect")
+COUNTS = {"cpus": (1 << 32) - 1, "memory_bytes": 1 << 62, "log_limit_bytes": 1 << 62}
+
+
+def _about(about: dict[str, Any]) -> dict[str, Any]:
+    """What a worker says of itself, as the fields of its shape. What a hand has set to anything
+    else is left out."""
+    found: dict[str, Any] = {
+        key: about[key][:200] for key in TEXTS if isinstance(about.get(key), str) and about[key]
+    }
+    for key, most in COUNTS.items():
+        value = about.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most:
+            found[key] = value
+    wait_s = about.get("drain_timeout_s")
+    if isinstance(wait_s, int | float) and not isinstance(wait_s, bool):
+        found["drain_timeout_s"] = float(wait_s)
+    capabilities = about.get("capabilities")
+    if isinstance(capabilities, list):
+        found["capabilities"] = [one[:60] for one in capabilities[:32] if isinstance(one, str)]
+    return found
+
+
+def _labels(labels: Any) -> dict[str, str]:
+    """Labels as text, whatever a hand has made of them."""
+    if not isinstance(labels, dict):
+        return {}
+    return {key: value if isinstance(value, str) else str(value) for key, value in labels.items()}
+
+
+def of_server(row: servers.Listed) -> ListeningServer:
+    return ListeningServer(
+        server_id=row.id,
+        address=row.address or None,
+        host=row.host or None,
+        version=row.version or None,
+        started_at=_time(row.started_at),
+        lost_after_s=row.lost_after_s,
+        workers=row.workers,
+    )
+
+
+def of_unservable(row: queue_view.UnservableSet) -> Unservable:
+    return Unservable(
+        labels=_labels(row.labels), jobs=row.jobs, oldest_s=row.oldest_s, draining=row.draining
     )
 
 

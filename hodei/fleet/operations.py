@@ -5,19 +5,19 @@ back.
 Each verb has its rules and limits here, and answers with shapes (hodei/shapes)."""
 
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-import hodei
 from hodei.access.limits import CallersDatabase
 from hodei.access.pages import Page, read_page
-from hodei.access.shared import SharedReading
 from hodei.domain.errors import Conflict, Invalid, NotFound
 from hodei.domain.token import NIL_ID
 from hodei.domain.worker import WorkerState
 from hodei.fleet import fleet_shapes
-from hodei.shapes.fleet import Status, Token, Worker
-from hodei.store import job_queue, jobs, schema, server, worker_bootstrap_tokens, workers
+from hodei.fleet.status import StatusReader
+from hodei.fleet.which_worker import worker_id_of
+from hodei.shapes.fleet import Status, Token, Worker, WorkerDetails
+from hodei.store import fleet_view, queue_view, worker_bootstrap_tokens, workers
 from hodei.store.database import Connection
 
 TTL_S, LONGEST_TTL_S = 3600.0, 604_800.0
@@ -43,50 +43,83 @@ class Fleet:
 
     def __init__(self, database: CallersDatabase) -> None:
         self._database = database
-        self._status = SharedReading(lambda: database.run(_read_status))
+        self._status = StatusReader(database)
 
     # ── workers ──
 
-    async def list_workers(self, *, every: bool, before: uuid.UUID | None) -> Page[Worker]:
+    async def get_worker(self, which: str) -> WorkerDetails:
+        """A worker, with what it has and what it lacks. NotFound. Invalid: `which` fits several."""
+        worker_id = await worker_id_of(self._database, which)
+
+        async def read(conn: Connection) -> WorkerDetails:
+            found = await workers.list_all(conn, worker_id=worker_id)
+            if not found:
+                raise NotFound(f"no worker {worker_id}")
+            held = await fleet_view.jobs_of(conn, worker_id)
+            lacking = await queue_view.lacking(conn, worker_id)
+            return fleet_shapes.of_details(found[0], held, lacking)
+
+        return await self._database.run(read)
+
+    async def list_workers(
+        self,
+        *,
+        every: bool,
+        before: uuid.UUID | None,
+        states: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+    ) -> Page[Worker]:
         """A page of workers, newest first: those older than `before`; with `every` also TERMINATED
-        ones."""
+        ones; with `states` only those in one of them; only those with all of `labels`. Invalid: no
+        such state."""
+        wanted = {_state(word) for word in states} or None
+        if any("\0" in text for pair in (labels or {}).items() for text in pair):
+            raise Invalid("labels: expected text without NUL")
 
         async def read(last: Worker | None, count: int) -> list[Worker]:
             older_than = uuid.UUID(last.worker_id) if last else before
             found = await self._database.run(
-                lambda conn: workers.list_all(conn, every=every, before=older_than, limit=count)
+                lambda conn: workers.list_all(
+                    conn,
+                    every=every or wanted is not None,
+                    before=older_than,
+                    states=wanted,
+                    labels=labels,
+                    limit=count,
+                )
             )
             return [fleet_shapes.of_worker(row) for row in found]
 
         return await read_page(read, MOST_WORKERS)
 
-    async def drain(self, worker_id: uuid.UUID, actor: str) -> Worker:
-        """Gives a worker nothing new. NotFound. Conflict: it is gone."""
+    async def drain(self, which: str, actor: str) -> Worker:
+        """Gives a worker nothing new. NotFound. Invalid: `which` fits several. Conflict: it is
+        gone."""
         gone = {WorkerState.TERMINATED}
-        return await self._change(
-            worker_id, workers.drain, actor, gone, "there is nothing to drain"
-        )
+        return await self._change(which, workers.drain, actor, gone, "there is nothing to drain")
 
-    async def undrain(self, worker_id: uuid.UUID, actor: str) -> Worker:
-        """Gives a worker work again. NotFound. Conflict: it is gone, or not here just now."""
+    async def undrain(self, which: str, actor: str) -> Worker:
+        """Gives a worker work again. NotFound. Invalid: `which` fits several. Conflict: it is gone,
+        or not here just now."""
         gone = {WorkerState.TERMINATED, WorkerState.UNREACHABLE}
         why = "it gets no work before it is back; take its drain back then"
-        return await self._change(worker_id, workers.undrain, actor, gone, why)
+        return await self._change(which, workers.undrain, actor, gone, why)
 
-    async def revoke(self, worker_id: uuid.UUID, actor: str) -> Worker:
+    async def revoke(self, which: str, actor: str) -> Worker:
         """Ends a worker's credential for ever: its stream is closed and its jobs are given away.
-        NotFound."""
-        return await self._change(worker_id, workers.revoke, actor)
+        NotFound. Invalid: `which` fits several."""
+        return await self._change(which, workers.revoke, actor)
 
     async def _change(
         self,
-        worker_id: uuid.UUID,
+        which: str,
         change: Change,
         actor: str,
         not_when: Collection[str] = (),
         why: str = "",
     ) -> Worker:
         """Conflict, with the words `why`: its state is one of `not_when`."""
+        worker_id = await worker_id_of(self._database, which)
         before = await self._get(worker_id)
         if before.state in not_when:
             raise Conflict(f"worker {worker_id} is {before.state}: {why}")
@@ -102,14 +135,15 @@ class Fleet:
 
     # ── tokens ──
 
-    async def mint_token(self, worker_id: uuid.UUID | None, ttl_s: float, actor: str) -> Token:
-        """Makes a token that one worker may redeem within `ttl_s` seconds (0: TTL_S), this one or,
-        for None, any. The answer is the only one that has the token itself. Invalid: the time is
-        out of range."""
+    async def mint_token(self, which: str, ttl_s: float, actor: str) -> Token:
+        """Makes a token that one worker may redeem within `ttl_s` seconds (0: TTL_S): the one that
+        is meant, which need not be known if its whole id is given, or for an empty text any. The
+        answer is the only one that has the token itself. Invalid: the time is out of range, or
+        `which` fits several. NotFound: it fits none."""
         seconds = ttl_s or TTL_S
         if not 1.0 <= seconds <= LONGEST_TTL_S:
             raise Invalid(f"ttl: expected 1 to {LONGEST_TTL_S:g} seconds, got {seconds:g}")
-        bound_to = worker_id or uuid.UUID(NIL_ID)
+        bound_to = await worker_id_of(self._database, which) if which else uuid.UUID(NIL_ID)
         minted = await self._database.run(
             lambda conn: worker_bootstrap_tokens.mint(conn, bound_to, seconds, actor)
         )
@@ -121,15 +155,23 @@ class Fleet:
         return Tokens([fleet_shapes.of_token(row) for row in found], more)
 
     async def revoke_token(self, which: str, actor: str) -> Token:
-        """Makes a token useless, by itself or by its fingerprint. NotFound: no usable one."""
+        """Makes a token useless, by itself or by its fingerprint. NotFound. Conflict: it was
+        redeemed or revoked before."""
+        name = which.lower()
+        if "\0" in name:
+            raise Invalid("token: expected text without NUL")
         revoked = await self._database.run(
-            lambda conn: worker_bootstrap_tokens.revoke(conn, which.lower(), actor)
+            lambda conn: worker_bootstrap_tokens.revoke(conn, name, actor)
         )
-        if revoked is None:
-            raise NotFound(
-                "no usable token of this name: expected a token or the fingerprint that `hodei token list` shows"
-            )
-        return fleet_shapes.of_token(revoked)
+        if revoked:
+            return fleet_shapes.of_token(revoked)
+        if state := await self._database.run(
+            lambda conn: worker_bootstrap_tokens.state(conn, name)
+        ):
+            raise Conflict(f"this token is {state} already: only a usable one can be revoked")
+        raise NotFound(
+            "no such token: expected a token, or the fingerprint that `hodei token list` shows"
+        )
 
     # ── the whole ──
 
@@ -138,23 +180,10 @@ class Fleet:
         return await self._status.get()
 
 
-async def _read_status(conn: Connection) -> Status:
-    queued, ready, oldest_s = await job_queue.queue_depth(conn)
-    fleet = await workers.summary(conn)
-    root_workers, root_worker_names = await workers.as_root(conn)
-    return Status(
-        jobs={str(state): number for state, number in (await jobs.count(conn)).items()},
-        workers={str(state): number for state, number in fleet.by_state.items()},
-        queued=queued,
-        queued_ready=ready,
-        oldest_ready_s=oldest_s if ready else None,
-        slots=fleet.slots,
-        slots_busy=fleet.busy_slots,
-        tokens_usable=await worker_bootstrap_tokens.count_usable(conn),
-        servers=await server.count(conn),
-        version=hodei.__version__,
-        schema_version=schema.VERSION,
-        database=await server.database_version(conn),
-        root_workers=root_workers,
-        root_worker_names=root_worker_names,
-    )
+def _state(word: str) -> WorkerState:
+    try:
+        return WorkerState(word.upper())
+    except ValueError:
+        raise Invalid(
+            f"state: expected one of {', '.join(WorkerState)}, got {word[:80]!r}"
+        ) from None

@@ -8,7 +8,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from loguru import logger
 
@@ -52,6 +52,7 @@ class Hello:
     slots: int
     labels: dict[str, str]
     job_user: str | None  # whom its jobs run as; None: it does not say
+    about: dict[str, Any]  # its host and settings, as JSON, for people
     can_recall: bool
     addresses: list[Address]
     held: list[HeldLease]
@@ -124,6 +125,7 @@ class Sessions:
             hello.labels,
             self._presence.server_id,
             hello.job_user,
+            hello.about,
         )
         session = await self._database.run(
             lambda conn: sessions.connect(conn, greeting, SILENT_AFTER_S)

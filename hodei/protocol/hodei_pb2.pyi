@@ -74,7 +74,7 @@ class WorkerFrame(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "addresses", "job_user")
+    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "addresses", "job_user", "about")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,7 @@ class Hello(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     JOB_USER_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
     protocol_min: int
     protocol_max: int
     instance: str
@@ -104,7 +105,30 @@ class Hello(_message.Message):
     held: _containers.RepeatedCompositeFieldContainer[Held]
     addresses: _containers.RepeatedCompositeFieldContainer[Address]
     job_user: str
-    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., job_user: _Optional[str] = ...) -> None: ...
+    about: About
+    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., job_user: _Optional[str] = ..., about: _Optional[_Union[About, _Mapping]] = ...) -> None: ...
+
+class About(_message.Message):
+    __slots__ = ("host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    PYTHON_FIELD_NUMBER: _ClassVar[int]
+    CPUS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOG_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ON_WORKER_EXIT_FIELD_NUMBER: _ClassVar[int]
+    ON_DISCONNECT_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    system: str
+    python: str
+    cpus: int
+    memory_bytes: int
+    log_limit_bytes: int
+    on_worker_exit: str
+    on_disconnect: str
+    drain_timeout_s: float
+    def __init__(self, host: _Optional[str] = ..., system: _Optional[str] = ..., python: _Optional[str] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., log_limit_bytes: _Optional[int] = ..., on_worker_exit: _Optional[str] = ..., on_disconnect: _Optional[str] = ..., drain_timeout_s: _Optional[float] = ...) -> None: ...
 
 class Address(_message.Message):
     __slots__ = ("server_id", "failed_s", "here")
@@ -673,7 +697,7 @@ class ReadLogsResponse(_message.Message):
     def __init__(self, chunks: _Optional[_Iterable[_Union[ReadLogsResponse.Chunk, _Mapping]]] = ..., cursor: _Optional[str] = ..., job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user")
+    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user", "connected_unix_us", "last_heartbeat_unix_us", "draining", "drained_by", "drained_unix_us", "capabilities", "host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s", "server_id", "jobs", "jobs_in_all", "lacking")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -693,6 +717,25 @@ class Worker(_message.Message):
     REGISTERED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     JOB_USER_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_HEARTBEAT_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_BY_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    PYTHON_FIELD_NUMBER: _ClassVar[int]
+    CPUS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOG_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ON_WORKER_EXIT_FIELD_NUMBER: _ClassVar[int]
+    ON_DISCONNECT_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    SERVER_ID_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_IN_ALL_FIELD_NUMBER: _ClassVar[int]
+    LACKING_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     name: str
     state: str
@@ -705,7 +748,53 @@ class Worker(_message.Message):
     registered_unix_us: int
     revoked: bool
     job_user: str
-    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ...) -> None: ...
+    connected_unix_us: int
+    last_heartbeat_unix_us: int
+    draining: bool
+    drained_by: str
+    drained_unix_us: int
+    capabilities: _containers.RepeatedScalarFieldContainer[str]
+    host: str
+    system: str
+    python: str
+    cpus: int
+    memory_bytes: int
+    log_limit_bytes: int
+    on_worker_exit: str
+    on_disconnect: str
+    drain_timeout_s: float
+    server_id: str
+    jobs: _containers.RepeatedCompositeFieldContainer[WorkerJob]
+    jobs_in_all: int
+    lacking: _containers.RepeatedCompositeFieldContainer[Lacking]
+    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ..., connected_unix_us: _Optional[int] = ..., last_heartbeat_unix_us: _Optional[int] = ..., draining: _Optional[bool] = ..., drained_by: _Optional[str] = ..., drained_unix_us: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., system: _Optional[str] = ..., python: _Optional[str] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., log_limit_bytes: _Optional[int] = ..., on_worker_exit: _Optional[str] = ..., on_disconnect: _Optional[str] = ..., drain_timeout_s: _Optional[float] = ..., server_id: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[WorkerJob, _Mapping]]] = ..., jobs_in_all: _Optional[int] = ..., lacking: _Optional[_Iterable[_Union[Lacking, _Mapping]]] = ...) -> None: ...
+
+class WorkerJob(_message.Message):
+    __slots__ = ("job_id", "name", "state", "since_unix_us")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    name: str
+    state: str
+    since_unix_us: int
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., since_unix_us: _Optional[int] = ...) -> None: ...
+
+class Lacking(_message.Message):
+    __slots__ = ("labels", "jobs")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.ScalarMap[str, str]
+    jobs: int
+    def __init__(self, labels: _Optional[_Mapping[str, str]] = ..., jobs: _Optional[int] = ...) -> None: ...
 
 class WorkerRef(_message.Message):
     __slots__ = ("worker_id",)
@@ -722,12 +811,23 @@ class DrainWorkerRequest(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ..., undo: _Optional[bool] = ...) -> None: ...
 
 class ListWorkersRequest(_message.Message):
-    __slots__ = ("all", "before_worker_id")
+    __slots__ = ("all", "before_worker_id", "states", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ALL_FIELD_NUMBER: _ClassVar[int]
     BEFORE_WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     all: bool
     before_worker_id: str
-    def __init__(self, all: _Optional[bool] = ..., before_worker_id: _Optional[str] = ...) -> None: ...
+    states: _containers.RepeatedScalarFieldContainer[str]
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, all: _Optional[bool] = ..., before_worker_id: _Optional[str] = ..., states: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ListWorkersResponse(_message.Message):
     __slots__ = ("workers", "next_before_worker_id")
@@ -788,7 +888,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("jobs", "workers", "queued", "queued_ready", "oldest_ready_s", "slots", "slots_busy", "tokens_usable", "servers", "version", "schema_version", "database", "root_workers", "root_worker_names")
+    __slots__ = ("jobs", "workers", "queued", "queued_ready", "oldest_ready_s", "slots", "slots_busy", "tokens_usable", "servers", "version", "schema_version", "database", "root_workers", "root_worker_names", "waiting", "offered", "unservable", "ready_examined", "unservable_sets", "listening", "lost_after_s", "schema_revision")
     class JobsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -797,6 +897,13 @@ class Status(_message.Message):
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     class WorkersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class WaitingEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -817,6 +924,14 @@ class Status(_message.Message):
     DATABASE_FIELD_NUMBER: _ClassVar[int]
     ROOT_WORKERS_FIELD_NUMBER: _ClassVar[int]
     ROOT_WORKER_NAMES_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
+    UNSERVABLE_FIELD_NUMBER: _ClassVar[int]
+    READY_EXAMINED_FIELD_NUMBER: _ClassVar[int]
+    UNSERVABLE_SETS_FIELD_NUMBER: _ClassVar[int]
+    LISTENING_FIELD_NUMBER: _ClassVar[int]
+    LOST_AFTER_S_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_REVISION_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.ScalarMap[str, int]
     workers: _containers.ScalarMap[str, int]
     queued: int
@@ -831,4 +946,49 @@ class Status(_message.Message):
     database: str
     root_workers: int
     root_worker_names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, jobs: _Optional[_Mapping[str, int]] = ..., workers: _Optional[_Mapping[str, int]] = ..., queued: _Optional[int] = ..., queued_ready: _Optional[int] = ..., oldest_ready_s: _Optional[float] = ..., slots: _Optional[int] = ..., slots_busy: _Optional[int] = ..., tokens_usable: _Optional[int] = ..., servers: _Optional[int] = ..., version: _Optional[str] = ..., schema_version: _Optional[int] = ..., database: _Optional[str] = ..., root_workers: _Optional[int] = ..., root_worker_names: _Optional[_Iterable[str]] = ...) -> None: ...
+    waiting: _containers.ScalarMap[str, int]
+    offered: int
+    unservable: int
+    ready_examined: int
+    unservable_sets: _containers.RepeatedCompositeFieldContainer[Unservable]
+    listening: _containers.RepeatedCompositeFieldContainer[Server]
+    lost_after_s: float
+    schema_revision: int
+    def __init__(self, jobs: _Optional[_Mapping[str, int]] = ..., workers: _Optional[_Mapping[str, int]] = ..., queued: _Optional[int] = ..., queued_ready: _Optional[int] = ..., oldest_ready_s: _Optional[float] = ..., slots: _Optional[int] = ..., slots_busy: _Optional[int] = ..., tokens_usable: _Optional[int] = ..., servers: _Optional[int] = ..., version: _Optional[str] = ..., schema_version: _Optional[int] = ..., database: _Optional[str] = ..., root_workers: _Optional[int] = ..., root_worker_names: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Mapping[str, int]] = ..., offered: _Optional[int] = ..., unservable: _Optional[int] = ..., ready_examined: _Optional[int] = ..., unservable_sets: _Optional[_Iterable[_Union[Unservable, _Mapping]]] = ..., listening: _Optional[_Iterable[_Union[Server, _Mapping]]] = ..., lost_after_s: _Optional[float] = ..., schema_revision: _Optional[int] = ...) -> None: ...
+
+class Unservable(_message.Message):
+    __slots__ = ("labels", "jobs", "oldest_s", "draining")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_S_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.ScalarMap[str, str]
+    jobs: int
+    oldest_s: float
+    draining: bool
+    def __init__(self, labels: _Optional[_Mapping[str, str]] = ..., jobs: _Optional[int] = ..., oldest_s: _Optional[float] = ..., draining: _Optional[bool] = ...) -> None: ...
+
+class Server(_message.Message):
+    __slots__ = ("server_id", "address", "host", "version", "started_unix_us", "lost_after_s", "workers")
+    SERVER_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STARTED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    LOST_AFTER_S_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    server_id: str
+    address: str
+    host: str
+    version: str
+    started_unix_us: int
+    lost_after_s: float
+    workers: int
+    def __init__(self, server_id: _Optional[str] = ..., address: _Optional[str] = ..., host: _Optional[str] = ..., version: _Optional[str] = ..., started_unix_us: _Optional[int] = ..., lost_after_s: _Optional[float] = ..., workers: _Optional[int] = ...) -> None: ...

@@ -727,6 +727,11 @@ class FleetServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetWorker = channel.unary_unary(
+                '/hodei.v1.FleetService/GetWorker',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.WorkerRef.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Worker.FromString,
+                _registered_method=True)
         self.ListWorkers = channel.unary_unary(
                 '/hodei.v1.FleetService/ListWorkers',
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.ListWorkersRequest.SerializeToString,
@@ -769,6 +774,14 @@ class FleetServiceServicer:
 
     """
 
+    def GetWorker(self, request, context):
+        """Wherever a request has a worker_id: its UUID, its name, the first 6 or more characters of its id, or the last 8 or more.
+        NOT_FOUND: no worker fits; INVALID_ARGUMENT: several do, and the message lists them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListWorkers(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -776,7 +789,7 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DrainWorker(self, request, context):
-        """NOT_FOUND
+        """FAILED_PRECONDITION: it is gone
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -816,6 +829,11 @@ class FleetServiceServicer:
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWorker,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.WorkerRef.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Worker.SerializeToString,
+            ),
             'ListWorkers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWorkers,
                     request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListWorkersRequest.FromString,
@@ -863,6 +881,33 @@ class FleetService:
     """─────────────────────────────── workers, tokens, status ───────────────────────────────
 
     """
+
+    @staticmethod
+    def GetWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.FleetService/GetWorker',
+            hodei_dot_protocol_dot_hodei__pb2.WorkerRef.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Worker.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListWorkers(request,

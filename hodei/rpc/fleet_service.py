@@ -6,7 +6,7 @@ from hodei.access.principal import actor
 from hodei.fleet.operations import Fleet
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from hodei.rpc.ids import uuid_of, uuid_or_none
+from hodei.rpc.ids import uuid_or_none
 from hodei.shapes import wire
 
 
@@ -14,11 +14,17 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
+    async def GetWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
+        return wire.fill(pb.Worker, await self._fleet.get_worker(request.worker_id))
+
     async def ListWorkers(
         self, request: pb.ListWorkersRequest, context: Any
     ) -> pb.ListWorkersResponse:
         page = await self._fleet.list_workers(
-            every=request.all, before=uuid_or_none(request.before_worker_id, "before_worker_id")
+            every=request.all,
+            before=uuid_or_none(request.before_worker_id, "before_worker_id"),
+            states=request.states,
+            labels=dict(request.labels),
         )
         goes_on = page.ended_by != "end"
         return pb.ListWorkersResponse(
@@ -28,18 +34,15 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
 
     async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Any) -> pb.Worker:
         change = self._fleet.undrain if request.undo else self._fleet.drain
-        worker = await change(uuid_of(request.worker_id, "worker_id"), actor.get())
-        return wire.fill(pb.Worker, worker)
+        return wire.fill(pb.Worker, await change(request.worker_id, actor.get()))
 
     async def RevokeWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
-        worker_id = uuid_of(request.worker_id, "worker_id")
-        return wire.fill(pb.Worker, await self._fleet.revoke(worker_id, actor.get()))
+        worker = await self._fleet.revoke(request.worker_id, actor.get())
+        return wire.fill(pb.Worker, worker)
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.Token:
-        worker_id = uuid_or_none(request.worker_id, "worker_id")
-        return wire.fill(
-            pb.Token, await self._fleet.mint_token(worker_id, request.ttl_s, actor.get())
-        )
+        token = await self._fleet.mint_token(request.worker_id, request.ttl_s, actor.get())
+        return wire.fill(pb.Token, token)
 
     async def ListTokens(
         self, request: pb.ListTokensRequest, context: Any

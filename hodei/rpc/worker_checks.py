@@ -73,11 +73,18 @@ def hello(said: pb.Hello) -> None:
         ("name", said.name, 200),
         ("version", said.version, 50),
         ("job_user", said.job_user, 200),
+        ("about.host", said.about.host, 200),
+        ("about.system", said.about.system, 200),
+        ("about.python", said.about.python, 200),
+        ("about.on_worker_exit", said.about.on_worker_exit, 20),
+        ("about.on_disconnect", said.about.on_disconnect, 20),
     ):
         if len(text) > most or CONTROLS.search(text) or "\0" in text:
             raise Invalid(
                 f"{what}: expected at most {most} characters without control characters, got {text[:80]!r}"
             )
+    within(said.about.memory_bytes, "about.memory_bytes")
+    within(said.about.log_limit_bytes, "about.log_limit_bytes")
     leases(held.lease for held in said.held)
 
 

@@ -18,7 +18,7 @@ class Field:
     """One field of a shape."""
 
     name: str
-    kind: Any  # str, int, float, bool, Time, Json, or a dict or list of them
+    kind: Any  # str, int, float, bool, Time, Json, or a dict or list of them, or a list of shapes
     optional: bool  # it may be None, which means nothing, not yet, or not known
     meaning: str
 
@@ -44,3 +44,9 @@ def _field(name: str, hint: Any) -> Field:
     members = typing.get_args(kind) if is_union else (kind,)
     (alone,) = (member for member in members if member is not type(None))
     return Field(name, alone, type(None) in members, meaning)
+
+
+def shape_in(field: Field) -> type[Any] | None:
+    """The shape of the entries of a field that is a list of shapes; None: it is none."""
+    (*_, last) = typing.get_args(field.kind) or (None,)
+    return last if isinstance(last, type) and dataclasses.is_dataclass(last) else None

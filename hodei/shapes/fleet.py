@@ -26,6 +26,66 @@ class Worker:
     job_user: Annotated[
         str | None, "The user that its jobs run as; null: it does not report that."
     ] = None
+    connected_at: Annotated[Time | None, "When it opened its last stream to a server."] = None
+    last_heartbeat_at: Annotated[Time | None, "When its last heartbeat came."] = None
+    server_id: Annotated[str | None, "The server that has, or last had, its stream."] = None
+    draining: Annotated[bool, "Whether an operator asked that it gets no new jobs."] = False
+    drained_at: Annotated[Time | None, "When that was asked for."] = None
+    drained_by: Annotated[str | None, "Who asked for it."] = None
+    capabilities: Annotated[list[str], "What it can do, in its own words."] = field(
+        default_factory=list
+    )
+    host: Annotated[
+        str | None,
+        "Name of its host. This and the following keys are null if it does not report them.",
+    ] = None
+    system: Annotated[str | None, "Kernel and architecture of its host."] = None
+    python: Annotated[str | None, "Version of the Python that it runs on."] = None
+    cpus: Annotated[int | None, "CPUs that it may use."] = None
+    memory_bytes: Annotated[int | None, "Memory of its host."] = None
+    log_limit_bytes: Annotated[
+        int | None, "What it keeps of each attempt's log (--log-limit); 0: everything."
+    ] = None
+    on_worker_exit: Annotated[
+        str | None, "keep or kill: what becomes of running jobs when it ends (--on-worker-exit)."
+    ] = None
+    on_disconnect: Annotated[
+        str | None, "keep or stop: what becomes of them when it is lost (--on-disconnect)."
+    ] = None
+    drain_timeout_s: Annotated[
+        float | None, "How long it waits for running jobs when it is stopped (--drain-timeout)."
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerJob:
+    """A job that a worker has."""
+
+    job_id: Annotated[str, "Its id."]
+    name: Annotated[str, "Its name."]
+    state: Annotated[str, "RUNNING, or PENDING: the worker has not accepted it yet."]
+    since_at: Annotated[Time | None, "When the worker accepted it, or was offered it."] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """Labels that ready jobs require and a worker does not have."""
+
+    labels: Annotated[dict[str, str], "The labels."]
+    jobs: Annotated[int, "How many of the first 1,000 ready jobs require them."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerDetails(Worker):
+    """A worker, with its jobs, and with what it lacks for the jobs that are ready."""
+
+    jobs: Annotated[list[WorkerJob], "Jobs that it has, the first 200."] = field(
+        default_factory=list
+    )
+    jobs_in_all: Annotated[int, "How many jobs it has."] = 0
+    lacking: Annotated[
+        list[Lacking], "What ready jobs require and it does not have; at most 20 entries."
+    ] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +100,29 @@ class Token:
     expires_at: Annotated[Time | None, "It cannot be redeemed from then on."] = None
     consumed_at: Annotated[Time | None, "When it was redeemed."] = None
     consumed_by: Annotated[str | None, "The worker that redeemed it."] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unservable:
+    """Ready jobs that require the same labels, and that no connected worker can take."""
+
+    labels: Annotated[dict[str, str], "The labels that they require."]
+    jobs: Annotated[int, "How many jobs."]
+    oldest_s: Annotated[float | None, "How long the oldest of them has waited."] = None
+    draining: Annotated[bool, "Whether workers that are draining have these labels."] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListeningServer:
+    """A server of this database. Keys are null that a server of an older release does not report."""
+
+    server_id: Annotated[str, "The UUID of its process."]
+    address: Annotated[str | None, "The address on which it listens (--grpc)."] = None
+    host: Annotated[str | None, "Name of its host."] = None
+    version: Annotated[str | None, "Its release."] = None
+    started_at: Annotated[Time | None, "When it started."] = None
+    lost_after_s: Annotated[float | None, "Its --lost-after."] = None
+    workers: Annotated[int, "Workers that are connected to it."] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +143,43 @@ class Status:
     database: Annotated[str, "PostgreSQL's version."]
     root_workers: Annotated[int, "Workers whose jobs run as root."] = 0
     root_worker_names: Annotated[list[str], "Names of the first ten of them."] = field(
+        default_factory=list
+    )
+    waiting: Annotated[
+        dict[str, int],
+        "Queued jobs that are not ready, by the cause: RUN_AT (their time has not come), BACKOFF"
+        " (they failed or were lost, and run again later).",
+    ] = field(default_factory=dict)
+    offered: Annotated[int, "Jobs that were sent to a worker and not accepted yet."] = 0
+    unservable: Annotated[
+        int,
+        "Ready jobs that no connected worker can take: none has their labels, or those that have"
+        " them are draining.",
+    ] = 0
+    ready_examined: Annotated[
+        int, "How many ready jobs were examined for that: the first 100,000 at most."
+    ] = 0
+    unservable_sets: Annotated[
+        list[Unservable], "Unservable jobs by the labels that they require, at most ten entries."
+    ] = field(default_factory=list)
+    listening: Annotated[list[ListeningServer], "The servers, at most 100."] = field(
+        default_factory=list
+    )
+    lost_after_s: Annotated[
+        float | None,
+        "The smallest --lost-after of the servers: the jobs of a worker that is silent for so long"
+        " are given away. null: the server that answered does not say.",
+    ] = None
+    schema_revision: Annotated[int | None, "The revision of this program's schema."] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaReport:
+    """The state of the database's schema."""
+
+    complete: Annotated[bool, "Whether the schema is complete and this role may work on it."]
+    changed: Annotated[bool, "Whether this command changed the schema."] = False
+    findings: Annotated[list[str], "What was found or done, a sentence each."] = field(
         default_factory=list
     )
 

@@ -4,8 +4,19 @@ import types
 import typing
 from typing import Any
 
-from hodei.shapes.fields import Field, Json, Time, fields_of
-from hodei.shapes.fleet import Maintenance, Status, Token, Worker
+from hodei.shapes.fields import Field, Json, Time, fields_of, shape_in
+from hodei.shapes.fleet import (
+    Lacking,
+    ListeningServer,
+    Maintenance,
+    SchemaReport,
+    Status,
+    Token,
+    Unservable,
+    Worker,
+    WorkerDetails,
+    WorkerJob,
+)
 from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk
 
 WHERE: dict[type, str] = {
@@ -14,9 +25,16 @@ WHERE: dict[type, str] = {
     Attempt: "`hodei job attempts` prints a list.",
     Event: "`hodei job timeline` prints a list.",
     LogChunk: "`hodei job logs` prints one a line, as they come (JSON lines).",
-    Worker: "`hodei worker drain` and `revoke` print one; `hodei worker list` prints a list.",
+    Worker: "`hodei worker list` prints a list; `hodei worker drain` and `revoke` print one, or a list"
+    " if they were given several.",
+    WorkerDetails: "`hodei worker get` prints one.",
+    WorkerJob: "In `jobs` of a worker's details.",
+    Lacking: "In `lacking` of a worker's details.",
     Token: "`hodei token create` and `revoke` print one; `hodei token list` prints a list.",
     Status: "`hodei status` prints it.",
+    ListeningServer: "In `listening` of the status.",
+    Unservable: "In `unservable_sets` of the status.",
+    SchemaReport: "`hodei db apply` and `hodei db check` print it.",
     Maintenance: "`hodei db maintain` prints it.",
 }
 """Every shape, and which commands print it with `--format json`."""
@@ -66,7 +84,9 @@ KINDS: dict[Any, str] = {
 
 
 def _kind(field: Field) -> str:
-    if isinstance(field.kind, types.GenericAlias):
+    if inner := shape_in(field):
+        words = f"list of objects ([{inner.__name__}](#{inner.__name__.lower()}))"
+    elif isinstance(field.kind, types.GenericAlias):
         is_list = typing.get_origin(field.kind) is list
         of = KINDS[typing.get_args(field.kind)[-1]]
         words = f"list of {of}s" if is_list else f"object of {of}s"

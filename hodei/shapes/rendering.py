@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hodei.shapes.fields import Field, Json, Time, fields_of
+from hodei.shapes.fields import Field, Json, Time, fields_of, shape_in
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,6 +27,8 @@ def _value(field: Field, value: Any) -> Any:
         return rfc3339(value)
     if field.kind is Json:
         return json.loads(value)
+    if shape_in(field):
+        return [as_dict(one) for one in value]
     return value
 
 

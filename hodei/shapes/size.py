@@ -1,5 +1,6 @@
 """How large a shape is when it is shown, so that a list ends before it is too large."""
 
+from dataclasses import is_dataclass
 from typing import Any
 
 from hodei.shapes.fields import fields_of
@@ -19,7 +20,7 @@ def size_of(shape: Any) -> int:
         elif isinstance(value, dict):
             size += sum(_bytes_of(key) + _bytes_of(one) for key, one in value.items())
         elif isinstance(value, list):
-            size += sum(_bytes_of(one) for one in value)
+            size += sum(size_of(one) if is_dataclass(one) else _bytes_of(one) for one in value)
     return size
 
 

@@ -1,11 +1,12 @@
 """Shapes and the messages of hodei.proto, which have the same fields: a time `x_at` is `x_unix_us`
-there, and nothing is what proto3 says for nothing (an unset field, an empty text, 0)."""
+there, a list of shapes is a repeated message, and nothing is what proto3 says for nothing (an unset
+field, an empty text, 0)."""
 
 import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from hodei.shapes.fields import Field, Time, fields_of
+from hodei.shapes.fields import Field, Time, fields_of, shape_in
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -21,46 +22,66 @@ class _Pair(NamedTuple):
     name: str  # in the message
     has_presence: bool
     container: Callable[[Any], Any] | None  # dict or list: a message has types of its own for them
+    inner: type[Any] | None  # the shape of the entries of a list
+    inner_message: Any  # their descriptor
 
 
-_known: dict[tuple[type, type], tuple[_Pair, ...]] = {}
+_known: dict[tuple[type, Any], tuple[_Pair, ...]] = {}
 
 
-def _pairs(shape: type[Any], message: type[Any]) -> tuple[_Pair, ...]:
-    """The fields that both have; they are worked out once."""
-    if (shape, message) not in _known:
-        _known[shape, message] = tuple(_pair(field, message) for field in fields_of(shape))
-    return _known[shape, message]
+def _pairs(shape: type[Any], described: Any) -> tuple[_Pair, ...]:
+    """The fields that a shape and a message, by its descriptor, both have; they are worked out
+    once."""
+    key = shape, described
+    if key not in _known:
+        _known[key] = tuple(_pair(field, described) for field in fields_of(shape))
+    return _known[key]
 
 
-def _pair(field: Field, message: type[Any]) -> _Pair:
-    described = message.DESCRIPTOR.fields_by_name
+def _pair(field: Field, described: Any) -> _Pair:
     name = field.name
     if field.kind is Time:
         short = f"{name.removesuffix('_at')}_unix_us"
-        name = short if short in described else f"{name}_unix_us"
-    return _Pair(field, name, described[name].has_presence, typing.get_origin(field.kind))
+        name = short if short in described.fields_by_name else f"{name}_unix_us"
+    there = described.fields_by_name[name]
+    inner = shape_in(field)
+    return _Pair(
+        field,
+        name,
+        there.has_presence,
+        typing.get_origin(field.kind),
+        inner,
+        there.message_type if inner else None,
+    )
 
 
 def fill(message: type[M], shape: Any) -> M:
     """The message that says a shape. ValueError, TypeError, OverflowError: it cannot hold a value,
     which somebody has set by hand."""
+    return message(**_values(shape, message.DESCRIPTOR))  # type: ignore[attr-defined]
+
+
+def _values(shape: Any, described: Any) -> dict[str, Any]:
     values = {}
-    for field, name, _, _ in _pairs(type(shape), message):
-        value = getattr(shape, field.name)
+    for pair in _pairs(type(shape), described):
+        value = getattr(shape, pair.field.name)
         if value is not None:
-            values[name] = value
-        elif name in NOTHING:
-            values[name] = NOTHING[name]
-    return message(**values)
+            if pair.inner:
+                value = [_values(one, pair.inner_message) for one in value]
+            values[pair.name] = value
+        elif pair.name in NOTHING:
+            values[pair.name] = NOTHING[pair.name]
+    return values
 
 
 def read(shape: type[T], message: Any) -> T:
     """The shape that a message says."""
     values = {}
-    for pair in _pairs(shape, type(message)):
+    for pair in _pairs(shape, message.DESCRIPTOR):
         value = getattr(message, pair.name)
-        if pair.field.optional and _says_nothing(message, pair, value):
+        if pair.inner:
+            value = [read(pair.inner, one) for one in value]
+        elif pair.field.optional and _says_nothing(message, pair, value):
             value = None
         values[pair.field.name] = pair.container(value) if pair.container else value
     return shape(**values)

@@ -179,26 +179,3 @@ async def expire(conn: Connection, jobs: Sequence[uuid.UUID]) -> list[Expired]:
     """Ends those of the jobs whose queue_timeout has passed (PENDING → FAILED, TIMEOUT), and
     returns them."""
     return [Expired(*row) for row in await brief_rows(conn, EXPIRE, {"jobs": array(jobs)})]
-
-
-QUEUE_DEPTH = """
-SELECT count(*),
-       count(*) FILTER (WHERE waiting IS NULL),
-       coalesce(
-           extract(epoch FROM clock_timestamp() - min(enqueued_at) FILTER (WHERE waiting IS NULL)),
-           0)::float8
-FROM job_queue
-"""
-
-
-class Depth(NamedTuple):
-    """The queue in numbers."""
-
-    rows: int
-    ready: int
-    oldest_ready_s: float  # age of the oldest ready row
-
-
-async def queue_depth(conn: Connection) -> Depth:
-    """Returns the queue in numbers."""
-    return Depth(*(await rows(conn, QUEUE_DEPTH))[0])

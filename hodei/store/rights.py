@@ -16,6 +16,7 @@ TABLES = {
     "job_logs": "SELECT, INSERT",
     "job_logs_default": "SELECT",
     "hodei_listening": "SELECT, INSERT, UPDATE",
+    "hodei_servers": "SELECT, INSERT, UPDATE, DELETE",
     "hodei_schema": "SELECT",
 }
 SEQUENCES = ("hodei_lease_seq", "domain_events_id_seq")

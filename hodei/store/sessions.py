@@ -4,9 +4,9 @@ Each change of a worker's state writes WorkerStatusChanged in the statement that
 `old_status` and `new_status` are in PascalCase, as the queries of the on-call guide read them."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -40,6 +40,7 @@ class Greeting:
     labels: dict[str, str]
     server_id: uuid.UUID | None = None  # of the server to which it connects
     job_user: str | None = None  # whom its jobs run as; None: it does not say
+    about: Mapping[str, Any] = field(default_factory=dict)  # its host and settings, for people
 
 
 # The newest stream wins, except over another process whose stream is open and has sent a heartbeat.
@@ -66,6 +67,8 @@ WITH before AS MATERIALIZED (
         labels = %(labels)s,
         server_id = %(server)s::uuid,
         job_user = %(job_user)s::text,
+        about = %(about)s::jsonb,
+        connected_at = clock_timestamp(),
         last_heartbeat = clock_timestamp(),
         updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond'),
         state = CASE
@@ -109,6 +112,7 @@ async def connect(conn: Connection, greeting: Greeting, beating_within_s: float)
         "labels": Jsonb(greeting.labels),
         "server": greeting.server_id,
         "job_user": greeting.job_user,
+        "about": Jsonb(dict(greeting.about)),
         "beating_within_s": beating_within_s,
     }
     found = await rows(conn, CONNECT, parameters)

@@ -12,6 +12,7 @@ from hodei.domain.errors import Locked, Unavailable
 
 READ_ONLY = "25006"
 LOCKED = "55P03"
+MISSING_RIGHT = "42501"
 
 STALE = ("26000", "42P05", "0A000")
 """States of a connection whose prepared statements are not what the driver believes, or were
@@ -27,7 +28,7 @@ missing."""
 WORDS = {
     READ_ONLY: "the database is read-only",
     LOCKED: "another transaction holds a lock that this call needs",
-    "42501": "the database role of this server lacks a right; `hodei db check` names it",
+    MISSING_RIGHT: "the database role of this server lacks a right; `hodei db check` names it",
     "57014": "the database cancelled the statement (a statement_timeout, or an operator)",
     "57P01": "the database is shutting down",
     "57P02": "the database has crashed and starts again",
@@ -80,6 +81,11 @@ def is_lost(error: BaseException) -> bool:
         return False
     state = error.sqlstate or ""
     return not state or state[:2] == "08" or state in ("57P01", "57P02", "57P05")
+
+
+def is_missing_right(error: BaseException | None) -> bool:
+    """Returns whether the role of the connection lacks a right."""
+    return getattr(error, "sqlstate", None) == MISSING_RIGHT
 
 
 def of_a_row(error: BaseException) -> bool:

@@ -191,6 +191,26 @@ async def revoke(conn: Connection, which: str, actor: str) -> Token | None:
     return _token(found[0]) if found else None
 
 
+STATE = """
+SELECT CASE
+           WHEN t.consumed_at IS NOT NULL THEN 'CONSUMED'
+           WHEN t.revoked_at IS NOT NULL THEN 'REVOKED'
+           WHEN t.expires_at <= clock_timestamp() THEN 'EXPIRED'
+           ELSE 'USABLE'
+       END
+FROM worker_bootstrap_tokens t
+WHERE t.token::text = %(which)s
+   OR hodei_token_fingerprint(t.token) = %(which)s
+LIMIT 1
+"""
+
+
+async def state(conn: Connection, which: str) -> TokenState | None:
+    """Returns the state of a token, named by itself or by its fingerprint. None: there is none."""
+    found = await rows(conn, STATE, {"which": which})
+    return TokenState(found[0][0]) if found else None
+
+
 COUNT_USABLE = """
 SELECT count(*)
 FROM worker_bootstrap_tokens

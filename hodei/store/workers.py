@@ -3,12 +3,16 @@
 sessions.py has what a worker does by its own stream."""
 
 import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from psycopg.types.json import Jsonb
 
 from hodei.domain.timing import LISTENING_GAP_S
 from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
+from hodei.store.parameters import array
 from hodei.store.statements import brief_rows, rows
 
 # One statement for each way in which a worker's state changes without its heartbeat. A parameter
@@ -31,6 +35,16 @@ WITH before AS MATERIALIZED (
                 ELSE 'READY'
             END),
         draining = coalesce(%(draining)s, w.draining),
+        drained_at = CASE
+            WHEN NOT %(draining)s THEN NULL
+            WHEN %(draining)s AND NOT w.draining THEN clock_timestamp()
+            ELSE w.drained_at
+        END,
+        drained_by = CASE
+            WHEN NOT %(draining)s THEN NULL
+            WHEN %(draining)s AND NOT w.draining THEN %(actor)s
+            ELSE w.drained_by
+        END,
         connected = w.connected AND coalesce(%(connected)s, true),
         revoked_at = CASE
             WHEN %(revoked)s THEN coalesce(w.revoked_at, clock_timestamp())
@@ -197,6 +211,12 @@ class Worker:
     draining: bool
     session: int
     job_user: str | None
+    about: dict[str, Any]
+    connected_at: int | None
+    last_heartbeat: int | None
+    drained_at: int | None
+    drained_by: str | None
+    server_id: uuid.UUID | None
 
 
 # Names and labels of rows that no check has seen (of an older release, or set by hand) are cut.
@@ -214,10 +234,22 @@ SELECT w.id,
        w.revoked_at IS NOT NULL AS revoked,
        w.draining,
        w.session,
-       left(w.job_user, 200) AS job_user
+       left(w.job_user, 200) AS job_user,
+       CASE
+           WHEN octet_length(w.about::text) <= 20000 AND jsonb_typeof(w.about) = 'object'
+           THEN w.about
+           ELSE '{}'
+       END AS about,
+       w.connected_at,
+       w.last_heartbeat,
+       w.drained_at,
+       left(w.drained_by, 500) AS drained_by,
+       w.server_id
 FROM workers w
 WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s::uuid)
   AND (%(every)s::boolean OR w.state <> 'TERMINATED')
+  AND (%(states)s::text[] IS NULL OR w.state = ANY (%(states)s::text[]))
+  AND w.labels @> %(labels)s::jsonb
   AND (%(before)s::uuid IS NULL
        OR (w.created_at, w.id) < (
            SELECT b.created_at, b.id FROM workers b WHERE b.id = %(before)s::uuid))
@@ -235,64 +267,22 @@ async def list_all(
     every: bool = True,
     worker_id: uuid.UUID | None = None,
     before: uuid.UUID | None = None,
+    states: Collection[str] | None = None,
+    labels: Mapping[str, str] | None = None,
     limit: int = MOST,
 ) -> list[Worker]:
-    """Returns the newest workers, or the newest of those older than `before`. Without `every`,
-    TERMINATED ones are left out."""
-    parameters = {"worker": worker_id, "every": every, "before": before, "limit": limit}
+    """Returns the newest workers, or the newest of those older than `before`, in one of `states`
+    (None: any) and with all of `labels`. Without `every`, TERMINATED ones are left out."""
+    parameters = {
+        "worker": worker_id,
+        "every": every,
+        "before": before,
+        "states": array(list(states)) if states is not None else None,
+        "labels": Jsonb(dict(labels or {})),
+        "limit": limit,
+    }
     return [_worker(*row) for row in await rows(conn, LIST, parameters)]
 
 
 def _worker(worker_id: uuid.UUID, name: str, state: str, *rest: Any) -> Worker:
     return Worker(worker_id, name, WorkerState(state), *rest)
-
-
-# Only workers that may have jobs now are counted.
-AS_ROOT = """
-SELECT count(*), (array_agg(left(w.name, 200) ORDER BY w.name, w.id))[:10]
-FROM workers w
-WHERE w.job_user = 'root'
-  AND w.state IN ('READY', 'BUSY', 'DRAINING', 'UNREACHABLE')
-"""
-
-
-class AsRoot(NamedTuple):
-    """The workers that run their jobs as root."""
-
-    number: int
-    names: list[str]  # of the first ten
-
-
-async def as_root(conn: Connection) -> AsRoot:
-    """Returns how many workers run their jobs as root, and the names of the first ten."""
-    ((number, names),) = await rows(conn, AS_ROOT)
-    return AsRoot(number, names or [])
-
-
-# Taken slots are counted by accepted leases: heartbeats tell them up to a second late.
-SUMMARY = """
-SELECT w.state,
-       count(*),
-       sum(w.slots) FILTER (WHERE w.state IN ('READY', 'BUSY', 'DRAINING')),
-       (SELECT count(*) FROM leases l WHERE l.accepted_at IS NOT NULL)
-FROM workers w
-GROUP BY w.state
-"""
-
-
-class Summary(NamedTuple):
-    """The fleet in numbers."""
-
-    by_state: dict[WorkerState, int]
-    slots: int  # of workers that are connected
-    busy_slots: int
-
-
-async def summary(conn: Connection) -> Summary:
-    """Returns the fleet in numbers."""
-    found = await rows(conn, SUMMARY)
-    return Summary(
-        {WorkerState(row[0]): row[1] for row in found},
-        sum(int(row[2] or 0) for row in found),
-        int(found[0][3]) if found else 0,
-    )

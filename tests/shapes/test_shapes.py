@@ -1,5 +1,6 @@
 """A field of what is shown stands in one place: the wire, JSON and docs/json.md follow the shapes."""
 
+import dataclasses
 import random
 import typing
 from typing import Any
@@ -9,7 +10,18 @@ import pytest
 from hodei.protocol import hodei_pb2 as pb
 from hodei.shapes import wire
 from hodei.shapes.fields import Json, Time, fields_of
-from hodei.shapes.fleet import Maintenance, Status, Token, Worker
+from hodei.shapes.fleet import (
+    Lacking,
+    ListeningServer,
+    Maintenance,
+    SchemaReport,
+    Status,
+    Token,
+    Unservable,
+    Worker,
+    WorkerDetails,
+    WorkerJob,
+)
 from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk
 from hodei.shapes.page import WHERE, page
 from hodei.shapes.rendering import EARLIEST, LATEST, as_dict, rfc3339
@@ -22,9 +34,17 @@ MESSAGES: dict[type, Any] = {
     Attempt: pb.Attempts.Attempt,
     Event: pb.Timeline.Event,
     Worker: pb.Worker,
+    WorkerDetails: pb.Worker,
+    WorkerJob: pb.WorkerJob,
+    Lacking: pb.Lacking,
     Token: pb.Token,
     Status: pb.Status,
+    ListeningServer: pb.Server,
+    Unservable: pb.Unservable,
 }
+
+ONLY_DETAILS = {"jobs", "jobs_in_all", "lacking"}
+"""Fields of a worker that lists do not have."""
 
 
 def some(kind: Any, chance: random.Random) -> Any:
@@ -39,12 +59,14 @@ def some(kind: Any, chance: random.Random) -> Any:
         return chance.random() < 0.5
     if kind is str:
         return chance.choice(["x", "días 日本", "a\x1b[2J\n"])
+    if dataclasses.is_dataclass(kind):
+        return filled(kind, chance.randrange(1 << 30))
     (of,) = typing.get_args(kind)[-1:]
     value = some(of, chance)
     return [value] if typing.get_origin(kind) is list else {"key": value}
 
 
-def filled(shape: type, seed: int) -> Any:
+def filled(shape: Any, seed: int) -> Any:
     """A shape in which about half of what may be nothing is nothing."""
     chance = random.Random(seed)
     return shape(
@@ -72,6 +94,8 @@ def test_shape_and_message_have_the_same_fields(shape: type) -> None:
         name.removesuffix("_unix_us").removesuffix("_at")
         for name in MESSAGES[shape].DESCRIPTOR.fields_by_name
     }
+    if shape is Worker:
+        names -= ONLY_DETAILS
     assert names == {field.name.removesuffix("_at") for field in fields_of(shape)}
 
 
@@ -110,7 +134,7 @@ def test_json_texts_are_shown_as_what_they_say() -> None:
 
 
 def test_every_shape_stands_in_the_page() -> None:
-    assert set(WHERE) == {*MESSAGES, LogChunk, Maintenance}
+    assert set(WHERE) == {*MESSAGES, LogChunk, SchemaReport, Maintenance}
 
 
 def test_docs_json_is_made_from_the_shapes() -> None:

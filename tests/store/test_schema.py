@@ -85,7 +85,7 @@ def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(
     assert db.execute("SELECT count(*) FROM provider_configs").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("revision", [1, 2, 3])
+@pytest.mark.parametrize("revision", [1, 2, 3, 4])
 def test_a_filled_database_of_an_older_revision_is_upgraded(
     empty_database_url: str, db: Connection, revision: int
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_filled_database_of_an_older_revision_is_upgraded(
             "SELECT count(DISTINCT id) = count(*), count(*) FROM domain_events"
         ).fetchone() == (True, 3)
         stray = (
-            1 if revision == 3 else 0
+            1 if revision >= 3 else 0
         )  # days stand already: what is older than they lies beside them
         assert conn.execute("SELECT count(*) FROM domain_events_default").fetchone() == (stray,)
         assert conn.execute(

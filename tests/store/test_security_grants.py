@@ -152,7 +152,7 @@ def test_the_grants_name_every_column_but_the_secret_ones(db: Connection) -> Non
             "retries",
             "lone_losses",
         },
-        "workers": {"credential_sha256", "instance", "server_id", "lost_at"},
+        "workers": {"credential_sha256", "instance", "lost_at"},
         "worker_bootstrap_tokens": {"token"},
         "provider_configs": {"config", "tags", "metadata"},
     }

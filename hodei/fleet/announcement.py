@@ -1,0 +1,43 @@
+"""This server's row in hodei_servers: that it is there, where, and with which settings. It is for
+people; nothing is decided by it.
+
+Failure: a row that is not renewed is not shown after 20 s, and deleted by another server after an
+hour."""
+
+import asyncio
+import contextlib
+
+from loguru import logger
+
+from hodei.domain.text import words_of
+from hodei.store import servers
+from hodei.store.database import TROUBLE, Database
+
+LEAVE_WITHIN_S = 2.0
+"""Seconds that a stop waits for the row to be deleted."""
+
+
+class Announcement:
+    def __init__(self, database: Database, me: servers.Self) -> None:
+        self._database = database
+        self._me = me
+
+    async def run(self) -> None:
+        """Renews the row, for ever. Trouble is logged once, until it has passed."""
+        told = ""
+        while True:
+            try:
+                await self._database.run(lambda conn: servers.beat(conn, self._me))
+                told = ""
+            except TROUBLE as error:
+                if (words := words_of(error)) != told:
+                    logger.warning("this server cannot write its row in hodei_servers: {}", words)
+                    told = words
+            await asyncio.sleep(servers.BEAT_EVERY_S)
+
+    async def end(self) -> None:
+        """Deletes the row, if the database answers in time."""
+        with contextlib.suppress(*TROUBLE):
+            await self._database.run(
+                lambda conn: servers.leave(conn, self._me.id), timeout_s=LEAVE_WITHIN_S
+            )

@@ -1,0 +1,173 @@
+"""The queue as operators look at it: how much waits and why, and what nobody can take."""
+
+import uuid
+from typing import Any, NamedTuple
+
+from hodei.domain.job import Waiting
+from hodei.store.database import Connection
+from hodei.store.job_queue import HEAD
+from hodei.store.statements import rows
+
+MOST_COUNTED = 1_000_000
+"""Rows of the queue that are counted; the others of a longer queue are not."""
+
+DEPTH = """
+SELECT q.waiting,
+       count(*),
+       coalesce(extract(epoch FROM clock_timestamp() - min(q.enqueued_at)), 0)::float8
+FROM (SELECT j.waiting, j.enqueued_at FROM job_queue j LIMIT %(most)s) q
+GROUP BY q.waiting
+"""
+
+OFFERED = "SELECT count(*) FROM leases l WHERE l.accepted_at IS NULL"
+
+
+class Depth(NamedTuple):
+    """The queue in numbers."""
+
+    ready: int
+    oldest_ready_s: float  # age of the oldest ready row; 0: none is ready
+    waiting: dict[Waiting, int]  # rows that are not ready, by the cause; only causes that there are
+    offered: int  # jobs that are out of the queue, and not accepted yet
+
+
+async def depth(conn: Connection) -> Depth:
+    """Returns the queue in numbers, of MOST_COUNTED rows at most."""
+    found = await rows(conn, DEPTH, {"most": MOST_COUNTED})
+    ready, oldest_s = next(((n, age) for cause, n, age in found if cause is None), (0, 0.0))
+    waiting = {Waiting(cause): number for cause, number, _ in found if cause is not None}
+    return Depth(ready, oldest_s, waiting, (await rows(conn, OFFERED))[0][0])
+
+
+MOST_LACKING = 20
+"""Sets of labels of which a worker is told that it lacks them."""
+
+LABELS_BYTES = 4000
+"""Labels that are longer as text are shown as none: a hand has set them, or they fill a screen."""
+
+# Labels that are no object were set by hand, and no worker has them.
+LACKING = """
+WITH head AS (
+    SELECT q.labels
+    FROM job_queue q
+    WHERE q.waiting IS NULL
+    ORDER BY q.priority DESC, q.enqueued_at, q.job_id
+    LIMIT %(head)s
+), lacking AS (
+    SELECT (
+        SELECT jsonb_object_agg(e.key, e.value)
+        FROM jsonb_each(
+            CASE WHEN jsonb_typeof(h.labels) = 'object' THEN h.labels ELSE '{}' END) e
+        WHERE NOT w.labels @> jsonb_build_object(e.key, e.value)) AS labels
+    FROM head h
+    JOIN workers w ON w.id = %(worker)s AND NOT h.labels <@ w.labels
+)
+SELECT CASE WHEN octet_length(l.labels::text) <= %(bytes)s THEN l.labels ELSE '{}' END,
+       count(*)
+FROM lacking l
+GROUP BY l.labels
+ORDER BY count(*) DESC, l.labels
+LIMIT %(most)s
+"""
+
+
+class Lacking(NamedTuple):
+    """Labels that ready jobs require and a worker does not have."""
+
+    labels: dict[str, Any]
+    jobs: int
+
+
+async def lacking(conn: Connection, worker_id: uuid.UUID) -> list[Lacking]:
+    """Returns which labels of the first HEAD ready jobs a worker lacks: those of most jobs first,
+    MOST_LACKING sets at most."""
+    parameters = {
+        "worker": worker_id,
+        "head": HEAD,
+        "bytes": LABELS_BYTES,
+        "most": MOST_LACKING,
+    }
+    return [Lacking(*row) for row in await rows(conn, LACKING, parameters)]
+
+
+READY_HEAD = 100_000
+"""Ready jobs, in the order of claims, that are asked whether any worker fits: some 0.1 s."""
+
+MOST_SETS = 300
+"""Sets of labels among these that are compared with the fleet, those of most jobs first: with 1,000
+workers of different labels some 0.1 s."""
+
+MOST_UNSERVABLE = 10
+"""Sets of labels that are listed."""
+
+UNSERVABLE = """
+WITH head AS (
+    SELECT q.labels, q.enqueued_at
+    FROM job_queue q
+    WHERE q.waiting IS NULL
+    ORDER BY q.priority DESC, q.enqueued_at, q.job_id
+    LIMIT %(head)s
+), required AS MATERIALIZED (
+    SELECT h.labels, count(*) AS jobs, min(h.enqueued_at) AS oldest
+    FROM head h
+    GROUP BY h.labels
+    ORDER BY count(*) DESC
+    LIMIT %(sets)s
+), fleet AS MATERIALIZED (
+    SELECT w.labels, bool_or(w.state <> 'DRAINING') AS takes
+    FROM workers w
+    WHERE w.state IN ('READY', 'BUSY', 'DRAINING')
+    GROUP BY w.labels
+), unservable AS MATERIALIZED (
+    SELECT r.labels, r.jobs, r.oldest,
+           EXISTS (SELECT FROM fleet f WHERE r.labels <@ f.labels) AS draining
+    FROM required r
+    WHERE NOT EXISTS (SELECT FROM fleet f WHERE f.takes AND r.labels <@ f.labels)
+), first AS (
+    SELECT u.labels, u.jobs, u.oldest, u.draining
+    FROM unservable u
+    ORDER BY u.jobs DESC, u.oldest
+    LIMIT %(most)s
+)
+SELECT (SELECT coalesce(sum(r.jobs), 0)::bigint FROM required r),
+       (SELECT coalesce(sum(u.jobs), 0)::bigint FROM unservable u),
+       CASE WHEN octet_length(f.labels::text) <= %(bytes)s THEN f.labels ELSE '{}' END,
+       f.jobs,
+       extract(epoch FROM clock_timestamp() - f.oldest)::float8,
+       f.draining
+FROM (VALUES (1)) always
+LEFT JOIN first f ON true
+ORDER BY f.jobs DESC, f.oldest
+"""
+
+
+class UnservableSet(NamedTuple):
+    """Ready jobs that require the same labels, and that no connected worker can take."""
+
+    labels: Any  # an object, unless a hand has set them
+    jobs: int
+    oldest_s: float
+    draining: bool  # a worker that is draining has these labels
+
+
+class Unservable(NamedTuple):
+    """Ready jobs that no connected worker can take."""
+
+    looked_at: int
+    jobs: int  # of these
+    sets: list[UnservableSet]  # those with most jobs
+
+
+async def unservable(conn: Connection) -> Unservable:
+    """Returns which of the first READY_HEAD ready jobs no connected worker can take, because none
+    has the labels or those that have them are draining. Of many sets of labels only MOST_SETS are
+    looked at."""
+    parameters = {
+        "head": READY_HEAD,
+        "sets": MOST_SETS,
+        "most": MOST_UNSERVABLE,
+        "bytes": LABELS_BYTES,
+    }
+    found = await rows(conn, UNSERVABLE, parameters)
+    sets = [UnservableSet(*row[2:]) for row in found if row[3] is not None]
+    return Unservable(found[0][0], found[0][1], sets)

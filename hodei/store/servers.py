@@ -1,0 +1,114 @@
+"""What servers say of themselves, for people: hodei_servers has a row for each of them."""
+
+import uuid
+from typing import NamedTuple
+
+from hodei.store.database import Connection
+from hodei.store.statements import brief_rows, rows
+
+BEAT_EVERY_S = 5.0
+"""Seconds after which a server renews its row."""
+
+THERE_WITHIN_S = 20.0
+"""A server whose row is older is not there any more."""
+
+MOST_LISTED = 100
+"""Servers that are listed, those that started first."""
+
+
+class Self(NamedTuple):
+    """What a server says of itself."""
+
+    id: uuid.UUID  # of the process
+    address: str  # on which it listens
+    host: str
+    version: str
+    lost_after_s: float
+
+
+# A row that lies ahead was written before the clock was set back.
+BEAT = """
+WITH gone AS (
+    SELECT s.id
+    FROM hodei_servers s
+    WHERE abs(extract(epoch FROM clock_timestamp() - s.last_beat)) > 3600
+      AND s.id <> %(id)s
+    LIMIT 100
+    FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM hodei_servers s
+    USING gone g
+    WHERE s.id = g.id
+)
+INSERT INTO hodei_servers (id, address, host, version, lost_after_s)
+VALUES (%(id)s, %(address)s, %(host)s, %(version)s, %(lost_after_s)s)
+ON CONFLICT (id) DO UPDATE
+SET last_beat = clock_timestamp()
+"""
+
+
+async def beat(conn: Connection, me: Self) -> None:
+    """Writes or renews a server's row, and deletes rows that were not renewed for an hour, 100 at
+    most."""
+    await brief_rows(conn, BEAT, me._asdict())
+
+
+LEAVE = "DELETE FROM hodei_servers s WHERE s.id = %(id)s"
+
+
+async def leave(conn: Connection, server_id: uuid.UUID) -> None:
+    """Deletes the row of a server that ends."""
+    await brief_rows(conn, LEAVE, {"id": server_id})
+
+
+# Servers of a release before have no row: their listener is all that is known of them. Anybody may
+# give a connection any name, so ids are compared as text.
+LISTED = """
+WITH listeners AS (
+    SELECT substr(a.application_name, length('hodei-server listener ') + 1) AS id,
+           max(a.backend_start) AS since
+    FROM pg_stat_activity a
+    WHERE a.application_name LIKE 'hodei-server listener _%'
+      AND a.datname = current_database()
+    GROUP BY 1
+), there AS (
+    SELECT s.id::text AS id, s.address, s.host, s.version, s.lost_after_s, s.started_at
+    FROM hodei_servers s
+    WHERE abs(extract(epoch FROM clock_timestamp() - s.last_beat)) < %(there_within_s)s
+), held AS (
+    SELECT w.server_id::text AS id, count(*) AS workers
+    FROM workers w
+    WHERE w.connected
+    GROUP BY 1
+)
+SELECT id,
+       left(t.address, 300),
+       left(t.host, 300),
+       left(t.version, 50),
+       coalesce(t.started_at, l.since),
+       t.lost_after_s,
+       coalesce(h.workers, 0)
+FROM there t
+FULL JOIN listeners l USING (id)
+LEFT JOIN held h USING (id)
+ORDER BY coalesce(t.started_at, l.since), id
+LIMIT %(most)s
+"""
+
+
+class Listed(NamedTuple):
+    """A server that is there. None: it is of a release that does not say."""
+
+    id: str
+    address: str | None
+    host: str | None
+    version: str | None
+    started_at: int | None  # microseconds since 1970; None: this role may not see it
+    lost_after_s: float | None
+    workers: int  # whose streams it holds
+
+
+async def listed(conn: Connection) -> list[Listed]:
+    """Returns the servers that are there, MOST_LISTED at most."""
+    parameters = {"there_within_s": THERE_WITHIN_S, "most": MOST_LISTED}
+    return [Listed(*row) for row in await rows(conn, LISTED, parameters)]
