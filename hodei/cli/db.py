@@ -6,11 +6,13 @@ import click
 
 from hodei.cli import show
 from hodei.cli.database_url import database_url_options
+from hodei.cli.groups import Group
 from hodei.shapes.fleet import Maintenance
 
 
 @click.group(
-    epilog="\b\nExample:\n  HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei db check"
+    cls=Group,
+    epilog="\b\nExample:\n  HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei db check",
 )
 def db() -> None:
     """Apply and check the database's schema."""

@@ -7,6 +7,7 @@ import click
 
 from hodei.cli import show
 from hodei.cli.client import connect
+from hodei.cli.groups import Group
 from hodei.cli.ids import worker_id_argument
 from hodei.domain.text import shown
 from hodei.shapes import wire
@@ -17,7 +18,8 @@ MOST_SHOWN = 1000
 
 
 @click.group(
-    epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8"
+    cls=Group,
+    epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8",
 )
 def worker() -> None:
     """List, drain and revoke workers; run one here."""
@@ -117,7 +119,10 @@ def revoke(servers: str, worker_id: str, output: str) -> None:
     _show_one(one, output, "has no credential any more")
 
 
-@worker.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@worker.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    epilog="\b\nExample:\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8",
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def run(servers: str, arguments: tuple[str, ...]) -> None:

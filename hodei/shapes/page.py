@@ -4,6 +4,7 @@ import types
 import typing
 from typing import Any
 
+from hodei.shapes.error import Error
 from hodei.shapes.fields import Field, Json, Time, fields_of
 from hodei.shapes.fleet import Maintenance, Status, Token, Worker
 from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk
@@ -18,6 +19,7 @@ WHERE: dict[type, str] = {
     Token: "`hodei token create` and `revoke` print one; `hodei token list` prints a list.",
     Status: "`hodei status` prints it.",
     Maintenance: "`hodei db maintain` prints it.",
+    Error: 'A command that fails prints `{"error": …}` on standard error, on one line.',
 }
 """Every shape, and which commands print it with `--format json`."""
 
