@@ -137,7 +137,7 @@ def test_a_drain_of_a_worker_that_is_gone_is_refused_in_words(fresh: Hodei, tmp_
     fresh.sql("UPDATE workers SET state = 'TERMINATED' WHERE id = %s", me)
     drained = fresh.run("worker", "drain", me)
     assert (drained.code, drained.err) == (
-        1,
+        125,
         f"Error: worker {me} is TERMINATED: there is nothing to drain\n",
     )
     assert "no worker" in fresh.run("worker", "drain", str(uuid.uuid4())).err

@@ -291,4 +291,7 @@ def test_an_unknown_job_and_an_invalid_id_are_named(hodei: Hodei) -> None:
         assert (ran.code, ran.err) == (125, f"Error: no job {nobody}\n"), command
         bad = hodei.run("job", *command, "7")
         assert bad.code == 2
-        assert "ID: expected a UUID, got '7'" in bad.err
+        assert (
+            "ID: expected a UUID, its first 6 or more characters, or its last 8 or more, got '7'"
+            in bad.err
+        )

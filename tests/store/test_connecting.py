@@ -141,7 +141,7 @@ def test_what_is_no_url_is_said_without_any_of_it(url: str) -> None:
             timeout=30,
             check=False,
         )
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert (done.returncode, done.stderr.count("\n")) == (2, 2), done.stderr
         assert " is no database URL: expected postgresql://" in done.stderr
         named = (
             "--listen-url"
