@@ -62,6 +62,8 @@ def test_every_flag_of_server_and_worker_comes_from_the_environment_too() -> Non
     for command in (server, worker):
         for option in command.params:
             assert isinstance(option, click.Option)
+            if option.hidden:
+                continue  # a flag of `hodei` itself, which stands before its commands
             flag = max(option.opts, key=len).removeprefix("--").replace("-", "_").upper()
             names = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or [])
             assert f"HODEI_{flag}" in names, option.opts
@@ -77,7 +79,7 @@ def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> 
         check=False,
     )
     assert ran.returncode == 2
-    assert "5000 is not in the range 1<=x<=1000" in ran.stderr
+    assert "--limit: expected a whole number from 1 to 1000, got '5000'" in ran.stderr
 
 
 def built(folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """The way to a server: the first of the addresses that serves, with who calls in the metadata.
 
-gRPC errors become one line of words and exit code 1.
+gRPC errors become one line of words, and a Failure of a kind.
 """
 
 import getpass
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hodei.cli.errors import Failure
 from hodei.domain.text import shown
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ CALL_S = 60.0
 """Seconds within which a call must be answered."""
 
 
-class Unanswered(click.ClickException):
+class Unanswered(Failure):
     """None of the addresses has a server: nothing was sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "no_server")
 
 
 class Client:
@@ -68,7 +72,7 @@ def addresses(text: str) -> list[str]:
 
 @contextmanager
 def connect(servers: str) -> Iterator[Client]:
-    """A client of the first server that answers. ClickException: what went wrong, in one line."""
+    """A client of the first server that answers. Failure: what went wrong, in one line."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
 
@@ -77,7 +81,7 @@ def connect(servers: str) -> Iterator[Client]:
         with channel:
             yield Client(channel, address)
     except grpc.RpcError as error:
-        raise click.ClickException(words(error)) from error
+        raise Failure(words(error), kind(error)) from error
 
 
 class Health(Enum):
@@ -136,7 +140,32 @@ def _health(channel: "grpc.Channel", within_s: float) -> Health:
 def words(error: "grpc.RpcError") -> str:
     """The words of an error on one line, whatever a server, or a proxy before it, wrote there."""
     code, details = error.code(), error.details() or ""
+    if kind(error) == "unsupported":
+        return (
+            "the server does not know this call: it is of an older release than this command line"
+        )
     return shown(details) if details else f"the server answered {code.name}"
+
+
+KINDS = {
+    "INVALID_ARGUMENT": "invalid",
+    "NOT_FOUND": "not_found",
+    "FAILED_PRECONDITION": "conflict",
+    "ALREADY_EXISTS": "duplicate",
+    "ABORTED": "aborted",
+    "UNAUTHENTICATED": "unauthenticated",
+    "PERMISSION_DENIED": "unauthenticated",
+    "UNAVAILABLE": "unavailable",
+    "DEADLINE_EXCEEDED": "unavailable",
+    "RESOURCE_EXHAUSTED": "exhausted",
+    "UNIMPLEMENTED": "unsupported",
+    "INTERNAL": "internal",
+}
+"""Kinds of error (hodei/shapes/error.py) by gRPC's status; "failed" for any other."""
+
+
+def kind(error: "grpc.RpcError") -> str:
+    return KINDS.get(error.code().name, "failed")
 
 
 def is_transient(error: "grpc.RpcError") -> bool:

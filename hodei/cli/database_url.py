@@ -62,7 +62,7 @@ def database_url_options(
 
 
 def check_url(context: click.Context, name: str, url: str) -> None:
-    """Checks the value of the options --NAME and --NAME-file. ClickException: it is no URL, in one
+    """Checks the value of the options --NAME and --NAME-file. UsageError: it is no URL, in one
     line that names where it came from and shows nothing of it."""
     from hodei.domain.errors import Invalid
     from hodei.store import connecting
@@ -70,7 +70,7 @@ def check_url(context: click.Context, name: str, url: str) -> None:
     try:
         connecting.check_url(url, _source(context, name))
     except Invalid as error:
-        raise click.ClickException(str(error)) from None
+        raise click.UsageError(str(error)) from None
 
 
 def _source(context: click.Context, name: str) -> str:

@@ -7,12 +7,14 @@ import click
 
 from hodei.cli import show
 from hodei.cli.database_url import database_url_options
+from hodei.cli.groups import Group
 from hodei.domain.text import shown
 from hodei.shapes.fleet import Maintenance, SchemaReport
 
 
 @click.group(
-    epilog="\b\nExample:\n  HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei db check"
+    cls=Group,
+    epilog="\b\nExample:\n  HODEI_DATABASE_URL_FILE=/etc/hodei/database-url hodei db check",
 )
 def db() -> None:
     """Apply and check the database's schema; maintain its tables."""

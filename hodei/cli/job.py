@@ -3,14 +3,16 @@
 import click
 
 from hodei.cli import job_control, job_history, job_logs, job_run, job_show, job_submit
+from hodei.cli.groups import Group
 
 
 @click.group(
+    cls=Group,
     epilog="""\b
 Example:
   hodei job run --name hello --command "echo hello"
   hodei job run --script backup.sh --env DAY=monday --timeout 10m
-  hodei job run -- tar czf /tmp/etc.tgz /etc"""
+  hodei job run -- tar czf /tmp/etc.tgz /etc""",
 )
 def job() -> None:
     """Run, submit, follow and cancel jobs."""

@@ -5,18 +5,20 @@ from typing import Any
 
 import click
 
+from hodei.cli.argv import ArgvCommand
 from hodei.cli.exit_codes import help_lines
 from hodei.cli.spec_flags import spec_options, to_spec
 from hodei.cli.submit import submit_one
 
 
 @click.command(
+    cls=ArgvCommand,
     epilog=help_lines()
     + """
 
 \b
 Example:
-  hodei job run --name "ETL" --correlation-id workflow-2026-01-31 --command "echo 'Step 1'" """
+  hodei job run --name "ETL" --correlation-id workflow-2026-01-31 --command "echo 'Step 1'" """,
 )
 @spec_options
 @click.option("-d", "--detach", is_flag=True, help="Print the id and do not wait.")

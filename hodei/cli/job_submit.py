@@ -4,15 +4,17 @@ from typing import Any
 
 import click
 
+from hodei.cli.argv import ArgvCommand
 from hodei.cli.spec_flags import read_file, spec_options, to_spec
 from hodei.cli.submit import MOST_FILE, submit_file, submit_one
 
 
 @click.command(
+    cls=ArgvCommand,
     epilog="""\b
 Example:
   JOB_ID=$(hodei job submit --name nightly --script backup.sh)
-  hodei job submit --file specs.json"""
+  hodei job submit --file specs.json""",
 )
 @spec_options
 @click.option(

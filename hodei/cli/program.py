@@ -6,11 +6,14 @@ import errno
 import io
 import os
 import sys
-from typing import IO, Any, NoReturn
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, NoReturn
 
 import click
 
-from hodei.domain.text import shown
+from hodei.cli import errors
+from hodei.domain.text import words_of
 
 BROKEN_PIPE = 141
 """Exit code after a broken pipe, as a shell says it of a program that SIGPIPE ended."""
@@ -21,11 +24,21 @@ PLAIN = {"─": "-", "…": "...", "→": "->", "⇔": "<=>", "·": "-", "–": 
 """What is shown for characters of our own words where a terminal does not have them."""
 
 
-def run(command: click.Command, name: str, **more: Any) -> NoReturn:
-    """Ends the process with the command's exit code."""
+def run(
+    command: click.Command,
+    name: str,
+    *,
+    args: Sequence[str] | None = None,
+    failed: int = 1,
+    tracebacks: bool = True,
+) -> NoReturn:
+    """Ends the process with the command's exit code: `failed` for what could not be done and has no
+    code of its own. Without `tracebacks` a defect of ours is one line too."""
     _take_any_text()
-    code = _outcome(command, name, more)
-    sys.exit(_flushed(name, code))
+    words = sys.argv[1:] if args is None else list(args)
+    told = Told(failed, as_json=errors.wants_document(words, os.environ))
+    code = _outcome(command, name, words, told, tracebacks=tracebacks)
+    sys.exit(_flushed(code, told))
 
 
 def _take_any_text() -> None:
@@ -48,65 +61,75 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
     return "".join(plain), error.end
 
 
-def _outcome(command: click.Command, name: str, more: dict[str, Any]) -> int:
+@dataclass(frozen=True)
+class Told:
+    """How errors are told, and the exit code of those that have none of their own."""
+
+    failed: int
+    as_json: bool
+
+    def of(self, error: click.ClickException) -> int:
+        """Tells it, and returns the exit code."""
+        shown_as = errors.described(error, self.failed)
+        try:
+            errors.tell(error, shown_as, as_json=self.as_json)
+        except OSError:
+            pass  # nobody can be told
+        return shown_as.exit_code
+
+    def words(self, words: str, kind: str = "failed") -> int:
+        return self.of(errors.Failure(words, kind))
+
+
+def _outcome(
+    command: click.Command, name: str, args: list[str], told: Told, *, tracebacks: bool
+) -> int:
     ours = sys.stdout
     try:
-        ended = command.main(prog_name=name, standalone_mode=False, **more)
+        ended = command.main(args=args, prog_name=name, standalone_mode=False)
     except SystemExit as end:
         broken = (
             sys.stdout is not ours
         )  # click puts a silent one in its place, and makes 1 of a broken pipe
         ended = BROKEN_PIPE if broken else end.code
     except click.ClickException as error:
-        _say(error)
-        ended = error.exit_code
+        ended = told.of(error)
     except (click.Abort, KeyboardInterrupt):
         ended = INTERRUPTED
     except UnicodeEncodeError as error:
-        ended = _fail(f"expected text in UTF-8, got {error.object[:80]!r}")
+        ended = told.words(f"expected text in UTF-8, got {error.object[:80]!r}", "invalid")
     except OSError as error:
-        ended = (
-            _failed_write(error)
-            if error.filename is None
-            else _fail(f"{error.filename}: {error.strerror}")
-        )
+        ended = _failed_file(error, told)
+    except Exception as error:
+        if tracebacks or os.environ.get("HODEI_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {words_of(error)}"
+        hint = "this is a defect of Hodei; HODEI_TRACEBACK=1 shows where it is"
+        ended = told.words(f"{what[:400]}; {hint}", "internal")
     return ended if isinstance(ended, int) else int(ended is not None)
 
 
-def _say(error: click.ClickException) -> None:
-    """Shows usage and hint as click has them, and the message, which may quote what somebody else
-    wrote, with its controls escaped."""
-    words = "\n".join(shown(line) for line in error.format_message().split("\n"))
-    error.format_message = lambda: words  # type: ignore[method-assign]
-    try:
-        error.show()
-    except OSError:
-        pass  # nobody can be told
+def _failed_file(error: OSError, told: Told) -> int:
+    if error.filename is None:
+        return _failed_write(error, told)
+    return told.words(f"{error.filename}: {error.strerror}")
 
 
-def _fail(words: str) -> int:
-    try:
-        click.echo(f"Error: {shown(words)}", err=True)
-    except OSError:
-        pass  # nobody can be told
-    return 1
-
-
-def _failed_write(error: OSError) -> int:
+def _failed_write(error: OSError, told: Told) -> int:
     if error.errno == errno.EPIPE:
         return BROKEN_PIPE
-    return _fail(f"cannot write the output: {error.strerror or error}")
+    return told.words(f"cannot write the output: {error.strerror or error}")
 
 
-def _flushed(name: str, code: int) -> int:
+def _flushed(code: int, told: Told) -> int:
     """Writes what is still to be written, as in the interpreter's last moments nobody could catch its
     failure. Returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError as error:
-            failed = _failed_write(error)
-            code = code if code not in (0, 1) else failed
+            failed = _failed_write(error, told)
+            code = code if code not in (0, told.failed) else failed
             _discard(stream)
     return code
 

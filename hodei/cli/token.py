@@ -4,12 +4,15 @@ import click
 
 from hodei.cli import show
 from hodei.cli.client import connect
+from hodei.cli.groups import Group
 from hodei.cli.spec_flags import seconds
 from hodei.shapes import wire
 from hodei.shapes.fleet import Token
 
 
-@click.group(epilog="\b\nExample:\n  HODEI_OTP_TOKEN=$(hodei token create --ttl 10m) hodei-worker")
+@click.group(
+    cls=Group, epilog="\b\nExample:\n  HODEI_OTP_TOKEN=$(hodei token create --ttl 10m) hodei-worker"
+)
 def token() -> None:
     """Mint and revoke one-time tokens for workers."""
 

@@ -8,6 +8,7 @@ import click
 
 from hodei.cli import show, worker_details
 from hodei.cli.client import Client, connect, is_refusal, words
+from hodei.cli.groups import Group
 from hodei.cli.worker_list import list_workers
 from hodei.domain.text import shown
 from hodei.shapes import wire
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 @click.group(
-    epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8"
+    cls=Group,
+    epilog="\b\nExample:\n  hodei worker list\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8",
 )
 def worker() -> None:
     """List, show, drain and revoke workers; run one here."""
@@ -142,7 +144,10 @@ def _too_old(error: "grpc.RpcError") -> str:
     return ""
 
 
-@worker.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@worker.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    epilog="\b\nExample:\n  HODEI_OTP_TOKEN=$(hodei token create) hodei worker run --slots 8",
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def run(servers: str, arguments: tuple[str, ...]) -> None:

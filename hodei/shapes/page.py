@@ -4,6 +4,7 @@ import types
 import typing
 from typing import Any
 
+from hodei.shapes.error import Error
 from hodei.shapes.fields import Field, Json, Time, fields_of, shape_in
 from hodei.shapes.fleet import (
     Lacking,
@@ -36,6 +37,7 @@ WHERE: dict[type, str] = {
     Unservable: "In `unservable_sets` of the status.",
     SchemaReport: "`hodei db apply` and `hodei db check` print it.",
     Maintenance: "`hodei db maintain` prints it.",
+    Error: 'A command that fails prints `{"error": …}` on standard error, on one line.',
 }
 """Every shape, and which commands print it with `--format json`."""
 

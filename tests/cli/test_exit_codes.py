@@ -15,7 +15,7 @@ ENDS = {
     "return 5": (5, ""),
     "raise click.ClickException('no server')": (1, "Error: no server\n"),
     "raise click.ClickException('a\\x1b[2Jb')": (1, "Error: a\\x1b[2Jb\n"),
-    "raise click.UsageError('expected a name')": (2, "Error: expected a name\n"),
+    "raise click.UsageError('expected a name')": (2, "Error: expected a name\nHelp: act --help\n"),
     "raise KeyboardInterrupt": (130, ""),
     "raise click.Abort": (130, ""),
     "raise OSError(28, 'No space left on device')": (

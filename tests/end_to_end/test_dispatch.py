@@ -107,7 +107,7 @@ def test_the_same_id_and_spec_is_the_same_job_and_another_is_refused(hodei: Hode
     assert hodei.submit("--id", me, "--command", "echo 1") == me
     assert hodei.submit("--id", me, "--command", "echo 1") == me
     ran = hodei.run("job", "submit", "--id", me, "--command", "echo 2")
-    assert (ran.code, ran.err) == (1, f"Error: id: job {me} exists with another spec\n")
+    assert (ran.code, ran.err) == (125, f"Error: id: job {me} exists with another spec\n")
     assert hodei.sql(
         "SELECT count(*) FROM domain_events WHERE aggregate_id = %s AND event_type = 'JobCreated'",
         me,

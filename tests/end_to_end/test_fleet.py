@@ -132,12 +132,12 @@ def test_a_drain_of_a_worker_that_is_gone_is_refused_in_words(fresh: Hodei, tmp_
     for state in ("TERMINATED", "UNREACHABLE"):
         fresh.sql("UPDATE workers SET state = %s WHERE id = %s", state, me)
         undone = fresh.run("worker", "drain", "--undo", me)
-        assert undone.code == 1
+        assert undone.code == 125
         assert f"worker {me} is {state}: it gets no work before it is back" in undone.err
     fresh.sql("UPDATE workers SET state = 'TERMINATED' WHERE id = %s", me)
     drained = fresh.run("worker", "drain", me)
     assert (drained.code, drained.err) == (
-        1,
+        125,
         f"Error: worker {me} is TERMINATED: there is nothing to drain\n",
     )
     assert "no worker" in fresh.run("worker", "drain", str(uuid.uuid4())).err

@@ -40,7 +40,7 @@ def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(
     eventually(lambda: health(fresh, "") == NOT_SERVING, most_s=20)
     assert health(fresh, "hodei.v1.WorkerService") == SERVING
     refused = fresh.run("job", "submit", "--command", "true")
-    assert refused.code == 1
+    assert refused.code == 125
     assert "the database is read-only" in refused.err
     assert len(refused.err.splitlines()) == 1
     fresh.conn.execute("SET default_transaction_read_only = off")

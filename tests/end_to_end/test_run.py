@@ -236,7 +236,7 @@ def test_retry_makes_a_new_job_that_names_the_old_one(hodei: Hodei) -> None:
     waiting = hodei.submit("--label", "never=there", "--command", "true")
     ran = hodei.run("job", "retry", waiting)
     assert (ran.code, ran.err) == (
-        1,
+        125,
         f"Error: job {waiting} is PENDING: only a job that has ended can be run again\n",
     )
     hodei.ok("job", "cancel", waiting)

@@ -54,7 +54,7 @@ def test_a_queued_job_is_cancelled_at_once(hodei: Hodei) -> None:
     job_id = hodei.submit("--label", "never=there", "--command", "true")
     assert hodei.ok("job", "cancel", job_id).text == f"job {job_id} is CANCELLED\n"
     again = hodei.run("job", "cancel", job_id)
-    assert again.code == 1
+    assert again.code == 125
     assert again.err == f"Error: job {job_id} is already CANCELLED: a final state never changes\n"
 
 
@@ -277,7 +277,7 @@ def test_a_call_that_nobody_answers_says_what_to_do() -> None:
             timeout=20,
             check=False,
         )
-    assert ran.returncode == 1
+    assert ran.returncode == 125
     assert (
         ran.stderr
         == f"Error: no server answers at {address}: start one with `hodei-server`, or everything with `hodei dev`\n"
@@ -288,7 +288,10 @@ def test_an_unknown_job_and_an_invalid_id_are_named(hodei: Hodei) -> None:
     nobody = str(uuid.uuid4())
     for command in (["get"], ["cancel"], ["logs"], ["logs", "-f"], ["timeline"]):
         ran = hodei.run("job", *command, nobody)
-        assert (ran.code, ran.err) == (1, f"Error: no job {nobody}\n"), command
+        assert (ran.code, ran.err) == (125, f"Error: no job {nobody}\n"), command
         bad = hodei.run("job", *command, "7")
         assert bad.code == 2
-        assert "ID: expected a UUID, got '7'" in bad.err
+        assert (
+            "ID: expected a UUID, its first 6 or more characters, or its last 8 or more, got '7'"
+            in bad.err
+        )

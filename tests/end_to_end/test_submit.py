@@ -117,7 +117,7 @@ def test_submit_of_a_file_is_all_or_nothing_unless_partial(fresh: Hodei, tmp_pat
     assert "\nspec 3: command" in refused.err
     assert count(fresh) == 0
     partly = fresh.run("job", "submit", "--file", file, "--partial")
-    assert partly.code == 1
+    assert partly.code == 125
     assert len(partly.text.split()) == count(fresh) == 2
     assert "spec 2: retries" in partly.err
     assert "\nspec 3: command" in partly.err
@@ -202,7 +202,7 @@ def test_a_page_before_an_unknown_job_is_an_error_and_before_the_oldest_is_empty
     fresh: Hodei,
 ) -> None:
     unknown = fresh.run("job", "list", "--before", str(uuid.uuid4()))
-    assert unknown.code == 1
+    assert unknown.code == 125
     assert "before: no job" in unknown.err
     only = fresh.submit("--command", "true")
     page = fresh.ok("job", "list", "--before", only, "--format", "json")

@@ -39,7 +39,7 @@ def test_a_submit_that_broke_off_is_repeated_by_the_same_command(
     )
     file = written(tmp_path, [{"command": "true", "name": str(n)} for n in range(2500)])
     broke_off = fresh.run("job", "submit", "--file", file)
-    assert broke_off.code == 1
+    assert broke_off.code == 125
     assert "spec 1501: " in broke_off.err
     assert "1000 of 2500 jobs stand; the same command may be repeated" in broke_off.err
     stand = broke_off.text.split()
@@ -106,7 +106,7 @@ def test_servers_that_die_in_the_middle_leave_a_submit_that_may_be_repeated(
         for part in fresh.stack.parts:
             part.process.send_signal(signal.SIGKILL)
         _, said = client.communicate(timeout=60)
-    assert client.returncode == 1
+    assert client.returncode == 125
     assert b"of 8000 jobs stand" in said
     assert b"the same command may be repeated" in said
     address = fresh.stack.server("server-2", fresh.url)

@@ -62,7 +62,7 @@ def test_end_lines_and_errors_show_controls_escaped(hodei: Hodei) -> None:
     assert all(line.isprintable() for line in ended.err.split("\n")), ended.err
     assert r"/no\x1b[31m/such\nfolder" in ended.err
     refused = hodei.run("job", "list", "--state", "\x1b[31mRUNNING")
-    assert refused.code == 1
+    assert refused.code == 125
     assert "\x1b" not in refused.err
 
 
@@ -104,10 +104,12 @@ def test_a_terminal_without_unicode(hodei: Hodei, terminal: dict[str, str]) -> N
 def test_a_full_disk_is_one_line(hodei: Hodei, command: str) -> None:
     hodei.submit("--command", "true")
     ran = run(hodei, f"hodei {command} >/dev/full")
-    assert ran.returncode == 1
+    assert ran.returncode == 125
     lines = [line for line in ran.stderr.decode().splitlines() if not line.startswith("Job queued")]
-    assert lines == ["Error: cannot write the output: No space left on device"]
-    assert run(hodei, "hodei job get nonsense 2>/dev/full").returncode in (1, 2)
+    words = "cannot write the output: No space left on device"
+    document = {"error": {"message": words, "kind": "failed", "exit_code": 125}}
+    assert lines == [json.dumps(document) if "json" in command else f"Error: {words}"]
+    assert run(hodei, "hodei job get nonsense 2>/dev/full").returncode in (2,)
 
 
 @pytest.mark.parametrize("program", ["hodei_worker", "hodei.cli.server", "hodei.local.demo"])
@@ -163,7 +165,7 @@ def test_closed_streams(hodei: Hodei) -> None:
 )
 def test_odd_arguments_are_refused_in_words(hodei: Hodei, command: str) -> None:
     ran = run(hodei, f"ID={uuid7()}; hodei {command}")
-    assert ran.returncode in (1, 2), ran
+    assert ran.returncode in (2, 125), ran
     said = ran.stderr.decode()
     assert "Traceback" not in said
     assert "internal error" not in said
@@ -192,6 +194,6 @@ def test_odd_addresses_are_refused_in_words() -> None:
 
     with ThreadPoolExecutor(len(ODD_ADDRESSES)) as pool:
         for ran in pool.map(ask, ODD_ADDRESSES):
-            assert ran.returncode in (1, 2), ran
+            assert ran.returncode in (2, 125), ran
             assert "Traceback" not in ran.stderr
             assert "\x1b" not in ran.stderr

@@ -211,7 +211,7 @@ def test_a_revoked_token_is_useless_and_lists_show_only_fingerprints(fresh: Hode
         fresh.ok("token", "revoke", listed["token_id"]).text
         == f"token {listed['token_id']} is revoked\n"
     )
-    assert fresh.run("token", "revoke", listed["token_id"]).code == 1
+    assert fresh.run("token", "revoke", listed["token_id"]).code == 125
     assert UNIFORM in run_worker(fresh, fresh.folder / "w", token=token).stderr
     events = fresh.sql(
         "SELECT event_type, aggregate_id, correlation_id FROM domain_events ORDER BY id"

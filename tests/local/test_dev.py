@@ -102,7 +102,7 @@ def test_it_runs_jobs_keeps_its_data_and_ends_cleanly_on_ctrl_c(open_folder: Pat
             env=environment(),
             check=False,
         )
-        assert second.returncode == 1
+        assert second.returncode == 125
         assert f"is in use by another hodei (pid {dev.process.pid})" in second.stderr
         dev.process.send_signal(signal.SIGINT)
         assert dev.process.wait(30) == 0

@@ -9,6 +9,7 @@ import pytest
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.shapes import wire
+from hodei.shapes.error import Error
 from hodei.shapes.fields import Json, Time, fields_of
 from hodei.shapes.fleet import (
     Lacking,
@@ -134,7 +135,7 @@ def test_json_texts_are_shown_as_what_they_say() -> None:
 
 
 def test_every_shape_stands_in_the_page() -> None:
-    assert set(WHERE) == {*MESSAGES, LogChunk, SchemaReport, Maintenance}
+    assert set(WHERE) == {*MESSAGES, LogChunk, SchemaReport, Maintenance, Error}
 
 
 def test_docs_json_is_made_from_the_shapes() -> None:

@@ -65,7 +65,7 @@ def test_what_does_not_pass_ends_a_start_with_one_line(kind: str, database_url: 
     assert (ran.code, ran.err.count("\n")) == (1, 1), ran
     assert ran.err.startswith("Error: the database refuses this server: ")
     assert time.monotonic() - begun < 15
-    assert hodei(url, "db", "check").code == 1
+    assert hodei(url, "db", "check").code == 125
     assert kind not in BY_THE_SERVER or not connecting.can_pass(url, GERMAN)
 
 
@@ -141,7 +141,7 @@ def test_what_is_no_url_is_said_without_any_of_it(url: str) -> None:
             timeout=30,
             check=False,
         )
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert (done.returncode, done.stderr.count("\n")) == (2, 2), done.stderr
         assert " is no database URL: expected postgresql://" in done.stderr
         named = (
             "--listen-url"

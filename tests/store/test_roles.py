@@ -123,7 +123,7 @@ def test_who_enqueues_may_do_nothing_else(roles: Roles) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute(refused.encode())
     checked = hodei(roles.url("enqueuer"), "db", "check")
-    assert (checked.code, checked.err.count("\n")) == (1, 1)
+    assert (checked.code, checked.err.count("\n")) == (125, 1)
     assert "permission denied for table hodei_schema: this role lacks a right" in checked.err
 
 
@@ -160,8 +160,8 @@ def test_a_role_that_may_not_create_is_told_so_in_one_line(
                 check=False,
             )
             applied = hodei(url, "db", "apply")
-            for code, words in ((server.returncode, server.stderr), (applied.code, applied.err)):
-                assert code == 1
+            assert (server.returncode, applied.code) == (1, 125)
+            for words in (server.stderr, applied.err):
                 assert words.startswith(
                     "Error: schema.sql could not be applied: permission denied for schema public"
                 ), words

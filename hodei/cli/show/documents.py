@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from hodei.shapes.rendering import as_dict
 
@@ -24,15 +25,17 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--format",
         "output",
         type=click.Choice(FORMATS),
-        default=_given_before,
-        show_default="table",
+        default="table",
+        show_default=True,
+        callback=_given_before,
         help="How to print: for people, or as one document.",
     )(command)
 
 
-def _given_before() -> str:
-    context = click.get_current_context(silent=True)
-    return str(context.meta.get(FORMAT_KEY) or "table") if context else "table"
+def _given_before(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The format of this command, or else the one that stands before it."""
+    given = ctx.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT
+    return value if given else str(ctx.meta.get(FORMAT_KEY) or value)
 
 
 def emit(output: str, shown: Any) -> bool:

@@ -1,0 +1,117 @@
+"""Errors of the command line: one line for people, or one JSON object for programs, and an exit
+code."""
+
+import itertools
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from hodei.cli import suggestions
+from hodei.cli.exit_codes import HODEI_FAILED
+from hodei.domain.text import shown, shown_json
+from hodei.shapes.error import Error
+from hodei.shapes.rendering import as_dict
+
+
+class Failure(click.ClickException):
+    """Hodei could not do what was asked. `kind`: one of the words of hodei.shapes.error."""
+
+    exit_code = HODEI_FAILED
+
+    def __init__(self, message: str, kind: str = "failed") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def described(error: click.ClickException, failed: int = HODEI_FAILED) -> Error:
+    """An error as it is shown. `failed`: the exit code where the error names none of its own."""
+    default = click.ClickException.exit_code
+    code = failed if error.exit_code in (default, HODEI_FAILED) else error.exit_code
+    kind = getattr(error, "kind", "usage" if isinstance(error, click.UsageError) else "failed")
+    return Error(message=message_of(error), kind=kind, exit_code=code)
+
+
+def message_of(error: click.ClickException) -> str:
+    """The words of an error, the ones of click in our form."""
+    if isinstance(error, click.NoSuchOption):
+        return suggestions.unknown_flag(error.ctx, error.option_name)
+    if isinstance(error, click.MissingParameter):
+        return f"{_flag(error)}: missing; the help says what it is"
+    if isinstance(error, click.BadParameter):
+        return f"{_flag(error)}: {_expectation(error)}"
+    return error.format_message()
+
+
+def _flag(error: click.BadParameter) -> str:
+    if error.param is None:
+        return "the command line"
+    if isinstance(error.param, click.Argument):
+        return error.param.make_metavar(error.ctx) if error.ctx else error.param.human_readable_name
+    return max(error.param.opts, key=len)
+
+
+_CLICKS_WORDS = re.compile(r"(?P<given>.*) is not (?:a valid|in the range|one of) .*", re.DOTALL)
+
+
+QUOTES = ("'", '"')
+
+
+def _expectation(error: click.BadParameter) -> str:
+    found = _CLICKS_WORDS.fullmatch(error.message)
+    expected = _expected(error.param.type) if error.param else ""
+    if not found or not expected:
+        return error.message
+    given = found["given"]
+    return f"expected {expected}, got {given if given[:1] in QUOTES else repr(given)}"
+
+
+def _expected(kind: click.ParamType[Any]) -> str:
+    """What a value of this type is, in words; empty for types that say it themselves."""
+    if isinstance(kind, click.Choice):
+        return "one of " + ", ".join(map(str, kind.choices))
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        number = "a whole number" if isinstance(kind, click.IntRange) else "a number"
+        if None not in (kind.min, kind.max):
+            return f"{number} from {kind.min} to {kind.max}"
+        return (
+            f"{number} of at least {kind.min}"
+            if kind.max is None
+            else f"{number} of at most {kind.max}"
+        )
+    return {"integer": "a whole number", "float": "a number"}.get(kind.name, "")
+
+
+def tell(error: click.ClickException, shown_as: Error, *, as_json: bool) -> None:
+    """Writes an error to standard error: as JSON, or its message and, where the command line is
+    wrong, where its help is. OSError: nobody can be told."""
+    if as_json:
+        text = shown_json(json.dumps({"error": as_dict(shown_as)}, ensure_ascii=not _is_utf8()))
+        click.echo(text, err=True)
+        return
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    lines = [shown(line) for line in shown_as.message.split("\n")]
+    click.echo("\n".join(["Error: " + lines[0], *lines[1:]]), err=True)
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if ctx is not None and ctx.command.get_help_option(ctx) is not None:
+        click.echo(f"Help: {ctx.command_path} --help", err=True)
+
+
+def _is_utf8() -> bool:
+    return (sys.stderr.encoding or "ascii").lower().replace("-", "") == "utf8"
+
+
+_FORMAT = re.compile(r"(?:^|\0)(?:-o|--format)[\0=]?(\w*)")
+
+
+def wants_document(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether errors are to be JSON. The words alone tell: what is wrong with them may be why they
+    could not be read further."""
+    ours = itertools.takewhile(lambda word: word != "--", arguments)
+    formats = _FORMAT.findall("\0".join(ours)) or [environment.get("HODEI_FORMAT")]
+    return formats[-1] in ("json", "yaml")

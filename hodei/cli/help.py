@@ -1,0 +1,28 @@
+"""`hodei help`."""
+
+import click
+
+from hodei.cli import suggestions
+
+
+@click.command(epilog="\b\nExample:\n  hodei help job list")
+@click.argument("words", nargs=-1, metavar="[COMMAND]...")
+@click.pass_context
+def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Show the help of a command, or of hodei."""
+    click.echo(context_of(ctx.find_root(), words).get_help())
+
+
+def context_of(root: click.Context, words: tuple[str, ...]) -> click.Context:
+    """The context of the command that these words call. UsageError: there is none."""
+    here = root
+    for word in words:
+        group = here.command
+        if not isinstance(group, click.Group):
+            called = " ".join(["hodei", *suggestions.words_of(here)])
+            raise click.UsageError(f"{called} is a command, and has no command {word[:60]!r}", here)
+        command = group.get_command(here, word)
+        if command is None:
+            raise click.UsageError(suggestions.unknown_command(here, word), here)
+        here = click.Context(command, parent=here, info_name=word)
+    return here

@@ -1,0 +1,89 @@
+"""What may have been meant by a word that is no command, or a flag that is none."""
+
+import difflib
+from collections.abc import Iterator
+
+import click
+
+SYNONYMS = {
+    "describe": "get",
+    "events": "timeline",
+    "exec": "run",
+    "history": "timeline",
+    "info": "get",
+    "inspect": "get",
+    "kill": "cancel",
+    "ls": "list",
+    "ps": "list",
+    "show": "get",
+    "start": "run",
+    "status": "get",
+    "stop": "cancel",
+    "tail": "logs",
+}
+"""Words of other programs for the same."""
+
+MOST = 3
+"""Suggestions at most."""
+
+LONGEST = 60
+"""Characters of a wrong word that are compared: what is longer is no slip of the finger."""
+
+
+def words_of(ctx: click.Context) -> list[str]:
+    """The words by which a command was called, without the program's name."""
+    words: list[str] = []
+    here: click.Context | None = ctx
+    while here is not None and here.parent is not None:
+        words.insert(0, here.info_name or "")
+        here = here.parent
+    return words
+
+
+def command_paths(ctx: click.Context) -> Iterator[tuple[str, ...]]:
+    """Every command below a group's context, groups too, by the words that call it."""
+    group = ctx.command
+    assert isinstance(group, click.Group)  # noqa: S101  nothing else has commands
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        if command is None or command.hidden:
+            continue
+        below = click.Context(command, parent=ctx, info_name=name)
+        yield tuple(words_of(below))
+        if isinstance(command, click.Group):
+            yield from command_paths(below)
+
+
+def similar_commands(ctx: click.Context, word: str) -> list[str]:
+    """Commands that may have been meant by a word in a group: the ones of this group first."""
+    here = words_of(ctx)
+    wanted = {word[:LONGEST], SYNONYMS.get(word, "")} - {""}
+    rated = []
+    for path in command_paths(ctx.find_root()):
+        ratio = max(difflib.SequenceMatcher(None, path[-1], one).ratio() for one in wanted)
+        if ratio >= 0.7:
+            rated.append((ratio < 1, list(path[:-1]) != here, -ratio, " ".join(path)))
+    return [f"hodei {path}" for *_, path in sorted(rated)][:MOST]
+
+
+def unknown_command(ctx: click.Context, word: str) -> str:
+    """What is said of a word that is no command of this group."""
+    group = " ".join(["hodei", *words_of(ctx)])
+    meant = similar_commands(ctx, word)
+    hint = f"did you mean {_either(meant)}?" if meant else "the help lists its commands"
+    return f"no command {word[:LONGEST]!r} in {group}: {hint}"
+
+
+def unknown_flag(ctx: click.Context | None, flag: str) -> str:
+    """What is said of a flag that a command does not have."""
+    known = (
+        [spelled for param in ctx.command.get_params(ctx) for spelled in param.opts] if ctx else []
+    )
+    long = [spelled for spelled in known if spelled.startswith("--")]
+    meant = difflib.get_close_matches(flag[:LONGEST], long, MOST, 0.7)
+    hint = f"did you mean {_either(meant)}?" if meant else "the help lists its flags"
+    return f"no such option {flag[:LONGEST]}: {hint}"
+
+
+def _either(words: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -1,0 +1,18 @@
+"""An error of the command line, as programs read it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error:
+    """Why a command did not do what it was asked."""
+
+    message: Annotated[str, "What was wrong, what was expected and what to do, for people."]
+    kind: Annotated[
+        str,
+        "One word: usage (the command line is wrong), no_server (none answers), unavailable, "
+        "exhausted (try again later), invalid, not_found, conflict, duplicate, aborted, "
+        "unauthenticated, unsupported (the server is older), internal (a defect), or failed.",
+    ]
+    exit_code: Annotated[int, "The exit code of the command (command-line.md)."]
