@@ -33,6 +33,7 @@ from hodei.flow.maintain import Maintainer
 from hodei.flow.retry import Retries
 from hodei.flow.settle import Settler
 from hodei.flow.sweeps.sweeper import Sweeper
+from hodei.flow.watch import Watch
 from hodei.health import Health
 from hodei.notices import Notices
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
@@ -74,8 +75,8 @@ class Server:
         self._heartbeats = Heartbeats(database, self._presence, self._dispatcher.wake)
         self._sessions = Sessions(database, self._presence, self._dispatcher.wake)
         self._lost = LostAttempts(database, self._presence, self._heartbeats.forgotten)
-        self._log_reader = LogReader(database, callers)
-        self._log_intake = LogIntake(database, self._log_reader.wake)
+        self._watch = Watch(database)
+        self._log_intake = LogIntake(database, self._watch.wake)
         self._balancer = Balancer(database, self._presence)
         self._maintainer = Maintainer(database, settings.keep_days, heal=self._heal)
         self._sweeper = Sweeper(
@@ -132,7 +133,7 @@ class Server:
             "listen": self._notices.listen,
             "changes of workers": self._notices.act,
             "health": self._health.run,
-            "log readers": self._log_reader.run,
+            "watched jobs": self._watch.run,
             "requests": self._limits.readings.run,
         }
 
@@ -210,7 +211,7 @@ class Server:
             AllOrNothing(self._database, callers),
             self._canceller,
             Retries(self._database, callers, self._dispatcher),
-            self._log_reader,
+            LogReader(callers, self._watch),
         )
 
     # ── the schema ──

@@ -17,6 +17,7 @@ from hodei.flow.cancel import Canceller
 from hodei.flow.enqueue import Created, Enqueuer
 from hodei.flow.enqueue_all import AllOrNothing
 from hodei.flow.job_ids import Meant
+from hodei.flow.log_place import WantedLog
 from hodei.flow.log_reader import LogPage, LogReader
 from hodei.flow.retry import Retries
 from hodei.flow.waiting import waiting_for
@@ -147,9 +148,9 @@ class Jobs:
         found, more = await self._database.run(lambda conn: job_story.attempts(conn, job_id))
         return Attempts([job_shapes.of_attempt(one) for one in found], more)
 
-    def read_logs(self, job_id: uuid.UUID, cursor: str, *, follow: bool) -> AsyncIterator[LogPage]:
+    def read_logs(self, job_id: uuid.UUID, wanted: WantedLog) -> AsyncIterator[LogPage]:
         """Pages of a job's log (LogReader.read)."""
-        return self._logs.read(job_id, cursor, follow=follow)
+        return self._logs.read(job_id, wanted)
 
     async def _shown(self, found: Sequence[jobs.Job], *, with_spec: bool = True) -> list[Job]:
         """Jobs as shapes, with words for why those that are PENDING wait."""

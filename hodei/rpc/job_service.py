@@ -7,7 +7,7 @@ from hodei.access.principal import actor
 from hodei.flow.jobs import Jobs, Wanted
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from hodei.rpc import to_caller
+from hodei.rpc import from_caller, to_caller
 from hodei.rpc.ids import uuid_of, uuid_or_none
 from hodei.shapes import wire
 
@@ -73,9 +73,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     async def ReadLogs(
         self, request: pb.ReadLogsRequest, context: Any
     ) -> AsyncIterator[pb.ReadLogsResponse]:
-        async for page in self._jobs.read_logs(
-            _job_id(request), request.cursor, follow=request.follow
-        ):
+        async for page in self._jobs.read_logs(_job_id(request), from_caller.wanted_log(request)):
             yield to_caller.log_page(page)
 
 

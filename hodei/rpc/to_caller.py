@@ -80,6 +80,7 @@ def log_page(page: LogPage) -> pb.ReadLogsResponse:
             for c in page.chunks
         ],
         cursor=page.cursor,
+        selected=True,
         job=job(page.final) if page.final else None,
     )
     page.chunks.clear()
