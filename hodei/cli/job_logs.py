@@ -1,13 +1,14 @@
 """`hodei job logs`: what jobs wrote."""
 
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from hodei.cli import show
 from hodei.cli.ids import job_id_argument
 from hodei.cli.log_json import log_chunks
-from hodei.shapes.rendering import as_dict
 
 MOST_TAIL = 1_000_000
 MOST_ATTEMPT = (1 << 31) - 1
@@ -57,7 +58,6 @@ def logs(
     from hodei.cli.exit_codes import exit_code
     from hodei.cli.follow import say_end
     from hodei.cli.interrupts import code_of, stoppable
-    from hodei.cli.log_output import Printer
     from hodei.cli.log_stream import LogStream, Selection
     from hodei.cli.past import unix_us
     from hodei.cli.say import say
@@ -69,17 +69,22 @@ def logs(
     log = LogStream(servers, job_id, follow=follow, selection=wanted)
     try:
         with stoppable():
-            if output == "json":
-                for chunk in log_chunks(job_id, log.chunks()):
-                    show.write_json(as_dict(chunk))
-                    sys.stdout.flush()
-            else:
-                printer = Printer(timestamps=timestamps)
-                for chunk in log.chunks():
-                    printer.write(chunk)
+            _print(job_id, log.chunks(), output, timestamps=timestamps)
     except KeyboardInterrupt as interrupt:
         say(f"\nhodei: come back with: hodei job logs -f {job_id}")
         sys.exit(code_of(interrupt))
     if log.final:
         say_end(log.final)
         sys.exit(exit_code(log.final) if as_job else 0)
+
+
+def _print(job_id: str, chunks: Iterator[Any], output: str, *, timestamps: bool) -> None:
+    from hodei.cli.log_output import Printer
+
+    if output == "table":
+        printer = Printer(timestamps=timestamps)
+        for chunk in chunks:
+            printer.write(chunk)
+        return
+    for shown in log_chunks(job_id, chunks):
+        show.emit_line(output, shown)
