@@ -33,6 +33,7 @@ from hodei.flow.maintain import Maintainer
 from hodei.flow.retry import Retries
 from hodei.flow.settle import Settler
 from hodei.flow.sweeps.sweeper import Sweeper
+from hodei.flow.waits import Waits
 from hodei.flow.watch import Watch
 from hodei.health import Health
 from hodei.notices import Notices
@@ -205,13 +206,15 @@ class Server:
 
     def _jobs(self) -> Jobs:
         callers = self._limits.database
+        waits = Waits(callers)
         return Jobs(
             callers,
             self._enqueuer,
             AllOrNothing(self._database, callers),
             self._canceller,
             Retries(self._database, callers, self._dispatcher),
-            LogReader(callers, self._watch),
+            LogReader(callers, self._watch, waits),
+            waits,
         )
 
     # ── the schema ──

@@ -7,6 +7,8 @@ import click
 
 from hodei.cli.client import Client
 from hodei.cli.reconnecting import answers
+from hodei.cli.say import say
+from hodei.cli.show import short_id
 from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.job import Job
@@ -38,14 +40,17 @@ class LogStream:
         self._follow = follow
         self._selection = selection
         self._cursor = ""
+        self._told = ""
         self.final: Job | None = None
         """The job as it ended, once all is read of a log that is followed."""
 
     def chunks(self) -> Iterator[Any]:
-        """Yields the chunks of ReadLogs. ClickException: why not."""
+        """Yields the chunks of ReadLogs; while it follows it says on stderr why the job waits.
+        ClickException: why not."""
         come_back = f"hodei job logs -f {self._job_id}"
         for message in answers(self._servers, self._ask, again=self._follow, come_back=come_back):
             yield from filter(self._selection.has, message.chunks)
+            self._tell(message.waiting_for)
             if message.HasField("job"):
                 self.final = wire.read(Job, message.job)
 
@@ -60,6 +65,7 @@ class LogStream:
             attempt=wanted.attempt,
             tail_lines=wanted.tail_lines,
             since_unix_us=wanted.since,
+            tell_waiting=True,
         )
         checked = False
         for message in self._answers(client, request):
@@ -68,6 +74,11 @@ class LogStream:
             checked = True
             self._cursor = message.cursor
             yield message
+
+    def _tell(self, waiting_for: str) -> None:
+        if waiting_for and waiting_for != self._told:  # another server says the same again
+            say(f"hodei: job {short_id(self._job_id)} waits for {shown(waiting_for)}")
+            self._told = waiting_for
 
     def _answers(self, client: Client, request: Any) -> Iterator[Any]:
         import grpc

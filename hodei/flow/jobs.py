@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 
 from hodei.access.limits import CallersDatabase
 from hodei.access.pages import Page, read_page
-from hodei.access.shared import SharedReading
 from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import JobState, Reason
 from hodei.flow import job_ids, job_shapes
@@ -21,8 +20,9 @@ from hodei.flow.log_place import WantedLog
 from hodei.flow.log_reader import LogPage, LogReader
 from hodei.flow.retry import Retries
 from hodei.flow.waiting import waiting_for
+from hodei.flow.waits import Waits
 from hodei.shapes.job import Attempt, Event, Job
-from hodei.store import job_story, jobs, workers
+from hodei.store import job_story, jobs
 
 Word = TypeVar("Word", JobState, Reason)
 
@@ -66,6 +66,7 @@ class Jobs:
         canceller: Canceller,
         retries: Retries,
         logs: LogReader,
+        waits: Waits,
     ) -> None:
         self._database = database
         self._enqueuer = enqueuer
@@ -73,7 +74,7 @@ class Jobs:
         self._canceller = canceller
         self._retries = retries
         self._logs = logs
-        self._fleet: SharedReading[list[workers.Worker]] = SharedReading(self._read_fleet)
+        self._waits = waits
 
     async def submit(
         self, specs: Sequence[str], actor: str, *, all_or_nothing: bool
@@ -91,7 +92,7 @@ class Jobs:
         job = await self._database.run(lambda conn: jobs.get(conn, job_id))
         if job is None:
             raise NotFound(f"no job {job_id}")
-        return (await self._shown([job]))[0]
+        return job_shapes.of_job(job, await self._waits.words(job_id, job))
 
     async def resolve(self, parts: Sequence[str], actor: str) -> list[Meant]:
         """The jobs that parts of ids mean (job_ids.resolve has the rules and errors)."""
@@ -155,13 +156,10 @@ class Jobs:
     async def _shown(self, found: Sequence[jobs.Job], *, with_spec: bool = True) -> list[Job]:
         """Jobs as shapes, with words for why those that are PENDING wait."""
         waiting = any(job.state == JobState.PENDING for job in found)
-        fleet = await self._fleet.get() if waiting else []
+        fleet = await self._waits.fleet() if waiting else []
         return [
             job_shapes.of_job(job, waiting_for(job, fleet), with_spec=with_spec) for job in found
         ]
-
-    async def _read_fleet(self) -> list[workers.Worker]:
-        return await self._database.run(lambda conn: workers.list_all(conn, every=False))
 
 
 def _one_of(kind: type[Word], text: str, what: str) -> Word | None:

@@ -19,6 +19,7 @@ class WantedLog(NamedTuple):
     attempt: int = 0  # only of this attempt; 0: of all
     tail_lines: int | None = None  # of each stream only so many of the last lines
     since: int = 0  # only what was read from then on, in microseconds since 1970
+    tell_waiting: bool = False  # why the job does not run, while it is PENDING
 
 
 class Start(NamedTuple):

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from hodei.domain.errors import Invalid, NotFound
-from hodei.domain.job import FINAL
+from hodei.domain.job import FINAL, JobState
 from hodei.flow import job_shapes, log_tail
 from hodei.flow.log_place import ANYWHERE, MOST_LINES, Place, WantedLog, parse_cursor
+from hodei.flow.waits import Telling, Waits
 from hodei.flow.watch import Watch
 from hodei.shapes.job import Job
 from hodei.store import job_logs, jobs
@@ -31,15 +32,17 @@ class LogPage(NamedTuple):
 
     chunks: list[StoredChunk]
     cursor: str  # where the next page goes on
-    final: Job | None
+    final: Job | None = None
+    waiting_for: str = ""  # why the job does not run, where it is told
 
 
 class LogReader:
     """Reads by `reads`, the database for callers."""
 
-    def __init__(self, reads: Runs, watch: Watch) -> None:
+    def __init__(self, reads: Runs, watch: Watch, waits: Waits) -> None:
         self._reads = reads
         self._watch = watch
+        self._waits = waits
         self._readers = 0
 
     async def read(self, job_id: uuid.UUID, wanted: WantedLog) -> AsyncIterator[LogPage]:
@@ -50,20 +53,23 @@ class LogReader:
         The state is read before the page that finds nothing more, as no final state is written
         before the log's tail (rule 5). Whoever takes a page empties its list, so that it is not
         kept here meanwhile."""
-        place = parse_cursor(wanted.cursor)
+        place, telling = parse_cursor(wanted.cursor), Telling(self._waits)
         self._readers += 1
         try:
             with self._watch.watching([job_id] if wanted.follow else []) as watcher:
                 progress = await self._begin(job_id, wanted, place)
                 while True:
                     while chunks := await self._chunks(job_id, progress, wanted, place):
-                        yield LogPage(place.take(chunks), place.cursor, None)
+                        yield LogPage(place.take(chunks), place.cursor)
                     if not wanted.follow:
-                        yield LogPage([], place.cursor, None)
+                        yield LogPage([], place.cursor)
                         return
                     if progress.state in FINAL:
                         yield LogPage([], place.cursor, await self._final(job_id))
                         return
+                    if wanted.tell_waiting and progress.state == JobState.PENDING:
+                        async for words in telling.until(watcher.moved, job_id):
+                            yield LogPage([], place.cursor, waiting_for=words)
                     await watcher.moved.wait()
                     watcher.moved.clear()
                     progress = await self._progress(job_id)

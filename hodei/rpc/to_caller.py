@@ -81,6 +81,7 @@ def log_page(page: LogPage) -> pb.ReadLogsResponse:
         ],
         cursor=page.cursor,
         selected=True,
+        waiting_for=page.waiting_for,
         job=job(page.final) if page.final else None,
     )
     page.chunks.clear()

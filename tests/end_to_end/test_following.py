@@ -50,6 +50,11 @@ def id_of(err: IO[bytes] | None) -> str:
     return err.readline().decode().rsplit(" ", 1)[1].strip()
 
 
+def next_line(process: subprocess.Popen[bytes]) -> str:
+    assert process.stderr
+    return process.stderr.readline().decode()
+
+
 def up(process: subprocess.Popen[bytes]) -> str:
     """The id of its job, which is running."""
     job_id = id_of(process.stderr)
@@ -190,3 +195,34 @@ def test_the_last_lines_are_followed(hodei: Hodei) -> None:
         assert process.stdout.readline() == b"1000\n"
         gate.touch()
         assert process.stdout.read() == b"end\n"
+
+
+def test_why_a_job_waits_is_told(fresh: Hodei) -> None:
+    """Nobody has the label; then somebody has it, and others are before it."""
+    nobody = ("job", "run", "--label", "gpu=a100", "--command", "echo ran")
+    with following(fresh, *nobody) as process:
+        job_id = id_of(process.stderr)
+        said = f"hodei: job {job_id} waits for "
+        assert next_line(process) == f"{said}a worker: none is connected\n"
+        fresh.stack.worker(
+            "w3", fresh.addresses[0], fresh.folder / "w3", fresh.token(), "--name", "w3"
+        )
+        assert next_line(process) == f"{said}a worker with gpu=a100: the nearest, w3, lacks it\n"
+        gate = fresh.folder / "gate"
+        busy = ("--label", "gpu=a100", "--priority", "9", "--command")
+        fresh.submit(*busy, f"until [ -e {gate} ]; do sleep 0.1; done")
+        fresh.submit(*busy, "true")
+        fresh.stack.worker(
+            "w4",
+            fresh.addresses[0],
+            fresh.folder / "w4",
+            fresh.token(),
+            *("--slots", "1", "--label", "gpu=a100"),
+        )
+        slot = "a free slot: the only slot of the workers that fit is busy, 1 job before it\n"
+        while (line := next_line(process)) != f"{said}{slot}":
+            assert line.startswith(f"{said}its turn")  # before the worker has said that it is busy
+        assert fresh.job(job_id)["waiting_for"].endswith(", 1 job before it")
+        gate.touch()
+        assert process.communicate(timeout=30)[0] == b"ran\n"
+    assert process.returncode == 0

@@ -13,6 +13,7 @@ import pytest
 from hodei.domain.errors import Invalid, NotFound
 from hodei.flow.log_place import Place, Start, WantedLog, parse_cursor
 from hodei.flow.log_reader import LogReader
+from hodei.flow.waits import Waits
 from hodei.flow.watch import Watch
 from hodei.store import log_heads
 from hodei.store.database import Database
@@ -66,7 +67,7 @@ def read(url: str, job_id: uuid.UUID, wanted: WantedLog, *, one_by_one: bool = F
 
     async def pages() -> list[Any]:
         async with Database(url) as database:
-            reader = LogReader(database, Watch(database))
+            reader = LogReader(database, Watch(database), Waits(database))
             if not one_by_one:
                 return [c for p in [p async for p in reader.read(job_id, wanted)] for c in p.chunks]
             chunks, asked = [], wanted
