@@ -38,6 +38,8 @@ from hodei.flow.retry import Retries
 from hodei.flow.retry_many import MassRetries
 from hodei.flow.settle import Settler
 from hodei.flow.sweeps.sweeper import Sweeper
+from hodei.flow.waits import Waits
+from hodei.flow.watch import Watch
 from hodei.health import Health
 from hodei.notices import Notices
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
@@ -79,8 +81,8 @@ class Server:
         self._heartbeats = Heartbeats(database, self._presence, self._dispatcher.wake)
         self._sessions = Sessions(database, self._presence, self._dispatcher.wake)
         self._lost = LostAttempts(database, self._presence, self._heartbeats.forgotten)
-        self._log_reader = LogReader(database, callers)
-        self._log_intake = LogIntake(database, self._log_reader.wake)
+        self._watch = Watch(database)
+        self._log_intake = LogIntake(database, self._watch.wake)
         self._balancer = Balancer(database, self._presence)
         self._maintainer = Maintainer(database, settings.keep_days, heal=self._heal)
         self._sweeper = Sweeper(
@@ -149,7 +151,7 @@ class Server:
             "changes of workers": self._notices.act,
             "health": self._health.run,
             "announcement": self._announcement.run,
-            "log readers": self._log_reader.run,
+            "watched jobs": self._watch.run,
             "requests": self._limits.readings.run,
         }
 
@@ -221,6 +223,7 @@ class Server:
 
     def _jobs(self) -> Jobs:
         callers = self._limits.database
+        waits = Waits(callers)
         return Jobs(
             callers,
             self._enqueuer,
@@ -229,7 +232,8 @@ class Server:
             MassCanceller(self._database, callers),
             Retries(self._database, callers, self._dispatcher),
             MassRetries(self._database, callers, self._dispatcher),
-            self._log_reader,
+            LogReader(callers, self._watch, waits),
+            waits,
         )
 
     # ── the schema ──

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from hodei.access.limits import CallersDatabase
 from hodei.access.pages import PAGE_BYTES, STEP
-from hodei.access.shared import SharedReading
 from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import JobState
 from hodei.flow import find, job_ids, job_shapes
@@ -22,13 +21,15 @@ from hodei.flow.enqueue_all import AllOrNothing
 from hodei.flow.find import Found
 from hodei.flow.job_filter import MOST_VALUES, Wanted, word
 from hodei.flow.job_ids import Meant
+from hodei.flow.log_place import WantedLog
 from hodei.flow.log_reader import LogPage, LogReader
 from hodei.flow.retry import Retries
 from hodei.flow.retry_many import MassRetries
 from hodei.flow.waiting import waiting_for
+from hodei.flow.waits import Waits
 from hodei.shapes.job import Attempt, Event, Job
 from hodei.shapes.size import size_of
-from hodei.store import job_story, jobs, workers
+from hodei.store import job_story, jobs
 from hodei.store.retry_many import Repeat
 
 LIMIT, MOST_LIMIT = 20, 1000
@@ -74,6 +75,7 @@ class Jobs:
         retries: Retries,
         mass_retries: MassRetries,
         logs: LogReader,
+        waits: Waits,
     ) -> None:
         self._database = database
         self._enqueuer = enqueuer
@@ -83,7 +85,7 @@ class Jobs:
         self._retries = retries
         self._mass_retries = mass_retries
         self._logs = logs
-        self._fleet: SharedReading[list[workers.Worker]] = SharedReading(self._read_fleet)
+        self._waits = waits
 
     async def submit(
         self, specs: Sequence[str], actor: str, *, all_or_nothing: bool
@@ -101,7 +103,7 @@ class Jobs:
         job = await self._database.run(lambda conn: jobs.get(conn, job_id))
         if job is None:
             raise NotFound(f"no job {job_id}")
-        return (await self._shown([job]))[0]
+        return job_shapes.of_job(job, await self._waits.words(job_id, job))
 
     async def resolve(self, parts: Sequence[str], actor: str) -> list[Meant]:
         """The jobs that parts of ids mean (job_ids.resolve has the rules and errors)."""
@@ -173,17 +175,14 @@ class Jobs:
         found, more = await self._database.run(lambda conn: job_story.attempts(conn, job_id))
         return Attempts([job_shapes.of_attempt(one) for one in found], more)
 
-    def read_logs(self, job_id: uuid.UUID, cursor: str, *, follow: bool) -> AsyncIterator[LogPage]:
+    def read_logs(self, job_id: uuid.UUID, wanted: WantedLog) -> AsyncIterator[LogPage]:
         """Pages of a job's log (LogReader.read)."""
-        return self._logs.read(job_id, cursor, follow=follow)
+        return self._logs.read(job_id, wanted)
 
     async def _shown(self, found: Sequence[jobs.Job], *, with_spec: bool = True) -> list[Job]:
         """Jobs as shapes, with words for why those that are PENDING wait."""
         waiting = any(job.state == JobState.PENDING for job in found)
-        fleet = await self._fleet.get() if waiting else []
+        fleet = await self._waits.fleet() if waiting else []
         return [
             job_shapes.of_job(job, waiting_for(job, fleet), with_spec=with_spec) for job in found
         ]
-
-    async def _read_fleet(self) -> list[workers.Worker]:
-        return await self._database.run(lambda conn: workers.list_all(conn, every=False))

@@ -1,29 +1,23 @@
 """Logs out: committed pages from a cursor on, and for followers what comes until the job is final.
 
-A reader never slows a writer. One statement each TAIL_EVERY_S asks for all followed jobs of this
-server together whether they have moved; a follower reads only then. While its
-client does not take a page it holds that page and nothing else; the more readers there are, the
+A reader never slows a writer. Who follows reads only when the job has moved (flow/watch.py). While
+its client does not take a page it holds that page and nothing else; the more readers there are, the
 smaller are their pages."""
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from loguru import logger
-
 from hodei.domain.errors import Invalid, NotFound
-from hodei.domain.job import FINAL
-from hodei.domain.text import words_of
-from hodei.flow import job_shapes
+from hodei.domain.job import FINAL, JobState
+from hodei.flow import job_shapes, log_tail
+from hodei.flow.log_place import ANYWHERE, MOST_LINES, Place, WantedLog, parse_cursor
+from hodei.flow.waits import Telling, Waits
+from hodei.flow.watch import Watch
 from hodei.shapes.job import Job
 from hodei.store import job_logs, jobs
-from hodei.store.database import TROUBLE, Database, Runs
-from hodei.store.job_logs import StoredChunk
-
-TAIL_EVERY_S = 0.1
-"""Seconds between two looks at followed jobs whose logs come through another server; through this
-one followers are woken at once."""
+from hodei.store.database import Runs
+from hodei.store.job_logs import NOTICE, STDERR, STDOUT, Part, Progress, StoredChunk
 
 PAGES_BYTES = 64 << 20
 """Bytes of all readers' pages together, unless there are so many readers (access/limits.py) that
@@ -38,115 +32,90 @@ class LogPage(NamedTuple):
 
     chunks: list[StoredChunk]
     cursor: str  # where the next page goes on
-    final: Job | None
+    final: Job | None = None
+    waiting_for: str = ""  # why the job does not run, where it is told
 
 
 class LogReader:
-    """`readers` is the database for callers, where pages are read; `database` is asked which jobs
-    have moved."""
+    """Reads by `reads`, the database for callers."""
 
-    def __init__(self, database: Database, readers: Runs) -> None:
-        self._database = database
-        self._reads = readers
+    def __init__(self, reads: Runs, watch: Watch, waits: Waits) -> None:
+        self._reads = reads
+        self._watch = watch
+        self._waits = waits
         self._readers = 0
-        self._followers: dict[uuid.UUID, set[asyncio.Event]] = {}  # by job; bounded as readers are
-        self._followed = asyncio.Event()
 
-    async def run(self) -> None:
-        """Wakes the followers of jobs that have moved, for ever. While the database is in trouble
-        it wakes all, so that each of them meets the trouble by itself."""
-        before: dict[uuid.UUID, job_logs.Progress] = {}
-        while True:
-            await self._followed.wait()
-            await asyncio.sleep(TAIL_EVERY_S)
-            jobs_followed = list(self._followers)
-            try:
-                now = await self._database.run(
-                    lambda conn, ids=jobs_followed: job_logs.progress(conn, ids)  # type: ignore[misc]
-                )
-            except TROUBLE as error:
-                logger.bind(component="LogReader").debug("followers wait: {}", words_of(error))
-                now = {}
-            for job_id in jobs_followed:
-                if job_id not in now or now[job_id] != before.get(job_id):
-                    self.wake(job_id)
-            before = now
-
-    def wake(self, job_id: uuid.UUID) -> None:
-        """Tells the followers of a job that its log or state has moved."""
-        for moved in self._followers.get(job_id, ()):
-            moved.set()
-
-    async def read(self, job_id: uuid.UUID, cursor: str, *, follow: bool) -> AsyncIterator[LogPage]:
+    async def read(self, job_id: uuid.UUID, wanted: WantedLog) -> AsyncIterator[LogPage]:
         """Yields pages from the cursor on; with `follow` until the job is final and all is sent.
-        NotFound: there is no such job. Invalid: the cursor is none of ours.
+        NotFound: there is no such job, or no such attempt of it. Invalid: the cursor is none of
+        ours, or too many lines are asked for.
 
         The state is read before the page that finds nothing more, as no final state is written
         before the log's tail (rule 5). Whoever takes a page empties its list, so that it is not
         kept here meanwhile."""
-        lease, seq = parse_cursor(cursor)
-        moved = asyncio.Event()
-        self._enter(job_id, moved if follow else None)
+        place, telling = parse_cursor(wanted.cursor), Telling(self._waits)
+        self._readers += 1
         try:
-            while True:
-                moved.clear()
-                progress = (
-                    await self._reads.run(lambda conn: job_logs.progress(conn, [job_id]))
-                ).get(job_id)
-                if progress is None:
-                    raise NotFound(f"no job {job_id}")
-                while chunks := await self._chunks(job_id, progress, lease, seq):
-                    lease, seq = chunks[-1].lease, chunks[-1].seq
-                    yield LogPage(chunks, f"{lease}.{seq}", None)
-                if not follow:
-                    yield LogPage([], f"{lease}.{seq}", None)
-                    return
-                if progress.state in FINAL:
-                    yield LogPage([], f"{lease}.{seq}", await self._final(job_id))
-                    return
-                await moved.wait()
+            with self._watch.watching([job_id] if wanted.follow else []) as watcher:
+                progress = await self._begin(job_id, wanted, place)
+                while True:
+                    while chunks := await self._chunks(job_id, progress, wanted, place):
+                        yield LogPage(place.take(chunks), place.cursor)
+                    if not wanted.follow:
+                        yield LogPage([], place.cursor)
+                        return
+                    if progress.state in FINAL:
+                        yield LogPage([], place.cursor, await self._final(job_id))
+                        return
+                    if wanted.tell_waiting and progress.state == JobState.PENDING:
+                        async for words in telling.until(watcher.moved, job_id):
+                            yield LogPage([], place.cursor, waiting_for=words)
+                    await watcher.moved.wait()
+                    watcher.moved.clear()
+                    progress = await self._progress(job_id)
         finally:
-            self._leave(job_id, moved)
+            self._readers -= 1
+
+    async def _begin(self, job_id: uuid.UUID, wanted: WantedLog, place: Place) -> Progress:
+        """Checks what is wanted, and finds where the last lines start unless the cursor says it."""
+        progress = await self._progress(job_id)
+        if wanted.attempt and not 1 <= wanted.attempt <= progress.attempts:
+            raise NotFound(f"no attempt {wanted.attempt} of job {job_id}: {_has(progress)}")
+        lines = wanted.tail_lines
+        if lines is not None and not wanted.cursor:
+            if lines > MOST_LINES:
+                raise Invalid(f"tail_lines: expected at most {MOST_LINES}, got {lines}")
+            born = progress.created_at
+            place.starts = await log_tail.starts(self._reads, job_id, born, lines, wanted.attempt)
+        return progress
+
+    async def _progress(self, job_id: uuid.UUID) -> Progress:
+        found = await self._reads.run(lambda conn: job_logs.progress(conn, [job_id]))
+        if job_id not in found:
+            raise NotFound(f"no job {job_id}")
+        return found[job_id]
 
     async def _final(self, job_id: uuid.UUID) -> Job | None:
         job = await self._reads.run(lambda conn: jobs.get(conn, job_id))
         return job_shapes.of_job(job) if job else None
 
     async def _chunks(
-        self, job_id: uuid.UUID, progress: job_logs.Progress, lease: int, seq: int
+        self, job_id: uuid.UUID, progress: Progress, wanted: WantedLog, place: Place
     ) -> list[StoredChunk]:
         size = max(SMALLEST_PAGE, min(LARGEST_PAGE, PAGES_BYTES // self._readers))
-        born = progress.created_at
+        starts = [place.starts.get(stream, ANYWHERE)[:2] for stream in (STDOUT, STDERR, NOTICE)]
+        part = Part((place.lease, place.seq), wanted.attempt, wanted.since, starts)
         return await self._reads.run(
-            lambda conn: job_logs.read(conn, job_id, born, lease, seq, size)
+            lambda conn: job_logs.read(conn, job_id, progress.created_at, part, size)
         )
 
-    def _enter(self, job_id: uuid.UUID, moved: asyncio.Event | None) -> None:
-        self._readers += 1
-        if moved:
-            self._followers.setdefault(job_id, set()).add(moved)
-            self._followed.set()
 
-    def _leave(self, job_id: uuid.UUID, moved: asyncio.Event) -> None:
-        self._readers -= 1
-        followers = self._followers.get(job_id, set())
-        followers.discard(moved)
-        if not followers:
-            self._followers.pop(job_id, None)
-        if not self._followers:
-            self._followed.clear()
-
-
-def parse_cursor(cursor: str) -> tuple[int, int]:
-    """The lease and seq of the last chunk that was read, from `lease.seq`; before the first one for
-    an empty text. Invalid: it is no cursor."""
-    if not cursor:
-        return 0, -1
-    lease, _, seq = cursor.partition(".")
-    try:
-        place = int(lease[:20]), int(seq[:20])
-    except ValueError:
-        place = -1, -1
-    if not (0 <= place[0] < 1 << 63 and -1 <= place[1] < 1 << 63):
-        raise Invalid(f"cursor: expected the cursor of an earlier answer, got {cursor[:80]!r}")
-    return place
+def _has(progress: Progress) -> str:
+    """Which attempts a job has, in words."""
+    if not progress.attempts:
+        return "it has not begun one yet"
+    return (
+        "it has only attempt 1"
+        if progress.attempts == 1
+        else (f"it has the attempts 1 to {progress.attempts}")
+    )

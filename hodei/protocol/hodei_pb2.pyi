@@ -656,17 +656,25 @@ class Attempts(_message.Message):
     def __init__(self, attempts: _Optional[_Iterable[_Union[Attempts.Attempt, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class ReadLogsRequest(_message.Message):
-    __slots__ = ("job_id", "follow", "cursor")
+    __slots__ = ("job_id", "follow", "cursor", "attempt", "tail_lines", "since_unix_us", "tell_waiting")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    TELL_WAITING_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     follow: bool
     cursor: str
-    def __init__(self, job_id: _Optional[str] = ..., follow: _Optional[bool] = ..., cursor: _Optional[str] = ...) -> None: ...
+    attempt: int
+    tail_lines: int
+    since_unix_us: int
+    tell_waiting: bool
+    def __init__(self, job_id: _Optional[str] = ..., follow: _Optional[bool] = ..., cursor: _Optional[str] = ..., attempt: _Optional[int] = ..., tail_lines: _Optional[int] = ..., since_unix_us: _Optional[int] = ..., tell_waiting: _Optional[bool] = ...) -> None: ...
 
 class ReadLogsResponse(_message.Message):
-    __slots__ = ("chunks", "cursor", "job")
+    __slots__ = ("chunks", "cursor", "job", "selected", "waiting_for")
     class Chunk(_message.Message):
         __slots__ = ("stream", "attempt", "byte_offset", "first_line", "read_unix_us", "data", "lease", "seq", "late")
         STREAM_FIELD_NUMBER: _ClassVar[int]
@@ -691,10 +699,14 @@ class ReadLogsResponse(_message.Message):
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
     chunks: _containers.RepeatedCompositeFieldContainer[ReadLogsResponse.Chunk]
     cursor: str
     job: Job
-    def __init__(self, chunks: _Optional[_Iterable[_Union[ReadLogsResponse.Chunk, _Mapping]]] = ..., cursor: _Optional[str] = ..., job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+    selected: bool
+    waiting_for: str
+    def __init__(self, chunks: _Optional[_Iterable[_Union[ReadLogsResponse.Chunk, _Mapping]]] = ..., cursor: _Optional[str] = ..., job: _Optional[_Union[Job, _Mapping]] = ..., selected: _Optional[bool] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class Worker(_message.Message):
     __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user", "connected_unix_us", "last_heartbeat_unix_us", "draining", "drained_by", "drained_unix_us", "capabilities", "host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s", "server_id", "jobs", "jobs_in_all", "lacking")

@@ -4,9 +4,13 @@ import dataclasses
 
 from hodei.domain.ids import uuid7
 from hodei.flow.job_filter import Wanted
+from hodei.flow.log_place import WantedLog
 from hodei.protocol import hodei_pb2 as pb
 from hodei.rpc.ids import uuid_of, uuid_or_none
 from hodei.store.retry_many import Repeat
+
+LAST_FROM_US = 1 << 52
+"""A time of the year 2112, in microseconds since 1970: there is nothing after it."""
 
 
 def wanted(said: pb.JobFilter) -> Wanted:
@@ -40,3 +44,14 @@ def repeat(said: pb.RetryJobRequest) -> Repeat:
     """A job to be repeated; the new one gets an id here where the caller has given none."""
     new = uuid_or_none(said.new_job_id, "new_job_id")
     return Repeat(uuid_of(said.job_id, "job_id"), new or uuid7())
+
+
+def wanted_log(request: pb.ReadLogsRequest) -> WantedLog:
+    return WantedLog(
+        cursor=request.cursor,
+        follow=request.follow,
+        attempt=request.attempt,
+        tail_lines=request.tail_lines if request.HasField("tail_lines") else None,
+        since=min(max(request.since_unix_us, 0), LAST_FROM_US),
+        tell_waiting=request.tell_waiting,
+    )

@@ -92,9 +92,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     async def ReadLogs(
         self, request: pb.ReadLogsRequest, context: Any
     ) -> AsyncIterator[pb.ReadLogsResponse]:
-        async for page in self._jobs.read_logs(
-            _job_id(request), request.cursor, follow=request.follow
-        ):
+        async for page in self._jobs.read_logs(_job_id(request), from_caller.wanted_log(request)):
             yield to_caller.log_page(page)
 
 

@@ -106,6 +106,8 @@ def log_page(page: LogPage) -> pb.ReadLogsResponse:
             for c in page.chunks
         ],
         cursor=page.cursor,
+        selected=True,
+        waiting_for=page.waiting_for,
         job=job(page.final) if page.final else None,
     )
     page.chunks.clear()

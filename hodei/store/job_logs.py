@@ -158,6 +158,10 @@ async def append_late(conn: Connection, job_id: uuid.UUID, chunks: Sequence[Chun
     await execute(conn, APPEND_LATE, _parameters(chunks) | {"job": job_id})
 
 
+STDOUT, STDERR, NOTICE = 1, 2, 3
+"""The numbers of streams in job_logs."""
+
+
 class StoredChunk(NamedTuple):
     """A row of job_logs."""
 
@@ -178,8 +182,16 @@ A_DAY_US = 86_400_000_000
 LAST_FROM_US = 1 << 52
 """A time of the year 2112, in microseconds since 1970: a later creation was set by hand."""
 
+
+def stored_from(created_at: int) -> int:
+    """The time, in microseconds since 1970, from when a job's chunks may be stored: days before are
+    not read."""
+    return min(max(created_at, 0), LAST_FROM_US) - A_DAY_US
+
+
 # A page has 500 chunks at most that begin within its bytes; the last one may end 64 KiB beyond. A
-# chunk that a hand has made larger is cut at 1 MiB: a message must hold it.
+# chunk that a hand has made larger is cut at 1 MiB: a message must hold it. Each stream may start
+# at a place of its own (flow/log_tail.py).
 READ = """
 SELECT p.lease, p.seq, p.attempt, p.stream, p.byte_offset, p.first_line, p.read_at,
        substring(p.data FROM 1 FOR 1048576), p.late
@@ -195,6 +207,12 @@ FROM (
         WHERE g.job_id = %(job)s::uuid
           AND (g.lease, g.seq) > (%(lease)s::bigint, %(seq)s::bigint)
           AND g.stored_at >= timestamptz 'epoch' + %(from_us)s::bigint * interval '1 microsecond'
+          AND (%(attempt)s::integer = 0 OR g.attempt = %(attempt)s::integer)
+          AND (%(since_us)s::bigint = 0
+               OR g.read_at >= timestamptz 'epoch'
+                      + %(since_us)s::bigint * interval '1 microsecond')
+          AND (g.lease, g.seq) >= ((%(start_leases)s::bigint[])[g.stream],
+                                   (%(start_seqs)s::bigint[])[g.stream])
         ORDER BY g.job_id, g.lease, g.seq
         LIMIT 500
     ) g
@@ -204,17 +222,28 @@ ORDER BY p.lease, p.seq
 """
 
 
+class Part(NamedTuple):
+    """Which chunks of a job's log are wanted."""
+
+    after: tuple[int, int]  # lease and seq; (0, -1) is before everything
+    attempt: int  # only of this one; 0: of all
+    since_us: int  # only what was read from then on, in microseconds since 1970; 0: all
+    starts: Sequence[tuple[int, int]]  # of each stream only from this lease and seq on
+
+
 async def read(
-    conn: Connection, job_id: uuid.UUID, created_at: int, lease: int, seq: int, page_bytes: int
+    conn: Connection, job_id: uuid.UUID, created_at: int, part: Part, page_bytes: int
 ) -> list[StoredChunk]:
-    """Returns the page of chunks after (lease, seq); (0, -1) is before everything. Days before the
-    job's creation are not read."""
-    from_us = min(max(created_at, 0), LAST_FROM_US) - A_DAY_US
+    """Returns the first page of a part of a log."""
     parameters = {
         "job": job_id,
-        "from_us": from_us,
-        "lease": lease,
-        "seq": seq,
+        "from_us": stored_from(created_at),
+        "lease": part.after[0],
+        "seq": part.after[1],
+        "attempt": part.attempt,
+        "since_us": part.since_us,
+        "start_leases": array([lease for lease, _ in part.starts]),
+        "start_seqs": array([seq for _, seq in part.starts]),
         "page_bytes": page_bytes,
     }
     return [StoredChunk(*row) for row in await rows(conn, READ, parameters)]
@@ -227,12 +256,13 @@ class Progress(NamedTuple):
     lease: int | None
     log_seq: int | None
     created_at: int  # microseconds since 1970
+    attempts: int  # accepted ones
 
 
 PROGRESS = """
 SELECT j.id, j.state, j.lease,
        (SELECT l.log_seq FROM leases l WHERE l.lease = j.lease),
-       j.created_at
+       j.created_at, j.attempts
 FROM jobs j
 WHERE j.id = ANY (%(jobs)s::uuid[])
 """

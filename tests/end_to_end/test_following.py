@@ -50,6 +50,11 @@ def id_of(err: IO[bytes] | None) -> str:
     return err.readline().decode().rsplit(" ", 1)[1].strip()
 
 
+def next_line(process: subprocess.Popen[bytes]) -> str:
+    assert process.stderr
+    return process.stderr.readline().decode()
+
+
 def up(process: subprocess.Popen[bytes]) -> str:
     """The id of its job, which is running."""
     job_id = id_of(process.stderr)
@@ -161,3 +166,63 @@ def test_exit_code_wants_a_job_that_is_followed(hodei: Hodei) -> None:
     ran = hodei.run("job", "logs", "--exit-code", hodei.submit("--command", "true"))
     assert ran.code == 2
     assert "--exit-code: expected -f with it" in ran.err
+
+
+def test_parts_of_a_log(hodei: Hodei) -> None:
+    job_id = hodei.submit("--command", "seq 1 50000; seq 1 9 >&2; echo last", "--retries", "0")
+    hodei.finish(job_id)
+    ran = hodei.ok("job", "logs", "--tail", "2", job_id)
+    assert (ran.text, ran.err) == ("50000\nlast\n", "8\n9\n")
+    ran = hodei.ok("job", "logs", "-f", "--tail", "0", "--attempt", "1", job_id)
+    assert (ran.text, ran.err) == ("", "")
+    assert hodei.ok("job", "logs", "--since", "1h", job_id).text.endswith("\n50000\nlast\n")
+    assert hodei.ok("job", "logs", "--since", "2100-01-01T00:00:00Z", job_id).text == ""
+    missing = hodei.run("job", "logs", "--attempt", "9", job_id)
+    assert missing.code != 0
+    assert missing.err == f"Error: no attempt 9 of job {job_id}: it has only attempt 1\n"
+    for wrong in (("--since", "yesterday"), ("--since", "2026-01-31T12:00:00"), ("--tail", "-1")):
+        ran = hodei.run("job", "logs", *wrong, job_id)
+        assert (ran.code, wrong[1] in ran.err) == (2, True), ran
+
+
+def test_the_last_lines_are_followed(hodei: Hodei) -> None:
+    gate = hodei.folder / "gate-tail"
+    waits = f"seq 1 1000; until [ -e {gate} ]; do sleep 0.1; done; echo end"
+    job_id = hodei.submit("--command", waits)
+    hodei.wrote(job_id, "1000\n")
+    with following(hodei, "job", "logs", "-f", "--tail", "1", job_id) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"1000\n"
+        gate.touch()
+        assert process.stdout.read() == b"end\n"
+
+
+def test_why_a_job_waits_is_told(fresh: Hodei) -> None:
+    """Nobody has the label; then somebody has it, and others are before it."""
+    nobody = ("job", "run", "--label", "gpu=a100", "--command", "echo ran")
+    with following(fresh, *nobody) as process:
+        job_id = id_of(process.stderr)
+        said = f"hodei: job {job_id} waits for "
+        assert next_line(process) == f"{said}a worker: none is connected\n"
+        fresh.stack.worker(
+            "w3", fresh.addresses[0], fresh.folder / "w3", fresh.token(), "--name", "w3"
+        )
+        assert next_line(process) == f"{said}a worker with gpu=a100: the nearest, w3, lacks it\n"
+        gate = fresh.folder / "gate"
+        busy = ("--label", "gpu=a100", "--priority", "9", "--command")
+        fresh.submit(*busy, f"until [ -e {gate} ]; do sleep 0.1; done")
+        fresh.submit(*busy, "true")
+        fresh.stack.worker(
+            "w4",
+            fresh.addresses[0],
+            fresh.folder / "w4",
+            fresh.token(),
+            *("--slots", "1", "--label", "gpu=a100"),
+        )
+        slot = "a free slot: the only slot of the workers that fit is busy, 1 job before it\n"
+        while (line := next_line(process)) != f"{said}{slot}":
+            assert line.startswith(f"{said}its turn")  # before the worker has said that it is busy
+        assert fresh.job(job_id)["waiting_for"].endswith(", 1 job before it")
+        gate.touch()
+        assert process.communicate(timeout=30)[0] == b"ran\n"
+    assert process.returncode == 0

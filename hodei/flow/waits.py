@@ -1,0 +1,105 @@
+"""Why jobs wait, for those who ask: once, or for as long as a job waits."""
+
+import asyncio
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from hodei.access.shared import SharedReading
+from hodei.flow.waiting import MOST_SETS, Cause, Situation, Wait, wait_of, with_place
+from hodei.store import waits, workers
+from hodei.store.database import Runs
+from hodei.store.waits import WaitingJob
+from hodei.store.workers import Worker
+
+LOOK_EVERY_S = 2.0
+"""Seconds between two looks at a job that waits, and before the first."""
+
+AGAIN_S = 30.0
+"""Seconds after which the same kind of cause is told again, with its numbers of then."""
+
+
+class _Seen(NamedTuple):
+    """The jobs that are asked for, and the fleet, of the same moment."""
+
+    jobs: dict[uuid.UUID, WaitingJob]
+    fleet: list[Worker]
+
+
+class Waits:
+    """Whoever asks at the same time is answered by one reading for all."""
+
+    def __init__(self, reads: Runs) -> None:
+        self._reads = reads
+        self._asked: Counter[uuid.UUID] = Counter()  # bounded as the calls that ask are
+        self._seen: SharedReading[_Seen] = SharedReading(self._see)
+        self._fleet: SharedReading[list[Worker]] = SharedReading(self._read_fleet)
+
+    async def fleet(self) -> list[Worker]:
+        """The workers that are not TERMINATED."""
+        return await self._fleet.get()
+
+    async def of(self, job_id: uuid.UUID) -> Wait | None:
+        """Why a job waits now; None: it does not."""
+        self._asked[job_id] += 1
+        try:
+            seen = await self._seen.get()
+        finally:
+            self._asked[job_id] -= 1
+            if not self._asked[job_id]:
+                del self._asked[job_id]
+        job = seen.jobs.get(job_id)
+        return wait_of(job, seen.fleet) if job else None
+
+    async def words(self, job_id: uuid.UUID, job: Situation) -> str:
+        """Why a job waits, with how many jobs are before it; empty: it does not."""
+        wait = wait_of(job, await self.fleet())
+        return await self.with_place(job_id, wait) if wait else ""
+
+    async def with_place(self, job_id: uuid.UUID, wait: Wait) -> str:
+        """The words for a wait of the job; for a slot or its turn with the jobs before it."""
+        if wait.cause not in (Cause.SLOT, Cause.TURN):
+            return wait.words
+        sets = wait.sets if len(wait.sets) <= MOST_SETS else ()
+        before = await self._reads.run(lambda conn: waits.before(conn, job_id, sets))
+        return with_place(wait, before)
+
+    async def _see(self) -> _Seen:
+        asked = list(self._asked)
+        jobs = await self._reads.run(lambda conn: waits.situations(conn, asked))
+        return _Seen(jobs, await self._read_fleet())
+
+    async def _read_fleet(self) -> list[Worker]:
+        return await self._reads.run(lambda conn: workers.list_all(conn, every=False))
+
+
+class Telling:
+    """Tells one caller why jobs wait: first after LOOK_EVERY_S, then when the kind of cause or the
+    job has changed, and each AGAIN_S. Numbers that only shrink are not told again at each look."""
+
+    def __init__(self, all_waits: Waits) -> None:
+        self._waits = all_waits
+        self._told: tuple[uuid.UUID, Cause] | None = None
+        self._told_at = 0.0
+
+    async def until(self, moved: asyncio.Event, job_id: uuid.UUID) -> AsyncIterator[str]:
+        """Yields words for why the job waits, until the event is set."""
+        while not await _set_within(moved, LOOK_EVERY_S):
+            wait = await self._waits.of(job_id)
+            if wait is None:
+                continue
+            now = time.monotonic()
+            if self._told != (job_id, wait.cause) or now - self._told_at >= AGAIN_S:
+                self._told, self._told_at = (job_id, wait.cause), now
+                yield await self._waits.with_place(job_id, wait)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

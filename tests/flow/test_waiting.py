@@ -1,0 +1,106 @@
+"""Why a job waits, in words."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from hodei.domain.job import JobState
+from hodei.domain.worker import WorkerState
+from hodei.flow.waiting import Cause, wait_of, waiting_for, with_place
+from hodei.store.waits import Before, WaitingJob
+from hodei.store.workers import Worker
+
+ID = uuid.UUID("01890000-0000-7000-8000-000000000001")
+
+
+def job(**more: Any) -> WaitingJob:
+    nothing: dict[str, Any] = dict.fromkeys(WaitingJob._fields)
+    return WaitingJob(**(nothing | {"state": JobState.PENDING, "queued": True} | more))
+
+
+def worker(name: str, slots: int = 4, busy: int = 4, state: str = "BUSY", **labels: str) -> Worker:
+    fields: dict[str, Any] = dict.fromkeys(Worker.__dataclass_fields__)
+    return Worker(
+        **(
+            fields
+            | {"id": ID, "name": name, "state": WorkerState(state)}
+            | {"labels": labels, "slots": slots, "busy_slots": busy}
+        )
+    )
+
+
+BUSY = [worker("w1", zone="a"), worker("w2", zone="b")]
+
+
+@pytest.mark.parametrize(
+    ("one", "fleet", "cause", "words"),
+    [
+        (
+            job(required={"gpu": "a100"}),
+            [worker("w1"), worker("w3", zone="a")],
+            Cause.LABELS,
+            "a worker with gpu=a100: the nearest, w1, lacks it",
+        ),
+        (
+            job(required={"gpu": "a100", "zone": "a"}),
+            BUSY,
+            Cause.LABELS,
+            "a worker with gpu=a100, zone=a: the nearest, w1, lacks gpu=a100",
+        ),
+        (
+            job(required={f"l{n}": "x" * 300 for n in range(7)}),
+            [worker("w1", zone="a")],
+            Cause.LABELS,
+            " and 2 more: the nearest, w1, lacks l0=",
+        ),
+        (job(), BUSY, Cause.SLOT, "a free slot: all 8 slots are busy"),
+        (
+            job(required={"zone": "a"}),
+            BUSY,
+            Cause.SLOT,
+            "a free slot: all 4 slots of the workers that fit are busy",
+        ),
+        (job(), [worker("w1", busy=3)], Cause.TURN, "its turn"),
+        (job(), [], Cause.NO_WORKER, "a worker: none is connected"),
+        (job(), [worker("w", state="UNREACHABLE")], Cause.NO_WORKER, "none is connected"),
+        (job(), [worker("w", state="DRAINING")], Cause.DRAINING, "those that fit are draining"),
+        (job(waiting="RUN_AT", ready_at=1_790_000_000_000_000), [], Cause.TIME, "its time, 2026-"),
+        (job(waiting="BACKOFF", ready_at=1_790_000_000_000_000), [], Cause.BACKOFF, "until 2026-"),
+        (job(accept_by=1_790_000_000_000_000, worker_id=ID), [], Cause.ACCEPT, f"worker {ID} to"),
+        (job(queued=False), BUSY, Cause.NO_QUEUE, "the next look of a server"),
+        (job(required=["gpu"]), BUSY, Cause.LABELS, "labels that no worker can have"),
+        (job(required={"n": 1}), [worker("w", n="1")], Cause.SLOT, "all 4 slots are busy"),
+    ],
+)
+def test_the_words_of_each_cause(
+    one: WaitingJob, fleet: list[Worker], cause: Cause, words: str
+) -> None:
+    wait = wait_of(one, fleet)
+    assert wait
+    assert wait.cause == cause
+    assert words in wait.words
+    assert waiting_for(one, fleet) == wait.words
+
+
+def test_a_job_that_runs_waits_for_nothing() -> None:
+    assert waiting_for(job(state=JobState.RUNNING), BUSY) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (Before(41, more=False), "a free slot: all 8 slots are busy, 41 jobs before it"),
+        (Before(1, more=False), "a free slot: all 8 slots are busy, 1 job before it"),
+        (Before(0, more=False), "a free slot: all 8 slots are busy, it is next"),
+        (
+            Before(1000, more=True),
+            "a free slot: all 8 slots are busy, more than 1,000 jobs before it",
+        ),
+        (None, "a free slot: all 8 slots are busy"),
+    ],
+)
+def test_the_place_in_the_queue(before: Before | None, words: str) -> None:
+    wait = wait_of(job(), BUSY)
+    assert wait
+    assert with_place(wait, before) == words
