@@ -33,8 +33,7 @@ last."""
 ANSWER = struct.Struct("<BQiiQQQ")
 """Kind, request number, then by kind: SPAWNED the process id; ENDED process id, wait status, peak
 memory in KiB, user and system time in µs; FAILED 1 if the program and 0 if the cgroup was the
-cause, with the reason as text behind it. ENDED without a SPAWNED before it reports the start as
-well."""
+cause, then the reason as text. ENDED without a SPAWNED before it reports the start as well."""
 
 SPAWNED, ENDED, FAILED, MOVED = 1, 2, 3, 4
 

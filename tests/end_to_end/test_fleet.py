@@ -123,7 +123,7 @@ def test_a_drain_of_a_worker_that_is_gone_is_refused_in_words(fresh: Hodei, tmp_
     start_worker(fresh, "worker", tmp_path / "worker", fresh.token())
     me = identity(tmp_path / "worker")["worker_id"]
     fresh.ok("worker", "drain", me)
-    assert "gets work again" in fresh.ok("worker", "drain", "--undo", me).text
+    assert "gets new jobs again" in fresh.ok("worker", "drain", "--undo", me).text
     fresh.stack.stop_part(fresh.stack.parts[-1])
     eventually(
         lambda: fresh.sql("SELECT state FROM workers WHERE id = %s", me) == [("TERMINATED",)],

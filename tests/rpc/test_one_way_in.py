@@ -34,6 +34,7 @@ VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
         Fleet,
         {
             "ListWorkers": {"list_workers"},
+            "GetWorker": {"get_worker"},
             "DrainWorker": {"drain", "undrain"},
             "RevokeWorker": {"revoke"},
             "CreateToken": {"mint_token"},
