@@ -71,12 +71,12 @@ def addresses(text: str) -> list[str]:
 
 
 @contextmanager
-def connect(servers: str) -> Iterator[Client]:
+def connect(servers: str, *, within_s: float = CONNECT_S) -> Iterator[Client]:
     """A client of the first server that answers. Failure: what went wrong, in one line."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
 
-    channel, address = _first_that_answers(addresses(servers))
+    channel, address = _first_that_answers(addresses(servers), within_s)
     try:
         with channel:
             yield Client(channel, address)
@@ -95,7 +95,7 @@ class Health(Enum):
 CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 8 << 20), ("grpc.keepalive_time_ms", 20_000)]
 
 
-def _first_that_answers(candidates: list[str]) -> tuple["grpc.Channel", str]:
+def _first_that_answers(candidates: list[str], within_s: float) -> tuple["grpc.Channel", str]:
     """The channel to the first server that serves, and its address. Where none serves, the first
     that answers is taken: it has the words for why. Unanswered: none answers."""
     import grpc
@@ -103,7 +103,7 @@ def _first_that_answers(candidates: list[str]) -> tuple["grpc.Channel", str]:
     passed_over: tuple[grpc.Channel, str] | None = None
     for address in candidates:
         channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        health = _health(channel, CONNECT_S / len(candidates))
+        health = _health(channel, within_s / len(candidates))
         if health is Health.SERVING:
             if passed_over:
                 passed_over[0].close()

@@ -5,12 +5,20 @@ import click
 from hodei.cli import suggestions
 
 
-@click.command(epilog="\b\nExample:\n  hodei help job list")
+@click.command(epilog="\b\nExample:\n  hodei help job list\n  hodei help --man >hodei.1")
 @click.argument("words", nargs=-1, metavar="[COMMAND]...")
+@click.option("--man", "manual", is_flag=True, help="The manual page of all commands, for man(1).")
 @click.pass_context
-def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+def help_command(ctx: click.Context, words: tuple[str, ...], manual: bool) -> None:
     """Show the help of a command, or of hodei."""
-    click.echo(context_of(ctx.find_root(), words).get_help())
+    if manual and words:
+        raise click.UsageError("--man: expected no command with it, as the page has all of them")
+    if manual:
+        from hodei.cli.man import page
+
+        click.echo(page(ctx.find_root()), nl=False)
+    else:
+        click.echo(context_of(ctx.find_root(), words).get_help())
 
 
 def context_of(root: click.Context, words: tuple[str, ...]) -> click.Context:

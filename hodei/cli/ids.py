@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hodei.cli import show
+from hodei.cli import completion, show
 from hodei.cli.client import Client, connect
 from hodei.domain.text import shown
 
@@ -51,7 +51,13 @@ def job_ids_argument(command: Command) -> Command:
 def _with_parameters(command: Command, name: str, *, several: bool) -> Command:
     last = click.option("--last", is_flag=True, help="My newest job, in place of an ID.")
     metavar = "ID..." if several else "ID"
-    argument = click.argument(name, metavar=metavar, required=False, nargs=-1 if several else 1)
+    argument = click.argument(
+        name,
+        metavar=metavar,
+        required=False,
+        nargs=-1 if several else 1,
+        shell_complete=completion.jobs,
+    )
     return argument(last(command))
 
 
