@@ -14,6 +14,7 @@ import click
 import hodei_worker
 from hodei_worker import secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels
+from hodei_worker.flags import environment_shown
 
 
 def default_state_dir() -> str:
@@ -24,6 +25,7 @@ def default_state_dir() -> str:
     )
 
 
+@environment_shown
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
@@ -41,14 +43,14 @@ Example:
 @click.option(
     "--token",
     envvar=["HODEI_OTP_TOKEN", "HODEI_TOKEN"],
-    help="One-time bootstrap token, needed only for the first start (HODEI_OTP_TOKEN)."
+    help="One-time bootstrap token, needed only for the first start."
     " Visible to all users of this host when given here.",
 )
 @click.option(
     "--token-file",
     envvar=["HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE"],
     metavar="FILE",
-    help="File with the token (HODEI_OTP_TOKEN_FILE). It is needed only for the first start.",
+    help="File with the token. It is needed only for the first start.",
 )
 @click.option(
     "--slots",

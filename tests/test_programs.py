@@ -62,11 +62,14 @@ def test_every_flag_of_server_and_worker_comes_from_the_environment_too() -> Non
     for command in (server, worker):
         for option in command.params:
             assert isinstance(option, click.Option)
-            if option.hidden:
-                continue  # a flag of `hodei` itself, which stands before its commands
+            if option.hidden or option.name == "version":
+                continue  # hidden: a flag of `hodei` itself, which stands before its commands
             flag = max(option.opts, key=len).removeprefix("--").replace("-", "_").upper()
             names = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or [])
             assert f"HODEI_{flag}" in names, option.opts
+            shown = option.get_help_record(click.Context(command))
+            assert shown
+            assert ", ".join(names) in " ".join(shown[1].split()), option.opts
 
 
 def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> None:
@@ -130,7 +133,7 @@ def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) ->
     )
     assert all(Path(name).is_relative_to(purelib) for name in found), found
     for program, words in (
-        (["hodei.cli.main", "db", "check"], "schema version 1.5 stands"),
+        (["hodei.cli.main", "db", "check"], "Schema version 1.5 stands"),
         (["hodei.cli.main", "--version"], "hodei, version"),
         (["hodei_worker", "--help"], "Usage: hodei-worker"),
     ):

@@ -22,7 +22,7 @@ def database_url_options(
     ambient: bool = True,
     required: bool = False,
     check: bool = True,
-    about: str = "PostgreSQL, as postgres://… (DATABASE_URL).",
+    about: str = "PostgreSQL, as postgres://…",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds --database-url and --database-url-file; the command gets `database_url`, None when
     neither was given.
@@ -48,7 +48,7 @@ def database_url_options(
             envvar="HODEI_DATABASE_URL_FILE" if ambient else None,
             allow_from_autoenv=ambient,
             metavar="FILE",
-            help="A file that holds the URL" + (" (HODEI_DATABASE_URL_FILE)." if ambient else "."),
+            help="A file that holds the URL.",
         )
         by_value = click.option(
             "--database-url",

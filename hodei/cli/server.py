@@ -10,8 +10,10 @@ from hodei.cli import program
 from hodei.cli.database_url import VISIBLE, check_url, database_url_options, needed
 from hodei.domain.timing import LOST_AFTER_S
 from hodei_worker import secret_file
+from hodei_worker.flags import environment_shown
 
 
+@environment_shown
 @click.command(
     "server",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,7 +31,7 @@ Example:
     "--listen-url-file",
     envvar="HODEI_LISTEN_URL_FILE",
     metavar="FILE",
-    help="A file with that URL (HODEI_LISTEN_URL_FILE).",
+    help="A file with that URL.",
 )
 @click.option(
     "--grpc",
@@ -38,6 +40,7 @@ Example:
     default="127.0.0.1:50051",
     show_default=True,
     metavar="HOST:PORT",
+    help="The address to listen at; port 0 takes a free one.",
 )
 @click.option(
     "--insecure",
@@ -70,7 +73,7 @@ Example:
     envvar="HODEI_LOG_LEVEL",
     default="info",
     show_default=True,
-    help="HODEI_LOG=info,hodei.flow=debug for parts.",
+    help="Least level to log. HODEI_LOG=info,hodei.flow=debug sets it for parts.",
 )
 @click.option(
     "--log-format",
@@ -78,6 +81,7 @@ Example:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
+    help="Format of the log.",
 )
 @click.version_option(hodei.__version__, prog_name="hodei-server")
 @click.pass_context
