@@ -145,17 +145,3 @@ def _candidates(text: str, meant: "pb.ResolveJobsResponse.Meant") -> str:
     if meant.more:
         lines.append("  … and more")
     return "\n".join([f"{text!r} is a part of the ids of several jobs; give more of it:", *lines])
-
-
-def id_argument(name: str) -> Callable[[Command], Command]:
-    """The argument ID of a command, a UUID, passed as `name`."""
-
-    def check(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
-        if whole := uuid_or_none(text):
-            return whole
-        raise click.UsageError(f"ID: expected a UUID, got {text!r}")
-
-    return click.argument(name, metavar="ID", callback=check)
-
-
-worker_id_argument = id_argument("worker_id")

@@ -118,7 +118,8 @@ def test_a_day_with_the_story_of_a_job_that_lives_stays_and_is_named(
     assert sorted(report["days_dropped"]) == [f"domain_events_{day(41)}", f"job_logs_{day(41)}"]
     assert db.execute("SELECT id FROM jobs").fetchall() == [(alive,)]
     words = CliRunner().invoke(maintain, ["--database-url", database_url]).output
-    assert f"domain_events_{day(40)} stays: job {alive} has its story in it" in words
+    assert f"domain_events_{day(40)} stays, because job {alive} has its events or its log" in words
+    assert "Deleted what is older than 30 days: 0 final jobs, 0 terminated workers, " in words
 
 
 def test_workers_and_tokens_that_are_long_dead_go(db: Connection, database_url: str) -> None:

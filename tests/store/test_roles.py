@@ -36,7 +36,9 @@ CREATE TABLE job_logs_20200101 PARTITION OF job_logs FOR VALUES FROM ('2020-01-0
 def test_a_server_does_all_of_its_work_with_its_grants(roles: Roles, tmp_path: Path) -> None:
     url = roles.url("server")
     checked = hodei(url, "db", "check")
-    assert (checked.code, checked.text.splitlines()[0]) == (0, "schema version 1.5 stands"), checked
+    assert (checked.code, checked.text.splitlines()[0]) == (0, "Schema version 1.5 stands."), (
+        checked
+    )
     assert "missing" not in checked.text
     roles.owner.execute(OLD.encode())
     tomorrow = f"job_logs_{datetime.now(UTC) + timedelta(days=1):%Y%m%d}"
@@ -83,6 +85,11 @@ def test_a_server_does_all_of_its_work_with_its_grants(roles: Roles, tmp_path: P
             30,
         )
         log = (tmp_path / "logs/server.log").read_text()
+        revoked = f"REVOKE ALL ON hodei_servers FROM {roles.name('server')}"
+        roles.owner.execute(revoked.encode())
+        listed = hodei(url, "--server", address, "status", "--format", "json")
+        assert (listed.json["servers"], listed.json["listening"]) == (1, [])
+        roles.owner.execute(f"GRANT ALL ON hodei_servers TO {roles.name('server')}".encode())
     for sign in ("permission denied", "lacks a right", "missing right", "ERROR", "Traceback"):
         assert sign not in log, log
     assert hodei(url, "db", "maintain", "--keep-days", "1").code == 0

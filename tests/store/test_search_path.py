@@ -31,8 +31,8 @@ def test_another_schema_by_the_urls_options(
             .replace(",", "%2C")
         )
         url = f"{empty_database_url}?options=-csearch_path%3D{path}"
-        assert hodei(url, "db", "check").text.startswith("missing: table")
-        assert hodei(url, "db", "apply").text == "applied schema version 1.5\n"
+        assert hodei(url, "db", "check").text.startswith("Missing: table")
+        assert hodei(url, "db", "apply").text == "Applied schema version 1.5.\n"
         with Stack(tmp_path / "logs") as stack:
             address = stack.server("server", url)
             stack.worker("worker", address, tmp_path / "w", mint_token(url))

@@ -84,8 +84,8 @@ def test_a_setting_of_the_database_changes_nothing(
 ) -> None:
     name = psycopg.conninfo.conninfo_to_dict(empty_database_url)["dbname"]
     db.execute(f"ALTER DATABASE {name} SET {setting}".encode())
-    assert hodei(empty_database_url, "db", "apply").text == "applied schema version 1.5\n"
-    assert hodei(empty_database_url, "db", "check").text == "schema version 1.5 stands\n"
+    assert hodei(empty_database_url, "db", "apply").text == "Applied schema version 1.5.\n"
+    assert hodei(empty_database_url, "db", "check", "-o", "json").json["complete"]
     assert stored(empty_database_url) == stored(database_url)
 
     async def listed() -> list[str]:
