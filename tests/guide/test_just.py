@@ -57,6 +57,17 @@ def test_the_recipes_are_the_guides(shell_env: dict[str, str]) -> None:
     }
 
 
+def test_the_list_says_what_each_recipe_does_and_which_ones_destroy(
+    shell_env: dict[str, str],
+) -> None:
+    lines = just(shell_env, "--list").splitlines()[1:]
+    assert all(" # " in line for line in lines), lines
+    assert {line.split()[0] for line in lines if "DESTRUCTIVO" in line} == {
+        "clean-all",
+        "restart-all",
+    }
+
+
 @pytest.mark.parametrize(
     ("recipe", "shows"),
     [
