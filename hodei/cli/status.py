@@ -119,7 +119,7 @@ def _tell_servers(now: Status) -> None:
     click.echo()
     rows = [
         [
-            show.short_id(one.server_id),
+            show.short_id(one.server_id) or "unknown",
             one.address or "unknown",
             show.clock(one.started_at) or "unknown",
             str(one.workers),

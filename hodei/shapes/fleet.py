@@ -116,7 +116,7 @@ class Unservable:
 class ListeningServer:
     """A server of this database. Keys are null that a server of an older release does not report."""
 
-    server_id: Annotated[str, "The UUID of its process."]
+    server_id: Annotated[str | None, "The UUID of its process."] = None
     address: Annotated[str | None, "The address on which it listens (--grpc)."] = None
     host: Annotated[str | None, "Name of its host."] = None
     version: Annotated[str | None, "Its release."] = None

@@ -61,16 +61,17 @@ async def leave(conn: Connection, server_id: uuid.UUID) -> None:
     await brief_rows(conn, LEAVE, {"id": server_id})
 
 
-# Servers of a release before have no row: their listener is all that is known of them. Anybody may
-# give a connection any name, so ids are compared as text.
+# Servers of a release before have no row: their listener is all that is known of them, and before
+# revision 4 it does not say their id. Anybody may give a connection any name, so ids are compared
+# as text.
 LISTED = """
 WITH listeners AS (
-    SELECT substr(a.application_name, length('hodei-server listener ') + 1) AS id,
+    SELECT nullif(substr(a.application_name, length('hodei-server listener ') + 1), '') AS id,
            max(a.backend_start) AS since
     FROM pg_stat_activity a
-    WHERE a.application_name LIKE 'hodei-server listener _%'
+    WHERE a.application_name LIKE 'hodei-server listener%'
       AND a.datname = current_database()
-    GROUP BY 1
+    GROUP BY 1, CASE WHEN a.application_name = 'hodei-server listener' THEN a.pid END
 ), there AS (
     SELECT s.id::text AS id, s.address, s.host, s.version, s.lost_after_s, s.started_at
     FROM hodei_servers s
@@ -99,7 +100,7 @@ LIMIT %(most)s
 class Listed(NamedTuple):
     """A server that is there. None: it is of a release that does not say."""
 
-    id: str
+    id: str | None
     address: str | None
     host: str | None
     version: str | None

@@ -70,6 +70,18 @@ def use(programs: Release, address: str, label: str, releases: Both) -> str:
     return job_id
 
 
+def what_the_old_one_lacks_is_said(new: Release, old_server: str) -> None:
+    """Of the commands for workers: a filter holds, and what cannot be done is said."""
+    b = new.run("worker", "list", "--label", "at=b", "-q", server=old_server).text.strip()
+    assert new.run("worker", "list", "--state", "DRAINING", "-q", server=old_server).text == ""
+    shown = new.run("worker", "get", "b", server=old_server, code=125)
+    assert "older release and cannot show one worker" in shown.err
+    drained = new.run("worker", "drain", "b", server=old_server, code=125)
+    assert "older release and takes whole ids only" in drained.err
+    assert "DRAINING" in new.run("worker", "drain", b, server=old_server).text
+    new.run("worker", "drain", "--undo", b, server=old_server)
+
+
 def script(releases: Both) -> str:
     path = releases.trace.parent / "script"
     path.write_text(
@@ -158,6 +170,12 @@ def test_each_command_line_speaks_with_each_server(releases: Both) -> None:
         "an old worker does not say it, an old server not keep it"
     )
     assert "root" not in new.run("status", server=new_server).text
+    what_the_old_one_lacks_is_said(new, old_server)
+    servers = new.run("status", "--format", "json", server=new_server).json["listening"]
+    assert {one["address"]: one["version"] is None for one in servers} == {
+        new_server: False,
+        None: True,
+    }
     assert old.db("check")  # a newer revision stands
     assert new.db("check")
     releases.let_go()
