@@ -43,7 +43,7 @@ def _fields(row: workers.Worker) -> dict[str, Any]:
         state=row.state,
         slots=row.slots,
         busy_slots=row.busy_slots,
-        labels=row.labels,
+        labels=_labels(row.labels),
         version=row.version,
         current_job_id=str(row.current_job_id) if row.current_job_id else None,
         heartbeat_age_s=row.heartbeat_age_s,

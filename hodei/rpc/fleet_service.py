@@ -6,6 +6,7 @@ from hodei.access.principal import actor
 from hodei.fleet.operations import Fleet
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from hodei.rpc import to_caller
 from hodei.rpc.ids import uuid_or_none
 from hodei.shapes import wire
 
@@ -15,7 +16,7 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         self._fleet = fleet
 
     async def GetWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
-        return wire.fill(pb.Worker, await self._fleet.get_worker(request.worker_id))
+        return to_caller.worker(await self._fleet.get_worker(request.worker_id))
 
     async def ListWorkers(
         self, request: pb.ListWorkersRequest, context: Any
@@ -28,17 +29,16 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         )
         goes_on = page.ended_by != "end"
         return pb.ListWorkersResponse(
-            workers=[wire.fill(pb.Worker, one) for one in page.entries],
+            workers=[to_caller.worker(one) for one in page.entries],
             next_before_worker_id=page.entries[-1].worker_id if goes_on else "",
         )
 
     async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Any) -> pb.Worker:
         change = self._fleet.undrain if request.undo else self._fleet.drain
-        return wire.fill(pb.Worker, await change(request.worker_id, actor.get()))
+        return to_caller.worker(await change(request.worker_id, actor.get()))
 
     async def RevokeWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
-        worker = await self._fleet.revoke(request.worker_id, actor.get())
-        return wire.fill(pb.Worker, worker)
+        return to_caller.worker(await self._fleet.revoke(request.worker_id, actor.get()))
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.Token:
         token = await self._fleet.mint_token(request.worker_id, request.ttl_s, actor.get())

@@ -11,6 +11,7 @@ from hodei.flow.job_ids import Meant
 from hodei.flow.log_reader import LogPage
 from hodei.protocol import hodei_pb2 as pb
 from hodei.shapes import wire
+from hodei.shapes.fleet import Worker
 from hodei.shapes.job import Job
 
 ERROR_CHARACTERS = 300
@@ -51,6 +52,22 @@ def job(shown: Job) -> pb.Job:
             name="(unreadable)",
             state=shown.state,
             message=f"this row cannot be shown: {error}"[:ERROR_CHARACTERS],
+        )
+
+
+def worker(shown: Worker) -> pb.Worker:
+    """A worker. One that a hand has given a number beyond its field is shown as unreadable."""
+    try:
+        return wire.fill(pb.Worker, shown)
+    except (ValueError, TypeError, OverflowError) as error:
+        log = logger.bind(component="FleetService", worker_id=shown.worker_id)
+        log.warning("worker cannot be shown: {}", error)
+        return pb.Worker(
+            worker_id=shown.worker_id,
+            name="(unreadable)",
+            state=shown.state,
+            registered_unix_us=shown.registered_at or 0,
+            heartbeat_age_s=-1.0,
         )
 
 

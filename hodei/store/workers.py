@@ -224,7 +224,11 @@ LIST = """
 SELECT w.id,
        left(w.name, 200) AS name,
        w.state,
-       CASE WHEN octet_length(w.labels::text) <= 40000 THEN w.labels ELSE '{}' END AS labels,
+       CASE
+           WHEN octet_length(w.labels::text) <= 40000 AND jsonb_typeof(w.labels) = 'object'
+           THEN w.labels
+           ELSE '{}'
+       END AS labels,
        w.slots,
        w.busy_slots,
        extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age_s,
@@ -249,7 +253,7 @@ FROM workers w
 WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s::uuid)
   AND (%(every)s::boolean OR w.state <> 'TERMINATED')
   AND (%(states)s::text[] IS NULL OR w.state = ANY (%(states)s::text[]))
-  AND w.labels @> %(labels)s::jsonb
+  AND (%(labels)s::jsonb IS NULL OR w.labels @> %(labels)s::jsonb)
   AND (%(before)s::uuid IS NULL
        OR (w.created_at, w.id) < (
            SELECT b.created_at, b.id FROM workers b WHERE b.id = %(before)s::uuid))
@@ -278,7 +282,7 @@ async def list_all(
         "every": every,
         "before": before,
         "states": array(list(states)) if states is not None else None,
-        "labels": Jsonb(dict(labels or {})),
+        "labels": Jsonb(dict(labels)) if labels else None,
         "limit": limit,
     }
     return [_worker(*row) for row in await rows(conn, LIST, parameters)]

@@ -153,9 +153,12 @@ def test_a_worker_that_says_nothing_or_nonsense(fresh: Hodei, tmp_path: Path) ->
         shown = fresh.ok("worker", "get", "old", "-o", "json").json
         assert (shown["host"], shown["cpus"], shown["drain_timeout_s"]) == (None, None, None)
         assert "\x1b" not in fresh.ok("worker", "get", "old").text
-        fresh.sql("UPDATE workers SET about = '[1]' WHERE id = %s", old.id)
-        fresh.ok("worker", "get", "old")
-        fresh.ok("worker", "list", "-o", "json")
+        for odd in ("about = '[1]', labels = '[1]'", "labels = '{\"a\": [1]}', slots = -1"):
+            fresh.sql(f"UPDATE workers SET {odd} WHERE id = '{old.id}'")
+            fresh.ok("worker", "get", old.id)
+            listed = fresh.ok("worker", "list", "-o", "json").json
+            assert [one["worker_id"] for one in listed] == [old.id]
+        assert listed[0]["name"] == "(unreadable)"
     many = [f"word-{n}" for n in range(10_000)] + ["\x1b[2J", "x" * 100_000]
     with HostileWorker(
         address,
