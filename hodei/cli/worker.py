@@ -108,10 +108,12 @@ def _change_each(
             try:
                 changed.append(wire.read(Worker, change(client, one)))
             except grpc.RpcError as error:
-                if not is_refusal(error):
+                if len(which) == 1 or not is_refusal(error):
                     raise
                 refused.append(words(error))
             except click.ClickException as error:
+                if len(which) == 1:
+                    raise
                 refused.append(error.message)
     if changed and not show.emit(output, changed if len(which) > 1 else changed[0]):
         for found in changed:

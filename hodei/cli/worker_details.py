@@ -79,7 +79,7 @@ def _times(one: WorkerDetails) -> list[tuple[str, str]]:
     return [
         ("registered", show.clock(one.registered_at)),
         ("connected", show.clock(one.connected_at) or (UNKNOWN if here else "never")),
-        ("server", one.server_id or ""),
+        ("server", show.short_id(one.server_id)),
         ("heartbeat", "never" if age is None else f"{show.duration(age)} ago"),
         ("drained", f"{drained} by {one.drained_by or UNKNOWN}" if drained else ""),
     ]

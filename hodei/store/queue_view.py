@@ -91,11 +91,12 @@ async def lacking(conn: Connection, worker_id: uuid.UUID) -> list[Lacking]:
 
 
 READY_HEAD = 100_000
-"""Ready jobs, in the order of claims, that are asked whether any worker fits: some 0.1 s."""
+"""Ready jobs, in the order of claims, that are asked whether any worker fits. With 1,000 workers of
+different labels and 1,000,000 rows in the queue that takes 0.35 s."""
 
 MOST_SETS = 300
-"""Sets of labels among these that are compared with the fleet, those of most jobs first: with 1,000
-workers of different labels some 0.1 s."""
+"""Sets of labels among these that are compared with the fleet, those of most jobs first. The jobs of
+the others are not examined."""
 
 MOST_UNSERVABLE = 10
 """Sets of labels that are listed."""
