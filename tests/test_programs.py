@@ -72,6 +72,16 @@ def test_every_flag_of_server_and_worker_comes_from_the_environment_too() -> Non
             assert ", ".join(names) in " ".join(shown[1].split()), option.opts
 
 
+@pytest.mark.parametrize("program", ["hodei.cli.main", "hodei.cli.server", "hodei_worker"])
+def test_each_program_says_what_it_is(program: str) -> None:
+    for flag, words in (("-h", "Usage: "), ("--help", "Usage: "), ("--version", "version ")):
+        ran = subprocess.run(
+            [sys.executable, "-m", program, flag], capture_output=True, text=True, check=False
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert words in ran.stdout
+
+
 def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> None:
     env = {**os.environ, "HODEI_JOB_LIST_LIMIT": "5000"}
     ran = subprocess.run(

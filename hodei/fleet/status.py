@@ -1,11 +1,14 @@
 """The state of the whole, read once for all who ask at the same time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import hodei
 from hodei.access.limits import CallersDatabase
 from hodei.access.shared import SharedReading
 from hodei.domain.errors import Unavailable
+from hodei.domain.job import JobState, Waiting
+from hodei.domain.worker import WorkerState
 from hodei.fleet import fleet_shapes
 from hodei.shapes.fleet import ListeningServer, Status
 from hodei.store import (
@@ -19,6 +22,8 @@ from hodei.store import (
     worker_bootstrap_tokens,
 )
 from hodei.store.database import Connection
+
+Word = TypeVar("Word", JobState, WorkerState, Waiting)
 
 
 class StatusReader:
@@ -49,13 +54,13 @@ class StatusReader:
 
 async def _read(conn: Connection, listening: Sequence[ListeningServer]) -> Status:
     queue = await queue_view.depth(conn)
-    waiting = {str(cause): number for cause, number in queue.waiting.items()}
+    waiting = _all_of(Waiting, queue.waiting)
     unservable = await queue_view.unservable(conn)
     fleet = await fleet_view.summary(conn)
     root_workers, root_worker_names = await fleet_view.as_root(conn)
     return Status(
-        jobs={str(state): number for state, number in (await jobs.count(conn)).items()},
-        workers={str(state): number for state, number in fleet.by_state.items()},
+        jobs=_all_of(JobState, await jobs.count(conn)),
+        workers=_all_of(WorkerState, fleet.by_state),
         queued=queue.ready + sum(waiting.values()),
         queued_ready=queue.ready,
         oldest_ready_s=queue.oldest_ready_s if queue.ready else None,
@@ -77,3 +82,8 @@ async def _read(conn: Connection, listening: Sequence[ListeningServer]) -> Statu
         listening=list(listening),
         lost_after_s=min((s.lost_after_s for s in listening if s.lost_after_s), default=None),
     )
+
+
+def _all_of(words: Iterable[Word], counted: Mapping[Word, int]) -> dict[str, int]:
+    """A number for each of the words, so that a program need not know which may be missing."""
+    return {str(word): counted.get(word, 0) for word in words}

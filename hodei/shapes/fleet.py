@@ -129,8 +129,11 @@ class ListeningServer:
 class Status:
     """The state of the whole system."""
 
-    jobs: Annotated[dict[str, int], "Jobs by state; final ones are counted up to 1,000,000."]
-    workers: Annotated[dict[str, int], "Workers by state."]
+    jobs: Annotated[
+        dict[str, int],
+        "Jobs by state, each with its number; final ones are counted up to 1,000,000.",
+    ]
+    workers: Annotated[dict[str, int], "Workers by state, each with its number."]
     queued: Annotated[int, "Jobs in the queue."]
     queued_ready: Annotated[int, "Those of them that could run now."]
     oldest_ready_s: Annotated[float | None, "How long the oldest of these has waited."] = None

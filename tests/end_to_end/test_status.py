@@ -32,7 +32,7 @@ def test_what_waits_is_told_by_its_cause(fresh: Hodei) -> None:
     eventually(lambda: fresh.sql("SELECT count(*) FROM leases") == [(1,)], 30)
     now = status(fresh)
     assert (now["queued"], now["queued_ready"], now["unservable"]) == (5, 4, 3)
-    assert (now["waiting"], now["ready_examined"]) == ({"RUN_AT": 1}, 4)
+    assert (now["waiting"], now["ready_examined"]) == ({"RUN_AT": 1, "BACKOFF": 0}, 4)
     sets = now["unservable_sets"]
     assert isinstance(sets, list)
     assert [(one["labels"], one["jobs"], one["draining"]) for one in sets] == [
