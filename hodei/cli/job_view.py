@@ -29,6 +29,12 @@ def took(job: Job) -> str:
     return ""
 
 
+def worker(job: Job) -> str:
+    """Returns the name of the worker that has it or had it last; of one without a name, or whose
+    row is gone, its id."""
+    return job.worker_name or show.short_id(job.worker_id)
+
+
 def show_job(job: Job, output: str) -> None:
     """All about a job, as JSON or as a list of fields."""
     if not show.emit(output, job):

@@ -157,8 +157,11 @@ class Jobs:
         return await self._mass_canceller.cancel(ids, known, actor)
 
     async def retry_many(self, repeats: Sequence[Repeat], actor: str) -> list[Answer]:
-        """Runs jobs that have ended again (MassRetries.retry has the errors). Invalid: too many."""
+        """Runs jobs that have ended again (MassRetries.retry has the errors). Invalid: too many, or
+        two with one new id."""
         find.check_number(repeats)
+        if len({one.new for one in repeats}) < len(repeats):
+            raise Invalid("new_job_id: expected another one for each job, got one twice")
         return await self._mass_retries.retry(repeats, actor)
 
     async def timeline(self, job_id: uuid.UUID) -> Timeline:
