@@ -12,7 +12,7 @@ from hodei.cli import show
 from hodei.cli.client import Client, connect
 from hodei.cli.ids import job_ids_argument
 from hodei.cli.job_filter import Wanted, filter_options
-from hodei.cli.job_find import MOST_PER_CALL, Sighted, find_jobs, states_of
+from hodei.cli.job_find import MOST_PER_CALL, FoundJob, find_jobs, states_of
 from hodei.cli.say import say
 from hodei.domain.job import JobState
 from hodei.domain.text import shown
@@ -85,7 +85,7 @@ def change(servers: str, verb: Verb, ids: list[str], wanted: Wanted, options: Op
                 _ask(verb, words, ids, options)
         elif options.dry_run:
             states = states_of(client, ids)
-            found = [Sighted(job, states[job]) for job in ids if job in states]
+            found = [FoundJob(job, states[job]) for job in ids if job in states]
             words, _ = _counted(verb, found, missing=len(ids) - len(states))
         if options.dry_run:
             _print_plan(verb, found, words, options)
@@ -94,12 +94,12 @@ def change(servers: str, verb: Verb, ids: list[str], wanted: Wanted, options: Op
     _print(verb, changes, wanted, options)
 
 
-def _found(client: Client, verb: Verb, wanted: Wanted) -> list[Sighted]:
+def _found(client: Client, verb: Verb, wanted: Wanted) -> list[FoundJob]:
     found = [one for page in find_jobs(client, wanted) for one in page]
     return found[::-1] if verb.oldest_first else found
 
 
-def _counted(verb: Verb, found: Sequence[Sighted], missing: int = 0) -> tuple[str, list[str]]:
+def _counted(verb: Verb, found: Sequence[FoundJob], missing: int = 0) -> tuple[str, list[str]]:
     """What was found in words, and the ids of the jobs to which it can be done."""
     ids = [one.job_id for one in found if verb.may(one.state)]
     words = f"{_number(len(found))} match, {_number(len(ids))} can be {verb.past}"
@@ -133,7 +133,7 @@ def _all(client: Client, verb: Verb, ids: Sequence[str], wanted: Wanted) -> Iter
             say(f"hodei: {_number(done)} of {_number(len(ids))} jobs")
 
 
-def _print_plan(verb: Verb, found: Sequence[Sighted], words: str, options: Options) -> None:
+def _print_plan(verb: Verb, found: Sequence[FoundJob], words: str, options: Options) -> None:
     plan = [
         JobChange(
             job_id=one.job_id,

@@ -26,11 +26,11 @@ MOST_PER_CALL = 10_000
 MOST_FOUND = 100_000
 """Jobs that are found to be changed by one command."""
 
-MOST_LOOKED_AT = 1_000_000
-"""Jobs that are looked at for one command. It then says so, and how to go on."""
+MOST_SEARCHED = 1_000_000
+"""Jobs that are searched for one command. It then says so, and how to go on."""
 
 
-class Sighted(NamedTuple):
+class FoundJob(NamedTuple):
     """A job that was found, and its state then."""
 
     job_id: str
@@ -49,7 +49,7 @@ def list_jobs(client: Client, wanted: Wanted, limit: int) -> list[Job]:
         before_job_id=_before(client, wanted),
     )
     found: list[Job] = []
-    looks = _Looks(older=bool(wanted.before))
+    searched = _Searched(older=bool(wanted.before))
     while len(found) < limit:
         request.limit = min(PAGE, limit - len(found))
         answer = client.call(client.jobs.ListJobs, request)
@@ -58,13 +58,13 @@ def list_jobs(client: Client, wanted: Wanted, limit: int) -> list[Job]:
         found += [wire.read(Job, one) for one in answer.jobs]
         full = len(answer.jobs) == request.limit
         next_before = answer.next_before_job_id or (found[-1].job_id if full else "")
-        if not next_before or looks.end(answer.looked_at, next_before):
+        if not next_before or searched.end(answer.searched, next_before):
             break
         request.before_job_id = next_before
     return found
 
 
-def find_jobs(client: Client, wanted: Wanted) -> Iterator[list[Sighted]]:
+def find_jobs(client: Client, wanted: Wanted) -> Iterator[list[FoundJob]]:
     """All jobs that are wanted, newest first, a page at a time; MOST_FOUND at most, and then it
     says that there are more. ClickException: the server cannot do it."""
     from hodei.protocol import hodei_pb2 as pb
@@ -72,13 +72,13 @@ def find_jobs(client: Client, wanted: Wanted) -> Iterator[list[Sighted]]:
     request = pb.FindJobsRequest(
         filter=wanted.message(), limit=MOST_PER_CALL, before_job_id=_before(client, wanted)
     )
-    looks, count = _Looks(older=bool(wanted.before)), 0
+    searched, count = _Searched(older=bool(wanted.before)), 0
     while True:
         answer = _find(client, request)
         count += len(answer.entries)
-        yield [Sighted(one.job_id, JobState(one.state)) for one in answer.entries]
+        yield [FoundJob(one.job_id, JobState(one.state)) for one in answer.entries]
         next_before = answer.next_before_job_id
-        if not next_before or looks.end(answer.looked_at, next_before):
+        if not next_before or searched.end(answer.searched, next_before):
             return
         if count >= MOST_FOUND:
             say(f"hodei: there may be more than these {count:,} jobs: repeat the command for them")
@@ -124,18 +124,18 @@ def _too_old(client: Client, wanted: Wanted) -> click.ClickException:
     )
 
 
-class _Looks:
-    """How many jobs were looked at without filling a page."""
+class _Searched:
+    """How many jobs were searched without filling a page."""
 
     def __init__(self, *, older: bool) -> None:
         self._older = older
-        self._looked_at = 0
+        self._count = 0
 
-    def end(self, looked_at: int, last: str) -> bool:
+    def end(self, count: int, last: str) -> bool:
         """Whether it is enough; then it says so."""
-        self._looked_at += looked_at
-        if self._looked_at < MOST_LOOKED_AT:
+        self._count += count
+        if self._count < MOST_SEARCHED:
             return False
         which = "" if self._older else "the newest "
-        say(f"hodei: looked at {which}{self._looked_at:,} jobs; older ones: --before {last}")
+        say(f"hodei: searched {which}{self._count:,} jobs; older ones: --before {last}")
         return True

@@ -1,5 +1,7 @@
 """`hodei job list` and `get`: jobs as they are now."""
 
+import json
+
 import click
 
 from hodei.cli import job_columns, show
@@ -37,7 +39,7 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first.
 
-    A job is listed if it has all that the flags say. The newest 1,000,000 jobs are looked at; the
+    A job is listed if it has all that the flags say. At most 1,000,000 jobs are searched; the
     command says so if it stops there."""
     from hodei.cli.job_find import list_jobs as listed
 
@@ -50,14 +52,25 @@ def list_jobs(
         job_columns.table(found, columns)
 
 
-@click.command(epilog="\b\nExample:\n  hodei job get 584a465b-d208-4a05-beef-8671b9bc2805")
+@click.command(
+    epilog="""\b
+Example:
+  hodei job get 584a465b-d208-4a05-beef-8671b9bc2805
+  hodei job get --last --spec > spec.json; hodei job submit --file spec.json"""
+)
 @job_id_argument
+@click.option(
+    "--spec", "only_spec", is_flag=True, help="Print its spec alone, which can be submitted again."
+)
 @show.format_option
 @click.pass_obj
-def get(servers: str, job_id: str, output: str) -> None:
+def get(servers: str, job_id: str, only_spec: bool, output: str) -> None:
     """Show one job: its state, its attempts, why it waits or why it ended."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
         found = client.call(client.jobs.GetJob, pb.JobRef(job_id=job_id))
-    show_job(wire.read(Job, found), output)
+    if only_spec:
+        show.write_json(json.loads(found.spec))
+    else:
+        show_job(wire.read(Job, found), output)

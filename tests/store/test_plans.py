@@ -254,12 +254,12 @@ def test_of_a_million(grown: Connection) -> None:
     check(grown, "1 M")
 
 
-def test_a_look_for_jobs_goes_along_an_index_and_ends(grown: Connection) -> None:
+def test_a_search_of_jobs_goes_along_an_index_and_ends(grown: Connection) -> None:
     """As it is planned for its parameters: in the order of the list, without a sort of jobs."""
     nothing = dict.fromkeys(
         ("states", "reasons", "workers", "name", "labels", "label_names", "since", "until", "actor")
     )
-    asked = {**nothing, "before": ID, "look_at": 100_000, "most": 20, "name": "x%"}
+    asked = {**nothing, "before": ID, "most_searched": 100_000, "most": 20, "name": "x%"}
     for statement, index, more in (
         (job_search.SEARCH, "jobs_newest_first", {"since": 1, "until": 2}),
         (job_search.SEARCH, "jobs_newest_first", {"before": None}),
@@ -268,9 +268,9 @@ def test_a_look_for_jobs_goes_along_an_index_and_ends(grown: Connection) -> None
     ):
         text, names = numbered(statement)
         values = sql.SQL(", ").join(sql.Literal((asked | more)[name]) for name in names)
-        grown.execute(f"PREPARE look AS {text}".encode())
-        found = grown.execute(sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE look ({})").format(values))
-        grown.execute("DEALLOCATE look")
+        grown.execute(f"PREPARE search AS {text}".encode())
+        found = grown.execute(sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE search ({})").format(values))
+        grown.execute("DEALLOCATE search")
         ((plan,),) = found.fetchall()
         scans = [one for one in nodes(plan[0]["Plan"]) if one.get("Alias") == "j"]
         assert [one["Index Name"] for one in scans] == [index], plan
