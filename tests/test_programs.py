@@ -83,7 +83,7 @@ def test_each_program_says_what_it_is(program: str) -> None:
 
 
 def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> None:
-    env = {**os.environ, "HODEI_JOB_LIST_LIMIT": "5000"}
+    env = {**os.environ, "HODEI_JOB_LIST_LIMIT": "500000"}
     ran = subprocess.run(
         [sys.executable, "-m", "hodei.cli.main", "job", "list"],
         capture_output=True,
@@ -92,7 +92,7 @@ def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> 
         check=False,
     )
     assert ran.returncode == 2
-    assert "--limit: expected a whole number from 1 to 1000, got '5000'" in ran.stderr
+    assert "--limit: expected a whole number from 1 to 100000, got '500000'" in ran.stderr
 
 
 def built(folder: Path) -> Path:

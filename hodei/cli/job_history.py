@@ -1,13 +1,12 @@
 """`hodei job timeline` and `attempts`: how a job came to be as it is."""
 
-import json
-
 import click
 
 from hodei.cli import show
 from hodei.cli.client import connect
 from hodei.cli.ids import job_id_argument
-from hodei.cli.job_view import summary
+from hodei.cli.job_events import actor, what
+from hodei.cli.job_view import worker
 from hodei.domain.job import JobState
 from hodei.shapes import wire
 from hodei.shapes.job import Attempt, Event
@@ -32,15 +31,15 @@ def timeline(servers: str, job_id: str, output: str) -> None:
         [
             show.Column("time"),
             show.Column("event"),
-            show.Column("what", cut=True),
+            show.Column("what", cut=True, least=40),
             show.Column("actor", leaves=1, cut=True),
         ],
         [
             [
                 show.clock(e.occurred_at, milliseconds=True),
                 e.event_type,
-                summary(json.loads(e.payload)),
-                e.actor,
+                what(e),
+                actor(e),
             ]
             for e in events
         ],
@@ -73,7 +72,7 @@ def attempts(servers: str, job_id: str, output: str) -> None:
             show.Column("started", leaves=4),
             show.Column("ended"),
             show.Column("log", leaves=5),
-            show.Column("worker", leaves=3),
+            show.Column("worker", leaves=3, cut=True),
         ],
         [
             [
@@ -84,7 +83,7 @@ def attempts(servers: str, job_id: str, output: str) -> None:
                 show.clock(one.started_at),
                 show.clock(one.ended_at),
                 show.size(one.log_bytes),
-                show.short_id(one.worker_id),
+                worker(one),
             ]
             for one in found
         ],

@@ -1,25 +1,10 @@
 """A job as it is shown to people."""
 
 import json
-from typing import Any
 
 from hodei.cli import show
 from hodei.domain.job import FINAL
-from hodei.shapes.job import Job
-
-
-def summary(payload: dict[str, Any]) -> str:
-    """The payload of an event in a few words."""
-    parts = []
-    if "new_state" in payload:
-        parts.append(
-            f"{payload['old_state']} → {payload['new_state']}"
-            if "old_state" in payload
-            else payload["new_state"]
-        )
-    shown = ("reason", "exit_code", "signal", "attempt", "lease", "worker_id")
-    parts += [f"{key}={payload[key]}" for key in shown if payload.get(key) is not None]
-    return " ".join(parts)
+from hodei.shapes.job import Attempt, Job
 
 
 def took(job: Job) -> str:
@@ -27,6 +12,12 @@ def took(job: Job) -> str:
     if job.started_at and job.completed_at:
         return show.duration((job.completed_at - job.started_at) / 1e6)
     return ""
+
+
+def worker(of: Job | Attempt) -> str:
+    """Returns the name of the worker that has it or had it last; of one without a name, or whose
+    row is gone, its id."""
+    return of.worker_name or show.short_id(of.worker_id)
 
 
 def show_job(job: Job, output: str) -> None:
@@ -37,8 +28,18 @@ def show_job(job: Job, output: str) -> None:
         )
 
 
+def _command(job: Job) -> str:
+    """What it runs, on one line; empty where a hand has left nothing of its spec."""
+    spec = json.loads(job.spec) if job.spec else {}
+    command = spec.get("command", "") if isinstance(spec, dict) else ""
+    return " ".join(map(str, command)) if isinstance(command, list) else str(command)
+
+
+def _worker(job: Job) -> str:
+    return f"{job.worker_name} ({job.worker_id})" if job.worker_name else job.worker_id or ""
+
+
 def _what(job: Job) -> list[tuple[str, str]]:
-    command = json.loads(job.spec)["command"] if job.spec else ""
     return [
         ("id", job.job_id),
         ("name", job.name),
@@ -49,13 +50,13 @@ def _what(job: Job) -> list[tuple[str, str]]:
         ("exit code", _number(job.exit_code)),
         ("signal", _number(job.signal)),
         ("cancel", job.cancel or ""),
-        ("command", command if isinstance(command, str) else " ".join(command)),
+        ("command", _command(job)),
         ("attempts", str(job.attempts)),
         ("priority", str(job.priority)),
         ("correlation id", job.correlation_id),
         ("actor", job.actor),
         ("repeats", job.retry_of or ""),
-        ("worker", job.worker_id or ""),
+        ("worker", _worker(job)),
     ]
 
 

@@ -116,6 +116,9 @@ class Attempt:
     worker_id: str | None
     """The worker that ran it."""
 
+    worker_name: str | None
+    """That worker's name; None: its row is gone."""
+
     outcome: str | None
     """SUCCEEDED, FAILED, CANCELLED or LOST; None: it runs."""
 
@@ -159,3 +162,9 @@ class Event:
 
     payload: dict[str, Any]
     """The keys of this type of event (events.md)."""
+
+    worker_id: str | None
+    """The worker that it concerns."""
+
+    worker_name: str | None
+    """That worker's name; None: its row is gone."""

@@ -1,4 +1,4 @@
-"""Jobs are found by a filter, newest first, a bounded look at a time."""
+"""Jobs are found by a filter, newest first, a bounded search at a time."""
 
 import uuid
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from hodei.access.limits import CallersDatabase
 from hodei.domain.errors import Invalid, NotFound
 from hodei.flow.job_filter import Wanted, filter_of
 from hodei.store import job_search, jobs
-from hodei.store.job_search import Look, Sighted
+from hodei.store.job_search import FoundJob, Search
 
-LOOK_AT = 100_000
-"""Jobs that one call looks at, some 0.1 s. It then says at which it stopped, and a further call
+MOST_SEARCHED = 100_000
+"""Jobs that one call searches, some 0.1 s. It then says at which it stopped, and a further call
 goes on from there."""
 
 MOST_FOUND = 10_000
@@ -21,18 +21,20 @@ MOST_FOUND = 10_000
 class Found(NamedTuple):
     """Jobs that were found."""
 
-    jobs: list[Sighted]
+    jobs: list[FoundJob]
     go_on_after: uuid.UUID | None  # there may be more, older than this one
-    looked_at: int  # 0, or at how many jobs this call has looked before it stopped at its bound
+    searched: int  # 0, or how many jobs this call has searched before it stopped at its bound
 
 
-async def look(
+async def search(
     database: CallersDatabase, wanted: Wanted, before: uuid.UUID | None, most: int
-) -> Look:
-    """Looks for jobs once. Invalid: the filter is wrong (filter_of). NotFound: there is no job
+) -> Search:
+    """Searches jobs once. Invalid: the filter is wrong (filter_of). NotFound: there is no job
     `before`."""
     checked = await filter_of(database, wanted)
-    found = await database.run(lambda conn: job_search.search(conn, checked, before, LOOK_AT, most))
+    found = await database.run(
+        lambda conn: job_search.search(conn, checked, before, MOST_SEARCHED, most)
+    )
     if before and not (found.jobs or found.stopped_at):
         await _check_before(database, before)
     return found
@@ -53,16 +55,16 @@ async def find(
     most: int,
 ) -> Found:
     """Returns the jobs of these ids, or, for no ids, those that are wanted, newest first. Errors as
-    of `look`; Invalid also: more than MOST_FOUND."""
+    of `search`; Invalid also: more than MOST_FOUND."""
     most = most or MOST_FOUND
     if most > MOST_FOUND:
         raise Invalid(f"limit: expected 1 to {MOST_FOUND}, got {most}")
     check_number(ids)
     if ids:
         return Found(await database.run(lambda conn: job_search.states(conn, ids)), None, 0)
-    found = await look(database, wanted, before, most)
+    found = await search(database, wanted, before, most)
     if found.stopped_at:
-        return Found(found.jobs, found.stopped_at, found.looked_at)
+        return Found(found.jobs, found.stopped_at, found.searched)
     return Found(found.jobs, found.jobs[-1].id if len(found.jobs) == most else None, 0)
 
 

@@ -49,6 +49,7 @@ def of_attempt(row: job_story.Attempt) -> Attempt:
         attempt=row.attempt,
         lease=row.lease,
         worker_id=str(row.worker_id) if row.worker_id else None,
+        worker_name=row.worker_name or None,
         outcome=row.outcome,
         reason=row.reason or None,
         exit_code=row.exit_code,
@@ -67,6 +68,8 @@ def of_event(row: job_story.Event) -> Event:
         actor=row.actor,
         correlation_id=row.correlation_id,
         payload=Json(row.payload),
+        worker_id=str(row.worker_id) if row.worker_id else None,
+        worker_name=row.worker_name or None,
     )
 
 

@@ -41,10 +41,10 @@ class JobPage(NamedTuple):
 
     jobs: list[Job]
     go_on_after: str | None
-    """The last job that was looked at, where the page ended before its limit and the list may go
+    """The last job that was searched, where the page ended before its limit and the list may go
     on."""
-    looked_at: int
-    """How many jobs were looked at, where the page ended by that; else 0."""
+    searched: int
+    """How many jobs were searched, where the page ended by that; else 0."""
 
 
 class Timeline(NamedTuple):
@@ -116,19 +116,19 @@ class Jobs:
         limit = limit or LIMIT
         if limit > MOST_LIMIT:
             raise Invalid(f"limit: expected 1 to {MOST_LIMIT}, got {limit}")
-        look = await find.look(self._database, wanted, before, limit)
+        found = await find.search(self._database, wanted, before, limit)
         page: list[Job] = []
         size = 0
-        for first in range(0, len(look.jobs), STEP):
-            ids = [one.id for one in look.jobs[first : first + STEP]]
+        for first in range(0, len(found.jobs), STEP):
+            ids = [one.id for one in found.jobs[first : first + STEP]]
             read = await self._database.run(functools.partial(jobs.of_ids, ids=ids))
             for job in await self._shown(read, with_spec=False):
                 size += size_of(job)
                 if size > PAGE_BYTES and page:
                     return JobPage(page, page[-1].job_id, 0)
                 page.append(job)
-        stopped_at = str(look.stopped_at) if look.stopped_at else None
-        return JobPage(page, stopped_at, look.looked_at)
+        stopped_at = str(found.stopped_at) if found.stopped_at else None
+        return JobPage(page, stopped_at, found.searched)
 
     async def find(
         self, wanted: Wanted, ids: Sequence[uuid.UUID], before: uuid.UUID | None, limit: int
@@ -157,8 +157,11 @@ class Jobs:
         return await self._mass_canceller.cancel(ids, known, actor)
 
     async def retry_many(self, repeats: Sequence[Repeat], actor: str) -> list[Answer]:
-        """Runs jobs that have ended again (MassRetries.retry has the errors). Invalid: too many."""
+        """Runs jobs that have ended again (MassRetries.retry has the errors). Invalid: too many, or
+        two with one new id."""
         find.check_number(repeats)
+        if len({one.new for one in repeats}) < len(repeats):
+            raise Invalid("new_job_id: expected another one for each job, got one twice")
         return await self._mass_retries.retry(repeats, actor)
 
     async def timeline(self, job_id: uuid.UUID) -> Timeline:

@@ -481,16 +481,16 @@ class ListJobsRequest(_message.Message):
     def __init__(self, state: _Optional[str] = ..., correlation_id: _Optional[str] = ..., limit: _Optional[int] = ..., before_job_id: _Optional[str] = ..., reason: _Optional[str] = ..., filter: _Optional[_Union[JobFilter, _Mapping]] = ...) -> None: ...
 
 class ListJobsResponse(_message.Message):
-    __slots__ = ("jobs", "next_before_job_id", "filtered", "looked_at")
+    __slots__ = ("jobs", "next_before_job_id", "filtered", "searched")
     JOBS_FIELD_NUMBER: _ClassVar[int]
     NEXT_BEFORE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     FILTERED_FIELD_NUMBER: _ClassVar[int]
-    LOOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    SEARCHED_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.RepeatedCompositeFieldContainer[Job]
     next_before_job_id: str
     filtered: bool
-    looked_at: int
-    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., filtered: _Optional[bool] = ..., looked_at: _Optional[int] = ...) -> None: ...
+    searched: int
+    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., filtered: _Optional[bool] = ..., searched: _Optional[int] = ...) -> None: ...
 
 class JobFilter(_message.Message):
     __slots__ = ("states", "reasons", "workers", "name", "labels", "label_names", "since_unix_us", "until_unix_us", "actor", "correlation_id")
@@ -536,7 +536,7 @@ class FindJobsRequest(_message.Message):
     def __init__(self, filter: _Optional[_Union[JobFilter, _Mapping]] = ..., job_ids: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., before_job_id: _Optional[str] = ...) -> None: ...
 
 class FindJobsResponse(_message.Message):
-    __slots__ = ("entries", "next_before_job_id", "looked_at")
+    __slots__ = ("entries", "next_before_job_id", "searched")
     class Entry(_message.Message):
         __slots__ = ("job_id", "state")
         JOB_ID_FIELD_NUMBER: _ClassVar[int]
@@ -546,11 +546,11 @@ class FindJobsResponse(_message.Message):
         def __init__(self, job_id: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     NEXT_BEFORE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
-    LOOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    SEARCHED_FIELD_NUMBER: _ClassVar[int]
     entries: _containers.RepeatedCompositeFieldContainer[FindJobsResponse.Entry]
     next_before_job_id: str
-    looked_at: int
-    def __init__(self, entries: _Optional[_Iterable[_Union[FindJobsResponse.Entry, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., looked_at: _Optional[int] = ...) -> None: ...
+    searched: int
+    def __init__(self, entries: _Optional[_Iterable[_Union[FindJobsResponse.Entry, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., searched: _Optional[int] = ...) -> None: ...
 
 class CancelJobsRequest(_message.Message):
     __slots__ = ("job_ids", "states")
@@ -604,20 +604,24 @@ class CancelJobRequest(_message.Message):
 class Timeline(_message.Message):
     __slots__ = ("events", "left_out")
     class Event(_message.Message):
-        __slots__ = ("occurred_unix_us", "event_type", "aggregate_id", "actor", "correlation_id", "payload")
+        __slots__ = ("occurred_unix_us", "event_type", "aggregate_id", "actor", "correlation_id", "payload", "worker_id", "worker_name")
         OCCURRED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
         EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
         AGGREGATE_ID_FIELD_NUMBER: _ClassVar[int]
         ACTOR_FIELD_NUMBER: _ClassVar[int]
         CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
         PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+        WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+        WORKER_NAME_FIELD_NUMBER: _ClassVar[int]
         occurred_unix_us: int
         event_type: str
         aggregate_id: str
         actor: str
         correlation_id: str
         payload: str
-        def __init__(self, occurred_unix_us: _Optional[int] = ..., event_type: _Optional[str] = ..., aggregate_id: _Optional[str] = ..., actor: _Optional[str] = ..., correlation_id: _Optional[str] = ..., payload: _Optional[str] = ...) -> None: ...
+        worker_id: str
+        worker_name: str
+        def __init__(self, occurred_unix_us: _Optional[int] = ..., event_type: _Optional[str] = ..., aggregate_id: _Optional[str] = ..., actor: _Optional[str] = ..., correlation_id: _Optional[str] = ..., payload: _Optional[str] = ..., worker_id: _Optional[str] = ..., worker_name: _Optional[str] = ...) -> None: ...
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[Timeline.Event]
@@ -627,7 +631,7 @@ class Timeline(_message.Message):
 class Attempts(_message.Message):
     __slots__ = ("attempts", "more")
     class Attempt(_message.Message):
-        __slots__ = ("attempt", "lease", "worker_id", "started_unix_us", "ended_unix_us", "outcome", "reason", "exit_code", "signal", "log_bytes")
+        __slots__ = ("attempt", "lease", "worker_id", "started_unix_us", "ended_unix_us", "outcome", "reason", "exit_code", "signal", "log_bytes", "worker_name")
         ATTEMPT_FIELD_NUMBER: _ClassVar[int]
         LEASE_FIELD_NUMBER: _ClassVar[int]
         WORKER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -638,6 +642,7 @@ class Attempts(_message.Message):
         EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
         SIGNAL_FIELD_NUMBER: _ClassVar[int]
         LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
+        WORKER_NAME_FIELD_NUMBER: _ClassVar[int]
         attempt: int
         lease: int
         worker_id: str
@@ -648,7 +653,8 @@ class Attempts(_message.Message):
         exit_code: int
         signal: int
         log_bytes: int
-        def __init__(self, attempt: _Optional[int] = ..., lease: _Optional[int] = ..., worker_id: _Optional[str] = ..., started_unix_us: _Optional[int] = ..., ended_unix_us: _Optional[int] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., log_bytes: _Optional[int] = ...) -> None: ...
+        worker_name: str
+        def __init__(self, attempt: _Optional[int] = ..., lease: _Optional[int] = ..., worker_id: _Optional[str] = ..., started_unix_us: _Optional[int] = ..., ended_unix_us: _Optional[int] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., log_bytes: _Optional[int] = ..., worker_name: _Optional[str] = ...) -> None: ...
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
     attempts: _containers.RepeatedCompositeFieldContainer[Attempts.Attempt]

@@ -40,7 +40,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
             jobs=[to_caller.job(one) for one in page.jobs],
             next_before_job_id=page.go_on_after or "",
             filtered=True,
-            looked_at=page.looked_at,
+            searched=page.searched,
         )
 
     async def FindJobs(self, request: pb.FindJobsRequest, context: Any) -> pb.FindJobsResponse:
@@ -55,7 +55,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
                 pb.FindJobsResponse.Entry(job_id=str(one.id), state=one.state) for one in found.jobs
             ],
             next_before_job_id=str(found.go_on_after or ""),
-            looked_at=found.looked_at,
+            searched=found.searched,
         )
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:

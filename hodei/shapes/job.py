@@ -85,6 +85,7 @@ class Attempt:
     attempt: Annotated[int, "Its number, from 1."]
     lease: Annotated[int, "The number of its claim, also in the events."]
     worker_id: Annotated[str | None, "The worker that ran it."] = None
+    worker_name: Annotated[str | None, "That worker's name; null: its row is gone."] = None
     outcome: Annotated[str | None, "SUCCEEDED, FAILED, CANCELLED or LOST; null: it runs."] = None
     reason: Annotated[str | None, "Why it failed or was cancelled."] = None
     exit_code: Annotated[int | None, "Exit code of its process."] = None
@@ -104,6 +105,8 @@ class Event:
     actor: Annotated[str, "Who did it."]
     correlation_id: Annotated[str, "The correlation id of the job."]
     payload: Annotated[Json, "The keys of this type of event (events.md)."]
+    worker_id: Annotated[str | None, "The worker that it concerns."] = None
+    worker_name: Annotated[str | None, "That worker's name; null: its row is gone."] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

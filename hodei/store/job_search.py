@@ -1,4 +1,4 @@
-"""Which jobs a filter wants, newest first, and which of them are found in one look."""
+"""Which jobs a filter wants, newest first, a bounded search at a time."""
 
 import json
 import uuid
@@ -28,22 +28,22 @@ class Filter:
     correlation_id: str | None = None
 
 
-class Sighted(NamedTuple):
+class FoundJob(NamedTuple):
     """A job that was found, and its state then."""
 
     id: uuid.UUID
     state: JobState
 
 
-class Look(NamedTuple):
-    """What one look has found."""
+class Search(NamedTuple):
+    """What one search has found."""
 
-    jobs: list[Sighted]  # newest first
-    stopped_at: uuid.UUID | None  # the last job looked at, where the look ended at its bound
-    looked_at: int  # how many jobs it looked at up to there
+    jobs: list[FoundJob]  # newest first
+    stopped_at: uuid.UUID | None  # the last job searched, where it ended at its bound
+    searched: int  # how many jobs up to there
 
 
-# A look ends when it has found enough, after so many jobs, or after 2 s: a spec may be a quarter of
+# A search ends when it has found enough, after so many jobs, or after 2 s: a spec may be a quarter of
 # a megabyte, and is unpacked for its labels. The job at which it ended is in the answer, wanted or
 # not.
 #
@@ -56,7 +56,7 @@ FROM (
     SELECT n.id,
            n.state,
            n.nth,
-           n.nth = %(look_at)s::bigint
+           n.nth = %(most_searched)s::bigint
                OR clock_timestamp() > statement_timestamp() + interval '2 s' AS is_last,
            coalesce(
                (%(states)s::text[] IS NULL OR n.state = ANY (%(states)s::text[]))
@@ -90,7 +90,7 @@ FROM (
 OF_CORRELATION: LiteralString = "          AND j.correlation_id = %(correlation_id)s::text\n"
 TAIL: LiteralString = """
         ORDER BY j.created_at DESC, j.id DESC
-        LIMIT %(look_at)s::bigint
+        LIMIT %(most_searched)s::bigint
     ) n
 ) s
 WHERE s.is_wanted OR s.is_last
@@ -101,22 +101,27 @@ SEARCH_CORRELATED = HEAD + OF_CORRELATION + TAIL
 
 
 async def search(
-    conn: Connection, wanted: Filter, before: uuid.UUID | None, look_at: int, most: int
-) -> Look:
-    """Looks at jobs, newest first, or at those older than `before`, for `most` that are wanted. It
-    looks at `look_at` at most, and for 2 s."""
-    parameters = {**_parameters(wanted), "before": before, "look_at": look_at, "most": most}
+    conn: Connection, wanted: Filter, before: uuid.UUID | None, most_searched: int, most: int
+) -> Search:
+    """Searches jobs, newest first, or those older than `before`, for `most` that are wanted. It
+    searches `most_searched` of them at most, and for 2 s."""
+    parameters = {
+        **_parameters(wanted),
+        "before": before,
+        "most_searched": most_searched,
+        "most": most,
+    }
     statement = SEARCH
     if wanted.correlation_id is not None:
         statement = SEARCH_CORRELATED
         parameters["correlation_id"] = wanted.correlation_id
-    found: list[Sighted] = []
+    found: list[FoundJob] = []
     for job, state, is_wanted, is_last, nth in await replanned_rows(conn, statement, parameters):
         if is_wanted:
-            found.append(Sighted(job, JobState(state)))
+            found.append(FoundJob(job, JobState(state)))
         if is_last:
-            return Look(found, job, nth)
-    return Look(found, None, 0)
+            return Search(found, job, nth)
+    return Search(found, None, 0)
 
 
 def _parameters(wanted: Filter) -> dict[str, Any]:
@@ -136,10 +141,10 @@ def _parameters(wanted: Filter) -> dict[str, Any]:
 STATES = "SELECT j.id, j.state FROM jobs j WHERE j.id = ANY (%(jobs)s::uuid[])"
 
 
-async def states(conn: Connection, ids: Sequence[uuid.UUID]) -> list[Sighted]:
+async def states(conn: Connection, ids: Sequence[uuid.UUID]) -> list[FoundJob]:
     """Returns those of the jobs that there are, in the order of `ids`."""
     found: dict[uuid.UUID, str] = dict(await replanned_rows(conn, STATES, {"jobs": array(ids)}))
-    return [Sighted(job, JobState(found[job])) for job in ids if job in found]
+    return [FoundJob(job, JobState(found[job])) for job in ids if job in found]
 
 
 WORKERS_NAMED = """

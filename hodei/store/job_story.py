@@ -18,6 +18,8 @@ class Event(NamedTuple):
     actor: str
     correlation_id: str
     payload: str
+    worker_id: uuid.UUID | None
+    worker_name: str | None
 
 
 class Timeline(NamedTuple):
@@ -31,6 +33,7 @@ class Timeline(NamedTuple):
 # is. A payload that somebody made larger than any of ours is replaced by its size.
 TIMELINE = """
 SELECT s.occurred_at, s.event_type, s.aggregate_id, s.actor, s.correlation_id, s.payload,
+       s.worker_id, left(w.name, 200),
        (SELECT count(*) FROM domain_events e WHERE e.aggregate_id = %(job)s) AS in_all
 FROM (
     SELECT t.*, sum(octet_length(t.payload) + 1000) OVER (ORDER BY t.nth) AS bytes
@@ -40,6 +43,7 @@ FROM (
                left(e.aggregate_id, 200) AS aggregate_id,
                left(e.actor, 500) AS actor,
                left(e.correlation_id, 200) AS correlation_id,
+               e.worker_id,
                CASE
                    WHEN octet_length(e.payload::text) <= 65536 THEN e.payload::text
                    ELSE jsonb_build_object('left_out_bytes', octet_length(e.payload::text))::text
@@ -47,7 +51,7 @@ FROM (
                row_number() OVER (ORDER BY e.occurred_at DESC, e.id DESC) AS nth
         FROM (
             SELECT e.id, e.occurred_at, e.event_type, e.aggregate_id, e.actor, e.correlation_id,
-                   e.payload
+                   e.worker_id, e.payload
             FROM domain_events e
             WHERE e.aggregate_id = %(job)s
             ORDER BY e.occurred_at DESC, e.id DESC
@@ -55,6 +59,7 @@ FROM (
         ) e
     ) t
 ) s
+LEFT JOIN workers w ON w.id = s.worker_id
 WHERE s.bytes <= 2000000
 ORDER BY s.nth DESC
 """
@@ -63,8 +68,8 @@ ORDER BY s.nth DESC
 async def timeline(conn: Connection, job_id: uuid.UUID) -> Timeline:
     """Returns a job's last events: 1,000 at most, within 2 MB."""
     found = await rows(conn, TIMELINE, {"job": str(job_id)})
-    left_out = found[0][6] - len(found) if found else 0
-    return Timeline([Event(*row[:6]) for row in found], left_out)
+    left_out = found[0][-1] - len(found) if found else 0
+    return Timeline([Event(*row[:-1]) for row in found], left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class Attempt:
     attempt: int
     lease: int
     worker_id: uuid.UUID | None
+    worker_name: str | None
     started_at: int  # microseconds since 1970
     ended_at: int | None
     outcome: str | None
@@ -126,7 +132,7 @@ WITH begun AS MATERIALIZED (
       AND g.stream < 3
     GROUP BY g.lease
 )
-SELECT b.attempt, b.lease, b.worker_id, b.occurred_at, e.occurred_at,
+SELECT b.attempt, b.lease, b.worker_id, left(k.name, 200), b.occurred_at, e.occurred_at,
        CASE
            WHEN e.new_state <> 'PENDING' THEN e.new_state
            WHEN e.reason = 'WORKER_LOST' THEN 'LOST'
@@ -136,6 +142,7 @@ SELECT b.attempt, b.lease, b.worker_id, b.occurred_at, e.occurred_at,
 FROM begun b
 LEFT JOIN ended e ON e.lease = b.lease
 LEFT JOIN written w ON w.lease = b.lease
+LEFT JOIN workers k ON k.id = b.worker_id
 ORDER BY b.occurred_at DESC
 """
 
@@ -150,6 +157,7 @@ def _attempt(
     attempt: str | None,
     lease: str | None,
     worker_id: uuid.UUID | None,
+    worker_name: str | None,
     started_at: int,
     ended_at: int | None,
     outcome: str | None,
@@ -162,6 +170,7 @@ def _attempt(
         _number(attempt) or 0,
         _number(lease) or 0,
         worker_id,
+        worker_name,
         started_at,
         ended_at,
         outcome,

@@ -156,7 +156,7 @@ def test_errors_follow_the_format(
 def test_an_error_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = ended(capsys, "job", "list", "--limit", "\x9b\u202e", "-o", "json")
     assert (code, out, err.count("\n"), err.rstrip("\n").isprintable()) == (2, "", 1, True)
-    message = "--limit: expected a whole number from 1 to 1000, got '\\x9b\\u202e'"
+    message = "--limit: expected a whole number from 1 to 100000, got '\\x9b\\u202e'"
     assert json.loads(err) == {"error": {"message": message, "kind": "usage", "exit_code": 2}}
 
 

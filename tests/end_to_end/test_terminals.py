@@ -62,7 +62,7 @@ def test_end_lines_and_errors_show_controls_escaped(hodei: Hodei) -> None:
     assert all(line.isprintable() for line in ended.err.split("\n")), ended.err
     assert r"/no\x1b[31m/such\nfolder" in ended.err
     refused = hodei.run("job", "list", "--state", "\x1b[31mRUNNING")
-    assert refused.code == 125
+    assert refused.code == 2
     assert "\x1b" not in refused.err
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from hodei.cli.job_view import summary
+from hodei.cli.job_events import summary
 from hodei.store import (
     cancels,
     invariants,

@@ -13,12 +13,16 @@ from psycopg import sql
 from hodei.domain.job import Outcome
 from hodei.store import (
     accepts,
+    cancel_many,
     claims,
+    job_ids,
     job_logs,
     job_queue,
+    job_search,
     releases,
     results,
     retention,
+    retry_many,
     sessions,
     stray_leases,
     sweep,
@@ -40,6 +44,8 @@ A_CLAIM = {
     "accept_within_s": 10,
     "avoid": "{}",
 }
+MANY = "{" + ",".join([ID] * 40) + "}"
+A_CANCEL = {"jobs": MANY, "states": "{PENDING}", "actor": "a"}
 A_CHUNK = Chunk(1, ID, 0, 1, 0, 1, 1, b"")  # type: ignore[arg-type]
 
 
@@ -84,6 +90,13 @@ HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
         | {"held": "{}", "held_by": "{}", "known_within_s": 15},
         "",
     ),
+    "cancel queued": (cancel_many.QUEUED, A_CANCEL, ""),
+    "cancel in flight": (cancel_many.IN_FLIGHT, A_CANCEL, ""),
+    "cancel stray": (cancel_many.STRAY, A_CANCEL, ""),
+    "cancel: states": (cancel_many.STATES, {"jobs": MANY}, ""),
+    "retry: create": (retry_many.CREATE, {"old": MANY, "new": MANY, "actor": "a"}, ""),
+    "retry: origins": (retry_many.NAME_ORIGINS, {"old": MANY, "new": MANY}, ""),
+    "retry: old": (retry_many.OLD, {"old": MANY}, ""),
     "unknown": (stray_leases.UNKNOWN, several((1, ID), ("leases", "workers")), ""),
 }
 
@@ -239,6 +252,30 @@ def test_of_a_million(grown: Connection) -> None:
     check(grown, "1 M, statistics of before")
     grown.execute("VACUUM ANALYZE")
     check(grown, "1 M")
+
+
+def test_a_search_of_jobs_goes_along_an_index_and_ends(grown: Connection) -> None:
+    """As it is planned for its parameters: in the order of the list, without a sort of jobs."""
+    nothing = dict.fromkeys(
+        ("states", "reasons", "workers", "name", "labels", "label_names", "since", "until", "actor")
+    )
+    asked = {**nothing, "before": ID, "most_searched": 100_000, "most": 20, "name": "x%"}
+    for statement, index, more in (
+        (job_search.SEARCH, "jobs_newest_first", {"since": 1, "until": 2}),
+        (job_search.SEARCH, "jobs_newest_first", {"before": None}),
+        (job_search.SEARCH_CORRELATED, "jobs_by_correlation", {"correlation_id": "c"}),
+        (job_ids.NEWEST_OF, "jobs_newest_first", {"actor": "cli:ana"}),
+    ):
+        text, names = numbered(statement)
+        values = sql.SQL(", ").join(sql.Literal((asked | more)[name]) for name in names)
+        grown.execute(f"PREPARE search AS {text}".encode())
+        found = grown.execute(sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE search ({})").format(values))
+        grown.execute("DEALLOCATE search")
+        ((plan,),) = found.fetchall()
+        scans = [one for one in nodes(plan[0]["Plan"]) if one.get("Alias") == "j"]
+        assert [one["Index Name"] for one in scans] == [index], plan
+        if index == "jobs_newest_first":
+            assert not [one for one in nodes(plan[0]["Plan"]) if "Sort" in one["Node Type"]], plan
 
 
 def test_retention_does_not_look_at_the_young(grown: Connection) -> None:

@@ -95,8 +95,8 @@ async def _live(conn: AsyncConnection) -> None:
     after."""
     worker = await ready_worker(conn)
     await job_queue.start_timeouts(conn)
-    look = await job_search.search(conn, job_search.Filter(), None, 10_000, 1000)
-    every = await jobs.of_ids(conn, [one.id for one in look.jobs])
+    newest = await job_search.search(conn, job_search.Filter(), None, 10_000, 1000)
+    every = await jobs.of_ids(conn, [one.id for one in newest.jobs])
     for job in every[::3]:
         assert await cancels.cancel_queued(conn, job.id, "cli:test")
     while offers := await claim(conn, [worker.id] * 50):

@@ -20,17 +20,19 @@ GAP = 2
 """Blanks between two columns."""
 
 LEAST_CUT = 12
-"""Characters that a column which may be cut keeps before another column leaves for it."""
+"""Characters that a column which may be cut keeps, unless it says another number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table. `leaves`: 0 for one that is always shown; of the others the one with the
-    highest number leaves first when the terminal is too narrow. `cut`: its values may end in "…"."""
+    highest number leaves first when the terminal is too narrow. `cut`: its values may end in "…";
+    it keeps `least` characters before another column leaves for it."""
 
     title: str
     leaves: int = 0
     cut: bool = False
+    least: int = LEAST_CUT
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, none: str) -> None:
@@ -56,7 +58,7 @@ def fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[
     does not fit even then is as wide as its columns that are never cut."""
     fits = [min(width, room) if c.cut else width for c, width in zip(columns, widths, strict=True)]
     least = [
-        min(width, LEAST_CUT) if c.cut else width for c, width in zip(columns, fits, strict=True)
+        min(width, c.least) if c.cut else width for c, width in zip(columns, fits, strict=True)
     ]
     for leaves in sorted({c.leaves for c in columns if c.leaves}, reverse=True):
         for number in reversed(range(len(columns))):

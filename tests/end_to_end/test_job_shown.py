@@ -1,0 +1,140 @@
+"""A job as it is shown: its spec can be submitted again, and its story is told in words."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.running import Hodei
+
+SCRIPT = '#!/bin/sh\nread line\necho "$line $A"\n'
+
+
+def test_the_spec_of_any_job_can_be_submitted_again(hodei: Hodei, tmp_path: Path) -> None:
+    script = tmp_path / "report.sh"
+    script.write_text(SCRIPT)
+    specs = [
+        {"command": "echo one"},
+        {"command": ["echo", "two words", "é\"'"]},
+        {"script": SCRIPT, "stdin": "in\n", "env": {"A": "three"}, "timeout": "1h30m"},
+        {"script": "print('four')", "interpreter": [sys.executable, "-I"], "retries": 1},
+        {"command": "cat", "stdin_base64": "Zml2ZQo="},
+    ]
+    ids = hodei.submit("--file", "-", stdin=json.dumps(specs).encode()).split()
+    ids.append(hodei.submit("--script", str(script), "--env", "A=six", "--workdir", "/"))
+    hodei.all_succeeded(ids)
+    again = []
+    for job in ids:
+        spec = hodei.ok("job", "get", job, "--spec").out
+        assert json.loads(spec) == hodei.job(job)["spec"]
+        again.append(hodei.submit("--file", "-", stdin=spec))
+    hodei.all_succeeded(again)
+    for job, new in zip(ids, again, strict=True):
+        assert new != job
+        assert hodei.job(new)["spec"] == hodei.job(job)["spec"]
+        assert hodei.ok("job", "logs", new).out == hodei.ok("job", "logs", job).out
+
+
+@pytest.fixture(scope="module")
+def retried(shared: Hodei, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A job that has failed once, and then succeeded."""
+    folder = tmp_path_factory.mktemp("retried")
+    folder.chmod(0o777)
+    command = f"[ -e {folder}/mark ] || {{ touch {folder}/mark; exit 5; }}"
+    job = shared.submit("--retries", "1", "--name", "語" * 60, "--command", command)
+    shared.finish(job)
+    return job
+
+
+def test_a_story_names_workers_and_says_values_in_words(hodei: Hodei, retried: str) -> None:
+    name = hodei.job(retried)["worker_name"]
+    told = hodei.ok("job", "timeline", retried).text
+    rows = [re.split(r"  +", line.strip()) for line in told.splitlines()]
+    events = [(row[1], row[2], row[3]) for row in rows[1:]]
+    changes = [(what, who) for event, what, who in events if event == "JobStatusChanged"]
+    assert [what.partition(", lease")[0] for what, _ in changes] == [
+        f"PENDING → RUNNING, attempt 1, on {name}",
+        f"RUNNING → PENDING, EXIT_NONZERO, exit code 5, attempt 1, on {name}",
+        f"PENDING → RUNNING, attempt 2, on {name}",
+        f"RUNNING → SUCCEEDED, exit code 0, attempt 2, on {name}",
+    ]
+    assert {who for _, who in changes} == {f"worker {name}"}
+    (retry,) = [what for event, what, _ in events if event == "JobRetried"]
+    assert re.fullmatch(r"EXIT_NONZERO, 1 failed so far, not before \d\d:\d\d:\d\d", retry), retry
+    shown = hodei.ok("job", "timeline", retried, "--format", "json").json
+    assert {one["worker_name"] for one in shown} == {None, name}
+    tried = hodei.ok("job", "attempts", retried, "--format", "json").json
+    assert [one["worker_name"] for one in tried] == [name, name]
+    assert hodei.ok("job", "attempts", retried).text.count(f" {name}\n") == 2
+    worker = hodei.job(retried)["worker_id"]
+    assert f"worker          {name} ({worker})\n" in hodei.ok("job", "get", retried).text
+
+
+def test_a_row_set_by_hand_is_shown(hodei: Hodei) -> None:
+    job = str(uuid.uuid4())
+    hodei.sql(
+        "INSERT INTO jobs (id, name, spec, correlation_id, actor, state, completed_at)"
+        " VALUES (%s, 'odd', '[1]', 'c', 'a', 'FAILED', now())",
+        job,
+    )
+    for payload in ("[1]", '"x"', '{"reason": [1], "exit_code": "x", "not_before": 5}'):
+        hodei.sql(
+            "INSERT INTO domain_events"
+            " (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)"
+            " VALUES (clock_timestamp(), 'Odd', %s, 'c', 'a', %s)",
+            job,
+            payload,
+        )
+    assert "state           FAILED" in hodei.ok("job", "get", job).text
+    assert hodei.ok("job", "get", job, "--spec").text == "[1]\n"
+    assert hodei.ok("job", "timeline", job).text.count("Odd") == 3
+    hodei.sql("DELETE FROM jobs WHERE id = %s", job)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_tables_fit_a_terminal(hodei: Hodei, retried: str, width: int) -> None:
+    lines = in_terminal(hodei, width, "job", "list", "--name", "語*").splitlines()
+    assert retried[-8:] in lines[1]
+    assert "SUCCEEDED" in lines[1]
+    assert ("…" in lines[1]) == (width < 200)
+    told = in_terminal(hodei, width, "job", "timeline", retried)
+    assert told.count("JobStatusChanged") == 4
+    tried = in_terminal(hodei, width, "job", "attempts", retried)
+    assert "FAILED" in tried
+    assert "SUCCEEDED" in tried
+
+    for line in (*lines, *told.splitlines(), *tried.splitlines()):
+        assert cells(line) <= width, line
+
+
+def cells(line: str) -> int:
+    return sum(2 if char == "語" else 1 for char in line)
+
+
+def in_terminal(hodei: Hodei, width: int, *words: str) -> str:
+    """What `hodei …` shows in a terminal so wide, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    command = [sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[0], *words]
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm"}
+    environment.pop("COLUMNS", None)
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    out = b""
+    try:
+        while data := os.read(ours, 10_000):
+            out += data
+    except OSError:  # the terminal has nobody any more
+        pass
+    os.close(ours)
+    assert process.wait(30) == 0, out
+    return out.decode().replace("\r\n", "\n")
