@@ -56,7 +56,8 @@ def check(file: SpecFile, first: uuid.UUID) -> Checked:
     for number, given in enumerate(file.specs):
         try:
             own = _with_id(given, following(first, number))
-            spec = normalise(_as_json(own))
+            text = _as_json(own)
+            spec = normalise(text)
             assert spec.id is not None  # noqa: S101  it has been given one
             before, normal = seen.setdefault(spec.id, (number, spec.normal))
             if normal != spec.normal:
@@ -67,7 +68,8 @@ def check(file: SpecFile, first: uuid.UUID) -> Checked:
         except Invalid as error:
             checked.bad.append(shown(file.fault(number, str(error))))
         else:
-            text = _as_json(plain_times(own, spec))
+            plain = plain_times(own, spec)
+            text = text if plain is own else _as_json(plain)
             checked.good.append(Ready(number, str(spec.id), text))
     return checked
 

@@ -14,7 +14,7 @@ def seconds(text: str, flag: str) -> float:
     """The seconds that a text says, as 90, 1.5, 90s, 1h30m or 2d. UsageError names the flag."""
     value = durations.seconds(text)
     if value is None:
-        raise click.UsageError(f'{flag}: expected seconds, as {durations.EXAMPLES}, got "{text}"')
+        raise click.UsageError(durations.refusal(flag, text))
     if value > LONGEST_S:
         raise click.UsageError(f'{flag}: expected at most {LONGEST_S} seconds, got "{text}"')
     return int(value) if value == int(value) else float(value)

@@ -82,8 +82,8 @@ def normalise(given: str | Mapping[str, Any]) -> Spec:
 def plain_times(given: dict[str, Any], checked: Spec) -> dict[str, Any]:
     """Returns a spec as it was given, with seconds where it has durations as text: servers of the
     release before take only numbers there."""
-    as_text = (key for key in DURATION_KEYS if isinstance(given.get(key), str))
-    return given | {key: checked.normal[key] for key in as_text}
+    as_text = [key for key in DURATION_KEYS if isinstance(given.get(key), str)]
+    return given | {key: checked.normal[key] for key in as_text} if as_text else given
 
 
 def _size(spec: dict[str, Any]) -> None:
