@@ -12,9 +12,9 @@ WRONG = [
     (["--timeout", "0s", "--", "x"], 'got "0s"'),
     (
         ["--final-exit-code", "300", "--", "x"],
-        "'--final-exit-code': 300 is not in the range 1<=x<=255",
+        ": 300 is not in the range 1<=x<=255",
     ),
-    (["--final-exit-code", "x", "--", "x"], "'--final-exit-code': 'x' is not a valid integer"),
+    (["--final-exit-code", "x", "--", "x"], ": 'x' is not a valid integer"),
     (
         ["--priority", "5000", "--", "x"],
         "--priority: expected a whole number from -1000 to 1000, got 5000",

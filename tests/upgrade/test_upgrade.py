@@ -70,6 +70,17 @@ def use(programs: Release, address: str, label: str, releases: Both) -> str:
     return job_id
 
 
+def newer_keys_are_named(new: Release, old_server: str) -> None:
+    """A server of the release before takes a time that was given as text, and what it does not know
+    is said to be that."""
+    spec = ["job", "submit", "--label", "at=nowhere", "--command", "true"]
+    taken = new.run(*spec, "--timeout", "1h30m", server=old_server).text.strip()
+    new.run("job", "cancel", taken, server=old_server)
+    for flags in (["--umask", "0022"], ["--term-signal", "INT"]):
+        refused = new.run(*spec, *flags, server=old_server, code=125)
+        assert "this server is of an older release, which has no such key" in refused.err
+
+
 def script(releases: Both) -> str:
     path = releases.trace.parent / "script"
     path.write_text(
@@ -152,6 +163,7 @@ def test_each_command_line_speaks_with_each_server(releases: Both) -> None:
     new.worker("b", [old_server], "b")
     use(old, new_server, "a", releases)
     use(new, old_server, "b", releases)
+    newer_keys_are_named(new, old_server)
     listed = new.run("worker", "list", "--format", "json", server=new_server).json
     unknown = {one["name"]: one["job_user"] for one in listed}
     assert unknown == {"a": None, "b": None}, (
