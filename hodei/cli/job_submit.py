@@ -7,8 +7,9 @@ import click
 from hodei.cli import show
 from hodei.cli.argv import ArgvCommand
 from hodei.cli.spec_file import MOST_FILE
-from hodei.cli.spec_flags import given_flags, spec_options, to_spec
+from hodei.cli.spec_flags import to_spec
 from hodei.cli.spec_input import read_file
+from hodei.cli.spec_options import given_flags, spec_options
 from hodei.cli.submit import Tell, show_file, show_spec, submit_file, submit_one
 from hodei.shapes.job import Submitted
 

@@ -1,165 +1,24 @@
-"""The flags that describe a job, one for every key of the spec, and how a spec is made of them."""
+"""How a spec is made of the flags that describe a job (spec_options.py)."""
 
-import functools
 import json
 import shlex
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hodei.cli.spec_input import environment, pairs, read_file, read_text, stdin_keys
+from hodei.cli.spec_options import FLAGS, NAMES
 from hodei.cli.times import moment
 from hodei.domain.spec_keys import STOP_SIGNALS
 from hodei.domain.text import shown
-
-OPTIONS = (
-    click.argument("argv", nargs=-1, type=click.UNPROCESSED),
-    click.option("--command", help="A shell command, run by sh -c."),
-    click.option(
-        "--script", metavar="FILE", help="A script, sent to the worker; - for standard input."
-    ),
-    click.option(
-        "--interpreter",
-        help='What runs the script, as "python3 -u"; what its #! names otherwise, or /bin/sh.',
-    ),
-    click.option(
-        "-n", "--name", help="For people; at most 200 characters; a script's file otherwise."
-    ),
-    click.option("--id", "job_id", help="A UUID of your own: the same call again is the same job."),
-    click.option(
-        "-e",
-        "--env",
-        multiple=True,
-        metavar="NAME[=VALUE]",
-        help="Environment of the job; a name alone takes my value of it; repeatable.",
-    ),
-    click.option(
-        "--env-file",
-        multiple=True,
-        metavar="FILE",
-        help="NAME=VALUE or NAME on each line, # before a comment; --env goes before; repeatable.",
-    ),
-    click.option(
-        "-w", "--workdir", help="An existing folder on the worker; a fresh one otherwise."
-    ),
-    click.option(
-        "--stdin",
-        "stdin_file",
-        metavar="FILE",
-        help="File that the job reads as its standard input, at most 256 KiB; - for mine.",
-    ),
-    click.option(
-        "-i",
-        "--interactive",
-        is_flag=True,
-        help="Give the job my standard input, read to its end first, as --stdin - does.",
-    ),
-    click.option(
-        "--timeout", metavar="TIME", help="Longest run, as 90, 90s, 1h30m, 2d; none otherwise."
-    ),
-    click.option(
-        "--queue-timeout", metavar="TIME", help="Longest wait in the queue; none otherwise."
-    ),
-    click.option(
-        "--start-timeout",
-        metavar="TIME",
-        help="From being accepted to a running process; none otherwise.",
-    ),
-    click.option(
-        "--silence-timeout", metavar="TIME", help="Longest time without output; none otherwise."
-    ),
-    click.option(
-        "--grace", metavar="TIME", help="Between TERM and KILL, 10s otherwise, at most 10m."
-    ),
-    click.option(
-        "--term-signal",
-        "term",
-        metavar="SIGNAL",
-        help=f"What asks the job to end: {', '.join(STOP_SIGNALS)}; TERM otherwise.",
-    ),
-    click.option("--umask", metavar="0NNN", help="As 0022; the worker's otherwise."),
-    click.option("--priority", type=int, help="-1000 to 1000, higher first, 0 otherwise."),
-    click.option(
-        "-l", "--label", multiple=True, metavar="K=V", help="Required of the worker; repeatable."
-    ),
-    click.option(
-        "--retries", type=int, help="How often to run again after failing by itself, 0 otherwise."
-    ),
-    click.option(
-        "--final-exit-code",
-        type=click.IntRange(1, 255),
-        multiple=True,
-        metavar="N",
-        help="Never run again after this one; repeatable.",
-    ),
-    click.option(
-        "--on-lost",
-        type=click.Choice(["rerun", "fail"]),
-        help="When its worker is lost; run again otherwise.",
-    ),
-    click.option("--correlation-id", help="What ties jobs together; the job's id otherwise."),
-    click.option("--actor", help="Name that is added to your user name in the audit."),
-    click.option("--run-at", metavar="TIME", help="Not before: 2026-01-31T12:00:00Z, or +10m."),
-    click.option(
-        "--log-limit",
-        type=int,
-        metavar="BYTES",
-        help="Bytes kept of each attempt's log; a smaller limit of the worker holds.",
-    ),
-)
-
-
-OTHER_NAMES = {
-    "id": "--id",
-    "labels": "--label",
-    "final_exit_codes": "--final-exit-code",
-    "stdin_base64": "--stdin",
-    "term": "--term-signal",
-}
-"""The flags of keys that have another name."""
 
 SAME = (
     *("name", "workdir", "umask", "priority", "retries", "on_lost", "correlation_id", "actor"),
     *("timeout", "queue_timeout", "start_timeout", "silence_timeout", "grace", "log_limit"),
 )
 """Keys that have their flag's value as it was given."""
-
-
-def _parameters() -> list[str]:
-    """The names under which the flags come to a command."""
-
-    def command() -> None:
-        """Takes the flags, to be asked for them."""
-
-    for option in OPTIONS:
-        option(command)
-    parameters: list[click.Parameter] = command.__click_params__  # type: ignore[attr-defined]
-    return [str(parameter.name) for parameter in parameters]
-
-
-PARAMETERS = _parameters()
-
-
-def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the flags; the command gets them as one dict, `flags`."""
-
-    @functools.wraps(command)
-    def with_spec(**given: Any) -> Any:
-        return command(flags={name: given.pop(name) for name in PARAMETERS}, **given)
-
-    for option in reversed(OPTIONS):
-        with_spec = option(with_spec)
-    return with_spec
-
-
-def given_flags(flags: dict[str, Any]) -> list[str]:
-    """The flags that are given, as a user writes them."""
-    given = [name for name, value in flags.items() if value not in (None, (), False)]
-    own = {"argv": "-- ARGV", "job_id": "--id", "stdin_file": "--stdin", "term": "--term-signal"}
-    return [own.get(name, f"--{name.replace('_', '-')}") for name in given]
 
 
 def to_spec(flags: dict[str, Any]) -> dict[str, Any]:
@@ -196,12 +55,10 @@ def in_flags(words: str, flags: dict[str, Any]) -> str:
     """Names the flag at fault where a refusal begins with a key of the spec."""
     place, _, rest = words.partition(": ")
     key, _, name = place.partition(".")
-    if key == "command":
-        flag = "-- ARGV" if flags["argv"] else "--command"
-    elif key == "spec":
+    if key == "spec":
         return f"the job, with its script, environment and standard input: {rest}"
-    else:
-        flag = OTHER_NAMES.get(key, f"--{key.replace('_', '-')}")
+    parameter = "argv" if key == "command" and flags["argv"] else NAMES.get(key, key)
+    flag = FLAGS.get(parameter, key)
     return f"{flag} {name}: {rest}" if name else f"{flag}: {rest}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from hodei.cli.say import say
 from hodei.domain.spec_keys import MOST_BYTES
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -19,6 +20,8 @@ def read_file(name: str, flag: str, most: int = MOST_BYTES) -> bytes:
     more than `most` bytes; no more are read, so that what never ends, as /dev/zero, is refused."""
     try:
         if name == "-":
+            if sys.stdin and sys.stdin.isatty():
+                say(f"hodei: {flag} reads what you type; end it with Ctrl-D")
             data = sys.stdin.buffer.read(most + 1) if sys.stdin else b""
         else:
             with Path(name).open("rb") as file:

@@ -1,6 +1,7 @@
 """Files of specs: what each form means, and the line and key of what is wrong."""
 
 import json
+import random
 import textwrap
 import time
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 
 from hodei.cli import spec_yaml
 from hodei.cli.spec_file import read_specs
+from hodei.cli.submit import check
+from hodei.domain.ids import uuid7
+from tests.conftest import TREE
 from tests.domain.good_specs import GOOD
 
 ONE = '{"command": "true"}'
@@ -221,3 +225,46 @@ def test_what_many_specs_share_is_bounded_in_all(monkeypatch: pytest.MonkeyPatch
     assert len(read(first + "- *a\n" * 90)) == 91
     assert "and 1000000 in a file" in refused(first + "- *a\n" * 110)
     assert "and 1000000 in a file" in refused((first + "- *a\n" * 40 + "---\n") * 3)
+
+
+PARTS = (
+    "&a ",
+    "*a",
+    "<<: ",
+    "- ",
+    "? ",
+    "!!str ",
+    "! ",
+    *"{}[]:,'\"#@`|",
+    "\n",
+    "\t",
+    "---\n",
+    "\0",
+)
+PARTS += ("\x1b", "\ud800", "9" * 5000, "1e999", "\u2028", "\ufeff", "%YAML 1.1\n", "\\u")
+
+
+def test_whatever_a_file_holds_it_is_read_or_refused_in_words() -> None:
+    """Good files with a dozen random changes, at a fixed seed."""
+    dice = random.Random(13)
+    good = [(TREE / "examples" / name).read_text() for name in ("nightly.yaml", "pipeline.json")]
+    good += [f"{ONE}\n{ONE}\n", "- &a {timeout: 1h}\n- <<: *a\n  command: ls\n"]
+    refusals = 0
+    for _ in range(2000):
+        text = list(dice.choice(good))
+        for _ in range(dice.randint(1, 12)):
+            at = dice.randrange(len(text) + 1)
+            if dice.random() < 0.6:
+                text[at:at] = [dice.choice(PARTS)]
+            else:
+                del text[at : at + dice.randint(1, 20)]
+        name = dice.choice(("-", "a.yaml", "b.json", "c.jsonl", "d"))
+        try:
+            file = read_specs("".join(text).encode("utf-8", "surrogatepass"), name)
+        except click.UsageError as refusal:
+            assert refusal.message.startswith("--file ")
+            refusals += 1
+        else:
+            checked = check(file, uuid7())
+            assert len(checked.good) + len(checked.bad) == len(file.specs)
+    assert 1000 < refusals < 1990, "a fuzz that meets both"

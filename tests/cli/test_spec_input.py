@@ -1,6 +1,12 @@
 """Environment variables and files that a job takes from the user's side."""
 
+import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import click
 import pytest
@@ -62,3 +68,31 @@ def test_a_variable_that_is_not_set_and_lines_that_are_none_are_named(
     file.write_bytes(b"A=" + b"x" * 300_000)
     with pytest.raises(click.UsageError, match="expected at most 262144 bytes"):
         environment([str(file)], [])
+
+
+def test_a_terminal_is_read_to_ctrl_d_and_that_is_said() -> None:
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "hodei.cli.main",
+        "job",
+        "submit",
+        "--dry-run",
+        "-i",
+        "--",
+        "cat",
+    ]
+    try:
+        with subprocess.Popen(
+            command, stdin=theirs, stdout=PIPE, stderr=PIPE, text=True
+        ) as process:
+            assert process.stderr
+            said = process.stderr.readline()
+            assert said == "hodei: --stdin reads what you type; end it with Ctrl-D\n"
+            os.write(ours, b"typed\n\x04")
+            out, _ = process.communicate(timeout=20)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert json.loads(out) == {"command": ["cat"], "stdin": "typed\n"}
