@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hodei.domain import durations
 from hodei.domain.errors import Invalid
 from hodei.domain.timing import LOST_AFTER_S
 
@@ -38,3 +39,11 @@ class Settings:
             raise Invalid(
                 f"--lost-after: expected at least 45 s (UNREACHABLE comes at 30 s), got {self.lost_after_s:g}"
             )
+
+
+def seconds(text: str, flag: str) -> float:
+    """Reads a duration, as 90s or 2m. Invalid names the flag."""
+    value = durations.seconds(text)
+    if value is None:
+        raise Invalid(durations.refusal(flag, text))
+    return float(value)

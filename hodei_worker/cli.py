@@ -13,7 +13,7 @@ import click
 
 import hodei_worker
 from hodei_worker import secret_file
-from hodei_worker.config import BadSetting, Settings, addresses, labels
+from hodei_worker.config import BadSetting, Settings, addresses, labels, seconds
 from hodei_worker.flags import environment_shown
 
 
@@ -113,9 +113,10 @@ Example:
 @click.option(
     "--drain-timeout",
     envvar="HODEI_DRAIN_TIMEOUT",
-    default=30.0,
+    default="30s",
     show_default=True,
-    help="Seconds to wait for running jobs after SIGTERM.",
+    metavar="TIME",
+    help="Time to wait for running jobs after SIGTERM, as 30, 90s or 2m.",
 )
 @click.option(
     "--log-level",
@@ -147,7 +148,7 @@ def worker(
     log_limit: int,
     on_worker_exit: str,
     on_disconnect: str,
-    drain_timeout: float,
+    drain_timeout: str,
     log_level: str,
     log_format: str,
 ) -> None:
@@ -168,7 +169,7 @@ def worker(
             job_user,
             log_limit,
             on_worker_exit,
-            drain_timeout,
+            seconds(drain_timeout, "--drain-timeout"),
             on_disconnect,
         )
         run(settings, log_level, log_format)

@@ -5,6 +5,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from hodei.domain import durations
+
 
 class BadSetting(Exception):
     """The message names the setting, and says what was expected and what was given."""
@@ -64,6 +66,14 @@ def addresses(text: str) -> tuple[str, ...]:
         if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
             raise BadSetting(f"--server: expected HOST:PORT[,HOST:PORT…], got {text!r}")
     return found
+
+
+def seconds(text: str, flag: str) -> float:
+    """Reads a duration, as 90s or 2m. Raises BadSetting."""
+    value = durations.seconds(text)
+    if value is None:
+        raise BadSetting(durations.refusal(flag, text))
+    return float(value)
 
 
 def labels(given: tuple[str, ...]) -> dict[str, str]:

@@ -7,7 +7,8 @@ import click
 
 from hodei.cli.argv import ArgvCommand
 from hodei.cli.exit_codes import help_lines
-from hodei.cli.spec_flags import spec_options, to_spec
+from hodei.cli.spec_flags import to_spec
+from hodei.cli.spec_options import spec_options
 from hodei.cli.submit import submit_one
 
 

@@ -4,9 +4,14 @@ from typing import Any
 
 import click
 
+from hodei.cli import show
 from hodei.cli.argv import ArgvCommand
-from hodei.cli.spec_flags import read_file, spec_options, to_spec
-from hodei.cli.submit import MOST_FILE, submit_file, submit_one
+from hodei.cli.spec_file import MOST_FILE
+from hodei.cli.spec_flags import to_spec
+from hodei.cli.spec_input import read_file
+from hodei.cli.spec_options import given_flags, spec_options
+from hodei.cli.submit import Tell, show_file, show_spec, submit_file, submit_one
+from hodei.shapes.job import Submitted
 
 
 @click.command(
@@ -14,14 +19,16 @@ from hodei.cli.submit import MOST_FILE, submit_file, submit_one
     epilog="""\b
 Example:
   JOB_ID=$(hodei job submit --name nightly --script backup.sh)
-  hodei job submit --file specs.json""",
+  hodei job submit --file specs.yaml
+  hodei job submit --dry-run --timeout 1h30m -- make all""",
 )
 @spec_options
 @click.option(
+    "-f",
     "--file",
     "spec_file",
     metavar="FILE",
-    help="Specs instead of flags: an object, a list, or a line each; - for stdin.",
+    help="Specs instead of flags, as JSON, an object of JSON on each line, or YAML; - for stdin.",
 )
 @click.option(
     "--partial",
@@ -31,9 +38,19 @@ Example:
 @click.option(
     "--ids-from", metavar="UUID", help="The first id of an earlier try: its jobs again, none twice."
 )
+@click.option("--dry-run", is_flag=True, help="Print the specs as they would be stored; send none.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the ids alone, whatever --format says.")
+@show.format_option
 @click.pass_obj
 def submit(
-    servers: str, flags: dict[str, Any], spec_file: str | None, partial: bool, ids_from: str | None
+    servers: str,
+    flags: dict[str, Any],
+    spec_file: str | None,
+    partial: bool,
+    ids_from: str | None,
+    dry_run: bool,
+    quiet: bool,
+    output: str,
 ) -> None:
     """Queue jobs and print their ids. All or none of a file of up to 1,000 specs and 3 MB; a larger
     one goes in pieces of that.
@@ -41,19 +58,31 @@ def submit(
     When a submit breaks off, the same command may be repeated: what stands already is not created
     again.
     """
+    tell = click.echo if quiet else _teller(output)
     if spec_file is None:
         if partial or ids_from:
             raise click.UsageError("--partial and --ids-from: expected --file with them")
-        submit_one(servers, to_spec(flags), click.echo)
+        spec = to_spec(flags)
+        if dry_run:
+            show_spec(output, spec, with_id=bool(flags["job_id"]))
+        else:
+            submit_one(servers, spec, tell)
         return
-    if given := [key for key, value in flags.items() if value not in (None, ())]:
-        name = (
-            "-- ARGV"
-            if given[0] == "argv"
-            else f"--{given[0].replace('job_id', 'id').replace('_', '-')}"
-        )
+    if given := given_flags(flags):
         raise click.UsageError(
-            f"--file: expected specs alone, got {name} with it; write it into the specs"
+            f"--file: expected specs alone, got {' and '.join(given)} with it;"
+            " write it into the specs"
         )
     data = read_file(spec_file, "--file", MOST_FILE)
-    submit_file(servers, data, click.echo, partial=partial, ids_from=ids_from)
+    if dry_run:
+        show_file(output, spec_file, data, partial=partial)
+    else:
+        submit_file(servers, spec_file, data, tell, partial=partial, ids_from=ids_from)
+
+
+def _teller(output: str) -> Tell:
+    def tell(job_id: str) -> None:
+        if not show.emit_line(output, Submitted(job_id=job_id)):
+            click.echo(job_id)
+
+    return tell

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from hodei.cli.spec_flags import seconds
+from hodei.cli.times import seconds
 from hodei.shapes.rendering import EPOCH
 
 

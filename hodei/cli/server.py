@@ -57,9 +57,10 @@ Example:
 @click.option(
     "--lost-after",
     envvar="HODEI_LOST_AFTER",
-    default=LOST_AFTER_S,
+    default=f"{LOST_AFTER_S:g}s",
     show_default=True,
-    help="Seconds without a heartbeat after which a worker is lost.",
+    metavar="TIME",
+    help="Time without a heartbeat after which a worker is lost, as 60, 90s or 2m.",
 )
 @click.option(
     "--keep-days",
@@ -93,7 +94,7 @@ def server(
     grpc_address: str,
     insecure: bool,
     prepare: bool,
-    lost_after: float,
+    lost_after: str,
     keep_days: int,
     log_level: str,
     log_format: str,
@@ -103,7 +104,7 @@ def server(
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes raw lines among ours
     from hodei import log
-    from hodei.config import Settings
+    from hodei.config import Settings, seconds
     from hodei.domain.errors import HodeiError, Invalid
 
     url = needed(database_url)
@@ -115,7 +116,7 @@ def server(
             grpc=grpc_address,
             insecure=insecure,
             prepare=prepare,
-            lost_after_s=lost_after,
+            lost_after_s=seconds(lost_after, "--lost-after"),
             keep_days=keep_days,
         )
         check_url(context, "database_url", settings.database_url)

@@ -3,6 +3,7 @@ piece fails, the user is told which jobs stand."""
 
 import contextlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -12,17 +13,16 @@ import click
 
 from hodei.cli import first_id
 from hodei.cli.client import Unanswered, connect, is_refusal, is_transient
+from hodei.cli.show.documents import write_json, write_yaml
+from hodei.cli.spec_file import SpecFile, read_specs
 from hodei.domain.errors import Invalid
-from hodei.domain.ids import following
-from hodei.domain.spec import normalise
+from hodei.domain.ids import following, uuid7
+from hodei.domain.spec import normalise, plain_times
 from hodei.domain.text import shown
 
 PIECE_SPECS = 1000
 PIECE_BYTES = 3_000_000
 """Specs and bytes of one message: servers take 1,000 specs and 4 MiB."""
-
-MOST_FILE = 256 << 20
-"""Bytes of a file of specs."""
 
 MOST_WORDS = 20
 """Refused specs that are named; the others are counted."""
@@ -33,72 +33,12 @@ PAUSE_S = 0.3
 database: as it has ids of our own, nothing is created twice."""
 
 
-class Placed(NamedTuple):
-    """A spec and where it stands in its file, as `spec 3` or `line 3`."""
+class Ready(NamedTuple):
+    """A spec to be sent. `number`: its place among the specs of its file, from 0."""
 
-    where: str
-    spec: dict[str, Any]
-
-
-def read_specs(data: bytes) -> list[Placed]:
-    """The specs of a file, which has an object, a list of them, or an object on each line.
-    UsageError names the place of a fault."""
-    text = _text(data)
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise click.UsageError(
-            "--file: expected a JSON object for each job, got one that is nested too deeply"
-        ) from None
-    except ValueError as error:
-        if len(lines) < 2 or not _parses(lines[0][1]):
-            raise click.UsageError(
-                f"--file: expected JSON, got text that does not parse: {error}"
-            ) from None
-        found = [(f"line {number}", _line(number, line)) for number, line in lines]
-    else:
-        found = [
-            (f"spec {n}", one)
-            for n, one in enumerate(value if isinstance(value, list) else [value], 1)
-        ]
-    if not found:
-        raise click.UsageError("--file: expected a JSON object for each job, got none")
-    return [Placed(where, spec) for where, spec in found]
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise click.UsageError(
-            f"--file: expected UTF-8 text, got byte {data[error.start]:#x} at {error.start}"
-        ) from None
-
-
-def _parses(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _line(number: int, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise click.UsageError(
-            f"--file, line {number}: expected a JSON object, got one that is nested too deeply"
-        ) from None
-    except ValueError as error:
-        raise click.UsageError(
-            f"--file, line {number}: expected JSON, got text that does not parse: {error}"
-        ) from None
-
-
-Ready = tuple[str, str, str]
-"""A spec to be sent: its place in the file, its id, its JSON."""
+    number: int
+    job_id: str
+    text: str
 
 
 class Checked(NamedTuple):
@@ -108,30 +48,39 @@ class Checked(NamedTuple):
     bad: list[str]
 
 
-def check(placed: Sequence[Placed], first: uuid.UUID) -> Checked:
+def check(file: SpecFile, first: uuid.UUID) -> Checked:
     """All of a file, before anything is sent. A spec without an id gets the one of its place,
     counted from the first."""
     checked = Checked([], [])
-    seen: dict[uuid.UUID, tuple[str, dict[str, Any]]] = {}
-    for number, (where, given) in enumerate(placed):
+    seen: dict[uuid.UUID, tuple[int, dict[str, Any]]] = {}
+    for number, given in enumerate(file.specs):
         try:
-            text = _with_id(given, following(first, number))
+            own = _with_id(given, following(first, number))
+            text = _as_json(own)
             spec = normalise(text)
             assert spec.id is not None  # noqa: S101  it has been given one
-            before = seen.setdefault(spec.id, (where, spec.normal))
-            if before[1] != spec.normal:
-                raise Invalid(f"id: {spec.id} stands at {before[0]} with another spec")
+            before, normal = seen.setdefault(spec.id, (number, spec.normal))
+            if normal != spec.normal:
+                raise Invalid(
+                    f"id: expected another one, as {spec.id} is the id of another spec,"
+                    f" in {file.where(before)}"
+                )
         except Invalid as error:
-            checked.bad.append(shown(f"{where}: {error}"))
+            checked.bad.append(shown(file.fault(number, str(error))))
         else:
-            checked.good.append((where, str(spec.id), text))
+            plain = plain_times(own, spec)
+            text = text if plain is own else _as_json(plain)
+            checked.good.append(Ready(number, str(spec.id), text))
     return checked
 
 
-def _with_id(given: Any, job_id: uuid.UUID) -> str:
+def _with_id(given: Any, job_id: uuid.UUID) -> dict[str, Any]:
     if not isinstance(given, dict):
-        raise Invalid("expected a JSON object")
-    spec = given if given.get("id") is not None else {**given, "id": str(job_id)}
+        raise Invalid("expected an object, as of a job with its command")
+    return given if given.get("id") is not None else {**given, "id": str(job_id)}
+
+
+def _as_json(spec: dict[str, Any]) -> str:
     try:
         return json.dumps(spec, ensure_ascii=False).encode().decode()
     except RecursionError:
@@ -143,8 +92,8 @@ def _with_id(given: Any, job_id: uuid.UUID) -> str:
 def pieces(specs: Sequence[Ready]) -> Iterator[Sequence[Ready]]:
     """Yields the specs in order, in pieces each as large as a message may be."""
     start, size = 0, 0
-    for end, (_, _, text) in enumerate(specs):
-        weight = len(text.encode()) + 8
+    for end, spec in enumerate(specs):
+        weight = len(spec.text.encode()) + 8
         if end > start and (size + weight > PIECE_BYTES or end - start == PIECE_SPECS):
             yield specs[start:end]
             start, size = end, 0
@@ -169,12 +118,16 @@ class BrokeOff(click.ClickException):
 Tell = Callable[[str], None]
 """Is called with the id of each job that stands, in order, piece by piece."""
 
+Place = Callable[[int, str], str]
+"""Puts a refusal of a spec into words, with the place of the spec."""
+
 
 def submit_one(servers: str, spec: dict[str, Any], tell: Tell) -> None:
     """Submits one job. When it cannot be known whether it was stored, its id is told, so that a
     repeated call is the same job."""
     try:
-        refused = _send(servers, [("", spec["id"], json.dumps(spec))], tell, partial=True)
+        ready = Ready(0, spec["id"], json.dumps(spec))
+        refused = _send(servers, [ready], tell, lambda _, words: words, partial=True)
     except BrokeOff as error:
         if not error.unsure:
             raise
@@ -185,20 +138,21 @@ def submit_one(servers: str, spec: dict[str, Any], tell: Tell) -> None:
 
 
 def submit_file(
-    servers: str, data: bytes, tell: Tell, *, partial: bool, ids_from: str | None
+    servers: str, path: str, data: bytes, tell: Tell, *, partial: bool, ids_from: str | None
 ) -> None:
     """Every spec is checked before the first is sent. UsageError: what is wrong, unless only the
-    right ones are asked for."""
+    right ones are asked for. `path`: of the file with this data; `-` for standard input."""
     with (
         contextlib.nullcontext(first_id.given(ids_from))
         if ids_from
         else first_id.of_file(data) as first
     ):
         try:
-            checked = check(read_specs(data), first.value)
+            file = read_specs(data, path)
+            checked = check(file, first.value)
             if checked.bad and not partial:
                 raise click.UsageError(f"--file: nothing was submitted: {listed(checked.bad)}")
-            refused = _send(servers, checked.good, tell, partial=partial)
+            refused = _send(servers, checked.good, tell, file.fault, partial=partial)
             first.forget()
         except BrokeOff as error:
             if not (error.stands or error.unsure):
@@ -216,24 +170,66 @@ def submit_file(
         raise click.ClickException(f"refused, and not submitted with the others: {listed(bad)}")
 
 
-def _send(servers: str, specs: Sequence[Ready], tell: Tell, *, partial: bool) -> list[str]:
+def show_file(output: str, path: str, data: bytes, *, partial: bool) -> None:
+    """Prints the specs of a file as they would be stored, and sends nothing. UsageError: what is
+    wrong; without `partial` nothing is printed then."""
+    file = read_specs(data, path)
+    checked = check(file, uuid7())
+    if checked.bad and not partial:
+        raise click.UsageError(f"--file: {listed(checked.bad)}")
+    shown_specs = [
+        _stored(json.loads(ready.text), with_id=file.specs[ready.number].get("id") is not None)
+        for ready in checked.good
+    ]
+    _show(output, shown_specs)
+    if checked.bad:
+        raise click.UsageError(f"--file: {listed(checked.bad)}")
+
+
+def show_spec(output: str, spec: dict[str, Any], *, with_id: bool) -> None:
+    """Prints one spec as it would be stored. `with_id`: the id is the user's own."""
+    _show(output, _stored(spec, with_id=with_id))
+
+
+def _stored(spec: dict[str, Any], *, with_id: bool) -> dict[str, Any]:
+    """The stored form, with the id and the actor, which are stored beside it."""
+    checked = normalise(json.dumps(spec))
+    own: dict[str, Any] = {"id": str(checked.id)} if with_id else {}
+    return own | ({"actor": checked.actor} if checked.actor else {}) | checked.normal
+
+
+def _show(output: str, value: Any) -> None:
+    write_yaml(value) if output == "yaml" else write_json(value)
+
+
+def _send(
+    servers: str, specs: Sequence[Ready], tell: Tell, place: Place, *, partial: bool
+) -> list[str]:
     """Returns what was refused, each with its place; without `partial` that is a BrokeOff."""
     stands, refused = 0, []
     for piece in pieces(specs):
-        entries = _create(servers, [text for _, _, text in piece], stands, partial=partial)
+        entries = _create(servers, [spec.text for spec in piece], stands, partial=partial)
         for entry in entries:
             if not entry.error:
                 tell(entry.job_id)
                 stands += 1
         bad = [
-            shown(f"{place[0]}: {entry.error}" if place[0] else entry.error)
-            for place, entry in zip(piece, entries, strict=True)
+            shown(place(spec.number, _of_server(entry.error)))
+            for spec, entry in zip(piece, entries, strict=True)
             if entry.error and entry.error_code != "ABORTED"
         ]
         if bad and not partial:
             raise BrokeOff(listed(bad), stands, unsure=False)
         refused += bad
     return refused
+
+
+def _of_server(words: str) -> str:
+    """A server's refusal in words. As every spec was checked here, a key that the server does not
+    know is one that is newer than the server."""
+    unknown = re.match(r"(\w+): unknown key;", words)
+    key = unknown[1] if unknown else ""
+    return f"{key}: this server is of an older release, which has no such key" if key else words
 
 
 def _create(servers: str, texts: list[str], stands: int, *, partial: bool) -> Any:

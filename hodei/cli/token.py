@@ -5,7 +5,7 @@ import click
 from hodei.cli import show
 from hodei.cli.client import connect
 from hodei.cli.groups import Group
-from hodei.cli.spec_flags import seconds
+from hodei.cli.times import seconds
 from hodei.shapes import wire
 from hodei.shapes.fleet import Token
 

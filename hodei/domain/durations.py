@@ -21,6 +21,11 @@ EXAMPLES = '90, "90s" or "1h30m"'
 _SHAPE = re.compile(PATTERN.replace("$", r"\Z"))
 
 
+def refusal(flag: str, text: str) -> str:
+    """Words for a text that is no duration."""
+    return f'{flag}: expected seconds, as {EXAMPLES}, got "{text[:80]}"'
+
+
 def seconds(text: str) -> Decimal | None:
     """Returns the seconds that a text says, None if it says none."""
     found = _SHAPE.match(text)

@@ -40,6 +40,8 @@ PATTERNS = {
     if isinstance(rule, Text | Map)
 }
 
+DURATION_KEYS = [rule.key for rule in RULES if isinstance(rule, Number) and rule.places]
+
 BYTE_ORDER_MARK = "\ufeff"
 
 SCRIPT = "<script>"
@@ -75,6 +77,13 @@ def normalise(given: str | Mapping[str, Any]) -> Spec:
         _size(spec)
     job_id, actor = spec.pop("id", None), spec.pop("actor", None)
     return Spec(uuid.UUID(job_id) if job_id else None, actor, spec)
+
+
+def plain_times(given: dict[str, Any], checked: Spec) -> dict[str, Any]:
+    """Returns a spec as it was given, with seconds where it has durations as text: servers of the
+    release before take only numbers there."""
+    as_text = [key for key in DURATION_KEYS if isinstance(given.get(key), str)]
+    return given | {key: checked.normal[key] for key in as_text} if as_text else given
 
 
 def _size(spec: dict[str, Any]) -> None:

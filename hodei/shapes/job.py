@@ -7,6 +7,13 @@ from hodei.shapes.fields import Json, Time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A job that was submitted."""
+
+    job_id: Annotated[str, "Its UUID."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job. Exit code, signal, memory, log and leftovers are those of its last attempt."""
 

@@ -18,10 +18,11 @@ from hodei.shapes.fleet import (
     WorkerDetails,
     WorkerJob,
 )
-from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk
+from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk, Submitted
 
 WHERE: dict[type, str] = {
     Job: "`hodei job get` prints one; `hodei job list` prints a list.",
+    Submitted: "`hodei job submit` prints one a line (JSON lines).",
     JobChange: "`hodei job cancel` and `retry` print a list.",
     Attempt: "`hodei job attempts` prints a list.",
     Event: "`hodei job timeline` prints a list.",

@@ -23,8 +23,7 @@ import time
 REQUEST = struct.Struct("<BQHH")
 """Kind, request number, number of words in the argument list, number of words in the environment
 (names and values). Then follow, each ended by NUL: the cgroup ("": none), the working folder, the
-search path, the arguments, the environment, and the umask in octal digits ("": the launcher's
-own). A supervisor of the release before sends no umask."""
+search path, the arguments, the environment, the umask (octal; "" or absent: the launcher's)."""
 
 SPAWN, MOVE, LARGE = 1, 2, 4
 """LARGE is added to the kind if the rest of the request is in a file; its descriptor is the

@@ -10,50 +10,14 @@ import click
 import pytest
 
 from hodei.cli import first_id, submit
+from hodei.cli.spec_file import read_specs
 from hodei.domain.ids import following, uuid7
 
 ONE = '{"command": "true"}'
 
 
-def places(text: str) -> list[str]:
-    return [placed.where for placed in submit.read_specs(text.encode())]
-
-
-def test_an_object_a_list_and_lines() -> None:
-    assert places(ONE) == ["spec 1"]
-    assert places(f"[{ONE}, {ONE}]") == ["spec 1", "spec 2"]
-    assert places(f"{ONE}\n\n{ONE}\n") == ["line 1", "line 3"]
-    assert places(f"\ufeff{ONE}") == ["spec 1"], "a byte order mark"
-
-
-def test_only_a_newline_ends_a_line() -> None:
-    text = '{"command": "a\u2028b\x85c"}\n' + ONE
-    assert [one.spec["command"] for one in submit.read_specs(text.encode())] == [
-        "a\u2028b\x85c",
-        "true",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "expected JSON"),
-        (b"[]", "got none"),
-        (b"\xff{}", "expected UTF-8 text, got byte 0xff at 0"),
-        (f"{ONE}\n{ONE}\n{{nope}}\n".encode(), "line 3: expected JSON"),
-        (b'[\n{"command": "true"},\n{"command" "true"}]', "line 3 column 12"),
-        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
-        (f"{ONE}\n".encode() + b'{"a":' * 100_000, "nested too deeply"),
-        (b"9" * 5000, "does not parse"),
-    ],
-)
-def test_what_does_not_parse_names_the_place(data: bytes, words: str) -> None:
-    with pytest.raises(click.UsageError, match=words):
-        submit.read_specs(data)
-
-
 def checked(*specs: object) -> submit.Checked:
-    return submit.check(submit.read_specs(json.dumps(specs).encode()), uuid7())
+    return submit.check(read_specs(json.dumps(specs).encode()), uuid7())
 
 
 def test_all_errors_are_found_before_anything_is_sent() -> None:
@@ -67,11 +31,11 @@ def test_all_errors_are_found_before_anything_is_sent() -> None:
     )
     assert len(found.good) == 1
     assert [words.split(":")[0] for words in found.bad] == [
-        "spec 2",
-        "spec 3",
-        "spec 4",
-        "spec 5",
-        "spec 6",
+        "standard input line 1 spec 2, key command",
+        "standard input line 1 spec 3",
+        "standard input line 1 spec 4, key comand",
+        "standard input line 1 spec 5",
+        "standard input line 1 spec 6",
     ]
     assert all(words.isprintable() for words in found.bad), "what a spec holds is shown escaped"
 
@@ -83,7 +47,10 @@ def test_an_id_that_comes_with_two_specs_is_an_error_and_the_same_spec_is_not() 
         {"id": mine, "command": "b"},
         {"id": mine.upper(), "command": "a"},
     )
-    assert found.bad == [f"spec 2: id: {mine} stands at spec 1 with another spec"]
+    assert found.bad == [
+        "standard input line 1 spec 2, key id: expected another one, as"
+        f" {mine} is the id of another spec, in standard input line 1 spec 1"
+    ]
     assert len(found.good) == 2
 
 
@@ -92,7 +59,7 @@ def test_ids_are_counted_by_place_also_past_those_that_are_given_and_null() -> N
     data = json.dumps(
         [{"command": "a"}, {"id": str(mine), "command": "b"}, {"id": None, "command": "c"}]
     ).encode()
-    found = submit.check(submit.read_specs(data), first)
+    found = submit.check(read_specs(data), first)
     assert [job_id for _, job_id, _ in found.good] == [
         str(first),
         str(mine),
@@ -104,13 +71,13 @@ def test_ids_are_counted_by_place_also_past_those_that_are_given_and_null() -> N
 
 
 def test_pieces_are_cut_by_bytes_and_by_count() -> None:
-    small = [("", "", ONE)] * 2500
+    small = [submit.Ready(0, "", ONE)] * 2500
     assert [len(piece) for piece in submit.pieces(small)] == [1000, 1000, 500]
-    large = [("", "", "é" * 120_000)] * 30  # 240 kB each
+    large = [submit.Ready(0, "", "é" * 120_000)] * 30  # 240 kB each
     cut = list(submit.pieces(large))
     assert sum(len(piece) for piece in cut) == 30
     assert all(
-        sum(len(text.encode()) for _, _, text in piece) <= submit.PIECE_BYTES for piece in cut
+        sum(len(ready.text.encode()) for ready in piece) <= submit.PIECE_BYTES for piece in cut
     )
     assert list(submit.pieces([])) == []
 

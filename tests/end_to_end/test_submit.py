@@ -113,14 +113,14 @@ def test_submit_of_a_file_is_all_or_nothing_unless_partial(fresh: Hodei, tmp_pat
     file = written(tmp_path, specs)
     refused = fresh.run("job", "submit", "--file", file)
     assert (refused.code, refused.out) == (2, b"")
-    assert "nothing was submitted: spec 2: retries" in refused.err
-    assert "\nspec 3: command" in refused.err
+    assert f"nothing was submitted: {file} line 1 spec 2, key retries" in refused.err
+    assert f"\n{file} line 1 spec 3, key command" in refused.err
     assert count(fresh) == 0
     partly = fresh.run("job", "submit", "--file", file, "--partial")
     assert partly.code == 125
     assert len(partly.text.split()) == count(fresh) == 2
-    assert "spec 2: retries" in partly.err
-    assert "\nspec 3: command" in partly.err
+    assert f"{file} line 1 spec 2, key retries" in partly.err
+    assert f"\n{file} line 1 spec 3, key command" in partly.err
 
 
 # ── order ──

@@ -23,7 +23,7 @@ from hodei.shapes.fleet import (
     WorkerDetails,
     WorkerJob,
 )
-from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk
+from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk, Submitted
 from hodei.shapes.page import WHERE, page
 from hodei.shapes.rendering import EARLIEST, LATEST, as_dict, rfc3339
 from hodei.shapes.size import size_of
@@ -135,7 +135,7 @@ def test_json_texts_are_shown_as_what_they_say() -> None:
 
 
 def test_every_shape_stands_in_the_page() -> None:
-    assert set(WHERE) == {*MESSAGES, LogChunk, SchemaReport, Maintenance, Error}
+    assert set(WHERE) == {*MESSAGES, LogChunk, SchemaReport, Maintenance, Error, Submitted}
 
 
 def test_docs_json_is_made_from_the_shapes() -> None:

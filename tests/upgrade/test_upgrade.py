@@ -82,6 +82,17 @@ def what_the_old_one_lacks_is_said(new: Release, old_server: str) -> None:
     new.run("worker", "drain", "--undo", b, server=old_server)
 
 
+def newer_keys_are_named(new: Release, old_server: str) -> None:
+    """A server of the release before takes a time that was given as text, and what it does not know
+    is said to be that."""
+    spec = ["job", "submit", "--label", "at=nowhere", "--command", "true"]
+    taken = new.run(*spec, "--timeout", "1h30m", server=old_server).text.strip()
+    new.run("job", "cancel", taken, server=old_server)
+    for flags in (["--umask", "0022"], ["--term-signal", "INT"]):
+        refused = new.run(*spec, *flags, server=old_server, code=125)
+        assert "this server is of an older release, which has no such key" in refused.err
+
+
 def script(releases: Both) -> str:
     path = releases.trace.parent / "script"
     path.write_text(
@@ -164,6 +175,7 @@ def test_each_command_line_speaks_with_each_server(releases: Both) -> None:
     new.worker("b", [old_server], "b")
     use(old, new_server, "a", releases)
     use(new, old_server, "b", releases)
+    newer_keys_are_named(new, old_server)
     listed = new.run("worker", "list", "--format", "json", server=new_server).json
     unknown = {one["name"]: one["job_user"] for one in listed}
     assert unknown == {"a": None, "b": None}, (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hodei_worker.supervisor.launcher import REQUEST, SPAWN, Request
 from tests.hosts import JOB_USER
 from tests.worker_process import Worker
 
@@ -91,6 +92,16 @@ def test_a_job_gets_its_umask_and_the_next_one_the_workers(worker: Worker) -> No
     assert worker.finish(script="umask\n", umask="0777").text == "0777\n"
     assert worker.finish(["no-such-program"], umask="0777").reason == "START_FAILED"
     assert worker.finish("umask").text == own
+
+
+def test_a_request_of_a_supervisor_of_before_has_no_umask() -> None:
+    """It may outlive an upgrade on the disk, and then starts launchers of this release."""
+    words = b"cgroup\0/tmp\0/bin\0sh\0-c\0NAME\0value\0"
+    before = Request(memoryview(REQUEST.pack(SPAWN, 1, 2, 2) + words), [])
+    now = Request(memoryview(REQUEST.pack(SPAWN, 1, 2, 2) + words + b"0027\0"), [])
+    assert (before.umask, now.umask) == (b"", b"0027")
+    assert before.argv == now.argv == [b"sh", b"-c"]
+    assert before.environment == now.environment == {b"NAME": b"value"}
 
 
 def test_a_job_is_stopped_with_the_signal_that_it_asks_for(worker: Worker) -> None:
