@@ -27,6 +27,7 @@ from hodei.fleet.sessions import Sessions
 from hodei.flow.cancel import Canceller
 from hodei.flow.cancel_many import MassCanceller
 from hodei.flow.dispatch import JobDispatcher
+from hodei.flow.ends import Ends
 from hodei.flow.enqueue import Enqueuer
 from hodei.flow.enqueue_all import AllOrNothing
 from hodei.flow.jobs import Jobs
@@ -234,6 +235,7 @@ class Server:
             MassRetries(self._database, callers, self._dispatcher),
             LogReader(callers, self._watch, waits),
             waits,
+            Ends(callers, self._watch, waits, self._limits.jobs_waited_for),
         )
 
     # ── the schema ──

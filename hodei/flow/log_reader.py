@@ -68,7 +68,7 @@ class LogReader:
                         yield LogPage([], place.cursor, await self._final(job_id))
                         return
                     if wanted.tell_waiting and progress.state == JobState.PENDING:
-                        async for words in telling.until(watcher.moved, job_id):
+                        async for _, words in telling.until(watcher.moved, [job_id]):
                             yield LogPage([], place.cursor, waiting_for=words)
                     await watcher.moved.wait()
                     watcher.moved.clear()

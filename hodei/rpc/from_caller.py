@@ -3,6 +3,7 @@
 import dataclasses
 
 from hodei.domain.ids import uuid7
+from hodei.flow.ends import WantedEnds
 from hodei.flow.job_filter import Wanted
 from hodei.flow.log_place import WantedLog
 from hodei.protocol import hodei_pb2 as pb
@@ -55,3 +56,8 @@ def wanted_log(request: pb.ReadLogsRequest) -> WantedLog:
         since=min(max(request.since_unix_us, 0), LAST_FROM_US),
         tell_waiting=request.tell_waiting,
     )
+
+
+def wanted_ends(request: pb.WaitJobsRequest) -> WantedEnds:
+    ids = [uuid_of(text, "job_ids") for text in request.job_ids]
+    return WantedEnds(ids, request.any, request.tell_waiting)
