@@ -64,7 +64,7 @@ def test_any_and_the_timeout(hodei: Hodei) -> None:
     quick = hodei.submit("--command", "exit 4")
     ran = hodei.run("job", "wait", "--any", never, quick)
     assert (ran.code, ran.text.count("\n")) == (4, 1)
-    ran = hodei.run("job", "wait", "--timeout", "0.5s", never, quick)
+    ran = hodei.run("job", "wait", "--timeout", "0.5s", never)
     assert ran.code == 125
     assert ran.err == f"hodei: job {never} has not ended within 0.5s\n"
     with waiting(hodei, never, quick) as process:
