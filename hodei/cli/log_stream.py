@@ -1,6 +1,6 @@
 """The log of a job as servers send it, over as many servers as it takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -108,6 +108,14 @@ class LogStream:
             there = [one.attempt for one in found.attempts]
             if attempt not in there:
                 raise click.ClickException(
-                    f"no attempt {attempt} of job {self._job_id}: it has "
-                    + (f"the attempts {there[0]} to {there[-1]}" if there else "not begun one yet")
+                    f"no attempt {attempt} of job {self._job_id}: {_has(there)}"
                 )
+
+
+def _has(attempts: Sequence[int]) -> str:
+    """Which attempts a job has, in a server's words."""
+    if not attempts:
+        return "it has not begun one yet"
+    if len(attempts) == 1:
+        return f"it has only attempt {attempts[0]}"
+    return f"it has the attempts {attempts[0]} to {attempts[-1]}"
