@@ -18,7 +18,7 @@ class Selection(NamedTuple):
     """Which part of a log is wanted."""
 
     attempt: int = 0  # only of this one; 0: of all
-    tail_lines: int | None = None  # of each stream only so many of the last lines
+    last_lines: int | None = None  # of each stream only so many of the last lines
     since: int = 0  # only what was read from then on, in microseconds since 1970
 
     def has(self, chunk: Any) -> bool:
@@ -63,7 +63,7 @@ class LogStream:
             follow=self._follow,
             cursor=self._cursor,
             attempt=wanted.attempt,
-            tail_lines=wanted.tail_lines,
+            tail_lines=wanted.last_lines,
             since_unix_us=wanted.since,
             tell_waiting=True,
         )
@@ -98,7 +98,7 @@ class LogStream:
         no such attempt."""
         from hodei.protocol import hodei_pb2 as pb
 
-        if self._selection.tail_lines is not None:
+        if self._selection.last_lines is not None:
             raise click.ClickException(
                 f"the server at {shown(client.address)} is of an older release, which cannot count "
                 "lines from the end of a log: leave --tail out, or use --since"

@@ -1,5 +1,6 @@
 """Ends of jobs, for callers who wait for them: each is told once, as it comes."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import FINAL
 from hodei.flow import job_shapes
 from hodei.flow.waits import Telling, Waits
-from hodei.flow.watch import Watch, Watcher
+from hodei.flow.watch import Watch
 from hodei.shapes.job import Job
 from hodei.store import job_logs, jobs
 from hodei.store.database import Runs
@@ -58,21 +59,21 @@ class Ends:
         left = dict.fromkeys(wanted.job_ids)
         if not 1 <= len(left) <= MOST_JOBS:
             raise Invalid(f"job_ids: expected 1 to {MOST_JOBS} jobs, got {len(left)}")
-        with self._counted(len(left)), self._watch.watching(left, ends_only=True) as watcher:
+        with self._counted(len(left)), self._watch.watching(left) as moved:
             await self._check(left)
             telling = Telling(self._waits)
             while True:
-                watcher.moved.clear()
+                moved.clear()
                 told = False
-                async for page in self._ends(left, watcher):
+                async for page in self._ends(left, moved):
                     told = True
                     yield page
                 if not left or (told and wanted.any_one):
                     return
                 if wanted.tell_waiting:
-                    async for job_id, words in telling.until(watcher.moved, left):
+                    async for job_id, words in telling.until(moved, left):
                         yield EndsPage(waiting_for=words, waiting_job=job_id)
-                await watcher.moved.wait()
+                await moved.wait()
 
     @contextmanager
     def _counted(self, count: int) -> Iterator[None]:
@@ -90,17 +91,19 @@ class Ends:
             words = ", ".join(unknown[:NAMED]) + (f" and {more} more" if more > 0 else "")
             raise NotFound(f"no job {words}")
 
-    async def _ends(self, left: dict[uuid.UUID, None], watcher: Watcher) -> AsyncIterator[EndsPage]:
+    async def _ends(
+        self, left: dict[uuid.UUID, None], moved: asyncio.Event
+    ) -> AsyncIterator[EndsPage]:
         """Takes the jobs out of `left` that have ended or are gone, and yields them."""
         now = await self._progress(left)
-        moved = [i for i in left if i not in now or now[i].state in FINAL]
-        for first in range(0, len(moved), PAGE):
-            page = moved[first : first + PAGE]
+        over = [i for i in left if i not in now or now[i].state in FINAL]
+        for first in range(0, len(over), PAGE):
+            page = over[first : first + PAGE]
             found = await self._reads.run(lambda conn, ids=page: jobs.of_ids(conn, ids))  # type: ignore[misc]
             by_id = {job.id: job for job in found}
             for job_id in page:
                 del left[job_id]
-                self._watch.leave(watcher, job_id)
+                self._watch.leave(moved, job_id)
             yield EndsPage(
                 [job_shapes.of_job(by_id[i], with_spec=False) for i in page if i in by_id],
                 [i for i in page if i not in by_id],

@@ -52,7 +52,7 @@ def wanted_log(request: pb.ReadLogsRequest) -> WantedLog:
         cursor=request.cursor,
         follow=request.follow,
         attempt=request.attempt,
-        tail_lines=request.tail_lines if request.HasField("tail_lines") else None,
+        last_lines=request.tail_lines if request.HasField("tail_lines") else None,
         since=min(max(request.since_unix_us, 0), LAST_FROM_US),
         tell_waiting=request.tell_waiting,
     )

@@ -21,7 +21,8 @@ from hodei.shapes.fleet import (
 from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk
 
 WHERE: dict[type, str] = {
-    Job: "`hodei job get` prints one; `hodei job list` prints a list.",
+    Job: "`hodei job get` prints one; `hodei job list` prints a list; `hodei job wait` prints one a line,"
+    " as they end (JSON lines).",
     JobChange: "`hodei job cancel` and `retry` print a list.",
     Attempt: "`hodei job attempts` prints a list.",
     Event: "`hodei job timeline` prints a list.",
