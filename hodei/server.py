@@ -5,6 +5,7 @@ import asyncio
 import gc
 import socket
 import sys
+import uuid
 from collections.abc import Awaitable, Callable
 
 import grpc.aio
@@ -27,6 +28,7 @@ from hodei.fleet.sessions import Sessions
 from hodei.flow.cancel import Canceller
 from hodei.flow.cancel_many import MassCanceller
 from hodei.flow.dispatch import JobDispatcher
+from hodei.flow.ends import Ends
 from hodei.flow.enqueue import Enqueuer
 from hodei.flow.enqueue_all import AllOrNothing
 from hodei.flow.jobs import Jobs
@@ -76,13 +78,14 @@ class Server:
         self._presence = Presence()
         self._dispatcher = JobDispatcher(database, self._presence)
         self._enqueuer = Enqueuer(database, self._dispatcher)
-        self._settler = Settler(database, self._dispatcher)
+        self._followed = Watch(database, ends_only=False)
+        self._waited_for = Watch(database, ends_only=True)
+        self._settler = Settler(database, self._dispatcher, self._wake_watchers)
         self._canceller = Canceller(database, callers, self._presence)
         self._heartbeats = Heartbeats(database, self._presence, self._dispatcher.wake)
         self._sessions = Sessions(database, self._presence, self._dispatcher.wake)
         self._lost = LostAttempts(database, self._presence, self._heartbeats.forgotten)
-        self._watch = Watch(database)
-        self._log_intake = LogIntake(database, self._watch.wake)
+        self._log_intake = LogIntake(database, self._followed.wake)
         self._balancer = Balancer(database, self._presence)
         self._maintainer = Maintainer(database, settings.keep_days, heal=self._heal)
         self._sweeper = Sweeper(
@@ -151,9 +154,15 @@ class Server:
             "changes of workers": self._notices.act,
             "health": self._health.run,
             "announcement": self._announcement.run,
-            "watched jobs": self._watch.run,
+            "followed jobs": self._followed.run,
+            "jobs waited for": self._waited_for.run,
             "requests": self._limits.readings.run,
         }
+
+    def _wake_watchers(self, job_id: uuid.UUID) -> None:
+        """Tells who watches a job that an attempt of it has ended."""
+        self._followed.wake(job_id)
+        self._waited_for.wake(job_id)
 
     # ── the end ──
 
@@ -232,8 +241,9 @@ class Server:
             MassCanceller(self._database, callers),
             Retries(self._database, callers, self._dispatcher),
             MassRetries(self._database, callers, self._dispatcher),
-            LogReader(callers, self._watch, waits),
+            LogReader(callers, self._followed, waits),
             waits,
+            Ends(callers, self._waited_for, waits, self._limits.jobs_waited_for),
         )
 
     # ── the schema ──

@@ -143,6 +143,8 @@ class Limits:
         self.calls = Quota("calls", 2_000, 1_000)
         self.creates = Quota("creates", 2_000, 1_000)
         self.log_readers = Quota("log readers", MOST_READERS, 400)
+        self.waits = Quota("waits for jobs", 1_000, 400)
+        self.jobs_waited_for = Quota("jobs that are waited for", 50_000, 20_000)
         self.worker_streams = Quota("workers' streams", 4_000, 2_000)
         self.large = Quota("bytes of large requests", 96 << 20, 64 << 20)
         self.answers = Quota("bytes of answers that are not taken", 48 << 20, 24 << 20)

@@ -97,13 +97,13 @@ class _Cancel:
     def begin(self) -> None:
         """Asks in a thread, so that the job's output goes on meanwhile."""
         self.begun = True
-        say(f"\nhodei: cancelling job {self._job_id}; Ctrl-C again leaves it")
-        self._thread.start()
+        self._thread.start()  # which also speaks: the signal may have come in the middle of a write
 
     def run(self) -> None:
         """Asks, and says what became of it."""
         from hodei.protocol import hodei_pb2 as pb
 
+        say(f"\nhodei: cancelling job {self._job_id}; Ctrl-C again leaves it")
         try:
             with connect(self._servers) as client:
                 client.call(client.jobs.CancelJob, pb.CancelJobRequest(job_id=self._job_id))

@@ -22,6 +22,10 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = OF_A_SIGNAL + number
 
 
+class TimeIsUp(KeyboardInterrupt):
+    """So long as was allowed has passed. It interrupts whatever Ctrl-C interrupts."""
+
+
 def code_of(interrupt: KeyboardInterrupt) -> int:
     """The exit code of a command that was interrupted."""
     return interrupt.exit_code if isinstance(interrupt, Stopped) else INTERRUPTED
@@ -50,6 +54,25 @@ def first_interrupt(act: Callable[[], None]) -> Iterator[None]:
 
     with _handled((signal.SIGINT,), signal.default_int_handler, first):
         yield
+
+
+LONGEST_S = 1e9
+"""Seconds that the system's timer takes: thirty years."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raises TimeIsUp after so many seconds, in the middle of whatever goes on."""
+
+    def up(_number: int, _frame: FrameType | None) -> None:
+        raise TimeIsUp
+
+    with _handled((signal.SIGALRM,), signal.SIG_DFL, up):
+        signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 1e-3), LONGEST_S))
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import click
 
-from hodei.cli import job_control, job_history, job_logs, job_run, job_show, job_submit
+from hodei.cli import job_control, job_history, job_logs, job_run, job_show, job_submit, job_wait
 from hodei.cli.groups import Group
 
 
@@ -24,6 +24,7 @@ for command in (
     job_show.list_jobs,
     job_show.get,
     job_logs.logs,
+    job_wait.wait,
     job_control.cancel,
     job_control.retry,
     job_history.timeline,

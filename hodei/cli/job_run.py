@@ -39,6 +39,7 @@ def run(
 ) -> None:
     """Run a job and follow it: its output is this command's output, its exit code this command's."""
     from hodei.cli.follow import follow_to_end
+    from hodei.cli.interrupts import code_of, stoppable
     from hodei.cli.say import say
 
     spec = to_spec(flags)
@@ -46,10 +47,11 @@ def run(
         submit_one(servers, spec, click.echo)
         return
     try:
-        submit_one(servers, spec, lambda job_id: say(f"Job queued successfully: {job_id}"))
-    except KeyboardInterrupt:
+        with stoppable():
+            submit_one(servers, spec, lambda job_id: say(f"Job queued successfully: {job_id}"))
+    except KeyboardInterrupt as interrupt:
         say(f"\nhodei: the job may be queued; look with: hodei job get {spec['id']}")
-        raise
+        sys.exit(code_of(interrupt))
     sys.exit(
         follow_to_end(
             servers, spec["id"], timestamps=timestamps, cancel_on_interrupt=cancel_on_interrupt

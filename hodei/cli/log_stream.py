@@ -1,6 +1,6 @@
 """The log of a job as servers send it, over as many servers as it takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -18,7 +18,7 @@ class Selection(NamedTuple):
     """Which part of a log is wanted."""
 
     attempt: int = 0  # only of this one; 0: of all
-    tail_lines: int | None = None  # of each stream only so many of the last lines
+    last_lines: int | None = None  # of each stream only so many of the last lines
     since: int = 0  # only what was read from then on, in microseconds since 1970
 
     def has(self, chunk: Any) -> bool:
@@ -63,7 +63,7 @@ class LogStream:
             follow=self._follow,
             cursor=self._cursor,
             attempt=wanted.attempt,
-            tail_lines=wanted.tail_lines,
+            tail_lines=wanted.last_lines,
             since_unix_us=wanted.since,
             tell_waiting=True,
         )
@@ -98,7 +98,7 @@ class LogStream:
         no such attempt."""
         from hodei.protocol import hodei_pb2 as pb
 
-        if self._selection.tail_lines is not None:
+        if self._selection.last_lines is not None:
             raise click.ClickException(
                 f"the server at {shown(client.address)} is of an older release, which cannot count "
                 "lines from the end of a log: leave --tail out, or use --since"
@@ -108,6 +108,14 @@ class LogStream:
             there = [one.attempt for one in found.attempts]
             if attempt not in there:
                 raise click.ClickException(
-                    f"no attempt {attempt} of job {self._job_id}: it has "
-                    + (f"the attempts {there[0]} to {there[-1]}" if there else "not begun one yet")
+                    f"no attempt {attempt} of job {self._job_id}: {_has(there)}"
                 )
+
+
+def _has(attempts: Sequence[int]) -> str:
+    """Which attempts a job has, in a server's words."""
+    if not attempts:
+        return "it has not begun one yet"
+    if len(attempts) == 1:
+        return f"it has only attempt {attempts[0]}"
+    return f"it has the attempts {attempts[0]} to {attempts[-1]}"

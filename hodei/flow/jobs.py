@@ -16,6 +16,7 @@ from hodei.flow import find, job_ids, job_shapes
 from hodei.flow.cancel import Canceller
 from hodei.flow.cancel_many import MassCanceller
 from hodei.flow.change_many import Answer
+from hodei.flow.ends import Ends, EndsPage, WantedEnds
 from hodei.flow.enqueue import Created, Enqueuer
 from hodei.flow.enqueue_all import AllOrNothing
 from hodei.flow.find import Found
@@ -76,6 +77,7 @@ class Jobs:
         mass_retries: MassRetries,
         logs: LogReader,
         waits: Waits,
+        ends: Ends,
     ) -> None:
         self._database = database
         self._enqueuer = enqueuer
@@ -86,6 +88,7 @@ class Jobs:
         self._mass_retries = mass_retries
         self._logs = logs
         self._waits = waits
+        self._ends = ends
 
     async def submit(
         self, specs: Sequence[str], actor: str, *, all_or_nothing: bool
@@ -181,6 +184,10 @@ class Jobs:
     def read_logs(self, job_id: uuid.UUID, wanted: WantedLog) -> AsyncIterator[LogPage]:
         """Pages of a job's log (LogReader.read)."""
         return self._logs.read(job_id, wanted)
+
+    def wait(self, wanted: WantedEnds) -> AsyncIterator[EndsPage]:
+        """Ends of jobs as they come (Ends.wait)."""
+        return self._ends.wait(wanted)
 
     async def _shown(self, found: Sequence[jobs.Job], *, with_spec: bool = True) -> list[Job]:
         """Jobs as shapes, with words for why those that are PENDING wait."""

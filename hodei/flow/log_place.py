@@ -17,7 +17,7 @@ class WantedLog(NamedTuple):
     cursor: str = ""  # of an earlier answer; empty: from the beginning
     follow: bool = False
     attempt: int = 0  # only of this attempt; 0: of all
-    tail_lines: int | None = None  # of each stream only so many of the last lines
+    last_lines: int | None = None  # of each stream only so many of the last lines
     since: int = 0  # only what was read from then on, in microseconds since 1970
     tell_waiting: bool = False  # why the job does not run, while it is PENDING
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import FINAL, JobState
-from hodei.flow import job_shapes, log_tail
+from hodei.flow import job_shapes
+from hodei.flow.last_lines import starts_of
 from hodei.flow.log_place import ANYWHERE, MOST_LINES, Place, WantedLog, parse_cursor
 from hodei.flow.waits import Telling, Waits
 from hodei.flow.watch import Watch
@@ -56,7 +57,7 @@ class LogReader:
         place, telling = parse_cursor(wanted.cursor), Telling(self._waits)
         self._readers += 1
         try:
-            with self._watch.watching([job_id] if wanted.follow else []) as watcher:
+            with self._watch.watching([job_id] if wanted.follow else []) as moved:
                 progress = await self._begin(job_id, wanted, place)
                 while True:
                     while chunks := await self._chunks(job_id, progress, wanted, place):
@@ -68,10 +69,10 @@ class LogReader:
                         yield LogPage([], place.cursor, await self._final(job_id))
                         return
                     if wanted.tell_waiting and progress.state == JobState.PENDING:
-                        async for words in telling.until(watcher.moved, job_id):
+                        async for _, words in telling.until(moved, [job_id]):
                             yield LogPage([], place.cursor, waiting_for=words)
-                    await watcher.moved.wait()
-                    watcher.moved.clear()
+                    await moved.wait()
+                    moved.clear()
                     progress = await self._progress(job_id)
         finally:
             self._readers -= 1
@@ -81,12 +82,12 @@ class LogReader:
         progress = await self._progress(job_id)
         if wanted.attempt and not 1 <= wanted.attempt <= progress.attempts:
             raise NotFound(f"no attempt {wanted.attempt} of job {job_id}: {_has(progress)}")
-        lines = wanted.tail_lines
+        lines = wanted.last_lines
         if lines is not None and not wanted.cursor:
             if lines > MOST_LINES:
                 raise Invalid(f"tail_lines: expected at most {MOST_LINES}, got {lines}")
             born = progress.created_at
-            place.starts = await log_tail.starts(self._reads, job_id, born, lines, wanted.attempt)
+            place.starts = await starts_of(self._reads, job_id, born, lines, wanted.attempt)
         return progress
 
     async def _progress(self, job_id: uuid.UUID) -> Progress:

@@ -1,6 +1,8 @@
 """One batch of what workers report of their leases, accepts and results: it is stored, and each
 report is answered with whether its lease holds."""
 
+import uuid
+from collections.abc import Callable
 from typing import NamedTuple
 
 from loguru import logger
@@ -21,8 +23,10 @@ class Report(NamedTuple):
 
 
 class Reports:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ended: Callable[[uuid.UUID], None]) -> None:
+        """`ended` is called with the id of each job of which an attempt has ended."""
         self._database = database
+        self._ended = ended
         self._log = logger.bind(component="JobController")
 
     async def store(self, reports: list[Report]) -> list[bool | Exception]:
@@ -56,6 +60,8 @@ class Reports:
         )
         if ended:
             job_lines.say(self._log, job_lines.of_ends(ended))
+            for end in ended:
+                self._ended(end.job_id)
         if accepted := [job_lines.of_accept(one) for one in held.values() if one.now]:
             job_lines.say(self._log, accepted)
         holding = {Claimant(end.lease, end.worker_id) for end in ended}.union(held)

@@ -5,7 +5,8 @@ A worker whose lease no longer holds is refused at once and kills that job's pro
 claim may ever speak for a job."""
 
 import asyncio
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from loguru import logger
@@ -45,11 +46,17 @@ class _Parked(NamedTuple):
 class Settler:
     """Settles what all streams of this server report."""
 
-    def __init__(self, database: Database, dispatcher: JobDispatcher) -> None:
+    def __init__(
+        self,
+        database: Database,
+        dispatcher: JobDispatcher,
+        ended: Callable[[uuid.UUID], None],
+    ) -> None:
+        """`ended` is called with the id of each job of which an attempt has ended."""
         self._database = database
         self._dispatcher = dispatcher
         self._batches: Batcher[Report, bool] = Batcher(
-            Reports(database).store, most=500, patient=True, rest=1.0
+            Reports(database, ended).store, most=500, patient=True, rest=1.0
         )
         self._parked: list[_Parked] = []
         self._log = logger.bind(component="JobController")

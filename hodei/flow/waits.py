@@ -1,10 +1,11 @@
 """Why jobs wait, for those who ask: once, or for as long as a job waits."""
 
 import asyncio
+import itertools
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 
 from hodei.access.shared import SharedReading
@@ -19,6 +20,10 @@ LOOK_EVERY_S = 2.0
 
 AGAIN_S = 30.0
 """Seconds after which the same kind of cause is told again, with its numbers of then."""
+
+
+MOST_ASKED = 20
+"""Jobs of one call that are looked at."""
 
 
 class _Seen(NamedTuple):
@@ -41,17 +46,22 @@ class Waits:
         """The workers that are not TERMINATED."""
         return await self._fleet.get()
 
-    async def of(self, job_id: uuid.UUID) -> Wait | None:
-        """Why a job waits now; None: it does not."""
-        self._asked[job_id] += 1
+    async def first_of(self, job_ids: Iterable[uuid.UUID]) -> tuple[uuid.UUID, Wait] | None:
+        """Which of the first MOST_ASKED of the jobs waits now, and why; None: none of them."""
+        ids = list(itertools.islice(job_ids, MOST_ASKED))
+        self._asked.update(ids)
         try:
             seen = await self._seen.get()
         finally:
-            self._asked[job_id] -= 1
-            if not self._asked[job_id]:
-                del self._asked[job_id]
-        job = seen.jobs.get(job_id)
-        return wait_of(job, seen.fleet) if job else None
+            self._asked.subtract(ids)
+            for job_id in ids:
+                if not self._asked[job_id]:
+                    del self._asked[job_id]
+        for job_id in ids:
+            job = seen.jobs.get(job_id)
+            if job and (wait := wait_of(job, seen.fleet)):
+                return job_id, wait
+        return None
 
     async def words(self, job_id: uuid.UUID, job: Situation) -> str:
         """Why a job waits, with how many jobs are before it; empty: it does not."""
@@ -84,16 +94,19 @@ class Telling:
         self._told: tuple[uuid.UUID, Cause] | None = None
         self._told_at = 0.0
 
-    async def until(self, moved: asyncio.Event, job_id: uuid.UUID) -> AsyncIterator[str]:
-        """Yields words for why the job waits, until the event is set."""
+    async def until(
+        self, moved: asyncio.Event, job_ids: Iterable[uuid.UUID]
+    ) -> AsyncIterator[tuple[uuid.UUID, str]]:
+        """Yields which of the jobs waits, and words for why, until the event is set."""
         while not await _set_within(moved, LOOK_EVERY_S):
-            wait = await self._waits.of(job_id)
-            if wait is None:
+            found = await self._waits.first_of(job_ids)
+            if found is None:
                 continue
+            job_id, wait = found
             now = time.monotonic()
             if self._told != (job_id, wait.cause) or now - self._told_at >= AGAIN_S:
                 self._told, self._told_at = (job_id, wait.cause), now
-                yield await self._waits.with_place(job_id, wait)
+                yield job_id, await self._waits.with_place(job_id, wait)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

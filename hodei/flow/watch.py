@@ -1,7 +1,7 @@
 """Who waits for jobs to move: readers that follow a log, and callers that wait for ends.
 
-One statement each LOOK_EVERY_S asks for all watched jobs of this server together how far they have
-come; whoever watches reads only then."""
+One statement asks for all watched jobs of this server together how far they have come; whoever
+watches reads only then. What moves through this server wakes its watchers at once."""
 
 import asyncio
 import time
@@ -16,86 +16,77 @@ from hodei.domain.text import words_of
 from hodei.store import job_logs
 from hodei.store.database import TROUBLE, Database
 
-LOOK_EVERY_S = 0.1
-"""Seconds between two looks at watched jobs that move through another server; when a log comes
-through this one, its followers are woken at once."""
+FOLLOWED_EVERY_S, WAITED_FOR_EVERY_S = 0.1, 1.0
+"""Seconds between two looks at jobs whose logs are followed, and at those of which only the end is
+waited for."""
 
 REST = 5.0
-"""A look that took long is followed by a pause of so many times as long: some 50,000 watched jobs
-take a fifth of one connection at most."""
-
-
-class Watcher:
-    """One call that watches jobs. With `ends_only` it is woken when one of them has ended or is
-    deleted; otherwise also when its log grows."""
-
-    def __init__(self, *, ends_only: bool) -> None:
-        self.ends_only = ends_only
-        self.moved = asyncio.Event()
+"""A look that took long is followed by a pause of so many times as long: however many jobs are
+watched, it takes a sixth of one connection at most."""
 
 
 class Watch:
-    """The watched jobs of this server. Bounded as the calls that watch are (access/limits.py)."""
+    """Jobs that are watched. Bounded as the calls that watch are (access/limits.py)."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, ends_only: bool) -> None:
         self._database = database
-        self._watchers: dict[uuid.UUID, set[Watcher]] = {}
+        self._ends_only = ends_only
+        self._watchers: dict[uuid.UUID, set[asyncio.Event]] = {}
         self._watched = asyncio.Event()
 
     async def run(self) -> None:
-        """Wakes the watchers of jobs that have moved, for ever. While the database is in trouble it
-        wakes all, so that each of them meets the trouble by itself."""
+        """Wakes the watchers of jobs that have moved, or have ended, for ever. While the database is
+        in trouble it wakes all, so that each of them meets the trouble by itself."""
         before: dict[uuid.UUID, job_logs.Progress] = {}
-        pause_s = LOOK_EVERY_S
+        every_s = WAITED_FOR_EVERY_S if self._ends_only else FOLLOWED_EVERY_S
+        pause_s = every_s
         while True:
             await self._watched.wait()
             await asyncio.sleep(pause_s)
             watched = list(self._watchers)
             begun = time.monotonic()
             now = await self._look(watched)
-            pause_s = max(LOOK_EVERY_S, REST * (time.monotonic() - begun))
+            pause_s = max(every_s, REST * (time.monotonic() - begun))
             for job_id in watched:
-                progress = now.get(job_id)
-                if progress is None or progress != before.get(job_id):
-                    self._wake(job_id, ended=progress is None or progress.state in FINAL)
+                if self._has_moved(before.get(job_id), now.get(job_id)):
+                    self.wake(job_id)
             before = now
 
     async def _look(self, watched: list[uuid.UUID]) -> dict[uuid.UUID, job_logs.Progress]:
         try:
             return await self._database.run(lambda conn: job_logs.progress(conn, watched))
         except TROUBLE as error:
-            logger.bind(component="Watch").debug("followers wait: {}", words_of(error))
+            logger.bind(component="Watch").debug("watchers wait: {}", words_of(error))
             return {}
 
-    def wake(self, job_id: uuid.UUID) -> None:
-        """Tells the followers of a job that its log has grown."""
-        self._wake(job_id, ended=False)
+    def _has_moved(self, before: job_logs.Progress | None, now: job_logs.Progress | None) -> bool:
+        if now is None:  # deleted, or not known just now
+            return True
+        return now.state in FINAL if self._ends_only else now != before
 
-    def _wake(self, job_id: uuid.UUID, *, ended: bool) -> None:
-        for watcher in self._watchers.get(job_id, ()):
-            if ended or not watcher.ends_only:
-                watcher.moved.set()
+    def wake(self, job_id: uuid.UUID) -> None:
+        """Tells the watchers of a job that it has moved."""
+        for moved in self._watchers.get(job_id, ()):
+            moved.set()
 
     @contextmanager
-    def watching(
-        self, job_ids: Iterable[uuid.UUID], *, ends_only: bool = False
-    ) -> Iterator[Watcher]:
-        """Watches the jobs meanwhile."""
-        watcher, mine = Watcher(ends_only=ends_only), set(job_ids)
+    def watching(self, job_ids: Iterable[uuid.UUID]) -> Iterator[asyncio.Event]:
+        """Watches the jobs meanwhile; the event is set as often as one of them has moved."""
+        moved, mine = asyncio.Event(), set(job_ids)
         for job_id in mine:
-            self._watchers.setdefault(job_id, set()).add(watcher)
+            self._watchers.setdefault(job_id, set()).add(moved)
         if mine:
             self._watched.set()
         try:
-            yield watcher
+            yield moved
         finally:
             for job_id in mine:
-                self.leave(watcher, job_id)
+                self.leave(moved, job_id)
 
-    def leave(self, watcher: Watcher, job_id: uuid.UUID) -> None:
+    def leave(self, moved: asyncio.Event, job_id: uuid.UUID) -> None:
         """Watches a job no longer."""
         watchers = self._watchers.get(job_id, set())
-        watchers.discard(watcher)
+        watchers.discard(moved)
         if not watchers:
             self._watchers.pop(job_id, None)
         if not self._watchers:

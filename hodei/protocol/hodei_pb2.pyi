@@ -714,6 +714,28 @@ class ReadLogsResponse(_message.Message):
     waiting_for: str
     def __init__(self, chunks: _Optional[_Iterable[_Union[ReadLogsResponse.Chunk, _Mapping]]] = ..., cursor: _Optional[str] = ..., job: _Optional[_Union[Job, _Mapping]] = ..., selected: _Optional[bool] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
+class WaitJobsRequest(_message.Message):
+    __slots__ = ("job_ids", "any", "tell_waiting")
+    JOB_IDS_FIELD_NUMBER: _ClassVar[int]
+    ANY_FIELD_NUMBER: _ClassVar[int]
+    TELL_WAITING_FIELD_NUMBER: _ClassVar[int]
+    job_ids: _containers.RepeatedScalarFieldContainer[str]
+    any: bool
+    tell_waiting: bool
+    def __init__(self, job_ids: _Optional[_Iterable[str]] = ..., any: _Optional[bool] = ..., tell_waiting: _Optional[bool] = ...) -> None: ...
+
+class WaitJobsResponse(_message.Message):
+    __slots__ = ("ended", "deleted_job_ids", "waiting_for", "waiting_job_id")
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    DELETED_JOB_IDS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    WAITING_JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    ended: _containers.RepeatedCompositeFieldContainer[Job]
+    deleted_job_ids: _containers.RepeatedScalarFieldContainer[str]
+    waiting_for: str
+    waiting_job_id: str
+    def __init__(self, ended: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., deleted_job_ids: _Optional[_Iterable[str]] = ..., waiting_for: _Optional[str] = ..., waiting_job_id: _Optional[str] = ...) -> None: ...
+
 class Worker(_message.Message):
     __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user", "connected_unix_us", "last_heartbeat_unix_us", "draining", "drained_by", "drained_unix_us", "capabilities", "host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s", "server_id", "jobs", "jobs_in_all", "lacking")
     class LabelsEntry(_message.Message):

@@ -29,6 +29,9 @@ LARGE_REQUESTS = ("CreateJobs", "FindJobs", "CancelJobs", "RetryJobs")
 
 REQUEST_BYTES = 16 << 10
 
+LONG_REQUESTS = {"WaitJobs": 64 << 10}
+"""Bytes of calls whose request is longer: a thousand ids."""
+
 SMALL_ANSWER = 8 << 10
 """An answer up to so many bytes is not counted among the bytes of answers: the number of calls
 bounds it."""
@@ -67,8 +70,11 @@ class Answering:
             )
         if not handler.response_streaming:
             return grpc.stream_unary_rpc_method_handler(self._unary(name, handler), None, None)
-        counted = self._limits.log_readers if name == "ReadLogs" else self._limits.calls
-        return grpc.stream_stream_rpc_method_handler(self._stream(handler, counted), None, None)
+        quotas = {"ReadLogs": self._limits.log_readers, "WaitJobs": self._limits.waits}
+        answer = self._stream(
+            handler, quotas.get(name, self._limits.calls), LONG_REQUESTS.get(name, REQUEST_BYTES)
+        )
+        return grpc.stream_stream_rpc_method_handler(answer, None, None)
 
     def _unary(self, name: str, handler: Any) -> Callable[[Any, Context], Awaitable[Any]]:
         behaviour, serialise, parse = (
@@ -100,7 +106,9 @@ class Answering:
 
         return answer
 
-    def _stream(self, handler: Any, counted: Quota) -> Callable[[Any, Context], Awaitable[None]]:
+    def _stream(
+        self, handler: Any, counted: Quota, longest: int
+    ) -> Callable[[Any, Context], Awaitable[None]]:
         """A call with one request and many answers. While the client does not take an answer, only
         its bytes are kept."""
         behaviour, serialise, parse = (
@@ -111,7 +119,7 @@ class Answering:
 
         async def write_all(context: Context) -> None:
             who = _enter(context, counted)
-            request = _parsed(parse, await self._receive(context, who, REQUEST_BYTES))
+            request = _parsed(parse, await self._receive(context, who, longest))
             if not inspect.isasyncgenfunction(behaviour):
                 await behaviour(request, _Serialising(context, serialise))
                 return

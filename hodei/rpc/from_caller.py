@@ -3,6 +3,7 @@
 import dataclasses
 
 from hodei.domain.ids import uuid7
+from hodei.flow.ends import WantedEnds
 from hodei.flow.job_filter import Wanted
 from hodei.flow.log_place import WantedLog
 from hodei.protocol import hodei_pb2 as pb
@@ -51,7 +52,12 @@ def wanted_log(request: pb.ReadLogsRequest) -> WantedLog:
         cursor=request.cursor,
         follow=request.follow,
         attempt=request.attempt,
-        tail_lines=request.tail_lines if request.HasField("tail_lines") else None,
+        last_lines=request.tail_lines if request.HasField("tail_lines") else None,
         since=min(max(request.since_unix_us, 0), LAST_FROM_US),
         tell_waiting=request.tell_waiting,
     )
+
+
+def wanted_ends(request: pb.WaitJobsRequest) -> WantedEnds:
+    ids = [uuid_of(text, "job_ids") for text in request.job_ids]
+    return WantedEnds(ids, request.any, request.tell_waiting)

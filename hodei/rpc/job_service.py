@@ -95,6 +95,14 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         async for page in self._jobs.read_logs(_job_id(request), from_caller.wanted_log(request)):
             yield to_caller.log_page(page)
 
+    async def WaitJobs(
+        self, request: pb.WaitJobsRequest, context: Any
+    ) -> AsyncIterator[pb.WaitJobsResponse]:
+        pages = self._jobs.wait(from_caller.wanted_ends(request))
+        request.Clear()  # gRPC keeps it for as long as the caller waits
+        async for page in pages:
+            yield to_caller.ends_page(page)
+
 
 def _job_id(request: Any) -> Any:
     return uuid_of(request.job_id, "job_id")

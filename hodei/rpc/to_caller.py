@@ -6,6 +6,7 @@ from loguru import logger
 
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Locked
 from hodei.flow.change_many import Answer
+from hodei.flow.ends import EndsPage
 from hodei.flow.enqueue import Created
 from hodei.flow.job_ids import Meant
 from hodei.flow.log_reader import LogPage
@@ -129,3 +130,13 @@ def log_page(page: LogPage) -> pb.ReadLogsResponse:
     )
     page.chunks.clear()
     return message
+
+
+def ends_page(page: EndsPage) -> pb.WaitJobsResponse:
+    """Jobs that have ended."""
+    return pb.WaitJobsResponse(
+        ended=[job(one) for one in page.ended],
+        deleted_job_ids=[str(job_id) for job_id in page.deleted],
+        waiting_for=page.waiting_for,
+        waiting_job_id=str(page.waiting_job or ""),
+    )

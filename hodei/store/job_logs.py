@@ -191,7 +191,7 @@ def stored_from(created_at: int) -> int:
 
 # A page has 500 chunks at most that begin within its bytes; the last one may end 64 KiB beyond. A
 # chunk that a hand has made larger is cut at 1 MiB: a message must hold it. Each stream may start
-# at a place of its own (flow/log_tail.py).
+# at a place of its own (flow/last_lines.py).
 READ = """
 SELECT p.lease, p.seq, p.attempt, p.stream, p.byte_offset, p.first_line, p.read_at,
        substring(p.data FROM 1 FOR 1048576), p.late

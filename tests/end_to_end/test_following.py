@@ -226,3 +226,56 @@ def test_why_a_job_waits_is_told(fresh: Hodei) -> None:
         gate.touch()
         assert process.communicate(timeout=30)[0] == b"ran\n"
     assert process.returncode == 0
+
+
+def test_a_slow_follower_whose_server_dies_gets_every_byte_and_the_end(fresh: Hodei) -> None:
+    """The job ends while the follower has no server."""
+    fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token())
+    gate = fresh.folder / "gate"
+    lines = f"seq 1 300000; until [ -e {gate} ]; do sleep 0.1; done; printf end; exit 6"
+    job_id = fresh.submit("--command", lines)
+    fresh.wrote(job_id, "\n300000\n")
+    with following(fresh, "job", "logs", "-f", "--exit-code", job_id) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"1\n"
+        fresh.stack.parts[0].process.kill()
+        gate.touch()
+        fresh.finish(job_id, server=1)
+        assert process.stderr
+        out, err = process.stdout.read(), process.stderr.read()
+        assert process.wait(20) == 6
+    assert out == b"".join(b"%d\n" % n for n in range(2, 300_001)) + b"end"
+    assert f"hodei: job {job_id} FAILED (EXIT_NONZERO: exit code 6)\n" in err.decode()
+
+
+def test_a_job_that_is_deleted_while_it_is_followed(hodei: Hodei) -> None:
+    gate = hodei.folder / "gate-deleted"
+    job_id = hodei.submit("--command", f"echo up; until [ -e {gate} ]; do sleep 0.1; done")
+    hodei.wrote(job_id, "up\n")
+    with following(hodei, "job", "logs", "-f", job_id) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"up\n"
+        hodei.sql("DELETE FROM jobs WHERE id = %s", job_id)
+        _, err = process.communicate(timeout=20)
+    assert f"job {job_id} has been deleted meanwhile: its end is not known" in err.decode()
+    assert process.returncode == 125
+    gate.touch()
+
+
+def test_a_long_line_of_any_bytes_is_the_last_line(hodei: Hodei) -> None:
+    program = "import sys; sys.stdout.buffer.write(b'a\\n' + bytes(range(11, 256)) * 40_000)"
+    job_id = hodei.submit("--", sys.executable, "-c", program)
+    hodei.finish(job_id)
+    assert hodei.ok("job", "logs", "--tail", "1", job_id).out == bytes(range(11, 256)) * 40_000
+
+
+def test_json_into_a_closed_pipe_ends_quietly(hodei: Hodei) -> None:
+    job_id = hodei.submit("--command", "yes | head -c 3000000")
+    hodei.finish(job_id)
+    with following(hodei, "job", "logs", "-f", "--format", "json", job_id) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 141

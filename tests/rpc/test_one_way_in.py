@@ -28,6 +28,7 @@ VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
             "RetryJob": {"retry"},
             "GetAttempts": {"attempts"},
             "ReadLogs": {"read_logs"},
+            "WaitJobs": {"wait"},
         },
     ),
     FleetService: (

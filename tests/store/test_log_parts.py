@@ -15,7 +15,7 @@ from hodei.flow.log_place import Place, Start, WantedLog, parse_cursor
 from hodei.flow.log_reader import LogReader
 from hodei.flow.waits import Waits
 from hodei.flow.watch import Watch
-from hodei.store import log_heads
+from hodei.store import log_lines
 from hodei.store.database import Database
 from tests.conftest import Connection
 from tests.eventually import eventually
@@ -67,7 +67,7 @@ def read(url: str, job_id: uuid.UUID, wanted: WantedLog, *, one_by_one: bool = F
 
     async def pages() -> list[Any]:
         async with Database(url) as database:
-            reader = LogReader(database, Watch(database), Waits(database))
+            reader = LogReader(database, Watch(database, ends_only=False), Waits(database))
             if not one_by_one:
                 return [c for p in [p async for p in reader.read(job_id, wanted)] for c in p.chunks]
             chunks, asked = [], wanted
@@ -95,7 +95,7 @@ def written(db: Connection) -> Written:
 def test_the_last_lines_of_each_stream(
     written: Written, database_url: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_heads, "PAGE", 4)
+    monkeypatch.setattr(log_lines, "PAGE", 4)
     monkeypatch.setattr("hodei.flow.log_reader.LARGEST_PAGE", 16)
     monkeypatch.setattr("hodei.flow.log_reader.SMALLEST_PAGE", 16)
     chance = random.Random(seed)
@@ -106,7 +106,7 @@ def test_the_last_lines_of_each_stream(
             written.write(attempt, stream, chance.choice(pieces))
     for lines in (0, 1, 2, 3, 7, 1000):
         for attempt in (0, 2):
-            wanted = WantedLog(tail_lines=lines, attempt=attempt)
+            wanted = WantedLog(last_lines=lines, attempt=attempt)
             for one_by_one in (False, True):
                 chunks = read(database_url, written.id, wanted, one_by_one=one_by_one)
                 for stream in (1, 2):
@@ -119,12 +119,30 @@ def test_the_last_lines_of_each_stream(
                         assert chunk.first_line == 1 + begun.count(b"\n")
 
 
+def test_a_stream_is_not_looked_for_in_all_of_a_log(
+    written: Written, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_lines, "PAGE", 4)
+    monkeypatch.setattr("hodei.flow.last_lines.MOST_PAGES", 2)
+    written.write(1, 2, b"long ago\n")
+    for n in range(6):
+        written.write(1, 1, b"%d\n" % n)
+    assert of_stream(read(database_url, written.id, WantedLog(last_lines=1)), 2) == b"long ago\n"
+    for n in range(6, 20):
+        written.write(1, 1, b"%d\n" % n)
+    chunks = read(database_url, written.id, WantedLog(last_lines=10))
+    assert (of_stream(chunks, 1), of_stream(chunks, 2)) == (
+        b"12\n13\n14\n15\n16\n17\n18\n19\n",
+        b"",
+    )
+
+
 def test_a_line_of_many_chunks_is_whole(written: Written, database_url: str) -> None:
     written.write(1, 1, b"first\n")
     for _ in range(30):
         written.write(1, 1, b"x" * 65_536)
     written.write(1, 1, b"end\n")
-    chunks = read(database_url, written.id, WantedLog(tail_lines=1))
+    chunks = read(database_url, written.id, WantedLog(last_lines=1))
     assert of_stream(chunks, 1) == b"x" * 30 * 65_536 + b"end\n"
 
 
@@ -142,7 +160,7 @@ def test_the_last_lines_of_a_large_log_are_found_without_its_data(
     )
     db.execute("UPDATE jobs SET attempts = 1 WHERE id = %s", [written.id])
     before = toast_blocks(db)
-    chunks = read(database_url, written.id, WantedLog(tail_lines=10))
+    chunks = read(database_url, written.id, WantedLog(last_lines=10))
     assert of_stream(chunks, 1) == (b"y" * 63 + b"\n") * 10
     of_the_tail = eventually(lambda: toast_blocks(db) - before)  # told when the reader has left
     assert len(of_stream(read(database_url, written.id, WantedLog()), 1)) == 320 << 16
@@ -164,7 +182,7 @@ def test_what_was_read_since_a_time(written: Written, database_url: str) -> None
         written.write(1, 1, b"%d\n" % n)
     since = WantedLog(since=BEGUN_US + 3_000_000)
     assert of_stream(read(database_url, written.id, since), 1) == b"3\n4\n"
-    both = since._replace(tail_lines=1)
+    both = since._replace(last_lines=1)
     assert of_stream(read(database_url, written.id, both), 1) == b"4\n"
     late = WantedLog(since=1 << 52)
     assert read(database_url, written.id, late) == []
@@ -179,7 +197,7 @@ def test_an_attempt_that_is_not_there_is_named_with_those_that_are(
     with pytest.raises(NotFound, match=r"no attempt 3 of job .*: it has the attempts 1 to 2"):
         read(database_url, written.id, WantedLog(attempt=3))
     with pytest.raises(Invalid, match="tail_lines: expected at most 1000000, got 1000001"):
-        read(database_url, written.id, WantedLog(tail_lines=1_000_001))
+        read(database_url, written.id, WantedLog(last_lines=1_000_001))
 
 
 def test_a_log_by_hand_is_read(written: Written, database_url: str, db: Connection) -> None:
@@ -194,7 +212,7 @@ def test_a_log_by_hand_is_read(written: Written, database_url: str, db: Connecti
         )
     db.execute("UPDATE jobs SET attempts = 1 WHERE id = %s", [written.id])
     for lines in (0, 1, 100):
-        read(database_url, written.id, WantedLog(tail_lines=lines))
+        read(database_url, written.id, WantedLog(last_lines=lines))
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,31 @@ def newer_keys_are_named(new: Release, old_server: str) -> None:
         assert "this server is of an older release, which has no such key" in refused.err
 
 
+def follow_by_the_server_before(new: Release, server: str, job_id: str) -> None:
+    """What it cannot do is done by the client, or refused in words."""
+    whole = new.run("job", "logs", job_id, server=server)
+    for part, text in (
+        (("--attempt", "1"), whole.text),
+        (("--since", "1h"), whole.text),
+        (("--since", "2100-01-01T00:00:00Z"), ""),
+    ):
+        assert new.run("job", "logs", "-f", *part, job_id, server=server).text == text
+    missing = new.run("job", "logs", "--attempt", "9", job_id, server=server, code=125)
+    assert f"no attempt 9 of job {job_id}: it has only attempt 1" in missing.err
+    refused = new.run("job", "logs", "--tail", "1", job_id, server=server, code=125)
+    assert "older release, which cannot count lines from the end" in refused.err
+    waited = new.run("job", "wait", job_id, server=server)
+    assert waited.text.startswith(f"{job_id}  SUCCEEDED")
+    assert "older release, which cannot wait for jobs" in waited.err
+    doomed = new.run("job", "submit", "--label", "at=nowhere", "--command", "true", server=server)
+    late = new.run(
+        "job", "wait", "--timeout", "1.5s", doomed.text.strip(), job_id, server=server, code=125
+    )
+    assert late.text.startswith(job_id)
+    assert "has not ended within 1.5s" in late.err
+    new.run("job", "cancel", doomed.text.strip(), server=server)
+
+
 def script(releases: Both) -> str:
     path = releases.trace.parent / "script"
     path.write_text(
@@ -174,7 +199,7 @@ def test_each_command_line_speaks_with_each_server(releases: Both) -> None:
     old.worker("a", [new_server], "a")
     new.worker("b", [old_server], "b")
     use(old, new_server, "a", releases)
-    use(new, old_server, "b", releases)
+    follow_by_the_server_before(new, old_server, use(new, old_server, "b", releases))
     newer_keys_are_named(new, old_server)
     listed = new.run("worker", "list", "--format", "json", server=new_server).json
     unknown = {one["name"]: one["job_user"] for one in listed}

@@ -14,8 +14,8 @@ END = (1 << 63) - 1, (1 << 63) - 1
 """Lease and seq behind every chunk."""
 
 
-class Head(NamedTuple):
-    """Where a chunk is."""
+class ChunkLines(NamedTuple):
+    """Which lines of its stream a chunk has."""
 
     lease: int
     seq: int
@@ -55,7 +55,7 @@ ORDER BY n.lease DESC, n.seq DESC
 
 async def before(
     conn: Connection, job_id: uuid.UUID, created_at: int, attempt: int, place: tuple[int, int]
-) -> list[Head]:
+) -> list[ChunkLines]:
     """Returns the PAGE chunks before a lease and seq, newest first; only of one attempt, unless it
     is 0."""
     lease, seq = place
@@ -67,4 +67,4 @@ async def before(
         "seq": seq,
         "page": PAGE,
     }
-    return [Head(*row) for row in await rows(conn, BEFORE, parameters)]
+    return [ChunkLines(*row) for row in await rows(conn, BEFORE, parameters)]

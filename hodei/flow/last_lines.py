@@ -5,14 +5,14 @@ import uuid
 from dataclasses import dataclass
 
 from hodei.flow.log_place import ANYWHERE, Start
-from hodei.store import log_heads
+from hodei.store import log_lines
 from hodei.store.database import Runs
 from hodei.store.job_logs import NOTICE, STDERR, STDOUT
-from hodei.store.log_heads import Head
+from hodei.store.log_lines import ChunkLines
 
 MOST_PAGES = 200
-"""Pages of 1,000 chunks that are looked at. Of a stream that wrote less than its lines within them
-there is no more."""
+"""Pages of 1,000 chunks that are looked at. Of a stream that wrote fewer lines within them only these
+are found: it is not looked for in all of a large log."""
 
 
 @dataclass
@@ -25,38 +25,42 @@ class _Stream:
     last_line: int = 0  # of the attempt at hand
     found: bool = False
 
-    def take(self, head: Head) -> None:
-        if self.start is None or head.lease != self.start.lease:
+    def take(self, chunk: ChunkLines) -> None:
+        if self.start is None or chunk.lease != self.start.lease:
             if self.start:
                 self.lines -= self.last_line - self.oldest_line + 1
-            self.last_line = head.first_line + (head.further_lines or 0)
+            self.last_line = chunk.first_line + (chunk.further_lines or 0)
         line = self.last_line - self.lines + 1
-        self.start = Start(head.lease, head.seq, line)
-        self.oldest_line = head.first_line
+        self.start = Start(chunk.lease, chunk.seq, line)
+        self.oldest_line = chunk.first_line
         # A chunk before may have the beginning of the same line.
-        self.found = head.first_line < line
+        self.found = chunk.first_line < line
 
 
-async def starts(
+async def starts_of(
     reads: Runs, job_id: uuid.UUID, created_at: int, lines: int, attempt: int
 ) -> dict[int, Start]:
     """Returns where the last lines of each stream start, over all attempts, or in one of them. Of
     Hodei's own notices those from there on are wanted."""
     streams = {STDOUT: _Stream(lines), STDERR: _Stream(lines)}
-    before = log_heads.END
+    before = log_lines.END
     for _ in range(MOST_PAGES):
-        heads = await reads.run(
-            lambda conn, before=before: log_heads.before(  # type: ignore[misc]
+        chunks = await reads.run(
+            lambda conn, before=before: log_lines.before(  # type: ignore[misc]
                 conn, job_id, created_at, attempt, before
             )
         )
-        for head in heads:
-            stream = streams.get(head.stream)
+        for chunk in chunks:
+            stream = streams.get(chunk.stream)
             if stream and not stream.found:
-                stream.take(head)
-        if len(heads) < log_heads.PAGE or all(stream.found for stream in streams.values()):
+                stream.take(chunk)
+        if len(chunks) < log_lines.PAGE or all(stream.found for stream in streams.values()):
+            nothing_before = ANYWHERE
             break
-        before = heads[-1].lease, heads[-1].seq
-    found = {number: stream.start or ANYWHERE for number, stream in streams.items()}
-    written = [start for start in found.values() if start != ANYWHERE]
-    return found | {NOTICE: min(written)._replace(line=0) if written else ANYWHERE}
+        before = chunks[-1].lease, chunks[-1].seq
+    else:
+        nothing_before = Start(*before, line=0)
+    found = [stream.start for stream in streams.values() if stream.start]
+    notices = min(found)._replace(line=0) if found else nothing_before
+    starts = {number: stream.start or nothing_before for number, stream in streams.items()}
+    return starts | {NOTICE: notices}
