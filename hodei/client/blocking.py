@@ -8,6 +8,7 @@ from typing import Any, TypeVar, Unpack
 from hodei.client import verbs
 from hodei.client.channels import CALL_S, OPTIONS, Channels
 from hodei.client.errors import Closed, HodeiError
+from hodei.client.filters import Filter
 from hodei.client.following import Reading, Waiting
 from hodei.client.reading import JobId, LogChunk
 from hodei.client.records import Attempt, Event, Job
@@ -103,16 +104,17 @@ class Hodei:
     def list(
         self,
         *,
-        state: str | None = None,
-        reason: str | None = None,
-        correlation_id: str | None = None,
         before: JobId | None = None,
         limit: int = 20,
         call_timeout: float | None = None,
+        **wanted: Unpack[Filter],
     ) -> Jobs:
-        """Returns the newest jobs, without their specs; `before` is the last job of the list that
-        this one continues. Invalid: no such state or reason. NotFound: `before` is no job."""
-        listing = verbs.list_jobs(state, reason, correlation_id, before, limit)
+        """Returns the newest `limit` jobs that a filter wants, without their specs; `before` is the
+        last job of the list that this one continues. The servers look at all jobs until there are
+        so many: `since` bounds that.
+
+        Invalid: a filter is wrong. NotFound: `before` is no job."""
+        listing = verbs.list_jobs(wanted, before, limit)
         return self._run(listing, call_timeout)
 
     def close(self) -> None:
@@ -156,11 +158,11 @@ class Hodei:
                 method = getattr(self._channels.stub(place), call.method)
                 answer = method(call.request, timeout=seconds, metadata=self._channels.metadata)
             except (grpc.RpcError, ValueError) as error:
-                pause = tries.failed(*self._status(error))
+                status, words = self._status(error)
             else:
                 tries.succeeded()
                 return answer
-            time.sleep(pause)
+            time.sleep(tries.failed(status, words))
 
     def _read(
         self, reading: Reading, call_timeout: float | None
@@ -179,8 +181,8 @@ class Hodei:
                     yield from self._stream(stub, reading, tries)
                 return
             except (grpc.RpcError, ValueError) as error:
-                pause = reading.broke(tries, *self._status(error))
-            time.sleep(pause)
+                status, words = self._status(error)
+            time.sleep(reading.broke(tries, status, words))
 
     def _stream(self, stub: Any, reading: Reading, tries: Tries) -> Generator[LogChunk, None, None]:
         stream = stub.ReadLogs(

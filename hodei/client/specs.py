@@ -51,6 +51,8 @@ class Spec(TypedDict, total=False):
     start_timeout: Duration
     silence_timeout: Duration
     final_exit_codes: Sequence[int]
+    umask: str
+    term: str
 
 
 AnySpec = Spec | Mapping[str, Any]

@@ -1,19 +1,19 @@
 """What a client can ask, without any I/O: each verb is a generator that yields calls, is sent their
 answers, and returns what the caller gets. Both clients run the same ones."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from hodei.client import records
-from hodei.client.errors import TimedOut
+from hodei.client.errors import TimedOut, Unsupported
+from hodei.client.filters import FIRST_RELEASE, request_fields
 from hodei.client.reading import JobId, id_of, record
 from hodei.client.servers import Tries
 from hodei.client.specs import AnySpec, Ready, pieces, ready
 from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Locked, Unavailable
 from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL, JobState
-from hodei.domain.spec_json import UNTELLABLE
 from hodei.domain.text import shown
 
 T = TypeVar("T")
@@ -102,29 +102,23 @@ def get(job: JobId) -> Verb[records.Job]:
 
 
 def list_jobs(
-    state: str | None,
-    reason: str | None,
-    correlation_id: str | None,
-    before: JobId | None,
-    limit: int,
+    wanted: Mapping[str, Any], before: JobId | None, limit: int
 ) -> Verb[list[records.Job]]:
-    """Returns the newest jobs, without their specs, as many answers as that takes."""
+    """Returns the newest jobs, without their specs, in as many calls as that takes. Unsupported: a
+    server of an older release does not know the filter."""
     if not isinstance(limit, int) or limit < 1:
         raise Invalid(f"limit: expected a whole number from 1, got {limit!r}")
+    fields = request_fields(wanted)
     found: list[records.Job] = []
     last = id_of(before) if before is not None else ""
     while len(found) < limit:
-        wanted = min(limit - len(found), MOST_LIMIT)
-        answer = yield _call(
-            "ListJobs",
-            state=_text(state, "state"),
-            reason=_text(reason, "reason"),
-            correlation_id=_text(correlation_id, "correlation_id"),
-            before_job_id=last,
-            limit=wanted,
-        )
+        most = min(limit - len(found), MOST_LIMIT)
+        answer = yield _call("ListJobs", **fields, before_job_id=last, limit=most)
+        if "filter" in fields and not answer.filtered:
+            known = ", ".join(FIRST_RELEASE)
+            raise Unsupported(f"the server is of an older release: it knows only one {known}")
         found += [record(records.Job, one) for one in answer.jobs]
-        if len(answer.jobs) < wanted and not answer.next_before_job_id:
+        if len(answer.jobs) < most and not answer.next_before_job_id:
             break
         last = answer.next_before_job_id or found[-1].job_id
     return found
@@ -191,14 +185,3 @@ def request_of(method: str, **values: Any) -> Any:
     from hodei.protocol import hodei_pb2
 
     return getattr(hodei_pb2, REQUESTS[method])(**values)
-
-
-def _text(value: str | None, what: str) -> str:
-    """A text, or the empty one for None. Invalid: a message cannot hold it."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise Invalid(f"{what}: expected text, got {type(value).__name__}")
-    if UNTELLABLE.search(value):
-        raise Invalid(f"{what}: expected valid Unicode text without NUL, got {value[:80]!r}")
-    return value

@@ -180,6 +180,29 @@ def test_a_wrong_spec_is_refused_in_words(client: Any, spec: Any, words: str) ->
         client.submit(spec)
 
 
+def test_a_list_has_filters(client: Any) -> None:
+    batch = new_id()
+    same = {"correlation_id": batch, **NEVER}
+    ids = client.submit_many([{"command": "true", "name": f"n{n}", **same} for n in range(3)])
+    client.cancel(ids[0])
+    now = datetime.now(UTC)
+    cases: list[tuple[dict[str, Any], list[int]]] = [
+        ({"name": "n?", "state": ["PENDING", "RUNNING"]}, [2, 1]),
+        ({"state": {"CANCELLED"}, "reason": "cancelled"}, [0]),
+        ({"labels": {"never": "there"}, "actor": "python:tests?of??"}, [2, 1, 0]),
+        ({"labels": {"never": "here"}}, []),
+        ({"since": timedelta(minutes=5), "until": now + timedelta(minutes=5)}, [2, 1, 0]),
+        ({"since": now + timedelta(minutes=5)}, []),
+        ({"worker": new_id()}, []),
+        ({"name": None, "state": None}, [2, 1, 0]),
+    ]
+    for options, numbers in cases:
+        found = client.list(correlation_id=batch, **options)
+        assert [job.name for job in found] == [f"n{n}" for n in numbers], options
+    for job_id in ids[1:]:
+        client.cancel(job_id)
+
+
 def test_odd_lists_are_refused_in_words(client: Any) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"state": "DONE"}, "^state: expected one of PENDING, .*, got 'DONE'$"),
@@ -189,6 +212,13 @@ def test_odd_lists_are_refused_in_words(client: Any) -> None:
             "^correlation_id: expected valid Unicode text without NUL, got ",
         ),
         ({"reason": 7}, "^reason: expected text, got int$"),
+        ({"state": ["PENDING", "DONE"]}, "^state: expected one of PENDING, .*, got 'DONE'$"),
+        ({"worker": "nobody's"}, "^worker: no worker has the name"),
+        ({"labels": ["a"]}, "^labels: expected a mapping, got list$"),
+        ({"labels": {"a": "\0"}}, "^labels: expected valid Unicode text without NUL, got "),
+        ({"since": datetime(2026, 1, 1)}, "^since: expected a datetime with its offset or a "),
+        ({"until": timedelta(days=365 * 100)}, "^until: expected a time of the years 1970 to "),
+        ({"stat": "DONE"}, "^stat: no such filter; known are state, reason, worker, "),
         ({"limit": 0}, "^limit: expected a whole number from 1, got 0$"),
         ({"limit": "9"}, "^limit: expected a whole number from 1, got '9'$"),
     ]
