@@ -4,13 +4,14 @@ asyncio is imported when it is used: it takes as long as all the rest of hodei.c
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from hodei.client import verbs
 from hodei.client.channels import CALL_S, OPTIONS, Channels
 from hodei.client.errors import Closed, HodeiError
-from hodei.client.filters import Filter
+from hodei.client.filters import Filter, log_fields
 from hodei.client.following import Reading, Waiting
 from hodei.client.reading import JobId, LogChunk
 from hodei.client.records import Attempt, Event, Job
@@ -65,11 +66,19 @@ class AsyncHodei:
         return waiting.final
 
     def logs(
-        self, job: JobId, *, follow: bool = False, call_timeout: float | None = None
+        self,
+        job: JobId,
+        *,
+        follow: bool = False,
+        attempt: int | None = None,
+        tail: int | None = None,
+        since: datetime | timedelta | None = None,
+        call_timeout: float | None = None,
     ) -> AsyncGenerator[LogChunk, None]:
         """Does as Hodei.logs. Whoever leaves the loop before its end closes the iterator, with
         contextlib.aclosing, which ends the call."""
-        return self._read(Reading(job, follow=follow), call_timeout)
+        part = log_fields(attempt, tail, since)
+        return self._read(Reading(job, part, follow=follow), call_timeout)
 
     async def cancel(self, job: JobId, *, call_timeout: float | None = None) -> Job:
         """Does as Hodei.cancel."""

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Generator, Iterable, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from hodei.client import verbs
 from hodei.client.channels import CALL_S, OPTIONS, Channels
 from hodei.client.errors import Closed, HodeiError
-from hodei.client.filters import Filter
+from hodei.client.filters import Filter, log_fields
 from hodei.client.following import Reading, Waiting
 from hodei.client.reading import JobId, LogChunk
 from hodei.client.records import Attempt, Event, Job
@@ -75,11 +76,23 @@ class Hodei:
         return waiting.final
 
     def logs(
-        self, job: JobId, *, follow: bool = False, call_timeout: float | None = None
+        self,
+        job: JobId,
+        *,
+        follow: bool = False,
+        attempt: int | None = None,
+        tail: int | None = None,
+        since: datetime | timedelta | None = None,
+        call_timeout: float | None = None,
     ) -> Generator[LogChunk, None, None]:
         """Yields what a job has written, and with `follow` what it will write, until it has ended.
-        When a server goes away, another one goes on at the same place. NotFound."""
-        return self._read(Reading(job, follow=follow), call_timeout)
+        When a server goes away, another one goes on at the same place.
+
+        `attempt` is the only one wanted; `tail` is how many of the last lines of each stream; since
+        `since`, or for so long, a worker has read what is wanted. NotFound: there is no such job,
+        or no such attempt. Unsupported: a server of an older release sends only whole logs."""
+        part = log_fields(attempt, tail, since)
+        return self._read(Reading(job, part, follow=follow), call_timeout)
 
     def cancel(self, job: JobId, *, call_timeout: float | None = None) -> Job:
         """Asks for a job's end; returns the job as it is then: CANCELLED if it waited, and still

@@ -44,7 +44,7 @@ class Channels:
         open_channel: Callable[[str], Any],
     ) -> None:
         self.servers = Servers(_from_environment(os.environ) if servers is None else servers)
-        self.metadata = (("hodei-actor", f"python:{_ascii(actor or _user())}"),)
+        self.metadata = (("hodei-actor", f"python:{_name(actor)}"),)
         self.call_timeout = checked_seconds(call_timeout, "call_timeout")
         self._open_channel = open_channel
         self._opened: dict[int, tuple[Any, Any]] = {}  # channel and stub, by the server's place
@@ -96,13 +96,12 @@ def _from_environment(environment: Mapping[str, str]) -> str:
     return environment.get("HODEI_SERVER_ADDRESS") or environment.get("HODEI_SERVER") or ADDRESS
 
 
-def _user() -> str:
+def _name(actor: str | None) -> str:
+    """Who calls, as gRPC's metadata can carry it. Invalid: it is no text."""
+    if actor is not None and not isinstance(actor, str):
+        raise Invalid(f"actor: expected text, got {type(actor).__name__}")
     try:
-        return getpass.getuser()
+        name = actor or getpass.getuser()
     except (KeyError, OSError):  # a uid without a name
-        return str(os.getuid())
-
-
-def _ascii(name: str) -> str:
-    """A name as gRPC's metadata can carry it."""
-    return "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in name)
+        name = str(os.getuid())
+    return "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in name[:200])

@@ -1,4 +1,5 @@
-"""Which jobs a list is of, as Python gives it and as a request says it."""
+"""Which jobs a list is of, and which part of a log is read, as Python gives it and as a request says
+it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,9 @@ from hodei.domain.spec_json import UNTELLABLE
 
 FIRST_RELEASE = ("state", "reason", "correlation_id")
 """Filters of one value each that servers of every release know."""
+
+MOST_TAIL = 1_000_000
+"""Lines that a server counts from the end of a log."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,6 +69,26 @@ def _filter(given: Mapping[str, Any]) -> Any:
         else:
             values[key] = _text(value, key)
     return hodei_pb2.JobFilter(**values)
+
+
+def log_fields(
+    attempt: int | None, tail: int | None, since: datetime | timedelta | None
+) -> dict[str, Any]:
+    """The fields of a ReadLogsRequest that say a part of a log. Invalid: a value is out of range."""
+    fields: dict[str, Any] = {}
+    if attempt is not None:
+        fields["attempt"] = _whole(attempt, "attempt", 1, (1 << 32) - 1)
+    if tail is not None:
+        fields["tail_lines"] = _whole(tail, "tail", 0, MOST_TAIL)
+    if since is not None:
+        fields["since_unix_us"] = _unix_us(since, "since")
+    return fields
+
+
+def _whole(value: Any, what: str, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise Invalid(f"{what}: expected a whole number from {least} to {most}, got {value!r}")
+    return value
 
 
 def _texts(value: Any, what: str) -> list[str]:

@@ -37,8 +37,6 @@ class Spec(TypedDict, total=False):
     stdin_base64: str
     timeout: Duration
     grace: Duration
-    umask: str
-    term: str
     priority: int
     labels: Mapping[str, str]
     retries: int

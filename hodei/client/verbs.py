@@ -18,6 +18,9 @@ from hodei.domain.text import shown
 
 T = TypeVar("T")
 
+MOST_BYTES = 4 << 20
+"""Bytes of a request. gRPC would refuse a larger one as it refuses what is too much at the moment."""
+
 MOST_LIMIT = 1000
 """Jobs of one answer of ListJobs, at most."""
 
@@ -181,7 +184,10 @@ def _call(method: str, **values: Any) -> Call:
 
 
 def request_of(method: str, **values: Any) -> Any:
-    """The request of a call."""
+    """The request of a call. Invalid: it is larger than any that servers take."""
     from hodei.protocol import hodei_pb2
 
-    return getattr(hodei_pb2, REQUESTS[method])(**values)
+    request = getattr(hodei_pb2, REQUESTS[method])(**values)
+    if (size := request.ByteSize()) > MOST_BYTES:
+        raise Invalid(f"{method}: expected a request of at most {MOST_BYTES} bytes, got {size}")
+    return request

@@ -122,7 +122,7 @@ def test_a_wait_goes_on_where_servers_have_too_many_readers() -> None:
         waiting.found(pb.Job(state="RUNNING"), tries)
         assert waiting.broke(tries, "RESOURCE_EXHAUSTED", "too many readers") == AGAIN_S
     assert places == [0, 1, 0]
-    reading = Reading(new_id(), follow=True)
+    reading = Reading(new_id(), {}, follow=True)
     reading.found(pb.Job(state="RUNNING"), late := tries_of(1, 0.001))
     with pytest.raises(Exhausted, match=r"^too many readers$"):
         reading.broke(late, "RESOURCE_EXHAUSTED", "too many readers")
@@ -143,6 +143,12 @@ def test_a_time_that_is_none_is_refused(make: Make, seconds: Any) -> None:
     if seconds is not None:
         with pytest.raises(Invalid, match=r"^timeout: expected seconds above 0, got "):
             make(NOBODY).wait(new_id(), seconds)
+
+
+@pytest.mark.parametrize("actor", [7, b"ana", ["ana"]])
+def test_an_actor_is_a_text(make: Make, actor: Any) -> None:
+    with pytest.raises(Invalid, match=r"^actor: expected text, got "):
+        make(NOBODY, actor=actor)
 
 
 def test_the_environment_names_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +194,13 @@ def test_a_server_of_an_older_release_is_told_apart(make: Make) -> None:
     words = r"^the server is of an older release: it knows only one state, reason, correlation_id$"
     with pytest.raises(Unsupported, match=words):
         listing.send(pb.ListJobsResponse(jobs=[pb.Job(name="y", state="RUNNING")]))
+    reading = Reading(new_id(), {"tail_lines": 9}, follow=False)
+    assert reading.request().tail_lines == 9
+    words = r"^the server is of an older release: it sends only whole logs$"
+    with pytest.raises(Unsupported, match=words):
+        reading.take(pb.ReadLogsResponse(), tries_of(1))
+    reading.take(pb.ReadLogsResponse(cursor="7.1", selected=True), tries_of(1))
+    assert not reading.request().HasField("tail_lines"), "counted once, though it is asked again"
     listing = verbs.list_jobs({"state": "RUNNING"}, None, 20)
     assert next(listing).request == pb.ListJobsRequest(state="RUNNING", limit=20)
     with pytest.raises(StopIteration) as end:
