@@ -88,9 +88,11 @@ class Hodei:
         """Yields what a job has written, and with `follow` what it will write, until it has ended.
         When a server goes away, another one goes on at the same place.
 
-        `attempt` is the only one wanted; `tail` is how many of the last lines of each stream; since
-        `since`, or for so long, a worker has read what is wanted. NotFound: there is no such job,
-        or no such attempt. Unsupported: a server of an older release sends only whole logs."""
+        `attempt` reads only that attempt, `tail` only so many of the last lines of each stream, and
+        `since` only what was written from that time on, or not longer ago than that.
+
+        NotFound: there is no such job, or no such attempt. Unsupported: a server of an older
+        release sends only whole logs."""
         part = log_fields(attempt, tail, since)
         return self._read(Reading(job, part, follow=follow), call_timeout)
 

@@ -20,7 +20,6 @@ STEADY_S = 1.0
 """Seconds for which a stream must have been open to count as an answer: a quiet job sends nothing
 for hours."""
 
-
 AGAIN_S = 1.0
 """Seconds between two questions for a job whose server has no room for a further reader."""
 

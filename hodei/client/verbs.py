@@ -1,7 +1,7 @@
 """What a client can ask, without any I/O: each verb is a generator that yields calls, is sent their
 answers, and returns what the caller gets. Both clients run the same ones."""
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,7 +11,15 @@ from hodei.client.filters import FIRST_RELEASE, request_fields
 from hodei.client.reading import JobId, id_of, record
 from hodei.client.servers import Tries
 from hodei.client.specs import AnySpec, Ready, pieces, ready
-from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Locked, Unavailable
+from hodei.domain.errors import (
+    Conflict,
+    Duplicate,
+    Exhausted,
+    HodeiError,
+    Invalid,
+    Locked,
+    Unavailable,
+)
 from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL, JobState
 from hodei.domain.text import shown
@@ -65,9 +73,9 @@ def submit_many(specs: Iterable[AnySpec]) -> Verb[list[str]]:
     return [one.job_id for one in many]
 
 
-def _create(piece: Iterable[Ready], stored: int, of: int) -> Verb[None]:
-    """Stores a piece of `of` specs, behind the `stored` ones that stand."""
-    piece = list(piece)
+def _create(piece: Sequence[Ready], stored: int, of: int) -> Verb[None]:
+    """Stores a piece of `of` specs, behind the `stored` ones that stand. An error says what stands,
+    and what may stand."""
     call = _call("CreateJobs", specs=[one.text for one in piece], all_or_nothing=True)
     try:
         answer = yield call
@@ -75,28 +83,23 @@ def _create(piece: Iterable[Ready], stored: int, of: int) -> Verb[None]:
             if entry.error and entry.error_code != "ABORTED":
                 where = f"specs[{number}]: " if of > 1 else ""
                 raise _refusal(entry.error_code, f"{where}{shown(entry.error)}")
-    except (Unavailable, TimedOut) as error:
-        if not call.may_be_done:
-            raise _standing(error, stored, of) from None
-        again = "with the same ids none of them runs twice"
-        if of == 1:
-            again = f"submitted again with id={piece[0].job_id!r} it does not run twice"
-        raise _standing(
-            error, stored, of, f"; it may have been stored all the same: {again}"
-        ) from None
     except HodeiError as error:
-        raise _standing(error, stored, of) from None
+        words = str(error)
+        if stored:
+            words += f"; the first {stored} of {of} jobs are stored"
+        if call.may_be_done and isinstance(error, Unavailable | TimedOut | Exhausted):
+            words += "; it may have been stored all the same: "
+            words += (
+                f"submitted again with id={piece[0].job_id!r} it does not run twice"
+                if of == 1
+                else "with the same ids none of them runs twice"
+            )
+        raise type(error)(words) from None
 
 
 def _refusal(code: str, words: str) -> HodeiError:
     kinds: dict[str, type[HodeiError]] = {"ALREADY_EXISTS": Duplicate, "UNAVAILABLE": Locked}
     return kinds.get(code, Invalid)(words)
-
-
-def _standing(error: HodeiError, stored: int, of: int, more: str = "") -> HodeiError:
-    """The same error, which also says what stands already."""
-    stands = f"; the first {stored} of {of} jobs are stored" if stored else ""
-    return type(error)(f"{error}{stands}{more}")
 
 
 def get(job: JobId) -> Verb[records.Job]:

@@ -2,9 +2,9 @@
 
 The connection is the program's: of psycopg or Django, with %s for parameters, or an AsyncConnection of psycopg."""
 
-from typing import Any, LiteralString
+from typing import Any
 
-ENQUEUE: LiteralString = """
+ENQUEUE = """
 SELECT {}hodei_enqueue(s.spec)
 FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS s (spec, place)
 ORDER BY s.place

@@ -129,11 +129,13 @@ def test_a_wait_goes_on_where_servers_have_too_many_readers() -> None:
 
 
 @pytest.mark.parametrize(
-    "servers", ["", "nowhere", "host:", ":1", "host:0", "host:65536", "h\n:1", [], [7], ["a:1", ""]]
+    "servers",
+    ["", "nowhere", "host:", ":1", "host:0", "host:65536", "h\n:1", [], [7], ["a:1", ""], 7],
 )
 def test_an_address_that_is_none_is_refused(make: Make, servers: Any) -> None:
     with pytest.raises(Invalid, match=r"^servers: expected "):
         make(servers)
+    make("[::1]:50051", call_timeout=10**400)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), "10", True, None])
