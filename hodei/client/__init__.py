@@ -19,6 +19,7 @@ from hodei.client.errors import (
     Unavailable,
     Unsupported,
 )
+from hodei.client.filters import Filter
 from hodei.client.reading import JobId, LogChunk
 from hodei.client.records import Attempt, Event, Job
 from hodei.client.specs import Spec, new_id
@@ -32,6 +33,7 @@ __all__ = [
     "Duplicate",
     "Event",
     "Exhausted",
+    "Filter",
     "Hodei",
     "HodeiError",
     "Invalid",

@@ -4,12 +4,14 @@ asyncio is imported when it is used: it takes as long as all the rest of hodei.c
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from hodei.client import verbs
 from hodei.client.channels import CALL_S, OPTIONS, Channels
 from hodei.client.errors import Closed, HodeiError
+from hodei.client.filters import Filter, log_fields
 from hodei.client.following import Reading, Waiting
 from hodei.client.reading import JobId, LogChunk
 from hodei.client.records import Attempt, Event, Job
@@ -31,6 +33,7 @@ class AsyncHodei:
         call_timeout: float = CALL_S,
     ) -> None:
         self._channels = Channels(servers, actor, call_timeout, _open)
+        self._loop: Any = None
 
     async def submit(
         self,
@@ -63,11 +66,19 @@ class AsyncHodei:
         return waiting.final
 
     def logs(
-        self, job: JobId, *, follow: bool = False, call_timeout: float | None = None
+        self,
+        job: JobId,
+        *,
+        follow: bool = False,
+        attempt: int | None = None,
+        tail: int | None = None,
+        since: datetime | timedelta | None = None,
+        call_timeout: float | None = None,
     ) -> AsyncGenerator[LogChunk, None]:
         """Does as Hodei.logs. Whoever leaves the loop before its end closes the iterator, with
         contextlib.aclosing, which ends the call."""
-        return self._read(Reading(job, follow=follow), call_timeout)
+        part = log_fields(attempt, tail, since)
+        return self._read(Reading(job, part, follow=follow), call_timeout)
 
     async def cancel(self, job: JobId, *, call_timeout: float | None = None) -> Job:
         """Does as Hodei.cancel."""
@@ -90,15 +101,13 @@ class AsyncHodei:
     async def list(
         self,
         *,
-        state: str | None = None,
-        reason: str | None = None,
-        correlation_id: str | None = None,
         before: JobId | None = None,
         limit: int = 20,
         call_timeout: float | None = None,
+        **wanted: Unpack[Filter],
     ) -> Jobs:
         """Does as Hodei.list."""
-        listing = verbs.list_jobs(state, reason, correlation_id, before, limit)
+        listing = verbs.list_jobs(wanted, before, limit)
         return await self._run(listing, call_timeout)
 
     async def close(self) -> None:
@@ -139,16 +148,16 @@ class AsyncHodei:
         while True:
             place, seconds = tries.next()
             try:
-                method = getattr(self._channels.stub(place), call.method)
+                method = getattr(self._stub(place), call.method)
                 answer = await method(
                     call.request, timeout=seconds, metadata=self._channels.metadata
                 )
             except _failures() as error:
-                pause = tries.failed(*self._status(error))
+                status, words = self._status(error)
             else:
                 tries.succeeded()
                 return answer
-            await asyncio.sleep(pause)
+            await asyncio.sleep(tries.failed(status, words))
 
     async def _read(
         self, reading: Reading, call_timeout: float | None
@@ -160,7 +169,7 @@ class AsyncHodei:
             place, seconds = reading.next(tries)
             metadata = self._channels.metadata
             try:
-                stub = self._channels.stub(place)
+                stub = self._stub(place)
                 job = await stub.GetJob(reading.job_request, timeout=seconds, metadata=metadata)
                 reading.found(job, tries)
                 if not reading.done:
@@ -169,8 +178,8 @@ class AsyncHodei:
                             yield one
                 return
             except _failures() as error:
-                pause = reading.broke(tries, *self._status(error))
-            await asyncio.sleep(pause)
+                status, words = self._status(error)
+            await asyncio.sleep(reading.broke(tries, status, words))
 
     async def _stream(
         self, stub: Any, reading: Reading, tries: Tries
@@ -184,6 +193,16 @@ class AsyncHodei:
                     yield one
         finally:
             stream.cancel()
+
+    def _stub(self, place: int) -> Any:
+        """The stub of a server. Closed: another event loop has used this client."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            raise Closed("this client belongs to another event loop: make one in each")
+        self._loop = loop
+        return self._channels.stub(place)
 
     def _status(self, error: BaseException) -> tuple[str, str]:
         """The status of a failed call, and its words. Closed: the client was closed meanwhile, for

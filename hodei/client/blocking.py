@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Generator, Iterable, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from hodei.client import verbs
 from hodei.client.channels import CALL_S, OPTIONS, Channels
 from hodei.client.errors import Closed, HodeiError
+from hodei.client.filters import Filter, log_fields
 from hodei.client.following import Reading, Waiting
 from hodei.client.reading import JobId, LogChunk
 from hodei.client.records import Attempt, Event, Job
@@ -74,11 +76,25 @@ class Hodei:
         return waiting.final
 
     def logs(
-        self, job: JobId, *, follow: bool = False, call_timeout: float | None = None
+        self,
+        job: JobId,
+        *,
+        follow: bool = False,
+        attempt: int | None = None,
+        tail: int | None = None,
+        since: datetime | timedelta | None = None,
+        call_timeout: float | None = None,
     ) -> Generator[LogChunk, None, None]:
         """Yields what a job has written, and with `follow` what it will write, until it has ended.
-        When a server goes away, another one goes on at the same place. NotFound."""
-        return self._read(Reading(job, follow=follow), call_timeout)
+        When a server goes away, another one goes on at the same place.
+
+        `attempt` reads only that attempt, `tail` only so many of the last lines of each stream, and
+        `since` only what was written from that time on, or not longer ago than that.
+
+        NotFound: there is no such job, or no such attempt. Unsupported: a server of an older
+        release sends only whole logs."""
+        part = log_fields(attempt, tail, since)
+        return self._read(Reading(job, part, follow=follow), call_timeout)
 
     def cancel(self, job: JobId, *, call_timeout: float | None = None) -> Job:
         """Asks for a job's end; returns the job as it is then: CANCELLED if it waited, and still
@@ -103,16 +119,17 @@ class Hodei:
     def list(
         self,
         *,
-        state: str | None = None,
-        reason: str | None = None,
-        correlation_id: str | None = None,
         before: JobId | None = None,
         limit: int = 20,
         call_timeout: float | None = None,
+        **wanted: Unpack[Filter],
     ) -> Jobs:
-        """Returns the newest jobs, without their specs; `before` is the last job of the list that
-        this one continues. Invalid: no such state or reason. NotFound: `before` is no job."""
-        listing = verbs.list_jobs(state, reason, correlation_id, before, limit)
+        """Returns the newest `limit` jobs that a filter wants, without their specs; `before` is the
+        last job of the list that this one continues. The servers look at all jobs until there are
+        so many: `since` bounds that.
+
+        Invalid: a filter is wrong. NotFound: `before` is no job."""
+        listing = verbs.list_jobs(wanted, before, limit)
         return self._run(listing, call_timeout)
 
     def close(self) -> None:
@@ -156,11 +173,11 @@ class Hodei:
                 method = getattr(self._channels.stub(place), call.method)
                 answer = method(call.request, timeout=seconds, metadata=self._channels.metadata)
             except (grpc.RpcError, ValueError) as error:
-                pause = tries.failed(*self._status(error))
+                status, words = self._status(error)
             else:
                 tries.succeeded()
                 return answer
-            time.sleep(pause)
+            time.sleep(tries.failed(status, words))
 
     def _read(
         self, reading: Reading, call_timeout: float | None
@@ -179,8 +196,8 @@ class Hodei:
                     yield from self._stream(stub, reading, tries)
                 return
             except (grpc.RpcError, ValueError) as error:
-                pause = reading.broke(tries, *self._status(error))
-            time.sleep(pause)
+                status, words = self._status(error)
+            time.sleep(reading.broke(tries, status, words))
 
     def _stream(self, stub: Any, reading: Reading, tries: Tries) -> Generator[LogChunk, None, None]:
         stream = stub.ReadLogs(

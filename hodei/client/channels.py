@@ -44,7 +44,7 @@ class Channels:
         open_channel: Callable[[str], Any],
     ) -> None:
         self.servers = Servers(_from_environment(os.environ) if servers is None else servers)
-        self.metadata = (("hodei-actor", f"python:{_ascii(actor or _user())}"),)
+        self.metadata = (("hodei-actor", f"python:{_name(actor)}"),)
         self.call_timeout = checked_seconds(call_timeout, "call_timeout")
         self._open_channel = open_channel
         self._opened: dict[int, tuple[Any, Any]] = {}  # channel and stub, by the server's place
@@ -60,34 +60,37 @@ class Channels:
 
     def stub(self, place: int) -> Any:
         """The stub of a server. Closed: there are no more."""
-        if self.closed:
-            raise Closed("this client is closed: make another one")
+        if self._opened and self._process != os.getpid():  # the lock may be held for ever
+            raise Closed(
+                "this client was used before this process was forked: make one after the fork"
+            )
         with self._one_at_a_time:
-            if self._opened and self._process != os.getpid():
-                raise Closed(
-                    "this client was used before this process was forked: make one after the fork"
-                )
-            self._process = os.getpid()
+            if self.closed:
+                raise Closed("this client is closed: make another one")
             if place not in self._opened:
                 from hodei.protocol.hodei_pb2_grpc import JobServiceStub
 
                 channel = self._open_channel(self.servers.addresses[place])
                 self._opened[place] = channel, JobServiceStub(channel)
+                self._process = os.getpid()
             return self._opened[place][1]
 
     def close(self) -> list[Any]:
         """Lets no further call begin, and returns the channels, which are to be closed."""
-        self.closed = True
+        if self._process != os.getpid():
+            self.closed = True
+            return []
         with self._one_at_a_time:
+            self.closed = True
             channels = [channel for channel, _ in self._opened.values()]
             self._opened.clear()
-        return channels if self._process == os.getpid() else []
+        return channels
 
 
 def checked_seconds(value: Any, what: str) -> float:
     """Seconds as a number. Invalid: they are none, or not above 0; `what` names them."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return min(float(value), LONGEST_S)
+        return float(min(value, LONGEST_S))
     raise Invalid(f"{what}: expected seconds above 0, got {value!r}")
 
 
@@ -96,13 +99,12 @@ def _from_environment(environment: Mapping[str, str]) -> str:
     return environment.get("HODEI_SERVER_ADDRESS") or environment.get("HODEI_SERVER") or ADDRESS
 
 
-def _user() -> str:
+def _name(actor: str | None) -> str:
+    """Who calls, as gRPC's metadata can carry it. Invalid: it is no text."""
+    if actor is not None and not isinstance(actor, str):
+        raise Invalid(f"actor: expected text, got {type(actor).__name__}")
     try:
-        return getpass.getuser()
+        name = actor or getpass.getuser()
     except (KeyError, OSError):  # a uid without a name
-        return str(os.getuid())
-
-
-def _ascii(name: str) -> str:
-    """A name as gRPC's metadata can carry it."""
-    return "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in name)
+        name = str(os.getuid())
+    return "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in name[:200])

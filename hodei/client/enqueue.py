@@ -1,6 +1,7 @@
 """Jobs that are created in a transaction of the program's own: they stand when it commits, and
 nothing is left of them when it is rolled back."""
 
+import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Unpack
@@ -24,8 +25,8 @@ NOTES = {
 def enqueue(
     conn: Any, spec: AnySpec | None = None, /, *, schema: str | None = None, **keys: Unpack[Spec]
 ) -> str:
-    """Creates a job in the transaction that is open on `conn`, a connection of psycopg, psycopg2 or
-    Django, and returns its id. The spec is a mapping, keys, or both. `schema` is Hodei's, where it
+    """Creates a job in the transaction that is open on `conn`, a connection of psycopg or Django, and
+    returns its id. The spec is a mapping, keys, or both. `schema` is Hodei's, where it
     is not on the search_path.
 
     Invalid, Duplicate: as Hodei.submit. As after any statement that failed, PostgreSQL then takes
@@ -37,6 +38,7 @@ def enqueue(
 def enqueue_many(conn: Any, specs: Iterable[AnySpec], *, schema: str | None = None) -> list[str]:
     """Creates jobs as enqueue does, and returns their ids in order."""
     many = _ready(specs)
+    _check(conn, is_async=False)
     for piece in pieces(many):
         with _words():
             store.enqueue(conn, _json(piece), schema)
@@ -56,6 +58,7 @@ async def enqueue_many_async(
 ) -> list[str]:
     """Does as enqueue_many, on an AsyncConnection of psycopg."""
     many = _ready(specs)
+    _check(conn, is_async=True)
     for piece in pieces(many):
         with _words():
             await store.enqueue_async(conn, _json(piece), schema)
@@ -69,6 +72,19 @@ def _ready(specs: Iterable[AnySpec]) -> list[Ready]:
     for one in many:
         spec_json.read(one.text)
     return many
+
+
+def _check(conn: Any, *, is_async: bool) -> None:
+    """Invalid: the connection is none, or of the other kind."""
+    kind = type(conn).__name__
+    if not callable(getattr(conn, "cursor", None)):
+        raise Invalid(
+            f"conn: expected a connection of psycopg or Django, got {kind} (of SQLAlchemy give "
+            "driver_connection)"
+        )
+    if inspect.iscoroutinefunction(getattr(conn, "commit", None)) != is_async:
+        wanted = "an asynchronous" if is_async else "no asynchronous"
+        raise Invalid(f"conn: expected {wanted} connection, got {kind}")
 
 
 def _json(piece: Iterable[Ready]) -> str:

@@ -77,6 +77,8 @@ NOT_SENT = "failed to connect to all addresses"
 
 def error_of(status: str, words: str) -> HodeiError:
     """The error that a status says, with the server's words on one line."""
+    if status == "UNIMPLEMENTED":
+        words = "the server is of an older release, which does not have this call"
     return KINDS.get(status, ServerFault)(shown(words) or f"the server answered {status}")
 
 

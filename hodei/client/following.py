@@ -2,12 +2,12 @@
 it. There is no I/O here."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hodei.client import records
 from hodei.client.channels import checked_seconds
-from hodei.client.errors import TimedOut
+from hodei.client.errors import TimedOut, Unsupported
 from hodei.client.reading import JobId, LogChunk, chunk, id_of, record
 from hodei.client.servers import Tries, Try
 from hodei.client.verbs import is_final, request_of
@@ -20,7 +20,6 @@ STEADY_S = 1.0
 """Seconds for which a stream must have been open to count as an answer: a quiet job sends nothing
 for hours."""
 
-
 AGAIN_S = 1.0
 """Seconds between two questions for a job whose server has no room for a further reader."""
 
@@ -29,11 +28,12 @@ class Reading:
     """What has been read of one job. Before each stream the server is asked for the job, which it
     must answer in time: a stream may be quiet for ever."""
 
-    def __init__(self, job: JobId, *, follow: bool) -> None:
+    def __init__(self, job: JobId, part: Mapping[str, Any], *, follow: bool) -> None:
         self.job_id = id_of(job)
         self.job_request = request_of("GetJob", job_id=self.job_id)
         self.done = False
         self._follow = follow
+        self._part = dict(part)
         self._cursor = ""
         self._streaming_since: float | None = None
 
@@ -48,18 +48,29 @@ class Reading:
         self._streaming_since = time.monotonic()
 
     def request(self) -> Any:
-        """The request for the stream, from where the last one broke off."""
-        return request_of("ReadLogs", job_id=self.job_id, follow=self._follow, cursor=self._cursor)
+        """The request for the stream, from where the last one broke off: the last lines are
+        counted only once."""
+        if self._cursor:
+            self._part.pop("tail_lines", None)
+        return request_of(
+            "ReadLogs",
+            job_id=self.job_id,
+            follow=self._follow,
+            cursor=self._cursor,
+            **self._part,
+        )
 
     def seconds(self) -> float | None:
         """The time that a stream may take."""
         return None
 
     def take(self, message: Any, tries: Tries) -> Iterator[LogChunk]:
-        """Yields the chunks of an answer."""
+        """The chunks of an answer. Unsupported: a server of an older release sends the whole log."""
+        if self._part and not message.selected:
+            raise Unsupported("the server is of an older release: it sends only whole logs")
         tries.reset()
         self._cursor = message.cursor or self._cursor
-        yield from map(chunk, message.chunks)
+        return map(chunk, message.chunks)
 
     def broke(self, tries: Tries, status: str, words: str) -> float:
         """Returns the seconds to wait before the next try (Tries.failed has the errors)."""
@@ -73,7 +84,7 @@ class Waiting(Reading):
     """Waits for the end of a job, `timeout` seconds at most."""
 
     def __init__(self, job: JobId, timeout: float | None) -> None:
-        super().__init__(job, follow=True)
+        super().__init__(job, {}, follow=True)
         self._cursor = BEHIND_ALL
         self._timeout = None if timeout is None else checked_seconds(timeout, "timeout")
         self._deadline = None if self._timeout is None else time.monotonic() + self._timeout

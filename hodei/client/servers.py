@@ -20,6 +20,8 @@ class Servers:
     def __init__(self, given: str | Sequence[str]) -> None:
         """Takes HOST:PORT[,HOST:PORT…] or a list of HOST:PORT. Invalid: it is neither."""
         parts = given.split(",") if isinstance(given, str) else given
+        if not isinstance(parts, Sequence):
+            raise Invalid(f"servers: expected HOST:PORT[,HOST:PORT…], got {given!r}")
         self.addresses = tuple(_address(part, given) for part in parts)
         if not self.addresses:
             raise Invalid(f"servers: expected HOST:PORT[,HOST:PORT…], got {given!r}")

@@ -37,8 +37,6 @@ class Spec(TypedDict, total=False):
     stdin_base64: str
     timeout: Duration
     grace: Duration
-    umask: str
-    term: str
     priority: int
     labels: Mapping[str, str]
     retries: int
@@ -51,6 +49,8 @@ class Spec(TypedDict, total=False):
     start_timeout: Duration
     silence_timeout: Duration
     final_exit_codes: Sequence[int]
+    umask: str
+    term: str
 
 
 AnySpec = Spec | Mapping[str, Any]

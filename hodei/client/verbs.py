@@ -1,22 +1,33 @@
 """What a client can ask, without any I/O: each verb is a generator that yields calls, is sent their
 answers, and returns what the caller gets. Both clients run the same ones."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from hodei.client import records
-from hodei.client.errors import TimedOut
+from hodei.client.errors import TimedOut, Unsupported
+from hodei.client.filters import FIRST_RELEASE, request_fields
 from hodei.client.reading import JobId, id_of, record
 from hodei.client.servers import Tries
 from hodei.client.specs import AnySpec, Ready, pieces, ready
-from hodei.domain.errors import Conflict, Duplicate, HodeiError, Invalid, Locked, Unavailable
+from hodei.domain.errors import (
+    Conflict,
+    Duplicate,
+    Exhausted,
+    HodeiError,
+    Invalid,
+    Locked,
+    Unavailable,
+)
 from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL, JobState
-from hodei.domain.spec_json import UNTELLABLE
 from hodei.domain.text import shown
 
 T = TypeVar("T")
+
+MOST_BYTES = 4 << 20
+"""Bytes of a request. gRPC would refuse a larger one as it refuses what is too much at the moment."""
 
 MOST_LIMIT = 1000
 """Jobs of one answer of ListJobs, at most."""
@@ -62,9 +73,9 @@ def submit_many(specs: Iterable[AnySpec]) -> Verb[list[str]]:
     return [one.job_id for one in many]
 
 
-def _create(piece: Iterable[Ready], stored: int, of: int) -> Verb[None]:
-    """Stores a piece of `of` specs, behind the `stored` ones that stand."""
-    piece = list(piece)
+def _create(piece: Sequence[Ready], stored: int, of: int) -> Verb[None]:
+    """Stores a piece of `of` specs, behind the `stored` ones that stand. An error says what stands,
+    and what may stand."""
     call = _call("CreateJobs", specs=[one.text for one in piece], all_or_nothing=True)
     try:
         answer = yield call
@@ -72,28 +83,23 @@ def _create(piece: Iterable[Ready], stored: int, of: int) -> Verb[None]:
             if entry.error and entry.error_code != "ABORTED":
                 where = f"specs[{number}]: " if of > 1 else ""
                 raise _refusal(entry.error_code, f"{where}{shown(entry.error)}")
-    except (Unavailable, TimedOut) as error:
-        if not call.may_be_done:
-            raise _standing(error, stored, of) from None
-        again = "with the same ids none of them runs twice"
-        if of == 1:
-            again = f"submitted again with id={piece[0].job_id!r} it does not run twice"
-        raise _standing(
-            error, stored, of, f"; it may have been stored all the same: {again}"
-        ) from None
     except HodeiError as error:
-        raise _standing(error, stored, of) from None
+        words = str(error)
+        if stored:
+            words += f"; the first {stored} of {of} jobs are stored"
+        if call.may_be_done and isinstance(error, Unavailable | TimedOut | Exhausted):
+            words += "; it may have been stored all the same: "
+            words += (
+                f"submitted again with id={piece[0].job_id!r} it does not run twice"
+                if of == 1
+                else "with the same ids none of them runs twice"
+            )
+        raise type(error)(words) from None
 
 
 def _refusal(code: str, words: str) -> HodeiError:
     kinds: dict[str, type[HodeiError]] = {"ALREADY_EXISTS": Duplicate, "UNAVAILABLE": Locked}
     return kinds.get(code, Invalid)(words)
-
-
-def _standing(error: HodeiError, stored: int, of: int, more: str = "") -> HodeiError:
-    """The same error, which also says what stands already."""
-    stands = f"; the first {stored} of {of} jobs are stored" if stored else ""
-    return type(error)(f"{error}{stands}{more}")
 
 
 def get(job: JobId) -> Verb[records.Job]:
@@ -102,29 +108,23 @@ def get(job: JobId) -> Verb[records.Job]:
 
 
 def list_jobs(
-    state: str | None,
-    reason: str | None,
-    correlation_id: str | None,
-    before: JobId | None,
-    limit: int,
+    wanted: Mapping[str, Any], before: JobId | None, limit: int
 ) -> Verb[list[records.Job]]:
-    """Returns the newest jobs, without their specs, as many answers as that takes."""
+    """Returns the newest jobs, without their specs, in as many calls as that takes. Unsupported: a
+    server of an older release does not know the filter."""
     if not isinstance(limit, int) or limit < 1:
         raise Invalid(f"limit: expected a whole number from 1, got {limit!r}")
+    fields = request_fields(wanted)
     found: list[records.Job] = []
     last = id_of(before) if before is not None else ""
     while len(found) < limit:
-        wanted = min(limit - len(found), MOST_LIMIT)
-        answer = yield _call(
-            "ListJobs",
-            state=_text(state, "state"),
-            reason=_text(reason, "reason"),
-            correlation_id=_text(correlation_id, "correlation_id"),
-            before_job_id=last,
-            limit=wanted,
-        )
+        most = min(limit - len(found), MOST_LIMIT)
+        answer = yield _call("ListJobs", **fields, before_job_id=last, limit=most)
+        if "filter" in fields and not answer.filtered:
+            known = ", ".join(FIRST_RELEASE)
+            raise Unsupported(f"the server is of an older release: it knows only one {known}")
         found += [record(records.Job, one) for one in answer.jobs]
-        if len(answer.jobs) < wanted and not answer.next_before_job_id:
+        if len(answer.jobs) < most and not answer.next_before_job_id:
             break
         last = answer.next_before_job_id or found[-1].job_id
     return found
@@ -187,18 +187,10 @@ def _call(method: str, **values: Any) -> Call:
 
 
 def request_of(method: str, **values: Any) -> Any:
-    """The request of a call."""
+    """The request of a call. Invalid: it is larger than any that servers take."""
     from hodei.protocol import hodei_pb2
 
-    return getattr(hodei_pb2, REQUESTS[method])(**values)
-
-
-def _text(value: str | None, what: str) -> str:
-    """A text, or the empty one for None. Invalid: a message cannot hold it."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise Invalid(f"{what}: expected text, got {type(value).__name__}")
-    if UNTELLABLE.search(value):
-        raise Invalid(f"{what}: expected valid Unicode text without NUL, got {value[:80]!r}")
-    return value
+    request = getattr(hodei_pb2, REQUESTS[method])(**values)
+    if (size := request.ByteSize()) > MOST_BYTES:
+        raise Invalid(f"{method}: expected a request of at most {MOST_BYTES} bytes, got {size}")
+    return request

@@ -1,11 +1,10 @@
 """Jobs of a program's own transaction: what it needs of the database is EXECUTE on hodei_enqueue.
 
-The connection is the program's: any of the DB-API with %s for parameters (psycopg, psycopg2,
-Django's), or an AsyncConnection of psycopg."""
+The connection is the program's: of psycopg or Django, with %s for parameters, or an AsyncConnection of psycopg."""
 
-from typing import Any, LiteralString
+from typing import Any
 
-ENQUEUE: LiteralString = """
+ENQUEUE = """
 SELECT {}hodei_enqueue(s.spec)
 FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS s (spec, place)
 ORDER BY s.place

@@ -24,7 +24,7 @@ class Awaited:
             answer = getattr(self._client, name)(*arguments, **options)
             if inspect.isasyncgen(answer):
                 return self._items(answer)
-            return self._runner.run(_awaited(answer))
+            return self._runner.run(awaited(answer))
 
         return call
 
@@ -32,14 +32,15 @@ class Awaited:
         try:
             while True:
                 try:
-                    yield self._runner.run(_awaited(anext(items)))
+                    yield self._runner.run(awaited(anext(items)))
                 except StopAsyncIteration:
                     return
         finally:
             self._runner.run(items.aclose())
 
 
-async def _awaited(answer: Any) -> Any:
+async def awaited(answer: Any) -> Any:
+    """A coroutine of whatever can be awaited."""
     return await answer
 
 

@@ -183,3 +183,22 @@ def test_django(db: Connection, django_database: Any) -> None:
         with pytest.raises(Invalid, match=r"^retries: expected "), transaction.atomic():
             enqueue(connection, command="true", retries=-1)
     assert jobs(db) == [(job_id, "echo 1")]
+
+
+def test_what_is_no_connection_is_refused_in_words(db: Connection, database_url: str) -> None:
+    engine = sqlalchemy.create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
+    words = r"^conn: expected a connection of psycopg or Django, got Session \(of SQLAlchemy give "
+    with Session(engine) as session, pytest.raises(Invalid, match=words):
+        enqueue(session, command="true")
+
+    async def run() -> None:
+        words = r"^conn: expected an asynchronous connection, got Connection$"
+        with pytest.raises(Invalid, match=words):
+            await enqueue_async(db, command="true")
+        words = r"^conn: expected no asynchronous connection, got AsyncConnection$"
+        async with await psycopg.AsyncConnection.connect(database_url) as conn:
+            with pytest.raises(Invalid, match=words):
+                enqueue(conn, command="true")
+
+    asyncio.run(run())
+    assert nothing(db)

@@ -126,6 +126,34 @@ def test_a_running_job_is_stopped_and_its_log_followed_to_the_end(client: Any) -
     assert client.wait(job_id, 60).state == "CANCELLED"
 
 
+def test_a_part_of_a_log_is_read(client: Any) -> None:
+    """Of the last attempt, of the last lines, of a time."""
+    job_id = client.submit(command="for n in 1 2 3; do echo $n; done; exit 1", retries=1)
+    job = client.wait(job_id, 60)
+    assert job.attempts == 2
+
+    def read(**part: Any) -> bytes:
+        return b"".join(chunk.data for chunk in client.logs(job, **part))
+
+    assert read() == b"1\n2\n3\n" * 2
+    assert read(attempt=2) == b"1\n2\n3\n"
+    assert read(attempt=1, tail=2, follow=True) == b"2\n3\n"
+    assert read(tail=0) == b""
+    assert read(since=timedelta(minutes=10)) == read(since=job.created_at) == read()
+    assert read(since=datetime.now(UTC) + timedelta(minutes=1)) == b""
+    with pytest.raises(NotFound, match="attempt 3"):
+        read(attempt=3)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"attempt": 0}, r"^attempt: expected a whole number from 1 to 4294967295, got 0$"),
+        ({"tail": -1}, r"^tail: expected a whole number from 0 to 1000000, got -1$"),
+        ({"tail": "9"}, r"^tail: expected a whole number from 0 to 1000000, got '9'$"),
+        ({"since": datetime(2026, 1, 1)}, r"^since: expected a datetime with its offset or a "),
+    ]
+    for part, words in cases:
+        with pytest.raises(Invalid, match=words):
+            client.logs(job, **part)
+
+
 def test_waiting_ends_in_time(client: Any) -> None:
     job_id = client.submit(command="true", **NEVER)
     words = f"^job {job_id} has not ended within 0.2 s: it is PENDING$"
@@ -180,6 +208,29 @@ def test_a_wrong_spec_is_refused_in_words(client: Any, spec: Any, words: str) ->
         client.submit(spec)
 
 
+def test_a_list_has_filters(client: Any) -> None:
+    batch = new_id()
+    same = {"correlation_id": batch, **NEVER}
+    ids = client.submit_many([{"command": "true", "name": f"n{n}", **same} for n in range(3)])
+    client.cancel(ids[0])
+    now = datetime.now(UTC)
+    cases: list[tuple[dict[str, Any], list[int]]] = [
+        ({"name": "n?", "state": ["PENDING", "RUNNING"]}, [2, 1]),
+        ({"state": {"CANCELLED"}, "reason": "cancelled"}, [0]),
+        ({"labels": {"never": "there"}, "actor": "python:tests?of??"}, [2, 1, 0]),
+        ({"labels": {"never": "here"}}, []),
+        ({"since": timedelta(minutes=5), "until": now + timedelta(minutes=5)}, [2, 1, 0]),
+        ({"since": now + timedelta(minutes=5)}, []),
+        ({"worker": new_id()}, []),
+        ({"name": None, "state": None}, [2, 1, 0]),
+    ]
+    for options, numbers in cases:
+        found = client.list(correlation_id=batch, **options)
+        assert [job.name for job in found] == [f"n{n}" for n in numbers], options
+    for job_id in ids[1:]:
+        client.cancel(job_id)
+
+
 def test_odd_lists_are_refused_in_words(client: Any) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"state": "DONE"}, "^state: expected one of PENDING, .*, got 'DONE'$"),
@@ -189,6 +240,15 @@ def test_odd_lists_are_refused_in_words(client: Any) -> None:
             "^correlation_id: expected valid Unicode text without NUL, got ",
         ),
         ({"reason": 7}, "^reason: expected text, got int$"),
+        ({"state": ["PENDING", "DONE"]}, "^state: expected one of PENDING, .*, got 'DONE'$"),
+        ({"worker": "nobody's"}, "^worker: no worker has the name"),
+        ({"labels": ["a"]}, "^labels: expected a mapping, got list$"),
+        ({"labels": {"a": "\0"}}, "^labels: expected valid Unicode text without NUL, got "),
+        ({"since": datetime(2026, 1, 1)}, "^since: expected a datetime with its offset or a "),
+        ({"until": timedelta(days=365 * 100)}, "^until: expected a time of the years 1970 to "),
+        ({"correlation_id": "x" * (10 << 20)}, "^ListJobs: expected a request of at most 4194304 "),
+        ({"correlation_id": "x" * (1 << 20)}, "^expected a request of at most 16384 bytes"),
+        ({"stat": "DONE"}, "^stat: no such filter; known are state, reason, worker, "),
         ({"limit": 0}, "^limit: expected a whole number from 1, got 0$"),
         ({"limit": "9"}, "^limit: expected a whole number from 1, got '9'$"),
     ]
