@@ -34,7 +34,7 @@ class Outbox:
     def __init__(self, accept_after_s: float = ACCEPT_AFTER_S) -> None:
         self._accept_after_s = accept_after_s
         self._wake = asyncio.Event()
-        self._heavy = asyncio.Event()  # set while more than HEAVY_BYTES of logs wait
+        self._hurry = asyncio.Event()  # set while the next frame should not wait for more
         self.clear()
 
     def clear(self) -> None:
@@ -49,7 +49,7 @@ class Outbox:
         # bounded by the jobs' windows of unacknowledged bytes (supervisor/window.py)
         self._logs: deque[pb.LogChunk] = deque()
         self._heartbeat: pb.Heartbeat | None = None
-        self._heavy.clear()
+        self._hurry.clear()
 
     @property
     def empty(self) -> bool:
@@ -104,7 +104,11 @@ class Outbox:
         self._log_bytes += len(message.data)
         self._wake.set()
         if self._log_bytes > HEAVY_BYTES:
-            self._heavy.set()
+            self._hurry.set()
+
+    def hurry(self) -> None:
+        """Called when this worker has nothing left to run: there is nothing to wait for."""
+        self._hurry.set()
 
     def set_heartbeat(self, message: pb.Heartbeat) -> None:
         """Replaces a heartbeat that was not sent yet."""
@@ -122,10 +126,11 @@ class Outbox:
                 continue
 
     async def wait_for_more(self, most_s: float) -> None:
-        """Returns after `most_s` seconds, or as soon as more than HEAVY_BYTES of logs wait."""
+        """Returns after `most_s` seconds, or as soon as more than HEAVY_BYTES of logs wait or the
+        worker has nothing left to run."""
         try:
             async with asyncio.timeout(most_s):
-                await self._heavy.wait()
+                await self._hurry.wait()
         except TimeoutError:
             return
 
@@ -156,7 +161,7 @@ class Outbox:
             frame.logs.append(chunk)
             self._chunks_sent += 1
         if self._log_bytes <= HEAVY_BYTES:
-            self._heavy.clear()
+            self._hurry.clear()
 
     def _move_results(self, frame: pb.WorkerFrame) -> None:
         """A result makes the accept of its lease unnecessary."""

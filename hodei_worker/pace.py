@@ -22,6 +22,6 @@ class Pace:
         return self._due_at - (AT_ONCE - 1) * GATHER_S - now
 
     def sent(self, now: float) -> None:
-        """A frame is sent now. One that did not wait, because logs filled it, does not delay later
-        frames: no wait is longer than GATHER_S."""
+        """A frame is sent now. One that did not wait, because logs filled it or the worker has
+        nothing left to run, does not delay later frames: no wait is longer than GATHER_S."""
         self._due_at = min(max(self._due_at, now) + GATHER_S, now + AT_ONCE * GATHER_S)

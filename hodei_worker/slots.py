@@ -271,6 +271,8 @@ class Slots:
         self.held_changed.set()
         self.lines.add("INFO", job, lambda: ending(result))
         self._report_result(job)
+        if not self.running:
+            self._outbox.hurry()
 
     def _report_result(self, job: Held) -> None:
         """Sends the result once on each stream, after the last chunk of the log: a job must not

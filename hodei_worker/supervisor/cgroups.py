@@ -18,6 +18,8 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+from hodei_worker.supervisor import kin
+
 SCOPE = re.compile(r"hodei-jobs-.*\.scope")
 OURS = re.compile(r"hodei-[0-9a-f]+\.[0-9a-f]+-([0-9]+)")
 
@@ -38,7 +40,7 @@ class Cgroup:
     def __init__(self, path: Path) -> None:
         self.path = str(path)
         path.mkdir(exist_ok=True)
-        self._events = os.open(path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._procs = os.open(path / "cgroup.procs", os.O_RDONLY | os.O_CLOEXEC)
         self.guests: set[int] = set()  # pids of launchers that are in it or will enter it
         self.tenant: Tenant | None = None  # the process that is in it or will be
@@ -48,16 +50,16 @@ class Cgroup:
         """Whether it has no process. Launchers and zombies do not count."""
         if self.guests:
             return not self.pids()
-        return b"populated 0" in os.pread(self._events, 256, 0)
+        return not _populated(Path(self.path))
 
     def pids(self) -> set[int]:
         """Returns its processes without launchers. Cgroups below it count too; only a job that runs
         as root can make one."""
         text = part = os.pread(self._procs, 65_536, 0)
-        while part:
+        while len(part) > kin.SHORT:
             text += (part := os.pread(self._procs, 65_536, len(text)))
         found = set(map(int, text.split()))
-        if os.stat(self.path).st_nlink > 2:  # noqa: PTH116
+        if os.fstat(self._folder).st_nlink > 2:
             for procs in Path(self.path).glob("**/cgroup.procs"):
                 found.update(map(int, procs.read_bytes().split()))
         return found - self.guests - {0}

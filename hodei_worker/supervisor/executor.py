@@ -17,15 +17,13 @@ that attempt by force, with INTERNAL, and no other attempt.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hodei_worker.supervisor.result import Cause, Result
 from hodei_worker.supervisor.spool import Chunk, Tape
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """The data with which an attempt begins."""
 
     lease: int
@@ -52,13 +50,12 @@ class Start:
 
     def entry(self) -> dict[str, Any]:
         """All fields but the spec, for the journal and the agent."""
-        entry = dict(vars(self))
+        entry = self._asdict()
         del entry["spec"]
         return entry
 
 
-@dataclass(frozen=True)
-class Listener:
+class Listener(NamedTuple):
     """The callbacks of one attempt."""
 
     on_chunk: Callable[[Chunk], None]

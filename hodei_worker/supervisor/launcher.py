@@ -54,7 +54,6 @@ host wait for."""
 ANCILLARY_BYTES = socket.CMSG_SPACE(4 * struct.calcsize("i"))
 """Room for four descriptors. (socket.recv_fds ignores its flags: jobs would inherit them.)"""
 
-
 RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 BIRTH = {"setsid": True, "setsigmask": (), "setsigdef": RESET}
 """How a process is started. Of a signal that setsigdef does not name, glibc asks how it is handled

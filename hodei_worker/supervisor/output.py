@@ -72,7 +72,7 @@ class Output:
     def make_pipes(self) -> dict[int, int]:
         """Makes two pipes. Returns the job's ends; the caller closes them after the spawn."""
         theirs: dict[int, int] = {}
-        self._first_events = select.epoll()
+        self._first_events = self._poller.take_epoll()
         for stream in (STDOUT, STDERR):
             self._fds[stream], theirs[stream] = os.pipe2(os.O_CLOEXEC)
             self._first_events.register(self._fds[stream], select.EPOLLIN)
@@ -101,10 +101,13 @@ class Output:
         (A watched pipe is read by the poller alone: a second reader could block.)"""
         reads = 0 if self._watched else DRAIN_READS
         while reads and self._first_events and self._fds and not self.paused:
-            ready = [fd for fd, _ in self._first_events.poll(0)]
+            ready = self._first_events.poll(0)
             streams = {fd: stream for stream, fd in self._fds.items()}
-            for fd in ready:
-                self._read(streams[fd])
+            for fd, event in ready:
+                if event & select.EPOLLIN:
+                    self._read(streams[fd])
+                else:
+                    self._close(streams[fd])  # at its end, as it is for most jobs
             reads = reads - 1 if ready else 0
 
     def _watch(self, stream: int) -> None:
@@ -208,11 +211,11 @@ class Output:
 
     def close(self) -> None:
         """Stores what was read and closes the pipes, also one that a living process still holds."""
-        if self._first_events:
-            self._first_events.close()
-            self._first_events = None
         for fd in self._fds.values():
             self._poller.close(fd)
         self._fds.clear()
+        if self._first_events:
+            self._poller.give_back(self._first_events)
+            self._first_events = None
         self.flush()
         self.kept.close()

@@ -17,6 +17,7 @@ class Poller:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], object]] = {}
         self._in_order: set[int] = set()
+        self._unused: list[select.epoll] = []  # bounded by the agent's slots
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._dispatch)
 
     def watch(self, fd: int, handler: Callable[[], object], *, in_order: bool = False) -> None:
@@ -46,6 +47,15 @@ class Poller:
         that belongs to another file by then."""
         self.unwatch(fd)
         os.close(fd)
+
+    def take_epoll(self) -> select.epoll:
+        """Returns an epoll that watches nothing, for the caller alone."""
+        return self._unused.pop() if self._unused else select.epoll()
+
+    def give_back(self, epoll: select.epoll) -> None:
+        """Every descriptor that it watched is closed, and no other process has a copy: the kernel
+        has removed them from it."""
+        self._unused.append(epoll)
 
     def _dispatch(self) -> None:
         for fd, event in self._epoll.poll(0, MOST_AT_ONCE):

@@ -200,7 +200,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
         self._buffer = bytearray(READ_BYTES)  # for each read; asyncio's own would be made anew
-        self._received = bytearray()  # without a frame that is whole
+        self._received = b""  # the beginning of a frame that is not whole yet
         self._unsent: list[bytes] = []
         self._closed = False
         # It is done when the connection ends; an error of ours that ended it is its exception.
@@ -220,29 +220,25 @@ class Connection(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Calls `on_frame` for each frame that these bytes complete."""
-        received = self._received
-        received += data
-        at = 0
+        whole = self._received + data if self._received else data
+        view, at = memoryview(whole), 0
         try:
-            while len(received) - at >= LENGTHS.size:
-                total, header_length = LENGTHS.unpack_from(received, at)
+            while len(view) - at >= LENGTHS.size:
+                total, header_length = LENGTHS.unpack_from(view, at)
                 if total > MAX_FRAME_BYTES or header_length > total:
                     words = f"a frame of {total} bytes on the supervisor's socket"
                     raise ValueError(f"{words}: expected at most {MAX_FRAME_BYTES}")
                 header_at, end = at + LENGTHS.size, at + 4 + total
-                if len(received) < end:
+                if len(view) < end:
                     break
                 payload_at = header_at + header_length
-                self.on_frame(
-                    orjson.loads(received[header_at:payload_at]),
-                    bytes(memoryview(received)[payload_at:end]),
-                )
+                self.on_frame(orjson.loads(view[header_at:payload_at]), bytes(view[payload_at:end]))
                 at = end
         except Exception as error:  # noqa: BLE001  `ended` carries it
             self._end(error)
             self.close()
             return
-        del received[:at]
+        self._received = bytes(view[at:])
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(None)

@@ -1,5 +1,6 @@
 """The rules of a lease's life on the worker, without processes or a server."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hodei.protocol import hodei_pb2 as pb
 from hodei_worker.outbox import Outbox
 from hodei_worker.slots import Slots
+from tests import virtual_clock
 
 ENDED = {
     "outcome": "SUCCEEDED",
@@ -272,3 +274,26 @@ def test_jobs_that_the_supervisor_kept_are_adopted(worker: Worker) -> None:
     assert worker.slots.running == 1
     worker.slots.on_resume(pb.Resume(lease=6, holds=True, accepted=True))
     assert [r.lease for r in worker.said().results] == [6]
+
+
+def test_only_the_end_of_the_last_job_ends_the_gathering() -> None:
+    """A worker that has nothing left to run reports at once."""
+
+    async def story() -> tuple[float, float]:
+        worker, loop = Worker(slots=1), asyncio.get_running_loop()
+        worker.offer(1, 2)
+        async with asyncio.TaskGroup() as group:
+            gathering = group.create_task(worker.outbox.wait_for_more(60.0))
+            await asyncio.sleep(1.0)
+            worker.end(1)
+            await asyncio.sleep(1.0)
+            assert not gathering.done()
+            worker.end(2)
+        took = loop.time()
+        assert [result.lease for result in worker.said().results] == [1, 2]
+        await worker.outbox.wait_for_more(60.0)
+        return took, loop.time() - took
+
+    took, idle = virtual_clock.run(story())
+    assert took == pytest.approx(2.0)
+    assert idle == pytest.approx(60.0), "it is told once: later frames gather again"
