@@ -37,7 +37,7 @@ def wait(servers: str, job_ids: list[str], any_one: bool, timeout: str | None, o
     from hodei.cli.exit_codes import HODEI_FAILED
     from hodei.cli.interrupts import TimeIsUp, code_of, stoppable, within
     from hodei.cli.say import say
-    from hodei.cli.spec_flags import seconds
+    from hodei.cli.times import seconds
 
     if not 1 <= len(job_ids) <= MOST_JOBS:
         raise click.UsageError(f"ID: expected 1 to {MOST_JOBS} jobs, or --last; got {len(job_ids)}")
