@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.end_to_end.test_completion import offered
 from tests.eventually import eventually
 from tests.hostile.worker import HostileWorker
 from tests.running import Hodei
@@ -180,3 +181,13 @@ def test_what_cannot_be_shown_is_refused(hodei: Hodei, about: dict[str, object])
     with HostileWorker(hodei.addresses[0], hodei.token(), about=about) as evil:
         assert evil.ends() == grpc.StatusCode.INVALID_ARGUMENT
         assert "about." in evil.words
+
+
+def test_a_shell_completes_workers_their_states_and_labels(hodei: Hodei) -> None:
+    servers = ",".join(hodei.addresses)
+    ((worker_id, name),) = hodei.sql("SELECT id::text, name FROM workers WHERE labels ? 'zone'")
+    known = {name, worker_id[-8:]}
+    for words in ("hodei worker get", "hodei worker drain", "hodei token create --worker-id"):
+        assert known & set(offered("bash", servers, words, "")), words
+    assert offered("bash", servers, "hodei worker list --label", "zo") == ["zone=a"]
+    assert offered("bash", servers, "hodei worker list --state", "READY,dr") == ["READY,DRAINING"]
