@@ -32,7 +32,19 @@ def described(error: click.ClickException, failed: int = HODEI_FAILED) -> Error:
     default = click.ClickException.exit_code
     code = failed if error.exit_code in (default, HODEI_FAILED) else error.exit_code
     kind = getattr(error, "kind", "usage" if isinstance(error, click.UsageError) else "failed")
-    return Error(message=message_of(error), kind=kind, exit_code=code)
+    lines = message_of(error).split("\n")
+    return Error(message="\n".join(map(_bounded, lines)), kind=kind, exit_code=code)
+
+
+LONGEST_LINE = 1000
+"""Characters of a line of an error, which may quote what was given: a screen or two."""
+
+
+def _bounded(line: str) -> str:
+    """A line, without its middle where it is longer."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{line[: LONGEST_LINE - 300]} … {line[-297:]}"
 
 
 def message_of(error: click.ClickException) -> str:
