@@ -56,6 +56,8 @@ def command_paths(ctx: click.Context) -> Iterator[tuple[str, ...]]:
 
 def similar_commands(ctx: click.Context, word: str) -> list[str]:
     """Commands that may have been meant by a word in a group: the ones of this group first."""
+    if not word:
+        return []
     here = words_of(ctx)
     wanted = {word[:LONGEST], SYNONYMS.get(word, "")} - {""}
     rated = []
