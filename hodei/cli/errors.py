@@ -51,11 +51,29 @@ def message_of(error: click.ClickException) -> str:
     """The words of an error, the ones of click in our form."""
     if isinstance(error, click.NoSuchOption):
         return suggestions.unknown_flag(error.ctx, error.option_name)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return "expected a command, got none"
     if isinstance(error, click.MissingParameter):
-        return f"{_flag(error)}: missing; the help says what it is"
+        return f"{_flag(error)}: expected a value, got none"
     if isinstance(error, click.BadParameter):
         return f"{_flag(error)}: {_expectation(error)}"
-    return error.format_message()
+    return _in_our_form(error.format_message())
+
+
+_FORMS = (
+    (r"Option '(.*)' requires an argument\.", r"\1: expected a value, got none"),
+    (r"Option '(.*)' does not take a value\.", r"\1: expected no value, got one"),
+    (r"Got unexpected extra arguments? \((.*)\)", r"expected nothing more, got \1"),
+    (r"Missing command\.", "expected a command, got none"),
+)
+"""Messages of click's that have no class of their own, and what stands in their place."""
+
+
+def _in_our_form(message: str) -> str:
+    for form, ours in _FORMS:
+        if found := re.fullmatch(form, message, re.DOTALL):
+            return found.expand(ours)
+    return message
 
 
 def _flag(error: click.BadParameter) -> str:
