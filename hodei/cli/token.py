@@ -2,7 +2,7 @@
 
 import click
 
-from hodei.cli import show
+from hodei.cli import completion, show
 from hodei.cli.client import connect
 from hodei.cli.groups import Group
 from hodei.cli.times import seconds
@@ -23,6 +23,7 @@ def token() -> None:
     "--worker-id",
     default="",
     metavar="WORKER",
+    shell_complete=completion.workers,
     help="Only for this worker: its id, a part of it, or its name.",
 )
 @show.format_option

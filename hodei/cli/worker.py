@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hodei.cli import show, worker_details
+from hodei.cli import completion, show, worker_details
 from hodei.cli.client import Client, connect, is_refusal, words
 from hodei.cli.groups import Group
 from hodei.cli.worker_list import list_workers
@@ -32,7 +32,7 @@ worker.add_command(list_workers)
 @worker.command(
     epilog="\b\nExample:\n  hodei worker get build-3\n  hodei worker get 6a0b7e21 --format json"
 )
-@click.argument("which", metavar="WORKER")
+@click.argument("which", metavar="WORKER", shell_complete=completion.workers)
 @show.format_option
 @click.pass_obj
 def get(servers: str, which: str, output: str) -> None:
@@ -54,7 +54,13 @@ Example:
   hodei worker drain build-3 build-4
   hodei worker drain --undo 6a0b7e21"""
 )
-@click.argument("which", metavar="WORKER...", nargs=-1, required=True)
+@click.argument(
+    "which",
+    metavar="WORKER...",
+    nargs=-1,
+    required=True,
+    shell_complete=completion.workers,
+)
 @click.option("--undo", is_flag=True, help="Give them work again.")
 @show.format_option
 @click.pass_obj
@@ -73,7 +79,13 @@ def drain(servers: str, which: tuple[str, ...], undo: bool, output: str) -> None
 
 
 @worker.command(epilog="\b\nExample:\n  hodei worker revoke build-3")
-@click.argument("which", metavar="WORKER...", nargs=-1, required=True)
+@click.argument(
+    "which",
+    metavar="WORKER...",
+    nargs=-1,
+    required=True,
+    shell_complete=completion.workers,
+)
 @show.format_option
 @click.pass_obj
 def revoke(servers: str, which: tuple[str, ...], output: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from hodei.cli import show
+from hodei.cli import completion, show
 from hodei.cli.client import Client, connect
 from hodei.domain.worker import WorkerState
 from hodei.shapes import wire
@@ -46,6 +46,7 @@ Example:
     multiple=True,
     callback=_states,
     metavar="STATE[,STATE]",
+    shell_complete=completion.worker_states,
     help="Only workers in one of these states.",
 )
 @click.option(
@@ -54,6 +55,7 @@ Example:
     multiple=True,
     callback=_labels,
     metavar="KEY=VALUE",
+    shell_complete=completion.labels,
     help="Only workers with this label; repeatable.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print whole ids only, one a line.")
