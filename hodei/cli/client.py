@@ -71,12 +71,13 @@ def addresses(text: str) -> list[str]:
 
 
 @contextmanager
-def connect(servers: str, *, within_s: float = CONNECT_S) -> Iterator[Client]:
-    """A client of the first server that answers. Failure: what went wrong, in one line."""
+def connect(servers: str, *, within_s: float | None = None) -> Iterator[Client]:
+    """A client of the first server that answers, within CONNECT_S if nothing else is said. Failure:
+    what went wrong, in one line."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
 
-    channel, address = _first_that_answers(addresses(servers), within_s)
+    channel, address = _first_that_answers(addresses(servers), within_s or CONNECT_S)
     try:
         with channel:
             yield Client(channel, address)

@@ -34,7 +34,7 @@ Example:
   eval "$(hodei completion bash)"                 # in ~/.bashrc; so with zsh in ~/.zshrc
   hodei completion fish >~/.config/fish/completions/hodei.fish"""
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that makes a shell complete commands, flags, ids and names."""

@@ -32,18 +32,48 @@ def described(error: click.ClickException, failed: int = HODEI_FAILED) -> Error:
     default = click.ClickException.exit_code
     code = failed if error.exit_code in (default, HODEI_FAILED) else error.exit_code
     kind = getattr(error, "kind", "usage" if isinstance(error, click.UsageError) else "failed")
-    return Error(message=message_of(error), kind=kind, exit_code=code)
+    lines = message_of(error).split("\n")
+    return Error(message="\n".join(map(_bounded, lines)), kind=kind, exit_code=code)
+
+
+LONGEST_LINE = 1000
+"""Characters of a line of an error, which may quote what was given: a screen or two."""
+
+
+def _bounded(line: str) -> str:
+    """A line, without its middle where it is longer."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{line[: LONGEST_LINE - 300]} … {line[-297:]}"
 
 
 def message_of(error: click.ClickException) -> str:
     """The words of an error, the ones of click in our form."""
     if isinstance(error, click.NoSuchOption):
         return suggestions.unknown_flag(error.ctx, error.option_name)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return "expected a command, got none"
     if isinstance(error, click.MissingParameter):
-        return f"{_flag(error)}: missing; the help says what it is"
+        return f"{_flag(error)}: expected a value, got none"
     if isinstance(error, click.BadParameter):
         return f"{_flag(error)}: {_expectation(error)}"
-    return error.format_message()
+    return _in_our_form(error.format_message())
+
+
+_FORMS = (
+    (r"Option '(.*)' requires an argument\.", r"\1: expected a value, got none"),
+    (r"Option '(.*)' does not take a value\.", r"\1: expected no value, got one"),
+    (r"Got unexpected extra arguments? \((.*)\)", r"expected nothing more, got \1"),
+    (r"Missing command\.", "expected a command, got none"),
+)
+"""Messages of click's that have no class of their own, and what stands in their place."""
+
+
+def _in_our_form(message: str) -> str:
+    for form, ours in _FORMS:
+        if found := re.fullmatch(form, message, re.DOTALL):
+            return found.expand(ours)
+    return message
 
 
 def _flag(error: click.BadParameter) -> str:

@@ -1,12 +1,26 @@
 """`hodei help`."""
 
 import click
+from click.shell_completion import CompletionItem
 
 from hodei.cli import suggestions
 
 
+def _next_words(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The commands that may follow the words that are complete."""
+    try:
+        here = context_of(ctx.find_root(), ctx.params.get("words") or ())
+    except click.UsageError:
+        return []
+    group = here.command
+    names = group.list_commands(here) if isinstance(group, click.Group) else []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 @click.command(epilog="\b\nExample:\n  hodei help job list\n  hodei help --man >hodei.1")
-@click.argument("words", nargs=-1, metavar="[COMMAND]...")
+@click.argument("words", nargs=-1, metavar="[COMMAND]...", shell_complete=_next_words)
 @click.option("--man", "manual", is_flag=True, help="The manual page of all commands, for man(1).")
 @click.pass_context
 def help_command(ctx: click.Context, words: tuple[str, ...], manual: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hodei.cli import completion
 from hodei.cli.when import When
 from hodei.domain.job import JobState, Reason
 
@@ -74,6 +75,7 @@ OPTIONS = (
         "states",
         multiple=True,
         metavar="STATE[,…]",
+        shell_complete=completion.job_states,
         help="PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED; one of several.",
     ),
     click.option(
@@ -81,6 +83,7 @@ OPTIONS = (
         "reasons",
         multiple=True,
         metavar="REASON[,…]",
+        shell_complete=completion.reasons,
         help="Why it failed or was cancelled, as TIMEOUT or WORKER_LOST.",
     ),
     click.option(
@@ -88,6 +91,7 @@ OPTIONS = (
         "workers",
         multiple=True,
         metavar="NAME|ID",
+        shell_complete=completion.workers,
         help="The worker that has it, or had it last.",
     ),
     click.option(
@@ -99,6 +103,7 @@ OPTIONS = (
         "labels",
         multiple=True,
         metavar="NAME[=VALUE]",
+        shell_complete=completion.labels,
         help="A label that its worker must have; of several all.",
     ),
     click.option(
@@ -111,6 +116,7 @@ OPTIONS = (
         "--before",
         default="",
         metavar="ID",
+        shell_complete=completion.jobs,
         help="Older than this job, the last of the page before.",
     ),
 )

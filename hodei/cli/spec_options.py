@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hodei.cli import completion
 from hodei.domain.spec_keys import STOP_SIGNALS
 
 OPTIONS = (
@@ -109,7 +110,12 @@ OPTIONS = (
         show_default="0",
     ),
     click.option(
-        "-l", "--label", multiple=True, metavar="K=V", help="Required of the worker; repeatable."
+        "-l",
+        "--label",
+        multiple=True,
+        metavar="K=V",
+        shell_complete=completion.labels,
+        help="Required of the worker; repeatable.",
     ),
     click.option(
         "--retries",

@@ -26,6 +26,9 @@ SYNONYMS = {
 MOST = 3
 """Suggestions at most."""
 
+ALIKE = 0.7
+"""How alike words must be, from 0 to 1, to be taken for one another."""
+
 LONGEST = 60
 """Characters of a wrong word that are compared: what is longer is no slip of the finger."""
 
@@ -55,15 +58,24 @@ def command_paths(ctx: click.Context) -> Iterator[tuple[str, ...]]:
 
 
 def similar_commands(ctx: click.Context, word: str) -> list[str]:
-    """Commands that may have been meant by a word in a group: the ones of this group first."""
-    here = words_of(ctx)
-    wanted = {word[:LONGEST], SYNONYMS.get(word, "")} - {""}
-    rated = []
+    """Commands that may have been meant by a word in a group: those of the group, and those of
+    others that are called exactly so; where there are none, any that are called alike."""
+    here = tuple(words_of(ctx))
+    near: list[tuple[bool, float, str]] = []
+    far: list[tuple[bool, float, str]] = []
     for path in command_paths(ctx.find_root()):
-        ratio = max(difflib.SequenceMatcher(None, path[-1], one).ratio() for one in wanted)
-        if ratio >= 0.7:
-            rated.append((ratio < 1, list(path[:-1]) != here, -ratio, " ".join(path)))
-    return [f"hodei {path}" for *_, path in sorted(rated)][:MOST]
+        ratio = _likeness(path[-1], word)
+        is_near = path[:-1] == here or path[-1] == word
+        if ratio >= ALIKE:
+            rated = (path[:-1] != here, -ratio, f"hodei {' '.join(path)}")
+            (near if is_near else far).append(rated)
+    return [call for *_, call in sorted(near or far)][:MOST]
+
+
+def _likeness(name: str, word: str) -> float:
+    """From 0 to 1: how alike a command's name and a word are, or the name that means the same."""
+    wanted = {word[:LONGEST], SYNONYMS.get(word, word[:LONGEST])}
+    return max(difflib.SequenceMatcher(None, name, one).ratio() for one in wanted)
 
 
 def unknown_command(ctx: click.Context, word: str) -> str:
@@ -80,7 +92,7 @@ def unknown_flag(ctx: click.Context | None, flag: str) -> str:
         [spelled for param in ctx.command.get_params(ctx) for spelled in param.opts] if ctx else []
     )
     long = [spelled for spelled in known if spelled.startswith("--")]
-    meant = difflib.get_close_matches(flag[:LONGEST], long, MOST, 0.7)
+    meant = difflib.get_close_matches(flag[:LONGEST], long, MOST, ALIKE)
     hint = f"did you mean {_either(meant)}?" if meant else "the help lists its flags"
     return f"no such option {flag[:LONGEST]}: {hint}"
 

@@ -74,6 +74,13 @@ def test_a_shell_completes_commands_flags_and_ids(hodei: Hodei, shell: str) -> N
     assert offered(shell, servers, "hodei job list", "--lim") == ["--limit"]
     assert offered(shell, servers, "hodei job get", job_id[-8:-2]) == [job_id[-8:]]
     assert offered(shell, servers, "hodei job get", job_id[:-2]) == [job_id]
+    assert offered(shell, servers, "hodei job list --state", "RU") == ["RUNNING"]
+    if shell != "fish":  # it splits what is offered at commas
+        states = offered(shell, servers, "hodei job list --state", "PENDING,RU")
+        assert states == ["PENDING,RUNNING"]
+    assert offered(shell, servers, "hodei help job", "time") == ["timeline"]
+    (worker,) = hodei.ok("worker", "list", "--format", "json").json
+    assert offered(shell, servers, "hodei worker get", worker["name"][:-1]) == [worker["name"]]
 
 
 @pytest.mark.parametrize("servers", ["127.0.0.1:9", "²:²", "192.0.2.1:50051"])
