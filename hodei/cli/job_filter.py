@@ -71,21 +71,18 @@ class Wanted:
 OPTIONS = (
     click.option(
         "--state",
-        "states",
         multiple=True,
         metavar="STATE[,…]",
         help="PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED; one of several.",
     ),
     click.option(
         "--reason",
-        "reasons",
         multiple=True,
         metavar="REASON[,…]",
         help="Why it failed or was cancelled, as TIMEOUT or WORKER_LOST.",
     ),
     click.option(
         "--worker",
-        "workers",
         multiple=True,
         metavar="NAME|ID",
         help="The worker that has it, or had it last.",
@@ -96,7 +93,6 @@ OPTIONS = (
     click.option(
         "-l",
         "--label",
-        "labels",
         multiple=True,
         metavar="NAME[=VALUE]",
         help="A label that its worker must have; of several all.",
@@ -123,11 +119,11 @@ def filter_options(command: Command) -> Command:
     @functools.wraps(command)
     def with_wanted(
         *arguments: Any,
-        states: tuple[str, ...],
-        reasons: tuple[str, ...],
-        workers: tuple[str, ...],
+        state: tuple[str, ...],
+        reason: tuple[str, ...],
+        worker: tuple[str, ...],
         name: str,
-        labels: tuple[str, ...],
+        label: tuple[str, ...],
         since: int | None,
         until: int | None,
         actor: str,
@@ -136,11 +132,11 @@ def filter_options(command: Command) -> Command:
         **more: Any,
     ) -> Any:
         wanted = Wanted(
-            states=_words(JobState, states, "--state"),
-            reasons=_words(Reason, reasons, "--reason"),
-            workers=workers,
+            states=_words(JobState, state, "--state"),
+            reasons=_words(Reason, reason, "--reason"),
+            workers=worker,
             name=name,
-            labels=tuple(_label(text) for text in labels),
+            labels=tuple(_label(text) for text in label),
             since=since,
             until=until,
             actor=actor,

@@ -90,6 +90,15 @@ def test_each_flag_finds_the_jobs_that_have_it(
     assert quiet == [made[name] for name in newest_first]
 
 
+def test_flags_come_from_the_environment(
+    hodei: Hodei, group: str, made: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"CORRELATION_ID": group, "STATE": "FAILED,RUNNING", "QUIET": "1", "LIMIT": "7"}
+    for flag, value in said.items():
+        monkeypatch.setenv(f"HODEI_JOB_LIST_{flag}", value)
+    assert hodei.ok("job", "list").text == f"{made['broken']}\n"
+
+
 def test_the_table_has_the_worker_and_the_columns_asked_for(
     hodei: Hodei, group: str, made: dict[str, str]
 ) -> None:
