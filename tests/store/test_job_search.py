@@ -1,6 +1,7 @@
 """A search finds what a reader of all rows would find, whatever its bounds are, each job once."""
 
 import fnmatch
+import itertools
 import json
 import random
 import uuid
@@ -59,6 +60,7 @@ def jobs(db: Connection) -> list[dict[str, Any]]:
     chance = random.Random(7)
     every = [made(chance, number) for number in range(JOBS)]
     db.execute(INSERT, [json.dumps(every, default=str)])
+    db.execute("INSERT INTO job_queue (job_id) SELECT id FROM jobs WHERE state = 'PENDING'")
     return sorted(every, key=lambda job: (job["at"], job["id"].int), reverse=True)
 
 
@@ -68,7 +70,7 @@ def some_filter(chance: random.Random) -> tuple[Filter, str]:
         ["*", "a*", "?", "a?b", "*b*", "a%b", "a_b", "*\\*", "[ab]", "日*", "**a**"]
     )
     full = Filter(
-        states=chance.sample([*JobState], 2),
+        states=chance.choice([*itertools.permutations(JobState, 2), (JobState.PENDING,)]),
         reasons=chance.sample([*Reason], 6),
         workers=chance.sample(WORKERS, 2),
         name_like=like(glob),
@@ -141,6 +143,27 @@ def test_searches_find_what_is_wanted_each_once_in_order(
         return hits
 
     assert on(database_url, compare) > 20
+
+
+def test_jobs_that_have_not_ended_are_found_among_any_number_that_have(
+    database_url: str, db: Connection, jobs: list[dict[str, Any]]
+) -> None:
+    db.execute("UPDATE jobs SET created_at = now() WHERE completed_at IS NOT NULL")
+    waiting = [job["id"] for job in jobs if job["state"] == "PENDING"]
+    live = Filter(states=[JobState.PENDING, JobState.RUNNING])
+    count = len(waiting)
+
+    async def find(conn: AsyncConnection) -> list[job_search.Search]:
+        few = await job_search.search(conn, live, None, count + 1, 1000)
+        await conn.execute(
+            "INSERT INTO job_queue (job_id) SELECT gen_random_uuid() FROM generate_series(1, %s)",
+            [job_search.MOST_LIVE],
+        )
+        return [few, await job_search.search(conn, live, None, count + 1, 1000)]
+
+    few, many = on(database_url, find)
+    assert ([job.id for job in few.jobs], few.searched) == (waiting, 0)
+    assert (many.jobs, many.searched) == ([], count + 1)
 
 
 def test_a_cursor_that_is_no_job_finds_nothing(
