@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hodei.cli.when import When
+from hodei.cli.past import Past
 from hodei.domain.job import JobState, Reason
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ OPTIONS = (
         help="A label that its worker must have; of several all.",
     ),
     click.option(
-        "--since", type=When(), metavar="TIME", help="Created since then: 10m or 2d ago, or a time."
+        "--since", type=Past(), metavar="TIME", help="Created since then: 10m or 2d ago, or a time."
     ),
-    click.option("--until", type=When(), metavar="TIME", help="Created before then."),
+    click.option("--until", type=Past(), metavar="TIME", help="Created before then."),
     click.option("--actor", default="", help="Who created it, as cli:ana."),
     click.option("--correlation-id", default="", help="The correlation id that it has."),
     click.option(

@@ -22,14 +22,21 @@ Example:
   hodei job list --state PENDING,RUNNING -q""",
 )
 @filter_options
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000))
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="How many jobs, at most.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only whole ids, one on each line.")
 @click.option(
     "--columns",
     default=",".join(job_columns.USUAL),
+    show_default="the first nine",
     type=job_columns.Columns(),
     metavar="NAME,…",
-    help=f"Which columns: {', '.join(job_columns.COLUMNS)}.",
+    help=f"Some of {', '.join(job_columns.COLUMNS)}.",
 )
 @show.wide_option
 @show.format_option

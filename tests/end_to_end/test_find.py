@@ -120,8 +120,8 @@ def test_the_table_has_the_worker_and_the_columns_asked_for(
         ),
         (["--reason", "x\x1b"], 2, "--reason: expected one of EXIT_NONZERO"),
         (["--label", "=x"], 2, "--label: expected NAME or NAME=VALUE, got '=x'"),
-        (["--since", "yesterday"], 2, "expected how long ago, as 10m or 2d, or a time"),
-        (["--until", "9999-12-31T23:59:59-12:00"], 2, "expected how long ago"),
+        (["--since", "yesterday"], 2, "--since: expected a time as 2026-01-31T12:00:00Z or"),
+        (["--until", "9999-12-31T23:59:59-12:00"], 2, "--until: expected a time"),
         (["--columns", "name,colour"], 2, "expected some of id, name, state"),
         (["--limit", "0"], 2, "0"),
         (["--worker", "nobody-here"], None, "worker: no worker has the name 'nobody-here'"),
@@ -158,6 +158,10 @@ def test_rows_set_by_hand_are_passed_over(hodei: Hodei, group: str) -> None:
     ran = hodei.run("job", "retry", "--correlation-id", hand, "--yes")
     assert ran.code not in (0, 2)
     assert "cannot be run again: its spec is no object" in ran.err
+    odd = hodei.sql("SELECT id FROM jobs WHERE correlation_id = %s AND spec = '[1]'", hand)[0][0]
+    with grpc.insecure_channel(hodei.addresses[0]) as channel, pytest.raises(grpc.RpcError) as no:
+        hodei_pb2_grpc.JobServiceStub(channel).RetryJob(pb.RetryJobRequest(job_id=str(odd)))
+    assert no.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     hodei.sql("DELETE FROM jobs WHERE correlation_id = %s", hand)
 
 

@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from hodei.cli.when import When
+from hodei.cli.past import unix_us
 
 
 def moment(text: str) -> datetime:
-    found = When().convert(text, None, None)
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=found)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=unix_us(text, "--since"))
 
 
 @pytest.fixture(autouse=True)
@@ -65,4 +64,6 @@ def test_a_time_of_today_is_as_tables_show_it() -> None:
 def test_no_time(text: str) -> None:
     with pytest.raises(click.UsageError) as refused:
         moment(text)
-    assert len(refused.value.format_message()) < 300
+    words = refused.value.format_message()
+    assert words.startswith("--since: expected a time as 2026-01-31T12:00:00Z")
+    assert len(words) < 300
