@@ -7,11 +7,10 @@ from typing import Any
 
 import grpc
 import pytest
-from click.testing import CliRunner, Result
 
-from hodei.cli.main import cli
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from tests.end_to_end.in_process import here
 from tests.running import Hodei
 
 LATER = "2900-01-01T00:00:00Z"
@@ -38,11 +37,6 @@ def made(shared: Hodei, group: str) -> Iterator[dict[str, str]]:
     shared.finish(failed)
     yield {spec["name"]: job for spec, job in zip(specs, ids, strict=True)} | {"broken": failed}
     shared.ok("job", "cancel", *ids)
-
-
-def here(hodei: Hodei, *words: str) -> Result:
-    """Runs the command line in this process, as there are many calls."""
-    return CliRunner().invoke(cli, ["--server", hodei.addresses[0], *words], catch_exceptions=False)
 
 
 def names(hodei: Hodei, *flags: str) -> list[str]:
