@@ -93,6 +93,8 @@ OF_CORRELATION: LiteralString = "          AND j.correlation_id = %(correlation_
 OF_LIVE: LiteralString = """          AND j.id = ANY (ARRAY(
               SELECT q.job_id FROM job_queue q UNION ALL SELECT l.job_id FROM leases l))
 """
+OF_RUNNING: LiteralString = """          AND j.id = ANY (ARRAY(SELECT l.job_id FROM leases l))
+"""
 TAIL: LiteralString = """
         ORDER BY j.created_at DESC, j.id DESC
         LIMIT %(most_searched)s::bigint
@@ -104,13 +106,14 @@ LIMIT %(most)s::bigint
 SEARCH = HEAD + TAIL
 SEARCH_CORRELATED = HEAD + OF_CORRELATION + TAIL
 SEARCH_LIVE = HEAD + OF_LIVE + TAIL
+SEARCH_RUNNING = HEAD + OF_RUNNING + TAIL
 
 MOST_LIVE = 20_000
-"""Jobs that have not ended, beyond which they are searched as all others, newest first."""
+"""Rows of job_queue and leases, beyond which their jobs are searched as all others, newest first."""
 
 COUNT_LIVE = """
-SELECT (SELECT count(*) FROM (SELECT FROM job_queue LIMIT 20001) q)
-       + (SELECT count(*) FROM (SELECT FROM leases LIMIT 20001) l)
+SELECT (SELECT count(*) FROM (SELECT FROM job_queue LIMIT 20001) q),
+       (SELECT count(*) FROM (SELECT FROM leases LIMIT 20001) l)
 """
 
 
@@ -129,8 +132,8 @@ async def search(
     if wanted.correlation_id is not None:
         statement = SEARCH_CORRELATED
         parameters["correlation_id"] = wanted.correlation_id
-    elif wanted.states and not FINAL & set(wanted.states) and await _are_live_few(conn):
-        statement = SEARCH_LIVE
+    elif wanted.states and not FINAL & set(wanted.states):
+        statement = await _search_of_live(conn, wanted.states)
     found: list[FoundJob] = []
     for job, state, is_wanted, is_last, nth in await replanned_rows(conn, statement, parameters):
         if is_wanted:
@@ -140,9 +143,11 @@ async def search(
     return Search(found, None, 0)
 
 
-async def _are_live_few(conn: Connection) -> bool:
-    ((count,),) = await rows(conn, COUNT_LIVE)
-    return bool(count <= MOST_LIVE)
+async def _search_of_live(conn: Connection, states: Sequence[JobState]) -> LiteralString:
+    ((queued, leased),) = await rows(conn, COUNT_LIVE)
+    if JobState.PENDING not in states and leased <= MOST_LIVE:
+        return SEARCH_RUNNING
+    return SEARCH_LIVE if queued + leased <= MOST_LIVE else SEARCH
 
 
 def _parameters(wanted: Filter) -> dict[str, Any]:

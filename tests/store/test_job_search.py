@@ -151,19 +151,30 @@ def test_jobs_that_have_not_ended_are_found_among_any_number_that_have(
     db.execute("UPDATE jobs SET created_at = now() WHERE completed_at IS NOT NULL")
     waiting = [job["id"] for job in jobs if job["state"] == "PENDING"]
     live = Filter(states=[JobState.PENDING, JobState.RUNNING])
+    run = waiting.pop()
+    db.execute("UPDATE jobs SET state = 'RUNNING', lease = 1 WHERE id = %s", [run])
+    db.execute("DELETE FROM job_queue WHERE job_id = %s", [run])
+    db.execute(
+        "INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by)"
+        " VALUES (1, %s, gen_random_uuid(), 1, now(), now(), now())",
+        [run],
+    )
     count = len(waiting)
 
     async def find(conn: AsyncConnection) -> list[job_search.Search]:
-        few = await job_search.search(conn, live, None, count + 1, 1000)
+        few = await job_search.search(conn, live, None, count + 2, 1000)
         await conn.execute(
             "INSERT INTO job_queue (job_id) SELECT gen_random_uuid() FROM generate_series(1, %s)",
             [job_search.MOST_LIVE],
         )
-        return [few, await job_search.search(conn, live, None, count + 1, 1000)]
+        many = await job_search.search(conn, live, None, count + 2, 1000)
+        running = Filter(states=[JobState.RUNNING])
+        return [few, many, await job_search.search(conn, running, None, count, 1000)]
 
-    few, many = on(database_url, find)
-    assert ([job.id for job in few.jobs], few.searched) == (waiting, 0)
-    assert (many.jobs, many.searched) == ([], count + 1)
+    few, many, running = on(database_url, find)
+    assert ([job.id for job in few.jobs], few.searched) == ([*waiting, run], 0)
+    assert (many.jobs, many.searched) == ([], count + 2)
+    assert ([job.id for job in running.jobs], running.searched) == ([run], 0)
 
 
 def test_a_cursor_that_is_no_job_finds_nothing(
