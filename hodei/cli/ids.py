@@ -1,6 +1,7 @@
 """Arguments that are ids: a whole one, or the part of it that a table shows."""
 
 import functools
+import inspect
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 PART = "a UUID, its first 6 or more characters, or its last 8 or more"
+
+ABOUT_IDS = (
+    "An ID is a UUID, its first 6 or more characters, or its last 8 or more, as tables show them. "
+    "Ends of ids, and --last, are found among the newest 100,000 jobs."
+)
+"""A paragraph for the help of each command that takes one."""
 
 MOST_PARTS = 100
 """Parts that one call of the server takes."""
@@ -50,7 +57,8 @@ def job_ids_argument(command: Command) -> Command:
 
 def _with_parameters(command: Command, name: str, *, several: bool) -> Command:
     last = click.option("--last", is_flag=True, help="My newest job, in place of an ID.")
-    metavar = "ID..." if several else "ID"
+    metavar = "[ID]..." if several else "[ID]"
+    command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{ABOUT_IDS}"
     argument = click.argument(
         name,
         metavar=metavar,

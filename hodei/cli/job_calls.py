@@ -4,7 +4,7 @@ before, which takes one job in a call."""
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hodei.cli.client import Client, words
+from hodei.cli.client import Client, is_transient, words
 from hodei.domain.job import JobState
 from hodei.shapes import wire
 from hodei.shapes.job import JobChange
@@ -26,7 +26,9 @@ def cancel_jobs(client: Client, ids: Sequence[str], states: Sequence[JobState]) 
 
 def retry_jobs(client: Client, ids: Sequence[str]) -> list[JobChange]:
     """Runs jobs again that have ended; an answer for each, in order. The new ids are made here, so
-    that the same call again is the same jobs."""
+    that the same call again is the same jobs: it is made a second time where the answer was lost."""
+    import grpc
+
     from hodei.domain.ids import uuid7
     from hodei.protocol import hodei_pb2 as pb
 
@@ -38,6 +40,11 @@ def retry_jobs(client: Client, ids: Sequence[str]) -> list[JobChange]:
         return JobChange(job_id=job_id, change="RETRIED", new_job_id=new)
 
     request = pb.RetryJobsRequest(retries=retries.values())
+    try:
+        return _answers(client, client.jobs.RetryJobs, request, ids, alone)
+    except grpc.RpcError as error:
+        if not is_transient(error):
+            raise
     return _answers(client, client.jobs.RetryJobs, request, ids, alone)
 
 

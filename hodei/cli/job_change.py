@@ -2,7 +2,7 @@
 answered."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,8 +90,7 @@ def change(servers: str, verb: Verb, ids: list[str], wanted: Wanted, options: Op
         if options.dry_run:
             _print_plan(verb, found, words, options)
             return
-        changes = list(_all(client, verb, ids, wanted))
-    _print(verb, changes, wanted, options)
+        _change_all(client, verb, ids, wanted, options)
 
 
 def _found(client: Client, verb: Verb, wanted: Wanted) -> list[FoundJob]:
@@ -125,12 +124,22 @@ def _ask(verb: Verb, words: str, ids: list[str], options: Options) -> None:
     click.confirm(f"{words}. Go on?", abort=True, err=True)
 
 
-def _all(client: Client, verb: Verb, ids: Sequence[str], wanted: Wanted) -> Iterator[JobChange]:
-    for first in range(0, len(ids), MOST_PER_CALL):
-        yield from verb.call(client, ids[first : first + MOST_PER_CALL], wanted)
-        done = min(first + MOST_PER_CALL, len(ids))
-        if len(ids) > MOST_PER_CALL:
-            say(f"hodei: {_number(done)} of {_number(len(ids))} jobs")
+def _change_all(
+    client: Client, verb: Verb, ids: Sequence[str], wanted: Wanted, options: Options
+) -> None:
+    """Prints what became of the jobs, also where a call fails: then of those before it."""
+    changes: list[JobChange] = []
+    try:
+        for first in range(0, len(ids), MOST_PER_CALL):
+            changes += verb.call(client, ids[first : first + MOST_PER_CALL], wanted)
+            if len(ids) > MOST_PER_CALL:
+                say(f"hodei: {_number(len(changes))} of {_number(len(ids))} jobs")
+    except Exception:
+        if changes:
+            _print_done(verb, changes, wanted, options)
+        raise
+    _print_done(verb, changes, wanted, options)
+    _raise_failed(verb, changes, wanted)
 
 
 def _print_plan(verb: Verb, found: Sequence[FoundJob], words: str, options: Options) -> None:
@@ -151,14 +160,7 @@ def _print_plan(verb: Verb, found: Sequence[FoundJob], words: str, options: Opti
         click.echo(words)
 
 
-def _print(verb: Verb, changes: list[JobChange], wanted: Wanted, options: Options) -> None:
-    """ClickException: it could not be done to some; a job of a filter that has changed its state
-    meanwhile is none of them."""
-    failed = [
-        one
-        for one in changes
-        if one.refusal and not (wanted and one.refusal in ("ENDED", "NOT_ENDED", "OTHER_STATE"))
-    ]
+def _print_done(verb: Verb, changes: list[JobChange], wanted: Wanted, options: Options) -> None:
     done = [one for one in changes if one.change]
     if options.quiet:
         for one in done:
@@ -169,6 +171,16 @@ def _print(verb: Verb, changes: list[JobChange], wanted: Wanted, options: Option
         else:
             for one in done:
                 click.echo(verb.words(one))
+
+
+def _raise_failed(verb: Verb, changes: list[JobChange], wanted: Wanted) -> None:
+    """ClickException: it could not be done to some; a job of a filter that has changed its state
+    meanwhile is none of them."""
+    failed = [
+        one
+        for one in changes
+        if one.refusal and not (wanted and one.refusal in ("ENDED", "NOT_ENDED", "OTHER_STATE"))
+    ]
     if not failed:
         return
     if len(changes) == 1:

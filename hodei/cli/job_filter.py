@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hodei.cli import completion
-from hodei.cli.when import When
+from hodei.cli.past import Past
 from hodei.domain.job import JobState, Reason
 
 if TYPE_CHECKING:
@@ -72,7 +72,6 @@ class Wanted:
 OPTIONS = (
     click.option(
         "--state",
-        "states",
         multiple=True,
         metavar="STATE[,…]",
         shell_complete=completion.job_states,
@@ -80,7 +79,6 @@ OPTIONS = (
     ),
     click.option(
         "--reason",
-        "reasons",
         multiple=True,
         metavar="REASON[,…]",
         shell_complete=completion.reasons,
@@ -88,7 +86,6 @@ OPTIONS = (
     ),
     click.option(
         "--worker",
-        "workers",
         multiple=True,
         metavar="NAME|ID",
         shell_complete=completion.workers,
@@ -100,16 +97,15 @@ OPTIONS = (
     click.option(
         "-l",
         "--label",
-        "labels",
         multiple=True,
         metavar="NAME[=VALUE]",
         shell_complete=completion.labels,
         help="A label that its worker must have; of several all.",
     ),
     click.option(
-        "--since", type=When(), metavar="TIME", help="Created since then: 10m or 2d ago, or a time."
+        "--since", type=Past(), metavar="TIME", help="Created since then: 10m or 2d ago, or a time."
     ),
-    click.option("--until", type=When(), metavar="TIME", help="Created before then."),
+    click.option("--until", type=Past(), metavar="TIME", help="Created before then."),
     click.option("--actor", default="", help="Who created it, as cli:ana."),
     click.option("--correlation-id", default="", help="The correlation id that it has."),
     click.option(
@@ -129,11 +125,11 @@ def filter_options(command: Command) -> Command:
     @functools.wraps(command)
     def with_wanted(
         *arguments: Any,
-        states: tuple[str, ...],
-        reasons: tuple[str, ...],
-        workers: tuple[str, ...],
+        state: tuple[str, ...],
+        reason: tuple[str, ...],
+        worker: tuple[str, ...],
         name: str,
-        labels: tuple[str, ...],
+        label: tuple[str, ...],
         since: int | None,
         until: int | None,
         actor: str,
@@ -142,11 +138,11 @@ def filter_options(command: Command) -> Command:
         **more: Any,
     ) -> Any:
         wanted = Wanted(
-            states=_words(JobState, states, "--state"),
-            reasons=_words(Reason, reasons, "--reason"),
-            workers=workers,
+            states=_words(JobState, state, "--state"),
+            reasons=_words(Reason, reason, "--reason"),
+            workers=worker,
             name=name,
-            labels=tuple(_label(text) for text in labels),
+            labels=tuple(_label(text) for text in label),
             since=since,
             until=until,
             actor=actor,

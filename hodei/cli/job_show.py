@@ -22,14 +22,21 @@ Example:
   hodei job list --state PENDING,RUNNING -q""",
 )
 @filter_options
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000))
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="How many jobs, at most.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only whole ids, one on each line.")
 @click.option(
     "--columns",
     default=",".join(job_columns.USUAL),
+    show_default="the first nine",
     type=job_columns.Columns(),
     metavar="NAME,…",
-    help=f"Which columns: {', '.join(job_columns.COLUMNS)}.",
+    help=f"Some of {', '.join(job_columns.COLUMNS)}.",
 )
 @show.wide_option
 @show.format_option
@@ -59,18 +66,16 @@ Example:
   hodei job get --last --spec > spec.json; hodei job submit --file spec.json"""
 )
 @job_id_argument
-@click.option(
-    "--spec", "only_spec", is_flag=True, help="Print its spec alone, which can be submitted again."
-)
+@click.option("--spec", is_flag=True, help="Print its spec alone, which can be submitted again.")
 @show.format_option
 @click.pass_obj
-def get(servers: str, job_id: str, only_spec: bool, output: str) -> None:
+def get(servers: str, job_id: str, spec: bool, output: str) -> None:
     """Show one job: its state, its attempts, why it waits or why it ended."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
         found = client.call(client.jobs.GetJob, pb.JobRef(job_id=job_id))
-    if only_spec:
+    if spec:
         show.write_json(json.loads(found.spec))
     else:
         show_job(wire.read(Job, found), output)

@@ -55,7 +55,10 @@ async def _repeat(conn: Connection, old_id: uuid.UUID, new: NewJob) -> str:
         raise NotFound(f"no job {old_id}")
     if old.state not in FINAL:
         raise Conflict(f"job {old_id} is {old.state}: only a job that has ended can be run again")
-    spec = {key: value for key, value in json.loads(old.spec).items() if key != "run_at"}
+    spec = json.loads(old.spec)
+    if not isinstance(spec, dict):
+        raise Conflict(f"job {old_id} cannot be run again: its spec is no object")
+    spec.pop("run_at", None)
     spec["correlation_id"] = old.correlation_id
     outcomes = await creation.create(conn, [new._replace(spec=spec)])
     if outcomes[new.id] == Creation.CONFLICT:

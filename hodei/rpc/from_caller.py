@@ -1,9 +1,12 @@
 """What callers ask for in messages of hodei.proto, as flow takes it."""
 
 import dataclasses
+import uuid
+from collections.abc import Sequence
 
 from hodei.domain.ids import uuid7
 from hodei.flow.ends import WantedEnds
+from hodei.flow.find import check_number
 from hodei.flow.job_filter import Wanted
 from hodei.flow.log_place import WantedLog
 from hodei.protocol import hodei_pb2 as pb
@@ -41,10 +44,20 @@ def listed(request: pb.ListJobsRequest) -> Wanted:
     )
 
 
-def repeat(said: pb.RetryJobRequest) -> Repeat:
-    """A job to be repeated; the new one gets an id here where the caller has given none."""
-    new = uuid_or_none(said.new_job_id, "new_job_id")
-    return Repeat(uuid_of(said.job_id, "job_id"), new or uuid7())
+def ids(said: Sequence[str]) -> list[uuid.UUID]:
+    """Ids of jobs. Invalid: there are too many, none of which is read then, or one is no UUID."""
+    check_number(said)
+    return [uuid_of(text, "job_ids") for text in said]
+
+
+def repeats(said: Sequence[pb.RetryJobRequest]) -> list[Repeat]:
+    """Jobs to be repeated; a new one gets an id here where the caller has given none. Invalid: as
+    of `ids`."""
+    check_number(said)
+    return [
+        Repeat(uuid_of(one.job_id, "job_id"), uuid_or_none(one.new_job_id, "new_job_id") or uuid7())
+        for one in said
+    ]
 
 
 def wanted_log(request: pb.ReadLogsRequest) -> WantedLog:

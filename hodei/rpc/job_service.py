@@ -46,7 +46,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     async def FindJobs(self, request: pb.FindJobsRequest, context: Any) -> pb.FindJobsResponse:
         found = await self._jobs.find(
             from_caller.wanted(request.filter),
-            [uuid_of(text, "job_ids") for text in request.job_ids],
+            from_caller.ids(request.job_ids),
             uuid_or_none(request.before_job_id, "before_job_id"),
             request.limit,
         )
@@ -68,11 +68,11 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     async def CancelJobs(
         self, request: pb.CancelJobsRequest, context: Any
     ) -> pb.ChangeJobsResponse:
-        ids = [uuid_of(text, "job_ids") for text in request.job_ids]
+        ids = from_caller.ids(request.job_ids)
         return to_caller.changes(await self._jobs.cancel_many(ids, request.states, actor.get()))
 
     async def RetryJobs(self, request: pb.RetryJobsRequest, context: Any) -> pb.ChangeJobsResponse:
-        repeats = [from_caller.repeat(one) for one in request.retries]
+        repeats = from_caller.repeats(request.retries)
         return to_caller.changes(await self._jobs.retry_many(repeats, actor.get()))
 
     async def GetTimeline(self, request: pb.JobRef, context: Any) -> pb.Timeline:

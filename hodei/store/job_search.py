@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString, NamedTuple
 
-from hodei.domain.job import JobState, Reason
+from hodei.domain.job import FINAL, JobState, Reason
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import replanned_rows, rows
@@ -88,6 +88,13 @@ FROM (
                    < timestamptz 'epoch' + %(until)s::bigint * interval '1 microsecond')
 """
 OF_CORRELATION: LiteralString = "          AND j.correlation_id = %(correlation_id)s::text\n"
+# Jobs that have not ended stand in two small tables (rule 3): the oldest of them is found, however
+# many have ended since.
+OF_LIVE: LiteralString = """          AND j.id = ANY (ARRAY(
+              SELECT q.job_id FROM job_queue q UNION ALL SELECT l.job_id FROM leases l))
+"""
+OF_RUNNING: LiteralString = """          AND j.id = ANY (ARRAY(SELECT l.job_id FROM leases l))
+"""
 TAIL: LiteralString = """
         ORDER BY j.created_at DESC, j.id DESC
         LIMIT %(most_searched)s::bigint
@@ -98,6 +105,16 @@ LIMIT %(most)s::bigint
 """
 SEARCH = HEAD + TAIL
 SEARCH_CORRELATED = HEAD + OF_CORRELATION + TAIL
+SEARCH_LIVE = HEAD + OF_LIVE + TAIL
+SEARCH_RUNNING = HEAD + OF_RUNNING + TAIL
+
+MOST_LIVE = 20_000
+"""Rows of job_queue and leases, beyond which their jobs are searched as all others, newest first."""
+
+COUNT_LIVE = """
+SELECT (SELECT count(*) FROM (SELECT FROM job_queue LIMIT 20001) q),
+       (SELECT count(*) FROM (SELECT FROM leases LIMIT 20001) l)
+"""
 
 
 async def search(
@@ -115,6 +132,8 @@ async def search(
     if wanted.correlation_id is not None:
         statement = SEARCH_CORRELATED
         parameters["correlation_id"] = wanted.correlation_id
+    elif wanted.states and not FINAL & set(wanted.states):
+        statement = await _search_of_live(conn, wanted.states)
     found: list[FoundJob] = []
     for job, state, is_wanted, is_last, nth in await replanned_rows(conn, statement, parameters):
         if is_wanted:
@@ -122,6 +141,13 @@ async def search(
         if is_last:
             return Search(found, job, nth)
     return Search(found, None, 0)
+
+
+async def _search_of_live(conn: Connection, states: Sequence[JobState]) -> LiteralString:
+    ((queued, leased),) = await rows(conn, COUNT_LIVE)
+    if JobState.PENDING not in states and leased <= MOST_LIVE:
+        return SEARCH_RUNNING
+    return SEARCH_LIVE if queued + leased <= MOST_LIVE else SEARCH
 
 
 def _parameters(wanted: Filter) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Many jobs are cancelled or run again by one command: each is answered, and none is done twice."""
 
+import json
 import os
 import pty
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from hodei.domain.ids import uuid7
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from tests.end_to_end.in_process import here
 from tests.eventually import eventually
 from tests.running import Hodei
 
@@ -84,22 +86,24 @@ def test_a_filter_says_what_it_would_do_and_asks(hodei: Hodei, group: str) -> No
     hodei.ok("job", "cancel", *ids[:2])
     flags = ("--correlation-id", group)
     words = "5 match, 3 can be cancelled, 2 already ended"
-    assert hodei.ok("job", "cancel", *flags, "--dry-run").text == f"{words}\n"
-    planned = hodei.ok("job", "cancel", *flags, "--dry-run", "--format", "json").json
+    assert here(hodei, "job", "cancel", *flags, "--dry-run").stdout == f"{words}\n"
+    shown = here(hodei, "job", "cancel", *flags, "--dry-run", "--format", "json")
+    planned = json.loads(shown.stdout)
     assert [(one["change"], one["refusal"]) for one in planned] == [
         *[("CANCELLED", None)] * 3,
         *[(None, "ENDED")] * 2,
     ]
-    assert hodei.ok("job", "cancel", *flags, "--dry-run", "-q").text.split() == ids[:1:-1]
+    quiet = here(hodei, "job", "cancel", *flags, "--dry-run", "-q")
+    assert quiet.stdout.split() == ids[:1:-1]
     nobody = str(uuid7())
-    of_ids = hodei.ok("job", "retry", ids[0], ids[4], nobody, "--dry-run").text
+    of_ids = here(hodei, "job", "retry", ids[0], ids[4], nobody, "--dry-run").stdout
     assert of_ids == "2 match, 1 can be run again, 1 not ended, 1 do not exist\n"
     refused = hodei.run("job", "cancel", *flags)
     assert (refused.code, f"{words}: expected --yes" in refused.err) == (2, True)
-    both = hodei.run("job", "cancel", ids[0], *flags)
-    assert (both.code, "got both" in both.err) == (2, True)
-    neither = hodei.run("job", "cancel")
-    assert (neither.code, "got nothing" in neither.err) == (2, True)
+    both = here(hodei, "job", "cancel", ids[0], *flags)
+    assert (both.exit_code, "got both" in both.stderr) == (2, True)
+    neither = here(hodei, "job", "cancel")
+    assert (neither.exit_code, "got nothing" in neither.stderr) == (2, True)
     assert states(hodei, group) == {"PENDING": 3, "CANCELLED": 2}
     assert asked(hodei, "n\n", "cancel", *flags)[0] != 0
     assert states(hodei, group) == {"PENDING": 3, "CANCELLED": 2}

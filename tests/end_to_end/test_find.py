@@ -7,11 +7,10 @@ from typing import Any
 
 import grpc
 import pytest
-from click.testing import CliRunner, Result
 
-from hodei.cli.main import cli
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from tests.end_to_end.in_process import here
 from tests.running import Hodei
 
 LATER = "2900-01-01T00:00:00Z"
@@ -38,11 +37,6 @@ def made(shared: Hodei, group: str) -> Iterator[dict[str, str]]:
     shared.finish(failed)
     yield {spec["name"]: job for spec, job in zip(specs, ids, strict=True)} | {"broken": failed}
     shared.ok("job", "cancel", *ids)
-
-
-def here(hodei: Hodei, *words: str) -> Result:
-    """Runs the command line in this process, as there are many calls."""
-    return CliRunner().invoke(cli, ["--server", hodei.addresses[0], *words], catch_exceptions=False)
 
 
 def names(hodei: Hodei, *flags: str) -> list[str]:
@@ -90,6 +84,15 @@ def test_each_flag_finds_the_jobs_that_have_it(
     assert quiet == [made[name] for name in newest_first]
 
 
+def test_flags_come_from_the_environment(
+    hodei: Hodei, group: str, made: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"CORRELATION_ID": group, "STATE": "FAILED,RUNNING", "QUIET": "1", "LIMIT": "7"}
+    for flag, value in said.items():
+        monkeypatch.setenv(f"HODEI_JOB_LIST_{flag}", value)
+    assert hodei.ok("job", "list").text == f"{made['broken']}\n"
+
+
 def test_the_table_has_the_worker_and_the_columns_asked_for(
     hodei: Hodei, group: str, made: dict[str, str]
 ) -> None:
@@ -111,8 +114,8 @@ def test_the_table_has_the_worker_and_the_columns_asked_for(
         ),
         (["--reason", "x\x1b"], 2, "--reason: expected one of EXIT_NONZERO"),
         (["--label", "=x"], 2, "--label: expected NAME or NAME=VALUE, got '=x'"),
-        (["--since", "yesterday"], 2, "expected how long ago, as 10m or 2d, or a time"),
-        (["--until", "9999-12-31T23:59:59-12:00"], 2, "expected how long ago"),
+        (["--since", "yesterday"], 2, "--since: expected a time as 2026-01-31T12:00:00Z or"),
+        (["--until", "9999-12-31T23:59:59-12:00"], 2, "--until: expected a time"),
         (["--columns", "name,colour"], 2, "expected some of id, name, state"),
         (["--limit", "0"], 2, "0"),
         (["--worker", "nobody-here"], None, "worker: no worker has the name 'nobody-here'"),
@@ -149,6 +152,10 @@ def test_rows_set_by_hand_are_passed_over(hodei: Hodei, group: str) -> None:
     ran = hodei.run("job", "retry", "--correlation-id", hand, "--yes")
     assert ran.code not in (0, 2)
     assert "cannot be run again: its spec is no object" in ran.err
+    odd = hodei.sql("SELECT id FROM jobs WHERE correlation_id = %s AND spec = '[1]'", hand)[0][0]
+    with grpc.insecure_channel(hodei.addresses[0]) as channel, pytest.raises(grpc.RpcError) as no:
+        hodei_pb2_grpc.JobServiceStub(channel).RetryJob(pb.RetryJobRequest(job_id=str(odd)))
+    assert no.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     hodei.sql("DELETE FROM jobs WHERE correlation_id = %s", hand)
 
 

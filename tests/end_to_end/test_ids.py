@@ -9,6 +9,7 @@ import pytest
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from tests.end_to_end.in_process import here
 from tests.running import Hodei
 
 LATER = "2900-01-01T00:00:00Z"
@@ -17,7 +18,8 @@ LATER = "2900-01-01T00:00:00Z"
 def test_a_job_is_named_by_its_beginning_or_its_end(hodei: Hodei) -> None:
     job_id = hodei.submit("--run-at", LATER, "--command", "true")
     for part in (job_id, job_id.upper(), job_id[-8:], job_id[-8:].upper(), job_id[:-1], job_id[9:]):
-        assert hodei.ok("job", "get", part, "--format", "json").json["job_id"] == job_id
+        shown = here(hodei, "job", "get", part, "--format", "json")
+        assert json.loads(shown.stdout)["job_id"] == job_id
     for command in ("timeline", "attempts", "logs", "cancel"):
         hodei.ok("job", command, job_id[-12:])
     assert hodei.job(job_id)["state"] == "CANCELLED"
@@ -43,8 +45,7 @@ def test_a_part_of_several_ids_lists_them(hodei: Hodei) -> None:
     assert lines[1].endswith(r"\x1b[31mred")
     assert lines[11:] == ["  … and more"]
     assert hodei.ok("job", "get", ids[3][:-1] + "3", "--format", "json").json["name"] == "j3"
-    for one in ids:
-        hodei.ok("job", "cancel", one)
+    hodei.ok("job", "cancel", *ids)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +69,11 @@ def test_a_part_of_several_ids_lists_them(hodei: Hodei) -> None:
     ],
 )
 def test_what_is_no_part_of_an_id(hodei: Hodei, part: str, code: int | None, words: str) -> None:
-    ran = hodei.run("job", "get", part)
-    assert ran.code == code or (code is None and ran.code not in (0, 2))
-    assert words in ran.err
-    assert "\x1b" not in ran.err
-    assert len(ran.err) < 1000
+    ran = here(hodei, "job", "get", part)
+    assert ran.exit_code == code or (code is None and ran.exit_code not in (0, 2))
+    assert words in ran.stderr
+    assert "\x1b" not in ran.stderr
+    assert len(ran.stderr) < 1000
 
 
 def test_the_last_job_is_mine(hodei: Hodei) -> None:
@@ -86,10 +87,10 @@ def test_the_last_job_is_mine(hodei: Hodei) -> None:
     assert hodei.ok("job", "get", "--last", "--format", "json").json["job_id"] == mine
     hodei.ok("job", "cancel", "--last")
     assert hodei.job(mine)["state"] == "CANCELLED"
-    both = hodei.run("job", "get", "--last", mine)
-    assert (both.code, "expected either --last or an ID, got both" in both.err) == (2, True)
-    neither = hodei.run("job", "get")
-    assert (neither.code, "or --last; got nothing" in neither.err) == (2, True)
+    both = here(hodei, "job", "get", "--last", mine)
+    assert (both.exit_code, "expected either --last or an ID, got both" in both.stderr) == (2, True)
+    neither = here(hodei, "job", "get")
+    assert (neither.exit_code, "or --last; got nothing" in neither.stderr) == (2, True)
 
 
 def test_the_server_checks_parts_itself(hodei: Hodei) -> None:

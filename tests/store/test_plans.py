@@ -263,6 +263,8 @@ def test_a_search_of_jobs_goes_along_an_index_and_ends(grown: Connection) -> Non
     for statement, index, more in (
         (job_search.SEARCH, "jobs_newest_first", {"since": 1, "until": 2}),
         (job_search.SEARCH, "jobs_newest_first", {"before": None}),
+        (job_search.SEARCH_RUNNING, "jobs_pkey", {"states": "{RUNNING}", "before": None}),
+        (job_search.SEARCH_LIVE, "jobs_pkey", {"states": "{RUNNING}", "before": None}),
         (job_search.SEARCH_CORRELATED, "jobs_by_correlation", {"correlation_id": "c"}),
         (job_ids.NEWEST_OF, "jobs_newest_first", {"actor": "cli:ana"}),
     ):

@@ -1,0 +1,109 @@
+"""A hundred thousand jobs are searched, cancelled and run again in bounded steps, while others go
+on; large specs cost time, and neither memory nor the answer."""
+
+import time
+
+import grpc
+
+from hodei.domain.ids import uuid7
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from tests.eventually import eventually
+from tests.hostile.conftest import watched
+from tests.running import Hodei
+
+FILL = """
+WITH j AS (
+    INSERT INTO jobs (id, name, spec, correlation_id, actor, created_at, updated_at)
+    SELECT hodei_uuid7(), 'many', '{"command": "true"}', 'many', 'sql:test',
+           now() - n * interval '1 ms', now()
+    FROM generate_series(1, %s) n
+    RETURNING id
+)
+INSERT INTO job_queue (job_id, waiting, ready_at)
+SELECT j.id, 'RUN_AT', timestamptz '2900-01-01' FROM j
+"""
+
+
+def test_a_hundred_thousand_jobs_are_cancelled_while_others_create_theirs(one: Hodei) -> None:
+    one.sql(FILL, 100_500)
+    with grpc.insecure_channel(one.addresses[0]) as channel:
+        jobs = hodei_pb2_grpc.JobServiceStub(channel)
+        answer = jobs.ListJobs(pb.ListJobsRequest(filter=pb.JobFilter(name="no*thing")))
+        assert (len(answer.jobs), answer.searched) == (0, 100_000)
+        request = pb.ListJobsRequest(
+            filter=pb.JobFilter(name="no*thing"), before_job_id=answer.next_before_job_id
+        )
+        assert not jobs.ListJobs(request).next_before_job_id
+    assert one.ok("job", "list", "--name", "no*thing").err == "no jobs\n"
+    with watched(one) as seen:
+        ran = one.ok("job", "cancel", "--name", "many", "--yes")
+    seen.check()
+    assert ran.text == "100,000 cancelled\n"
+    lines = ran.err.splitlines()
+    assert lines[0] == (
+        "hodei: there may be more than these 100,000 jobs: repeat the command for them"
+    )
+    assert lines[1:] == [f"hodei: {n}0,000 of 100,000 jobs" for n in range(1, 11)]
+    counted = "SELECT state, count(*) FROM jobs WHERE name = 'many' GROUP BY state ORDER BY state"
+    assert one.sql(counted) == [("CANCELLED", 100_000), ("PENDING", 500)]
+    with watched(one) as seen:
+        ran = one.ok("job", "cancel", "--name", "many", "--state", "PENDING", "-y")
+    seen.check()
+    assert ran.text == "500 cancelled\n"
+
+
+def test_large_specs_are_searched_for_two_seconds_at_a_time(one: Hodei) -> None:
+    """Their labels lie in a spec of a quarter of a megabyte, which is small when it is stored."""
+    one.sql(FILL, 12_000)
+    one.sql(
+        """
+        UPDATE jobs
+        SET spec = jsonb_build_object('command', 'true', 'stdin', repeat('x', 240000)),
+            state = 'FAILED', completed_at = now()
+        """
+    )
+    with watched(one) as seen, grpc.insecure_channel(one.addresses[0]) as channel:
+        jobs = hodei_pb2_grpc.JobServiceStub(channel)
+        request = pb.FindJobsRequest(filter=pb.JobFilter(labels={"gpu": "x"}))
+        searched = 0
+        while True:
+            begun = time.monotonic()
+            answer = jobs.FindJobs(request, timeout=30)
+            assert time.monotonic() - begun < 5
+            searched += answer.searched
+            if not answer.next_before_job_id:
+                break
+            request.before_job_id = answer.next_before_job_id
+        ids = [
+            row[0] for row in one.sql("SELECT id::text FROM jobs WHERE name = 'many' LIMIT 1000")
+        ]
+        retries = [pb.RetryJobRequest(job_id=job, new_job_id=str(uuid7())) for job in ids]
+        entries = jobs.RetryJobs(pb.RetryJobsRequest(retries=retries), timeout=60).entries
+    seen.check()
+    assert searched > 0, "a search ended by its time"
+    assert {entry.change for entry in entries} == {"RETRIED"}
+
+
+def test_a_caller_that_leaves_ends_its_cancel_between_two_transactions(one: Hodei) -> None:
+    one.sql(FILL, 10_000)
+    ids = [row[0] for row in one.sql("SELECT id::text FROM jobs ORDER BY id")]
+    with grpc.insecure_channel(one.addresses[0]) as channel:
+        jobs = hodei_pb2_grpc.JobServiceStub(channel)
+        call = jobs.CancelJobs.future(pb.CancelJobsRequest(job_ids=ids))
+        begun = "SELECT count(*) FROM jobs WHERE state = 'CANCELLED' HAVING count(*) > 0"
+        eventually(lambda: one.sql(begun), 30)
+        call.cancel()
+        odd = """
+            SELECT count(*)
+            FROM jobs j
+            LEFT JOIN job_queue q ON q.job_id = j.id
+            LEFT JOIN domain_events e
+                ON e.aggregate_id = j.id::text AND e.payload ->> 'new_state' = 'CANCELLED'
+            WHERE (j.state = 'PENDING') <> (q.job_id IS NOT NULL)
+               OR (j.state = 'PENDING') <> (e.id IS NULL)
+            """
+        assert one.sql(odd) == [(0,)]
+        again = jobs.CancelJobs(pb.CancelJobsRequest(job_ids=ids), timeout=60).entries
+    assert {entry.change or entry.refusal for entry in again} <= {"CANCELLED", "ENDED"}
+    assert one.sql("SELECT state, count(*) FROM jobs GROUP BY state") == [("CANCELLED", 10_000)]
