@@ -36,7 +36,7 @@ def to_spec(flags: dict[str, Any]) -> dict[str, Any]:
         name = flags["term"].upper().removeprefix("SIG")
         spec["term"] = name if name in STOP_SIGNALS else flags["term"]
     if flags["final_exit_code"]:
-        spec["final_exit_codes"] = list(flags["final_exit_code"])
+        spec["final_exit_codes"] = _exit_codes(flags["final_exit_code"])
     if env := environment(flags["env_file"], flags["env"]):
         spec["env"] = env
     if flags["label"]:
@@ -60,6 +60,14 @@ def in_flags(words: str, flags: dict[str, Any]) -> str:
     parameter = "argv" if key == "command" and flags["argv"] else NAMES.get(key, key)
     flag = FLAGS.get(parameter, key)
     return f"{flag} {name}: {rest}" if name else f"{flag}: {rest}"
+
+
+def _exit_codes(given: tuple[int, ...]) -> list[int]:
+    if wrong := [code for code in given if not 1 <= code <= 255]:
+        raise click.UsageError(
+            f"--final-exit-code: expected an exit code from 1 to 255, got {wrong[0]}"
+        )
+    return list(given)
 
 
 def _job_id(text: str | None) -> str | None:

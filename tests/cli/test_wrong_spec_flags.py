@@ -12,7 +12,7 @@ WRONG = [
     (["--timeout", "0s", "--", "x"], 'got "0s"'),
     (
         ["--final-exit-code", "300", "--", "x"],
-        ": 300 is not in the range 1<=x<=255",
+        "--final-exit-code: expected an exit code from 1 to 255, got 300",
     ),
     (["--final-exit-code", "x", "--", "x"], ": 'x' is not a valid integer"),
     (
