@@ -118,6 +118,16 @@ def follow_by_the_server_before(new: Release, server: str, job_id: str) -> None:
     new.run("job", "cancel", doomed.text.strip(), server=server)
 
 
+def an_older_worker_runs_without_them(
+    new: Release, new_server: str, label: str, releases: Both
+) -> None:
+    """A worker of the release before knows no `umask` and no `term`: the job has the worker's."""
+    submit = ["job", "submit", "--label", f"at={label}", "--umask", "0712", "--term-signal", "INT"]
+    job_id = new.run(*submit, "--command", "umask", server=new_server).text.strip()
+    releases.until(job_id, "SUCCEEDED")
+    assert "0712" not in new.run("job", "logs", job_id, server=new_server).text
+
+
 def script(releases: Both) -> str:
     path = releases.trace.parent / "script"
     path.write_text(
@@ -201,6 +211,7 @@ def test_each_command_line_speaks_with_each_server(releases: Both) -> None:
     use(old, new_server, "a", releases)
     follow_by_the_server_before(new, old_server, use(new, old_server, "b", releases))
     newer_keys_are_named(new, old_server)
+    an_older_worker_runs_without_them(new, new_server, "a", releases)
     listed = new.run("worker", "list", "--format", "json", server=new_server).json
     unknown = {one["name"]: one["job_user"] for one in listed}
     assert unknown == {"a": None, "b": None}, (
