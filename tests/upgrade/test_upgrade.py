@@ -10,6 +10,7 @@ import pytest
 
 from hodei.store.schema import REVISION
 from tests.eventually import eventually
+from tests.upgrade.newer_keys import an_older_worker_runs_without_them, newer_keys_are_named
 from tests.upgrade.releases import Both, Release
 from verify.checker import traces_in, violations
 
@@ -82,17 +83,6 @@ def what_the_old_one_lacks_is_said(new: Release, old_server: str) -> None:
     new.run("worker", "drain", "--undo", b, server=old_server)
 
 
-def newer_keys_are_named(new: Release, old_server: str) -> None:
-    """A server of the release before takes a time that was given as text, and what it does not know
-    is said to be that."""
-    spec = ["job", "submit", "--label", "at=nowhere", "--command", "true"]
-    taken = new.run(*spec, "--timeout", "1h30m", server=old_server).text.strip()
-    new.run("job", "cancel", taken, server=old_server)
-    for flags in (["--umask", "0022"], ["--term-signal", "INT"]):
-        refused = new.run(*spec, *flags, server=old_server, code=125)
-        assert "this server is of an older release, which has no such key" in refused.err
-
-
 def follow_by_the_server_before(new: Release, server: str, job_id: str) -> None:
     """What it cannot do is done by the client, or refused in words."""
     whole = new.run("job", "logs", job_id, server=server)
@@ -116,16 +106,6 @@ def follow_by_the_server_before(new: Release, server: str, job_id: str) -> None:
     assert late.text.startswith(job_id)
     assert "has not ended within 1.5s" in late.err
     new.run("job", "cancel", doomed.text.strip(), server=server)
-
-
-def an_older_worker_runs_without_them(
-    new: Release, new_server: str, label: str, releases: Both
-) -> None:
-    """A worker of the release before knows no `umask` and no `term`: the job has the worker's."""
-    submit = ["job", "submit", "--label", f"at={label}", "--umask", "0712", "--term-signal", "INT"]
-    job_id = new.run(*submit, "--command", "umask", server=new_server).text.strip()
-    releases.until(job_id, "SUCCEEDED")
-    assert "0712" not in new.run("job", "logs", job_id, server=new_server).text
 
 
 def script(releases: Both) -> str:
