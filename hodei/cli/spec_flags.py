@@ -24,27 +24,38 @@ SAME = (
 def to_spec(flags: dict[str, Any]) -> dict[str, Any]:
     """The spec that the flags describe, with times in seconds, as servers of all releases take
     them. Its id is made here, so that a call repeated after a lost reply is the same job.
-    UsageError names the flag at fault."""
-    from hodei.domain.errors import Invalid
+    UsageError names the flag at fault; standard input for the job is read when no flag is."""
     from hodei.domain.ids import uuid7
-    from hodei.domain.spec import normalise, plain_times
 
     _one_reader_of_stdin(flags)
     spec: dict[str, Any] = {"id": _job_id(flags["job_id"]) or str(uuid7()), **_what_to_run(flags)}
-    spec |= {key: flags[key] for key in SAME if flags[key] is not None}
+    spec = _checked(spec | _other_keys(flags), flags)
+    if stdin := "-" if flags["interactive"] else flags["stdin_file"]:
+        spec = _checked(spec | stdin_keys(read_file(stdin, "--stdin")), flags)
+    return spec
+
+
+def _other_keys(flags: dict[str, Any]) -> dict[str, Any]:
+    """The keys that do not say what to run."""
+    keys = {key: flags[key] for key in SAME if flags[key] is not None}
     if flags["term"] is not None:
         name = flags["term"].upper().removeprefix("SIG")
-        spec["term"] = name if name in STOP_SIGNALS else flags["term"]
+        keys["term"] = name if name in STOP_SIGNALS else flags["term"]
     if flags["final_exit_code"]:
-        spec["final_exit_codes"] = list(flags["final_exit_code"])
+        keys["final_exit_codes"] = _exit_codes(flags["final_exit_code"])
     if env := environment(flags["env_file"], flags["env"]):
-        spec["env"] = env
+        keys["env"] = env
     if flags["label"]:
-        spec["labels"] = pairs(flags["label"], "--label")
+        keys["labels"] = pairs(flags["label"], "--label")
     if flags["run_at"]:
-        spec["run_at"] = moment(flags["run_at"])
-    if stdin := "-" if flags["interactive"] else flags["stdin_file"]:
-        spec |= stdin_keys(read_file(stdin, "--stdin"))
+        keys["run_at"] = moment(flags["run_at"])
+    return keys
+
+
+def _checked(spec: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    from hodei.domain.errors import Invalid
+    from hodei.domain.spec import normalise, plain_times
+
     try:
         return plain_times(spec, normalise(json.dumps(spec)))
     except Invalid as error:
@@ -60,6 +71,14 @@ def in_flags(words: str, flags: dict[str, Any]) -> str:
     parameter = "argv" if key == "command" and flags["argv"] else NAMES.get(key, key)
     flag = FLAGS.get(parameter, key)
     return f"{flag} {name}: {rest}" if name else f"{flag}: {rest}"
+
+
+def _exit_codes(given: tuple[int, ...]) -> list[int]:
+    if wrong := [code for code in given if not 1 <= code <= 255]:
+        raise click.UsageError(
+            f"--final-exit-code: expected an exit code from 1 to 255, got {wrong[0]}"
+        )
+    return list(given)
 
 
 def _job_id(text: str | None) -> str | None:

@@ -125,10 +125,10 @@ OPTIONS = (
     ),
     click.option(
         "--final-exit-code",
-        type=click.IntRange(1, 255),
+        type=int,
         multiple=True,
         metavar="N",
-        help="Never run again after this one; repeatable.",
+        help="Exit code, 1 to 255, after which it is not run again; repeatable.",
     ),
     click.option(
         "--on-lost",

@@ -1,4 +1,4 @@
-"""Times as people write them: 90s, 1h30m, 2d, 1.5h, 500ms; a number alone means seconds.
+"""Durations as people write them: 90s, 1h30m, 2d, 1.5h, 500ms; a number alone means seconds.
 
 hodei_spec_number of schema.sql reads the same texts; tools/spec-sql writes the pattern there.
 """

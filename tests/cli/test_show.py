@@ -1,6 +1,7 @@
 """What others wrote neither breaks a table nor steers a terminal; documents stay the data."""
 
 import json
+import random
 
 import pytest
 import yaml
@@ -75,3 +76,34 @@ def test_streams_are_a_document_each(capsys: pytest.CaptureFixture[str]) -> None
         show.emit_line("yaml", token)
     found = yaml.safe_load_all(capsys.readouterr().out)
     assert [one["token_id"] for one in found] == ["0", "1", "2"]
+
+
+def test_yaml_has_each_line_of_a_text_on_its_own_line_and_loads_as_it_was(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_yaml({"script": "#!/bin/sh -e\nwc -w\n", "name": "a: b"})
+    assert capsys.readouterr().out == "script: |\n  #!/bin/sh -e\n  wc -w\nname: 'a: b'\n"
+    parts = [
+        "a",
+        "b ",
+        "\n",
+        " ",
+        "\t",
+        "\x1b",
+        "\x9b",
+        "\u2028",
+        "\r",
+        "#",
+        ": ",
+        "- ",
+        "'",
+        '"',
+        "\\",
+    ]
+    dice = random.Random(3)
+    for _ in range(300):
+        value = {"text": "".join(dice.choices(parts, k=dice.randint(0, 12)))}
+        write_yaml(value)
+        shown = capsys.readouterr().out
+        assert yaml.safe_load(shown) == value
+        assert not set(shown) & set("\x1b\x9b\u2028")

@@ -268,3 +268,11 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_words() -> None:
             checked = check(file, uuid7())
             assert len(checked.good) + len(checked.bad) == len(file.specs)
     assert 1000 < refusals < 1990, "a fuzz that meets both"
+
+
+def test_a_file_of_yaml_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spec_yaml, "MOST_BYTES", 100)
+    assert refused("command: ls\n" + "#" * 100) == (
+        "--file specs.yaml: expected at most 100 characters of YAML; of JSON there may be more"
+    )
+    assert len(read(ONE + " " * 100, "specs.json")) == 1

@@ -12,7 +12,7 @@ WRONG = [
     (["--timeout", "0s", "--", "x"], 'got "0s"'),
     (
         ["--final-exit-code", "300", "--", "x"],
-        ": 300 is not in the range 1<=x<=255",
+        "--final-exit-code: expected an exit code from 1 to 255, got 300",
     ),
     (["--final-exit-code", "x", "--", "x"], ": 'x' is not a valid integer"),
     (
@@ -93,3 +93,12 @@ def test_a_wrong_flag_is_named_with_what_was_given_and_what_is_expected(
         cli.main(["--server", "127.0.0.1:1", "job", verb, *flags], prog_name="hodei")
     assert end.value.code == 2
     assert words in capfd.readouterr().err
+
+
+def test_flags_are_checked_before_standard_input_is_read(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hodei.cli.spec_flags.read_file", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(SystemExit):
+        cli.main(["job", "run", "-i", "--umask", "9", "--", "cat"], prog_name="hodei")
+    assert "--umask: expected" in capfd.readouterr().err

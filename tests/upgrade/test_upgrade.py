@@ -10,6 +10,7 @@ import pytest
 
 from hodei.store.schema import REVISION
 from tests.eventually import eventually
+from tests.upgrade.newer_keys import an_older_worker_runs_without_them, newer_keys_are_named
 from tests.upgrade.releases import Both, Release
 from verify.checker import traces_in, violations
 
@@ -80,17 +81,6 @@ def what_the_old_one_lacks_is_said(new: Release, old_server: str) -> None:
     assert "older release and takes whole ids only" in drained.err
     assert "DRAINING" in new.run("worker", "drain", b, server=old_server).text
     new.run("worker", "drain", "--undo", b, server=old_server)
-
-
-def newer_keys_are_named(new: Release, old_server: str) -> None:
-    """A server of the release before takes a time that was given as text, and what it does not know
-    is said to be that."""
-    spec = ["job", "submit", "--label", "at=nowhere", "--command", "true"]
-    taken = new.run(*spec, "--timeout", "1h30m", server=old_server).text.strip()
-    new.run("job", "cancel", taken, server=old_server)
-    for flags in (["--umask", "0022"], ["--term-signal", "INT"]):
-        refused = new.run(*spec, *flags, server=old_server, code=125)
-        assert "this server is of an older release, which has no such key" in refused.err
 
 
 def follow_by_the_server_before(new: Release, server: str, job_id: str) -> None:
@@ -201,6 +191,7 @@ def test_each_command_line_speaks_with_each_server(releases: Both) -> None:
     use(old, new_server, "a", releases)
     follow_by_the_server_before(new, old_server, use(new, old_server, "b", releases))
     newer_keys_are_named(new, old_server)
+    an_older_worker_runs_without_them(new, new_server, "a", releases)
     listed = new.run("worker", "list", "--format", "json", server=new_server).json
     unknown = {one["name"]: one["job_user"] for one in listed}
     assert unknown == {"a": None, "b": None}, (

@@ -78,14 +78,14 @@ def write_json(value: Any, *, indent: int | None = _PRETTY) -> None:
 
 
 def write_yaml(value: Any) -> None:
-    """One YAML document, of which each key is on its own line."""
+    """One YAML document, of which each key, and each line of a text, is on its own line."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
         """Quotes what is escaped afterwards: only a quoted text may hold escapes."""
 
     def text(dumper: yaml.SafeDumper, value: str) -> Any:
-        style = '"' if _STEERING.search(value) else None
+        style = '"' if _STEERING.search(value) else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
