@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import pytest
 
+from tests.eventually import eventually
 from tests.running import Hodei
 
 UP = "echo up; trap 'echo term; exit 9' TERM; while :; do sleep 0.1; done"
@@ -279,3 +280,26 @@ def test_json_into_a_closed_pipe_ends_quietly(hodei: Hodei) -> None:
         assert process.stderr
         assert process.stderr.read() == b""
         assert process.wait(20) == 141
+
+
+def test_a_signal_ends_it_while_nobody_reads_its_output(hodei: Hodei) -> None:
+    job_id = hodei.submit("--command", "yes | head -c 3000000; sleep 60")
+    hodei.until(job_id, "RUNNING")
+    with following(hodei, "job", "logs", "-f", job_id) as process:
+        assert process.stdout
+        process.stdout.read(1)
+        eventually(lambda: waits_in_pipe(process.stdout) > FULL_PIPE)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 143
+        assert process.stderr
+        assert f"hodei job logs -f {job_id}" in process.stderr.read().decode()
+    hodei.ok("job", "cancel", job_id)
+
+
+FULL_PIPE = 60_000
+"""Bytes of a pipe to which no further write of 8 KiB fits."""
+
+
+def waits_in_pipe(pipe: Any) -> int:
+    """The bytes that nobody has read."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
