@@ -1,6 +1,7 @@
 """Who follows a job: how it ends with the job, and how it leaves a job that runs on."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -102,33 +103,42 @@ def test_a_signal_leaves_the_job_running_and_says_how_to_come_back(
 
 
 @contextmanager
-def in_a_terminal(hodei: Hodei, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def in_a_terminal(
+    hodei: Hodei, *arguments: str
+) -> Iterator[tuple[subprocess.Popen[bytes], io.FileIO]]:
     """The program and the other side of its terminal."""
     ours, theirs = pty.openpty()
-    try:
+    with io.FileIO(ours, "r+") as terminal:
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
         with following(hodei, *arguments, start_new_session=True, **streams) as process:
             os.close(theirs)
-            yield process, ours
-    finally:
-        os.close(ours)
+            yield process, terminal
 
 
-def read_until(terminal: int, words: str) -> str:
+def read_until(terminal: io.FileIO, words: str) -> str:
     """What the terminal shows, up to these words."""
     shown = b""
     while words.encode() not in shown:
-        shown += os.read(terminal, 4096)
+        shown += terminal.read(4096) or b""
     return shown.decode()
+
+
+def test_a_terminal_that_hangs_up_ends_it(hodei: Hodei) -> None:
+    with in_a_terminal(hodei, "job", "run", "--command", UP) as (process, terminal):
+        job_id = read_until(terminal, "up\r\n").split()[3]
+        terminal.close()
+        assert process.wait(10) == 129
+    assert hodei.job(job_id)["state"] == "RUNNING"
+    hodei.ok("job", "cancel", job_id)
 
 
 def test_a_second_ctrl_c_cancels_the_job(hodei: Hodei) -> None:
     with in_a_terminal(hodei, "job", "run", "--command", UP) as (process, terminal):
         job_id = read_until(terminal, "up\r\n").split()[3]
-        os.write(terminal, b"\x03")
+        terminal.write(b"\x03")
         read_until(terminal, "or by another Ctrl-C within 2 s")
         assert hodei.job(job_id)["state"] == "RUNNING"
-        os.write(terminal, b"\x03")
+        terminal.write(b"\x03")
         read_until(terminal, "cancel of job")
         assert process.wait(10) == 130
     assert hodei.finish(job_id)["state"] == "CANCELLED"
@@ -138,7 +148,7 @@ def test_ctrl_c_cancels_at_once_where_that_is_asked_for(hodei: Hodei) -> None:
     arguments = ("job", "run", "--cancel-on-interrupt", "--command", UP)
     with in_a_terminal(hodei, *arguments) as (process, terminal):
         job_id = read_until(terminal, "up\r\n").split()[3]
-        os.write(terminal, b"\x03")
+        terminal.write(b"\x03")
         said = read_until(terminal, f"job {job_id} CANCELLED")
         assert process.wait(10) == 130
     assert "term\r\n" in said, "the output goes on to the job's end"
