@@ -25,6 +25,7 @@ class EndStream:
         self._servers = servers
         self._any_one = any_one
         self._told = ""
+        self._found = False  # a server knows all of the jobs
         self.left = dict.fromkeys(job_ids)
         """The jobs whose end is not known yet."""
 
@@ -33,6 +34,7 @@ class EndStream:
         ClickException: a job is unknown, or no server answers."""
         come_back = "the same command"
         for answer in answers(self._servers, self._ask, again=True, come_back=come_back):
+            self._found = True
             for one in answer.ended:
                 self.left.pop(one.job_id, None)
                 yield wire.read(Job, one)
@@ -53,7 +55,9 @@ class EndStream:
 
         from hodei.protocol import hodei_pb2 as pb
 
-        request = pb.WaitJobsRequest(job_ids=self.left, any=self._any_one, tell_waiting=True)
+        request = pb.WaitJobsRequest(
+            job_ids=self.left, any=self._any_one, tell_waiting=True, goes_on=self._found
+        )
         try:
             yield from client.stream(client.jobs.WaitJobs, request)
         except grpc.RpcError as error:

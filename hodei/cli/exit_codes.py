@@ -2,6 +2,7 @@
 
 One table, which the help of `job run` shows and docs/command-line.md repeats."""
 
+import textwrap
 from typing import NamedTuple
 
 from hodei.domain.job import JobState, Reason
@@ -15,6 +16,10 @@ WAITED_TOO_LONG = "waited in the queue longer than "
 """How the message of a job begins whose queue_timeout passed (EXPIRE in hodei/store/job_queue.py).
 The reason is TIMEOUT for each limit of time, and the last attempt of a job that waits for its next
 one may have left an exit code."""
+
+
+HELP_COLUMNS = 76
+"""Width of the table in help texts, which are indented by two."""
 
 
 class Row(NamedTuple):
@@ -45,7 +50,15 @@ TABLE = (
 def help_lines() -> str:
     """The table for the end of a help text, as click prints it unchanged."""
     width = max(len(row.code) for row in TABLE)
-    rows = (f"  {row.code:<{width}}  {row.meaning}" for row in TABLE)
+    rows = (
+        textwrap.fill(
+            row.meaning,
+            HELP_COLUMNS,
+            initial_indent=f"  {row.code:<{width}}  ",
+            subsequent_indent=" " * (width + 4),
+        )
+        for row in TABLE
+    )
     return "\b\nExit codes:\n" + "\n".join(rows)
 
 

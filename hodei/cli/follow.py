@@ -1,6 +1,8 @@
 """Following a job to its end: its output is ours, and so is its exit code."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 import click
 
@@ -39,20 +41,15 @@ def follow_to_end(
     """Follows a job and returns the exit code for our own process. Ctrl-C leaves the job running
     and says how to come back, unless it is to cancel the job."""
     cancel = _Cancel(servers, job_id)
+    first = cancel.at_first_interrupt() if cancel_on_interrupt else contextlib.nullcontext()
     try:
-        with stoppable():
-            if cancel_on_interrupt:
-                with first_interrupt(cancel.begin):
-                    job = _print_all(servers, job_id, timestamps=timestamps)
-            else:
-                job = _print_all(servers, job_id, timestamps=timestamps)
+        with stoppable(), first:
+            job = _print_all(servers, job_id, timestamps=timestamps)
     except Stopped as stopped:
         say(f"hodei: ended by {stopped.name}; {runs_on(job_id)}")
         return stopped.exit_code
     except KeyboardInterrupt:
         return cancel.left() if cancel_on_interrupt else _interrupted(cancel, job_id)
-    finally:
-        cancel.join()
     say_end(job)
     return INTERRUPTED if cancel.begun and job.state == JobState.CANCELLED else exit_code(job)
 
@@ -91,13 +88,33 @@ class _Cancel:
     def __init__(self, servers: str, job_id: str) -> None:
         self._servers = servers
         self._job_id = job_id
-        self._thread = threading.Thread(target=self.run, daemon=True)
+        self._over = threading.Event()
         self.begun = False
 
-    def begin(self) -> None:
-        """Asks in a thread, so that the job's output goes on meanwhile."""
+    @contextlib.contextmanager
+    def at_first_interrupt(self) -> Iterator[None]:
+        """Asks at the first Ctrl-C, in a thread, so that the job's output goes on meanwhile; then
+        waits a moment until a server has taken the request.
+
+        The thread waits from the beginning: a signal may come while the main thread starts another
+        one or writes, so that its handler may do neither."""
+        thread = threading.Thread(target=self._run_if_begun, daemon=True)
+        thread.start()
+        try:
+            with first_interrupt(self._begin):
+                yield
+        finally:
+            self._over.set()
+            thread.join(timeout=1.0)
+
+    def _begin(self) -> None:
         self.begun = True
-        self._thread.start()  # which also speaks: the signal may have come in the middle of a write
+        self._over.set()
+
+    def _run_if_begun(self) -> None:
+        self._over.wait()
+        if self.begun:
+            self.run()
 
     def run(self) -> None:
         """Asks, and says what became of it."""
@@ -116,8 +133,3 @@ class _Cancel:
         """The exit code of who does not wait for the end of what is being cancelled."""
         say(f"\nhodei: the job may still run; look with: hodei job get {self._job_id}")
         return INTERRUPTED
-
-    def join(self) -> None:
-        """Waits until a server has taken the request, at most a moment."""
-        if self.begun:
-            self._thread.join(timeout=1.0)

@@ -11,7 +11,7 @@ from hodei.cli.ids import job_id_argument
 from hodei.cli.log_json import log_chunks
 
 MOST_TAIL = 1_000_000
-MOST_ATTEMPT = (1 << 31) - 1
+MOST_ATTEMPT = 1_000_000
 """What a server takes."""
 
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 
-from hodei.cli.client import Client, connect, is_transient
+from hodei.cli.client import Client, Unanswered, connect, is_transient, words
 from hodei.cli.say import say
 
 AGAIN_S = 60.0
 """Seconds for which a server that answers is looked for."""
 
 PAUSE_S = 0.3
+
+GONE = "the server went away"
 
 
 def answers(
@@ -24,7 +26,7 @@ def answers(
     command that goes on."""
     import grpc
 
-    deadline, told = 0.0, False
+    deadline, told, why = 0.0, False, GONE
     while True:
         try:
             with connect(servers) as client:
@@ -35,17 +37,19 @@ def answers(
                 except grpc.RpcError as error:
                     if not again or not is_transient(error):
                         raise
+                    full = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+                    why = words(error) if full else GONE
                 else:
                     return
-        except click.ClickException:
+        except Unanswered:
             if not deadline or not again:
                 raise
         deadline = deadline or time.monotonic() + AGAIN_S
         if time.monotonic() > deadline:
             raise click.ClickException(
-                f"no server has answered for {AGAIN_S:g} s; go on with: {come_back}"
+                f"no server has answered for {AGAIN_S:g} s ({why}); go on with: {come_back}"
             )
         if not told:
-            say("hodei: the server went away; looking for one that answers")
+            say(f"hodei: {why}; looking for one that answers")
             told = True
         time.sleep(PAUSE_S)

@@ -33,6 +33,7 @@ class WantedEnds(NamedTuple):
     job_ids: Sequence[uuid.UUID]
     any_one: bool = False  # only until one of them has ended
     tell_waiting: bool = False
+    goes_on: bool = False  # an earlier call has found all of the jobs
 
 
 class EndsPage(NamedTuple):
@@ -54,13 +55,16 @@ class Ends:
         self._jobs_waited_for = jobs_waited_for
 
     async def wait(self, wanted: WantedEnds) -> AsyncIterator[EndsPage]:
-        """Yields pages until all of the jobs have ended, or one. Invalid: no jobs, or more than
-        MOST_JOBS. NotFound: one of them is unknown. Exhausted: too many jobs are waited for."""
+        """Yields an empty page when all of the jobs are found, then pages until all have ended, or
+        one. Invalid: no jobs, or more than MOST_JOBS. NotFound: one of them is unknown; in a call
+        that goes on it has been deleted. Exhausted: too many jobs are waited for."""
         left = dict.fromkeys(wanted.job_ids)
         if not 1 <= len(left) <= MOST_JOBS:
             raise Invalid(f"job_ids: expected 1 to {MOST_JOBS} jobs, got {len(left)}")
         with self._counted(len(left)), self._watch.watching(left) as moved:
-            await self._check(left)
+            if not wanted.goes_on:
+                await self._check(left)
+            yield EndsPage()
             telling = Telling(self._waits)
             while True:
                 moved.clear()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 
 from hodei.access.shared import SharedReading
+from hodei.domain.job import JobState
 from hodei.flow.waiting import MOST_SETS, Cause, Situation, Wait, wait_of, with_place
 from hodei.store import waits, workers
 from hodei.store.database import Runs
@@ -20,7 +21,6 @@ LOOK_EVERY_S = 2.0
 
 AGAIN_S = 30.0
 """Seconds after which the same kind of cause is told again, with its numbers of then."""
-
 
 MOST_ASKED = 20
 """Jobs of one call that are looked at."""
@@ -65,6 +65,8 @@ class Waits:
 
     async def words(self, job_id: uuid.UUID, job: Situation) -> str:
         """Why a job waits, with how many jobs are before it; empty: it does not."""
+        if job.state != JobState.PENDING:
+            return ""
         wait = wait_of(job, await self.fleet())
         return await self.with_place(job_id, wait) if wait else ""
 

@@ -715,14 +715,16 @@ class ReadLogsResponse(_message.Message):
     def __init__(self, chunks: _Optional[_Iterable[_Union[ReadLogsResponse.Chunk, _Mapping]]] = ..., cursor: _Optional[str] = ..., job: _Optional[_Union[Job, _Mapping]] = ..., selected: _Optional[bool] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class WaitJobsRequest(_message.Message):
-    __slots__ = ("job_ids", "any", "tell_waiting")
+    __slots__ = ("job_ids", "any", "tell_waiting", "goes_on")
     JOB_IDS_FIELD_NUMBER: _ClassVar[int]
     ANY_FIELD_NUMBER: _ClassVar[int]
     TELL_WAITING_FIELD_NUMBER: _ClassVar[int]
+    GOES_ON_FIELD_NUMBER: _ClassVar[int]
     job_ids: _containers.RepeatedScalarFieldContainer[str]
     any: bool
     tell_waiting: bool
-    def __init__(self, job_ids: _Optional[_Iterable[str]] = ..., any: _Optional[bool] = ..., tell_waiting: _Optional[bool] = ...) -> None: ...
+    goes_on: bool
+    def __init__(self, job_ids: _Optional[_Iterable[str]] = ..., any: _Optional[bool] = ..., tell_waiting: _Optional[bool] = ..., goes_on: _Optional[bool] = ...) -> None: ...
 
 class WaitJobsResponse(_message.Message):
     __slots__ = ("ended", "deleted_job_ids", "waiting_for", "waiting_job_id")

@@ -73,4 +73,4 @@ def wanted_log(request: pb.ReadLogsRequest) -> WantedLog:
 
 def wanted_ends(request: pb.WaitJobsRequest) -> WantedEnds:
     ids = [uuid_of(text, "job_ids") for text in request.job_ids]
-    return WantedEnds(ids, request.any, request.tell_waiting)
+    return WantedEnds(ids, request.any, request.tell_waiting, request.goes_on)

@@ -234,10 +234,11 @@ class Part(NamedTuple):
 async def read(
     conn: Connection, job_id: uuid.UUID, created_at: int, part: Part, page_bytes: int
 ) -> list[StoredChunk]:
-    """Returns the first page of a part of a log."""
+    """Returns the first page of a part of a log. Of what was read since a time, days that ended a
+    day before it are not looked at: a worker's clock may be so far ahead."""
     parameters = {
         "job": job_id,
-        "from_us": stored_from(created_at),
+        "from_us": max(stored_from(created_at), part.since_us - A_DAY_US),
         "lease": part.after[0],
         "seq": part.after[1],
         "attempt": part.attempt,

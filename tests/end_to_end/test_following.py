@@ -1,6 +1,7 @@
 """Who follows a job: how it ends with the job, and how it leaves a job that runs on."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -14,6 +15,7 @@ from typing import IO, Any
 
 import pytest
 
+from tests.eventually import eventually
 from tests.running import Hodei
 
 UP = "echo up; trap 'echo term; exit 9' TERM; while :; do sleep 0.1; done"
@@ -101,33 +103,42 @@ def test_a_signal_leaves_the_job_running_and_says_how_to_come_back(
 
 
 @contextmanager
-def in_a_terminal(hodei: Hodei, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def in_a_terminal(
+    hodei: Hodei, *arguments: str
+) -> Iterator[tuple[subprocess.Popen[bytes], io.FileIO]]:
     """The program and the other side of its terminal."""
     ours, theirs = pty.openpty()
-    try:
+    with io.FileIO(ours, "r+") as terminal:
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
         with following(hodei, *arguments, start_new_session=True, **streams) as process:
             os.close(theirs)
-            yield process, ours
-    finally:
-        os.close(ours)
+            yield process, terminal
 
 
-def read_until(terminal: int, words: str) -> str:
+def read_until(terminal: io.FileIO, words: str) -> str:
     """What the terminal shows, up to these words."""
     shown = b""
     while words.encode() not in shown:
-        shown += os.read(terminal, 4096)
+        shown += terminal.read(4096) or b""
     return shown.decode()
+
+
+def test_a_terminal_that_hangs_up_ends_it(hodei: Hodei) -> None:
+    with in_a_terminal(hodei, "job", "run", "--command", UP) as (process, terminal):
+        job_id = read_until(terminal, "up\r\n").split()[3]
+        terminal.close()
+        assert process.wait(10) == 129
+    assert hodei.job(job_id)["state"] == "RUNNING"
+    hodei.ok("job", "cancel", job_id)
 
 
 def test_a_second_ctrl_c_cancels_the_job(hodei: Hodei) -> None:
     with in_a_terminal(hodei, "job", "run", "--command", UP) as (process, terminal):
         job_id = read_until(terminal, "up\r\n").split()[3]
-        os.write(terminal, b"\x03")
+        terminal.write(b"\x03")
         read_until(terminal, "or by another Ctrl-C within 2 s")
         assert hodei.job(job_id)["state"] == "RUNNING"
-        os.write(terminal, b"\x03")
+        terminal.write(b"\x03")
         read_until(terminal, "cancel of job")
         assert process.wait(10) == 130
     assert hodei.finish(job_id)["state"] == "CANCELLED"
@@ -137,7 +148,7 @@ def test_ctrl_c_cancels_at_once_where_that_is_asked_for(hodei: Hodei) -> None:
     arguments = ("job", "run", "--cancel-on-interrupt", "--command", UP)
     with in_a_terminal(hodei, *arguments) as (process, terminal):
         job_id = read_until(terminal, "up\r\n").split()[3]
-        os.write(terminal, b"\x03")
+        terminal.write(b"\x03")
         said = read_until(terminal, f"job {job_id} CANCELLED")
         assert process.wait(10) == 130
     assert "term\r\n" in said, "the output goes on to the job's end"
@@ -279,3 +290,26 @@ def test_json_into_a_closed_pipe_ends_quietly(hodei: Hodei) -> None:
         assert process.stderr
         assert process.stderr.read() == b""
         assert process.wait(20) == 141
+
+
+def test_a_signal_ends_it_while_nobody_reads_its_output(hodei: Hodei) -> None:
+    job_id = hodei.submit("--command", "yes | head -c 3000000; sleep 60")
+    hodei.until(job_id, "RUNNING")
+    with following(hodei, "job", "logs", "-f", job_id) as process:
+        assert process.stdout
+        process.stdout.read(1)
+        eventually(lambda: waits_in_pipe(process.stdout) > FULL_PIPE)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 143
+        assert process.stderr
+        assert f"hodei job logs -f {job_id}" in process.stderr.read().decode()
+    hodei.ok("job", "cancel", job_id)
+
+
+FULL_PIPE = 60_000
+"""Bytes of a pipe to which no further write of 8 KiB fits."""
+
+
+def waits_in_pipe(pipe: Any) -> int:
+    """The bytes that nobody has read."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)

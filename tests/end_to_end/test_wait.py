@@ -124,7 +124,10 @@ def test_it_outlives_servers_and_sees_what_ended_meanwhile(fresh: Hodei) -> None
         assert process.stdout.readline().decode().startswith(f"{first}  SUCCEEDED")
         fresh.ok("job", "cancel", waits, server=1)
         fresh.finish(waits, server=1)
+        fresh.stack.parts[1].process.kill()
+        assert "the server went away; looking for one that answers" in next_line(process)
         fresh.sql("DELETE FROM jobs WHERE id = %s", second)
+        fresh.stack.server("server-2", fresh.url, int(fresh.addresses[1].rpartition(":")[2]))
         begun = time.monotonic()
         out, err = process.communicate(timeout=30)
         assert time.monotonic() - begun < 15

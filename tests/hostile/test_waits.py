@@ -39,8 +39,12 @@ def test_jobs_that_are_waited_for_are_bounded_and_cost_nobody_else(
         assert refused.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "20000 jobs that are waited for from this address already" in refused.details()
         assert server_process(one).memory_info().rss - before < 64 << 20
+        ran = one.run("job", "wait", "--timeout", "3", *made)
+        assert ran.code == 125
+        assert ran.err.startswith("hodei: 20000 jobs that are waited for from this address already")
         one.sql("UPDATE jobs SET state = 'CANCELLED', completed_at = now() WHERE id = %s", made[7])
         for call in (call for call in calls if call.is_active()):
+            assert not next(call).ended
             assert [job.job_id for job in next(call).ended] == [made[7]]
     seen.check()
     eventually(lambda: _told(jobs, made, 1))
