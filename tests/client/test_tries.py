@@ -1,4 +1,5 @@
-"""Which server a client asks next, for how long, and what it says when none answers or one is older."""
+"""Which server a client asks next, for how long, and what it says when none answers, or an older one
+does."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
