@@ -102,8 +102,9 @@ def test_it_is_known_what_may_have_been_done(status: str, words: str, may_be_don
     assert tries.may_be_done == may_be_done
 
 
-def test_a_wait_goes_on_where_servers_have_too_many_readers() -> None:
-    """They have told of the job, so the time of a call does not run out; a reader's does."""
+def test_a_wait_goes_on_where_servers_have_too_many_waits() -> None:
+    """They have told of the job, so the time of a call does not run out; a reader's does. A server
+    without the call is asked in the way of the older release."""
     tries = tries_of(2, 0.001)
     waiting = Waiting(new_id(), None)
     places = []
@@ -112,6 +113,8 @@ def test_a_wait_goes_on_where_servers_have_too_many_readers() -> None:
         waiting.found(pb.Job(state="RUNNING"), tries)
         assert waiting.broke(tries, "RESOURCE_EXHAUSTED", "too many readers") == AGAIN_S
     assert places == [0, 1, 0]
+    waiting.found(pb.Job(state="RUNNING"), tries)
+    assert (waiting.broke(tries, "UNIMPLEMENTED", ""), waiting.method) == (0.0, "ReadLogs")
     reading = Reading(new_id(), {}, follow=True)
     reading.found(pb.Job(state="RUNNING"), late := tries_of(1, 0.001))
     with pytest.raises(Exhausted, match=r"^too many readers$"):
