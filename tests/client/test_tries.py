@@ -60,14 +60,28 @@ def test_each_server_has_its_part_of_the_time() -> None:
 @pytest.mark.parametrize(
     ("status", "words", "kind", "said"),
     [
-        ("UNAVAILABLE", "the database is away\x1b", Unavailable, r"the database is away\x1b"),
-        ("UNAVAILABLE", "", Unavailable, "the server answered UNAVAILABLE"),
-        ("RESOURCE_EXHAUSTED", "too many", Exhausted, "too many"),
+        (
+            "UNAVAILABLE",
+            "the database is away\x1b",
+            Unavailable,
+            r"the database is away\x1b (tried host:1 for 0.001 s)",
+        ),
+        (
+            "UNAVAILABLE",
+            "",
+            Unavailable,
+            "the server answered UNAVAILABLE (tried host:1 for 0.001 s)",
+        ),
+        ("RESOURCE_EXHAUSTED", "too many", Exhausted, "too many (tried host:1 for 0.001 s)"),
         ("DEADLINE_EXCEEDED", "x", TimedOut, "no answer from host:1 within 0.001 s"),
-        ("UNAVAILABLE", "failed to connect to all addresses; last error: x", Unavailable,
-         "no server answers at host:1 within 0.001 s"),
+        (
+            "UNAVAILABLE",
+            "failed to connect to all addresses; last error: x",
+            Unavailable,
+            "no server answers at host:1 within 0.001 s",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_last_words_are_told_when_the_time_has_passed(
     status: str, words: str, kind: type[HodeiError], said: str
 ) -> None:
@@ -117,7 +131,7 @@ def test_a_wait_goes_on_where_servers_have_too_many_waits() -> None:
     assert (waiting.broke(tries, "UNIMPLEMENTED", ""), waiting.method) == (0.0, "ReadLogs")
     reading = Reading(new_id(), {}, follow=True)
     reading.found(pb.Job(state="RUNNING"), late := tries_of(1, 0.001))
-    with pytest.raises(Exhausted, match=r"^too many readers$"):
+    with pytest.raises(Exhausted, match=r"^too many readers \(tried host:1 for 0.001 s\)$"):
         reading.broke(late, "RESOURCE_EXHAUSTED", "too many readers")
 
 
