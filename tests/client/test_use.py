@@ -25,7 +25,7 @@ from tests.running import Hodei
 NEVER = {"command": "true", "labels": {"never": "there"}}
 """No worker here can take it."""
 
-SLOW_BYTES = 8 << 20
+SLOW_BYTES = 24 << 20
 
 
 def test_a_thousand_jobs_from_many_threads(hodei: Hodei) -> None:
@@ -86,7 +86,8 @@ def test_a_slow_reader_gets_all_and_keeps_little(hodei: Hodei, make: Make) -> No
     size = len(next(chunks).data)
     before = resident()
     time.sleep(0.5)
-    assert resident() - before < SLOW_BYTES / 2
+    grown = resident() - before
+    assert grown < SLOW_BYTES / 2
     assert size + sum(len(chunk.data) for chunk in chunks) == SLOW_BYTES
 
 
