@@ -85,25 +85,41 @@ def measure(rounds: int = 15) -> dict[str, Any]:
             "Hodei": blocking(server),
             "AsyncHodei": asynchronous(server, runner),
         }
-        took: dict[str, dict[str, list[float]]] = {"one": {}, "many": {}}
+        took: dict[tuple[str, str], list[Took]] = {}
         for _ in range(rounds + 1):
-            for what, of_ways in took.items():
+            for what in ("one", "many"):
                 for way, calls in ways.items():
-                    begun = time.monotonic()
-                    calls[what]()
-                    of_ways.setdefault(way, []).append(time.monotonic() - begun)
-        figures = {
-            what: {
-                way: round(statistics.median(s[1:]) * 1e3 / (ONES if what == "one" else 1), 3)
-                for way, s in of_ways.items()  # the first round opens connections
-            }
-            for what, of_ways in took.items()
+                    took.setdefault((what, way), []).append(timed(calls[what]))
+        return {"rounds": rounds, "ms": figures(took), "violations": violations(conn)}
+
+
+Took = tuple[float, float]
+"""Seconds on the clock, and of this process's processor time, in which the servers have no part."""
+
+
+def timed(call: Callable[[], None]) -> Took:
+    begun, spent = time.monotonic(), time.process_time()
+    call()
+    return time.monotonic() - begun, time.process_time() - spent
+
+
+def figures(took: dict[tuple[str, str], list[Took]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Of each submit the milliseconds, and the ratios to gRPC's. The first round opened connections,
+    and does not count."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for (what, way), rounds in took.items():
+        calls = ONES if what == "one" else 1
+        clock, cpu = (
+            statistics.median(one[place] for one in rounds[1:]) * 1e3 / calls for place in (0, 1)
+        )
+        raw_ones = found.setdefault(what, {}).get("gRPC", {"clock": clock, "cpu": cpu})
+        found[what][way] = {
+            "clock": round(clock, 3),
+            "cpu": round(cpu, 3),
+            "clock_ratio": round(clock / raw_ones["clock"], 2),
+            "cpu_ratio": round(cpu / raw_ones["cpu"], 2),
         }
-        ratios = {
-            what: {way: round(ms / of_ways["gRPC"], 2) for way, ms in of_ways.items()}
-            for what, of_ways in figures.items()
-        }
-        return {"rounds": rounds, "ms": figures, "ratios": ratios, "violations": violations(conn)}
+    return found
 
 
 def main() -> None:

@@ -176,7 +176,8 @@ class AsyncHodei:
                     async with aclosing(self._stream(stub, reading, tries)) as chunks:
                         async for one in chunks:
                             yield one
-                return
+                    reading.finished()
+                continue
             except _failures() as error:
                 status, words = self._status(error)
             await asyncio.sleep(reading.broke(tries, status, words))
@@ -184,7 +185,7 @@ class AsyncHodei:
     async def _stream(
         self, stub: Any, reading: Reading, tries: Tries
     ) -> AsyncGenerator[LogChunk, None]:
-        stream = stub.ReadLogs(
+        stream = getattr(stub, reading.method)(
             reading.request(), timeout=reading.seconds(), metadata=self._channels.metadata
         )
         try:

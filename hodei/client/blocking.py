@@ -194,13 +194,14 @@ class Hodei:
                 reading.found(job, tries)
                 if not reading.done:
                     yield from self._stream(stub, reading, tries)
-                return
+                    reading.finished()
+                continue
             except (grpc.RpcError, ValueError) as error:
                 status, words = self._status(error)
             time.sleep(reading.broke(tries, status, words))
 
     def _stream(self, stub: Any, reading: Reading, tries: Tries) -> Generator[LogChunk, None, None]:
-        stream = stub.ReadLogs(
+        stream = getattr(stub, reading.method)(
             reading.request(), timeout=reading.seconds(), metadata=self._channels.metadata
         )
         try:

@@ -2,7 +2,7 @@
 it. There is no I/O here."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hodei.client import records
@@ -10,11 +10,12 @@ from hodei.client.channels import checked_seconds
 from hodei.client.errors import TimedOut, Unsupported
 from hodei.client.reading import JobId, LogChunk, chunk, id_of, record
 from hodei.client.servers import Tries, Try
-from hodei.client.verbs import is_final, request_of
-from hodei.domain.errors import NotFound
+from hodei.client.verbs import request_of
+from hodei.domain.job import FINAL
 
 BEHIND_ALL = f"{(1 << 63) - 1}.0"
-"""A cursor behind the last chunk of any log: a server answers only with the job's end."""
+"""A cursor behind the last chunk of any log: a server tells only the job's end. So a server of an
+older release, which has no WaitJobs, is waited for."""
 
 STEADY_S = 1.0
 """Seconds for which a stream must have been open to count as an answer: a quiet job sends nothing
@@ -27,6 +28,9 @@ AGAIN_S = 1.0
 class Reading:
     """What has been read of one job. Before each stream the server is asked for the job, which it
     must answer in time: a stream may be quiet for ever."""
+
+    method = "ReadLogs"
+    """The call whose stream is read."""
 
     def __init__(self, job: JobId, part: Mapping[str, Any], *, follow: bool) -> None:
         self.job_id = id_of(job)
@@ -64,13 +68,17 @@ class Reading:
         """The time that a stream may take."""
         return None
 
-    def take(self, message: Any, tries: Tries) -> Iterator[LogChunk]:
+    def take(self, message: Any, tries: Tries) -> Iterable[LogChunk]:
         """The chunks of an answer. Unsupported: a server of an older release sends the whole log."""
         if self._part and not message.selected:
             raise Unsupported("the server is of an older release: it sends only whole logs")
         tries.reset()
         self._cursor = message.cursor or self._cursor
         return map(chunk, message.chunks)
+
+    def finished(self) -> None:
+        """The stream has ended as it should."""
+        self.done = True
 
     def broke(self, tries: Tries, status: str, words: str) -> float:
         """Returns the seconds to wait before the next try (Tries.failed has the errors)."""
@@ -81,7 +89,10 @@ class Reading:
 
 
 class Waiting(Reading):
-    """Waits for the end of a job, `timeout` seconds at most."""
+    """Waits for the end of a job, `timeout` seconds at most. A stream that ends says that the job
+    has ended; how it has, it is asked then."""
+
+    method = "WaitJobs"
 
     def __init__(self, job: JobId, timeout: float | None) -> None:
         super().__init__(job, {}, follow=True)
@@ -93,15 +104,19 @@ class Waiting(Reading):
 
     @property
     def final(self) -> records.Job:
-        """The ended job. NotFound: it was deleted meanwhile."""
-        if self._final is None:
-            raise NotFound(f"no job {self.job_id}")
+        """The ended job, once it is done."""
+        assert self._final  # noqa: S101  nothing else makes it done
         return self._final
 
     def next(self, tries: Tries) -> Try:
         place, seconds = super().next(tries)
         left = self.seconds()
         return Try(place, seconds if left is None else min(seconds, left))
+
+    def request(self) -> Any:
+        if self.method == "ReadLogs":
+            return super().request()
+        return request_of("WaitJobs", job_ids=[self.job_id])
 
     def seconds(self) -> float | None:
         if self._deadline is None:
@@ -111,17 +126,15 @@ class Waiting(Reading):
     def found(self, job: Any, tries: Tries) -> None:
         super().found(job, tries)
         self._state = job.state
-        self._note(job)
+        if job.state in FINAL:
+            self._final, self.done = record(records.Job, job), True
 
-    def take(self, message: Any, tries: Tries) -> Iterator[LogChunk]:
-        if message.HasField("job"):
-            self._note(message.job)
-        return super().take(message, tries)
+    def take(self, message: Any, tries: Tries) -> Iterable[LogChunk]:
+        tries.reset()
+        return ()
 
-    def _note(self, job: Any) -> None:
-        read = record(records.Job, job)
-        if is_final(read):
-            self._final, self.done = read, True
+    def finished(self) -> None:
+        """The job has ended, or was deleted: the server is asked for it."""
 
     def broke(self, tries: Tries, status: str, words: str) -> float:
         """Does as Reading.broke. A server that has too many readers has told of the job: it is asked
@@ -130,7 +143,10 @@ class Waiting(Reading):
             raise TimedOut(
                 f"job {self.job_id} has not ended within {self._timeout:g} s: it is {self._state}"
             )
-        if self._streaming_since is not None and status == "RESOURCE_EXHAUSTED":
+        if self._streaming_since is not None and status == "UNIMPLEMENTED":
+            self.method = "ReadLogs"
+            pause = 0.0
+        elif self._streaming_since is not None and status == "RESOURCE_EXHAUSTED":
             pause = tries.pass_over(AGAIN_S)
         else:
             pause = super().broke(tries, status, words)

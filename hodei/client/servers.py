@@ -104,9 +104,10 @@ class Tries:
         return self._deadline - time.monotonic()
 
     def _given_up(self, status: str, words: str) -> HodeiError:
-        tried = f"{self._servers} within {self._seconds:g} s"
+        """The error of the last try, and which servers were tried."""
         if words.startswith(NOT_SENT):
-            return Unavailable(f"no server answers at {tried}")
+            return Unavailable(f"no server answers at {self._servers} within {self._seconds:g} s")
         if status == "DEADLINE_EXCEEDED":
-            return TimedOut(f"no answer from {tried}")
-        return error_of(status, words)
+            return TimedOut(f"no answer from {self._servers} within {self._seconds:g} s")
+        error = error_of(status, words)
+        return type(error)(f"{error} (tried {self._servers} for {self._seconds:g} s)")

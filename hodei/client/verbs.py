@@ -21,7 +21,7 @@ from hodei.domain.errors import (
     Unavailable,
 )
 from hodei.domain.ids import uuid7
-from hodei.domain.job import FINAL, JobState
+from hodei.domain.job import JobState
 from hodei.domain.text import shown
 
 T = TypeVar("T")
@@ -165,11 +165,6 @@ def attempts(job: JobId) -> Verb[list[records.Attempt]]:
     return [record(records.Attempt, one) for one in answer.attempts]
 
 
-def is_final(job: records.Job) -> bool:
-    """Whether a job has ended."""
-    return job.state in FINAL
-
-
 REQUESTS = {
     "CreateJobs": "CreateJobsRequest",
     "GetJob": "JobRef",
@@ -179,6 +174,7 @@ REQUESTS = {
     "GetTimeline": "JobRef",
     "GetAttempts": "JobRef",
     "ReadLogs": "ReadLogsRequest",
+    "WaitJobs": "WaitJobsRequest",
 }
 
 

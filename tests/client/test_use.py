@@ -7,21 +7,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
+import grpc
+import grpc.aio
 import pytest
 
-from hodei.client import AsyncHodei, Closed, Exhausted, LogChunk
+from hodei.client import AsyncHodei, Closed
 from hodei.client import Hodei as Client
+from hodei.client.following import BEHIND_ALL, Waiting
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
 from tests.client.conftest import Make, awaited
 from tests.running import Hodei
 
 NEVER = {"command": "true", "labels": {"never": "there"}}
 """No worker here can take it."""
 
-SLOW_BYTES = 8 << 20
+SLOW_BYTES = 24 << 20
 
 
 def test_a_thousand_jobs_from_many_threads(hodei: Hodei) -> None:
@@ -33,37 +37,44 @@ def test_a_thousand_jobs_from_many_threads(hodei: Hodei) -> None:
     assert [job.exit_code for job in jobs] == [0, 1] * 500
 
 
-def test_waiting_needs_no_place_among_the_readers_of_a_server(hodei: Hodei) -> None:
-    """A server has 400 readers for one address. Whoever reads beyond that is refused, and whoever
-    waits is answered all the same."""
+def test_waiting_needs_no_place_among_the_waits_of_a_server(hodei: Hodei) -> None:
+    """A server has 400 waits for one address. Whoever waits beyond that is answered all the same."""
 
-    async def run() -> str:
+    async def run() -> set[str]:
         async with AsyncHodei(hodei.addresses[0], call_timeout=60) as client:
             job_id = await client.submit(NEVER)
-            logs = [client.logs(job_id, follow=True) for _ in range(400)]
-            reading = asyncio.gather(*map(anext, logs), return_exceptions=True)
-            while not await refused(client.logs(job_id, follow=True, call_timeout=0.3)):
-                pass
-            waiting = asyncio.create_task(client.wait(job_id, 60))
-            done, _ = await asyncio.wait([waiting], timeout=0.3)
-            assert not done
-            await client.cancel(job_id)
-            await reading
-            return (await waiting).state
+            async with asyncio.TaskGroup() as group:
+                waits = [group.create_task(client.wait(job_id, 60)) for _ in range(410)]
+                while not await refused(hodei.addresses[0], job_id):
+                    pass
+                await client.cancel(job_id)
+            return {wait.result().state for wait in waits}
 
-    assert asyncio.run(run()) == "CANCELLED"
+    assert asyncio.run(run()) == {"CANCELLED"}
 
 
-async def refused(log: AsyncGenerator[LogChunk, None]) -> bool:
-    """Whether the server has too many readers to take this one, of a log that stays empty."""
-    try:
-        async with asyncio.timeout(0.5), aclosing(log):
-            await anext(log)
-    except Exhausted:
-        return True
-    except TimeoutError:
-        return False
-    raise AssertionError("the log is empty")
+async def refused(address: str, job_id: str) -> bool:
+    """Whether the server has too many waits to take this one."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = hodei_pb2_grpc.JobServiceStub(channel)
+        try:
+            await anext(aiter(stub.WaitJobs(pb.WaitJobsRequest(job_ids=[job_id]), timeout=0.3)))
+        except grpc.aio.AioRpcError as error:
+            return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    raise AssertionError("the job has not ended")
+
+
+def test_a_server_of_the_release_before_is_waited_for_by_its_logs(
+    hodei: Hodei, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no WaitJobs: a cursor behind the log's last chunk ends with the job, and nothing of the
+    log is sent."""
+    monkeypatch.setattr(Waiting, "method", "ReadLogs")
+    client = make(hodei.addresses)
+    job_id = client.submit(command="for n in 1 2 3; do echo $n; sleep 0.1; done")
+    assert client.wait(job_id, 60).state == "SUCCEEDED"
+    (last,) = hodei.sql("SELECT max(lease) FROM job_logs WHERE job_id = %s", job_id)
+    assert 0 < last[0] < int(BEHIND_ALL.partition(".")[0])
 
 
 def test_a_slow_reader_gets_all_and_keeps_little(hodei: Hodei, make: Make) -> None:
@@ -75,7 +86,8 @@ def test_a_slow_reader_gets_all_and_keeps_little(hodei: Hodei, make: Make) -> No
     size = len(next(chunks).data)
     before = resident()
     time.sleep(0.5)
-    assert resident() - before < SLOW_BYTES / 2
+    grown = resident() - before
+    assert grown < SLOW_BYTES / 2
     assert size + sum(len(chunk.data) for chunk in chunks) == SLOW_BYTES
 
 
