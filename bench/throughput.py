@@ -33,6 +33,11 @@ ENQUEUE = """SELECT count(*) FROM hodei_create_jobs((
         jsonb_build_object('id', hodei_uuid7(), 'actor', 'bench', 'spec', %s::jsonb))
     FROM generate_series(1, %s)))"""
 
+LEFT = """SELECT EXISTS (SELECT FROM (SELECT FROM job_queue ORDER BY job_id DESC LIMIT 1) newest)
+    OR EXISTS (SELECT FROM (SELECT FROM leases ORDER BY lease DESC LIMIT 1) newest)"""
+"""Whether a job waits or runs. The newest one is looked for, which is the last to end as a rule: to
+count them 50 times a second took PostgreSQL 10 to 20 µs for each job that was measured."""
+
 
 class Bench:
     def __init__(self, under_test: System) -> None:
@@ -57,9 +62,7 @@ class Bench:
         """Waits until so many have succeeded since the last truncate."""
         deadline = time.monotonic() + 300
         while True:
-            ((left,),) = self.conn.execute(
-                "SELECT (SELECT count(*) FROM job_queue) + (SELECT count(*) FROM leases)"
-            ).fetchall()
+            ((left,),) = self.conn.execute(LEFT).fetchall()
             ((done,),) = (
                 self.conn.execute("SELECT count(*) FROM jobs WHERE state = 'SUCCEEDED'").fetchall()
                 if not left

@@ -63,7 +63,8 @@ def of_ends(ends: Iterable[Ended]) -> Iterator[JobLine]:
     """The lines of attempts that have ended. One whose accept had not been written has the line of
     its start as well."""
     for end in ends:
-        _, job_id, old, new, reason, worker_id, correlation_id, actor, ran_unaccepted = end
+        _, job, old, new, reason, worker, correlation_id, actor, ran_unaccepted = end
+        job_id, worker_id = str(job), str(worker)  # each takes 1 µs, in every line
         if ran_unaccepted:
             old = JobState.RUNNING
             who = actor if actor.startswith("worker:") else f"worker:{worker_id}"

@@ -72,13 +72,13 @@ class Request:
             with open(descriptors.pop(), "rb") as file:  # noqa: PTH123
                 rest = file.read()
         self.moves_only = bool(kind & MOVE)
-        self.cgroup, self.folder, path, *words = rest.split(b"\0")[:-1]
-        self.path = path
+        self.cgroup, self.folder, self.path, *words = rest.split(b"\0")[:-1]
         self.argv = words[:arguments]
         pairs = words[arguments : arguments + environment]
         self.environment = dict(zip(pairs[::2], pairs[1::2], strict=True))
         self.umask = b"".join(words[arguments + environment :])
-        self.streams = descriptors
+        # (0, stdin), (1, stdout), (2, stderr); without the first stdin is the launcher's, /dev/null
+        self.streams = list(enumerate(descriptors, 3 - len(descriptors)))
 
 
 class Launcher:
@@ -137,7 +137,7 @@ class Launcher:
             words = str(failed).encode(errors="replace")[:2000]
             self._link.send(ANSWER.pack(FAILED, request.number, in_cgroup, 0, 0, 0, 0) + words)
         finally:
-            for descriptor in request.streams:
+            for _, descriptor in request.streams:
                 os.close(descriptor)
         return True
 
@@ -189,8 +189,8 @@ class Launcher:
             os.chdir("/")
 
     def _spawn(self, program: bytes, argv: list[bytes], request: Request) -> int:
-        streams = [(os.POSIX_SPAWN_DUP2, stream, at) for at, stream in enumerate(request.streams)]
-        return os.posix_spawn(program, argv, request.environment, file_actions=streams, **BIRTH)
+        actions = [(os.POSIX_SPAWN_DUP2, stream, at) for at, stream in request.streams]
+        return os.posix_spawn(program, argv, request.environment, file_actions=actions, **BIRTH)
 
     def _fork(self, request: Request) -> int:
         """Returns the process id. Raises Failed with what the child wrote to the pipe; the pipe
@@ -214,7 +214,7 @@ class Launcher:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.setsid()
-            for at, stream in enumerate(request.streams):
+            for at, stream in request.streams:
                 os.dup2(stream, at)
             uid, gid, *groups = self._ids
             os.setgroups(groups)

@@ -65,7 +65,7 @@ class Launchers:
         self._closed = False
         self._refusals = 0
         self._move_scheduled = False
-        self.dev_null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._dev_null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for _ in range(COUNT):
             self._start_launcher()
 
@@ -77,8 +77,8 @@ class Launchers:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         program = str(Path(__file__).with_name("launcher.py"))
-        actions = [(os.POSIX_SPAWN_DUP2, self.dev_null, 0), (os.POSIX_SPAWN_DUP2, self.dev_null, 1)]
-        actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), 3))
+        given = (self._dev_null, 0), (self._dev_null, 1), (theirs.fileno(), 3)
+        actions = [(os.POSIX_SPAWN_DUP2, descriptor, at) for descriptor, at in given]
         argv = [sys.executable, "-I", "-S", program, "3", *map(str, self._ids)]
         pid = os.posix_spawn(sys.executable, argv, {}, file_actions=actions, setsid=True)
         theirs.close()

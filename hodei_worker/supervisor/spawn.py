@@ -30,8 +30,9 @@ class Spawn(Protocol):
     environment: dict[str, str]
     workdir: str
     umask: str  # four octal digits; "": the launcher's own
-    # Descriptors of stdin, stdout, stderr. The caller keeps them open until the first callback.
-    streams: tuple[int, int, int]
+    # Descriptors of stdin, stdout, stderr; of a job without stdin only the last two. The caller
+    # keeps them open until the first callback.
+    streams: tuple[int, ...]
     guard: Guard
     cgroup: Cgroup | None  # launchers.py sets it
     requested_at: float  # when the request was sent to a launcher (monotonic); launchers.py sets it

@@ -70,14 +70,15 @@ class Starting(Spawn):
         self._job_descriptors = tuple(pipes.values())
         self.argv, self.environment, self.workdir, stdin_path, self.umask = prepared
         try:
-            stdin = self._host.launchers.dev_null
+            streams: tuple[int, ...] = (pipes[STDOUT], pipes[STDERR])
             if stdin_path != os.devnull:
                 stdin = os.open(stdin_path, os.O_RDONLY | os.O_CLOEXEC)
                 self._job_descriptors += (stdin,)
+                streams = (stdin, *streams)
             if user := self._host.folders.user:
                 for stream in pipes.values():
                     os.fchown(stream, user.uid, user.gid)  # so that it can open /dev/stdout
-            self.streams = (stdin, pipes[STDOUT], pipes[STDERR])
+            self.streams = streams
             self._host.launchers.spawn(self)
         except Exception:
             self._close_descriptors()

@@ -1,6 +1,7 @@
 """A log is whole or says where not: through real workers of each kind."""
 
 import base64
+import json
 import os
 import re
 import subprocess
@@ -232,7 +233,8 @@ def test_chatter_on_both_streams_makes_few_chunks(worker: Worker) -> None:
 def test_as_json_no_character_and_no_byte_is_damaged(worker: Worker) -> None:
     ends = "head -c 65535 /dev/zero | tr '\\0' x; printf 'é'; head -c 10 /dev/zero | tr '\\0' y"
     job = worker.finish(f"{ends}; printf 'raw\\377' >&2")
-    found = worker.hodei.ok("job", "logs", "--format", "json", job.id).json
+    said = worker.hodei.ok("job", "logs", "--format", "json", job.id).text
+    found = [json.loads(line) for line in said.splitlines()]
     out = "".join(one["text"] for one in found if one["stream"] == "stdout")
     assert out == "x" * 65_535 + "é" + "y" * 10
     (err,) = [one for one in found if one["stream"] == "stderr"]
