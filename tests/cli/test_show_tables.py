@@ -82,6 +82,18 @@ def test_the_column_with_the_highest_number_leaves_first() -> None:
     assert fitted(columns, widths, 1) == [10, 0, 0]
 
 
+def test_a_column_without_a_value_leaves_before_the_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    columns = [show.Column("id"), show.Column("reason", leaves=1), show.Column("took", leaves=2)]
+    for columns_there, head in (("12", "id  took"), ("16", "id  reason  took"), ("5", "id")):
+        monkeypatch.setenv("COLUMNS", columns_there)
+        show.table(columns, [["1", "", "3 ms"], ["2", "", "5 ms"]], none="")
+        assert capsys.readouterr().out.splitlines()[0] == head
+
+
 def test_columns_that_may_be_cut_give_their_width_before_others_leave() -> None:
     columns = [show.Column("a", cut=True), show.Column("b", cut=True), show.Column("c", leaves=1)]
     assert fitted(columns, [100, 30, 10], 84) == [40, 30, 10]

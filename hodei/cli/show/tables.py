@@ -8,7 +8,7 @@ import codecs
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -26,8 +26,8 @@ LEAST_CUT = 12
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table. `leaves`: 0 for one that is always shown; of the others the one with the
-    highest number leaves first when the terminal is too narrow. `cut`: its values may end in "…";
-    it keeps `least` characters before another column leaves for it."""
+    highest number leaves first when the terminal is too narrow, before them those without any value
+    in this table. `cut`: its values may end in "…"; it keeps `least` characters before another column leaves for it."""
 
     title: str
     leaves: int = 0
@@ -47,10 +47,21 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, none: str
         for column, *values in zip(columns, *cells, strict=True)
     ]
     if sys.stdout.isatty() and not is_wide():
-        widths = fitted(columns, widths, shutil.get_terminal_size().columns)
+        widths = fitted(_empty_first(columns, cells), widths, shutil.get_terminal_size().columns)
     click.echo(_line([column.title for column in columns], widths, bold_text=True))
     for row in cells:
         click.echo(_line(row, widths))
+
+
+def _empty_first(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[Column]:
+    """The columns, of which those that say nothing in any row leave before the others."""
+    most = max(column.leaves for column in columns)
+    return [
+        replace(column, leaves=column.leaves + most)
+        if column.leaves and not any(values)
+        else column
+        for column, *values in zip(columns, *cells, strict=True)
+    ]
 
 
 def fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
