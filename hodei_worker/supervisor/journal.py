@@ -77,6 +77,10 @@ class Journal:
         self._apply(entry)
         self._unwritten.append(orjson.dumps(entry))
 
+    @property
+    def flushed(self) -> bool:
+        return not self._unwritten
+
     def flush(self) -> None:
         """Writes the gathered lines. If the disk is full they are lost: after a crash the next
         supervisor does not know of them, but no job ends by it."""

@@ -1,6 +1,7 @@
 """The part of a job's output that is kept: of a log over its limit the first and the last part, and
 on a full disk as much as fits. A notice in the log says where something is missing."""
 
+import functools
 from collections.abc import Callable
 
 from hodei.protocol.words import Outcome, Reason
@@ -13,6 +14,7 @@ LEAST_TAIL, MOST_TAIL = 65_536, FULL_BYTES
 DISK_FULL = ": the worker's disk was full"
 
 
+@functools.lru_cache(maxsize=64)  # nearly all jobs have the same limit
 def tail_of(limit: int) -> int:
     """Returns how many bytes of the end are kept: a tenth of the limit, at least 64 KiB (or half
     the limit, if that is less) and at most 64 MiB."""

@@ -273,8 +273,9 @@ class Supervisor:
         if job and job.result is not None:
             del self._jobs[header["lease"]]
             job.log.tape.close()
+            if self._journal.flushed:  # else its flush is due already: they come by the hundred
+                self._loop.call_soon(self._journal.flush)
             self._journal.add_forgotten(header["lease"])
-            self._loop.call_soon(self._journal.flush)
 
     def _purge(self, header: wire.PurgeHeader, _: bytes) -> None:
         """The lease belongs to a supervisor that died without writing its journal."""
