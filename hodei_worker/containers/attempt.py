@@ -4,15 +4,14 @@ import asyncio
 import time
 from typing import Any
 
-import orjson
-
 from hodei.protocol.words import Reason
 from hodei_worker.containers import create
 from hodei_worker.containers.engine import EngineError, EngineGone
+from hodei_worker.containers.fate import Fate
 from hodei_worker.containers.host import Host
 from hodei_worker.containers.log import Log, Unreadable
 from hodei_worker.containers.starting import Refused, Starting
-from hodei_worker.containers.state import Ended, State, state_of
+from hodei_worker.containers.state import Ended
 from hodei_worker.containers.tasks import log_error
 from hodei_worker.containers.usage import Usage
 from hodei_worker.supervisor import spec
@@ -24,13 +23,6 @@ from hodei_worker.supervisor.spool import Tape
 
 KILLED_WITHIN_S = 10.0
 """Seconds after KILL; a container that runs then is named in the result and left to the remover."""
-
-OUT_OF_MEMORY_S = 0.3
-"""Seconds after the end within which an engine learns that the kernel has killed a process of the
-container for lack of memory."""
-
-ENGINE_BACK_S = 0.5
-"""Seconds between two questions to an engine that did not answer."""
 
 DISK_FULL = "the worker's disk is full: the job's log cannot be kept"
 REMOVED = "container removed by somebody else"
@@ -64,6 +56,7 @@ class ContainerAttempt:
         self._ended = asyncio.Event()  # the container has
         self._given_up = asyncio.Event()
         self._cause: Cause | None = None
+        self._fate = Fate(host.engine, self._name)
         self._usage = Usage()
         self._unreadable = ""  # why its log cannot be read
         self._finished = False
@@ -158,7 +151,7 @@ class ContainerAttempt:
         run = self._host.tasks.start
         log = run(self._read_log(), self.fail)
         usage = run(self._usage.sample(self._host.engine, self._name))
-        end = run(self._await_end(), self.fail)
+        end = run(self._fate.await_end(lambda: self._cause is not None), self.fail)
         given_up = run(self._given_up.wait())
         await asyncio.wait([end, given_up], return_when=asyncio.FIRST_COMPLETED)
         usage.cancel()
@@ -176,49 +169,11 @@ class ContainerAttempt:
             self._unreadable = f"its log cannot be read: {error}"
             await self._signal("SIGKILL")
 
-    async def _await_end(self) -> Ended | None:
-        """Returns how the container ended; None if it is gone. An engine that is away is waited
-        for."""
-        engine, was_away = self._host.engine, False
-        while True:
-            try:
-                await engine.wait(self._name)
-                state = state_of(await engine.json("GET", f"/containers/{self._name}/json"))
-                if ended := state.ended:
-                    short = ended.out_of_memory or await self._was_out_of_memory(state)
-                    by_engine = was_away and ended.was_killed
-                    return ended._replace(out_of_memory=short, by_engine=by_engine)
-            except EngineGone:
-                was_away = True
-                await asyncio.sleep(ENGINE_BACK_S)
-            except EngineError as error:
-                if error.status == 404:
-                    return None
-                was_away = True
-                await asyncio.sleep(ENGINE_BACK_S)
-
-    async def _was_out_of_memory(self, state: State) -> bool:
-        """Asks for the event of which the engine may learn after the end."""
-        if (
-            self._cause
-            or not state.has_memory_limit
-            or not state.ended
-            or not state.ended.exit_code
-        ):
-            return False
-        filters = {"container": [self._name], "event": ["oom"]}
-        query = {
-            "since": f"{state.started:.0f}",
-            "until": f"{time.time() + OUT_OF_MEMORY_S:.3f}",
-            "filters": orjson.dumps(filters).decode(),
-        }
-        return bool(await self._host.engine.call("GET", "/events", query=query))
-
     # ── an attempt of an earlier process ──
 
     async def _go_on(self) -> None:
         self._starting.asked = self._starting.created = True
-        state = await self._ask_state()
+        state = await self._fate.ask_state()
         was_started = not self._log.is_new
         if state is None and was_started:
             self._running = True
@@ -231,19 +186,6 @@ class ContainerAttempt:
             self._stop_signal = f"SIG{term}" if term else state.stop_signal
             self._on_started(state.started)
             await self._watch()
-
-    async def _ask_state(self) -> State | None:
-        """Returns None if there is no such container."""
-        while True:
-            try:
-                path = f"/containers/{self._name}/json"
-                return state_of(await self._host.engine.json("GET", path))
-            except EngineError as error:
-                if error.status == 404:
-                    return None
-            except EngineGone:
-                pass
-            await asyncio.sleep(ENGINE_BACK_S)
 
     # ── stop and end ──
 

@@ -82,6 +82,16 @@ class Engine:
         with contextlib.suppress(ValueError, AttributeError):
             self.release = int(said["Version"].partition(".")[0])
 
+    async def listens(self) -> bool:
+        """Whether the engine takes new connections. One that is being stopped ends its containers,
+        and still answers on the connections that it has."""
+        try:
+            _, writer = await asyncio.open_unix_connection(self._socket)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
     async def json(
         self, method: str, path: str, body: Any = None, query: Mapping[str, str] = NOTHING
     ) -> Any:

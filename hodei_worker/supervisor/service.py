@@ -29,6 +29,8 @@ from hodei_worker.supervisor.window import LogWindow
 BEGIN_AT_ONCE = 8
 """Attempts that are begun in one turn of the loop; the rest follow in the next turns."""
 
+MOST_WARNINGS = 20  # that wait for an agent; older ones are dropped
+
 CHECK_EVERY_S = 0.5  # between two checks of all attempts
 
 ALONE_S = 5.0
@@ -56,6 +58,7 @@ class Supervisor:
         self._capabilities = executor.capabilities
         self._idle_since = time.monotonic()
         self._ending = asyncio.Event()
+        self._untold: deque[str] = deque(maxlen=MOST_WARNINGS)
         self._replaced = False
         self._leaves_attempts = False
         self._ops: dict[str, wire.OnFrame] = {
@@ -156,10 +159,14 @@ class Supervisor:
         return True
 
     def _warn(self, words: str) -> None:
-        """Logs a text for the person who looks after this host, here and at the agent. It is called
-        in another thread."""
+        """Logs a text for the person who looks after this host, here and at the agent. It may be
+        called in another thread."""
         print(words, file=sys.stderr, flush=True)
-        self._loop.call_soon_threadsafe(functools.partial(self._send, "warning", words=words))
+        self._loop.call_soon_threadsafe(self._tell, words)
+
+    def _tell(self, words: str) -> None:
+        if not self._send("warning", words=words):
+            self._untold.append(words)
 
     def _on_frame(self, header: wire.AgentHeader, payload: bytes) -> None:
         """Runs the operation of a frame. An error in an operation on an attempt ends that attempt;
@@ -205,6 +212,8 @@ class Supervisor:
             settings=self._settings,
             capabilities=self._capabilities,
         )
+        while self._untold:
+            self._send("warning", words=self._untold.popleft())
 
     def _start(self, header: wire.StartHeader, payload: bytes) -> None:
         lease = header["lease"]

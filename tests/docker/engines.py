@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.eventually import eventually
+
 
 def socket() -> str:
     """The path of the socket of the engine that `docker` speaks to."""
@@ -67,3 +69,56 @@ def an_engine() -> Iterator[str]:
             finally:
                 engine.terminate()
                 engine.wait(30)
+
+
+class OwnEngine:
+    """An engine of one test, in a network namespace of its own: beside another one it would take
+    that one's bridge away. Its containers have no network."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self._folder = folder
+        self._flags = flags
+        self.socket = f"{folder}/docker.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def up(self) -> None:
+        command = [
+            *("unshare", "--net", "dockerd", "--host", f"unix://{self.socket}"),
+            *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
+            *("--data-root", f"{self._folder}/data", "--exec-root", f"{self._folder}/exec"),
+            *("--pidfile", f"{self._folder}/pid", *self._flags),
+        ]
+        with (self._folder / "log").open("a") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True
+            )
+        eventually(lambda: self.docker("version", check=False).returncode == 0, 60)
+
+    def docker(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["docker", "-H", f"unix://{self.socket}", *arguments],
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=60,
+        )
+
+    def down(self) -> None:
+        assert self._process
+        self._process.terminate()
+        self._process.wait(60)
+
+    def end(self) -> None:
+        """Nothing is left of it."""
+        if self._process and self._process.poll() is None:
+            if left := self.docker("ps", "-aq", check=False).stdout.split():
+                self.docker("rm", "-f", *left, check=False)
+            self.down()
+
+
+def can_be_started() -> str:
+    """Why an engine of one's own cannot be started here; empty if it can."""
+    if os.geteuid() != 0:
+        return "only root can start a Docker Engine"
+    missing = [name for name in ("dockerd", "docker", "unshare") if not shutil.which(name)]
+    return f"no {missing[0]} on this machine" if missing else ""

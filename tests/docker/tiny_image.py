@@ -16,8 +16,9 @@ PROGRAMS = (
 )
 
 
-def build() -> None:
-    """By `docker import`. Its own command is `echo own`."""
+def build(socket: str = "") -> None:
+    """By `docker import`. Its own command is `echo own`. `socket`: of the engine; empty: the one
+    that `docker` speaks to."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         found = [path for name in PROGRAMS if (path := shutil.which(name))]
@@ -30,5 +31,6 @@ def build() -> None:
         tar.addfile(folder)
     changes = ["ENV PATH=/bin", 'CMD ["/bin/sh", "-c", "echo own"]']
     flags = [word for change in changes for word in ("--change", change)]
-    command = ["docker", "import", *flags, "-", NAME]
+    where = ["-H", f"unix://{socket}"] if socket else []
+    command = ["docker", *where, "import", *flags, "-", NAME]
     subprocess.run(command, input=content.getvalue(), check=True, capture_output=True, timeout=120)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,19 @@ from tests.worker_process import Ended, Worker
 BOTH = ("--executor", "process", "--executor", "docker")
 
 
+@dataclass
 class DockerWorker(Worker):
     """Its jobs have the tiny image and no network, which starts faster."""
 
+    socket: str = ""
+
     @classmethod
     def on(cls, hodei: Hodei, state: Path, socket: str, *flags: str) -> "DockerWorker":
-        return cls(hodei, "docker", state, (*BOTH, "--docker-socket", socket, *flags))
+        flags = (*BOTH, "--docker-socket", socket, *flags)
+        return cls(hodei, "docker", state, flags, socket=socket)
+
+    def docker(self, *arguments: str) -> str:
+        return docker("-H", f"unix://{self.socket}", *arguments)
 
     def submit(self, command: str | list[str] = "", **spec: Any) -> str:
         return super().submit(command, **{"image": IMAGE, "network": "none"} | spec)
@@ -35,7 +43,7 @@ class DockerWorker(Worker):
     def containers(self, *flags: str) -> list[str]:
         """The ids of its containers, running ones only without flags."""
         label = f"label=hodei.worker={self.owner}"
-        return docker("ps", "-q", "--no-trunc", "--filter", label, *flags).split()
+        return self.docker("ps", "-q", "--no-trunc", "--filter", label, *flags).split()
 
     def container_pids(self) -> list[int]:
         """The processes of ours that handle its containers."""
@@ -59,7 +67,7 @@ class DockerWorker(Worker):
         super().stop()
         self.kill_containers_process()
         if left := self.containers("-a"):
-            docker("rm", "-f", "-v", *left)
+            self.docker("rm", "-f", "-v", *left)
 
 
 def docker(*arguments: str) -> str:
