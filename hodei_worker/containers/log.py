@@ -96,8 +96,7 @@ class Log:
             await _set_within(ended, AGAIN_S)
 
     async def _read(self, container: str, *, follow: bool) -> None:
-        self._gathered.flush()
-        since, self._resumed = self._position.again(_a_little_before)
+        since = self.begin_again()
         frames, lines = Frames(), Lines(old_engine=self._engine.release < FIXES_LINES)
         query = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": "1" if follow else "0"}
         query |= {"since": _seconds(since)} if since != BEFORE_ALL else {}
@@ -107,20 +106,28 @@ class Log:
                 while data := await content.read(READ_BYTES):
                     for message in frames.feed(data):
                         for mended in lines.mend(message):
-                            self._take(mended)
+                            self.take(mended)
                     if self._tape.full:
                         await self._wait_for_room()
         if not follow:
             for message in lines.end():
-                self._take(message)
+                self.take(message)
+
+    def begin_again(self) -> bytes:
+        """Keeps what was read. Returns the time from which on the log is needed; `take` leaves out
+        what of it is kept."""
+        self._gathered.flush()
+        since, self._resumed = self._position.again(_a_little_before)
+        return since
 
     async def _wait_for_room(self) -> None:
         self._room.clear()
         await self._room.wait()
 
-    def _take(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
         """Gathers what of a message was not kept before."""
         stream, time, data = message
+        self._position.seen = time
         mark, cut = self._resumed.get(stream), 0
         if mark:
             if time < mark.time:
@@ -130,14 +137,18 @@ class Log:
                     self._tell_loss(mark)
                 mark.under = 0
             mark.seen = True
-            cut = min(mark.under + mark.more, len(data))
-            mark.more -= max(0, cut - mark.under)
-            mark.under -= min(cut, mark.under)
+            cut = min(mark.under, len(data))
+            more = min(mark.more, len(data) - cut)
+            mark.under -= cut
+            mark.more -= more
+            if more:
+                self._position.note_kept(stream, time, more)
             if not mark.under and not mark.more:
                 del self._resumed[stream]
+            cut += more
         if cut == len(data):
             return
-        self._position.note_read(stream, time, len(data), cut)
+        self._position.note_read(stream, time, len(data) - cut)
         if stream == STDERR and len(self.first_error) < READ_BYTES >> 10:
             self.first_error += data[:256]
         self._gathered.add(stream, data[cut:])

@@ -58,6 +58,7 @@ class Position:
         self._kept = kept
         self._streams = {STDOUT: _Stream(), STDERR: _Stream()}
         self._needed = BEFORE_ALL
+        self.seen = BEFORE_ALL  # time of the last message that came, also of one that was kept
         path.parent.mkdir(exist_ok=True, mode=0o700)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.is_new = not self._load()
@@ -89,7 +90,7 @@ class Position:
     def again(self, slack: Callable[[bytes], bytes]) -> Again:
         """Returns how to continue. What was read and not kept is forgotten. `slack` makes a time a
         little earlier: the two streams may be a little out of order."""
-        needed = self._needed
+        needed = self.seen = self._needed
         since = slack(needed) if needed != BEFORE_ALL else BEFORE_ALL
         marks = {}
         for stream, one in self._streams.items():
@@ -100,14 +101,21 @@ class Position:
             marks[stream] = Mark(kept.time, under, kept.more, seen=kept.time == BEFORE_ALL)
         return Again(since, marks)
 
-    def note_read(self, stream: int, time: bytes, length: int, cut: int) -> None:
-        """A message was read, of which the first `cut` bytes are kept already. The others are kept
-        later, in order."""
+    def note_kept(self, stream: int, time: bytes, length: int) -> None:
+        """Bytes were read again of which the spool knew and the file did not."""
+        mark = self._streams[stream].mark
+        if time != mark.time:
+            mark.time, mark.under = time, 0
+        mark.under += length
+        mark.more -= length
+
+    def note_read(self, stream: int, time: bytes, length: int) -> None:
+        """Bytes of a message were read that are kept later, in order."""
         one = self._streams[stream]
         last = one.ahead[-1][0] if one.ahead else one.mark.time
         if time != last:
-            one.ahead.append((time, one.read - cut))
-        one.read += length - cut
+            one.ahead.append((time, one.read))
+        one.read += length
 
     def store(self, stream: int, data: bytes) -> None:
         """Keeps a chunk and writes down the new position."""
@@ -126,7 +134,7 @@ class Position:
         would be kept twice."""
         written, kept = self._tape.written, self._kept
         out, err = self._streams[STDOUT].mark, self._streams[STDERR].mark
-        self._needed = self._first_unkept() or max(out.time, err.time)
+        self._needed = self._first_unkept() or self.seen
         content = STATE.pack(
             self._tape.next_seq,
             *written.offsets,
