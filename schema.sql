@@ -123,7 +123,8 @@ BEGIN
 END $$;
 
 ALTER TABLE IF EXISTS hodei_schema
-    ADD COLUMN IF NOT EXISTS revision integer NOT NULL DEFAULT 1;
+    ADD COLUMN IF NOT EXISTS revision integer NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS cluster_id uuid NOT NULL DEFAULT gen_random_uuid();
 
 -- Milliseconds of a spec's seconds, for what older releases stored unchecked. It never raises an
 -- error, and its result is within what can be used.
@@ -270,7 +271,9 @@ CREATE TABLE IF NOT EXISTS hodei_schema (
     version integer NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Raised by every other change: programs of neighbouring revisions work side by side.
-    revision integer NOT NULL DEFAULT 1
+    revision integer NOT NULL DEFAULT 1,
+    -- Names this database to the workers: their containers carry it.
+    cluster_id uuid NOT NULL DEFAULT gen_random_uuid()
 );
 
 CREATE SEQUENCE IF NOT EXISTS hodei_lease_seq AS bigint;

@@ -195,6 +195,7 @@ class Session:
         except checks.BadFrame as error:
             raise StreamOver(f"the server's welcome is invalid: {error}") from None
         self._addresses.mark_reached(address, frame.welcome.server_id)
+        self._slots.cluster_id = frame.welcome.cluster_id
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6

@@ -37,6 +37,7 @@ class Slots:
         self._outbox = outbox
         self._held: dict[int, Held] = {}
         self.running = 0
+        self.cluster_id = ""  # of the database that the offers are from
         # The server bounds it: it counts our free slots (and checks.MOST_OFFERS is the limit).
         self._waiting: deque[int] = deque()
         self.draining = False
@@ -136,7 +137,8 @@ class Slots:
             job = self._held[self._waiting.popleft()]
             self._set_phase(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
-            self._supervisor.send("start", job.spec.encode(), **job.names())
+            names = job.names() | {"cluster": self.cluster_id}
+            self._supervisor.send("start", job.spec.encode(), **names)
             self._outbox.add_accept(job.lease)
             waited_s = time.monotonic() - job.offered_at
             line = partial(received, job.lease, job.attempt, job.spec, waited_s)

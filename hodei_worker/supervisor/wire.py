@@ -44,6 +44,7 @@ class StartHeader(TypedDict):
     attempt: int
     correlation_id: str
     actor: str
+    cluster: NotRequired[str]  # id of the database; releases before did not send it
 
 
 class StopHeader(TypedDict):

@@ -230,10 +230,12 @@ def test_what_a_container_is(worker: DockerWorker) -> None:
     worker.wrote(job_id, "up")
     ((lease,),) = worker.hodei.sql("SELECT lease FROM jobs WHERE id = %s", job_id)
     (said,) = json.loads(docker("inspect", *worker.containers()))
-    assert said["Name"].startswith(f"/hodei-job-{lease}-")
     labels = said["Config"]["Labels"]
     assert (labels["hodei.job"], labels["hodei.attempt"]) == (job_id, "1")
     assert (labels["hodei.lease"], labels["hodei.worker"]) == (str(lease), worker.owner)
+    ((cluster,),) = worker.hodei.sql("SELECT cluster_id::text FROM hodei_schema")
+    assert labels["hodei.cluster"] == cluster
+    assert said["Name"] == f"/hodei-job-{lease}-{cluster[:8]}"
     host = said["HostConfig"]
     assert host["Init"] is True
     assert host["Privileged"] is False
