@@ -123,7 +123,8 @@ BEGIN
 END $$;
 
 ALTER TABLE IF EXISTS hodei_schema
-    ADD COLUMN IF NOT EXISTS revision integer NOT NULL DEFAULT 1;
+    ADD COLUMN IF NOT EXISTS revision integer NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS cluster_id uuid NOT NULL DEFAULT gen_random_uuid();
 
 -- Milliseconds of a spec's seconds, for what older releases stored unchecked. It never raises an
 -- error, and its result is within what can be used.
@@ -270,7 +271,9 @@ CREATE TABLE IF NOT EXISTS hodei_schema (
     version integer NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Raised by every other change: programs of neighbouring revisions work side by side.
-    revision integer NOT NULL DEFAULT 1
+    revision integer NOT NULL DEFAULT 1,
+    -- Names this database to the workers: their containers carry it.
+    cluster_id uuid NOT NULL DEFAULT gen_random_uuid()
 );
 
 CREATE SEQUENCE IF NOT EXISTS hodei_lease_seq AS bigint;
@@ -806,6 +809,42 @@ BEGIN
     END IF;
 END $$;
 
+-- Checks a list of texts of one shape.
+CREATE OR REPLACE FUNCTION hodei_spec_texts(
+    spec jsonb, key text, most integer, longest integer, pattern text, shape text
+) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    given jsonb := spec -> key;
+    wrong jsonb;
+BEGIN
+    IF jsonb_typeof(given) <> 'array' THEN
+        PERFORM hodei_refuse(
+            format('%s: expected a list of strings, got %s', key, jsonb_typeof(given)));
+    ELSIF jsonb_array_length(given) > most THEN
+        PERFORM hodei_refuse(
+            format(
+                '%s: expected at most %s entries, got %s', key, most, jsonb_array_length(given)));
+    END IF;
+    SELECT e.value INTO wrong
+    FROM jsonb_array_elements(given) WITH ORDINALITY AS e (value, place)
+    WHERE CASE jsonb_typeof(e.value)
+          WHEN 'string' THEN
+              length(e.value #>> '{}') NOT BETWEEN 1 AND longest
+              OR e.value #>> '{}' ~ E'[\u0001-\u001f\u007f-\u009f]'
+              OR e.value #>> '{}' !~ pattern
+          ELSE true END
+    ORDER BY e.place
+    LIMIT 1;
+    IF jsonb_typeof(wrong) = 'string' THEN
+        PERFORM hodei_refuse(
+            format('%s: expected %s, got "%s"', key, shape, left(wrong #>> '{}', 80)));
+    ELSIF wrong IS NOT NULL THEN
+        PERFORM hodei_refuse(
+            format('%s: expected a list of strings, got %s in it', key, jsonb_typeof(wrong)));
+    END IF;
+END $$;
+
 -- Returns the program that runs a script without an interpreter: the one that its #! line names,
 -- with the rest of that line as one argument, as Linux does; else the shell. A script that neither
 -- the kernel nor a shell would read as it is meant is refused.
@@ -925,7 +964,8 @@ END $$;
 
 -- Returns a spec in its stored form, or refuses one that no job can have. The stored form has no
 -- nulls, no `id` and no `actor` (they have columns), seconds rounded to milliseconds, `interpreter`
--- as a list, and always a `command`; it is returned as it is. hodei/domain/spec.py gives the same
+-- as a list, and always a `command`; of a container job also a start_timeout and the label that
+-- keeps it from workers without containers. It is returned as it is. hodei/domain/spec.py gives the same
 -- answers. tools/spec-sql makes the lines between the marks from hodei/domain/spec_keys.py.
 CREATE OR REPLACE FUNCTION hodei_normalise_spec(given jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -939,7 +979,14 @@ DECLARE
         'workdir', 'stdin', 'stdin_base64', 'timeout', 'grace', 'priority',
         'labels', 'retries', 'on_lost', 'correlation_id', 'actor', 'run_at',
         'log_limit', 'queue_timeout', 'start_timeout', 'silence_timeout', 'final_exit_codes', 'umask',
-        'term'];
+        'term', 'image', 'entrypoint', 'pull', 'memory', 'cpus',
+        'pids', 'network', 'volumes', 'user', 'read_only', 'tmpfs',
+        'shm_size', 'platform'];
+    of_images constant text[] := ARRAY[
+        'entrypoint', 'pull', 'memory', 'cpus', 'pids', 'network',
+        'volumes', 'user', 'read_only', 'tmpfs', 'shm_size', 'platform'];
+    executor constant text := 'hodei/executor';
+    image_start_timeout constant integer := 600;
     most_bytes constant integer := 262144;
     longest_argument constant integer := 131071;
     run_at_shape constant text :=
@@ -950,6 +997,9 @@ BEGIN
     IF stranger IS NOT NULL THEN
         PERFORM hodei_refuse(format('%s: unknown key; known are %s', left(stranger, 80),
                                     array_to_string(known, ', ')));
+    END IF;
+    IF jsonb_typeof(spec -> 'labels') = 'object' THEN  -- the label is derived anew each time
+        spec := jsonb_set(spec, '{labels}', (spec -> 'labels') - executor);
     END IF;
     -- <made>
     IF spec ? 'id' THEN
@@ -1019,6 +1069,70 @@ BEGIN
             '^(TERM|INT|HUP|QUIT|USR1|USR2)$',
             'one of TERM, INT, HUP, QUIT, USR1, USR2', false);
     END IF;
+    IF spec ? 'image' THEN
+        PERFORM hodei_spec_text(spec, 'image', 512,
+            '^[A-Za-z0-9][A-Za-z0-9._/:@-]*$',
+            'the name of an image, as busybox or registry.example:5000/team/tool:1.2', false);
+    END IF;
+    IF spec ? 'entrypoint' THEN
+        PERFORM hodei_spec_text(spec, 'entrypoint', 4096,
+            '',
+            '', true);
+    END IF;
+    IF spec ? 'pull' THEN
+        PERFORM hodei_spec_text(spec, 'pull', 10,
+            '^(always|missing|never)$',
+            '"always", "missing" or "never"', false);
+    END IF;
+    IF spec ? 'memory' THEN
+        PERFORM hodei_spec_text(spec, 'memory', 16,
+            '^[0-9]{1,15}[bkmgBKMG]?$',
+            'a number of bytes as text, as "512m" or "2g"', false);
+    END IF;
+    IF spec ? 'cpus' THEN
+        PERFORM hodei_spec_text(spec, 'cpus', 8,
+            '^[0-9]{1,4}([.][0-9]{1,3})?$',
+            'a number of processors as text, as "1.5"', false);
+    END IF;
+    IF spec ? 'pids' THEN
+        spec := hodei_spec_number(spec, 'pids', 1, 4194304, 0);
+    END IF;
+    IF spec ? 'network' THEN
+        PERFORM hodei_spec_text(spec, 'network', 128,
+            '^[A-Za-z0-9][A-Za-z0-9_.-]*$',
+            'the name of a network', false);
+    END IF;
+    IF spec ? 'volumes' THEN
+        PERFORM hodei_spec_texts(spec, 'volumes', 100, 8200,
+            '^/[^:]*:/[^:]*(:(ro|rw))?$',
+            '/SOURCE:/TARGET or /SOURCE:/TARGET:ro');
+    END IF;
+    IF spec ? 'user' THEN
+        PERFORM hodei_spec_text(spec, 'user', 200,
+            '^[^:]+(:[^:]+)?$',
+            'USER or USER:GROUP, names or numbers', false);
+    END IF;
+    IF spec ? 'read_only' THEN
+        IF jsonb_typeof(spec -> 'read_only') <> 'boolean' THEN
+            PERFORM hodei_refuse(
+                'read_only: expected true or false, got ' || jsonb_typeof(spec -> 'read_only'));
+        END IF;
+    END IF;
+    IF spec ? 'tmpfs' THEN
+        PERFORM hodei_spec_texts(spec, 'tmpfs', 100, 4200,
+            '^/',
+            '/PATH or /PATH:OPTIONS');
+    END IF;
+    IF spec ? 'shm_size' THEN
+        PERFORM hodei_spec_text(spec, 'shm_size', 16,
+            '^[0-9]{1,15}[bkmgBKMG]?$',
+            'a number of bytes as text, as "512m" or "2g"', false);
+    END IF;
+    IF spec ? 'platform' THEN
+        PERFORM hodei_spec_text(spec, 'platform', 100,
+            '^[a-z0-9]+(/[a-z0-9]+){0,2}$',
+            'OS/ARCHITECTURE, as linux/arm64', false);
+    END IF;
     IF spec ? 'env' THEN
         PERFORM hodei_spec_map(spec, 'env', 1000,
             '^[A-Za-z_][A-Za-z0-9_]*$', 'names of letters, digits and _',
@@ -1035,6 +1149,28 @@ BEGIN
             'a time of the years 2000 to 2999 with its offset, as 2026-01-31T12:00:00Z', false);
     END IF;
     -- </made>
+
+    IF spec ? 'image' THEN
+        IF spec ? 'umask' THEN
+            PERFORM hodei_refuse('umask: expected no image with it');
+        ELSIF spec ? 'entrypoint'
+            AND (spec ? 'script' OR jsonb_typeof(spec -> 'command') = 'string')
+        THEN
+            PERFORM hodei_refuse(
+                'entrypoint: expected a list of arguments with it, or nothing else to run');
+        END IF;
+        spec := jsonb_build_object('start_timeout', image_start_timeout) || spec
+            || jsonb_build_object(
+                'labels',
+                coalesce(spec -> 'labels', '{}') || jsonb_build_object(executor, 'docker'));
+    ELSIF spec ?| of_images THEN
+        SELECT k.key INTO stranger
+        FROM unnest(of_images) WITH ORDINALITY AS k (key, place)
+        WHERE spec ? k.key
+        ORDER BY k.place
+        LIMIT 1;
+        PERFORM hodei_refuse(format('%s: expected an image with it', stranger));
+    END IF;
 
     IF spec ? 'script' THEN
         IF jsonb_typeof(spec -> 'script') <> 'string'
@@ -1060,6 +1196,8 @@ BEGIN
         END IF;
     ELSIF spec ? 'interpreter' THEN
         PERFORM hodei_refuse('interpreter: expected a script with it');
+    ELSIF spec ? 'image' AND coalesce(spec -> 'command', '[]') = '[]' THEN
+        spec := jsonb_set(spec, '{command}', '[]');  -- the image's own
     ELSIF NOT spec ? 'command' THEN
         PERFORM hodei_refuse('command: expected a command or a script, got neither');
     ELSIF jsonb_typeof(spec -> 'command') = 'string' THEN

@@ -42,8 +42,9 @@ class Agent:
                 "jobs run as root on this host; use --job-user NAME to run them as another user"
             )
         outbox = Outbox()
-        self._link = await Link.open(self._settings)
-        slots = Slots(self._settings.slots, self._link, outbox, self._identity.worker_id)
+        worker_id = self._identity.worker_id
+        self._link = await Link.open(self._settings, worker_id)
+        slots = Slots(self._settings.slots, self._link, outbox, worker_id)
         slots.adopt_jobs(self._link.jobs)
         session = Session(self._settings, self._identity, slots, outbox)
         ended: BaseException | None = None
@@ -82,7 +83,7 @@ class Agent:
                     "the supervisor closed its connection; if it is dead, its jobs are reported lost"
                 )
             self._link.close()
-            self._link = await Link.open(self._settings)
+            self._link = await Link.open(self._settings, self._identity.worker_id)
             slots.adopt_after_supervisor_death(self._link, self._link.jobs)
 
     def _on_stop_signal(self) -> None:

@@ -29,6 +29,11 @@ def check_welcome(sent: pb.Welcome) -> None:
     """Raises BadFrame. A server that does not send a number leaves it 0, which is valid."""
     _check_range(sent.heartbeat_s or 10.0, "heartbeat_s", 0.1, 60.0)
     _check_range(sent.lost_after_s or 60.0, "lost_after_s", 1.0, 86_400.0)
+    if sent.cluster_id:
+        try:
+            uuid.UUID(sent.cluster_id)
+        except ValueError:
+            raise BadFrame(f"cluster_id: expected a UUID, got {sent.cluster_id[:80]!r}") from None
     for resume in sent.resume:
         _check_range(resume.lease, "lease", 1, MOST_NUMBER)
         _check_range(resume.log_seq, "log_seq", 0, MOST_NUMBER)

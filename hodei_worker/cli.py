@@ -8,12 +8,14 @@ import pwd
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 import hodei_worker
 from hodei_worker import secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels, seconds
+from hodei_worker.container_flags import container_flags, container_options
 from hodei_worker.flags import environment_shown
 
 
@@ -134,9 +136,11 @@ Example:
     help="Format of the log.",
 )
 @click.version_option(hodei_worker.__version__, prog_name="hodei-worker")
+@container_options
 @click.pass_context
 def worker(
     context: click.Context,
+    /,
     server: str,
     token: str | None,
     token_file: str | None,
@@ -151,6 +155,7 @@ def worker(
     drain_timeout: str,
     log_level: str,
     log_format: str,
+    **containers: Any,
 ) -> None:
     """Run jobs on this host for a hodei-server. The worker keeps its identity in the state folder
     and needs a token only for its first start."""
@@ -171,6 +176,7 @@ def worker(
             on_worker_exit,
             seconds(drain_timeout, "--drain-timeout"),
             on_disconnect,
+            container_flags(containers),
         )
         run(settings, log_level, log_format)
     except (BadSetting, OSError, click.ClickException) as error:

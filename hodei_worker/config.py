@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hodei.domain import durations
+from hodei_worker.containers.settings import DEFAULT_SOCKET
 
 
 class BadSetting(Exception):
@@ -14,7 +15,34 @@ class BadSetting(Exception):
 
 INVALID_TOKEN = "Invalid OTP token: OTP token must be a UUID"  # noqa: S105  the words that the guide searches for
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
+RESERVED = "hodei/"  # at the beginning of a label: servers make it from its capabilities
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+
+
+@dataclass(frozen=True)
+class ContainerFlags:
+    """What a worker that runs container jobs lets them use."""
+
+    socket: str = DEFAULT_SOCKET  # path of the engine's socket
+    images: tuple[str, ...] = ()  # patterns; none: any image
+    volumes: tuple[str, ...] = ()  # patterns; none: no volume
+    networks: tuple[str, ...] = ()  # besides bridge and none
+    pull_policy: str = "missing"  # or "always" or "never", which a job cannot change
+
+    def __post_init__(self) -> None:
+        if not self.socket.startswith("/"):
+            raise BadSetting(f"--docker-socket: expected an absolute path, got {self.socket!r}")
+        for pattern in self.volumes:
+            if not pattern.startswith("/"):
+                raise BadSetting(
+                    f"--allow-volume: expected a pattern that begins with /, got {pattern!r}"
+                )
+        for network in self.networks:
+            if network.startswith("container:"):
+                raise BadSetting(
+                    f"--allow-network: expected the name of a network, got {network!r};"
+                    " the network of another container is never allowed"
+                )
 
 
 @dataclass(frozen=True)
@@ -30,6 +58,7 @@ class Settings:
     on_worker_exit: str = "keep"  # or "kill"
     drain_s: float = 30.0  # that a stopping worker waits for its jobs
     on_disconnect: str = "keep"  # or "stop"
+    containers: ContainerFlags | None = None  # None: no container jobs
 
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= 10_000:
@@ -91,6 +120,10 @@ def labels(given: tuple[str, ...]) -> dict[str, str]:
             ):
                 raise BadSetting(
                     f"--label: expected KEY=VALUE, with a key of up to 63 letters, digits, . _ / -, got {part!r}"
+                )
+            if key.startswith(RESERVED):
+                raise BadSetting(
+                    f"--label: labels that begin with {RESERVED} are given by servers, got {part!r}"
                 )
             found[key] = value
     return found

@@ -31,7 +31,7 @@ class Phase(Enum):
 
 
 class JobNames(TypedDict):
-    """The keys by which the supervisor knows an attempt: those of wire.StartHeader but `op`."""
+    """The keys by which the supervisor knows an attempt: those of wire.StartHeader but `op` and `cluster`."""
 
     lease: int
     job_id: str

@@ -1,16 +1,18 @@
 """The agent's end of its supervisors' sockets: it finds the supervisors that run, or starts one.
 
-Usually there is one. If the settings have changed while a supervisor with the old settings still
-has jobs, another one is started for the new jobs. Both share the worker's slots; the old supervisor
-ends with its last job."""
+Usually there is one, and one of containers if the worker runs them. If the settings have changed
+while a supervisor with the old settings still has jobs, another one is started for the new jobs.
+Both share the worker's slots; the old supervisor ends with its last job."""
 
 import asyncio
 import functools
 from typing import Any
 
+import orjson
 from loguru import logger
 
 from hodei_worker.config import Settings
+from hodei_worker.container_seat import open_containers
 from hodei_worker.seats import (
     ConnectedSupervisor,
     connect,
@@ -31,23 +33,42 @@ class SupervisorGone(Exception):
 
 
 class Link:
-    def __init__(self, current: ConnectedSupervisor, old: list[ConnectedSupervisor]) -> None:
-        self._current = current  # gets the new jobs
+    def __init__(
+        self,
+        current: ConnectedSupervisor,
+        old: list[ConnectedSupervisor],
+        containers: ConnectedSupervisor | None = None,
+    ) -> None:
+        self._current = current  # gets the new jobs that are processes
         self._old = old  # each still has jobs
-        self._supervisor_of = {job["lease"]: one for one in (current, *old) for job in one.jobs}
+        self._containers = containers  # gets the new jobs that have an image
+        self._supervisor_of = {job["lease"]: one for one in self._all for job in one.jobs}
         self._died = asyncio.Event()
+
+    @property
+    def _all(self) -> list[ConnectedSupervisor]:
+        return [self._current, *self._old, *([self._containers] if self._containers else [])]
 
     @property
     def jobs(self) -> list[wire.KeptJob]:
         """The jobs that the supervisors already had; the agent must adopt them."""
-        return [job for one in (self._current, *self._old) for job in one.jobs]
+        return [job for one in self._all for job in one.jobs]
+
+    @property
+    def capabilities(self) -> list[str]:
+        """What new jobs can be, in words of Hello.capabilities."""
+        return [
+            *self._current.capabilities,
+            *(self._containers.capabilities if self._containers else []),
+        ]
 
     @classmethod
-    async def open(cls, settings: Settings) -> "Link":
+    async def open(cls, settings: Settings, worker_id: str = "") -> "Link":
         """Raises BadSetting if a supervisor cannot be started, and SupervisorGone if it closed the
         connection at once five times. (An idle supervisor that is about to end does so once.)"""
         for _ in range(5):
             if link := await cls._open(settings):
+                await link._open_containers(settings, worker_id)
                 return link
             await asyncio.sleep(0.2)
         words = "the supervisor closed its socket at once: another agent is connected to it"
@@ -85,10 +106,24 @@ class Link:
             logger.info(words, len(one.jobs), (one.settings or {}).get("job_user") or "none")
         return cls(current, old)
 
+    async def _open_containers(self, settings: Settings, worker_id: str) -> None:
+        if (found := await open_containers(settings, worker_id)) is None:
+            return
+        if settings.containers:
+            self._containers = found
+        else:
+            self._old.append(found)
+        for job in found.jobs:
+            self._supervisor_of[job["lease"]] = found
+
     def send(self, op: str, payload: bytes = b"", **header: Any) -> None:
-        """Sends to the supervisor that has the lease; a new lease goes to the current one. Never
-        waits: frames to a supervisor are small and it reads them at once."""
+        """Sends to the supervisor that has the lease; a new lease goes to the one for jobs of its
+        kind. Never waits: frames to a supervisor are small and it reads them at once."""
         lease = header["lease"]
+        if op == "start" and self._containers and has_image(payload):
+            self._supervisor_of[lease] = self._containers
+        elif op == "purge" and self._containers:
+            self._containers.connection.send(op, payload, **header)
         one = self._supervisor_of.setdefault(lease, self._current)
         one.connection.send(op, payload, **header)
         if op == "forget":
@@ -100,16 +135,35 @@ class Link:
     async def run(self, on_frame: wire.OnFrame) -> None:
         """Calls `on_frame` for each frame of all supervisors. Raises SupervisorDied when the
         connection to one that has jobs, or is to get some, ends."""
-        for one in (self._current, *self._old):
+        for one in self._all:
             one.connection.ended.add_done_callback(functools.partial(self._on_connection_end, one))
-            one.deliver_frames(on_frame)
+            one.deliver_frames(functools.partial(self._on_frame, one, on_frame))
         await self._died.wait()
         raise SupervisorDied("a supervisor ended")
 
+    @staticmethod
+    def _on_frame(
+        one: ConnectedSupervisor, on_frame: wire.OnFrame, header: Any, payload: bytes
+    ) -> None:
+        if header["op"] == "capabilities":
+            one.capabilities = header["capabilities"]
+        else:
+            on_frame(header, payload)
+
     def _on_connection_end(self, one: ConnectedSupervisor, _: "asyncio.Future[None]") -> None:
-        if one is self._current or one in self._old:
+        if one in self._all:
             self._died.set()
 
     def close(self) -> None:
-        for one in (self._current, *self._old):
+        for one in self._all:
             one.connection.close()
+
+
+def has_image(spec: bytes) -> bool:
+    """Whether a spec, as JSON, is one of a container job. Most are not, and are not parsed."""
+    if b'"image"' not in spec:
+        return False
+    try:
+        return orjson.loads(spec).get("image") is not None
+    except (ValueError, AttributeError):
+        return False

@@ -53,6 +53,9 @@ class ConnectedSupervisor:
         self.connection = connection
         self.jobs = hello["jobs"]
         self.settings = hello.get("settings")  # an older release does not send them
+        self.capabilities = hello.get(
+            "capabilities", ["process"]
+        )  # an older release does not send them
         self._early_frames = early_frames  # received since the hello
 
     def deliver_frames(self, on_frame: wire.OnFrame) -> None:
@@ -67,10 +70,34 @@ class ConnectedSupervisor:
         self.connection.send("exit")
         await self.connection.ended
 
+    async def hand_over(self) -> None:
+        """Tells a supervisor of containers to end and to leave them running."""
+        self.connection.send("hand_over")
+        await self.connection.ended
 
-async def connect(seat: Path, settings: Settings, start: bool) -> ConnectedSupervisor | None:
-    """Returns None if no supervisor runs there (and `start` is False), or if it closed the
-    connection at once. Raises BadSetting if it cannot be started."""
+    async def first_word(self, within_s: float) -> None:
+        """Waits until it has said what it can run, or why nothing."""
+        deadline = time.monotonic() + within_s
+        while not self.capabilities and not self._early_frames and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for frame in self._early_frames:
+            if frame.header["op"] == "capabilities":
+                self.capabilities = frame.header["capabilities"]
+
+
+class Module(NamedTuple):
+    """A Python module that is run as a supervisor, and its arguments behind folder and `keep`."""
+
+    name: str
+    arguments: list[str]
+
+
+async def connect(
+    seat: Path, settings: Settings, start: bool, module: Module | None = None
+) -> ConnectedSupervisor | None:
+    """`module`: what runs there; None: a supervisor of processes. Returns None if no supervisor runs
+    there (and `start` is False), or if it closed the connection at once. Raises BadSetting if it
+    cannot be started."""
     frames: list[Frame] = []
     first_frame = asyncio.Event()
 
@@ -78,7 +105,7 @@ async def connect(seat: Path, settings: Settings, start: bool) -> ConnectedSuper
         frames.append(Frame(header, payload))
         first_frame.set()
 
-    connection = await _open_connection(seat, settings, on_frame, start)
+    connection = await _open_connection(seat, settings, on_frame, module, start)
     if connection is None:
         return None
     connection.ended.add_done_callback(lambda _: first_frame.set())
@@ -99,7 +126,11 @@ def has_unreported_jobs(seat: Path) -> bool:
 
 
 async def _open_connection(
-    seat: Path, settings: Settings, on_frame: wire.OnFrame, start: bool
+    seat: Path,
+    settings: Settings,
+    on_frame: wire.OnFrame,
+    module: Module | None,
+    start: bool,
 ) -> wire.Connection | None:
     if not seat.exists() and not start:
         return None
@@ -117,7 +148,7 @@ async def _open_connection(
         except OSError:
             if not start:
                 return None
-            started = started or _start(seat, settings)
+            started = started or _start(seat, settings, module or _processes(settings))
         if started.poll() is not None:
             log = seat / "supervisor.log"
             words = log.read_text(errors="replace")[-500:].strip()
@@ -143,20 +174,23 @@ def make_seat(seat: Path, settings: Settings) -> None:
         )
 
 
-def _start(seat: Path, settings: Settings) -> subprocess.Popen[bytes]:
-    """The supervisor gets its own session, "/" as folder, and an environment that jobs may see."""
+def _processes(settings: Settings) -> Module:
     user = [settings.job_user] if settings.job_user else []
+    return Module("hodei_worker.supervisor", [str(settings.log_limit), *user])
+
+
+def _start(seat: Path, settings: Settings, module: Module) -> subprocess.Popen[bytes]:
+    """The supervisor gets its own session, "/" as folder, and an environment that jobs may see."""
     environment = environment_for_jobs()
     command = [
         *_scope(environment),
         sys.executable,
         "-P",
         "-m",
-        "hodei_worker.supervisor",
+        module.name,
         str(seat),
         settings.on_worker_exit,
-        str(settings.log_limit),
-        *user,
+        *module.arguments,
     ]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     log = os.open(seat / "supervisor.log", flags, 0o600)

@@ -23,6 +23,7 @@ from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
 from hodei_worker.identity import Identity, instance
 from hodei_worker.job_user import job_user
+from hodei_worker.machine import machine
 from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
@@ -48,6 +49,7 @@ class Session:
         self, settings: Settings, identity: Identity, slots: Slots, outbox: Outbox
     ) -> None:
         self._settings = settings
+        self._said: list[str] = []  # on this stream
         self._registration = Registration(settings, identity)
         self._addresses = Addresses(settings.servers)
         self._slots = slots
@@ -193,6 +195,7 @@ class Session:
         except checks.BadFrame as error:
             raise StreamOver(f"the server's welcome is invalid: {error}") from None
         self._addresses.mark_reached(address, frame.welcome.server_id)
+        self._slots.cluster_id = frame.welcome.cluster_id
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
@@ -211,6 +214,7 @@ class Session:
         self._last_frame_at = time.monotonic()
 
     def _hello(self, address: str) -> pb.Hello:
+        self._said = self._slots.capabilities
         return pb.Hello(
             protocol_min=1,
             protocol_max=1,
@@ -219,7 +223,7 @@ class Session:
             version=hodei_worker.__version__,
             slots=self._settings.slots,
             labels=self._settings.labels,
-            capabilities=["process", "recall"],
+            capabilities=["recall", *self._said, *machine()],
             held=self._slots.held(),
             addresses=self._addresses.as_messages(address),
             job_user=job_user(self._settings),
@@ -302,6 +306,8 @@ class Session:
                         LOG_ACK_S,
                     )
                 warned = stalled
+                if self._slots.capabilities != self._said:
+                    raise SentAway("what this worker can run has changed") from None
                 if time.monotonic() - self._last_frame_at > 2.5 * self._heartbeat_s:
                     raise StreamOver(
                         f"the server was silent for {2.5 * self._heartbeat_s:g} s"

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from loguru import logger
 
@@ -20,16 +20,11 @@ from hodei_worker.job_lines import JobLines, ending, received, returned
 from hodei_worker.outbox import Outbox
 from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Cause, Result, lost
 from hodei_worker.supervisor.wire import ChunkHeader, KeptJob, SupervisorHeader
+from hodei_worker.to_supervisor import ToSupervisor
 
 SUPERVISOR_DIED = lost(
     "the worker's supervisor died; what could be found of its processes was killed"
 )
-
-
-class ToSupervisor(Protocol):
-    """The link, or a test that records the frames."""
-
-    def send(self, op: str, payload: bytes = b"", **header: Any) -> None: ...
 
 
 class Slots:
@@ -42,10 +37,16 @@ class Slots:
         self._outbox = outbox
         self._held: dict[int, Held] = {}
         self.running = 0
+        self.cluster_id = ""  # of the database that the offers are from
         # The server bounds it: it counts our free slots (and checks.MOST_OFFERS is the limit).
         self._waiting: deque[int] = deque()
         self.draining = False
         self.held_changed = asyncio.Event()  # set: a heartbeat is due
+
+    @property
+    def capabilities(self) -> list[str]:
+        """What new jobs can be here, in words of Hello.capabilities."""
+        return self._supervisor.capabilities
 
     # ── what is held ──
 
@@ -136,7 +137,8 @@ class Slots:
             job = self._held[self._waiting.popleft()]
             self._set_phase(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
-            self._supervisor.send("start", job.spec.encode(), **job.names())
+            names = job.names() | {"cluster": self.cluster_id}
+            self._supervisor.send("start", job.spec.encode(), **names)
             self._outbox.add_accept(job.lease)
             waited_s = time.monotonic() - job.offered_at
             line = partial(received, job.lease, job.attempt, job.spec, waited_s)
@@ -241,7 +243,9 @@ class Slots:
         if header["op"] == "warning":
             logger.warning("the supervisor reports: {}", header["words"])
             return
-        if header["op"] == "hello" or (job := self._held.get(header.get("lease", 0))) is None:
+        if header["op"] == "hello" or header["op"] == "capabilities":
+            return
+        if (job := self._held.get(header["lease"])) is None:
             return
         if header["op"] == "chunk":
             self._on_chunk(job, header, payload)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hodei.cli import image_flags
 from hodei.cli.spec_input import environment, pairs, read_file, read_text, stdin_keys
 from hodei.cli.spec_options import FLAGS, NAMES
 from hodei.cli.times import moment
@@ -41,6 +42,7 @@ def _other_keys(flags: dict[str, Any]) -> dict[str, Any]:
     if flags["term"] is not None:
         name = flags["term"].upper().removeprefix("SIG")
         keys["term"] = name if name in STOP_SIGNALS else flags["term"]
+    keys |= dict(image_flags.image_keys(flags))
     if flags["final_exit_code"]:
         keys["final_exit_codes"] = _exit_codes(flags["final_exit_code"])
     if env := environment(flags["env_file"], flags["env"]):
@@ -103,6 +105,8 @@ def _one_reader_of_stdin(flags: dict[str, Any]) -> None:
 
 def _what_to_run(flags: dict[str, Any]) -> dict[str, Any]:
     given = [way for way in ("command", "script", "argv") if flags[way] not in (None, ())]
+    if not given and flags["image"]:
+        return {}
     if len(given) != 1:
         got = " and ".join("-- ARGV" if way == "argv" else f"--{way}" for way in given) or "none"
         raise click.UsageError(

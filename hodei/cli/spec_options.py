@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hodei.cli import completion
+from hodei.cli import completion, image_flags
 from hodei.domain.spec_keys import STOP_SIGNALS
 
 OPTIONS = (
@@ -146,6 +146,7 @@ OPTIONS = (
         help="Bytes kept of each attempt's log; a smaller limit of the worker holds.",
         show_default="the worker's",
     ),
+    *image_flags.OPTIONS,
 )
 
 
@@ -171,6 +172,7 @@ NAMES = {
     "final_exit_codes": "final_exit_code",
     "stdin": "stdin_file",
     "stdin_base64": "stdin_file",
+    "volumes": "volume",
 }
 """The names of the keys of a spec that have another one."""
 

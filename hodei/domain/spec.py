@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from hodei.domain import durations
+from hodei.domain import durations, spec_image
 from hodei.domain.errors import Invalid
 from hodei.domain.spec_json import read, type_name
 from hodei.domain.spec_keys import (
@@ -25,9 +25,12 @@ from hodei.domain.spec_keys import (
     RULES,
     RUN_AT_SHAPE,
     Codes,
+    Flag,
     Map,
     Number,
+    Rule,
     Text,
+    Texts,
 )
 
 BLANK = " \t\r\n"
@@ -37,7 +40,7 @@ FIRST_RUN_AT, LAST_RUN_AT = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 
 PATTERNS = {
     rule.key: re.compile(rule.pattern.replace("$", r"\Z"))
     for rule in RULES
-    if isinstance(rule, Text | Map)
+    if isinstance(rule, Text | Map | Texts)
 }
 
 DURATION_KEYS = [rule.key for rule in RULES if isinstance(rule, Number) and rule.places]
@@ -67,9 +70,11 @@ def normalise(given: str | Mapping[str, Any]) -> Spec:
     spec = read(text)
     if strangers := sorted(key for key in spec if key not in KNOWN):
         raise Invalid(f"{strangers[0][:80]}: unknown key; known are {', '.join(KNOWN)}")
+    spec_image.forget_derived(spec)
     for rule in RULES:
         if rule.key in spec:
             _check(spec, rule)
+    spec_image.check(spec)
     _what_to_run(spec)
     _stdin(spec)
     _run_at(spec)
@@ -92,7 +97,7 @@ def _size(spec: dict[str, Any]) -> None:
         raise Invalid(f"spec: expected at most {MOST_BYTES} bytes of JSON, got {size}")
 
 
-def _check(spec: dict[str, Any], rule: Text | Number | Map | Codes) -> None:
+def _check(spec: dict[str, Any], rule: Rule) -> None:
     """Refuses a value that breaks its rule; puts its stored form into the spec."""
     match rule:
         case Text():
@@ -103,6 +108,12 @@ def _check(spec: dict[str, Any], rule: Text | Number | Map | Codes) -> None:
             _map(spec, rule)
         case Codes():
             spec[rule.key] = _codes(spec[rule.key], rule.key)
+        case Texts():
+            _texts(spec[rule.key], rule)
+        case Flag():
+            if not isinstance(spec[rule.key], bool):
+                got = type_name(spec[rule.key])
+                raise Invalid(f"{rule.key}: expected true or false, got {got}")
 
 
 def _text(spec: dict[str, Any], rule: Text) -> None:
@@ -115,6 +126,20 @@ def _text(spec: dict[str, Any], rule: Text) -> None:
         raise Invalid(f"{key}: expected text without control characters")
     if not PATTERNS[key].search(value):
         raise Invalid(f'{key}: expected {rule.shape}, got "{value[:80]}"')
+
+
+def _texts(value: Any, rule: Texts) -> None:
+    key = rule.key
+    if not isinstance(value, list):
+        raise Invalid(f"{key}: expected a list of strings, got {type_name(value)}")
+    if len(value) > rule.most:
+        raise Invalid(f"{key}: expected at most {rule.most} entries, got {len(value)}")
+    for one in value:
+        if not isinstance(one, str):
+            raise Invalid(f"{key}: expected a list of strings, got {type_name(one)} in it")
+        fits = 1 <= len(one) <= rule.longest and not CONTROLS.search(one)
+        if not fits or not PATTERNS[key].search(one):
+            raise Invalid(f'{key}: expected {rule.shape}, got "{one[:80]}"')
 
 
 def _number(value: Any, rule: Number) -> int | float:
@@ -208,6 +233,8 @@ def _what_to_run(spec: dict[str, Any]) -> None:
         _script(spec)
     elif "interpreter" in spec:
         raise Invalid("interpreter: expected a script with it")
+    elif "image" in spec and spec.get("command", []) == []:
+        spec["command"] = []  # the image's own
     elif "command" not in spec:
         raise Invalid("command: expected a command or a script, got neither")
     elif isinstance(spec["command"], str):

@@ -61,6 +61,28 @@ class Codes:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A list of at most `most` strings of 1 to `longest` characters without control characters, of
+    a shape."""
+
+    key: str
+    most: int
+    longest: int
+    pattern: str
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """true or false."""
+
+    key: str
+
+
+Rule = Text | Number | Map | Codes | Texts | Flag
+
+
 STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
 """Signals with which a job may want to be stopped."""
 
@@ -97,11 +119,38 @@ KNOWN = (
     "final_exit_codes",
     "umask",
     "term",
+    "image",
+    "entrypoint",
+    "pull",
+    "memory",
+    "cpus",
+    "pids",
+    "network",
+    "volumes",
+    "user",
+    "read_only",
+    "tmpfs",
+    "shm_size",
+    "platform",
 )
 """Every key. Those without a rule below have one of their own in spec.py and schema.sql: what to
 run, and what the job reads."""
 
-RULES: tuple[Text | Number | Map | Codes, ...] = (
+OF_IMAGES = KNOWN[KNOWN.index("image") + 1 :]
+"""Keys that need an image: those of a container."""
+
+EXECUTOR = "hodei/executor"
+"""The label that the stored form of a container job has, with the value `docker`. It is made anew
+from the spec each time. Servers give it to workers that run containers: so a server or a worker that
+knows nothing of containers never runs such a job."""
+
+START_TIMEOUT_S = 600
+"""The start_timeout of a container job whose spec gives none: its image may have to be pulled."""
+
+MEMORY = "^[0-9]{1,15}[bkmgBKMG]?$"
+MEMORY_SHAPE = 'a number of bytes as text, as "512m" or "2g"'
+
+RULES: tuple[Rule, ...] = (
     Text("id", 36, UUID, "a UUID"),
     Text("name", 200),
     Text("actor", 200),
@@ -119,6 +168,26 @@ RULES: tuple[Text | Number | Map | Codes, ...] = (
     Codes("final_exit_codes"),
     Text("umask", 20, "^0[0-7][0-7][0-7]$", 'a text of four octal digits, as "0022"'),
     Text("term", 20, f"^({'|'.join(STOP_SIGNALS)})$", f"one of {', '.join(STOP_SIGNALS)}"),
+    Text(
+        "image",
+        512,
+        "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$",
+        "the name of an image, as busybox or registry.example:5000/team/tool:1.2",
+    ),
+    Text("entrypoint", 4096, controls=True),
+    Text("pull", 10, "^(always|missing|never)$", '"always", "missing" or "never"'),
+    Text("memory", 16, MEMORY, MEMORY_SHAPE),
+    Text("cpus", 8, "^[0-9]{1,4}([.][0-9]{1,3})?$", 'a number of processors as text, as "1.5"'),
+    Number("pids", "1", "4194304", 0),
+    Text("network", 128, "^[A-Za-z0-9][A-Za-z0-9_.-]*$", "the name of a network"),
+    Texts(
+        "volumes", 100, 8200, "^/[^:]*:/[^:]*(:(ro|rw))?$", "/SOURCE:/TARGET or /SOURCE:/TARGET:ro"
+    ),
+    Text("user", 200, "^[^:]+(:[^:]+)?$", "USER or USER:GROUP, names or numbers"),
+    Flag("read_only"),
+    Texts("tmpfs", 100, 4200, "^/", "/PATH or /PATH:OPTIONS"),
+    Text("shm_size", 16, MEMORY, MEMORY_SHAPE),
+    Text("platform", 100, "^[a-z0-9]+(/[a-z0-9]+){0,2}$", "OS/ARCHITECTURE, as linux/arm64"),
     Map(
         "env", 1000, "^[A-Za-z_][A-Za-z0-9_]*$", "names of letters, digits and _", 0, controls=True
     ),

@@ -21,7 +21,7 @@ from hodei.fleet.presence import Presence
 from hodei.fleet.reach import Address
 from hodei.fleet.registration import fingerprint
 from hodei.fleet.stream import WorkerStream
-from hodei.store import leases, sessions, workers
+from hodei.store import cluster, leases, sessions, workers
 from hodei.store.database import TROUBLE, Database
 
 SILENT_AFTER_S = 2.5 * HEARTBEAT_S
@@ -72,6 +72,7 @@ class Opened(NamedTuple):
 
     stream: WorkerStream
     resumed: list[ResumedLease]
+    cluster_id: str
 
 
 class Sessions:
@@ -85,6 +86,7 @@ class Sessions:
         self._slots_freed = slots_freed
         self._ended: asyncio.Queue[tuple[WorkerStream, bool]] = asyncio.Queue(MOST_ENDS)
         self._closing = ""
+        self._cluster_id = ""  # read with the first worker
 
     @property
     def server_id(self) -> str:
@@ -110,7 +112,9 @@ class Sessions:
             can_recall=hello.can_recall,
             addresses=hello.addresses,
         )
-        return Opened(stream, await self._resume(stream, hello.held))
+        if not self._cluster_id:
+            self._cluster_id = str(await self._database.run(cluster.cluster_id))
+        return Opened(stream, await self._resume(stream, hello.held), self._cluster_id)
 
     async def _connect(self, hello: Hello) -> sessions.Session:
         running = sum(1 for held in hello.held if held.running)

@@ -23,7 +23,7 @@ class Reason(StrEnum):
     TIMEOUT = "TIMEOUT"  # a limit of time in the spec has passed
     OOM_KILLED = "OOM_KILLED"
     START_FAILED = "START_FAILED"  # command not found, no such folder, disk full while preparing
-    IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"  # of containers, which are still to come
+    IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     WORKER_LOST = "WORKER_LOST"
     QUARANTINED = "QUARANTINED"  # too many attempts were lost (MAX_LONE_LOSSES, MAX_LOSSES)

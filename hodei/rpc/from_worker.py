@@ -14,7 +14,7 @@ from hodei.fleet.reach import Address
 from hodei.fleet.sessions import HeldLease, Hello
 from hodei.fleet.stream import WorkerStream
 from hodei.protocol import hodei_pb2 as pb
-from hodei.rpc import worker_checks
+from hodei.rpc import worker_checks, worker_labels
 from hodei.rpc.ids import uuid_of
 from hodei.rpc.worker_checks import CHUNK_BYTES, LATEST_US, within, within_all
 from hodei.store.job_logs import Chunk
@@ -83,7 +83,7 @@ def hello(said: pb.Hello, who: tuple[uuid.UUID, bytes], server_id: str, now: flo
         name=said.name,
         version=said.version,
         slots=said.slots,
-        labels=dict(said.labels),
+        labels=worker_labels.of(said),
         job_user=said.job_user or None,
         about=_about(said),
         can_recall="recall" in said.capabilities,

@@ -91,6 +91,7 @@ def welcome(opened: Opened, server_id: str, lost_after_s: float) -> pb.ServerFra
         lost_after_s=lost_after_s,
         clock_unix_us=_now_unix_us(),
         server_id=server_id,
+        cluster_id=opened.cluster_id,
     )
     for one in opened.resumed:
         said.resume.add(

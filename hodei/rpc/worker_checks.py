@@ -1,7 +1,8 @@
 """What workers send is checked where it is read, before anything of it is used or gets into a batch
 with what others have sent. Invalid ends that worker's stream, and no other."""
 
-from collections.abc import Iterable, Sized
+import re
+from collections.abc import Iterable, Sequence, Sized
 
 from hodei.domain.errors import Conflict, Invalid
 from hodei.domain.spec import CONTROLS, PATTERNS
@@ -26,6 +27,9 @@ MOST_LABELS = 100
 
 MOST_LABELS_BYTES = 32_768
 """Bytes of the names and values of a worker's labels together."""
+
+MOST_CAPABILITIES = 100
+CAPABILITY = re.compile("[A-Za-z0-9._=/-]{1,100}")
 
 MOST_NUMBER = 1 << 62
 """Any count, size or number that a worker may send: half of what a bigint holds, so that the sum of
@@ -69,6 +73,7 @@ def hello(said: pb.Hello) -> None:
     if len(said.held) > MOST_HELD:
         raise Invalid(f"held: expected at most {MOST_HELD} leases, got {len(said.held)}")
     _labels(dict(said.labels))
+    _capabilities(said.capabilities)
     for what, text, most in (
         ("name", said.name, 200),
         ("version", said.version, 50),
@@ -100,6 +105,14 @@ def _labels(labels: dict[str, str]) -> None:
             raise Invalid(
                 f"labels: expected names of letters, digits, . _ / - and values of at most 255 characters, got {name[:80]!r}"
             )
+
+
+def _capabilities(words: Sequence[str]) -> None:
+    if len(words) > MOST_CAPABILITIES:
+        raise Invalid(f"capabilities: expected at most {MOST_CAPABILITIES}, got {len(words)}")
+    for word in words:
+        if not CAPABILITY.fullmatch(word):
+            raise Invalid(f"capabilities: expected WORD or WORD=VALUE, got {word[:80]!r}")
 
 
 def frame(said: pb.WorkerFrame) -> None:

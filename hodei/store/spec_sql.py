@@ -10,15 +10,21 @@ from pathlib import Path
 
 from hodei.domain import durations
 from hodei.domain.spec_keys import (
+    EXECUTOR,
     KNOWN,
     LONGEST_ARGUMENT,
     MOST_BYTES,
+    OF_IMAGES,
     RULES,
     RUN_AT_SHAPE,
+    START_TIMEOUT_S,
     Codes,
+    Flag,
     Map,
     Number,
+    Rule,
     Text,
+    Texts,
 )
 
 MADE = re.compile(r"    -- <made>\n.*?    -- </made>\n", re.DOTALL)
@@ -35,18 +41,25 @@ def _durations() -> Iterator[str]:
     yield f"examples constant text := {_quoted(durations.EXAMPLES)};"
 
 
+def _array(name: str, words: tuple[str, ...]) -> Iterator[str]:
+    yield f"{name} constant text[] := ARRAY["
+    for start in range(0, len(words), 6):
+        end = "," if start + 6 < len(words) else "];"
+        yield "    " + ", ".join(map(_quoted, words[start : start + 6])) + end
+
+
 def _constants() -> Iterator[str]:
-    yield "known constant text[] := ARRAY["
-    for start in range(0, len(KNOWN), 6):
-        end = "," if start + 6 < len(KNOWN) else "];"
-        yield "    " + ", ".join(map(_quoted, KNOWN[start : start + 6])) + end
+    yield from _array("known", KNOWN)
+    yield from _array("of_images", OF_IMAGES)
+    yield f"executor constant text := {_quoted(EXECUTOR)};"
+    yield f"image_start_timeout constant integer := {START_TIMEOUT_S};"
     yield f"most_bytes constant integer := {MOST_BYTES};"
     yield f"longest_argument constant integer := {LONGEST_ARGUMENT};"
     yield "run_at_shape constant text :="
     yield f"    {_quoted(RUN_AT_SHAPE)};"
 
 
-def _check(rule: Text | Number | Map | Codes) -> Iterator[str]:
+def _check(rule: Rule) -> Iterator[str]:
     """Returns the lines that check one key. They ask first whether the key is there: the call of a
     function with settings of its own costs more than all other checks of a short spec."""
     yield f"IF spec ? {_quoted(rule.key)} THEN"
@@ -54,7 +67,7 @@ def _check(rule: Text | Number | Map | Codes) -> Iterator[str]:
     yield "END IF;"
 
 
-def _call(rule: Text | Number | Map | Codes) -> Iterator[str]:
+def _call(rule: Rule) -> Iterator[str]:
     key = _quoted(rule.key)
     match rule:
         case Number():
@@ -70,6 +83,16 @@ def _call(rule: Text | Number | Map | Codes) -> Iterator[str]:
             yield f"PERFORM hodei_spec_map(spec, {key}, {rule.most},"
             yield f"    {_quoted(rule.pattern)}, {_quoted(rule.shape)},"
             yield f"    {rule.longest}, longest_argument, {str(rule.controls).lower()});"
+        case Texts():
+            yield f"PERFORM hodei_spec_texts(spec, {key}, {rule.most}, {rule.longest},"
+            yield f"    {_quoted(rule.pattern)},"
+            yield f"    {_quoted(rule.shape)});"
+        case Flag():
+            yield f"IF jsonb_typeof(spec -> {key}) <> 'boolean' THEN"
+            yield "    PERFORM hodei_refuse("
+            words = _quoted(f"{rule.key}: expected true or false, got ")
+            yield f"        {words} || jsonb_typeof(spec -> {key}));"
+            yield "END IF;"
 
 
 def _marked(lines: Iterator[str]) -> str:

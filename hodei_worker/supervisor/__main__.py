@@ -35,15 +35,19 @@ def main() -> None:
     import asyncio
 
     from hodei_worker.supervisor import kin
+    from hodei_worker.supervisor.processes import Processes
     from hodei_worker.supervisor.service import Supervisor
+    from hodei_worker.supervisor.settings import supervisor_settings
     from hodei_worker.supervisor.user import JobUser
 
     async def supervise() -> None:
         state, keep, log_limit, *user = sys.argv[1:]
         job_user = JobUser.named(user[0]) if user else None
-        await Supervisor(
-            Path(state), keep=keep == "keep", log_limit=int(log_limit), user=job_user
-        ).run(socket_in(Path(state)))
+        limit = int(log_limit)
+        executor = Processes(Path(state), limit, job_user)
+        settings = supervisor_settings(job_user.name if job_user else None, limit)
+        supervisor = Supervisor(Path(state), executor, settings, keep=keep == "keep")
+        await supervisor.run(socket_in(Path(state)))
 
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)

@@ -16,6 +16,7 @@ No method waits; all are called on the supervisor's loop. An error in the work f
 that attempt by force, with INTERNAL, and no other attempt.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -32,12 +33,14 @@ class Start(NamedTuple):
     correlation_id: str
     actor: str
     started_us: int  # µs since 1970
-    spec: dict[str, Any]  # docs/job-spec.md; empty if read from the journal, and after the end
+    # docs/job-spec.md; of an attempt from the journal only its limits; empty after the end
+    spec: dict[str, Any]
+    cluster: str = ""  # id of the database that the lease is of; empty: its server did not say
 
     @classmethod
     def from_entry(cls, entry: dict[str, Any]) -> "Start":
-        """Reads an entry of the journal, which may lack keys, or a start header. The spec stays
-        empty."""
+        """Reads an entry of the journal, which may lack keys, or a start header, which has no
+        spec."""
         return cls(
             lease=entry["lease"],
             job_id=entry.get("job_id") or "",
@@ -45,7 +48,8 @@ class Start(NamedTuple):
             correlation_id=entry.get("correlation_id") or "",
             actor=entry.get("actor") or "",
             started_us=entry.get("started_us") or 1,
-            spec={},
+            spec=entry.get("limits") or {},
+            cluster=entry.get("cluster") or "",
         )
 
     def entry(self) -> dict[str, Any]:
@@ -88,19 +92,37 @@ class Attempt(Protocol):
 
 class Executor(Protocol):
     @property
-    def journal_marks(self) -> dict[str, str]:
-        """Keys that the journal keeps of each attempt. A later supervisor finds the attempt by
-        them."""
+    def capabilities(self) -> list[str]:
+        """What it can run now, in words of Hello.capabilities; read twice a second."""
 
-    def adopt(self, entry: dict[str, Any]) -> Cause:
+    def journal_marks(self, start: Start) -> dict[str, Any]:
+        """Returns what the journal keeps of an attempt besides its names: `cgroup`, `cluster` or
+        `limits`, the keys of the spec that go_on needs. A later supervisor finds the
+        attempt by them."""
+
+    def adopt(self, entry: dict[str, Any]) -> Cause | None:
         """Called for each journal entry of an earlier supervisor's attempt that has no result,
         before any attempt begins. Ends what is left of the attempt and returns what has become of
-        it."""
+        it. None: it may still run, and `go_on` follows."""
+
+    def open(self, group: asyncio.TaskGroup, warn: Callable[[str], None]) -> None:
+        """Called once, before the first attempt. `warn` gets a text for the person who looks after
+        this host; it may be called in another thread."""
 
     def attempt(self, start: Start, tape: Tape, listener: Listener) -> Attempt: ...
+
+    def go_on(self, start: Start, tape: Tape, listener: Listener) -> Attempt:
+        """Continues an attempt for which `adopt` returned None. It has begun: the callbacks follow
+        as after `begin`, on_started too."""
 
     def check(self) -> None:
         """Called twice a second."""
 
+    def purge(self, job_id: str, lease: int) -> None:
+        """Ends what an attempt has left of which no journal knows."""
+
     def close(self) -> None:
-        """Called when no attempt is left."""
+        """Called when no attempt is left, or when all are left to the next supervisor."""
+
+    def remove(self) -> None:
+        """Called at the supervisor's end in any case, the last of all."""

@@ -15,7 +15,17 @@ import orjson
 COMPACT_AFTER = 1000
 """Lines. The file is rewritten when it has more than this plus twice the number of live entries."""
 
-KEPT = ("lease", "job_id", "attempt", "correlation_id", "actor", "started_us", "cgroup")
+KEPT = (
+    "lease",
+    "job_id",
+    "attempt",
+    "correlation_id",
+    "actor",
+    "started_us",
+    "cgroup",
+    "cluster",
+    "limits",
+)
 
 
 class Journal:

@@ -71,7 +71,7 @@ class Kept:
         room = max(0, self._head - self.bytes)
         if at := data.rfind(b"\n", 0, room) + 1:
             return at
-        if self.bytes and self._tape.begins_line(stream):
+        if self.bytes and self._tape.written.begins_line(stream):
             return 0
         while 0 < room < len(data) and data[room] & 0xC0 == 0x80:
             room -= 1
@@ -90,7 +90,7 @@ class Kept:
         self._on_chunk(chunk)
 
     def _lose(self, stream: int, data: bytes) -> None:
-        self._tape.skip(stream, data)
+        self._tape.written.count(stream, data)
         self._gap += len(data)
         self.lost += len(data)
         self._on_disk_full()

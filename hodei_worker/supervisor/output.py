@@ -1,25 +1,17 @@
-"""Reads one job's pipes and gathers the output into chunks of up to 64 KiB or 100 ms.
+"""Reads one job's pipes. Output of the two streams that was written more than ORDER_S apart
+(gathered.py) keeps its order if the loop reads in time: two pipes do not tell which was written to
+first."""
 
-Output of the two streams that was written more than ORDER_S apart keeps its order if the loop reads
-in time: two pipes do not tell which was written to first."""
-
-import asyncio
 import fcntl
 import os
 import select
 from collections.abc import Callable
 
+from hodei_worker.supervisor.gathered import Gathered
 from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.kept import Kept
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.spool import CHUNK_BYTES, STDERR, STDOUT, Chunk, Tape
-
-AGE_S = 0.1
-"""Seconds that a byte waits for others at most. They count from the first byte, so that steady
-output cannot delay it."""
-
-ORDER_S = 0.02
-"""Seconds between two chunks of a stream at least, if the job writes to both streams in turn."""
 
 DRAIN_READS = 4
 """Number of reads of each pipe in one turn of the loop, so that other jobs are read too."""
@@ -48,17 +40,13 @@ class Output:
         self._guard = guard
         self.kept = Kept(tape, limit, on_chunk, on_disk_full)
         self._on_end = on_end
-        self._loop = asyncio.get_running_loop()
+        self._gathered = Gathered(guard, self.kept.store)
         self._fds: dict[int, int] = {}  # stream → our end of its pipe
         self._read_bytes = {STDOUT: CHUNK_BYTES, STDERR: CHUNK_BYTES}
-        self._gathered: dict[int, bytearray] = {}
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._gathered_since: dict[int, float] = {}  # stream → when its first byte was read
         self.paused = False
         # tells which stream was written to first, until the pipes are watched
         self._first_events: select.epoll | None = None
         self._watched = False
-        self._last_output_at = self._loop.time()  # when the job last wrote, or was made
 
     @property
     def open(self) -> bool:
@@ -67,7 +55,7 @@ class Output:
     def silence_s(self) -> float:
         """Returns the seconds since the job last wrote; 0 while its pipes are not read (its tape is
         full)."""
-        return 0.0 if self.paused else self._loop.time() - self._last_output_at
+        return 0.0 if self.paused else self._gathered.silence_s()
 
     def make_pipes(self) -> dict[int, int]:
         """Makes two pipes. Returns the job's ends; the caller closes them after the spawn."""
@@ -122,10 +110,9 @@ class Output:
         if not data:
             self._close(stream)
             return
-        self._last_output_at = self._loop.time()
         if len(data) == CHUNK_BYTES == wanted:
             self._widen(stream)
-        self._gather(stream, data)
+        self._gathered.add(stream, data)
         if self._tape.full:
             self._pause()
         elif len(data) == wanted and self._watched:
@@ -137,59 +124,6 @@ class Output:
         except OSError:
             return  # this user may have no more pipe memory
         self._read_bytes[stream] = WIDE_BYTES
-
-    def _gather(self, stream: int, data: bytes) -> None:
-        """Stores whole chunks at once; the rest waits for more."""
-        self._keep_order(stream)
-        gathered = self._gathered.get(stream)
-        if gathered:
-            gathered += data
-            if len(gathered) < CHUNK_BYTES:
-                return
-            data = bytes(gathered)
-            gathered.clear()
-        whole = len(data) - len(data) % CHUNK_BYTES
-        if whole:
-            self._flush_older(stream)
-            self._gathered_since.pop(stream, None)
-        for start in range(0, whole, CHUNK_BYTES):
-            self.kept.store(stream, data[start : start + CHUNK_BYTES])
-        if whole < len(data):
-            self._gathered.setdefault(stream, bytearray()).extend(data[whole:] if whole else data)
-            self._gathered_since.setdefault(stream, self._last_output_at)
-            if stream not in self._timers:
-                later = self._loop.call_later
-                self._timers[stream] = later(AGE_S, self._guard, self._flush, stream)
-
-    def _keep_order(self, stream: int) -> None:
-        """Stores the gathered output of the other stream first if it is ORDER_S older."""
-        if not self._gathered_since or (
-            len(self._gathered_since) == 1 and stream in self._gathered_since
-        ):
-            return
-        if self._last_output_at - min(self._gathered_since.values()) >= ORDER_S:
-            self.flush()
-
-    def _flush(self, stream: int) -> None:
-        self._flush_older(stream)
-        self._store(stream)
-
-    def _flush_older(self, stream: int) -> None:
-        """Stores the output of the other stream if it began to gather before this one's."""
-        since = self._gathered_since.get(stream, self._last_output_at)
-        for other in [s for s, at in self._gathered_since.items() if s != stream and at <= since]:
-            self._store(other)
-
-    def _store(self, stream: int) -> None:
-        if timer := self._timers.pop(stream, None):
-            timer.cancel()
-        self._gathered_since.pop(stream, None)
-        if gathered := self._gathered.pop(stream, None):
-            self.kept.store(stream, bytes(gathered))
-
-    def flush(self) -> None:
-        for stream in sorted(self._gathered_since, key=self._gathered_since.__getitem__):
-            self._store(stream)
 
     def _pause(self) -> None:
         self.paused = True
@@ -217,5 +151,5 @@ class Output:
         if self._first_events:
             self._poller.give_back(self._first_events)
             self._first_events = None
-        self.flush()
+        self._gathered.flush()
         self.kept.close()

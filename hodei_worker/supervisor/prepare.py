@@ -26,8 +26,11 @@ class StartFailed(Exception):
 
 
 def prepare(place: Place, start: Start) -> Prepared:
-    """Raises StartFailed if a file cannot be written, for example because the disk is full."""
+    """Raises StartFailed if a file cannot be written, for example because the disk is full, and for
+    a job of another executor."""
     spec, user = start.spec, place.user
+    if "image" in spec:
+        raise StartFailed("it has an image, and this worker runs no containers (--executor docker)")
     try:
         workdir = _workdir(place, spec)
         environment = _environment(start, workdir, user)

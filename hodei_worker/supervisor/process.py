@@ -25,7 +25,6 @@ from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.starting import Starting
 from hodei_worker.supervisor.verdict import DISK_FULL, name_processes, verdict
 
-GRACE_S = 10.0  # between TERM and KILL, for a job whose spec has no grace
 UNKILLABLE_S = 10.0
 """Seconds after the first KILL. A process that lives then is named in the result and given up."""
 
@@ -38,7 +37,7 @@ class JobProcess:
     def __init__(self, start: Start, host: Host, tape: Tape, listener: Listener) -> None:
         self._start = start
         self._spec = start.spec
-        self._grace_s = float(start.spec.get("grace", GRACE_S))
+        self._grace_s = spec.grace_s(start.spec)
         self._host = host
         self._listener = listener
         self._place = Place(host.folders, str(start.lease))

@@ -60,7 +60,10 @@ class Processes:
         self._reaping = False
 
     @property
-    def journal_marks(self) -> dict[str, str]:
+    def capabilities(self) -> list[str]:
+        return ["process"]
+
+    def journal_marks(self, start: Start) -> dict[str, Any]:
         return {"cgroup": str(self._cgroups.ours)} if self._cgroups else {}
 
     def adopt(self, entry: dict[str, Any]) -> Cause:
@@ -71,8 +74,6 @@ class Processes:
         return lost(f"the worker's supervisor died; {kill_remains(entry)}")
 
     def open(self, group: asyncio.TaskGroup, warn: Callable[[str], None]) -> None:
-        """Called before the first attempt. `warn` gets a text for the person who looks after this
-        host; it is called in another thread."""
         loop = asyncio.get_running_loop()
         poller = Poller()
         self._host = Host(
@@ -88,6 +89,9 @@ class Processes:
     def attempt(self, start: Start, tape: Tape, listener: Listener) -> JobProcess:
         return JobProcess(start, self._host, tape, listener)
 
+    def go_on(self, start: Start, tape: Tape, listener: Listener) -> JobProcess:
+        raise NotImplementedError("adopt ends every process of an earlier supervisor")
+
     def check(self) -> None:
         self._memory.check()
         self._host.launchers.continue_all()
@@ -100,6 +104,9 @@ class Processes:
     def _reap(self) -> None:
         self._reaping = False
         self._host.reap_orphans()
+
+    def purge(self, job_id: str, lease: int) -> None:
+        kin.kill_attempt(job_id, lease)
 
     def close(self) -> None:
         self._host.launchers.close()

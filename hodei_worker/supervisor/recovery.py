@@ -12,28 +12,30 @@ from hodei_worker.supervisor.spool import Spool, Tape
 class Recovered(NamedTuple):
     start: Start
     tape: Tape
-    result: Result
+    result: Result | None  # None: it may still run
 
 
 def recover(state: Path, journal: Journal, executor: Executor) -> tuple[Spool, list[Recovered]]:
-    """Ends the attempts that still run, and gives each a result. The spooled part of a log is sent
-    before the result. Output that was still in the pipes is lost; the number of chunks in the
-    result shows it."""
+    """Gives a result to each attempt, except to those with which the executor can go on. The spooled
+    part of a log is sent before the result. Output that was still in the pipes is lost; the number
+    of chunks in the result shows it."""
     spool, tapes = Spool.recover(state / "spool", journal.entries)
     found = []
     for lease, entry in list(journal.entries.items()):
         start, tape = Start.from_entry(entry), tapes[lease]
         result = _result(entry, start, executor)
-        if "result" not in entry:
+        if result and "result" not in entry:
             journal.add_result(lease, result.as_json())
-        result.spooled = min(tape.next_seq, result.log_chunks)
+        if result:
+            result.spooled = min(tape.next_seq, result.log_chunks)
         found.append(Recovered(start, tape, result))
     journal.flush()
     return spool, found
 
 
-def _result(entry: dict[str, Any], start: Start, executor: Executor) -> Result:
+def _result(entry: dict[str, Any], start: Start, executor: Executor) -> Result | None:
     if known := entry.get("result"):
         return Result.from_json(known)
-    cause = executor.adopt(entry)
+    if (cause := executor.adopt(entry)) is None:
+        return None
     return Result.of(cause, log_chunks=UNKNOWN_CHUNKS, started_us=start.started_us)

@@ -1,5 +1,5 @@
-"""The supervisor's service: it accepts one agent at a time on its socket, and has the attempts, the
-spool and the journal.
+"""The supervisor's service: it accepts one agent at a time on its socket, and has the attempts of one
+executor, the spool and the journal.
 
 When the agent goes away, its attempts go on (the next agent adopts them) or are stopped, as the
 agent's hello said. When no attempt is left and no agent has connected for ALONE_S, the supervisor
@@ -12,24 +12,24 @@ import sys
 import time
 import traceback
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import hodei_worker
-from hodei.protocol.words import Outcome, Reason
-from hodei_worker.supervisor import kin, spec, wire
-from hodei_worker.supervisor.executor import Attempt, Listener, Start
+from hodei.protocol.words import Outcome
+from hodei_worker.supervisor import spec, wire
+from hodei_worker.supervisor.executor import Attempt, Executor, Listener, Start
+from hodei_worker.supervisor.job import Job, not_begun, time_us
 from hodei_worker.supervisor.journal import Journal
-from hodei_worker.supervisor.processes import Processes
 from hodei_worker.supervisor.recovery import recover
-from hodei_worker.supervisor.result import Cause, Result, failed, lost
-from hodei_worker.supervisor.settings import supervisor_settings
-from hodei_worker.supervisor.user import JobUser
+from hodei_worker.supervisor.result import Cause, Result, lost
 from hodei_worker.supervisor.window import LogWindow
 
 BEGIN_AT_ONCE = 8
 """Attempts that are begun in one turn of the loop; the rest follow in the next turns."""
+
+MOST_WARNINGS = 20  # that wait for an agent; older ones are dropped
 
 CHECK_EVERY_S = 0.5  # between two checks of all attempts
 
@@ -37,37 +37,15 @@ ALONE_S = 5.0
 """Seconds for which a supervisor without attempts and agent waits for an agent."""
 
 
-@dataclass
-class Job:
-    """One attempt, from its start until the agent's `forget`."""
-
-    start: Start
-    log: LogWindow
-    attempt: Attempt | None = None  # None after its end
-    result: Result | None = None
-    start_reported: bool = False  # `started` was sent (only for a job with a start_timeout)
-
-    def adoption(self) -> wire.KeptJob:
-        """Returns the job for the hello to an agent, which adopts it."""
-        result = self.result.as_json() if self.result else None
-        return {
-            "lease": self.start.lease,
-            "job_id": self.start.job_id,
-            "attempt": self.start.attempt,
-            "correlation_id": self.start.correlation_id,
-            "actor": self.start.actor,
-            "started_us": self.start.started_us,
-            "result": result,
-            "acked": self.log.tape.acked,
-            "spawned": self.start_reported,
-        }
-
-
 class Supervisor:
-    def __init__(self, state: Path, *, keep: bool, log_limit: int, user: JobUser | None) -> None:
+    def __init__(
+        self, state: Path, executor: Executor, settings: Mapping[str, Any], *, keep: bool
+    ) -> None:
+        """`settings`: those that this supervisor keeps until its end, for the agent to compare with
+        its own."""
         self._keep = keep
-        self._settings = supervisor_settings(user.name if user else None, log_limit)
-        self._executor = Processes(state, log_limit, user)
+        self._settings = settings
+        self._executor = executor
         self._journal = Journal(state / "journal")
         self._spool, recovered = recover(state, self._journal, self._executor)
         self._jobs = {
@@ -77,9 +55,12 @@ class Supervisor:
         self._agent: wire.Connection | None = None
         self._greeted = False  # no frame may precede our hello, which lists all jobs
         self._to_begin: deque[Attempt] = deque()  # bounded by the agent's slots
+        self._capabilities = executor.capabilities
         self._idle_since = time.monotonic()
         self._ending = asyncio.Event()
+        self._untold: deque[str] = deque(maxlen=MOST_WARNINGS)
         self._replaced = False
+        self._leaves_attempts = False
         self._ops: dict[str, wire.OnFrame] = {
             "hello": self._hello,
             "start": self._start,
@@ -89,6 +70,7 @@ class Supervisor:
             "forget": self._forget,
             "purge": self._purge,
             "exit": self._exit,
+            "hand_over": self._hand_over,
         }
 
     def _window(self, start: Start, tape: Any) -> LogWindow:
@@ -106,6 +88,7 @@ class Supervisor:
         try:
             async with server, asyncio.TaskGroup() as group:
                 self._executor.open(group, self._warn)
+                self._go_on()
                 checks = group.create_task(self._check_attempts())
                 await self._ending.wait()
                 checks.cancel()
@@ -119,10 +102,19 @@ class Supervisor:
             if not self._replaced:
                 socket_path.unlink(missing_ok=True)
 
+    def _go_on(self) -> None:
+        """Continues attempts of an earlier supervisor that may still run."""
+        for job in self._jobs.values():
+            if job.result is None:
+                job.attempt = self._executor.go_on(job.start, job.log.tape, self._listener(job))
+
     async def _check_attempts(self) -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             self._executor.check()
+            if self._capabilities != self._executor.capabilities:
+                self._capabilities = self._executor.capabilities
+                self._send("capabilities", capabilities=self._capabilities)
             for job in list(self._jobs.values()):
                 if job.attempt:
                     job.attempt.check()
@@ -138,7 +130,7 @@ class Supervisor:
         self._ending.set()
 
     async def _wait_until_all_ended(self) -> None:
-        while any(job.attempt for job in self._jobs.values()):
+        while not self._leaves_attempts and any(job.attempt for job in self._jobs.values()):
             await asyncio.sleep(0.02)
 
     # ── the agent ──
@@ -167,10 +159,14 @@ class Supervisor:
         return True
 
     def _warn(self, words: str) -> None:
-        """Logs a text for the person who looks after this host, here and at the agent. It is called
-        in another thread."""
+        """Logs a text for the person who looks after this host, here and at the agent. It may be
+        called in another thread."""
         print(words, file=sys.stderr, flush=True)
-        self._loop.call_soon_threadsafe(functools.partial(self._send, "warning", words=words))
+        self._loop.call_soon_threadsafe(self._tell, words)
+
+    def _tell(self, words: str) -> None:
+        if not self._send("warning", words=words):
+            self._untold.append(words)
 
     def _on_frame(self, header: wire.AgentHeader, payload: bytes) -> None:
         """Runs the operation of a frame. An error in an operation on an attempt ends that attempt;
@@ -186,7 +182,7 @@ class Supervisor:
                 self._fail(job, error)
             elif header["op"] == "start":
                 traceback.print_exception(error, file=sys.stderr)
-                result = _not_begun(f"the worker could not begin the job: {error!r}")
+                result = not_begun(f"the worker could not begin the job: {error!r}")
                 self._send("ended", lease=header["lease"], result=result.as_json())
             else:
                 raise
@@ -198,7 +194,7 @@ class Supervisor:
         traceback.print_exception(error, file=sys.stderr)
         if job.result is None:
             words = f"the worker could not begin the job: {error!r}"
-            self._on_ended(job, _not_begun(words, job.log.tape.next_seq))
+            self._on_ended(job, not_begun(words, job.log.tape.next_seq))
 
     # ── operations of the agent ──
 
@@ -214,7 +210,10 @@ class Supervisor:
             release=hodei_worker.__version__,
             jobs=jobs,
             settings=self._settings,
+            capabilities=self._capabilities,
         )
+        while self._untold:
+            self._send("warning", words=self._untold.popleft())
 
     def _start(self, header: wire.StartHeader, payload: bytes) -> None:
         lease = header["lease"]
@@ -223,24 +222,29 @@ class Supervisor:
         start = Start.from_entry(header | {"started_us": time_us()})
         job = Job(start, self._window(start, tape := self._spool.tape(lease)))
         self._jobs[lease] = job
-        self._journal.add_start(start.entry() | self._executor.journal_marks)
+        words = ""
         try:
             start.spec.update(spec.read(payload))
         except spec.Unusable as error:
             words = f"the worker cannot use what the database has: {error}"
-            self._on_ended(job, _not_begun(words))
+        self._journal.add_start(start.entry() | self._executor.journal_marks(start))
+        if words:
+            self._on_ended(job, not_begun(words))
             return
-        listener = Listener(
+        job.attempt = self._executor.attempt(start, tape, self._listener(job))
+        if not self._to_begin:
+            self._loop.call_soon(self._begin_attempts)
+        self._to_begin.append(job.attempt)
+
+    def _listener(self, job: Job) -> Listener:
+        lease = job.start.lease
+        return Listener(
             on_chunk=job.log.send_more,
             on_started=functools.partial(self._on_started, job),
             on_stopping=functools.partial(self._send, "stopping", lease=lease),
             on_ended=functools.partial(self._on_ended, job),
             on_processes=functools.partial(self._on_processes, lease),
         )
-        job.attempt = self._executor.attempt(start, tape, listener)
-        if not self._to_begin:
-            self._loop.call_soon(self._begin_attempts)
-        self._to_begin.append(job.attempt)
 
     def _begin_attempts(self) -> None:
         """Begins a few attempts, after the journal that names them is written. The rest follows in
@@ -280,7 +284,7 @@ class Supervisor:
     def _purge(self, header: wire.PurgeHeader, _: bytes) -> None:
         """The lease belongs to a supervisor that died without writing its journal."""
         if header["lease"] not in self._jobs:
-            kin.kill_attempt(header["job_id"], header["lease"])
+            self._executor.purge(header["job_id"], header["lease"])
 
     def _exit(self, _header: wire.ExitHeader, _payload: bytes) -> None:
         """Ends this supervisor. The agent starts another one when the connection has ended, so our
@@ -290,6 +294,11 @@ class Supervisor:
         self._end_all()
         if self._agent:
             self._agent.close()
+
+    def _hand_over(self, _header: wire.HandOverHeader, _payload: bytes) -> None:
+        """Ends this supervisor and leaves its attempts running, for the next one to go on with."""
+        self._leaves_attempts = True
+        self._ending.set()
 
     # ── callbacks of an attempt ──
 
@@ -308,13 +317,5 @@ class Supervisor:
         job.start.spec.clear()  # it may be large, and no agent may be connected for long
         words = result.as_json()
         self._journal.add_result(job.start.lease, words)
+        self._loop.call_soon(self._journal.flush)
         self._send("ended", lease=job.start.lease, result=words)
-
-
-def _not_begun(words: str, chunks: int = 0) -> Result:
-    """Returns the result of an attempt without a process, with `chunks` chunks of a log."""
-    return Result.of(failed(Reason.INTERNAL, words), log_chunks=chunks, started_us=time_us())
-
-
-def time_us() -> int:
-    return time.time_ns() // 1000

@@ -28,8 +28,9 @@ def read(payload: bytes) -> dict[str, Any]:
         raise Unusable(f"its spec: expected an object, got {_kind(spec)}")
     if None in spec.values():
         spec = {key: value for key, value in spec.items() if value is not None}
+    rules = RULES | OF_IMAGES if "image" in spec else RULES
     for key, value in spec.items():
-        rule = RULES.get(key)
+        rule = rules.get(key)
         if rule and not rule[0](value):
             raise Unusable(f"{key}: expected {rule[1]}, got {_kind(value)}")
     if "script" not in spec and "command" not in spec:
@@ -67,6 +68,10 @@ def _words(value: Any) -> bool:
     return type(value) is list and all(map(_text, value)) and value[:1] not in ([], [""])
 
 
+def _texts(value: Any) -> bool:
+    return type(value) is list and all(map(_text, value))
+
+
 def _environment(value: Any) -> bool:
     return type(value) is dict and all(
         name and "=" not in name and type(text) is str for name, text in value.items()
@@ -87,7 +92,7 @@ def _umask(value: Any) -> bool:
 STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
 LONGEST_S = 1_000_000_000
 A_TIME = (_number(LONGEST_S), f"a number of seconds from 0 to {LONGEST_S}")
-RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+RULES: dict[str, tuple[Callable[[Any], object], str]] = {
     "command": (lambda value: _some(value) or _words(value), "text or a list of texts"),
     "script": (_some, "text"),
     "interpreter": (_words, "a list of texts"),
@@ -103,6 +108,39 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "term": (lambda value: value in STOP_SIGNALS, f"one of {', '.join(STOP_SIGNALS)}"),
     "log_limit": (_number(1 << 62), "a number of bytes, 0 or more"),
 }
+
+
+SIZE = (
+    lambda value: _text(value) and re.fullmatch("[0-9]{1,15}[bkmgBKMG]?", value),
+    "a number of bytes as text, as 512m",
+)
+OF_IMAGES: dict[str, tuple[Callable[[Any], object], str]] = {
+    "image": (_some, "text"),
+    "command": (lambda value: _some(value) or _texts(value), "text or a list of texts"),
+    "entrypoint": (_some, "text"),
+    "pull": (lambda value: value in ("always", "missing", "never"), "always, missing or never"),
+    "memory": SIZE,
+    "cpus": (
+        lambda value: _text(value) and re.fullmatch("[0-9]{1,4}([.][0-9]{1,3})?", value),
+        "a number of processors as text",
+    ),
+    "pids": (_number(1 << 32), "a number"),
+    "network": (_some, "text"),
+    "volumes": (_texts, "a list of texts"),
+    "user": (_some, "text"),
+    "read_only": (lambda value: type(value) is bool, "true or false"),
+    "tmpfs": (_texts, "a list of texts"),
+    "shm_size": SIZE,
+    "platform": (_some, "text"),
+}
+"""The rules of a job with an image, where they are others than RULES."""
+
+GRACE_S = 10.0  # between the stop signal and KILL, for a job whose spec has no grace
+
+
+def grace_s(spec: dict[str, Any]) -> float:
+    """Returns the seconds between the stop signal and KILL."""
+    return float(spec.get("grace", GRACE_S))
 
 
 def stop_signal(spec: dict[str, Any]) -> signal.Signals:

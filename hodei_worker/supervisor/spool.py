@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hodei_worker.supervisor.tail import Tail
+from hodei_worker.supervisor.written import Written
 
 CHUNK_BYTES = 65_536
 SEGMENT_BYTES = 8 << 20
@@ -174,9 +175,7 @@ class Tape:
         self._spool = spool
         self._lease = lease
         self._chunks: deque[_StoredChunk] = deque()  # unacknowledged ones, from self.acked on
-        self._offsets = [0, 0, 0, 0]  # by stream; output that was left out counts too
-        self._lines = [1, 1, 1, 1]
-        self._in_line = [False] * 4
+        self.written = Written()
         self.acked = 0
         self.unacked_bytes = 0
 
@@ -190,9 +189,9 @@ class Tape:
 
     def append(self, stream: int, data: bytes) -> Chunk:
         """Raises OSError if the disk is full; nothing was added then."""
-        offset, line = self._offsets[stream], self._lines[stream]
+        offset, line = self.written.offsets[stream], self.written.lines[stream]
         chunk = self._write(stream, offset, line, time.time_ns() // 1000, data)
-        self.skip(stream, data)
+        self.written.count(stream, data)
         return chunk
 
     def _write(self, stream: int, offset: int, line: int, read_us: int, data: bytes) -> Chunk:
@@ -216,25 +215,14 @@ class Tape:
                 0,
                 len(words),
                 NOTICE,
-                self._offsets[NOTICE],
-                self._lines[NOTICE],
+                self.written.offsets[NOTICE],
+                self.written.lines[NOTICE],
                 time.time_ns() // 1000,
                 words,
             )
             self._add(stored)
-            self.skip(NOTICE, words)
+            self.written.count(NOTICE, words)
             return Chunk(self.next_seq - 1, *stored[3:])
-
-    def skip(self, stream: int, data: bytes) -> None:
-        """Counts output of the job that is not stored: the offset and line of later output include
-        it."""
-        self._offsets[stream] += len(data)
-        self._lines[stream] += data.count(b"\n")
-        self._in_line[stream] = not data.endswith(b"\n")
-
-    def begins_line(self, stream: int) -> bool:
-        """Whether the next byte of the stream is the first of a line."""
-        return not self._in_line[stream]
 
     # ── the last part of a log over its limit ──
 
@@ -244,9 +232,10 @@ class Tape:
 
     def write_to_tail(self, tail: Tail, stream: int, data: bytes) -> None:
         """Raises OSError if the disk is full; nothing was added then."""
-        begins, offset, line = self.begins_line(stream), self._offsets[stream], self._lines[stream]
+        offset, line = self.written.offsets[stream], self.written.lines[stream]
+        begins = self.written.begins_line(stream)
         tail.write(stream, begins, offset, line, time.time_ns() // 1000, data)
-        self.skip(stream, data)
+        self.written.count(stream, data)
 
     def append_tail(self, tail: Tail) -> Iterator[Chunk]:
         """Appends the pieces of a tail, after a notice of what is missing before them. Raises
@@ -280,6 +269,13 @@ class Tape:
             self.acked = seq
         self._spool._segments[stored.segment].live += 1
         self._add(stored)
+
+    def go_on_from(self, next_seq: int) -> None:
+        """Numbers the next chunk at least `next_seq`, as an earlier supervisor would have done:
+        chunks before it that are not here were acknowledged."""
+        if self.next_seq < next_seq:
+            self.close()
+            self.acked = next_seq
 
     def read(self, seq: int) -> Chunk | None:
         """Returns None if the chunk is not written yet or already acknowledged."""

@@ -44,6 +44,7 @@ class StartHeader(TypedDict):
     attempt: int
     correlation_id: str
     actor: str
+    cluster: NotRequired[str]  # id of the database; releases before did not send it
 
 
 class StopHeader(TypedDict):
@@ -94,6 +95,13 @@ class ExitHeader(TypedDict):
     op: Literal["exit"]
 
 
+class HandOverHeader(TypedDict):
+    """The supervisor ends and leaves its attempts running. Only supervisors of containers, which
+    another one can go on with, get it."""
+
+    op: Literal["hand_over"]
+
+
 # ── supervisor → agent ──
 
 
@@ -117,6 +125,16 @@ class SupervisorHelloHeader(TypedDict):
     release: str
     jobs: list[KeptJob]
     settings: NotRequired[Any]  # SupervisorSettings (settings.py); releases before did not send it
+    capabilities: NotRequired[
+        list[str]
+    ]  # as in CapabilitiesHeader; releases before did not send it
+
+
+class CapabilitiesHeader(TypedDict):
+    """What the supervisor can run now, in words of Hello.capabilities, has changed."""
+
+    op: Literal["capabilities"]
+    capabilities: list[str]
 
 
 class StartedHeader(TypedDict):
@@ -168,6 +186,7 @@ AgentHeader = (
     | ForgetHeader
     | PurgeHeader
     | ExitHeader
+    | HandOverHeader
 )
 SupervisorHeader = (
     SupervisorHelloHeader
@@ -176,6 +195,7 @@ SupervisorHeader = (
     | EndedHeader
     | ChunkHeader
     | WarningHeader
+    | CapabilitiesHeader
 )
 
 OnFrame = Callable[[Any, bytes], None]

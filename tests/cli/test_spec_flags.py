@@ -77,6 +77,7 @@ OTHER_FLAGS = {
     "final_exit_codes": "final_exit_code",
     "stdin": "stdin_file",
     "stdin_base64": "stdin_file",
+    "volumes": "volume",
 }
 
 

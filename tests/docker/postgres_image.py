@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from hodei.local import binaries
@@ -35,7 +36,7 @@ def build() -> None:
         ):
             if source.is_dir():
                 tar.add(source, target)
-        for file in _shared_by(
+        for file in shared_by(
             [programs / "postgres", programs / "psql", programs / "initdb", Path("/bin/sh")]
         ):
             tar.add(os.path.realpath(file), str(file).lstrip("/"))
@@ -60,7 +61,7 @@ def build() -> None:
     subprocess.run(command, input=content.getvalue(), check=True, capture_output=True, timeout=120)
 
 
-def _shared_by(programs: list[Path]) -> set[Path]:
+def shared_by(programs: Sequence[Path | str]) -> set[Path]:
     """The programs outside the package, and every library of the host that any of them needs."""
     found = {Path("/bin/sh")}
     for program in programs:

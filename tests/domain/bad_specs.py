@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from tests.domain.image_specs import BAD_IMAGES
+
 BAD: dict[str, tuple[Any, str]] = {
+    **BAD_IMAGES,
     "a list": ([1], "spec: expected a JSON object, got array"),
     "a string": ("x", "spec: expected a JSON object, got string"),
     "unknown key": (

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from tests.domain.image_specs import GOOD_IMAGES
+
 GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    **GOOD_IMAGES,
     "shell command": ({"command": "echo hi"}, {"command": "echo hi"}),
     "argv": ({"command": ["echo", "hi", ""]}, {"command": ["echo", "hi", ""]}),
     "script": (

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Callable
 
+from hodei.domain.spec_keys import OF_IMAGES
 from tests.domain.odd_values import (
     KEYS_OF_NUMBERS,
     NUMBERS,
@@ -178,6 +179,15 @@ def _run_at(dice: random.Random) -> str:
     )
 
 
+def _of_container(dice: random.Random) -> str:
+    words = ("busybox", "a/b:1@sha256:0", "1.5", "512m", "linux/arm64", "never", "/a:/b:ro", "0:x")
+    return json.dumps(dice.choice((*words, text(dice, 3), True, 7)))
+
+
+def _of_containers(dice: random.Random) -> str:
+    return "[" + ", ".join(_of_container(dice) for _ in range(dice.randint(0, 2))) + "]"
+
+
 ODD: dict[str, Callable[[random.Random], str]] = {
     **dict.fromkeys(
         ("name", "actor", "correlation_id", "workdir", "on_lost", "command", "stdin"), _word
@@ -195,6 +205,10 @@ ODD: dict[str, Callable[[random.Random], str]] = {
     "stdin_base64": _base64,
     "run_at": _run_at,
     "stranger": _word,
+    **dict.fromkeys(OF_IMAGES, _of_container),
+    "image": _of_container,
+    "volumes": _of_containers,
+    "tmpfs": _of_containers,
 }
 
 
@@ -210,6 +224,8 @@ def spec(dice: random.Random) -> str:
             )
         )
     ]
+    if dice.random() < 0.2:
+        entries.append('"image": "busybox"')
     for key in dice.choices(list(ODD), k=dice.randint(0, 4)):
         name = "command" if key == "argv" else key
         entries.append(f'"{name}": {ODD[key](dice)}')

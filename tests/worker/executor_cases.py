@@ -8,18 +8,24 @@ import asyncio
 import contextlib
 import functools
 import gc
+import itertools
 import sys
+import uuid
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from hodei.protocol.words import Outcome, Reason
+from hodei_worker.containers.containers import Containers
+from hodei_worker.containers.settings import ContainerSettings
 from hodei_worker.supervisor import spool
 from hodei_worker.supervisor.executor import Attempt, Executor, Listener, Start
 from hodei_worker.supervisor.processes import Processes
 from hodei_worker.supervisor.result import Cause, Result
 from hodei_worker.supervisor.spool import Chunk, Tape
+from tests.docker.engines import socket
+from tests.docker.tiny_image import NAME as IMAGE
 from tests.worker.scripted import Scripted
 
 CANCELLED = Cause(Outcome.CANCELLED, Reason.CANCELLED, "cancelled by a test")
@@ -28,6 +34,14 @@ FULL_BYTES, FLOOD_CHUNKS = 1 << 20, 40  # of 64 KiB: more than the tape takes un
 
 PROGRAMS: dict[str, dict[str, str]] = {
     "processes": {
+        "write": "echo hello",
+        "exit": "exit 3",
+        "stay": "exec sleep 600",
+        "deaf": "trap '' TERM; while :; do sleep 1; done",
+        "missing": "missing",
+        "flood": f"head -c {FLOOD_CHUNKS * 65_536} /dev/zero",
+    },
+    "containers": {
         "write": "echo hello",
         "exit": "exit 3",
         "stay": "exec sleep 600",
@@ -58,22 +72,28 @@ class Stage:
         self.output = b""
         self.results: list[Result] = []
         self._news = asyncio.Event()
+        self._leases = itertools.count(7)
 
     def attempt(self, program: str, **more: Any) -> Attempt:
         command: Any = PROGRAMS[self._kind][program]
-        if self._kind == "processes" and program == "missing":
+        if self._kind != "scripted" and program == "missing":
             command = ["/nowhere/missing"]
         spec = {"command": command, "grace": 5.0} | more
-        start = Start(7, "00000000-0000-0000-0000-000000000007", 1, "c", "a", 1_000, spec)
+        if self._kind == "containers":
+            spec |= {"image": IMAGE, "network": "none"}
+        lease = next(self._leases)
+        start = Start(lease, f"00000000-0000-0000-0000-{lease:012}", 1, "c", "a", 1_000, spec)
+        return self.executor.attempt(start, self.tape, self.listener())
+
+    def listener(self) -> Listener:
         tell = functools.partial
-        listener = Listener(
+        return Listener(
             on_chunk=self._wrote,
             on_started=tell(self._tell, "started"),
             on_stopping=tell(self._tell, "stopping"),
             on_ended=self._ended,
             on_processes=lambda _: None,
         )
-        return self.executor.attempt(start, self.tape, listener)
 
     def _tell(self, what: str) -> None:
         self.told.append(what)
@@ -110,14 +130,23 @@ async def staged(kind: str, folder: Path) -> AsyncIterator[Stage]:
     if kind == "scripted":
         yield Stage(kind, Scripted(), folder)
         return
-    processes = Processes(folder, 0, None)
+    contained = kind == "containers"
+    executor: Executor = (
+        Containers(folder, container_settings()) if contained else Processes(folder, 0, None)
+    )
     try:
         async with asyncio.TaskGroup() as group:
-            processes.open(group, print)
-            yield Stage(kind, processes, folder)
-            processes.close()
+            executor.open(group, print)
+            yield Stage(kind, executor, folder)
+            executor.close()
     finally:
-        processes.remove()
+        executor.remove()
+
+
+def container_settings(**more: Any) -> ContainerSettings:
+    """For the engine of DOCKER_HOST, and an owner of its own."""
+    known = ContainerSettings(str(uuid.uuid4()), socket(), 0, [], [], [], "missing", "")
+    return known._replace(**more)
 
 
 async def its_start_output_and_end_are_told_in_order(stage: Stage) -> None:
@@ -237,7 +266,13 @@ async def what_has_ended_is_freed_without_the_collector(stage: Stage) -> None:
 
 async def one_of_a_supervisor_before_has_ended(stage: Stage) -> None:
     entry = {"lease": 99, "job_id": "00000000-0000-0000-0000-000000000099", "attempt": 1}
-    cause = stage.executor.adopt(entry | stage.executor.journal_marks)
+    start = Start.from_entry(entry)
+    cause: Cause | Result | None
+    cause = stage.executor.adopt(entry | stage.executor.journal_marks(start))
+    if cause is None:
+        stage.executor.go_on(start, stage.tape, stage.listener())
+        cause = await stage.end()
+        assert stage.told == ["ended"]
     assert (cause.outcome, cause.reason) == ("LOST", "WORKER_LOST")
     assert cause.message
 

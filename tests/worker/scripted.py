@@ -2,6 +2,7 @@
 executors, and for the suite that all executors pass."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from hodei.protocol.words import Outcome, Reason
@@ -15,7 +16,13 @@ class Scripted:
     them), `stay` (until it is stopped), `deaf` (stays though it is asked to end), `missing` (cannot
     be started), `exit N`; several are divided by "; "."""
 
-    journal_marks: dict[str, str] = {}  # noqa: RUF012  as the protocol has it
+    capabilities: list[str] = []  # noqa: RUF012  as the protocol has it
+
+    def journal_marks(self, start: Start) -> dict[str, Any]:
+        return {}
+
+    def open(self, group: asyncio.TaskGroup, warn: Callable[[str], None]) -> None:
+        pass
 
     def adopt(self, entry: dict[str, Any]) -> Cause:
         return lost(f"the script of lease {entry['lease']} has ended")
@@ -23,10 +30,19 @@ class Scripted:
     def attempt(self, start: Start, tape: Tape, listener: Listener) -> "ScriptedAttempt":
         return ScriptedAttempt(start, tape, listener)
 
+    def go_on(self, start: Start, tape: Tape, listener: Listener) -> "ScriptedAttempt":
+        raise NotImplementedError
+
     def check(self) -> None:
         pass
 
+    def purge(self, job_id: str, lease: int) -> None:
+        pass
+
     def close(self) -> None:
+        pass
+
+    def remove(self) -> None:
         pass
 
 
@@ -47,9 +63,9 @@ class ScriptedAttempt:
         else:
             self._running = True
             self._listener.on_started()
-            self._go_on()
+            self._run()
 
-    def _go_on(self) -> None:
+    def _run(self) -> None:
         while self._steps and not self._over:
             word, _, value = self._steps[0].partition(" ")
             if word in ("stay", "deaf"):
@@ -86,7 +102,7 @@ class ScriptedAttempt:
         asyncio.get_running_loop().call_later(wait_s if deaf else 0, self._end, Result.of(cause))
 
     def resume(self) -> None:
-        self._go_on()
+        self._run()
 
     def fail(self, error: Exception) -> None:
         words = f"the worker could not go on with the job: {error!r}"

@@ -24,6 +24,8 @@ ENDED = {
 class Supervisor:
     """Keeps what was said to it."""
 
+    capabilities = ["process"]  # noqa: RUF012  as the protocol has it
+
     def __init__(self) -> None:
         self.said: list[tuple[str, int]] = []
         self.reading = 0  # the number of the last `read`, whichever the job

@@ -1,0 +1,84 @@
+"""The flags of `hodei-worker` that are about container jobs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from hodei_worker.config import BadSetting, ContainerFlags
+from hodei_worker.containers.settings import DEFAULT_SOCKET
+
+OPTIONS = (
+    click.option(
+        "--executor",
+        envvar="HODEI_EXECUTOR",
+        multiple=True,
+        type=click.Choice(["process", "docker"]),
+        default=["process"],
+        show_default=True,
+        help="What jobs can be here: plain processes, or containers as well; repeatable.",
+    ),
+    click.option(
+        "--docker-socket",
+        envvar="HODEI_DOCKER_SOCKET",
+        default=DEFAULT_SOCKET,
+        show_default=True,
+        metavar="PATH",
+        help="Socket of the Docker Engine that runs the containers.",
+    ),
+    click.option(
+        "--allow-image",
+        envvar="HODEI_ALLOW_IMAGE",
+        multiple=True,
+        metavar="GLOB",
+        help="Images that jobs may use, as docker.io/library/*; repeatable; any otherwise.",
+    ),
+    click.option(
+        "--allow-volume",
+        envvar="HODEI_ALLOW_VOLUME",
+        multiple=True,
+        metavar="GLOB",
+        help="Folders of the engine's host that jobs may mount, as /data/*; repeatable; none"
+        " otherwise.",
+    ),
+    click.option(
+        "--allow-network",
+        envvar="HODEI_ALLOW_NETWORK",
+        multiple=True,
+        metavar="NAME",
+        help="Networks that jobs may use besides bridge and none; repeatable.",
+    ),
+    click.option(
+        "--pull-policy",
+        envvar="HODEI_PULL_POLICY",
+        type=click.Choice(["missing", "always", "never"]),
+        default="missing",
+        show_default=True,
+        help="When images are pulled: as each job says, and else if they are missing; always; never.",
+    ),
+)
+
+
+def container_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def container_flags(given: dict[str, Any]) -> ContainerFlags | None:
+    """Reads the flags; None if this worker runs no containers. Raises BadSetting."""
+    executors = given["executor"]
+    if "process" not in executors:
+        raise BadSetting(
+            "--executor: expected process among them, as servers give every worker jobs that are"
+            f" plain processes, got {', '.join(executors)}"
+        )
+    if "docker" not in executors:
+        return None
+    return ContainerFlags(
+        given["docker_socket"],
+        given["allow_image"],
+        given["allow_volume"],
+        given["allow_network"],
+        given["pull_policy"],
+    )

@@ -1,0 +1,134 @@
+"""The executor of jobs in containers."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from hodei_worker.containers.allowed import Allowed
+from hodei_worker.containers.attempt import ContainerAttempt
+from hodei_worker.containers.engine import Engine
+from hodei_worker.containers.host import Host
+from hodei_worker.containers.images import Images
+from hodei_worker.containers.programs import Programs
+from hodei_worker.containers.pulls import Pulls
+from hodei_worker.containers.readiness import Readiness
+from hodei_worker.containers.remover import Remover
+from hodei_worker.containers.settings import ContainerSettings
+from hodei_worker.containers.tasks import Tasks, log_error
+from hodei_worker.supervisor.executor import Listener, Start
+from hodei_worker.supervisor.spool import Tape
+
+AGAIN_S = 5.0  # seconds before a loop is run again that ended by an error
+
+NEEDED_LATER = ("timeout", "silence_timeout", "grace", "term", "log_limit")
+"""Keys of the spec that the journal keeps, for a later process that goes on with the container. None
+of them can be a secret."""
+
+
+class Containers:
+    """An Executor (executor.py)."""
+
+    def __init__(self, state: Path, settings: ContainerSettings) -> None:
+        self._state = state
+        self._settings = settings
+        self._engine = Engine(settings.socket)
+        self._readiness = Readiness(self._engine)
+        self._live: set[str] = set()  # leases whose attempts have not ended
+        self._closing = asyncio.Event()
+
+    @property
+    def capabilities(self) -> list[str]:
+        return self._readiness.capabilities
+
+    def journal_marks(self, start: Start) -> dict[str, Any]:
+        kept = {key: start.spec[key] for key in NEEDED_LATER if key in start.spec}
+        return {"cluster": start.cluster, "limits": kept}
+
+    def adopt(self, entry: dict[str, Any]) -> None:
+        """The container may run: whether it does is asked when the engine answers."""
+        return
+
+    def open(self, group: asyncio.TaskGroup, warn: Callable[[str], None]) -> None:
+        settings, engine = self._settings, self._engine
+        engine.open()
+        self._tasks = Tasks(group)
+        remover = Remover(engine, settings.owner, self._tasks, warn)
+        pulls = Pulls(engine, settings.docker_config, self._tasks)
+        self._host = Host(
+            engine,
+            Images(engine, pulls, settings.pull_policy),
+            Programs(engine),
+            remover,
+            Allowed(
+                settings.allow_images,
+                settings.allow_volumes,
+                settings.allow_networks,
+                settings.socket,
+            ),
+            settings,
+            self._state / "positions",
+            self._tasks,
+        )
+        self._watchers = [
+            self._tasks.start(_for_ever(lambda: self._readiness.watch(warn))),
+            self._tasks.start(_for_ever(lambda: remover.sweep(lambda: set(self._live)))),
+        ]
+        group.create_task(self._close_engine())
+
+    async def _close_engine(self) -> None:
+        """Waits for `close`, and for what is being removed then."""
+        await self._closing.wait()
+        while not self._tasks.empty:
+            await asyncio.sleep(0.02)
+        await self._engine.close()
+
+    def attempt(self, start: Start, tape: Tape, listener: Listener) -> ContainerAttempt:
+        lease = str(start.lease)
+        self._live.add(lease)
+
+        def on_ended(*result: Any) -> None:
+            self._live.discard(lease)
+            listener.on_ended(*result)
+
+        told = Listener(
+            listener.on_chunk,
+            listener.on_started,
+            listener.on_stopping,
+            on_ended,
+            listener.on_processes,
+        )
+        return ContainerAttempt(start, self._host, tape, told)
+
+    def go_on(self, start: Start, tape: Tape, listener: Listener) -> ContainerAttempt:
+        attempt = self.attempt(start, tape, listener)
+        attempt.go_on()
+        return attempt
+
+    def check(self) -> None:
+        """Everything reports itself."""
+
+    def purge(self, job_id: str, lease: int) -> None:
+        self._tasks.start(self._host.remover.purge(lease))
+
+    def close(self) -> None:
+        """If attempts have not ended, their containers are left to the next process. Otherwise the
+        removals go on, and the process ends with the last."""
+        self._closing.set()
+        for task in self._watchers:
+            task.cancel()
+        if self._live:
+            self._tasks.cancel_all()
+
+    def remove(self) -> None:
+        """Containers are removed with their attempts."""
+
+
+async def _for_ever(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a loop, and again if it ends by an error of ours."""
+    while True:
+        try:
+            await loop()
+        except Exception as error:  # noqa: BLE001  whatever it is
+            log_error(error)
+        await asyncio.sleep(AGAIN_S)

@@ -1,0 +1,185 @@
+"""The log of one container, from the engine to the tape: followed while the container runs, and read
+to its end when it has ended. After a break it goes on behind the last byte that was kept."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hodei_worker.containers.engine import Engine, EngineError, EngineGone, broken
+from hodei_worker.containers.frames import BEFORE_ALL, BadLog, Frames, Lines, Message
+from hodei_worker.containers.position import Mark, Position
+from hodei_worker.supervisor.gathered import Gathered
+from hodei_worker.supervisor.guard import Guard
+from hodei_worker.supervisor.kept import Kept
+from hodei_worker.supervisor.spool import STDERR, Chunk, Tape
+
+READ_BYTES = 1 << 18
+
+AGAIN_S = 0.2
+"""Seconds before a log is read again that the engine has broken off."""
+
+SLACK_S = 1
+"""Whole seconds by which the messages of the two streams may be out of order in the engine's log."""
+
+FIXES_LINES = 23
+"""The first major version of the Docker Engine that keeps the LF behind a line of several pieces."""
+
+LOST = b"[output is missing here: the Docker Engine no longer has it]\n"
+
+
+class Unreadable(Exception):
+    """The engine cannot give this log. The message has its words."""
+
+
+class Log:
+    def __init__(
+        self,
+        engine: Engine,
+        tape: Tape,
+        limit: int,
+        path: Path,
+        guard: Guard,
+        on_chunk: Callable[[Chunk], None],
+        on_disk_full: Callable[[], None],
+    ) -> None:
+        """`limit`: bytes to keep, 0: all. `path`: file of the position."""
+        self._engine = engine
+        self._tape = tape
+        self._on_chunk = on_chunk
+        self.kept = Kept(tape, limit, on_chunk, on_disk_full)
+        self._position = Position(path, tape, self.kept)
+        self._gathered = Gathered(guard, self._position.store)
+        self._room = asyncio.Event()
+        self._room.set()
+        self._resumed: dict[int, Mark] = {}
+        self.first_error = b""  # the beginning of stderr, for words about a failed start
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no process before this one has read any of it."""
+        return self._position.is_new
+
+    def begin(self) -> None:
+        """Called when the container runs: a later process finds the position from now on."""
+        self._position.write()
+
+    def silence_s(self) -> float:
+        """Returns the seconds since the container last wrote; 0 while the tape is full."""
+        return 0.0 if not self._room.is_set() else self._gathered.silence_s()
+
+    def notice(self, words: str) -> None:
+        self._gathered.flush()
+        self._on_chunk(self._tape.append_notice(f"[{words}]\n".encode()))
+        self._position.write()
+
+    def resume(self) -> None:
+        """Called when chunks were acknowledged."""
+        if not self._tape.full:
+            self._room.set()
+
+    async def read_all(self, container: str, ended: asyncio.Event) -> None:
+        """Reads until `ended` is set and everything was read. Raises Unreadable."""
+        while True:
+            last = ended.is_set()
+            try:
+                await self._read(container, follow=not last)
+            except EngineGone:
+                last = False
+                await asyncio.sleep(AGAIN_S)
+            except EngineError as error:
+                raise Unreadable(str(error)) from error
+            except BadLog as error:
+                raise Unreadable(f"the Docker Engine sent {error}") from error
+            if last:
+                return
+            await _set_within(ended, AGAIN_S)
+
+    async def _read(self, container: str, *, follow: bool) -> None:
+        since = self.begin_again()
+        frames, lines = Frames(), Lines(old_engine=self._engine.release < FIXES_LINES)
+        query = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": "1" if follow else "0"}
+        query |= {"since": _seconds(since)} if since != BEFORE_ALL else {}
+        path = f"/containers/{container}/logs"
+        async with self._engine.stream("GET", path, query) as content:
+            with broken():
+                while data := await content.read(READ_BYTES):
+                    for message in frames.feed(data):
+                        for mended in lines.mend(message):
+                            self.take(mended)
+                    if self._tape.full:
+                        await self._wait_for_room()
+        if not follow:
+            for message in lines.end():
+                self.take(message)
+
+    def begin_again(self) -> bytes:
+        """Keeps what was read. Returns the time from which on the log is needed; `take` leaves out
+        what of it is kept."""
+        self._gathered.flush()
+        since, self._resumed = self._position.again(_a_little_before)
+        return since
+
+    async def _wait_for_room(self) -> None:
+        self._room.clear()
+        await self._room.wait()
+
+    def take(self, message: Message) -> None:
+        """Gathers what of a message was not kept before."""
+        stream, time, data = message
+        self._position.seen = time
+        mark, cut = self._resumed.get(stream), 0
+        if mark:
+            if time < mark.time:
+                return
+            if time > mark.time:
+                if mark.under and not mark.seen:
+                    self._tell_loss(mark)
+                mark.under = 0
+            mark.seen = True
+            cut = min(mark.under, len(data))
+            more = min(mark.more, len(data) - cut)
+            mark.under -= cut
+            mark.more -= more
+            if more:
+                self._position.note_kept(stream, time, more)
+            if not mark.under and not mark.more:
+                del self._resumed[stream]
+            cut += more
+        if cut == len(data):
+            return
+        self._position.note_read(stream, time, len(data) - cut)
+        if stream == STDERR and len(self.first_error) < READ_BYTES >> 10:
+            self.first_error += data[:256]
+        self._gathered.add(stream, data[cut:])
+
+    def _tell_loss(self, mark: Mark) -> None:
+        """The engine has dropped the message at which this log goes on, and perhaps others."""
+        mark.more = 0
+        self._gathered.flush()
+        self._on_chunk(self._tape.append_notice(LOST))
+
+    def close(self) -> None:
+        """Keeps what was read. Called at the attempt's end."""
+        self._gathered.flush()
+        self.kept.close()
+        self._position.remove()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _a_little_before(time: bytes) -> bytes:
+    moment = datetime.fromisoformat(time[:19].decode()) - timedelta(seconds=SLACK_S)
+    return moment.isoformat().encode() + time[19:]
+
+
+def _seconds(time: bytes) -> str:
+    """Returns a time as the API takes it: seconds since 1970 with nine places."""
+    moment = datetime.fromisoformat(time[:19].decode()).replace(tzinfo=UTC)
+    return f"{int(moment.timestamp())}{time[19:29].decode()}"

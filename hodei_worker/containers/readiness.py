@@ -1,0 +1,56 @@
+"""Whether this worker can take container jobs: an engine answers, and its disk has room."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hodei_worker.containers.engine import Engine, EngineError, EngineGone
+
+EVERY_S = 5.0  # between two questions
+
+LEAST_FREE = 0.05
+"""Share of the file system of the engine's root below which no container job is taken; it must rise
+to AGAIN_FREE before one is taken again."""
+
+AGAIN_FREE = 0.06
+
+
+class Readiness:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.capabilities: list[str] = []
+        self._words = ""  # why there are none, as it was told
+        self._root = ""  # of the engine; empty: not known, or not on this host
+
+    async def watch(self, warn: Callable[[str], None]) -> None:
+        """Asks the engine, for ever. `warn` gets each change."""
+        while True:
+            words, said = "", None
+            try:
+                await self._engine.negotiate()
+                said = await self._engine.json("GET", "/info")
+                words = self._disk(said)
+            except (EngineError, EngineGone) as error:
+                words = str(error)
+            self.capabilities = [] if words else ["docker"]
+            if words != self._words:
+                warn(f"no container jobs: {words}" if words else "container jobs are taken again")
+            self._words = words
+            await asyncio.sleep(EVERY_S)
+
+    def _disk(self, said: Any) -> str:
+        """Returns why the engine's disk has too little room. An engine on another host has a root
+        that is not here: then nothing is known."""
+        root = said.get("DockerRootDir") if isinstance(said, dict) else None
+        if not isinstance(root, str) or not root.startswith("/"):
+            return ""
+        try:
+            disk = os.statvfs(root)
+        except OSError:
+            return ""
+        least = AGAIN_FREE if self._words else LEAST_FREE
+        free = disk.f_bavail / max(1, disk.f_blocks)
+        if free >= least:
+            return ""
+        return f"{root} of the Docker Engine has {free:.1%} of its disk free: expected {least:.0%}"

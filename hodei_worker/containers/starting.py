@@ -1,0 +1,70 @@
+"""Starts the container of a job: image, container, files, program."""
+
+from collections.abc import Callable
+
+from hodei.protocol.words import Reason
+from hodei_worker.containers import create, credentials, reference
+from hodei_worker.containers.allowed import NotAllowed
+from hodei_worker.containers.create import Program
+from hodei_worker.containers.engine import EngineError
+from hodei_worker.containers.host import Host
+from hodei_worker.containers.images import Image
+from hodei_worker.containers.pulls import PullFailed
+from hodei_worker.supervisor.executor import Start
+from hodei_worker.supervisor.result import Cause, failed
+
+
+class Refused(Exception):
+    """The container cannot be started; `cause` says why."""
+
+    def __init__(self, reason: Reason, words: str) -> None:
+        super().__init__(words)
+        self.cause: Cause = failed(reason, words)
+
+
+class Starting:
+    def __init__(self, host: Host, start: Start, name: str, tell: Callable[[str], None]) -> None:
+        """`tell` gets lines about the pull, for the job's log."""
+        self._host = host
+        self._start = start
+        self._name = name
+        self.tell = tell
+        self.asked = False  # the engine was asked to create the container
+        self.created = False  # and has done so
+
+    async def run(self) -> str:
+        """Returns the signal that stops the container, when it has been started. Raises Refused or
+        EngineGone."""
+        host, spec = self._host, self._start.spec
+        try:
+            host.allowed.check_image(reference.read(spec["image"]))
+            image = await host.images.get(spec, self.tell)
+            await self._create(image)
+            await host.engine.call("POST", f"/containers/{self._name}/start")
+        except PullFailed as error:
+            raise Refused(Reason.IMAGE_PULL_FAILED, str(error)) from None
+        except (NotAllowed, EngineError) as error:
+            raise Refused(Reason.START_FAILED, str(error)) from None
+        return f"SIG{spec['term']}" if "term" in spec else image.stop_signal
+
+    async def _create(self, image: Image) -> None:
+        host, start, name = self._host, self._start, self._name
+        program = Program(start.spec, image.config)
+        if not program.first:
+            words = "neither the job nor its image names a program to run"
+            raise Refused(Reason.START_FAILED, words)
+        proxies = credentials.proxies(host.settings.docker_config)
+        owner = host.settings.owner
+        body = create.body(start, program, image.id, host.allowed, owner, proxies)
+        query = {"name": name}
+        if "platform" in start.spec:
+            query["platform"] = start.spec["platform"]
+        self.asked = True
+        await host.engine.call("POST", "/containers/create", body, query)
+        self.created = True
+        if program.files:
+            path = f"/containers/{name}/archive"
+            await host.engine.call("PUT", path, program.archive(), {"path": create.FILES})
+        if not await host.programs.has(name, image, program.first):
+            words = f"{program.first}: no such program in the image"
+            raise Refused(Reason.START_FAILED, words)

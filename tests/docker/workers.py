@@ -1,0 +1,77 @@
+"""A worker that runs container jobs, and what is left of it on the engine."""
+
+import json
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.docker.tiny_image import NAME as IMAGE
+from tests.eventually import eventually, gone
+from tests.running import Hodei
+from tests.worker_process import Ended, Worker
+
+BOTH = ("--executor", "process", "--executor", "docker")
+
+
+@dataclass
+class DockerWorker(Worker):
+    """Its jobs have the tiny image and no network, which starts faster."""
+
+    socket: str = ""
+
+    @classmethod
+    def on(cls, hodei: Hodei, state: Path, socket: str, *flags: str) -> "DockerWorker":
+        flags = (*BOTH, "--docker-socket", socket, *flags)
+        return cls(hodei, "docker", state, flags, socket=socket)
+
+    def docker(self, *arguments: str) -> str:
+        return docker("-H", f"unix://{self.socket}", *arguments)
+
+    def submit(self, command: str | list[str] = "", **spec: Any) -> str:
+        return super().submit(command, **{"image": IMAGE, "network": "none"} | spec)
+
+    def process_job(self, command: str) -> Ended:
+        return self.ended(super().submit(command))
+
+    @property
+    def owner(self) -> str:
+        return str(json.loads((self.state / "identity.json").read_text())["worker_id"])
+
+    def containers(self, *flags: str) -> list[str]:
+        """The ids of its containers, running ones only without flags."""
+        label = f"label=hodei.worker={self.owner}"
+        return self.docker("ps", "-q", "--no-trunc", "--filter", label, *flags).split()
+
+    def container_pids(self) -> list[int]:
+        """The processes of ours that handle its containers."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    words = (entry / "cmdline").read_bytes().decode().split("\0")
+                except OSError:
+                    continue
+                if "hodei_worker.containers" in words and f"{self.state}/containers" in words:
+                    found.append(int(entry.name))
+        return found
+
+    def kill_containers_process(self) -> None:
+        for pid in self.container_pids():
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda pid=pid: gone(pid))  # type: ignore[misc]
+
+    def stop(self) -> None:
+        super().stop()
+        self.kill_containers_process()
+        if left := self.containers("-a"):
+            self.docker("rm", "-f", "-v", *left)
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout
