@@ -2,9 +2,7 @@
 executor, the spool and the journal.
 
 When the agent goes away, its attempts go on (the next agent adopts them) or are stopped, as the
-agent's hello said. When no attempt is left and no agent has connected for ALONE_S, the supervisor
-ends.
-"""
+agent's hello said. Without attempts and agent for ALONE_S, the supervisor ends."""
 
 import asyncio
 import functools
