@@ -46,7 +46,8 @@ class MassRetries:
         return answers
 
     async def _retry(self, part: list[Repeat], actor: str) -> list[Answer]:
-        done = await self._database.run(lambda conn: retry_many.retry_many(conn, part, actor))
+        # Its rows are read before the commit wakes dispatchers: the lines of a claim come after ours.
+        done = await self._database.transact(lambda conn: retry_many.retry_many(conn, part, actor))
         job_lines.say(self._log, _lines(part, done, actor))
         return [_answer(one, done) for one in part]
 

@@ -78,7 +78,7 @@ class Repeated(NamedTuple):
 
 async def retry_many(conn: Connection, repeats: Sequence[Repeat], actor: str) -> Repeated:
     """Creates the new jobs of those that have ended, and writes down what each repeats, in one
-    transaction and one round trip. Locked: somebody's transaction is creating one of the ids."""
+    round trip of the caller's transaction. Locked: somebody's transaction is creating one of the ids."""
     parameters = arrays(Repeat._fields, repeats)
     created, _, old = await guarded_rows(
         conn,
