@@ -1,5 +1,5 @@
-"""The calls that cancel jobs or run them again, and what does the same with a server of the release
-before, which takes one job in a call."""
+"""The calls that cancel jobs or run them again: the call for one job, which every server has, and the
+call for many. A server of the release before is asked for one after the other."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +20,8 @@ def cancel_jobs(client: Client, ids: Sequence[str], states: Sequence[JobState]) 
         kind = "CANCELLED" if ended else "CANCEL_REQUESTED"
         return JobChange(job_id=job_id, change=kind, state=job.state)
 
+    if len(ids) == 1 and not states:
+        return [_answer_alone(ids[0], alone)]
     request = pb.CancelJobsRequest(job_ids=ids, states=states)
     return _answers(client, client.jobs.CancelJobs, request, ids, alone)
 
@@ -34,18 +36,20 @@ def retry_jobs(client: Client, ids: Sequence[str]) -> list[JobChange]:
 
     retries = {job: pb.RetryJobRequest(job_id=job, new_job_id=str(uuid7())) for job in ids}
 
-    def alone(job_id: str) -> JobChange:
+    def retry_alone(job_id: str) -> JobChange:
         client.call(client.jobs.RetryJob, retries[job_id])
         new = retries[job_id].new_job_id
         return JobChange(job_id=job_id, change="RETRIED", new_job_id=new)
 
+    if len(ids) == 1:
+        return [_answer_alone(ids[0], retry_alone)]
     request = pb.RetryJobsRequest(retries=retries.values())
     try:
-        return _answers(client, client.jobs.RetryJobs, request, ids, alone)
+        return _answers(client, client.jobs.RetryJobs, request, ids, retry_alone)
     except grpc.RpcError as error:
         if not is_transient(error):
             raise
-    return _answers(client, client.jobs.RetryJobs, request, ids, alone)
+    return _answers(client, client.jobs.RetryJobs, request, ids, retry_alone)
 
 
 def _answers(
@@ -74,13 +78,15 @@ def _answer_alone(job_id: str, alone: Callable[[str], JobChange]) -> JobChange:
         return alone(job_id)
     except grpc.RpcError as error:
         if refusal := _REFUSALS.get(error.code().name):
+            if refusal == "ENDED" and alone.__name__ == "retry_alone":
+                refusal = "NOT_ENDED"
             return JobChange(job_id=job_id, refusal=refusal, message=words(error))
         raise
 
 
 _REFUSALS = {
     "NOT_FOUND": "NOT_FOUND",
-    "FAILED_PRECONDITION": "REFUSED",
+    "FAILED_PRECONDITION": "ENDED",
     "ALREADY_EXISTS": "DUPLICATE",
 }
 """The refusals that an older server says by its status."""
