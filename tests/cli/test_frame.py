@@ -2,6 +2,7 @@
 words, and errors for programs."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -171,6 +172,14 @@ def test_a_defect_is_one_line_unless_its_place_is_asked_for() -> None:
     assert ran.stderr.count("\n") == 1
     assert "KeyError" in ran.stderr
     assert "\x1b" not in ran.stderr
+    asked = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"HODEI_TRACEBACK": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" in asked.stderr
 
 
 def test_an_error_without_a_code_of_its_own_gets_the_programs() -> None:
