@@ -28,9 +28,15 @@ def default_data_dir() -> str:
     envvar="HODEI_DATA_DIR",
     default=default_data_dir,
     show_default="/var/lib/hodei/dev or ~/.local/state/hodei/dev",
+    help="Folder for the database, the logs and the worker.",
 )
 @click.option(
-    "--servers", envvar="HODEI_SERVERS", default=1, show_default=True, type=click.IntRange(1, 16)
+    "--servers",
+    envvar="HODEI_SERVERS",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 16),
+    help="Number of servers.",
 )
 @click.option(
     "--port",
@@ -40,7 +46,12 @@ def default_data_dir() -> str:
     help="Of the first server; the next ones follow it.",
 )
 @click.option(
-    "--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=click.IntRange(1, 1000)
+    "--slots",
+    envvar="HODEI_SLOTS",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Number of jobs that the worker runs at the same time.",
 )
 @database_url_options(
     ambient=False, about="Use this PostgreSQL, not an embedded one; DATABASE_URL alone is not used."

@@ -65,6 +65,7 @@ def test_every_flag_has_a_name_in_the_environment_that_its_help_shows() -> None:
                 continue
             help_record = option.get_help_record(ctx)
             assert help_record
+            assert option.help, (ctx.command_path, option.opts)
             assert option.envvar, (ctx.command_path, option.opts)
             names = [option.envvar] if isinstance(option.envvar, str) else option.envvar
             shown = " ".join(help_record[1].split())
