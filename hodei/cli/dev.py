@@ -43,6 +43,7 @@ def default_data_dir() -> str:
     envvar="HODEI_PORT",
     default=50051,
     show_default=True,
+    type=click.IntRange(1, 65_520),
     help="Of the first server; the next ones follow it.",
 )
 @click.option(
@@ -65,13 +66,25 @@ def dev(
     from hodei.local.embedded_postgres import CannotStart
 
     _StopRequest()
-    data = Path(data_dir).expanduser().absolute()
+    data = _folder(data_dir)
     try:
         run(data, servers, port, slots, database_url, verbose=verbose)
     except (CannotStart, NoPostgres) as error:
         raise click.ClickException(str(error)) from error
     except _Stopped:
         click.echo("stopped", err=True)
+
+
+def _folder(text: str) -> Path:
+    """The whole path of a folder. UsageError: programs cannot be told of it, or it has a ~ that
+    means nobody."""
+    try:
+        path = Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise click.UsageError(f"--data-dir: expected a user's home, got {text[:80]!r}") from None
+    if not str(path).isprintable():
+        raise click.UsageError(f"--data-dir: expected a path in UTF-8, got {text[:80]!r}")
+    return path
 
 
 class _Stopped(Exception):

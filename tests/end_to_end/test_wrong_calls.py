@@ -18,7 +18,7 @@ TABLE = Path(__file__).with_name("wrong_calls.txt")
 
 FILES = {
     "GOOD": '{"command": "true"}',
-    "BAD": '[{"command": "true"}, {"command": "true", "retries": -1}, {"comand": "true"}]',
+    "BAD": '[{"command": "true"}, {"command": "true", "retries": -1}]',
     "LINES": '{"command": "true"}\n{"command": "true"}\n{"command": \n',
     "YAML": "command: echo\ntimeout: soon\nenv:\n  - A\n",
 }
