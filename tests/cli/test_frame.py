@@ -3,6 +3,7 @@ words, and errors for programs."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ import click
 import pytest
 
 import hodei
-from hodei.cli import program, show, suggestions
+from hodei.cli import client, program, show, suggestions
 from hodei.cli.errors import described, wants_document
 from hodei.cli.groups import Group
 from hodei.cli.main import cli
+from hodei.shapes.error import Error
+from hodei.shapes.fields import fields_of
+from tests.conftest import TREE
 
 
 def ended(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -160,6 +164,16 @@ def test_an_error_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None
     assert (code, out, err.count("\n"), err.rstrip("\n").isprintable()) == (2, "", 1, True)
     message = "--limit: expected a whole number from 1 to 100000, got '\\x9b\\u202e'"
     assert json.loads(err) == {"error": {"message": message, "kind": "usage", "exit_code": 2}}
+
+
+def test_each_kind_of_error_is_one_that_the_page_lists() -> None:
+    """Read from the sources: kinds are the words of a Failure, and of its table of statuses."""
+    sources = "".join(path.read_text() for path in (TREE / "hodei/cli").rglob("*.py"))
+    told = set(re.findall(r'Failure\([^()]*(?:\([^()]*\)[^()]*)*"([a-z_]+)",?\s*\)', sources))
+    (meaning,) = [field.meaning for field in fields_of(Error) if field.name == "kind"]
+    known = set(re.findall(r"[a-z_]+", meaning))
+    assert {"not_found", "unsupported", "ambiguous"} <= told
+    assert told | set(client.KINDS.values()) | {"usage", "no_server", "failed"} <= known
 
 
 def test_a_defect_is_one_line_unless_its_place_is_asked_for() -> None:
