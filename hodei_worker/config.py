@@ -14,7 +14,9 @@ class BadSetting(Exception):
 
 
 INVALID_TOKEN = "Invalid OTP token: OTP token must be a UUID"  # noqa: S105  the words that the guide searches for
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and what Python makes of bytes that are no UTF-8."""
+
 RESERVED = "hodei/"  # at the beginning of a label: servers make it from its capabilities
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
@@ -63,6 +65,11 @@ class Settings:
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= 10_000:
             raise BadSetting(f"--slots: expected 1 to 10000, got {self.slots}")
+        if CONTROLS.search(str(self.state_dir)):
+            raise BadSetting(
+                "--state-dir: expected a path in UTF-8 without control characters, got "
+                f"{str(self.state_dir)[:80]!r}"
+            )
         if not 1 <= len(self.name) <= 200 or CONTROLS.search(self.name):
             raise BadSetting(
                 f"--name: expected 1 to 200 characters without control characters, got {self.name[:80]!r}"

@@ -28,19 +28,31 @@ def default_data_dir() -> str:
     envvar="HODEI_DATA_DIR",
     default=default_data_dir,
     show_default="/var/lib/hodei/dev or ~/.local/state/hodei/dev",
+    help="Folder for the database, the logs and the worker.",
 )
 @click.option(
-    "--servers", envvar="HODEI_SERVERS", default=1, show_default=True, type=click.IntRange(1, 16)
+    "--servers",
+    envvar="HODEI_SERVERS",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 16),
+    help="Number of servers.",
 )
 @click.option(
     "--port",
     envvar="HODEI_PORT",
     default=50051,
     show_default=True,
+    type=click.IntRange(1, 65_520),
     help="Of the first server; the next ones follow it.",
 )
 @click.option(
-    "--slots", envvar="HODEI_SLOTS", default=4, show_default=True, type=click.IntRange(1, 1000)
+    "--slots",
+    envvar="HODEI_SLOTS",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Number of jobs that the worker runs at the same time.",
 )
 @database_url_options(
     ambient=False, about="Use this PostgreSQL, not an embedded one; DATABASE_URL alone is not used."
@@ -54,13 +66,25 @@ def dev(
     from hodei.local.embedded_postgres import CannotStart
 
     _StopRequest()
-    data = Path(data_dir).expanduser().absolute()
+    data = _folder(data_dir)
     try:
         run(data, servers, port, slots, database_url, verbose=verbose)
     except (CannotStart, NoPostgres) as error:
         raise click.ClickException(str(error)) from error
     except _Stopped:
         click.echo("stopped", err=True)
+
+
+def _folder(text: str) -> Path:
+    """The whole path of a folder. UsageError: programs cannot be told of it, or it has a ~ that
+    means nobody."""
+    try:
+        path = Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise click.UsageError(f"--data-dir: expected a user's home, got {text[:80]!r}") from None
+    if not str(path).isprintable():
+        raise click.UsageError(f"--data-dir: expected a path in UTF-8, got {text[:80]!r}")
+    return path
 
 
 class _Stopped(Exception):

@@ -10,6 +10,7 @@ import click
 
 from hodei.cli import completion, show
 from hodei.cli.client import Client, connect
+from hodei.cli.errors import Failure
 from hodei.domain.text import shown
 
 if TYPE_CHECKING:
@@ -124,9 +125,10 @@ def _ask(client: Client, parts: list[str]) -> "Sequence[pb.ResolveJobsResponse.M
     except grpc.RpcError as error:
         if error.code() != grpc.StatusCode.UNIMPLEMENTED:
             raise
-        raise click.ClickException(
+        raise Failure(
             f"the server at {client.address} is of an older release, which knows neither parts "
-            "of ids nor --last: give the whole id"
+            "of ids nor --last: give the whole id",
+            "unsupported",
         ) from None
     found: Sequence[pb.ResolveJobsResponse.Meant] = answer.meant
     return found
@@ -136,13 +138,14 @@ def _only(text: str, meant: "pb.ResolveJobsResponse.Meant") -> str:
     if len(meant.jobs) == 1:
         return str(meant.jobs[0].job_id)
     if meant.jobs:
-        raise click.ClickException(_candidates(text, meant))
+        raise Failure(_candidates(text, meant), "ambiguous")
     if text:
-        raise click.ClickException(
+        raise Failure(
             f"no job has an id that begins with {text!r}, and none of the newest 100,000 one that "
-            "ends with it"
+            "ends with it",
+            "not_found",
         )
-    raise click.ClickException("--last: none of the newest 100,000 jobs is yours; give an ID")
+    raise Failure("--last: none of the newest 100,000 jobs is yours; give an ID", "not_found")
 
 
 def _candidates(text: str, meant: "pb.ResolveJobsResponse.Meant") -> str:

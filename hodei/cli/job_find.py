@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
-
 from hodei.cli.client import Client
+from hodei.cli.errors import Failure
 from hodei.cli.ids import resolve_jobs
 from hodei.cli.job_filter import Wanted
 from hodei.cli.say import say
@@ -110,17 +109,19 @@ def _find(client: Client, request: "pb.FindJobsRequest") -> "pb.FindJobsResponse
     except grpc.RpcError as error:
         if error.code() != grpc.StatusCode.UNIMPLEMENTED:
             raise
-        raise click.ClickException(
+        raise Failure(
             f"the server at {client.address} is of an older release, which finds no jobs to "
-            "cancel or retry: give their ids, without --dry-run"
+            "cancel or retry: give their ids, without --dry-run",
+            "unsupported",
         ) from None
     return answer
 
 
-def _too_old(client: Client, wanted: Wanted) -> click.ClickException:
+def _too_old(client: Client, wanted: Wanted) -> Failure:
     flags = shown(", ".join(wanted.newer_flags))
-    return click.ClickException(
-        f"the server at {client.address} is of an older release, which does not know {flags}"
+    return Failure(
+        f"the server at {client.address} is of an older release, which does not know {flags}",
+        "unsupported",
     )
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import click
-
 from hodei.cli.client import Client
+from hodei.cli.errors import Failure
 from hodei.cli.reconnecting import answers
 from hodei.cli.say import say
 from hodei.cli.show import short_id
@@ -88,8 +87,8 @@ class LogStream:
         except grpc.RpcError as error:
             if not (self._cursor and error.code() == grpc.StatusCode.NOT_FOUND):
                 raise
-            raise click.ClickException(
-                f"job {self._job_id} has been deleted meanwhile: its end is not known"
+            raise Failure(
+                f"job {self._job_id} has been deleted meanwhile: its end is not known", "not_found"
             ) from None
 
     def _check_without_selection(self, client: Client) -> None:
@@ -99,16 +98,17 @@ class LogStream:
         from hodei.protocol import hodei_pb2 as pb
 
         if self._selection.last_lines is not None:
-            raise click.ClickException(
+            raise Failure(
                 f"the server at {shown(client.address)} is of an older release, which cannot count "
-                "lines from the end of a log: leave --tail out, or use --since"
+                "lines from the end of a log: leave --tail out, or use --since",
+                "unsupported",
             )
         if attempt := self._selection.attempt:
             found = client.call(client.jobs.GetAttempts, pb.JobRef(job_id=self._job_id))
             there = [one.attempt for one in found.attempts]
             if attempt not in there:
-                raise click.ClickException(
-                    f"no attempt {attempt} of job {self._job_id}: {_has(there)}"
+                raise Failure(
+                    f"no attempt {attempt} of job {self._job_id}: {_has(there)}", "not_found"
                 )
 
 

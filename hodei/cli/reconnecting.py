@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import click
-
 from hodei.cli.client import Client, Unanswered, connect, is_transient, words
+from hodei.cli.errors import Failure
 from hodei.cli.say import say
 
 AGAIN_S = 60.0
@@ -46,8 +45,9 @@ def answers(
                 raise
         deadline = deadline or time.monotonic() + AGAIN_S
         if time.monotonic() > deadline:
-            raise click.ClickException(
-                f"no server has answered for {AGAIN_S:g} s ({why}); go on with: {come_back}"
+            raise Failure(
+                f"no server has answered for {AGAIN_S:g} s ({why}); go on with: {come_back}",
+                "no_server",
             )
         if not told:
             say(f"hodei: {why}; looking for one that answers")

@@ -8,6 +8,7 @@ import click
 
 from hodei.cli import completion, show, worker_details
 from hodei.cli.client import Client, connect, is_refusal, words
+from hodei.cli.errors import Failure
 from hodei.cli.groups import Group
 from hodei.cli.worker_list import list_workers
 from hodei.domain.text import shown
@@ -143,7 +144,7 @@ def _asked(client: Client, method: Any, request: Any) -> Any:
         return client.call(method, request)
     except grpc.RpcError as error:
         if too_old := _too_old(error):
-            raise click.ClickException(too_old) from error
+            raise Failure(too_old, "unsupported") from error
         raise
 
 

@@ -2,6 +2,8 @@
 words, and errors for programs."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,10 +12,13 @@ import click
 import pytest
 
 import hodei
-from hodei.cli import program, show, suggestions
+from hodei.cli import client, program, show, suggestions
 from hodei.cli.errors import described, wants_document
 from hodei.cli.groups import Group
 from hodei.cli.main import cli
+from hodei.shapes.error import Error
+from hodei.shapes.fields import fields_of
+from tests.conftest import TREE
 
 
 def ended(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -64,6 +69,7 @@ def test_every_flag_has_a_name_in_the_environment_that_its_help_shows() -> None:
                 continue
             help_record = option.get_help_record(ctx)
             assert help_record
+            assert option.help, (ctx.command_path, option.opts)
             assert option.envvar, (ctx.command_path, option.opts)
             names = [option.envvar] if isinstance(option.envvar, str) else option.envvar
             shown = " ".join(help_record[1].split())
@@ -160,6 +166,16 @@ def test_an_error_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(err) == {"error": {"message": message, "kind": "usage", "exit_code": 2}}
 
 
+def test_each_kind_of_error_is_one_that_the_page_lists() -> None:
+    """Read from the sources: kinds are the words of a Failure, and of its table of statuses."""
+    sources = "".join(path.read_text() for path in (TREE / "hodei/cli").rglob("*.py"))
+    told = set(re.findall(r'Failure\([^()]*(?:\([^()]*\)[^()]*)*"([a-z_]+)",?\s*\)', sources))
+    (meaning,) = [field.meaning for field in fields_of(Error) if field.name == "kind"]
+    known = set(re.findall(r"[a-z_]+", meaning))
+    assert {"not_found", "unsupported", "ambiguous"} <= told
+    assert told | set(client.KINDS.values()) | {"usage", "no_server", "failed"} <= known
+
+
 def test_a_defect_is_one_line_unless_its_place_is_asked_for() -> None:
     code = (
         "import click; from hodei.cli import program\n"
@@ -171,6 +187,14 @@ def test_a_defect_is_one_line_unless_its_place_is_asked_for() -> None:
     assert ran.stderr.count("\n") == 1
     assert "KeyError" in ran.stderr
     assert "\x1b" not in ran.stderr
+    asked = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"HODEI_TRACEBACK": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" in asked.stderr
 
 
 def test_an_error_without_a_code_of_its_own_gets_the_programs() -> None:

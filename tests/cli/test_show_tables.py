@@ -34,8 +34,16 @@ ROWS = [
 
 
 def in_terminal(columns: int, **environment: str) -> list[str]:
-    """What the table above is in a real terminal of this width, line by line."""
-    code = "from tests.cli.test_show_tables import *; show.table(COLUMNS, ROWS, none='')"
+    """The table above in a real terminal."""
+    code = """
+from tests.cli.test_show_tables import *
+show.table(COLUMNS, ROWS, none="")
+"""
+    return shown_in_terminal(code, columns, **environment)
+
+
+def shown_in_terminal(code: str, columns: int, **environment: str) -> list[str]:
+    """What a program writes to a real terminal of this width, line by line."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
     clean = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "TERM")}
@@ -121,8 +129,11 @@ def test_no_rows_are_said_on_standard_error(capsys: pytest.CaptureFixture[str]) 
 
 def test_colour_is_for_a_terminal_that_wants_it() -> None:
     assert any("\x1b[32m" in line for line in in_terminal(80, TERM="xterm"))
+    fields = "from hodei.cli import show; show.fields([('state', 'FAILED'), ('name', 'x')])"
+    assert any("\x1b[31m" in line for line in shown_in_terminal(fields, 80, TERM="xterm"))
     for refusing in ({"NO_COLOR": "1", "TERM": "xterm"}, {"TERM": "dumb"}):
         assert not any("\x1b" in line for line in in_terminal(80, **refusing))
+        assert not any("\x1b" in line for line in shown_in_terminal(fields, 80, **refusing))
 
 
 def test_a_terminal_without_the_ellipsis_gets_dots() -> None:

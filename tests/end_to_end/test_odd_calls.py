@@ -165,6 +165,14 @@ SHELL_CALLS = (
     "PYTHONIOENCODING=nonsense hodei job list",
     "LC_ALL=nonsense LANG=xx hodei job list --format yaml >/dev/null",
     "env -i $HODEI status",
+    "hodei dev --data-dir $'\\xff'",
+    "hodei dev --data-dir /dev/null",
+    "hodei dev --data-dir '~nobody-has-this-name/x'",
+    "hodei dev --port 65535",
+    "$WORKER --name $'\\xff' --state-dir /nowhere",
+    "$WORKER --label a=$'\\xff' --state-dir /nowhere",
+    "$WORKER --state-dir $'/nowhere/\\xff'",
+    "$WORKER --state-dir /dev/null",
 )
 
 
@@ -173,6 +181,7 @@ def test_odd_environments_and_streams_end_with_words(fresh: Hodei) -> None:
     servers = ",".join(fresh.addresses)
     program_text = f"{sys.executable} -m hodei.cli.main"
     head = f'HODEI="{program_text} --server {servers}"; hodei() {{ {program_text} "$@"; }}\n'
+    head += f'WORKER="{sys.executable} -m hodei_worker"\n'
 
     def ran(call: str) -> tuple[str, int, bytes]:
         done = subprocess.run(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hodei_worker import identity
-from hodei_worker.config import BadSetting, addresses, labels
+from hodei_worker.config import BadSetting, Settings, addresses, labels
 
 
 def test_addresses_with_and_without_scheme() -> None:
@@ -22,6 +22,14 @@ def test_labels() -> None:
     assert labels(("a=1", "b=x=y,c=")) == {"a": "1", "b": "x=y", "c": ""}
     with pytest.raises(BadSetting, match="expected KEY=VALUE"):
         labels(("a",))
+
+
+def test_what_is_no_utf_8_is_refused() -> None:
+    for name, folder in (("\udcff", "/x"), ("x\x1b", "/x"), ("x", "/\udcff")):
+        with pytest.raises(BadSetting, match="without control characters"):
+            Settings(("a:1",), None, 1, {}, Path(folder), name)
+    with pytest.raises(BadSetting, match="expected KEY=VALUE"):
+        labels(("a=\udcff",))
 
 
 def test_an_identity_is_made_once_and_a_damaged_one_is_named(tmp_path: Path) -> None:
