@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from hodei.protocol.words import Reason
-from hodei_worker.containers import create
+from hodei_worker.containers import create, position
 from hodei_worker.containers.engine import EngineError, EngineGone
 from hodei_worker.containers.fate import Fate
 from hodei_worker.containers.host import Host
@@ -56,6 +56,7 @@ class ContainerAttempt:
         self._ended = asyncio.Event()  # the container has
         self._given_up = asyncio.Event()
         self._cause: Cause | None = None
+        self._stop_grace_s = 0.0  # set with a cause by `stop`
         self._fate = Fate(host.engine, self._name)
         self._usage = Usage()
         self._unreadable = ""  # why its log cannot be read
@@ -73,10 +74,9 @@ class ContainerAttempt:
         if self._cause or self._finished or self._ended.is_set():
             return
         self._cause = cause
+        self._stop_grace_s = spec.grace_s(self._spec) if grace_s is None else grace_s
         if self._running:
-            self._listener.on_stopping()
-            grace = spec.grace_s(self._spec) if grace_s is None else grace_s
-            self._host.tasks.start(self._end(grace), self.fail)
+            self._begin_to_end()
         elif self._start_task:
             self._start_task.cancel()
 
@@ -136,6 +136,8 @@ class ContainerAttempt:
             words = f"ran longer than its time-out of {timeout_s:g} s"
             left_s = max(0.0, started + timeout_s - time.time())
             self._timers.call_after(left_s, self.stop, failed(Reason.TIMEOUT, words))
+        if self._cause:  # a stop that came when the container had just been started
+            self._begin_to_end()
         if silence_s := self._spec.get("silence_timeout"):
             self._timers.call_after(silence_s, self._watch_silence, silence_s)
 
@@ -173,13 +175,18 @@ class ContainerAttempt:
 
     async def _go_on(self) -> None:
         self._starting.asked = self._starting.created = True
-        state = await self._fate.ask_state()
-        was_started = not self._log.is_new
-        if state is None and was_started:
+        self._begun -= max(0.0, time.time() - self._start.started_us / 1e6)
+        self._start_task = self._host.tasks.start(self._fate.ask_state())
+        await asyncio.wait([self._start_task])
+        state = None if self._start_task.cancelled() else self._start_task.result()
+        if self._cause and state is None:
+            self._finish(None)
+        elif state is None and self._log.position.started:
             self._running = True
             self._finish(None)
         elif state is None or not state.started:
-            self._cause = lost("the worker's process for containers died while it started this one")
+            died = lost("the worker's process for containers died while it started this one")
+            self._cause = self._cause or died
             self._finish(None)
         else:
             term = self._spec.get("term")
@@ -188,6 +195,10 @@ class ContainerAttempt:
             await self._watch()
 
     # ── stop and end ──
+
+    def _begin_to_end(self) -> None:
+        self._listener.on_stopping()
+        self._host.tasks.start(self._end(self._stop_grace_s), self.fail)
 
     async def _end(self, grace_s: float) -> None:
         """Sends the stop signal, and KILL after the grace."""
@@ -237,6 +248,7 @@ class ContainerAttempt:
         result = self._result(ended)
         self._forget()
         self._listener.on_ended(result)
+        self._host.tasks.start(position.remove(self._host.positions / str(self._start.lease)))
         if self._running or self._starting.asked:
             may_come = not (self._running or self._starting.created)
             self._host.remover.remove(self._name, may_come=may_come)

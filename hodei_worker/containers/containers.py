@@ -7,7 +7,7 @@ from typing import Any
 
 from hodei_worker.containers.allowed import Allowed
 from hodei_worker.containers.attempt import ContainerAttempt
-from hodei_worker.containers.engine import Engine
+from hodei_worker.containers.engine import Engine, EngineError, EngineGone
 from hodei_worker.containers.host import Host
 from hodei_worker.containers.images import Images
 from hodei_worker.containers.programs import Programs
@@ -18,6 +18,8 @@ from hodei_worker.containers.settings import ContainerSettings
 from hodei_worker.containers.tasks import Tasks, log_error
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.spool import Tape
+
+SWEEP_S = 60.0  # seconds between two sweeps
 
 AGAIN_S = 5.0  # seconds before a loop is run again that ended by an error
 
@@ -72,9 +74,21 @@ class Containers:
         )
         self._watchers = [
             self._tasks.start(_for_ever(lambda: self._readiness.watch(warn))),
-            self._tasks.start(_for_ever(lambda: remover.sweep(lambda: set(self._live)))),
+            self._tasks.start(_for_ever(self._sweep)),
         ]
         group.create_task(self._close_engine())
+
+    async def _sweep(self) -> None:
+        """Removes, for ever, what attempts have left that this process does not know."""
+        while True:
+            for path in self._host.positions.glob("*"):
+                if path.name not in self._live:
+                    path.unlink(missing_ok=True)
+            try:
+                await self._host.remover.sweep(lambda: set(self._live))
+            except (EngineError, EngineGone):
+                pass  # the readiness says so
+            await asyncio.sleep(SWEEP_S)
 
     async def _close_engine(self) -> None:
         """Waits for `close`, and for what is being removed then."""

@@ -16,6 +16,9 @@ from hodei_worker.supervisor.spool import STDERR, Chunk, Tape
 
 READ_BYTES = 1 << 18
 
+MOST_ERROR = 8192
+"""Bytes of the beginning of stderr that are kept: words about a failed start have a path at most."""
+
 AGAIN_S = 0.2
 """Seconds before a log is read again that the engine has broken off."""
 
@@ -48,21 +51,17 @@ class Log:
         self._tape = tape
         self._on_chunk = on_chunk
         self.kept = Kept(tape, limit, on_chunk, on_disk_full)
-        self._position = Position(path, tape, self.kept)
-        self._gathered = Gathered(guard, self._position.store)
+        self.position = Position(path, tape, self.kept)
+        self._gathered = Gathered(guard, self.position.store)
         self._room = asyncio.Event()
         self._room.set()
         self._resumed: dict[int, Mark] = {}
         self.first_error = b""  # the beginning of stderr, for words about a failed start
 
-    @property
-    def is_new(self) -> bool:
-        """Whether no process before this one has read any of it."""
-        return self._position.is_new
-
     def begin(self) -> None:
         """Called when the container runs: a later process finds the position from now on."""
-        self._position.write()
+        self.position.started = True
+        self.position.write()
 
     def silence_s(self) -> float:
         """Returns the seconds since the container last wrote; 0 while the tape is full."""
@@ -71,7 +70,7 @@ class Log:
     def notice(self, words: str) -> None:
         self._gathered.flush()
         self._on_chunk(self._tape.append_notice(f"[{words}]\n".encode()))
-        self._position.write()
+        self.position.write()
 
     def resume(self) -> None:
         """Called when chunks were acknowledged."""
@@ -117,7 +116,7 @@ class Log:
         """Keeps what was read. Returns the time from which on the log is needed; `take` leaves out
         what of it is kept."""
         self._gathered.flush()
-        since, self._resumed = self._position.again(_a_little_before)
+        since, self._resumed = self.position.again(_a_little_before)
         return since
 
     async def _wait_for_room(self) -> None:
@@ -127,7 +126,7 @@ class Log:
     def take(self, message: Message) -> None:
         """Gathers what of a message was not kept before."""
         stream, time, data = message
-        self._position.seen = time
+        self.position.seen = time
         mark, cut = self._resumed.get(stream), 0
         if mark:
             if time < mark.time:
@@ -142,15 +141,15 @@ class Log:
             mark.under -= cut
             mark.more -= more
             if more:
-                self._position.note_kept(stream, time, more)
+                self.position.note_kept(stream, time, more)
             if not mark.under and not mark.more:
                 del self._resumed[stream]
             cut += more
         if cut == len(data):
             return
-        self._position.note_read(stream, time, len(data) - cut)
-        if stream == STDERR and len(self.first_error) < READ_BYTES >> 10:
-            self.first_error += data[:256]
+        self.position.note_read(stream, time, len(data) - cut)
+        if stream == STDERR and len(self.first_error) < MOST_ERROR:
+            self.first_error += data[:MOST_ERROR]
         self._gathered.add(stream, data[cut:])
 
     def _tell_loss(self, mark: Mark) -> None:
@@ -163,7 +162,7 @@ class Log:
         """Keeps what was read. Called at the attempt's end."""
         self._gathered.flush()
         self.kept.close()
-        self._position.remove()
+        self.position.close()
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

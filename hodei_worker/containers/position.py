@@ -16,9 +16,10 @@ from hodei_worker.containers.frames import BEFORE_ALL, TIME_BYTES
 from hodei_worker.supervisor.kept import Kept
 from hodei_worker.supervisor.spool import NOTICE, STDERR, STDOUT, Tape
 
-STATE = struct.Struct(f">Q4Q4Q4?3Q{TIME_BYTES}s{TIME_BYTES}sQ{TIME_BYTES}sQ")
-"""The tape's next number, offsets, lines and open lines; bytes written, kept and lost; the time from
-which the log must be read again; for each stream the time of its mark and the bytes under it."""
+STATE = struct.Struct(f">?Q4Q4Q4?3Q{TIME_BYTES}s{TIME_BYTES}sQ{TIME_BYTES}sQ")
+"""Whether the container was started; the tape's next number, offsets, lines and open lines; bytes
+written, kept and lost; the time from which the log must be read again; for each stream the time of
+its mark and the bytes under it."""
 
 
 @dataclass
@@ -53,7 +54,6 @@ class Position:
     def __init__(self, path: Path, tape: Tape, kept: Kept) -> None:
         """Reads what an earlier process has written there, if there is something, and makes the tape
         go on from it."""
-        self._path = path
         self._tape = tape
         self._kept = kept
         self._streams = {STDOUT: _Stream(), STDERR: _Stream()}
@@ -61,13 +61,14 @@ class Position:
         self.seen = BEFORE_ALL  # time of the last message that came, also of one that was kept
         path.parent.mkdir(exist_ok=True, mode=0o700)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self.is_new = not self._load()
+        self.started = False  # the container was
+        self._load()
 
-    def _load(self) -> bool:
+    def _load(self) -> None:
         content = os.pread(self._file, STATE.size, 0)
         if len(content) < STATE.size:
-            return False
-        seq, *v = STATE.unpack(content)
+            return
+        self.started, seq, *v = STATE.unpack(content)
         written = self._tape.written
         written.offsets, written.lines, written.in_line = v[:4], v[4:8], v[8:12]
         self._kept.written, self._kept.bytes, self._kept.lost = v[12:15]
@@ -78,7 +79,6 @@ class Position:
             one, more = self._streams[stream], written.offsets[stream] - v[stream]
             one.mark = Mark(time, under, more)
             self._kept.written += more
-        return True
 
     def _count_unknown(self, seq: int) -> None:
         """Counts the chunks in the spool from `seq` on: the last one, and those of a tail."""
@@ -136,6 +136,7 @@ class Position:
         out, err = self._streams[STDOUT].mark, self._streams[STDERR].mark
         self._needed = self._first_unkept() or self.seen
         content = STATE.pack(
+            self.started,
             self._tape.next_seq,
             *written.offsets,
             *written.lines,
@@ -160,7 +161,11 @@ class Position:
         times = [one.mark.time for s, one in self._streams.items() if one.read > offsets[s]]
         return min(times, default=b"")
 
-    def remove(self) -> None:
-        """Called at the attempt's end."""
+    def close(self) -> None:
         os.close(self._file)
-        self._path.unlink(missing_ok=True)
+
+
+async def remove(path: Path) -> None:
+    """Removes the file of a position. As a task of its own it begins when what was to be done
+    before is done: the journal has the result then."""
+    path.unlink(missing_ok=True)

@@ -12,8 +12,6 @@ from hodei_worker.containers.tasks import Tasks
 TRIES_S = (0.0, 1.0, 5.0, 20.0)
 """Seconds before each try. What is left after the last one is found by the next sweep."""
 
-SWEEP_S = 60.0  # seconds between two sweeps
-
 BY_FORCE = {"force": "1", "v": "1"}  # v: with its anonymous volumes
 
 AT_ONCE = 4
@@ -79,20 +77,14 @@ class Remover:
         return found if isinstance(found, list) else []
 
     async def sweep(self, live: Callable[[], set[str]]) -> None:
-        """Removes, for ever, containers of this worker whose lease is not `live`."""
-        while True:
-            try:
-                await self._sweep_once(live)
-            except (EngineError, EngineGone):
-                pass  # the readiness says so
-            await asyncio.sleep(SWEEP_S)
-
-    async def _sweep_once(self, live: Callable[[], set[str]]) -> None:
+        """Removes containers of this worker whose lease is not `live`. Raises EngineError or
+        EngineGone."""
         before = live()
         found = await self._ours("hodei.lease")
         keep = before | live()
         for one in found:
             lease = str(one.get("Labels", {}).get("hodei.lease"))
-            if lease not in keep and one.get("Id") not in self._under_way:
+            name = (one.get("Names") or [str(one.get("Id"))])[0].lstrip("/")
+            if lease not in keep and name not in self._under_way:
                 self._warn(f"removing a container that no job has any more (lease {lease[:20]})")
-                self.remove(str(one["Id"]))
+                self.remove(name)

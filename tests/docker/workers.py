@@ -51,10 +51,11 @@ class DockerWorker(Worker):
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    words = (entry / "cmdline").read_bytes().decode().split("\0")
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
                 except OSError:
                     continue
-                if "hodei_worker.containers" in words and f"{self.state}/containers" in words:
+                folder = f"{self.state}/containers".encode()
+                if b"hodei_worker.containers" in words and folder in words:
                     found.append(int(entry.name))
         return found
 
