@@ -20,10 +20,11 @@ def cancel_jobs(client: Client, ids: Sequence[str], states: Sequence[JobState]) 
         kind = "CANCELLED" if ended else "CANCEL_REQUESTED"
         return JobChange(job_id=job_id, change=kind, state=job.state)
 
+    one = OneByOne(alone, conflict="ENDED")
     if len(ids) == 1 and not states:
-        return [_answer_alone(ids[0], alone)]
+        return one.answers(ids)
     request = pb.CancelJobsRequest(job_ids=ids, states=states)
-    return _answers(client, client.jobs.CancelJobs, request, ids, alone)
+    return _answers(client, client.jobs.CancelJobs, request, ids, one)
 
 
 def retry_jobs(client: Client, ids: Sequence[str]) -> list[JobChange]:
@@ -36,28 +37,52 @@ def retry_jobs(client: Client, ids: Sequence[str]) -> list[JobChange]:
 
     retries = {job: pb.RetryJobRequest(job_id=job, new_job_id=str(uuid7())) for job in ids}
 
-    def retry_alone(job_id: str) -> JobChange:
+    def alone(job_id: str) -> JobChange:
         client.call(client.jobs.RetryJob, retries[job_id])
         new = retries[job_id].new_job_id
         return JobChange(job_id=job_id, change="RETRIED", new_job_id=new)
 
+    one = OneByOne(alone, conflict="NOT_ENDED")
     if len(ids) == 1:
-        return [_answer_alone(ids[0], retry_alone)]
+        return one.answers(ids)
     request = pb.RetryJobsRequest(retries=retries.values())
     try:
-        return _answers(client, client.jobs.RetryJobs, request, ids, retry_alone)
+        return _answers(client, client.jobs.RetryJobs, request, ids, one)
     except grpc.RpcError as error:
         if not is_transient(error):
             raise
-    return _answers(client, client.jobs.RetryJobs, request, ids, retry_alone)
+    return _answers(client, client.jobs.RetryJobs, request, ids, one)
+
+
+class OneByOne:
+    """The call for one job, made for each of several. `conflict`: the refusal that a server says as
+    FAILED_PRECONDITION."""
+
+    def __init__(self, call: Callable[[str], JobChange], *, conflict: str) -> None:
+        self._call = call
+        self._refusals = {
+            "NOT_FOUND": "NOT_FOUND",
+            "FAILED_PRECONDITION": conflict,
+            "ALREADY_EXISTS": "DUPLICATE",
+        }
+
+    def answers(self, ids: Sequence[str]) -> list[JobChange]:
+        """An answer for each, in order. RpcError: the server does not answer."""
+        return [self._answer(job_id) for job_id in ids]
+
+    def _answer(self, job_id: str) -> JobChange:
+        import grpc
+
+        try:
+            return self._call(job_id)
+        except grpc.RpcError as error:
+            if refusal := self._refusals.get(error.code().name):
+                return JobChange(job_id=job_id, refusal=refusal, message=words(error))
+            raise
 
 
 def _answers(
-    client: Client,
-    method: Callable[..., Any],
-    request: Any,
-    ids: Sequence[str],
-    alone: Callable[[str], JobChange],
+    client: Client, method: Callable[..., Any], request: Any, ids: Sequence[str], one: OneByOne
 ) -> list[JobChange]:
     import grpc
 
@@ -66,27 +91,5 @@ def _answers(
     except grpc.RpcError as error:
         if error.code() != grpc.StatusCode.UNIMPLEMENTED:
             raise
-        return [_answer_alone(job, alone) for job in ids]
-    return [wire.read(JobChange, one) for one in answer.entries]
-
-
-def _answer_alone(job_id: str, alone: Callable[[str], JobChange]) -> JobChange:
-    """What an older server does to one job. RpcError: it does not answer."""
-    import grpc
-
-    try:
-        return alone(job_id)
-    except grpc.RpcError as error:
-        if refusal := _REFUSALS.get(error.code().name):
-            if refusal == "ENDED" and alone.__name__ == "retry_alone":
-                refusal = "NOT_ENDED"
-            return JobChange(job_id=job_id, refusal=refusal, message=words(error))
-        raise
-
-
-_REFUSALS = {
-    "NOT_FOUND": "NOT_FOUND",
-    "FAILED_PRECONDITION": "ENDED",
-    "ALREADY_EXISTS": "DUPLICATE",
-}
-"""The refusals that an older server says by its status."""
+        return one.answers(ids)
+    return [wire.read(JobChange, entry) for entry in answer.entries]

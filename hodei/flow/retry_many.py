@@ -46,7 +46,7 @@ class MassRetries:
         return answers
 
     async def _retry(self, part: list[Repeat], actor: str) -> list[Answer]:
-        # Its rows are read before the commit wakes dispatchers: the lines of a claim come after ours.
+        # The lines of a claim may come before ours; the events have the true order.
         done = await self._database.transact(lambda conn: retry_many.retry_many(conn, part, actor))
         job_lines.say(self._log, _lines(part, done, actor))
         return [_answer(one, done) for one in part]
