@@ -1,6 +1,7 @@
 """The process that handles containers, from the agent's side. It has a seat of its own, beside those
 of the supervisors of processes."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from hodei_worker.seats import ConnectedSupervisor, Module, connect, has_unrepor
 FIRST_WORD_S = 3.0
 """Seconds that the agent waits until the process knows whether an engine answers: so that the first
 hello to a server names containers."""
+
+
+TRIES, AGAIN_S = 10, 0.2
 
 
 def wanted_settings(settings: Settings, owner: str) -> ContainerSettings:
@@ -32,16 +36,21 @@ def wanted_settings(settings: Settings, owner: str) -> ContainerSettings:
 
 
 async def open_containers(settings: Settings, owner: str) -> ConnectedSupervisor | None:
-    """Returns None if this worker runs no container jobs and none are left from before. Raises
+    """Returns None if this worker runs no container jobs and none are left from before, or if the
+    process closes each connection at once. (One that is being killed does so once.) Raises
     BadSetting if the process cannot be started."""
     seat = settings.state_dir / "containers"
     start = settings.containers is not None or has_unreported_jobs(seat)
     wanted = wanted_settings(settings, owner)
     module = Module("hodei_worker.containers", [orjson.dumps(wanted._asdict()).decode()])
-    found = await connect(seat, settings, start, module)
-    if found and settings.containers and found.settings != wanted._asdict():
-        await found.hand_over()
+    for _ in range(TRIES):
         found = await connect(seat, settings, start, module)
-    if found and settings.containers:
-        await found.first_word(FIRST_WORD_S)
-    return found
+        if found and settings.containers and found.settings != wanted._asdict():
+            await found.hand_over()
+        elif found:
+            await found.first_word(FIRST_WORD_S if settings.containers else 0)
+            return found
+        elif not start:
+            return None
+        await asyncio.sleep(AGAIN_S)
+    return None

@@ -265,6 +265,18 @@ def test_adoption(worker: DockerWorker) -> None:
     eventually(lambda: worker.containers("-a") == [])
 
 
+def test_a_worker_with_other_settings_goes_on_with_its_containers(worker: DockerWorker) -> None:
+    job_id = worker.submit("echo up; sleep 3; echo down")
+    worker.wrote(job_id, "up")
+    before = worker.container_pids()
+    worker.end()
+    worker.flags += ("--allow-network", "other")
+    worker.up()
+    ended = worker.ended(job_id)
+    assert (ended.state, ended.attempts, ended.text) == ("SUCCEEDED", 1, "up\ndown\n"), ended
+    assert not set(before) & set(worker.container_pids())
+
+
 def test_a_stored_spec_may_be_submitted_again(worker: DockerWorker) -> None:
     job_id = worker.submit("echo again")
     worker.ended(job_id)
