@@ -114,6 +114,12 @@ class OwnEngine:
             if left := self.docker("ps", "-aq", check=False).stdout.split():
                 self.docker("rm", "-f", *left, check=False)
             self.down()
+        for folder in ("data", "exec"):  # the engine mounts its folders upon themselves
+            subprocess.run(
+                ["umount", "--recursive", f"{self._folder}/{folder}"],
+                capture_output=True,
+                check=False,
+            )
 
 
 def can_be_started() -> str:
