@@ -51,6 +51,19 @@ class Spec(TypedDict, total=False):
     final_exit_codes: Sequence[int]
     umask: str
     term: str
+    image: str
+    entrypoint: str
+    pull: str
+    memory: str
+    cpus: str
+    pids: int
+    network: str
+    volumes: Sequence[str]
+    user: str
+    read_only: bool
+    tmpfs: Sequence[str]
+    shm_size: str
+    platform: str
 
 
 AnySpec = Spec | Mapping[str, Any]

@@ -191,7 +191,7 @@ def test_parts_of_a_log(hodei: Hodei) -> None:
     missing = hodei.run("job", "logs", "--attempt", "9", job_id)
     assert missing.code != 0
     assert missing.err == f"Error: no attempt 9 of job {job_id}: it has only attempt 1\n"
-    for wrong in (("--since", "yesterday"), ("--since", "2026-01-31T12:00:00"), ("--tail", "-1")):
+    for wrong in (("--since", "yesterday"), ("--tail", "-1")):
         ran = hodei.run("job", "logs", *wrong, job_id)
         assert (ran.code, wrong[1] in ran.err) == (2, True), ran
 

@@ -38,7 +38,7 @@ def test_a_job_that_waits_too_long_is_ended(hodei: Hodei) -> None:
     ran = hodei.run(
         "job", "run", "--queue-timeout", "1", "--label", "zone=nowhere", "--command", "true"
     )
-    assert ran.code == 124
+    assert ran.code == 125
     assert "waited in the queue longer than 1 s" in ran.err
 
 

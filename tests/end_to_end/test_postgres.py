@@ -133,7 +133,7 @@ def test_when_all_connections_are_taken_callers_are_told_and_the_rest_goes_on(fr
             for n in range(12)
         ]
         for call in calls:
-            assert call.process.wait(60) == 1
+            assert call.process.wait(60) == 125
             assert "the database" in call.log.read_text()
             fresh.stack.parts.remove(call)
     gate.touch()
