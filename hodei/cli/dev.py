@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import sys
 import time
@@ -14,6 +16,9 @@ from hodei.cli.database_url import database_url_options
 
 if TYPE_CHECKING:
     from hodei.local.stack import Stack
+
+WORKER = "dev"
+"""The name of the worker."""
 
 
 def default_data_dir() -> str:
@@ -153,7 +158,7 @@ def _start_worker(
 
     known = (state / "identity.json").exists() and _registered(database_url, state)
     token = None if known else mint_token(database_url)
-    flags = ("--slots", str(slots), "--name", "dev", "--drain-timeout", "2")
+    flags = ("--slots", str(slots), "--name", WORKER, "--drain-timeout", "2")
     stack.worker("worker", ",".join(addresses), state, token, *flags)
 
 
@@ -175,15 +180,28 @@ def _registered(database_url: str, state: Path) -> bool:
         return found.fetchone() is not None
 
 
+def _own_name() -> str:
+    """How a shell in this folder calls this program."""
+    if named := os.environ.get("HODEI_PROGRAM"):  # bin/hodei of a checkout
+        return named
+    found = Path(sys.argv[0])
+    is_known = found.name != "hodei" or shutil.which("hodei") == str(found)
+    return "hodei" if is_known else str(found)
+
+
 def how_to_go_on(addresses: list[str], psql: str, data: Path) -> str:
     """Returns what to do next, in words. The database's password is left out: what is printed stays
     on screens and in logs."""
-    server = "" if addresses[0] == "127.0.0.1:50051" else f"--server {addresses[0]} "
+    server = "" if addresses[0] == "127.0.0.1:50051" else f" --server {addresses[0]}"
+    hodei = f"{shlex.quote(_own_name())}{server}"
     return f"""
-Hodei is up: {len(addresses)} server{"s" if len(addresses) > 1 else ""} at {", ".join(addresses)}, one worker.
+Hodei is up: {len(addresses)} server{"s" if len(addresses) > 1 else ""} at {", ".join(addresses)}, one worker, {WORKER}.
+In another terminal, in this folder:
 
-  hodei {server}job run --name hello --command "echo hello"
-  hodei {server}status
+  {hodei} job run --name hello --command "echo hello"
+  {hodei} job list
+  {hodei} worker get {WORKER}
+  {hodei} status
   {psql}
 
 Logs are in {data / "logs"}. Ctrl-C ends everything; the data stays.

@@ -3,6 +3,7 @@ all that it started."""
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import click
 
 from hodei.cli import program
 from hodei.cli.database_url import database_url_options
+from hodei.domain.job import JobState
 from hodei.local import own_python
 from hodei.local.binaries import NoPostgres
 from hodei.local.embedded_postgres import CannotStart, EmbeddedPostgres
@@ -22,78 +24,101 @@ TREE = Path(__file__).parents[2]
 EXAMPLES = TREE / "examples"
 LINES = 100_000
 
+GROWS_S = 1.0
+"""Seconds between the first and the last line of the growing log, at least: it takes 2.1 s."""
+
+WORKERS = ("alpha", "beta")
+
 
 class WentWrong(Exception):
     """What was expected, and what came."""
 
 
 class Demo:
-    def __init__(self, address: str) -> None:
-        self._address = address
+    """The tour, each command as a user types it in this tree while a Hodei runs."""
 
-    def hodei(self, *arguments: str, expect: int = 0, keep: bool = False) -> str:
+    def __init__(self, address: str) -> None:
+        self._environment = {
+            **os.environ,
+            **own_python.environment(),
+            "HODEI_SERVER_ADDRESS": address,
+            "HODEI_VENV": sys.prefix,  # bin/hodei is that of this interpreter
+        }
+
+    def run(self) -> None:
+        heading("1. Real work on real input: checksum and compress this project's tree")
+        tree = ("--env", f"TREE={TREE}")
+        self._hodei("job", "run", "--script", str(EXAMPLES / "checksum-tree.sh"), *tree)
+        heading("2. A log that grows while it is followed")
+        self._growing_log()
+        heading("3. Three jobs, of which each reads what the one before has written")
+        self._show(str(EXAMPLES / "pipeline.sh"))
+        self._run([str(EXAMPLES / "pipeline.sh")])
+        self._hodei("job", "list", "--correlation-id", "example-pipeline")
+        heading(f"4. A log of {LINES:,} lines")
+        self._long_log()
+        heading("5. A job that fails: its exit code, its place in the list, its story")
+        self._hodei("job", "run", "--script", str(EXAMPLES / "fails.sh"), expect=3)
+        self._hodei("job", "list", "--state", JobState.FAILED)
+        self._hodei("job", "timeline", "--last")
+        heading("6. The workers, and the whole system")
+        self._hodei("worker", "list")
+        self._hodei("status")
+
+    def _growing_log(self) -> None:
+        """Prints each line as it comes, with its time. WentWrong: they came all at once."""
+        arguments = ("job", "run", "--script", str(EXAMPLES / "steps.sh"))
+        self._show("bin/hodei", *arguments)
+        with subprocess.Popen(
+            own_python.command("hodei.cli.main", *arguments),
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as running:
+            assert running.stdout
+            started, times = time.monotonic(), []
+            for line in running.stdout:
+                times.append(time.monotonic() - started)
+                print(f"  after {times[-1]:.1f} s  {line}", end="", flush=True)
+        if running.returncode or times[-1] - times[0] < GROWS_S:
+            raise WentWrong(
+                f"the growing log: expected lines over {GROWS_S} s, got them after {times} s"
+            )
+
+    def _long_log(self) -> None:
+        script = ("--script", str(EXAMPLES / "lines.py"), "--interpreter", "python3")
+        started = time.monotonic()
+        lines = self._hodei("job", "run", *script, keep=True).splitlines()
+        numbers = [int(line.split(" ", 1)[0]) for line in lines]
+        if numbers != list(range(1, LINES + 1)):
+            raise WentWrong(
+                f"the long log: expected lines 1 to {LINES}, each once and in order, got {len(lines)} lines"
+            )
+        took = time.monotonic() - started
+        print(f"…\n{lines[-1]}\n{len(lines):,} lines, each once and in order, in {took:.1f} s")
+
+    def _hodei(self, *arguments: str, expect: int = 0, keep: bool = False) -> str:
         """Runs the real program; its output is shown, or kept and returned."""
-        shown = " ".join(
-            a if a and not set(a) & set(" '\"{}$") else f"'{a}'" for a in arguments
-        ).replace(f"{TREE}/", "")
-        print(
-            f"\n\033[1m$ hodei {shown}\033[0m" if sys.stdout.isatty() else f"\n$ hodei {shown}",
-            flush=True,
-        )
+        self._show("bin/hodei", *arguments)
+        return self._run(own_python.command("hodei.cli.main", *arguments), expect, keep=keep)
+
+    def _show(self, *argv: str) -> None:
+        words = shlex.join(word.replace(f"{TREE}/", "") for word in argv).replace(str(TREE), "$PWD")
+        bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+        print(f"\n{bold}$ {words}{plain}", flush=True)
+
+    def _run(self, argv: list[str], expect: int = 0, *, keep: bool = False) -> str:
         ran = subprocess.run(
-            own_python.command("hodei.cli.main", "--server", self._address, *arguments),
-            env=os.environ | own_python.environment(),
+            argv,
+            env=self._environment,
             stdout=subprocess.PIPE if keep else None,
             text=True,
             check=False,
             timeout=120,
         )
         if ran.returncode != expect:
-            raise WentWrong(f"`hodei {shown}` ended with {ran.returncode}, expected {expect}")
+            raise WentWrong(f"{argv[-1]} ended with {ran.returncode}, expected {expect}")
         return ran.stdout or ""
-
-    def run(self) -> None:
-        heading("1. Real work on real input: checksum and compress this project's tree")
-        self.hodei(
-            "job",
-            "run",
-            "--name",
-            "checksum tree",
-            "--script",
-            str(EXAMPLES / "checksum-tree.sh"),
-            "--env",
-            f"TREE={TREE}",
-        )
-        heading("2. Three steps under one correlation id")
-        ids = self.hodei(
-            "job", "submit", "--file", str(EXAMPLES / "pipeline.json"), keep=True
-        ).split()
-        for job_id in ids:
-            self.hodei("job", "logs", "-f", job_id)
-        self.hodei("job", "list", "--correlation-id", "example-pipeline")
-        heading(f"3. {LINES:,} lines, followed live")
-        self._long_log()
-        heading("4. A job that fails with exit code 3 is shown as failed")
-        self.hodei(
-            "job", "run", "--name", "fails", "--script", str(EXAMPLES / "fails.sh"), expect=3
-        )
-        self.hodei("job", "list", "--state", "FAILED")
-        heading("One job's timeline, and the whole system")
-        self.hodei("job", "timeline", ids[-1])
-        self.hodei("status")
-
-    def _long_log(self) -> None:
-        started = time.monotonic()
-        script = ("--script", str(EXAMPLES / "lines.py"), "--interpreter", "python3")
-        lines = self.hodei("job", "run", "--name", "long log", *script, keep=True).splitlines()
-        numbers = [int(line.split(" ", 1)[0]) for line in lines]
-        if numbers != list(range(1, LINES + 1)):
-            raise WentWrong(
-                f"the long log: expected lines 1 to {LINES}, each once and in order, got {len(lines)} lines"
-            )
-        print(
-            f"…\n{lines[-1]}\n{len(lines):,} lines, each once and in order, in {time.monotonic() - started:.1f} s"
-        )
 
 
 def heading(words: str) -> None:
@@ -121,20 +146,25 @@ def main(database_url: str | None) -> None:
                     print(
                         f"{name} is set and not used: another database than ours is taken by --database-url-file FILE"
                     )
-                heading("starting PostgreSQL, two servers and a worker")
+                heading("starting PostgreSQL, two servers and two workers")
                 url = ends.enter_context(EmbeddedPostgres(Path(folder) / "postgres")).dsn()
             stack = ends.enter_context(Stack(Path(folder) / "logs"))
             addresses = [stack.server(f"server-{n}", url) for n in (1, 2)]
-            stack.worker(
-                "worker",
-                ",".join(addresses),
-                Path(folder) / "worker",
-                mint_token(url),
-                "--name",
-                "demo",
-            )
+            for name in WORKERS:
+                state = Path(folder) / name
+                stack.worker(
+                    name,
+                    ",".join(addresses),
+                    state,
+                    mint_token(url),
+                    "--name",
+                    name,
+                    "--slots",
+                    "2",
+                )
             print(
-                f"up after {time.monotonic() - started:.1f} s: servers at {' and '.join(addresses)}"
+                f"up after {time.monotonic() - started:.1f} s: "
+                f"servers at {' and '.join(addresses)}, workers {' and '.join(WORKERS)}"
             )
             Demo(",".join(addresses)).run()
         except (WentWrong, CannotStart, NoPostgres, subprocess.TimeoutExpired) as error:
@@ -145,9 +175,16 @@ def main(database_url: str | None) -> None:
     print(
         f"\nAll went as it should, in {time.monotonic() - started:.0f} s; everything that was started has ended."
     )
-    print(
-        "Go on with `bin/hodei dev`, and in another terminal: bin/hodei job run --command 'echo hello'"
-    )
+    print(GO_ON)
+
+
+GO_ON = """
+Go on:
+  bin/hodei dev                                  # a system that stays, in this terminal
+  bin/hodei job run --command 'echo hello'       # in another terminal, in this folder
+  examples/pipeline.sh
+
+Read on: docs/README.md has the pages for those who run jobs, operate Hodei, or change it."""
 
 
 if __name__ == "__main__":

@@ -247,7 +247,7 @@ PARTS += ("\x1b", "\ud800", "9" * 5000, "1e999", "\u2028", "\ufeff", "%YAML 1.1\
 def test_whatever_a_file_holds_it_is_read_or_refused_in_words() -> None:
     """Good files with a dozen random changes, at a fixed seed."""
     dice = random.Random(13)
-    good = [(TREE / "examples" / name).read_text() for name in ("nightly.yaml", "pipeline.json")]
+    good = [(TREE / "examples/nightly.yaml").read_text(), f"[{ONE},\n {ONE}]"]
     good += [f"{ONE}\n{ONE}\n", "- &a {timeout: 1h}\n- <<: *a\n  command: ls\n"]
     refusals = 0
     for _ in range(2000):

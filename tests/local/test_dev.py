@@ -231,7 +231,9 @@ def test_the_demo_ends_as_it_should(ambient: dict[str, str]) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     for words in (
         "bytes compressed",
-        "loaded 3 rows",
+        "after 0.",
+        "loaded: ROW 3",
+        "workers alpha and beta",
         "100,000 lines, each once and in order",
         "FAILED",
         "EXIT_NONZERO",
@@ -250,4 +252,4 @@ def test_the_demo_uses_another_database_when_a_flag_says_so(
     argv = [sys.executable, "-m", "hodei.local.demo", "--database-url-file", str(file)]
     subprocess.run(argv, capture_output=True, env=environment(), timeout=120, check=True, cwd=TREE)
     (count,) = db.execute("SELECT count(*) FROM jobs").fetchone() or (0,)
-    assert count == 6
+    assert count == 7
