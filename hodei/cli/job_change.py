@@ -1,5 +1,5 @@
-"""How many jobs are cancelled or run again: they are found, people are asked, and each is
-answered."""
+"""What `hodei job cancel` and `retry` have in common: they find the jobs, ask the user, and print
+an answer for each job."""
 
 import sys
 from collections.abc import Callable, Sequence

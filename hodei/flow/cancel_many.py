@@ -1,5 +1,5 @@
-"""Many jobs are cancelled by one call, in transactions of so few that nobody waits long for their
-rows."""
+"""Cancels many jobs in one call. Each transaction has so few of them that nobody waits long for
+their rows."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""What many jobs have in common when a caller cancels or repeats them: an answer for each."""
+"""The answer for each job of a call that cancels or repeats many of them."""
 
 import uuid
 from typing import NamedTuple

@@ -41,8 +41,8 @@ class Wanted:
 
 
 async def filter_of(database: CallersDatabase, wanted: Wanted) -> Filter:
-    """Returns the filter that says it. Invalid: there is no such state, reason or worker, or a
-    value is out of bounds."""
+    """Returns the store's filter for what a caller wants. Invalid: there is no such state, reason
+    or worker, or a value is out of bounds."""
     _check_texts(wanted)
     _check_time(wanted.since, "since")
     _check_time(wanted.until, "until")
@@ -61,7 +61,8 @@ async def filter_of(database: CallersDatabase, wanted: Wanted) -> Filter:
 
 
 def word(kind: type[Word], text: str, what: str) -> Word:
-    """The word of the kind that the text says in any case. Invalid: it says none."""
+    """The member of the enum `kind` that a text names, in upper or lower case. Invalid: it names
+    none; `what` is the field."""
     try:
         return kind(text.upper())
     except ValueError:
