@@ -11,7 +11,7 @@ LONGEST = 200
 
 
 def about(settings: Settings) -> pb.About:
-    """Returns it; what the host does not tell is left out."""
+    """Returns the message for the hello; what the host does not tell is left out."""
     said = pb.About(
         host=_text(platform.node()),
         system=_text(f"{platform.system()} {platform.release()} {platform.machine()}"),

@@ -15,8 +15,8 @@ FIRST_WORD_S = 3.0
 """Seconds that the agent waits until the process knows whether an engine answers: so that the first
 hello to a server names containers."""
 
-
 TRIES, AGAIN_S = 10, 0.2
+"""How often the agent connects to the process, and the seconds between two tries."""
 
 
 def wanted_settings(settings: Settings, owner: str) -> ContainerSettings:

@@ -17,7 +17,6 @@ WAITED_TOO_LONG = "waited in the queue longer than "
 The reason is TIMEOUT for each limit of time, and the last attempt of a job that waits for its next
 one may have left an exit code."""
 
-
 HELP_COLUMNS = 76
 """Width of the table in help texts, which are indented by two."""
 

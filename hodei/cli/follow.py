@@ -64,7 +64,7 @@ def _print_all(servers: str, job_id: str, *, timestamps: bool) -> Job:
 
 
 def runs_on(job_id: str) -> str:
-    """What whoever leaves a job needs to know."""
+    """Returns how to come back to a job that runs on, and how to cancel it."""
     return (
         f"the job runs on; come back with: hodei job logs -f {job_id}\n"
         f"hodei: cancel it with: hodei job cancel {job_id}"
@@ -130,6 +130,7 @@ class _Cancel:
             say(f"hodei: cancel of job {self._job_id} requested")
 
     def left(self) -> int:
-        """The exit code of who does not wait for the end of what is being cancelled."""
+        """Says that the job may still run, as the user does not wait for its end. Returns the exit
+        code."""
         say(f"\nhodei: the job may still run; look with: hodei job get {self._job_id}")
         return INTERRUPTED

@@ -23,7 +23,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class TimeIsUp(KeyboardInterrupt):
-    """So long as was allowed has passed. It interrupts whatever Ctrl-C interrupts."""
+    """The time limit of `within` has passed. It interrupts whatever Ctrl-C interrupts."""
 
 
 def code_of(interrupt: KeyboardInterrupt) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from hodei.cli.client import Client, is_transient, words
 from hodei.domain.job import JobState
+from hodei.domain.job_change import Change, Refusal
 from hodei.shapes import wire
 from hodei.shapes.job import JobChange
 
@@ -17,10 +18,10 @@ def cancel_jobs(client: Client, ids: Sequence[str], states: Sequence[JobState]) 
     def alone(job_id: str) -> JobChange:
         job = client.call(client.jobs.CancelJob, pb.CancelJobRequest(job_id=job_id))
         ended = job.state == JobState.CANCELLED
-        kind = "CANCELLED" if ended else "CANCEL_REQUESTED"
+        kind = Change.CANCELLED if ended else Change.CANCEL_REQUESTED
         return JobChange(job_id=job_id, change=kind, state=job.state)
 
-    one = OneByOne(alone, conflict="ENDED")
+    one = OneByOne(alone, conflict=Refusal.ENDED)
     if len(ids) == 1 and not states:
         return one.answers(ids)
     request = pb.CancelJobsRequest(job_ids=ids, states=states)
@@ -40,9 +41,9 @@ def retry_jobs(client: Client, ids: Sequence[str]) -> list[JobChange]:
     def alone(job_id: str) -> JobChange:
         client.call(client.jobs.RetryJob, retries[job_id])
         new = retries[job_id].new_job_id
-        return JobChange(job_id=job_id, change="RETRIED", new_job_id=new)
+        return JobChange(job_id=job_id, change=Change.RETRIED, new_job_id=new)
 
-    one = OneByOne(alone, conflict="NOT_ENDED")
+    one = OneByOne(alone, conflict=Refusal.NOT_ENDED)
     if len(ids) == 1:
         return one.answers(ids)
     request = pb.RetryJobsRequest(retries=retries.values())
@@ -58,12 +59,12 @@ class OneByOne:
     """The call for one job, made for each of several. `conflict`: the refusal that a server says as
     FAILED_PRECONDITION."""
 
-    def __init__(self, call: Callable[[str], JobChange], *, conflict: str) -> None:
+    def __init__(self, call: Callable[[str], JobChange], *, conflict: Refusal) -> None:
         self._call = call
         self._refusals = {
-            "NOT_FOUND": "NOT_FOUND",
+            "NOT_FOUND": Refusal.NOT_FOUND,
             "FAILED_PRECONDITION": conflict,
-            "ALREADY_EXISTS": "DUPLICATE",
+            "ALREADY_EXISTS": Refusal.DUPLICATE,
         }
 
     def answers(self, ids: Sequence[str]) -> list[JobChange]:

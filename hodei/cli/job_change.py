@@ -1,5 +1,5 @@
-"""How many jobs are cancelled or run again: they are found, people are asked, and each is
-answered."""
+"""What `hodei job cancel` and `retry` have in common: they find the jobs, ask the user, and print
+an answer for each job."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from hodei.cli.job_filter import Wanted, filter_options
 from hodei.cli.job_find import MOST_PER_CALL, FoundJob, find_jobs, states_of
 from hodei.cli.say import say
 from hodei.domain.job import JobState
+from hodei.domain.job_change import Change, Refusal
 from hodei.domain.text import shown
 from hodei.shapes.job import JobChange
 
@@ -30,9 +31,10 @@ class Verb:
     may: Callable[[JobState], bool]
     """Whether it can be done to a job in this state."""
     cannot: str  # already ended
-    refusal: str  # ENDED: the same as a word of JobChange
-    would: Callable[[JobState], str]
-    """The change that it would make, in a word of JobChange."""
+    refusal: Refusal
+    """Of a job in any other state."""
+    would: Callable[[JobState], Change]
+    """The change that it would make."""
     call: Callable[[Client, Sequence[str], Wanted], list[JobChange]]
     """Does it to at most MOST_PER_CALL jobs."""
     words: Callable[[JobChange], str]
@@ -173,13 +175,15 @@ def _print_done(verb: Verb, changes: list[JobChange], wanted: Wanted, options: O
                 click.echo(verb.words(one))
 
 
+CHANGED_MEANWHILE = (Refusal.ENDED, Refusal.NOT_ENDED, Refusal.OTHER_STATE)
+"""Refusals of a job that was found by a filter and has changed its state since."""
+
+
 def _raise_failed(verb: Verb, changes: list[JobChange], wanted: Wanted) -> None:
     """ClickException: it could not be done to some; a job of a filter that has changed its state
     meanwhile is none of them."""
     failed = [
-        one
-        for one in changes
-        if one.refusal and not (wanted and one.refusal in ("ENDED", "NOT_ENDED", "OTHER_STATE"))
+        one for one in changes if one.refusal and not (wanted and one.refusal in CHANGED_MEANWHILE)
     ]
     if not failed:
         return
@@ -202,9 +206,9 @@ def _words(failed: JobChange) -> str:
 
 def _summary(verb: Verb, changes: Sequence[JobChange]) -> str:
     kinds = {
-        "cancelled": sum(one.change == "CANCELLED" for one in changes),
-        "asked to stop": sum(one.change == "CANCEL_REQUESTED" for one in changes),
-        "run again": sum(one.change == "RETRIED" for one in changes),
+        "cancelled": sum(one.change == Change.CANCELLED for one in changes),
+        "asked to stop": sum(one.change == Change.CANCEL_REQUESTED for one in changes),
+        "run again": sum(one.change == Change.RETRIED for one in changes),
         "left as they are": sum(one.change is None for one in changes),
     }
     words = [f"{_number(count)} {words}" for words, count in kinds.items() if count]

@@ -9,6 +9,7 @@ from hodei.cli.job_calls import cancel_jobs, retry_jobs
 from hodei.cli.job_change import Options, Verb, change, change_options
 from hodei.cli.job_filter import Wanted
 from hodei.domain.job import FINAL, JobState
+from hodei.domain.job_change import Change, Refusal
 from hodei.shapes.job import JobChange
 
 
@@ -21,7 +22,7 @@ def _retry(client: Client, ids: Sequence[str], _wanted: Wanted) -> list[JobChang
 
 
 def _cancelled(change: JobChange) -> str:
-    if change.change == JobState.CANCELLED:
+    if change.change == Change.CANCELLED:
         return f"job {change.job_id} is {change.state}"
     return f"cancel of job {change.job_id} requested"
 
@@ -31,8 +32,8 @@ CANCEL = Verb(
     past="cancelled",
     may=lambda state: state not in FINAL,
     cannot="already ended",
-    refusal="ENDED",
-    would=lambda state: "CANCELLED" if state == JobState.PENDING else "CANCEL_REQUESTED",
+    refusal=Refusal.ENDED,
+    would=lambda state: Change.CANCELLED if state == JobState.PENDING else Change.CANCEL_REQUESTED,
     call=_cancel,
     words=_cancelled,
 )
@@ -41,8 +42,8 @@ RETRY = Verb(
     past="run again",
     may=lambda state: state in FINAL,
     cannot="not ended",
-    refusal="NOT_ENDED",
-    would=lambda _state: "RETRIED",
+    refusal=Refusal.NOT_ENDED,
+    would=lambda _state: Change.RETRIED,
     call=_retry,
     words=lambda change: change.new_job_id or "",
     oldest_first=True,

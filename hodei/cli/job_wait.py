@@ -12,10 +12,10 @@ from hodei.domain.text import shown
 from hodei.shapes.job import Job
 
 MOST_JOBS = 1000
-"""What a server takes."""
+"""Jobs that a server accepts in one call."""
 
 MOST_NAMED = 10
-"""Jobs that have not ended which are named when the time is up; the others are counted."""
+"""Jobs without an end that are named when the time is up; the others are counted."""
 
 
 @click.command(
@@ -68,7 +68,8 @@ def _show(job: Job, output: str) -> None:
 
 
 def _exit_code(job_ids: Sequence[str], ended: dict[str, Job], *, any_one: bool) -> int:
-    """Of the first job that did not succeed. One that was deleted has no end that is known."""
+    """Returns the exit code of the first job that did not succeed; HODEI_FAILED for a job that was
+    deleted, because nobody knows how it ended."""
     from hodei.cli.exit_codes import HODEI_FAILED, exit_code
 
     for job_id in job_ids:

@@ -26,8 +26,8 @@ class _Carried:
 
 
 def log_chunks(job_id: str, chunks: Iterable[Any]) -> Iterator[LogChunk]:
-    """Yields the chunks of a job's ReadLogs as they are shown; a character that lies across the border of
-    two chunks belongs to the later one."""
+    """Yields the chunks of a job's ReadLogs as they are shown; a character that lies across the
+    border of two chunks belongs to the later one."""
     carried: dict[tuple[int, int], _Carried] = {}  # by lease and stream
     for chunk in chunks:
         key = (chunk.lease, chunk.stream)
@@ -66,7 +66,7 @@ def _shown(job_id: str, chunk: Any, data: bytes, offset: int) -> LogChunk:
         data_base64 = base64.b64encode(data).decode()
     return LogChunk(
         job_id=job_id,
-        stream=STREAMS[chunk.stream],
+        stream=STREAMS.get(chunk.stream, "notice"),
         lease=chunk.lease,
         attempt=chunk.attempt,
         byte_offset=offset,

@@ -45,7 +45,7 @@ class LogStream:
 
     def chunks(self) -> Iterator[Any]:
         """Yields the chunks of ReadLogs; while it follows it says on stderr why the job waits.
-        ClickException: why not."""
+        ClickException: the log cannot be read; the message says why."""
         come_back = f"hodei job logs -f {self._job_id}"
         for message in answers(self._servers, self._ask, again=self._follow, come_back=come_back):
             yield from filter(self._selection.has, message.chunks)

@@ -259,6 +259,6 @@ def _create(servers: str, texts: list[str], stands: int, *, partial: bool) -> An
 
 
 def listed(words: Sequence[str]) -> str:
-    """A line each, the first so many of them."""
+    """One line for each; after the first MOST_WORDS, a line that counts the others."""
     more = len(words) - MOST_WORDS
     return "\n".join([*words[:MOST_WORDS], *([f"… and {more} more"] if more > 0 else [])])

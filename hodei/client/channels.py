@@ -53,13 +53,13 @@ class Channels:
         self.closed = False
 
     def tries(self, call_timeout: float | None) -> Tries:
-        """The tries of one call. Invalid: its time is none."""
+        """The tries of one call. Invalid: `call_timeout` is not a number of seconds above 0."""
         if call_timeout is None:
             return Tries(self.servers, self.call_timeout)
         return Tries(self.servers, checked_seconds(call_timeout, "call_timeout"))
 
     def stub(self, place: int) -> Any:
-        """The stub of a server. Closed: there are no more."""
+        """The stub of a server. Closed: the client is closed, or belongs to another process."""
         if self._opened and self._process != os.getpid():  # the lock may be held for ever
             raise Closed(
                 "this client was used before this process was forked: make one after the fork"

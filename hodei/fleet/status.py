@@ -1,4 +1,4 @@
-"""The state of the whole, read once for all who ask at the same time."""
+"""The status of the whole system: one reading answers everybody who asks at the same time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar

@@ -1,5 +1,5 @@
-"""Many jobs are cancelled by one call, in transactions of so few that nobody waits long for their
-rows."""
+"""Cancels many jobs in one call. Each transaction has so few of them that nobody waits long for
+their rows."""
 
 import asyncio
 import uuid
@@ -11,10 +11,11 @@ from loguru import logger
 from hodei.access.limits import CallersDatabase
 from hodei.domain.errors import Locked
 from hodei.domain.job import FINAL, JobState
+from hodei.domain.job_change import Change, Refusal
 from hodei.domain.job_line import JobLine
 from hodei.flow import change_many, job_lines
 from hodei.flow.cancel import AGAIN_S, TRIES
-from hodei.flow.change_many import Answer, Change, Refusal
+from hodei.flow.change_many import Answer
 from hodei.flow.set_aside import set_aside
 from hodei.store import cancel_many, halves, sqlstate
 from hodei.store.cancel_many import Cancelled

@@ -1,4 +1,4 @@
-"""Ends of jobs, for callers who wait for them: each is told once, as it comes."""
+"""Ends of jobs, for callers who wait for them: each end is reported once, when it comes."""
 
 import asyncio
 import uuid
@@ -56,8 +56,8 @@ class Ends:
 
     async def wait(self, wanted: WantedEnds) -> AsyncIterator[EndsPage]:
         """Yields an empty page when all of the jobs are found, then pages until all have ended, or
-        one. Invalid: no jobs, or more than MOST_JOBS. NotFound: one of them is unknown; in a call
-        that goes on it has been deleted. Exhausted: too many jobs are waited for."""
+        one. Invalid: no jobs, or more than MOST_JOBS. NotFound: one of them is unknown. A call that goes
+        on reports such a job as deleted. Exhausted: too many jobs are waited for."""
         left = dict.fromkeys(wanted.job_ids)
         if not 1 <= len(left) <= MOST_JOBS:
             raise Invalid(f"job_ids: expected 1 to {MOST_JOBS} jobs, got {len(left)}")

@@ -15,7 +15,7 @@ from hodei.store.job_search import Filter
 Word = TypeVar("Word", JobState, Reason)
 
 MOST_VALUES = 100
-"""States, reasons, workers and labels of one filter, each."""
+"""States of one filter; and as many reasons, workers and labels."""
 
 LONGEST_TEXT = 1000
 """Characters of each text of a filter; no name or label of a job is longer."""
@@ -41,8 +41,8 @@ class Wanted:
 
 
 async def filter_of(database: CallersDatabase, wanted: Wanted) -> Filter:
-    """Returns the filter that says it. Invalid: there is no such state, reason or worker, or a
-    value is out of bounds."""
+    """Returns the store's filter for what a caller wants. Invalid: there is no such state, reason
+    or worker, or a value is out of bounds."""
     _check_texts(wanted)
     _check_time(wanted.since, "since")
     _check_time(wanted.until, "until")
@@ -61,7 +61,8 @@ async def filter_of(database: CallersDatabase, wanted: Wanted) -> Filter:
 
 
 def word(kind: type[Word], text: str, what: str) -> Word:
-    """The word of the kind that the text says in any case. Invalid: it says none."""
+    """The member of the enum `kind` that a text names, in upper or lower case. Invalid: it names
+    none; `what` is the field."""
     try:
         return kind(text.upper())
     except ValueError:
@@ -79,21 +80,25 @@ def _check_texts(wanted: Wanted) -> None:
         "state": wanted.states,
         "reason": wanted.reasons,
         "worker": wanted.workers,
-        "label": [*wanted.labels, *wanted.labels.values(), *wanted.label_names],
-        "name": [wanted.name],
-        "actor": [wanted.actor],
-        "correlation_id": [wanted.correlation_id],
+        "label": [*wanted.labels, *wanted.label_names],
     }
-    for what, texts in several.items():
-        if len(texts) > 2 * MOST_VALUES:
-            raise Invalid(f"{what}: expected at most {MOST_VALUES} values, got {len(texts)}")
-        for text in texts:
-            if len(text) > LONGEST_TEXT:
-                raise Invalid(
-                    f"{what}: expected at most {LONGEST_TEXT} characters, got {len(text)}"
-                )
-            if "\x00" in text:
-                raise Invalid(f"{what}: expected text without NUL, got {text[:80]!r}")
+    for what, values in several.items():
+        if len(values) > MOST_VALUES:
+            raise Invalid(f"{what}: expected at most {MOST_VALUES} values, got {len(values)}")
+        for text in values:
+            _check_text(text, what)
+    for text in wanted.labels.values():
+        _check_text(text, "label")
+    _check_text(wanted.name, "name")
+    _check_text(wanted.actor, "actor")
+    _check_text(wanted.correlation_id, "correlation_id")
+
+
+def _check_text(text: str, what: str) -> None:
+    if len(text) > LONGEST_TEXT:
+        raise Invalid(f"{what}: expected at most {LONGEST_TEXT} characters, got {len(text)}")
+    if "\x00" in text:
+        raise Invalid(f"{what}: expected text without NUL, got {text[:80]!r}")
 
 
 def _check_time(unix_us: int | None, what: str) -> None:

@@ -1,5 +1,5 @@
-"""The last lines of a log, counted from its end: chunks say the number of their first line, so that
-their data is read of one chunk in each attempt and stream alone."""
+"""The last lines of a log, counted from its end. Each chunk has the number of its first line: of a
+page only the data of the newest chunk of each attempt and stream is read."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from hodei.store.job_logs import NOTICE, STDERR, STDOUT
 from hodei.store.log_lines import ChunkLines
 
 MOST_PAGES = 200
-"""Pages of 1,000 chunks that are looked at. Of a stream that wrote fewer lines within them only these
-are found: it is not looked for in all of a large log."""
+"""Pages of 1,000 chunks that are searched. Where a stream has fewer lines in them than are wanted,
+only these are found: a large log is not searched as a whole."""
 
 
 @dataclass

@@ -83,7 +83,8 @@ def from_line(chunk: StoredChunk, line: int) -> StoredChunk | None:
 
 
 def parse_cursor(cursor: str) -> Place:
-    """The place that a cursor says; before everything for an empty text. Invalid: it is none."""
+    """The place that a cursor names; for an empty text, before everything. Invalid: the text is no
+    cursor."""
     if not cursor:
         return Place()
     place, *starts = cursor[:500].split(":")
@@ -98,7 +99,8 @@ def parse_cursor(cursor: str) -> Place:
 
 
 def _numbers(text: str, count: int) -> list[int]:
-    """So many numbers, as PostgreSQL's bigint can hold them. ValueError: it says no such."""
+    """Reads `count` numbers with dots between them. ValueError: the text is something else, or a
+    number is below -1 or more than PostgreSQL's bigint can hold."""
     numbers = [int(part[:20]) for part in text.split(".")]
     if len(numbers) != count or not all(-1 <= n < 1 << 63 for n in numbers):
         raise ValueError(text)

@@ -7,9 +7,10 @@ from loguru import logger
 from hodei.access.limits import CallersDatabase
 from hodei.domain.errors import Locked
 from hodei.domain.job import FINAL, Creation, JobState
+from hodei.domain.job_change import Change, Refusal
 from hodei.domain.job_line import JobLine
 from hodei.flow import change_many, job_lines
-from hodei.flow.change_many import Answer, Change, Refusal
+from hodei.flow.change_many import Answer
 from hodei.flow.dispatch import JobDispatcher
 from hodei.store import halves, retry_many, sqlstate
 from hodei.store.database import Database

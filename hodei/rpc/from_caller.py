@@ -1,4 +1,4 @@
-"""What callers ask for in messages of hodei.proto, as flow takes it."""
+"""Requests of callers, from messages of hodei.proto to the records of hodei/flow."""
 
 import dataclasses
 import uuid

@@ -2,7 +2,6 @@
 ends."""
 
 import math
-import re
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -29,11 +28,6 @@ LONGEST_MESSAGE = 2000
 
 LONGEST_REASON = 200
 """Characters of why an offer is rejected that are kept."""
-
-MOST_CAPABILITIES = 32
-"""Capabilities of a worker that are kept, to be shown."""
-
-CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._/=-]{0,59}", re.IGNORECASE)
 
 MOST_INT = (1 << 31) - 1
 
@@ -93,16 +87,14 @@ def hello(said: pb.Hello, who: tuple[uuid.UUID, bytes], server_id: str, now: flo
 
 
 def _about(said: pb.Hello) -> dict[str, Any]:
-    """What a worker says of its host and its settings, without what it does not say. Capabilities
-    that are no words are left out."""
+    """What a worker says of its host and its settings, without what it does not say."""
     about = said.about
-    words = [one for one in said.capabilities if CAPABILITY.fullmatch(one)]
     found: dict[str, Any] = {
         field.name: value for field, value in about.ListFields() if not isinstance(value, float)
     }
     if math.isfinite(about.drain_timeout_s) and about.HasField("drain_timeout_s"):
         found["drain_timeout_s"] = about.drain_timeout_s
-    return found | {"capabilities": words[:MOST_CAPABILITIES]}
+    return found | {"capabilities": list(said.capabilities)}
 
 
 def heartbeat(stream: WorkerStream, said: pb.Heartbeat) -> ReceivedHeartbeat:

@@ -1,7 +1,7 @@
 """Many jobs are cancelled at once: what store/cancels.py does for one, over arrays of ids.
 
-A row that somebody else has locked is passed over (rule 17): its job is neither queued nor in
-flight for this call, and is tried again."""
+A row that somebody else has locked is passed over (rule 17). flow/cancel_many.py tries its job
+again."""
 
 import uuid
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """Jobs of a program's own transaction: what it needs of the database is EXECUTE on hodei_enqueue.
 
-The connection is the program's: of psycopg or Django, with %s for parameters, or an AsyncConnection of psycopg."""
+The connection is the program's: one of psycopg or Django, which take %s for parameters, or an
+AsyncConnection of psycopg."""
 
 from typing import Any
 

@@ -173,21 +173,25 @@ async def states(conn: Connection, ids: Sequence[uuid.UUID]) -> list[FoundJob]:
     return [FoundJob(job, JobState(found[job])) for job in ids if job in found]
 
 
+# The dashes of an id do not count, as everywhere else (NAMED in fleet_view.py).
 WORKERS_NAMED = """
 SELECT g.text, w.id
 FROM unnest(%(texts)s::text[]) AS g (text)
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN g.text ~ '^[0-9a-fA-F-]+$' THEN lower(replace(g.text, '-', '')) ELSE '' END
+) AS p (part)
 JOIN workers w
     ON w.name = g.text
-    OR (g.text ~ '^[0-9a-fA-F-]{6,36}$'
-        AND (starts_with(w.id::text, lower(g.text))
-             OR (length(g.text) >= 8 AND right(w.id::text, length(g.text)) = lower(g.text))))
+    OR (length(p.part) >= 6 AND starts_with(replace(w.id::text, '-', ''), p.part))
+    OR (length(p.part) >= 8
+        AND right(replace(w.id::text, '-', ''), length(p.part)) = p.part)
 LIMIT 1000
 """
 
 
 async def workers_named(conn: Connection, texts: Sequence[str]) -> list[tuple[str, uuid.UUID]]:
     """Returns the workers, 1,000 at most, whose name is one of the texts, or whose id begins with
-    its 6 or more characters or ends with its 8 or more; each with that text."""
+    its 6 or more hexadecimal digits or ends with its 8 or more; each with that text."""
     return [
         (text, worker) for text, worker in await rows(conn, WORKERS_NAMED, {"texts": array(texts)})
     ]

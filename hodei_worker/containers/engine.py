@@ -10,7 +10,7 @@ import grp
 import json
 import os
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +226,7 @@ def _group_of(socket: str) -> str:
 
 
 @contextlib.contextmanager
-def broken() -> Any:
+def broken() -> Iterator[None]:
     """Turns errors while a stream is read into EngineGone."""
     try:
         yield

@@ -149,7 +149,7 @@ class Log:
             return
         self.position.note_read(stream, time, len(data) - cut)
         if stream == STDERR and len(self.first_error) < MOST_ERROR:
-            self.first_error += data[:MOST_ERROR]
+            self.first_error = (self.first_error + data)[:MOST_ERROR]
         self._gathered.add(stream, data[cut:])
 
     def _tell_loss(self, mark: Mark) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hodei_worker.containers.engine import Engine, EngineError, EngineGone
 
-EVERY_S = 5.0  # between two questions
+EVERY_S = 5.0  # seconds between two questions
 
 LEAST_FREE = 0.05
 """Share of the file system of the engine's root below which no container job is taken; it must rise
@@ -53,4 +53,4 @@ class Readiness:
         free = disk.f_bavail / max(1, disk.f_blocks)
         if free >= least:
             return ""
-        return f"{root} of the Docker Engine has {free:.1%} of its disk free: expected {least:.0%}"
+        return f"{root} of the Docker Engine has {free:.1%} of its disk free: expected at least {least:.0%}"

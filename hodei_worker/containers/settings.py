@@ -19,7 +19,7 @@ class ContainerSettings(NamedTuple):
     allow_images: list[str]
     allow_volumes: list[str]
     allow_networks: list[str]
-    pull_policy: str  # always, missing or never; the stricter one of this and the job's applies
+    pull_policy: str  # always or never, for every job; missing: as each job says
     docker_config: str  # folder of Docker's config.json; empty: none
     release: str = hodei_worker.__version__
     version: int = wire.VERSION  # of the link (wire.py)

@@ -8,8 +8,10 @@ import yaml
 
 from hodei.cli import show
 from hodei.cli.show.documents import write_yaml
+from hodei.domain.job import JobState
+from hodei.domain.job_change import Refusal
 from hodei.shapes.fleet import Token
-from hodei.shapes.job import Job
+from hodei.shapes.job import Job, JobChange
 
 ODD = "a\x1b[31mred\x07\x9b\n\u202eb\tc"
 
@@ -76,6 +78,14 @@ def test_streams_are_a_document_each(capsys: pytest.CaptureFixture[str]) -> None
         show.emit_line("yaml", token)
     found = yaml.safe_load_all(capsys.readouterr().out)
     assert [one["token_id"] for one in found] == ["0", "1", "2"]
+
+
+def test_words_of_enums_are_text_in_each_format(capsys: pytest.CaptureFixture[str]) -> None:
+    change = JobChange(job_id="1", refusal=Refusal.ENDED, state=JobState.FAILED)
+    for output in ("json", "yaml"):
+        assert show.emit(output, [change])
+        (found,) = yaml.safe_load(capsys.readouterr().out)
+        assert (found["refusal"], found["state"]) == ("ENDED", "FAILED"), output
 
 
 def test_yaml_has_each_line_of_a_text_on_its_own_line_and_loads_as_it_was(

@@ -202,7 +202,9 @@ def test_workers_are_found_by_name_and_by_parts_of_their_ids(
     assert named("019800") == {*ids}
     assert named("AB000002", "w") == {*ids}
     assert named("0198") == {ids[2]}, "a name; as a part of an id it is too short"
-    assert named("%", "_", "W", "", "b000002", "000000") == set()
+    assert named("0198000100007000") == named("01980001-00007") == {ids[1]}, "dashes do not count"
+    assert named("80000000ab000002") == named("8000-0000ab000002") == {ids[2]}
+    assert named("%", "_", "W", "", "b000002", "000000", "------", "01-98-0") == set()
 
 
 def test_an_end_of_an_id_is_found_among_the_newest_jobs_alone(

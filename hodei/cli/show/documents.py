@@ -86,9 +86,10 @@ def write_yaml(value: Any) -> None:
 
     def text(dumper: yaml.SafeDumper, value: str) -> Any:
         style = '"' if _STEERING.search(value) else "|" if "\n" in value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+        return dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style=style)
 
     Dumper.add_representer(str, text)
+    Dumper.add_multi_representer(str, text)  # words of enums
     shown = yaml.dump(
         value,
         Dumper=Dumper,
