@@ -28,7 +28,7 @@ def following(hodei: Hodei, *arguments: str, **more: Any) -> Iterator[subprocess
     def defaults() -> None:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        if more.get("start_new_session"):
+        if more.get("start_new_session") and os.isatty(0):
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     streams: dict[str, Any] = {
@@ -123,6 +123,18 @@ def read_until(terminal: io.FileIO, words: str) -> str:
     return shown.decode()
 
 
+def test_ctrl_c_without_a_terminal_does_not_wait_for_another(hodei: Hodei) -> None:
+    """The SIGINT of a program comes once, and a wait for a second one is a delay for it."""
+    with following(hodei, "job", "run", "--command", UP, start_new_session=True) as process:
+        job_id = up(process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "the job runs on" in err.decode()
+    assert "another Ctrl-C" not in err.decode()
+    hodei.ok("job", "cancel", job_id)
+
+
 def test_a_terminal_that_hangs_up_ends_it(hodei: Hodei) -> None:
     with in_a_terminal(hodei, "job", "run", "--command", UP) as (process, terminal):
         job_id = read_until(terminal, "up\r\n").split()[3]
@@ -194,6 +206,16 @@ def test_parts_of_a_log(hodei: Hodei) -> None:
     for wrong in (("--since", "yesterday"), ("--tail", "-1")):
         ran = hodei.run("job", "logs", *wrong, job_id)
         assert (ran.code, wrong[1] in ran.err) == (2, True), ran
+
+
+def test_a_quiet_run_says_only_what_the_job_says_and_how_it_failed(hodei: Hodei) -> None:
+    """The job waits for 3 s, of which a run that is not quiet speaks after 2 s."""
+    ran = hodei.run("job", "run", "-q", "--run-at", "+3s", "--", "echo", "hello")
+    assert (ran.code, ran.text, ran.err) == (0, "hello\n", "")
+    failed = hodei.run("job", "run", "-q", "--", "false")
+    assert failed.code == 1
+    assert failed.err.endswith("FAILED (EXIT_NONZERO: exit code 1)\n")
+    assert failed.err.count("\n") == 1
 
 
 def test_the_last_lines_are_followed(hodei: Hodei) -> None:
