@@ -8,7 +8,14 @@ import click
 
 from hodei.cli.client import connect
 from hodei.cli.exit_codes import INTERRUPTED, exit_code
-from hodei.cli.interrupts import Stopped, another_follows, code_of, first_interrupt, stoppable
+from hodei.cli.interrupts import (
+    Stopped,
+    another_follows,
+    code_of,
+    first_interrupt,
+    interrupts_can_follow,
+    stoppable,
+)
 from hodei.cli.log_output import Printer
 from hodei.cli.log_stream import LogStream
 from hodei.cli.say import say
@@ -36,15 +43,21 @@ def ended_as(job: Job) -> str:
 
 
 def follow_to_end(
-    servers: str, job_id: str, *, timestamps: bool, cancel_on_interrupt: bool = False
+    servers: str,
+    job_id: str,
+    *,
+    timestamps: bool,
+    cancel_on_interrupt: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Follows a job and returns the exit code for our own process. Ctrl-C leaves the job running
-    and says how to come back, unless it is to cancel the job."""
+    and says how to come back, unless it is to cancel the job. `quiet`: why the job waits is not
+    said."""
     cancel = _Cancel(servers, job_id)
     first = cancel.at_first_interrupt() if cancel_on_interrupt else contextlib.nullcontext()
     try:
         with stoppable(), first:
-            job = _print_all(servers, job_id, timestamps=timestamps)
+            job = _print_all(servers, job_id, timestamps=timestamps, quiet=quiet)
     except Stopped as stopped:
         say(f"hodei: ended by {stopped.name}; {runs_on(job_id)}")
         return stopped.exit_code
@@ -54,9 +67,9 @@ def follow_to_end(
     return INTERRUPTED if cancel.begun and job.state == JobState.CANCELLED else exit_code(job)
 
 
-def _print_all(servers: str, job_id: str, *, timestamps: bool) -> Job:
+def _print_all(servers: str, job_id: str, *, timestamps: bool, quiet: bool) -> Job:
     printer = Printer(timestamps=timestamps)
-    log = LogStream(servers, job_id, follow=True)
+    log = LogStream(servers, job_id, follow=True, tell_waiting=not quiet)
     for chunk in log.chunks():
         printer.write(chunk)
     assert log.final  # noqa: S101  a call that follows ends with the job
@@ -72,6 +85,9 @@ def runs_on(job_id: str) -> str:
 
 
 def _interrupted(cancel: "_Cancel", job_id: str) -> int:
+    if not interrupts_can_follow():
+        say(f"\nhodei: {runs_on(job_id)}")
+        return INTERRUPTED
     say(f"\nhodei: {runs_on(job_id)}, or by another Ctrl-C within 2 s")
     try:
         if another_follows():

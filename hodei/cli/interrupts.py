@@ -1,5 +1,6 @@
 """Signals while a command follows jobs: Ctrl-C, SIGTERM and SIGHUP end the command, not the job."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -86,6 +87,16 @@ def _handled(numbers: tuple[signal.Signals, ...], before: Any, handler: Any) -> 
     finally:
         for number in mine:
             signal.signal(number, before)
+
+
+def interrupts_can_follow() -> bool:
+    """Whether somebody may press Ctrl-C again: this process has a terminal. The SIGINT of a program
+    comes once, and the program waits for us to end."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def another_follows() -> bool:

@@ -28,7 +28,10 @@ COLUMNS = {
         _Of(show.Column("took", leaves=3), took),
         _Of(show.Column("worker", leaves=2, cut=True), worker),
         _Of(show.Column("attempts", leaves=5), lambda job: str(job.attempts)),
-        _Of(show.Column("waits for", leaves=4, cut=True), lambda job: job.waiting_for or ""),
+        _Of(
+            show.Column("waits for", leaves=4, cut=True, least=30),
+            lambda job: job.waiting_for or "",
+        ),
         _Of(show.Column("started"), lambda job: show.clock(job.started_at)),
         _Of(show.Column("completed"), lambda job: show.clock(job.completed_at)),
         _Of(show.Column("priority"), lambda job: str(job.priority)),

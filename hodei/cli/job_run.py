@@ -7,9 +7,10 @@ import click
 
 from hodei.cli.argv import ArgvCommand
 from hodei.cli.exit_codes import help_lines
+from hodei.cli.say import say
 from hodei.cli.spec_flags import to_spec
 from hodei.cli.spec_options import spec_options
-from hodei.cli.submit import submit_one
+from hodei.cli.submit import show_spec, submit_one
 
 
 @click.command(
@@ -23,6 +24,12 @@ Example:
 )
 @spec_options
 @click.option("-d", "--detach", is_flag=True, help="Print the id and do not wait.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the spec as it would be stored, as JSON; run nothing."
+)
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Do not say that the job is queued, nor why it waits."
+)
 @click.option("--timestamps", is_flag=True, help="Prefix each line with when it was read.")
 @click.option(
     "--cancel-on-interrupt",
@@ -34,26 +41,42 @@ def run(
     servers: str,
     flags: dict[str, Any],
     detach: bool,
+    dry_run: bool,
+    quiet: bool,
     timestamps: bool,
     cancel_on_interrupt: bool,
 ) -> None:
     """Run a job and follow it: its output is this command's output, its exit code this command's."""
     from hodei.cli.follow import follow_to_end
     from hodei.cli.interrupts import code_of, stoppable
-    from hodei.cli.say import say
 
     spec = to_spec(flags)
+    if dry_run:
+        show_spec("json", spec, with_id=bool(flags["job_id"]))
+        return
     if detach:
         submit_one(servers, spec, click.echo)
         return
     try:
         with stoppable():
-            submit_one(servers, spec, lambda job_id: say(f"Job queued successfully: {job_id}"))
+            submit_one(servers, spec, _nothing if quiet else _queued)
     except KeyboardInterrupt as interrupt:
         say(f"\nhodei: the job may be queued; look with: hodei job get {spec['id']}")
         sys.exit(code_of(interrupt))
     sys.exit(
         follow_to_end(
-            servers, spec["id"], timestamps=timestamps, cancel_on_interrupt=cancel_on_interrupt
+            servers,
+            spec["id"],
+            timestamps=timestamps,
+            cancel_on_interrupt=cancel_on_interrupt,
+            quiet=quiet,
         )
     )
+
+
+def _queued(job_id: str) -> None:
+    say(f"Job queued successfully: {job_id}")
+
+
+def _nothing(_job_id: str) -> None:
+    pass

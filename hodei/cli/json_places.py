@@ -32,3 +32,25 @@ def of_json(text: str) -> list[Lines]:
             found[-1].setdefault(f"{key}.{json.loads(last)}", line)
         last = piece
     return found
+
+
+def key_twice(text: str) -> tuple[int, str]:
+    """The line, from 1, and the name of the first key that an object of a JSON text has once more;
+    0 and "" if there is none."""
+    objects: list[set[str]] = []
+    line, last = 1, ""
+    for piece in PIECE.findall(text):
+        if piece == "\n":
+            line += 1
+            continue
+        if piece in "[{":
+            objects.append(set())
+        elif piece in "]}":
+            objects.pop()
+        elif piece == ":":
+            key = json.loads(last)
+            if key in objects[-1]:
+                return line, key
+            objects[-1].add(key)
+        last = piece
+    return 0, ""

@@ -32,12 +32,19 @@ class LogStream:
     """Reads a log once, from its beginning or from wherever the server went away."""
 
     def __init__(
-        self, servers: str, job_id: str, *, follow: bool, selection: Selection = ALL
+        self,
+        servers: str,
+        job_id: str,
+        *,
+        follow: bool,
+        selection: Selection = ALL,
+        tell_waiting: bool = True,
     ) -> None:
         self._servers = servers
         self._job_id = job_id
         self._follow = follow
         self._selection = selection
+        self._tell_waiting = tell_waiting
         self._cursor = ""
         self._told = ""
         self.final: Job | None = None
@@ -64,7 +71,7 @@ class LogStream:
             attempt=wanted.attempt,
             tail_lines=wanted.last_lines,
             since_unix_us=wanted.since,
-            tell_waiting=True,
+            tell_waiting=self._tell_waiting,
         )
         checked = False
         for message in self._answers(client, request):

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from hodei.cli.json_places import Lines, of_json
+from hodei.cli.json_places import Lines, key_twice, of_json
+from hodei.domain.text import shown
 
 MOST_FILE = 256 << 20
 """Bytes of a file of specs."""
@@ -85,7 +86,7 @@ def _text(data: bytes, name: str) -> str:
 def _json(name: str, text: str, *, may_be_yaml: bool) -> SpecFile:
     """One JSON text, or one on each line. What begins as neither may be YAML."""
     try:
-        value = json.loads(text)
+        value = _loads(text)
     except RecursionError:
         raise click.UsageError(f"--file {name}: {TOO_DEEP}") from None
     except ValueError as error:
@@ -98,9 +99,28 @@ def _json(name: str, text: str, *, may_be_yaml: bool) -> SpecFile:
             )
         if may_be_yaml and text.strip()[:1] not in ("{", "["):
             return _yaml(name, text)
+        if isinstance(error, _Twice):
+            raise _twice(name, text) from None
         raise _no_json(name, getattr(error, "lineno", 1), error) from None
     specs = value if isinstance(value, list) else [value]
     return SpecFile(name, specs, text=text)
+
+
+def _loads(text: str) -> Any:
+    """ValueError: it is no JSON, or an object has a key twice, of which json would drop the first
+    value without a word."""
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Twice
+    return found
+
+
+class _Twice(ValueError):
+    """An object has a key twice."""
 
 
 def _parses(text: str) -> bool:
@@ -115,11 +135,20 @@ def _parses(text: str) -> bool:
 
 def _line(name: str, number: int, text: str) -> Any:
     try:
-        return json.loads(text)
+        return _loads(text)
     except RecursionError:
         raise click.UsageError(f"--file {name} line {number}: {TOO_DEEP}") from None
+    except _Twice:
+        raise _twice(name, text, number) from None
     except ValueError as error:
         raise _no_json(name, number, error) from None
+
+
+def _twice(name: str, text: str, first_line: int = 1) -> click.UsageError:
+    """`first_line`: of the text in its file."""
+    line, key = key_twice(text) if len(text) < MOST_PLACED else (0, "")
+    place = f" line {line + first_line - 1}, key {shown(key)}" if line else ""
+    return click.UsageError(f"--file {name}{place}: expected each key once, got one twice")
 
 
 def _no_json(name: str, line: int, error: ValueError) -> click.UsageError:

@@ -44,10 +44,7 @@ def status(servers: str, output: str) -> None:
         [
             ("jobs", _counts(now.jobs, tuple(JobState))),
             ("queue", _queue(now)),
-            (
-                "oldest",
-                f"ready for {show.duration(now.oldest_ready_s)}" if now.oldest_ready_s else "",
-            ),
+            ("oldest", _oldest(now)),
             ("workers", _counts(now.workers, WORKERS)),
             ("as root", _as_root(now)),
             ("slots", f"{now.slots_busy} of {now.slots} in use"),
@@ -83,6 +80,13 @@ def _queue(now: Status) -> str:
     if now.offered:
         parts.append(f"{now.offered} offered to workers")
     return ", ".join(parts)
+
+
+def _oldest(now: Status) -> str:
+    """Returns how long the oldest of the ready jobs has waited, without the unservable ones, which
+    have a table of their own. A server of an older release does not tell them apart."""
+    age = now.oldest_servable_s or (None if now.unservable else now.oldest_ready_s)
+    return f"ready for {show.duration(age)}" if age else ""
 
 
 def _as_root(now: Status) -> str:

@@ -46,6 +46,7 @@ def _fields(row: workers.Worker) -> dict[str, Any]:
         labels=_labels(row.labels),
         version=row.version,
         current_job_id=str(row.current_job_id) if row.current_job_id else None,
+        current_job_name=row.current_job_name or None,
         heartbeat_age_s=row.heartbeat_age_s,
         registered_at=_time(row.created_at),
         revoked=row.revoked,

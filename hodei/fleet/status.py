@@ -64,6 +64,7 @@ async def _read(conn: Connection, listening: Sequence[ListeningServer]) -> Statu
         queued=queue.ready + sum(waiting.values()),
         queued_ready=queue.ready,
         oldest_ready_s=queue.oldest_ready_s if queue.ready else None,
+        oldest_servable_s=unservable.oldest_servable_s,
         slots=fleet.slots,
         slots_busy=fleet.busy_slots,
         tokens_usable=await worker_bootstrap_tokens.count_usable(conn),

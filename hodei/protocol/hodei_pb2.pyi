@@ -741,7 +741,7 @@ class WaitJobsResponse(_message.Message):
     def __init__(self, ended: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., deleted_job_ids: _Optional[_Iterable[str]] = ..., waiting_for: _Optional[str] = ..., waiting_job_id: _Optional[str] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user", "connected_unix_us", "last_heartbeat_unix_us", "draining", "drained_by", "drained_unix_us", "capabilities", "host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s", "server_id", "jobs", "jobs_in_all", "lacking")
+    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user", "connected_unix_us", "last_heartbeat_unix_us", "draining", "drained_by", "drained_unix_us", "capabilities", "host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s", "server_id", "jobs", "jobs_in_all", "lacking", "current_job_name")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -780,6 +780,7 @@ class Worker(_message.Message):
     JOBS_FIELD_NUMBER: _ClassVar[int]
     JOBS_IN_ALL_FIELD_NUMBER: _ClassVar[int]
     LACKING_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_JOB_NAME_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     name: str
     state: str
@@ -811,7 +812,8 @@ class Worker(_message.Message):
     jobs: _containers.RepeatedCompositeFieldContainer[WorkerJob]
     jobs_in_all: int
     lacking: _containers.RepeatedCompositeFieldContainer[Lacking]
-    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ..., connected_unix_us: _Optional[int] = ..., last_heartbeat_unix_us: _Optional[int] = ..., draining: _Optional[bool] = ..., drained_by: _Optional[str] = ..., drained_unix_us: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., system: _Optional[str] = ..., python: _Optional[str] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., log_limit_bytes: _Optional[int] = ..., on_worker_exit: _Optional[str] = ..., on_disconnect: _Optional[str] = ..., drain_timeout_s: _Optional[float] = ..., server_id: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[WorkerJob, _Mapping]]] = ..., jobs_in_all: _Optional[int] = ..., lacking: _Optional[_Iterable[_Union[Lacking, _Mapping]]] = ...) -> None: ...
+    current_job_name: str
+    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ..., connected_unix_us: _Optional[int] = ..., last_heartbeat_unix_us: _Optional[int] = ..., draining: _Optional[bool] = ..., drained_by: _Optional[str] = ..., drained_unix_us: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., system: _Optional[str] = ..., python: _Optional[str] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., log_limit_bytes: _Optional[int] = ..., on_worker_exit: _Optional[str] = ..., on_disconnect: _Optional[str] = ..., drain_timeout_s: _Optional[float] = ..., server_id: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[WorkerJob, _Mapping]]] = ..., jobs_in_all: _Optional[int] = ..., lacking: _Optional[_Iterable[_Union[Lacking, _Mapping]]] = ..., current_job_name: _Optional[str] = ...) -> None: ...
 
 class WorkerJob(_message.Message):
     __slots__ = ("job_id", "name", "state", "since_unix_us")
@@ -932,7 +934,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("jobs", "workers", "queued", "queued_ready", "oldest_ready_s", "slots", "slots_busy", "tokens_usable", "servers", "version", "schema_version", "database", "root_workers", "root_worker_names", "waiting", "offered", "unservable", "ready_examined", "unservable_sets", "listening", "lost_after_s", "schema_revision")
+    __slots__ = ("jobs", "workers", "queued", "queued_ready", "oldest_ready_s", "slots", "slots_busy", "tokens_usable", "servers", "version", "schema_version", "database", "root_workers", "root_worker_names", "waiting", "offered", "unservable", "ready_examined", "unservable_sets", "listening", "lost_after_s", "schema_revision", "oldest_servable_s")
     class JobsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -976,6 +978,7 @@ class Status(_message.Message):
     LISTENING_FIELD_NUMBER: _ClassVar[int]
     LOST_AFTER_S_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_REVISION_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_SERVABLE_S_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.ScalarMap[str, int]
     workers: _containers.ScalarMap[str, int]
     queued: int
@@ -998,7 +1001,8 @@ class Status(_message.Message):
     listening: _containers.RepeatedCompositeFieldContainer[Server]
     lost_after_s: float
     schema_revision: int
-    def __init__(self, jobs: _Optional[_Mapping[str, int]] = ..., workers: _Optional[_Mapping[str, int]] = ..., queued: _Optional[int] = ..., queued_ready: _Optional[int] = ..., oldest_ready_s: _Optional[float] = ..., slots: _Optional[int] = ..., slots_busy: _Optional[int] = ..., tokens_usable: _Optional[int] = ..., servers: _Optional[int] = ..., version: _Optional[str] = ..., schema_version: _Optional[int] = ..., database: _Optional[str] = ..., root_workers: _Optional[int] = ..., root_worker_names: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Mapping[str, int]] = ..., offered: _Optional[int] = ..., unservable: _Optional[int] = ..., ready_examined: _Optional[int] = ..., unservable_sets: _Optional[_Iterable[_Union[Unservable, _Mapping]]] = ..., listening: _Optional[_Iterable[_Union[Server, _Mapping]]] = ..., lost_after_s: _Optional[float] = ..., schema_revision: _Optional[int] = ...) -> None: ...
+    oldest_servable_s: float
+    def __init__(self, jobs: _Optional[_Mapping[str, int]] = ..., workers: _Optional[_Mapping[str, int]] = ..., queued: _Optional[int] = ..., queued_ready: _Optional[int] = ..., oldest_ready_s: _Optional[float] = ..., slots: _Optional[int] = ..., slots_busy: _Optional[int] = ..., tokens_usable: _Optional[int] = ..., servers: _Optional[int] = ..., version: _Optional[str] = ..., schema_version: _Optional[int] = ..., database: _Optional[str] = ..., root_workers: _Optional[int] = ..., root_worker_names: _Optional[_Iterable[str]] = ..., waiting: _Optional[_Mapping[str, int]] = ..., offered: _Optional[int] = ..., unservable: _Optional[int] = ..., ready_examined: _Optional[int] = ..., unservable_sets: _Optional[_Iterable[_Union[Unservable, _Mapping]]] = ..., listening: _Optional[_Iterable[_Union[Server, _Mapping]]] = ..., lost_after_s: _Optional[float] = ..., schema_revision: _Optional[int] = ..., oldest_servable_s: _Optional[float] = ...) -> None: ...
 
 class Unservable(_message.Message):
     __slots__ = ("labels", "jobs", "oldest_s", "draining")

@@ -18,6 +18,7 @@ class Worker:
     labels: Annotated[dict[str, str], "What jobs may require of it."] = field(default_factory=dict)
     version: Annotated[str, "Its release."] = ""
     current_job_id: Annotated[str | None, "A job that ran there at its last heartbeat."] = None
+    current_job_name: Annotated[str | None, "The name of that job."] = None
     heartbeat_age_s: Annotated[
         float | None, "Time since its last heartbeat; null: none came yet."
     ] = None
@@ -137,6 +138,10 @@ class Status:
     queued: Annotated[int, "Jobs in the queue."]
     queued_ready: Annotated[int, "Those of them that could run now."]
     oldest_ready_s: Annotated[float | None, "How long the oldest of these has waited."] = None
+    oldest_servable_s: Annotated[
+        float | None,
+        "How long the oldest examined job has waited that a connected worker can take.",
+    ] = None
     slots: Annotated[int, "Slots of connected workers."]
     slots_busy: Annotated[int, "Slots that are in use."]
     tokens_usable: Annotated[int, "Tokens that can be redeemed."]

@@ -12,30 +12,8 @@ from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import guarded_rows
 
-# The queue row is the guard, as for one job; it is deleted where the job's row is free as well.
-QUEUED = """
-WITH waiting AS MATERIALIZED (
-    SELECT q.job_id
-    FROM job_queue q
-    WHERE q.job_id = ANY (%(jobs)s::uuid[])
-    ORDER BY q.job_id
-    FOR UPDATE SKIP LOCKED
-), free AS MATERIALIZED (
-    SELECT j.id
-    FROM jobs j
-    WHERE j.id = ANY (%(jobs)s::uuid[])
-      AND (%(states)s::text[] IS NULL OR j.state = ANY (%(states)s::text[]))
-      AND j.id = ANY (ARRAY(SELECT w.job_id FROM waiting w))
-      AND j.state = 'PENDING'
-      AND j.lease IS NULL
-    ORDER BY j.id
-    FOR UPDATE SKIP LOCKED
-), unqueued AS (
-    DELETE FROM job_queue q
-    USING free f
-    WHERE q.job_id = f.id
-      AND q.job_id = ANY (%(jobs)s::uuid[])
-    RETURNING q.job_id AS id
+# What the statements for jobs that wait have in common: the jobs of `chosen` end.
+END_CHOSEN = """
 ), cancelled AS (
     UPDATE jobs j
     SET state = 'CANCELLED',
@@ -46,8 +24,8 @@ WITH waiting AS MATERIALIZED (
             SELECT t.at, t.at, t.at
             FROM (SELECT greatest(
                 clock_timestamp(), j.updated_at + interval '1 microsecond') AS at) t)
-    FROM unqueued u
-    WHERE j.id = u.id
+    FROM chosen s
+    WHERE j.id = s.id
       AND j.id = ANY (%(jobs)s::uuid[])
       AND j.state = 'PENDING'
       AND j.lease IS NULL
@@ -66,9 +44,35 @@ WITH waiting AS MATERIALIZED (
 SELECT c.id, c.correlation_id FROM cancelled c
 """
 
+# The queue row is the guard, as for one job; it is deleted where the job's row is free as well.
+CHOOSE_QUEUED = """
+WITH waiting AS MATERIALIZED (
+    SELECT q.job_id
+    FROM job_queue q
+    WHERE q.job_id = ANY (%(jobs)s::uuid[])
+    ORDER BY q.job_id
+    FOR UPDATE SKIP LOCKED
+), free AS MATERIALIZED (
+    SELECT j.id
+    FROM jobs j
+    WHERE j.id = ANY (%(jobs)s::uuid[])
+      AND (%(states)s::text[] IS NULL OR j.state = ANY (%(states)s::text[]))
+      AND j.id = ANY (ARRAY(SELECT w.job_id FROM waiting w))
+      AND j.state = 'PENDING'
+      AND j.lease IS NULL
+    ORDER BY j.id
+    FOR UPDATE SKIP LOCKED
+), chosen AS (
+    DELETE FROM job_queue q
+    USING free f
+    WHERE q.job_id = f.id
+      AND q.job_id = ANY (%(jobs)s::uuid[])
+    RETURNING q.job_id AS id"""
+QUEUED = CHOOSE_QUEUED + END_CHOSEN
+
 # Jobs that wait without a queue row: somebody's hand took it.
-STRAY = """
-WITH free AS MATERIALIZED (
+CHOOSE_STRAY = """
+WITH chosen AS MATERIALIZED (
     SELECT j.id
     FROM jobs j
     WHERE j.id = ANY (%(jobs)s::uuid[])
@@ -79,36 +83,8 @@ WITH free AS MATERIALIZED (
           SELECT FROM job_queue q
           WHERE q.job_id = j.id AND q.job_id = ANY (%(jobs)s::uuid[]))
     ORDER BY j.id
-    FOR UPDATE OF j SKIP LOCKED
-), cancelled AS (
-    UPDATE jobs j
-    SET state = 'CANCELLED',
-        reason = 'CANCELLED',
-        message = 'cancelled by ' || %(actor)s::text,
-        cancel_actor = %(actor)s::text,
-        (updated_at, completed_at, cancel_requested_at) = (
-            SELECT t.at, t.at, t.at
-            FROM (SELECT greatest(
-                clock_timestamp(), j.updated_at + interval '1 microsecond') AS at) t)
-    FROM free f
-    WHERE j.id = f.id
-      AND j.id = ANY (%(jobs)s::uuid[])
-      AND j.state = 'PENDING'
-      AND j.lease IS NULL
-    RETURNING j.id, j.correlation_id, j.updated_at
-), story AS (
-    INSERT INTO domain_events (
-        occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
-    SELECT c.updated_at, 'JobStatusChanged', c.id::text, c.correlation_id, %(actor)s::text,
-           jsonb_build_object(
-               'job_id', c.id,
-               'old_state', 'PENDING',
-               'new_state', 'CANCELLED',
-               'reason', 'CANCELLED')
-    FROM cancelled c
-)
-SELECT c.id, c.correlation_id FROM cancelled c
-"""
+    FOR UPDATE OF j SKIP LOCKED"""
+STRAY = CHOOSE_STRAY + END_CHOSEN
 
 # Each worker is notified once.
 IN_FLIGHT = """

@@ -132,6 +132,9 @@ WITH head AS (
 )
 SELECT (SELECT coalesce(sum(r.jobs), 0)::bigint FROM required r),
        (SELECT coalesce(sum(u.jobs), 0)::bigint FROM unservable u),
+       (SELECT extract(epoch FROM clock_timestamp() - min(r.oldest))::float8
+        FROM required r
+        WHERE EXISTS (SELECT FROM fleet f WHERE f.takes AND r.labels <@ f.labels)),
        CASE WHEN octet_length(f.labels::text) <= %(bytes)s THEN f.labels ELSE '{}' END,
        f.jobs,
        extract(epoch FROM clock_timestamp() - f.oldest)::float8,
@@ -156,6 +159,7 @@ class Unservable(NamedTuple):
 
     looked_at: int
     jobs: int  # of these
+    oldest_servable_s: float | None  # age of the oldest of the others; None: there are none
     sets: list[UnservableSet]  # those with most jobs
 
 
@@ -170,5 +174,6 @@ async def unservable(conn: Connection) -> Unservable:
         "bytes": LABELS_BYTES,
     }
     found = await rows(conn, UNSERVABLE, parameters)
-    sets = [UnservableSet(*row[2:]) for row in found if row[3] is not None]
-    return Unservable(found[0][0], found[0][1], sets)
+    sets = [UnservableSet(*row[3:]) for row in found if row[4] is not None]
+    looked_at, jobs, oldest_servable_s = found[0][:3]
+    return Unservable(looked_at, jobs, oldest_servable_s, sets)

@@ -206,6 +206,7 @@ class Worker:
     heartbeat_age_s: float | None
     version: str
     current_job_id: uuid.UUID | None
+    current_job_name: str | None
     created_at: int  # microseconds since 1970
     revoked: bool
     draining: bool
@@ -234,6 +235,7 @@ SELECT w.id,
        extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age_s,
        left(w.version, 200) AS version,
        w.current_job_id,
+       (SELECT left(j.name, 200) FROM jobs j WHERE j.id = w.current_job_id) AS current_job_name,
        w.created_at,
        w.revoked_at IS NOT NULL AS revoked,
        w.draining,

@@ -45,6 +45,26 @@ def test_an_object_a_list_and_lines() -> None:
     assert wheres(f"\ufeff{ONE}") == ["standard input line 1"], "a byte order mark"
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"command": "a", "timeout": 1,\n "timeout": 2}', "line 2, key timeout"),
+        (
+            '[{"command": "a"},\n{"command": "a", "env": {"A": "1",\n"A\\u001b": "", "A": "2"}}]',
+            "line 3, key A",
+        ),
+        ('{"command": "a"}\n\n{"command": "a", "command": "b"}\n', "line 3, key command"),
+        ('{"command": "a", "command": "b"}\n{"command": "a"}\n', "line 1, key command"),
+        ('{"\\u001b": 1, "\\u001b": 2}', "line 1, key \\x1b"),
+    ],
+)
+def test_a_key_that_json_has_twice_is_refused_as_yaml_refuses_it(text: str, place: str) -> None:
+    for name in ("a.json", "a.jsonl"):
+        assert (
+            refused(text, name) == f"--file {name} {place}: expected each key once, got one twice"
+        )
+
+
 def test_only_a_newline_ends_a_line() -> None:
     text = '{"command": "a\u2028b\x85c"}\n' + ONE
     assert [one["command"] for one in read(text, "-")] == ["a\u2028b\x85c", "true"]

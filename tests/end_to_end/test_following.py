@@ -28,7 +28,7 @@ def following(hodei: Hodei, *arguments: str, **more: Any) -> Iterator[subprocess
     def defaults() -> None:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        if more.get("start_new_session"):
+        if more.get("start_new_session") and os.isatty(0):
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     streams: dict[str, Any] = {
@@ -87,12 +87,13 @@ def test_a_signal_leaves_the_job_running_and_says_how_to_come_back(
 ) -> None:
     gate = hodei.folder / f"gate-{number}"
     waits = f"echo up; until [ -e {gate} ]; do sleep 0.1; done; echo end; exit 4"
-    with following(hodei, "job", "run", "--command", waits) as process:
+    with following(hodei, "job", "run", "--command", waits, start_new_session=True) as process:
         job_id = up(process)
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
     assert process.returncode == code
     assert words in err.decode()
+    assert "another Ctrl-C" not in err.decode(), "there is no terminal for one"
     assert f"hodei job logs -f {job_id}\n" in err.decode()
     assert f"hodei job cancel {job_id}" in err.decode()
     gate.touch()

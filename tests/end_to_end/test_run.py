@@ -240,3 +240,13 @@ def test_retry_makes_a_new_job_that_names_the_old_one(hodei: Hodei) -> None:
         f"Error: job {waiting} is PENDING: only a job that has ended can be run again\n",
     )
     hodei.ok("job", "cancel", waiting)
+
+
+def test_a_quiet_run_says_only_what_the_job_says_and_how_it_failed(hodei: Hodei) -> None:
+    """The job waits for 3 s, of which a run that is not quiet speaks after 2 s."""
+    ran = hodei.run("job", "run", "-q", "--run-at", "+3s", "--", "echo", "hello")
+    assert (ran.code, ran.text, ran.err) == (0, "hello\n", "")
+    failed = hodei.run("job", "run", "-q", "--", "false")
+    assert failed.code == 1
+    assert failed.err.endswith("FAILED (EXIT_NONZERO: exit code 1)\n")
+    assert failed.err.count("\n") == 1

@@ -115,6 +115,8 @@ def test_what_get_prints_and_what_a_dry_run_prints_can_be_submitted_again(
     specs = []
     for flags, stdin in specs_of_each_kind(tmp_path):
         dry = hodei.ok("job", "submit", "--dry-run", *flags, stdin=stdin).json
+        run = hodei.ok("job", "run", "--dry-run", *flags, stdin=stdin).json
+        assert {**run, "run_at": ""} == {**dry, "run_at": ""}, flags
         spec = hodei.job(hodei.submit(*flags, stdin=stdin))["spec"]
         assert {**dry, "run_at": ""} == {**spec, "run_at": ""}, flags
         specs.append(spec)

@@ -41,10 +41,12 @@ def test_what_waits_is_told_by_its_cause(fresh: Hodei) -> None:
     ]
     table = on_a_terminal(fresh, 80, "status")
     assert "1 ready, 3 unservable, 1 for a later time" in table
+    assert "ready for " in table
     assert "gpu=\\x1b[2J" in table
     assert max(map(len, table.splitlines())) <= 80
 
     fresh.ok("worker", "drain", "--", fresh.sql("SELECT id::text FROM workers")[0][0])
+    assert "ready for " not in fresh.ok("status").text, "jobs that cannot run are not ready"
     sets = status(fresh)["unservable_sets"]
     assert isinstance(sets, list)
     assert {

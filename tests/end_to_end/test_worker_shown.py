@@ -55,6 +55,10 @@ def test_workers_are_found_shown_and_drained(fresh: Hodei) -> None:
     assert [job["job_id"] for job in shown["jobs"]] == [running]
     assert (shown["jobs_in_all"], shown["jobs"][0]["state"]) == (1, "RUNNING")
     assert shown["lacking"] == [{"labels": {"zone": "b", "gpu": "h100"}, "jobs": 2}]
+    listed = fresh.ok("worker", "list", "-o", "json").json
+    held = {one["name"]: (one["current_job_id"], one["current_job_name"]) for one in listed}
+    assert held == {"a": (running, "at\x1b[2Jwork"), "b": (None, None)}
+    assert f"{running}  at\\x1b[2Jwork" in fresh.ok("worker", "list").text
     table = on_a_terminal(fresh, 80, "worker", "get", "a")
     for words in (running[-8:], "at\\x1b[2Jwork", "gpu=h100 zone=b", "4.0 KiB of each attempt"):
         assert words in table, table

@@ -30,6 +30,7 @@ def test_the_jobs_of_too_many_label_sets_are_not_examined(
     fill(db, sets=400, jobs=600)
     found = on(database_url, queue_view.unservable)
     assert found.looked_at == 100 + queue_view.MOST_SETS - 1
+    assert found.oldest_servable_s is None
     assert found.jobs == found.looked_at
     assert len(found.sets) == queue_view.MOST_UNSERVABLE
     assert (found.sets[0].labels, found.sets[0].jobs) == ({"set": "many"}, 100)
@@ -38,7 +39,9 @@ def test_the_jobs_of_too_many_label_sets_are_not_examined(
     assert (depth.ready, depth.waiting) == (500, {Waiting.BACKOFF: 100})
 
     worker = on(database_url, lambda conn: ready_worker(conn, labels={"set": "many"}))
-    assert on(database_url, queue_view.unservable).sets[0].jobs == 1
+    found = on(database_url, queue_view.unservable)
+    assert found.sets[0].jobs == 1
+    assert 590 < (found.oldest_servable_s or 0) < 660
     lacking = on(database_url, lambda conn: queue_view.lacking(conn, worker.id))
     assert len(lacking) == queue_view.MOST_LACKING
     db.execute("UPDATE workers SET state = 'DRAINING'")
@@ -58,7 +61,7 @@ def test_only_the_head_of_the_queue_is_examined(
 
 
 def test_nothing_waits(database_url: str) -> None:
-    assert on(database_url, queue_view.unservable) == (0, 0, [])
+    assert on(database_url, queue_view.unservable) == (0, 0, None, [])
     assert on(database_url, queue_view.depth) == (0, 0.0, {}, 0)
 
 
