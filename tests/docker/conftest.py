@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.docker import tiny_image
+from tests.docker import hodei_image, tiny_image
 from tests.docker.engines import an_engine, socket
 
 
@@ -16,3 +16,10 @@ def docker_socket() -> Iterator[str]:
             pytest.skip(none)
         tiny_image.build()
         yield socket()
+
+
+@pytest.fixture(scope="session")
+def image(docker_socket: str) -> str:
+    """The name of the image of this tree, on that engine."""
+    hodei_image.build()
+    return hodei_image.NAME

@@ -1,0 +1,59 @@
+"""The health check of the image: exit code 0 if this container does its work, 1 with a message if not.
+
+A container with a worker's identity is a worker: it is healthy while servers hear its heartbeats.
+Any other is a server: it is healthy while it says SERVING, which it does not without its database.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+WITHIN_S = 4
+"""Less than the time-out of the image's HEALTHCHECK, so that the message is seen."""
+
+HEARD = ("READY", "BUSY", "DRAINING")
+
+
+def main() -> None:
+    identity = Path(os.environ["HODEI_STATE_DIR"], "identity.json")
+    try:
+        problem = of_worker(identity) if identity.exists() else of_server()
+    except (grpc.RpcError, OSError, ValueError, subprocess.SubprocessError) as error:
+        problem = f"no answer: {error}"
+    if problem:
+        sys.exit(problem)
+
+
+def of_server() -> str:
+    """What is wrong with the server of this container; empty if nothing is."""
+    port = os.environ.get("HODEI_GRPC", ":50051").rpartition(":")[2]
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        answer = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=WITHIN_S
+        )
+    status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    return "" if status == "SERVING" else f"the server says {status}"
+
+
+def of_worker(identity: Path) -> str:
+    """What is wrong with the worker of this container; empty if nothing is."""
+    worker_id = json.loads(identity.read_text())["worker_id"]
+    shown = subprocess.run(
+        ["hodei", "worker", "get", worker_id, "--format", "json"],
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    if shown.returncode != 0:
+        return shown.stderr
+    state = json.loads(shown.stdout)["state"]
+    return "" if state in HEARD else f"worker {worker_id} is {state}"
+
+
+main()

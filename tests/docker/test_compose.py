@@ -1,0 +1,176 @@
+"""compose.yaml on a real engine: up, jobs as processes and in containers, the guide's scripts, clean,
+up again, down."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from hodei.local.embedded_postgres import free_port
+from tests.conftest import TREE
+from tests.docker import postgres_image, tiny_image
+from tests.docker.test_container import why_not
+from tests.eventually import eventually
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+SCRIPTS_REMOVE = "hodei-worker"
+"""clean-system.sh removes each container whose line in `docker ps` has this word."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The project; its commands run with `env` and end with exit code 0."""
+
+    env: dict[str, str]
+    servers: str
+
+    def run(self, *command: str, code: int = 0) -> str:
+        ran = subprocess.run(
+            command,
+            cwd=TREE,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        return ran.stdout.strip()
+
+    def compose(self, *arguments: str) -> str:
+        return self.run("docker", "compose", *arguments)
+
+    def up(self) -> None:
+        self.compose("up", "--detach", "--no-build")
+
+    def hodei(self, *arguments: str) -> str:
+        return self.run(
+            *(sys.executable, "-m", "hodei.cli.main", "--server", self.servers, *arguments)
+        )
+
+    def process_job(self, command: str) -> str:
+        return self.hodei("job", "run", "--command", command)
+
+    def container_flags(self) -> tuple[str, ...]:
+        return ("--image", tiny_image.NAME, "--network", "none")
+
+    def containers(self) -> dict[str, str]:
+        """Their lines in `docker ps`, by name."""
+        shown = self.run("docker", "ps", "--no-trunc", "--format", "{{json .}}")
+        lines = [json.loads(line) for line in shown.splitlines()]
+        return {line["Names"]: f"{line['Image']} {line['Command']}" for line in lines}
+
+
+@pytest.fixture(scope="module")
+def composed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    """Ports and names of its own; nothing of it is left."""
+    if reason := no_compose() or why_not():
+        pytest.skip(reason)
+    postgres_image.build()
+    ports = [str(free_port()) for _ in range(3)]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("HODEI_")} | {
+        "COMPOSE_PROJECT_NAME": "hodei-test-compose",
+        "HODEI_IMAGE": image,
+        "POSTGRES_IMAGE": postgres_image.NAME,
+        "POSTGRES_PORT": ports[0],
+        "HODEI_PORT_1": ports[1],
+        "HODEI_PORT_2": ports[2],
+        "HODEI_RUN_DIR": str(tmp_path_factory.mktemp("run")),  # clean-system.sh ends what it names
+    }
+    project = Composed(env, f"127.0.0.1:{ports[1]},127.0.0.1:{ports[2]}")
+    try:
+        project.up()
+        yield project
+    finally:
+        project.compose("down", "--volumes", "--timeout", "5")
+
+
+def no_compose() -> str:
+    """Why the project cannot be tested here; empty if it can. clean-system.sh removes containers
+    of others too, so that there must be none that it would take."""
+    command = ["docker", "compose", "version"]
+    if subprocess.run(command, capture_output=True, check=False, timeout=30).returncode != 0:
+        return "no `docker compose` (version 2) on this machine"
+    shown = subprocess.run(["docker", "ps", "-a"], capture_output=True, check=True, timeout=30)
+    if SCRIPTS_REMOVE.encode() in shown.stdout:
+        return f"there is a container with {SCRIPTS_REMOVE} that is not ours"
+    return ""
+
+
+def test_two_servers_a_worker_and_both_kinds_of_jobs(composed: Composed) -> None:
+    servers = json.loads(composed.hodei("status", "--format", "json"))["servers"]
+    assert servers == 2
+    assert composed.process_job("id -un") == "hodei"
+    said = composed.hodei("job", "run", *composed.container_flags(), "--command", "echo boxed")
+    assert said == "boxed"
+    until_healthy(composed, "hodei-worker")
+
+
+def test_a_process_job_reaches_neither_the_engine_nor_the_token(composed: Composed) -> None:
+    tries = (
+        "test -w /var/run/docker.sock && echo socket; cat /run/hodei/token 2>/dev/null; echo end"
+    )
+    assert composed.process_job(tries) == "end"
+
+
+def test_the_engine_shows_no_token(composed: Composed) -> None:
+    command = ("docker", "exec", "--user", "0", "hodei-worker", "cat", "/run/hodei/token")
+    token = composed.run(*command)
+    assert len(token) >= 32
+    names = [*composed.containers(), "hodei-test-compose-token-1"]
+    said = composed.run("docker", "inspect", *names) + composed.compose("logs")
+    assert token not in said
+
+
+def test_jobs_go_on_when_one_server_stops(composed: Composed) -> None:
+    for server in ("server-1", "server-2"):
+        composed.compose("stop", "--timeout", "10", server)
+        assert composed.process_job(f"echo without {server}") == f"without {server}"
+        composed.compose("start", server)
+        until_healthy(composed, f"hodei-test-compose-{server}-1")
+
+
+def test_only_the_worker_has_the_word_that_the_clean_script_removes(composed: Composed) -> None:
+    found = {name for name, line in composed.containers().items() if SCRIPTS_REMOVE in name + line}
+    assert found == {"hodei-worker"}
+
+
+def test_the_guides_scripts_and_a_clean(composed: Composed) -> None:
+    job = composed.hodei(
+        *("job", "submit", *composed.container_flags(), "--command", "sleep 600"),
+    )
+    eventually(lambda: job_containers(composed))
+    status = composed.run("scripts/system-status.sh")
+    assert "READY |     1" in status
+    assert "Estado: RUNNING | Intentos: 1" in composed.run("scripts/debug-job.sh", job)
+    assert "✅ Job existe" in composed.run("scripts/check-job-health.sh", job)
+    assert "JobCreated" in composed.run("scripts/debug-job-timeline.sh", job)
+
+    assert "✅ Sistema limpiado" in composed.run("scripts/clean-system.sh")
+    left = composed.containers().keys()
+    assert "hodei-worker" not in left
+    assert {f"hodei-test-compose-server-{n}-1" for n in (1, 2)} | {"hodei-jobs-postgres"} <= left
+
+    composed.up()
+    assert composed.process_job("echo after the clean") == "after the clean"
+    eventually(lambda: not job_containers(composed))
+
+
+def until_healthy(composed: Composed, name: str) -> None:
+    command = ("docker", "inspect", "--format", "{{.State.Health.Status}}", name)
+    eventually(lambda: composed.run(*command) == "healthy")
+
+
+def job_containers(composed: Composed) -> list[str]:
+    """Of this project's worker."""
+    identity = composed.run(
+        *("docker", "exec", "--user", "0", "hodei-worker"),
+        *("cat", "/var/lib/hodei/worker/identity.json"),
+    )
+    label = f"label=hodei.worker={json.loads(identity)['worker_id']}"
+    return composed.run("docker", "ps", "-aq", "--filter", label).split()
