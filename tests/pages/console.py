@@ -69,8 +69,13 @@ def run(text: str, environment: dict[str, str], folder: Path) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
     with subprocess.Popen(
-        ["timeout", "-k", "1", LONGEST_S, "bash", "-c", text], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=folder
-    ) as process:
+        ["timeout", "-k", "1", LONGEST_S, "bash", "-c", text],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        cwd=folder,
+    ):
         os.close(theirs)
         written = b"".join(iter(lambda: _read(ours), b""))
     os.close(ours)
