@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
+from hodei.cli import show
 from hodei.cli.argv import ArgvCommand
 from hodei.cli.exit_codes import help_lines
 from hodei.cli.say import say
 from hodei.cli.spec_flags import to_spec
 from hodei.cli.spec_options import spec_options
-from hodei.cli.submit import show_spec, submit_one
+from hodei.cli.submit import show_spec, submit_one, teller
 
 
 @click.command(
@@ -24,9 +25,7 @@ Example:
 )
 @spec_options
 @click.option("-d", "--detach", is_flag=True, help="Print the id and do not wait.")
-@click.option(
-    "--dry-run", is_flag=True, help="Print the spec as it would be stored, as JSON; run nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Print the spec as it would be stored; run nothing.")
 @click.option(
     "-q", "--quiet", is_flag=True, help="Do not say that the job is queued, nor why it waits."
 )
@@ -36,26 +35,30 @@ Example:
     is_flag=True,
     help="Ctrl-C cancels the job and waits for its end; otherwise the job runs on.",
 )
+@show.format_option
 @click.pass_obj
 def run(
     servers: str,
     flags: dict[str, Any],
+    output: str,
     detach: bool,
     dry_run: bool,
     quiet: bool,
     timestamps: bool,
     cancel_on_interrupt: bool,
 ) -> None:
-    """Run a job and follow it: its output is this command's output, its exit code this command's."""
+    """Run a job and follow it: its output is this command's output, its exit code this command's.
+
+    --format is for the id of --detach, the spec of --dry-run, and errors."""
     from hodei.cli.follow import follow_to_end
     from hodei.cli.interrupts import code_of, stoppable
 
     spec = to_spec(flags)
     if dry_run:
-        show_spec("json", spec, with_id=bool(flags["job_id"]))
+        show_spec(output, spec, with_id=bool(flags["job_id"]))
         return
     if detach:
-        submit_one(servers, spec, click.echo)
+        submit_one(servers, spec, teller(output))
         return
     try:
         with stoppable():

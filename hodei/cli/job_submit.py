@@ -10,8 +10,7 @@ from hodei.cli.spec_file import MOST_FILE
 from hodei.cli.spec_flags import to_spec
 from hodei.cli.spec_input import read_file
 from hodei.cli.spec_options import given_flags, spec_options
-from hodei.cli.submit import Tell, show_file, show_spec, submit_file, submit_one
-from hodei.shapes.job import Submitted
+from hodei.cli.submit import show_file, show_spec, submit_file, submit_one, teller
 
 
 @click.command(
@@ -58,7 +57,7 @@ def submit(
     When a submit breaks off, the same command may be repeated: what stands already is not created
     again.
     """
-    tell = click.echo if quiet else _teller(output)
+    tell = click.echo if quiet else teller(output)
     if spec_file is None:
         if partial or ids_from:
             raise click.UsageError("--partial and --ids-from: expected --file with them")
@@ -78,11 +77,3 @@ def submit(
         show_file(output, spec_file, data, partial=partial)
     else:
         submit_file(servers, spec_file, data, tell, partial=partial, ids_from=ids_from)
-
-
-def _teller(output: str) -> Tell:
-    def tell(job_id: str) -> None:
-        if not show.emit_line(output, Submitted(job_id=job_id)):
-            click.echo(job_id)
-
-    return tell

@@ -13,12 +13,13 @@ import click
 
 from hodei.cli import first_id
 from hodei.cli.client import Unanswered, connect, is_refusal, is_transient
-from hodei.cli.show.documents import write_json, write_yaml
+from hodei.cli.show.documents import emit_line, write_json, write_yaml
 from hodei.cli.spec_file import SpecFile, read_specs
 from hodei.domain.errors import Invalid
 from hodei.domain.ids import following, uuid7
 from hodei.domain.spec import normalise, plain_times
 from hodei.domain.text import shown
+from hodei.shapes.job import Submitted
 
 PIECE_SPECS = 1000
 PIECE_BYTES = 3_000_000
@@ -120,6 +121,16 @@ Tell = Callable[[str], None]
 
 Place = Callable[[int, str], str]
 """Puts a refusal of a spec into words, with the place of the spec."""
+
+
+def teller(output: str) -> Tell:
+    """Prints the id of a job, or its document in a format."""
+
+    def tell(job_id: str) -> None:
+        if not emit_line(output, Submitted(job_id=job_id)):
+            click.echo(job_id)
+
+    return tell
 
 
 def submit_one(servers: str, spec: dict[str, Any], tell: Tell) -> None:

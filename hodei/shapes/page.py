@@ -23,7 +23,7 @@ from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk, Submitted
 WHERE: dict[type, str] = {
     Job: "`hodei job get` prints one; `hodei job list` prints a list; `hodei job wait` prints one a line,"
     " as they end (JSON lines).",
-    Submitted: "`hodei job submit` prints one a line (JSON lines).",
+    Submitted: "`hodei job submit` prints one a line (JSON lines); `hodei job run --detach` prints one.",
     JobChange: "`hodei job cancel` and `retry` print a list.",
     Attempt: "`hodei job attempts` prints a list.",
     Event: "`hodei job timeline` prints a list.",

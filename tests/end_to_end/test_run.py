@@ -207,6 +207,8 @@ def test_retries_run_a_failed_job_again(hodei: Hodei, tmp_path: Path) -> None:
 def test_detach_prints_only_the_id(hodei: Hodei) -> None:
     ran = hodei.ok("job", "run", "--detach", "--command", "true")
     assert hodei.finish(ran.text.strip())["state"] == "SUCCEEDED"
+    ran = hodei.ok("job", "run", "-d", "-o", "json", "--command", "true")
+    assert list(ran.json) == ["job_id"]
 
 
 def test_a_closed_pipe_ends_it_quietly(hodei: Hodei) -> None:
