@@ -37,7 +37,9 @@ def an_engine() -> Iterator[str]:
         yield "no Docker engine answers, and none can be started: not root, or no dockerd"
     else:
         with (
-            tempfile.TemporaryDirectory(prefix="hodei-docker-") as folder,
+            tempfile.TemporaryDirectory(
+                prefix="hodei-docker-", ignore_cleanup_errors=True
+            ) as folder,
             pytest.MonkeyPatch.context() as patch,
         ):
             socket = f"unix://{folder}/docker.sock"
@@ -69,6 +71,15 @@ def an_engine() -> Iterator[str]:
             finally:
                 engine.terminate()
                 engine.wait(30)
+                unmount(Path(folder))
+
+
+def unmount(folder: Path) -> None:
+    """An engine mounts its folders upon themselves, and a network namespace into one of them."""
+    for place in ("exec/netns/default", "data", "exec"):
+        subprocess.run(
+            ["umount", "--recursive", f"{folder}/{place}"], capture_output=True, check=False
+        )
 
 
 class OwnEngine:
@@ -114,12 +125,7 @@ class OwnEngine:
             if left := self.docker("ps", "-aq", check=False).stdout.split():
                 self.docker("rm", "-f", *left, check=False)
             self.down()
-        for folder in ("data", "exec"):  # the engine mounts its folders upon themselves
-            subprocess.run(
-                ["umount", "--recursive", f"{self._folder}/{folder}"],
-                capture_output=True,
-                check=False,
-            )
+        unmount(self._folder)
 
 
 def can_be_started() -> str:

@@ -13,6 +13,7 @@ import pytest
 from hodei.local.embedded_postgres import free_port
 from tests.conftest import TREE
 from tests.docker import postgres_image, tiny_image
+from tests.docker.engines import socket
 from tests.docker.test_container import why_not
 from tests.eventually import eventually
 
@@ -74,6 +75,7 @@ def composed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     postgres_image.build()
     ports = [str(free_port()) for _ in range(3)]
     env = {key: value for key, value in os.environ.items() if not key.startswith("HODEI_")} | {
+        "DOCKER_SOCKET": socket(),
         "COMPOSE_PROJECT_NAME": "hodei-test-compose",
         "HODEI_IMAGE": image,
         "POSTGRES_IMAGE": postgres_image.NAME,
