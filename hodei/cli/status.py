@@ -21,6 +21,9 @@ WORKERS = (
 )
 """The states of workers, in the order in which they are shown."""
 
+LONGEST_IPV4 = len("255.255.255.255:65535")
+"""An address that is cut before its port names no server: others of its host look the same."""
+
 CAUSES = {Waiting.RUN_AT: "for a later time", Waiting.BACKOFF: "in back-off"}
 
 
@@ -135,11 +138,11 @@ def _tell_servers(now: Status) -> None:
     ]
     columns = [
         show.Column("server"),
-        show.Column("address", cut=True),
-        show.Column("since"),
+        show.Column("address", cut=True, least=LONGEST_IPV4),
+        show.Column("since", leaves=1),
         show.Column("workers"),
-        show.Column("lost after", leaves=2),
-        show.Column("version", leaves=1),
-        show.Column("host", leaves=3, cut=True),
+        show.Column("lost after", leaves=3),
+        show.Column("version", leaves=2),
+        show.Column("host", leaves=4, cut=True),
     ]
     show.table(columns, rows, none="")

@@ -5,6 +5,7 @@ import click
 from hodei.cli import completion, show
 from hodei.cli.client import connect
 from hodei.cli.groups import Group
+from hodei.cli.older_worker_calls import asked
 from hodei.cli.times import seconds
 from hodei.shapes import wire
 from hodei.shapes.fleet import Token
@@ -36,8 +37,10 @@ def create(servers: str, ttl: str, worker_id: str, output: str) -> None:
     if ttl_s < 1:
         raise click.UsageError(f"--ttl: expected at least 1 s, got {ttl}")
     with connect(servers) as client:
-        answer = client.call(
-            client.fleet.CreateToken, pb.CreateTokenRequest(ttl_s=ttl_s, worker_id=worker_id)
+        answer = asked(
+            client,
+            client.fleet.CreateToken,
+            pb.CreateTokenRequest(ttl_s=ttl_s, worker_id=worker_id),
         )
     if not show.emit(output, wire.read(Token, answer)):
         click.echo(answer.token)

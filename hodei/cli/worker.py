@@ -2,21 +2,18 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hodei.cli import completion, show, worker_details
 from hodei.cli.client import Client, connect, is_refusal, words
-from hodei.cli.errors import Failure
 from hodei.cli.groups import Group
+from hodei.cli.older_worker_calls import asked
 from hodei.cli.worker_list import list_workers
 from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.fleet import Worker, WorkerDetails
-
-if TYPE_CHECKING:
-    import grpc
 
 
 @click.group(
@@ -43,7 +40,7 @@ def get(servers: str, which: str, output: str) -> None:
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
-        answer = _asked(client, client.fleet.GetWorker, pb.WorkerRef(worker_id=which))
+        answer = asked(client, client.fleet.GetWorker, pb.WorkerRef(worker_id=which))
     one = wire.read(WorkerDetails, answer)
     if not show.emit(output, one):
         worker_details.tell(one)
@@ -73,7 +70,7 @@ def drain(servers: str, which: tuple[str, ...], undo: bool, output: str) -> None
 
     def change(client: Client, one: str) -> Any:
         request = pb.DrainWorkerRequest(worker_id=one, undo=undo)
-        return _asked(client, client.fleet.DrainWorker, request)
+        return asked(client, client.fleet.DrainWorker, request)
 
     done = "gets new jobs again" if undo else "gets no new jobs"
     _change_each(servers, which, change, output, done)
@@ -98,7 +95,7 @@ def revoke(servers: str, which: tuple[str, ...], output: str) -> None:
     from hodei.protocol import hodei_pb2 as pb
 
     def change(client: Client, one: str) -> Any:
-        return _asked(client, client.fleet.RevokeWorker, pb.WorkerRef(worker_id=one))
+        return asked(client, client.fleet.RevokeWorker, pb.WorkerRef(worker_id=one))
 
     _change_each(servers, which, change, output, "has no credential any more")
 
@@ -134,29 +131,6 @@ def _change_each(
             click.echo(f"worker {found.worker_id} ({name}) {done}; it is {found.state}")
     if refused:
         raise click.ClickException("\n".join(refused))
-
-
-def _asked(client: Client, method: Any, request: Any) -> Any:
-    """Calls; ClickException where the server is of a release that cannot do it."""
-    import grpc
-
-    try:
-        return client.call(method, request)
-    except grpc.RpcError as error:
-        if too_old := _too_old(error):
-            raise Failure(too_old, "unsupported") from error
-        raise
-
-
-def _too_old(error: "grpc.RpcError") -> str:
-    """What a server before schema revision 5 cannot do, in words; empty: it is no such server."""
-    import grpc
-
-    if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-        return "this server is of an older release and cannot show one worker: use `hodei worker list`, or upgrade it"
-    if (error.details() or "").startswith("worker_id: expected a UUID"):
-        return f"{words(error)}; this server is of an older release and takes whole ids only (`hodei worker list --wide`)"
-    return ""
 
 
 @worker.command(
