@@ -37,12 +37,17 @@ class WentWrong(Exception):
 class Demo:
     """The tour, each command as a user types it in this tree while a Hodei runs."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, folder: Path) -> None:
+        """`folder`: gets the program that scripts call, which is that of this interpreter."""
+        program = folder / "hodei"
+        argv = shlex.join(own_python.command("hodei.cli.main"))
+        program.write_text(f'#!/bin/sh\nexec {argv} "$@"\n')
+        program.chmod(0o755)
         self._environment = {
             **os.environ,
             **own_python.environment(),
             "HODEI_SERVER_ADDRESS": address,
-            "HODEI_VENV": sys.prefix,  # bin/hodei is that of this interpreter
+            "HODEI": str(program),
         }
 
     def run(self) -> None:
@@ -166,7 +171,7 @@ def main(database_url: str | None) -> None:
                 f"up after {time.monotonic() - started:.1f} s: "
                 f"servers at {' and '.join(addresses)}, workers {' and '.join(WORKERS)}"
             )
-            Demo(",".join(addresses)).run()
+            Demo(",".join(addresses), Path(folder)).run()
         except (WentWrong, CannotStart, NoPostgres, subprocess.TimeoutExpired) as error:
             print(f"\nThe demo went wrong: {error}", file=sys.stderr)
             for part in stack.parts if stack else []:
