@@ -129,14 +129,15 @@ def _ask(verb: Verb, words: str, ids: list[str], options: Options) -> None:
 def _change_all(
     client: Client, verb: Verb, ids: Sequence[str], wanted: Wanted, options: Options
 ) -> None:
-    """Prints what became of the jobs, also where a call fails: then of those before it."""
+    """Prints what became of the jobs. Where a call fails, or Ctrl-C ends it, those before it are
+    printed, and the error goes on."""
     changes: list[JobChange] = []
     try:
         for first in range(0, len(ids), MOST_PER_CALL):
             changes += verb.call(client, ids[first : first + MOST_PER_CALL], wanted)
             if len(ids) > MOST_PER_CALL:
                 say(f"hodei: {_number(len(changes))} of {_number(len(ids))} jobs")
-    except Exception:
+    except (Exception, KeyboardInterrupt):
         if changes:
             _print_done(verb, changes, wanted, options)
         raise

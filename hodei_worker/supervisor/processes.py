@@ -90,7 +90,7 @@ class Processes:
         return JobProcess(start, self._host, tape, listener)
 
     def go_on(self, start: Start, tape: Tape, listener: Listener) -> JobProcess:
-        raise NotImplementedError("adopt ends every process of an earlier supervisor")
+        raise AssertionError("no attempt goes on: adopt has ended each of an earlier supervisor")
 
     def check(self) -> None:
         self._memory.check()
