@@ -22,13 +22,13 @@ WORDS = {
 
 
 def what(event: Event) -> str:
-    """What an event says beside its type, in a few words, and which person did it."""
+    """What an event says beside its type and the new state, in a few words, and which person did it."""
     payload = json.loads(event.payload)
     if not isinstance(payload, dict):  # a hand has set it
         return ""
     words = summary(payload, event.worker_name or "")
     is_person = not event.actor.startswith(("worker:", "system:"))
-    return f"{words}, by {event.actor}" if words and is_person else words
+    return ", ".join(filter(None, [words, f"by {event.actor}" if is_person else ""]))
 
 
 def summary(payload: dict[str, Any], worker_name: str = "") -> str:
@@ -43,12 +43,13 @@ def summary(payload: dict[str, Any], worker_name: str = "") -> str:
     if "not_before" in said:
         said["not_before"] = _clock(str(said["not_before"]))
     words = [WORDS[key].format(value) for key, value in said.items()]
-    return ", ".join(filter(None, [_states(payload), *words]))
+    return ", ".join(words)
 
 
-def _states(payload: dict[str, Any]) -> str:
-    old, new = payload.get("old_state"), payload.get("new_state")
-    return f"{old} → {new}" if old and new else str(new or "")
+def new_state(event: Event) -> str:
+    """The state that the job has from this event on; empty where the event changes no state."""
+    payload = json.loads(event.payload)
+    return str(payload.get("new_state") or "") if isinstance(payload, dict) else ""
 
 
 def _clock(text: str) -> str:

@@ -5,7 +5,7 @@ import click
 from hodei.cli import show
 from hodei.cli.client import connect
 from hodei.cli.ids import job_id_argument
-from hodei.cli.job_events import actor, what
+from hodei.cli.job_events import actor, new_state, what
 from hodei.cli.job_view import worker
 from hodei.domain.job import JobState
 from hodei.shapes import wire
@@ -31,13 +31,15 @@ def timeline(servers: str, job_id: str, output: str) -> None:
         [
             show.Column("time"),
             show.Column("event"),
+            show.Column("state"),
             show.Column("what", cut=True, least=40),
             show.Column("actor", leaves=1, cut=True),
         ],
         [
             [
-                show.clock(e.occurred_at, milliseconds=True),
+                show.clock_cell(e.occurred_at, milliseconds=True),
                 e.event_type,
+                new_state(e),
                 what(e),
                 actor(e),
             ]
@@ -80,8 +82,8 @@ def attempts(servers: str, job_id: str, output: str) -> None:
                 one.outcome or JobState.RUNNING,
                 one.reason or "",
                 "" if one.exit_code is None else str(one.exit_code),
-                show.clock(one.started_at),
-                show.clock(one.ended_at),
+                show.clock_cell(one.started_at),
+                show.clock_cell(one.ended_at),
                 show.size(one.log_bytes),
                 worker(one),
             ]

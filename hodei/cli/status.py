@@ -128,7 +128,7 @@ def _tell_servers(now: Status) -> None:
         [
             show.short_id(one.server_id) or "unknown",
             one.address or "unknown",
-            show.clock(one.started_at) or "unknown",
+            show.clock_cell(one.started_at) or "unknown",
             str(one.workers),
             "unknown" if one.lost_after_s is None else f"{one.lost_after_s:g} s",
             one.version or "older",

@@ -75,8 +75,8 @@ def list_tokens(servers: str, output: str) -> None:
                 one.token_id,
                 one.state,
                 show.short_id(one.worker_id) or "any",
-                show.clock(one.created_at),
-                show.clock(one.expires_at),
+                show.clock_cell(one.created_at),
+                show.clock_cell(one.expires_at),
                 show.short_id(one.consumed_by),
             ]
             for one in found

@@ -109,7 +109,7 @@ def _tell_jobs(one: WorkerDetails) -> None:
             show.Column("name", cut=True),
         ],
         [
-            [show.short_id(job.job_id), job.state, show.clock(job.since_at), job.name]
+            [show.short_id(job.job_id), job.state, show.clock_cell(job.since_at), job.name]
             for job in one.jobs
         ],
         none="",

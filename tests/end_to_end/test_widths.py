@@ -8,6 +8,7 @@ import subprocess
 import sys
 import termios
 import unicodedata
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,7 +157,9 @@ def test_how_a_job_came_to_be(system: System, columns: int) -> None:
         "JobStatusChanged",
         "JobStatusChanged",
     ]
-    assert all(re.fullmatch(CLOCK + r"\.\d{3}", row[0]) for row in rows)
+    assert [rows[number][2] for number in (0, 2, 3)] == ["PENDING", "RUNNING", "FAILED"]
+    milliseconds = "" if columns == 40 else r"\.\d{3}"
+    assert all(re.fullmatch(CLOCK + milliseconds, row[0]) for row in rows)
     ((number, outcome, *more),) = table(
         terminal(system.hodei, columns, "job", "attempts", job_id), columns, "attempt"
     )
@@ -198,3 +201,55 @@ def test_status(system: System, columns: int) -> None:
     assert (jobs, label) == ("1", "gpu=a100")
     servers = table(lines, columns, "server")
     assert {row[1] for row in servers} == set(system.hodei.addresses), "which can be used as shown"
+
+
+YESTERDAY = """
+    INSERT INTO jobs (id, name, spec, correlation_id, actor, state, created_at, completed_at)
+    VALUES (%s, %s, '{}', 'c', 'cli:a', 'CANCELLED', now() - interval '1 day', now())
+"""
+
+ITS_EVENTS = """
+    INSERT INTO domain_events
+        (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
+    SELECT
+        now() - interval '1 day' + number * interval '1 s',
+        event,
+        %s,
+        'c',
+        'cli:a',
+        jsonb_build_object('new_state', state)
+    FROM unnest(
+        ARRAY['JobCreated', %s, 'JobStatusChanged'],
+        ARRAY['PENDING', NULL, 'CANCELLED']
+    ) WITH ORDINALITY AS of (event, state, number)
+"""
+
+
+@pytest.mark.parametrize("zone", [(), ("--utc",)])
+@widths
+def test_times_of_another_day(system: System, columns: int, zone: tuple[str, ...]) -> None:
+    """Their date takes room: at 40 columns it stands without its year, and the time without its
+    seconds."""
+    job_id, hodei = str(uuid.uuid4()), system.hodei
+    hodei.sql(YESTERDAY, job_id, LONG)
+    # The longest kind fits; with the Z of --utc its row takes 41 columns, and the terminal breaks it.
+    request = "JobAssigned" if zone else "JobCancelRequested"
+    hodei.sql(ITS_EVENTS, job_id, request)
+    try:
+        found = terminal(hodei, columns, *zone, "job", "list", "--name", "nightly*")
+        events = terminal(hodei, columns, *zone, "job", "timeline", job_id)
+    finally:
+        hodei.sql("DELETE FROM jobs WHERE id = %s", job_id)
+        hodei.sql("DELETE FROM domain_events WHERE aggregate_id = %s", job_id)
+    date, time = (r"\d\d-\d\d", r"\d\d:\d\d") if columns == 40 else (r"\d{4}-\d\d-\d\d", CLOCK)
+    z = "Z" if zone else ""
+    (row,) = [row for row in table(found, columns, "id") if row[0] == job_id[-8:]]
+    assert re.search(rf" CANCELLED {date} {time}{z}", " ".join(row))
+    milliseconds = "" if columns == 40 else r"\.\d{3}"
+    when = rf"{date} {time}{milliseconds}{z} "
+    rows = [re.sub(when, "", " ".join(row)) for row in table(events, columns, "time")]
+    assert [row.split(" by ")[0].split(" cli:")[0] for row in rows] == [
+        "JobCreated PENDING",
+        request,
+        "JobStatusChanged CANCELLED",
+    ]

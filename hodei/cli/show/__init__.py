@@ -13,7 +13,16 @@ from hodei.cli.show.documents import (
     write_json,
 )
 from hodei.cli.show.tables import Column, fields, table
-from hodei.cli.show.values import UTC_KEY, clock, duration, instant, short_id, size, wide_option
+from hodei.cli.show.values import (
+    UTC_KEY,
+    clock,
+    clock_cell,
+    duration,
+    instant,
+    short_id,
+    size,
+    wide_option,
+)
 
 __all__ = [
     "FORMATS",
@@ -21,6 +30,7 @@ __all__ = [
     "UTC_KEY",
     "Column",
     "clock",
+    "clock_cell",
     "duration",
     "emit",
     "emit_line",

@@ -17,7 +17,10 @@ from hodei.cli.show.values import is_wide
 from hodei.domain.text import shown as escaped
 
 GAP = 2
-"""Blanks between two columns."""
+"""Blanks between two columns; one where a table has no room for two."""
+
+LEAST_LEFT = 4
+"""Characters below which a column that is cut says nothing, and leaves."""
 
 LEAST_CUT = 12
 """Characters that a column which may be cut keeps, unless it says another number."""
@@ -46,11 +49,14 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, none: str
         max(map(_cells, (column.title, *values)))
         for column, *values in zip(columns, *cells, strict=True)
     ]
+    gap = GAP
     if sys.stdout.isatty() and not is_wide():
-        widths = fitted(_empty_first(columns, cells), widths, shutil.get_terminal_size().columns)
-    click.echo(_line([column.title for column in columns], widths, bold_text=True))
+        room = shutil.get_terminal_size().columns
+        widths = fitted(_empty_first(columns, cells), widths, room)
+        gap = GAP if _total(widths) <= room else 1
+    click.echo(_line([column.title for column in columns], widths, gap, bold_text=True))
     for row in cells:
-        click.echo(_line(row, widths))
+        click.echo(_line(row, widths, gap))
 
 
 def _empty_first(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[Column]:
@@ -78,9 +84,10 @@ def fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[
     shrinking = [number for number, column in enumerate(columns) if column.cut and fits[number]]
     while shrinking and _total(fits) > room:
         widest = max(shrinking, key=fits.__getitem__)
-        if fits[widest] == 1:
-            break
         fits[widest] -= 1
+        if fits[widest] < LEAST_LEFT:
+            fits[widest] = 0
+            shrinking.remove(widest)
     return fits
 
 
@@ -89,7 +96,9 @@ def _total(widths: Sequence[int]) -> int:
     return sum(kept) + GAP * (len(kept) - 1)
 
 
-def _line(values: Sequence[str], widths: Sequence[int], *, bold_text: bool = False) -> str:
+def _line(
+    values: Sequence[str], widths: Sequence[int], gap: int, *, bold_text: bool = False
+) -> str:
     shown = []
     for value, width in zip(values, widths, strict=True):
         if width:
@@ -97,8 +106,7 @@ def _line(values: Sequence[str], widths: Sequence[int], *, bold_text: bool = Fal
             blanks = " " * (width - _cells(text))
             shown.append((bold(text) if bold_text else painted(text, value), blanks))
     last = max((n for n, (text, _) in enumerate(shown) if text), default=-1)
-    gap = " " * GAP
-    return gap.join(
+    return (" " * gap).join(
         text + (blanks if n < last else "") for n, (text, blanks) in enumerate(shown[: last + 1])
     )
 

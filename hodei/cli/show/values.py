@@ -1,6 +1,7 @@
 """Times, durations, sizes and ids, as people read them."""
 
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -78,6 +79,26 @@ def clock(unix_us: int | None, *, milliseconds: bool = False) -> str:
         utc = True
     text = at.strftime("%H:%M:%S") if at.date() == _today(UTC if utc else None) else f"{at:%F %T}"
     return text + (f".{at.microsecond // 1000:03}" if milliseconds else "") + ("Z" if utc else "")
+
+
+def clock_cell(unix_us: int | None, *, milliseconds: bool = False) -> str:
+    """A time in a table: as `clock` gives it, but short in a terminal of less than NARROW columns:
+    without milliseconds; of another day its date and minute; of another year its date."""
+    whole = clock(unix_us, milliseconds=milliseconds and not is_narrow())
+    at, is_dated, rest = whole.partition(" ")
+    if not is_dated or not is_narrow():
+        return whole
+    if at[:4] != str(_today(UTC if rest.endswith("Z") else None).year):
+        return at
+    return f"{at[5:]} {rest[:5]}" + ("Z" if rest.endswith("Z") else "")
+
+
+NARROW = 60
+"""Columns below which a terminal has no room for a whole date and time beside the rest."""
+
+
+def is_narrow() -> bool:
+    return sys.stdout.isatty() and not is_wide() and shutil.get_terminal_size().columns < NARROW
 
 
 def _today(zone: tzinfo | None) -> date:
