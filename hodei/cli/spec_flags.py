@@ -1,6 +1,7 @@
 """How a spec is made of the flags that describe a job (spec_options.py)."""
 
 import json
+import re
 import shlex
 import uuid
 from pathlib import Path
@@ -16,7 +17,7 @@ from hodei.domain.spec_keys import STOP_SIGNALS
 from hodei.domain.text import shown
 
 SAME = (
-    *("name", "workdir", "umask", "priority", "retries", "on_lost", "correlation_id", "actor"),
+    *("name", "workdir", "priority", "retries", "on_lost", "correlation_id", "actor"),
     *("timeout", "queue_timeout", "start_timeout", "silence_timeout", "grace", "log_limit"),
 )
 """Keys that have their flag's value as it was given."""
@@ -42,6 +43,8 @@ def _other_keys(flags: dict[str, Any]) -> dict[str, Any]:
     if flags["term"] is not None:
         name = flags["term"].upper().removeprefix("SIG")
         keys["term"] = name if name in STOP_SIGNALS else flags["term"]
+    if (umask := flags["umask"]) is not None:
+        keys["umask"] = f"0{umask}" if re.fullmatch("[0-7]{3}", umask) else umask
     keys |= dict(image_flags.image_keys(flags))
     if flags["final_exit_code"]:
         keys["final_exit_codes"] = _exit_codes(flags["final_exit_code"])

@@ -99,8 +99,8 @@ OPTIONS = (
     ),
     click.option(
         "--umask",
-        metavar="0NNN",
-        help="Four octal digits, as 0022.",
+        metavar="NNN",
+        help="Three or four octal digits, as 022.",
         show_default="the worker's",
     ),
     click.option(

@@ -25,7 +25,7 @@ def test_short_flags_and_the_environment(
     submitted = hodei.ok(
         *("job", "submit", "-n", "short", "-l", "zone=a", "-w", "/tmp", "-e", "BOTH=flag"),
         *("-e", "ALSO_MINE", "--env-file", str(tmp_path / "job.env"), "-q", "-o", "json"),
-        *("--timeout", "1h30m", "--term-signal", "int", "--umask", "0027"),
+        *("--timeout", "1h30m", "--term-signal", "int", "--umask", "027"),
         *("--command", "pwd; umask; echo $FROM_FILE $BOTH $MINE $ALSO_MINE"),
     )
     job_id = submitted.text.strip()

@@ -1,6 +1,9 @@
 """A hundred thousand jobs are searched, cancelled and run again in bounded steps, while others go
 on; large specs cost time, and neither memory nor the answer."""
 
+import signal
+import subprocess
+import sys
 import time
 
 import grpc
@@ -51,6 +54,27 @@ def test_a_hundred_thousand_jobs_are_cancelled_while_others_create_theirs(one: H
         ran = one.ok("job", "cancel", "--name", "many", "--state", "PENDING", "-y")
     seen.check()
     assert ran.text == "500 cancelled\n"
+
+
+def test_ctrl_c_in_the_middle_of_a_cancel_prints_what_was_done(one: Hodei) -> None:
+    one.sql(FILL.replace("'many'", "'stopped'"), 30_000)
+    words = ["--server", one.addresses[0], "job", "cancel", "--name", "stopped", "--yes", "-q"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "hodei.cli.main", *words], stdout=-1, stderr=-1, text=True
+    ) as calling:
+        assert calling.stderr is not None
+        assert calling.stderr.readline() == "hodei: 10,000 of 30,000 jobs\n"
+        calling.send_signal(signal.SIGINT)
+        printed, _ = calling.communicate(timeout=60)
+    assert calling.returncode == 130
+    cancelled = {
+        str(job_id)
+        for (job_id,) in one.sql(
+            "SELECT id FROM jobs WHERE name = 'stopped' AND state = 'CANCELLED'"
+        )
+    }
+    assert len(printed.split()) in (10_000, 20_000), "what the calls before it have done"
+    assert set(printed.split()) <= cancelled
 
 
 def test_large_specs_are_searched_for_two_seconds_at_a_time(one: Hodei) -> None:
