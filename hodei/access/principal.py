@@ -1,11 +1,12 @@
-"""Who calls: every call is answered for an actor, and counted for the address it comes from.
+"""Who calls: every call is answered for a principal, and counted for the address it comes from.
 
-Now the only way in is loopback, or a network that was declared trusted by --insecure: the actor is
-what the caller says of itself. A way in (hodei/rpc) sets both before it does anything of a call."""
+A way in (hodei/rpc) sets both before it does anything of a call."""
 
 import contextvars
 import functools
 from typing import NamedTuple
+
+from hodei.access.roles import Role
 
 
 class Caller(NamedTuple):
@@ -18,9 +19,25 @@ class Caller(NamedTuple):
 
 NOBODY = Caller("", "")
 
-actor: contextvars.ContextVar[str] = contextvars.ContextVar("actor")
-"""The actor of the call at hand, for the audit: `cli:<user>`, or `local` when the caller does not
-say."""
+
+class Principal(NamedTuple):
+    """Who makes a call, and what it may do."""
+
+    actor: str
+    """For the audit: what the caller says of itself, as `cli:<user>`, or `local` when it says
+    nothing."""
+
+    role: Role
+
+    project: str | None
+    """The only project that the caller reaches. None: all of them."""
+
+    on_behalf_of: str = ""
+    """What a caller says of itself whose actor is known otherwise."""
+
+
+principal: contextvars.ContextVar[Principal] = contextvars.ContextVar("principal")
+"""The principal of the call at hand."""
 
 caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("caller", default=NOBODY)
 """The caller of the call at hand."""

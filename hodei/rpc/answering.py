@@ -15,7 +15,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from hodei.access.limits import Limits, Quota
-from hodei.access.principal import Caller, actor, caller
+from hodei.access.principal import Caller, caller, principal
 from hodei.access.turns import Turns
 from hodei.domain.errors import Exhausted, Invalid
 from hodei.rpc.errors import status_of
@@ -209,7 +209,7 @@ def _enter(context: Context, counted: Quota) -> Caller:
     there are too many."""
     who = calling(context.peer())
     caller.set(who)
-    actor.set(resolve(context.invocation_metadata() or ()))
+    principal.set(resolve(context.invocation_metadata() or ()))
     counted.take(who.address)
     _when_over(context, counted, who.address, 1)
     return who

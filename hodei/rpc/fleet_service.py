@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hodei.access.principal import actor
+from hodei.access.principal import principal
 from hodei.fleet.operations import Fleet
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
@@ -35,13 +35,15 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
 
     async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Any) -> pb.Worker:
         change = self._fleet.undrain if request.undo else self._fleet.drain
-        return to_caller.worker(await change(request.worker_id, actor.get()))
+        return to_caller.worker(await change(request.worker_id, principal.get().actor))
 
     async def RevokeWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
-        return to_caller.worker(await self._fleet.revoke(request.worker_id, actor.get()))
+        return to_caller.worker(await self._fleet.revoke(request.worker_id, principal.get().actor))
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.Token:
-        token = await self._fleet.mint_token(request.worker_id, request.ttl_s, actor.get())
+        token = await self._fleet.mint_token(
+            request.worker_id, request.ttl_s, principal.get().actor
+        )
         return wire.fill(pb.Token, token)
 
     async def ListTokens(
@@ -53,7 +55,9 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         )
 
     async def RevokeToken(self, request: pb.TokenRef, context: Any) -> pb.Token:
-        return wire.fill(pb.Token, await self._fleet.revoke_token(request.token, actor.get()))
+        return wire.fill(
+            pb.Token, await self._fleet.revoke_token(request.token, principal.get().actor)
+        )
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.Status:
         return wire.fill(pb.Status, await self._fleet.status())

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from hodei.access.principal import actor
+from hodei.access.principal import principal
 from hodei.flow.jobs import Jobs
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
@@ -20,7 +20,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         self, request: pb.CreateJobsRequest, context: Any
     ) -> pb.CreateJobsResponse:
         created = await self._jobs.submit(
-            request.specs, actor.get(), all_or_nothing=request.all_or_nothing
+            request.specs, principal.get().actor, all_or_nothing=request.all_or_nothing
         )
         return pb.CreateJobsResponse(entries=[to_caller.entry(one) for one in created])
 
@@ -30,7 +30,7 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
     async def ResolveJobs(
         self, request: pb.ResolveJobsRequest, context: Any
     ) -> pb.ResolveJobsResponse:
-        found = await self._jobs.resolve(request.parts, actor.get())
+        found = await self._jobs.resolve(request.parts, principal.get().actor)
         return pb.ResolveJobsResponse(meant=[to_caller.meant(one) for one in found])
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
@@ -59,21 +59,25 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         )
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:
-        return to_caller.job(await self._jobs.cancel(_job_id(request), actor.get()))
+        return to_caller.job(await self._jobs.cancel(_job_id(request), principal.get().actor))
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.Job:
         new_id = uuid_or_none(request.new_job_id, "new_job_id")
-        return to_caller.job(await self._jobs.retry(_job_id(request), new_id, actor.get()))
+        return to_caller.job(
+            await self._jobs.retry(_job_id(request), new_id, principal.get().actor)
+        )
 
     async def CancelJobs(
         self, request: pb.CancelJobsRequest, context: Any
     ) -> pb.ChangeJobsResponse:
         ids = from_caller.ids(request.job_ids)
-        return to_caller.changes(await self._jobs.cancel_many(ids, request.states, actor.get()))
+        return to_caller.changes(
+            await self._jobs.cancel_many(ids, request.states, principal.get().actor)
+        )
 
     async def RetryJobs(self, request: pb.RetryJobsRequest, context: Any) -> pb.ChangeJobsResponse:
         repeats = from_caller.repeats(request.retries)
-        return to_caller.changes(await self._jobs.retry_many(repeats, actor.get()))
+        return to_caller.changes(await self._jobs.retry_many(repeats, principal.get().actor))
 
     async def GetTimeline(self, request: pb.JobRef, context: Any) -> pb.Timeline:
         found = await self._jobs.timeline(_job_id(request))
