@@ -1,9 +1,8 @@
 """A running Hodei of real processes: two servers and a worker, shared by the tests that leave it as
 they found it."""
 
+import functools
 import json
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +16,36 @@ import pytest
 from hodei.local.stack import Stack, mint_token
 from tests.conftest import SCHEMA, Connection
 from tests.eventually import eventually
+from tests.forked import forker
 
 
 def new_database(pg_server: SimpleNamespace) -> str:
-    base = f"postgresql://{pg_server.user}:{pg_server.password}@{pg_server.host}:{pg_server.port}"
+    return _created(_base(pg_server), "")
+
+
+def _base(of: SimpleNamespace) -> str:
+    return f"postgresql://{of.user}:{of.password}@{of.host}:{of.port}"
+
+
+def _created(base: str, options: str) -> str:
     name = f"e2e_{uuid.uuid4().hex[:10]}"
     with psycopg.connect(f"{base}/postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}".encode())
+        admin.execute(f"CREATE DATABASE {name} {options}".encode())
     return f"{base}/{name}"
+
+
+def database_with_schema(pg_server: SimpleNamespace) -> str:
+    """A copy of one database to which schema.sql was applied: that takes four times as long."""
+    base = _base(pg_server)
+    return _created(base, f"TEMPLATE {_template(base)}")
+
+
+@functools.cache
+def _template(base: str) -> str:
+    url = _created(base, "")
+    with psycopg.connect(url) as conn:
+        conn.execute(SCHEMA.read_text().encode())
+    return url.rpartition("/")[2]
 
 
 @dataclass
@@ -56,13 +77,7 @@ class Hodei:
         self, *arguments: str, stdin: bytes = b"", server: int | None = None, timeout: float = 60
     ) -> Ran:
         where = self.addresses[server] if server is not None else ",".join(self.addresses)
-        done = subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", "--server", where, *arguments],
-            input=stdin,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = forker().run(["--server", where, *arguments], stdin, timeout)
         return Ran(done.returncode, done.stdout, done.stderr.decode())
 
     def ok(self, *arguments: str, stdin: bytes = b"", server: int | None = None) -> Ran:
@@ -134,9 +149,7 @@ class Hodei:
 
 
 def start(pg_server: SimpleNamespace, folder: Path, servers: int = 2) -> Hodei:
-    url = new_database(pg_server)
-    with psycopg.connect(url) as conn:
-        conn.execute(SCHEMA.read_text().encode())
+    url = database_with_schema(pg_server)
     stack = Stack(folder / "logs")
     addresses = [stack.server(f"server-{n}", url) for n in range(servers)]
     return Hodei(
@@ -146,6 +159,13 @@ def start(pg_server: SimpleNamespace, folder: Path, servers: int = 2) -> Hodei:
         addresses,
         psycopg.connect(url, autocommit=True, options="-c timezone=UTC"),
     )
+
+
+@pytest.fixture
+def submits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a submit that broke off is noted."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "hodei" / "submits"
 
 
 @pytest.fixture(scope="session")

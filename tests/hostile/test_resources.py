@@ -16,8 +16,8 @@ from hodei.local.embedded_postgres import EmbeddedPostgres
 from hodei.local.stack import Stack
 from hodei_worker.supervisor import kin
 from tests.end_to_end.test_deaths import supervisor_of
-from tests.end_to_end.test_postgres import server_of
 from tests.eventually import eventually
+from tests.hostile.test_postgres import server_of
 from tests.running import Hodei, start
 from verify.checker import violations
 
