@@ -24,6 +24,9 @@ FORM = re.compile(
     f"_([0-9A-Za-z]{{{SECRET_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"
 )
 
+LENGTH = len("hodei_r_") + ID_LENGTH + len("_") + SECRET_LENGTH + CHECKSUM_LENGTH
+"""Characters of a key."""
+
 ID = re.compile(f"[0-9a-z]{{{ID_LENGTH}}}")
 
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._@/+-]{0,62}")

@@ -14,7 +14,7 @@ MOST_USABLE = 10_000
 MOST_LISTED = 1_000
 
 CHANNEL = "hodei_key"
-"""The channel on which servers are told that a key was revoked."""
+"""The channel on which servers are told that a key was made or revoked."""
 
 
 class Key(NamedTuple):
@@ -61,6 +61,9 @@ WITH made AS (
                'expires_at', k.expires_at,
                'on_behalf_of', nullif(%(on_behalf_of)s::text, '')))
     FROM made k
+), told AS (
+    SELECT pg_notify('hodei_key', k.id)
+    FROM made k
 )
 SELECT k.id, k.name, k.role, k.project, k.created_at, k.created_by, k.expires_at, k.revoked_at,
        k.used_at,
@@ -70,6 +73,7 @@ SELECT k.id, k.name, k.role, k.project, k.created_at, k.created_by, k.expires_at
            ELSE 'USABLE'
        END
 FROM made k
+LEFT JOIN told ON true
 """
 
 
