@@ -16,6 +16,8 @@
 --                     the credential).
 --   worker_bootstrap_tokens
 --                     One-time tokens, minted by `hodei token create` or by INSERT.
+--   api_keys          Who may call servers, and as what: the hash of each key's secret (never the
+--                     key). Rows stay: while there is one, a call without a key is no admin's.
 --   domain_events     The audit: every change of state, written in the transaction of the change
 --                     and never updated. Retention drops it by whole days.
 --   job_logs          What jobs wrote, in chunks of bytes under their lease. Retention drops it by
@@ -500,6 +502,20 @@ CREATE TABLE IF NOT EXISTS job_logs (
     -- being stored twice.
     PRIMARY KEY (job_id, lease, seq, stored_at)
 ) PARTITION BY RANGE (stored_at);
+
+CREATE TABLE IF NOT EXISTS api_keys (       -- since revision 6
+    id text PRIMARY KEY CHECK (id ~ '^[0-9a-z]{12}$'),
+    name text NOT NULL CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._@/+-]{0,62}$'),
+    role text NOT NULL CHECK (role IN (
+        'viewer', 'submitter', 'operator', 'admin', 'registrar')),
+    project text,                           -- the only one that it reaches; NULL: all
+    secret_sha256 bytea NOT NULL CHECK (length(secret_sha256) = 32),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_by text NOT NULL DEFAULT 'sql:' || session_user,
+    expires_at timestamptz,                 -- NULL: never
+    revoked_at timestamptz,
+    used_at timestamptz                     -- the hour in which a server last saw it
+);
 
 CREATE TABLE IF NOT EXISTS provider_configs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -1494,7 +1510,7 @@ BEGIN
 END $$;
 
 INSERT INTO hodei_schema (version, revision)
-VALUES (1, 5)
+VALUES (1, 6)
 ON CONFLICT (only_row) DO UPDATE
 SET version = excluded.version,
     revision = excluded.revision,

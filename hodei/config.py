@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hodei.access.roles import LADDER, Role
 from hodei.domain import durations
 from hodei.domain.errors import Invalid
 from hodei.domain.timing import LOST_AFTER_S
@@ -17,6 +18,8 @@ class Settings:
     log_level: str = "info"
     log_format: str = "text"
     insecure: bool = False
+    loopback_role: str | None = None  # of calls from the server's host without a key
+    anonymous_role: str = Role.NONE  # of all other calls without a key
     prepare: bool = True
     lost_after_s: float = LOST_AFTER_S
     drain_s: float = 30.0
@@ -26,7 +29,9 @@ class Settings:
         host, _, port = self.grpc.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise Invalid(f"--grpc: expected HOST:PORT, got {self.grpc!r}")
-        if not self.insecure and not host.startswith(LOOPBACK):
+        _check_role(self.loopback_role or Role.NONE, "--loopback-role")
+        _check_role(self.anonymous_role, "--anonymous-role")
+        if not self.insecure and not on_loopback(self.grpc):
             raise Invalid(
                 f"--grpc {self.grpc}: beyond loopback the connection is neither encrypted nor are callers authenticated; "
                 "add --insecure to accept that"
@@ -39,6 +44,16 @@ class Settings:
             raise Invalid(
                 f"--lost-after: expected at least 45 s (UNREACHABLE comes at 30 s), got {self.lost_after_s:g}"
             )
+
+
+def on_loopback(address: str) -> bool:
+    """Returns whether only this host can reach a HOST:PORT."""
+    return address.startswith(LOOPBACK)
+
+
+def _check_role(role: str, flag: str) -> None:
+    if role not in LADDER:
+        raise Invalid(f"{flag}: expected one of {', '.join(LADDER)}, got {role!r}")
 
 
 def seconds(text: str, flag: str) -> float:

@@ -1,5 +1,5 @@
-"""What PostgreSQL notifies this server of: new work, cancels, and workers that an operator has
-changed.
+"""What PostgreSQL notifies this server of: new work, cancels, workers that an operator has changed,
+and API keys that were made or revoked.
 
 A notification is a hint: while the listener is away, the sweeps' look each second goes on alone."""
 
@@ -11,11 +11,13 @@ from typing import NamedTuple
 import psycopg
 from loguru import logger
 
+from hodei.access.keyring import Keyring
 from hodei.domain.text import words_of
 from hodei.fleet.presence import Presence
 from hodei.fleet.sessions import Sessions
 from hodei.flow.cancel import Canceller
 from hodei.flow.dispatch import JobDispatcher
+from hodei.store import api_keys
 from hodei.store.database import TROUBLE
 from hodei.store.listener import listen
 from hodei.store.server import listener_name
@@ -26,6 +28,7 @@ heartbeat or look."""
 
 
 WORK, CANCEL, WORKER = "hodei_work", "hodei_cancel", "hodei_worker"
+CHANNELS = (WORK, CANCEL, WORKER, api_keys.CHANNEL)
 """The channels of the statements that notify."""
 
 
@@ -44,6 +47,7 @@ class Notices:
         dispatcher: JobDispatcher,
         canceller: Canceller,
         sessions: Sessions,
+        keyring: Keyring,
     ) -> None:
         """`listen_url`: PostgreSQL itself, past a pooler that keeps no session."""
         self._listen_url = listen_url
@@ -51,6 +55,7 @@ class Notices:
         self._dispatcher = dispatcher
         self._canceller = canceller
         self._sessions = sessions
+        self._keyring = keyring
         self._changes: asyncio.Queue[_Change] = asyncio.Queue(MOST_CHANGES)
 
     async def listen(self) -> None:
@@ -58,7 +63,7 @@ class Notices:
         name = listener_name(self._presence.server_id)
         while True:
             try:
-                await listen(self._listen_url, (WORK, CANCEL, WORKER), self._take, name)
+                await listen(self._listen_url, CHANNELS, self._take, name)
             except (psycopg.Error, OSError, TimeoutError) as error:
                 logger.warning(
                     "listener lost, work is found by polling meanwhile: {}", words_of(error)
@@ -70,10 +75,13 @@ class Notices:
         anything may have been missed."""
         if channel == WORK:
             self._dispatcher.wake()
+        elif channel == api_keys.CHANNEL:
+            self._keyring.wake()
         elif channel:
             self._put(channel, payload)
         else:
             self._dispatcher.wake()
+            self._keyring.wake()
             for stream in self._presence:
                 self._put(WORKER, str(stream.worker_id))
                 self._put(CANCEL, str(stream.worker_id))

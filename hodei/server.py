@@ -14,10 +14,15 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from loguru import logger
 
 import hodei
+from hodei.access.failed_logins import FailedLogins
+from hodei.access.gate import Gate, WithoutKey
+from hodei.access.keyring import Keyring
 from hodei.access.limits import Limits
-from hodei.config import Settings
+from hodei.access.roles import Role
+from hodei.config import Settings, on_loopback
 from hodei.domain.errors import Conflict
 from hodei.domain.text import words_of
+from hodei.fleet.access import Access
 from hodei.fleet.announcement import Announcement
 from hodei.fleet.balance import Balancer
 from hodei.fleet.heartbeats import Heartbeats
@@ -45,6 +50,7 @@ from hodei.flow.watch import Watch
 from hodei.health import Health
 from hodei.notices import Notices
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
+from hodei.rpc.access_service import AccessService
 from hodei.rpc.answering import Answering
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
@@ -75,6 +81,9 @@ class Server:
         self._database = database
         self._limits = Limits(database)
         callers = self._limits.database
+        self._keyring = Keyring(database, callers)
+        self._failed_logins = FailedLogins(database)
+        self._gate = Gate(self._keyring, self._failed_logins, _without_key(settings))
         self._presence = Presence()
         self._dispatcher = JobDispatcher(database, self._presence)
         self._enqueuer = Enqueuer(database, self._dispatcher)
@@ -107,7 +116,12 @@ class Server:
             ),
         )
         self._notices = Notices(
-            settings.listen_url, self._presence, self._dispatcher, self._canceller, self._sessions
+            settings.listen_url,
+            self._presence,
+            self._dispatcher,
+            self._canceller,
+            self._sessions,
+            self._keyring,
         )
         self._health = Health(self._sweeper)
         self._stop = Stop()
@@ -126,6 +140,9 @@ class Server:
             raise self._unsound
 
     async def _serve(self, grpc_server: grpc.aio.Server) -> None:
+        await self._keyring.read()
+        if self._gate.warning:
+            logger.warning("{}", self._gate.warning)
         async with asyncio.TaskGroup() as group:
             tasks = start(group, self._services(), self._end_unsound)
             await grpc_server.start()
@@ -157,6 +174,8 @@ class Server:
             "followed jobs": self._followed.run,
             "jobs waited for": self._waited_for.run,
             "requests": self._limits.readings.run,
+            "API keys": self._keyring.run,
+            "refused calls": self._failed_logins.run,
         }
 
     def _wake_watchers(self, job_id: uuid.UUID) -> None:
@@ -201,11 +220,14 @@ class Server:
     def _bind(self) -> grpc.aio.Server:
         """The gRPC server with all its services. Conflict: it cannot listen on its address."""
         server = grpc.aio.server(options=GRPC_OPTIONS)
-        answering = Answering(server, self._limits)
+        local = on_loopback(self._settings.grpc)
+        answering = Answering(server, self._limits, self._gate, on_loopback=local)
         hodei_pb2_grpc.add_WorkerServiceServicer_to_server(self._worker_service(), answering)
         hodei_pb2_grpc.add_JobServiceServicer_to_server(JobService(self._jobs()), answering)
         fleet = Fleet(self._limits.database)
         hodei_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(fleet), answering)
+        access = Access(self._limits.database, self._gate)
+        hodei_pb2_grpc.add_AccessServiceServicer_to_server(AccessService(access), answering)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, answering)
         ours = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
         names = (*ours, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -258,6 +280,11 @@ class Server:
         else:
             if words.startswith("applied"):
                 logger.warning(words)
+
+
+def _without_key(settings: Settings) -> WithoutKey:
+    local = settings.loopback_role
+    return WithoutKey(Role(local) if local else None, Role(settings.anonymous_role))
 
 
 def run(settings: Settings) -> None:

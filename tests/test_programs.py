@@ -143,7 +143,7 @@ def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) ->
     )
     assert all(Path(name).is_relative_to(purelib) for name in found), found
     for program, words in (
-        (["hodei.cli.main", "db", "check"], "Schema version 1.5 stands"),
+        (["hodei.cli.main", "db", "check"], "Schema version 1.6 stands"),
         (["hodei.cli.main", "--version"], "hodei, version"),
         (["hodei_worker", "--help"], "Usage: hodei-worker"),
     ):

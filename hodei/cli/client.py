@@ -41,7 +41,8 @@ class Client:
         self.address = address
         self.jobs = hodei_pb2_grpc.JobServiceStub(channel)
         self.fleet = hodei_pb2_grpc.FleetServiceStub(channel)
-        self.metadata = (("hodei-actor", f"cli:{caller()}"),)
+        self.access = hodei_pb2_grpc.AccessServiceStub(channel)
+        self.metadata = (("hodei-actor", f"cli:{caller()}"), *_key_for(address))
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:
         return method(request, metadata=self.metadata, timeout=CALL_S)
@@ -49,6 +50,18 @@ class Client:
     def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
         stream: Iterator[Any] = method(request, metadata=self.metadata)
         return stream
+
+
+def _key_for(address: str) -> tuple[tuple[str, str], ...]:
+    """What calls to a server say of the API key. Failure: it is none, or must not be sent there."""
+    from hodei.protocol import api_key
+
+    try:
+        if key := api_key.from_environment(os.environ):
+            api_key.check_way(address, os.environ, encrypted=False)
+    except api_key.BadKey as error:
+        raise Failure(str(error), "unauthenticated") from None
+    return api_key.metadata(key)
 
 
 def caller() -> str:
@@ -155,7 +168,7 @@ KINDS = {
     "ALREADY_EXISTS": "duplicate",
     "ABORTED": "aborted",
     "UNAUTHENTICATED": "unauthenticated",
-    "PERMISSION_DENIED": "unauthenticated",
+    "PERMISSION_DENIED": "forbidden",
     "UNAVAILABLE": "unavailable",
     "DEADLINE_EXCEEDED": "unavailable",
     "RESOURCE_EXHAUSTED": "exhausted",

@@ -46,7 +46,22 @@ Example:
     "--insecure",
     envvar="HODEI_INSECURE",
     is_flag=True,
-    help="Allow listening beyond loopback, without TLS and keys.",
+    help="Allow listening beyond loopback without TLS.",
+)
+@click.option(
+    "--loopback-role",
+    envvar="HODEI_LOOPBACK_ROLE",
+    metavar="ROLE",
+    help="Role of calls from this host without a key, where --grpc is a loopback address: none, "
+    "viewer, submitter, operator or admin. Otherwise admin until the first key is made.",
+)
+@click.option(
+    "--anonymous-role",
+    envvar="HODEI_ANONYMOUS_ROLE",
+    default="none",
+    show_default=True,
+    metavar="ROLE",
+    help="Role of all other calls without a key, while keys are handed out.",
 )
 @click.option(
     "--prepare/--no-prepare",
@@ -93,6 +108,8 @@ def server(
     listen_url_file: str | None,
     grpc_address: str,
     insecure: bool,
+    loopback_role: str | None,
+    anonymous_role: str,
     prepare: bool,
     lost_after: str,
     keep_days: int,
@@ -115,6 +132,8 @@ def server(
             listen_url=secret_file.value_of(context, "listen_url") or url,
             grpc=grpc_address,
             insecure=insecure,
+            loopback_role=loopback_role or None,
+            anonymous_role=anonymous_role,
             prepare=prepare,
             lost_after_s=seconds(lost_after, "--lost-after"),
             keep_days=keep_days,

@@ -30,9 +30,10 @@ class AsyncHodei:
         servers: str | Sequence[str] | None = None,
         *,
         actor: str | None = None,
+        api_key: str | None = None,
         call_timeout: float = CALL_S,
     ) -> None:
-        self._channels = Channels(servers, actor, call_timeout, _open)
+        self._channels = Channels(servers, actor, call_timeout, _open, api_key)
         self._loop: Any = None
 
     async def submit(

@@ -26,7 +26,8 @@ class Hodei:
     `servers` is HOST:PORT[,HOST:PORT…] or a list of HOST:PORT; otherwise HODEI_SERVER_ADDRESS says
     them, or else it is 127.0.0.1:50051. A call goes to the server that answered last, and to the
     others when that one does not answer. `call_timeout` bounds each call, in seconds and with all
-    of its tries, unless the call has its own. `actor` is who does it, for the audit.
+    of its tries, unless the call has its own. `actor` is who does it, for the audit. `api_key` is the API key that each
+    call is made with; otherwise HODEI_API_KEY_FILE or HODEI_API_KEY says it.
 
     Every call may raise a HodeiError: Unavailable or TimedOut when no server answers in time."""
 
@@ -35,9 +36,10 @@ class Hodei:
         servers: str | Sequence[str] | None = None,
         *,
         actor: str | None = None,
+        api_key: str | None = None,
         call_timeout: float = CALL_S,
     ) -> None:
-        self._channels = Channels(servers, actor, call_timeout, _open)
+        self._channels = Channels(servers, actor, call_timeout, _open, api_key)
 
     def submit(
         self,

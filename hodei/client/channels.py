@@ -42,9 +42,13 @@ class Channels:
         actor: str | None,
         call_timeout: float,
         open_channel: Callable[[str], Any],
+        key: str | None = None,
     ) -> None:
         self.servers = Servers(_from_environment(os.environ) if servers is None else servers)
-        self.metadata = (("hodei-actor", f"python:{_name(actor)}"),)
+        self.metadata = (
+            ("hodei-actor", f"python:{_name(actor)}"),
+            *_key_for(self.servers.addresses, key),
+        )
         self.call_timeout = checked_seconds(call_timeout, "call_timeout")
         self._open_channel = open_channel
         self._opened: dict[int, tuple[Any, Any]] = {}  # channel and stub, by the server's place
@@ -97,6 +101,21 @@ def checked_seconds(value: Any, what: str) -> float:
 def _from_environment(environment: Mapping[str, str]) -> str:
     """The servers as the command line finds them."""
     return environment.get("HODEI_SERVER_ADDRESS") or environment.get("HODEI_SERVER") or ADDRESS
+
+
+def _key_for(addresses: Sequence[str], key: str | None) -> tuple[tuple[str, str], ...]:
+    """What calls say of the API key, the one that was given or the environment's. Invalid: it is
+    none, or must not be sent to one of the servers."""
+    from hodei.protocol import api_key
+
+    try:
+        given = api_key.checked(key, "api_key") if key else None
+        key = given or api_key.from_environment(os.environ)
+        for address in addresses if key else ():
+            api_key.check_way(address, os.environ, encrypted=False)
+    except api_key.BadKey as error:
+        raise Invalid(str(error)) from None
+    return api_key.metadata(key)
 
 
 def _name(actor: str | None) -> str:

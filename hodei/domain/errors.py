@@ -31,6 +31,10 @@ class Unauthenticated(HodeiError):
     nobody can probe for tokens."""
 
 
+class Forbidden(HodeiError):
+    """Who calls is known, and may not do this."""
+
+
 class Unavailable(HodeiError):
     """The database does not answer now, or this server is shutting down; the same request may
     succeed later or elsewhere."""

@@ -1040,3 +1040,77 @@ class Server(_message.Message):
     lost_after_s: float
     workers: int
     def __init__(self, server_id: _Optional[str] = ..., address: _Optional[str] = ..., host: _Optional[str] = ..., version: _Optional[str] = ..., started_unix_us: _Optional[int] = ..., lost_after_s: _Optional[float] = ..., workers: _Optional[int] = ...) -> None: ...
+
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Identity(_message.Message):
+    __slots__ = ("actor", "role", "project", "on_behalf_of", "version")
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    ON_BEHALF_OF_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    actor: str
+    role: str
+    project: str
+    on_behalf_of: str
+    version: str
+    def __init__(self, actor: _Optional[str] = ..., role: _Optional[str] = ..., project: _Optional[str] = ..., on_behalf_of: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class CreateApiKeyRequest(_message.Message):
+    __slots__ = ("name", "role", "project", "expires_s")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_S_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    project: str
+    expires_s: float
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., project: _Optional[str] = ..., expires_s: _Optional[float] = ...) -> None: ...
+
+class ApiKey(_message.Message):
+    __slots__ = ("key", "key_id", "name", "role", "state", "project", "created_unix_us", "created_by", "expires_unix_us", "revoked_unix_us", "used_unix_us")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    USED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    key_id: str
+    name: str
+    role: str
+    state: str
+    project: str
+    created_unix_us: int
+    created_by: str
+    expires_unix_us: int
+    revoked_unix_us: int
+    used_unix_us: int
+    def __init__(self, key: _Optional[str] = ..., key_id: _Optional[str] = ..., name: _Optional[str] = ..., role: _Optional[str] = ..., state: _Optional[str] = ..., project: _Optional[str] = ..., created_unix_us: _Optional[int] = ..., created_by: _Optional[str] = ..., expires_unix_us: _Optional[int] = ..., revoked_unix_us: _Optional[int] = ..., used_unix_us: _Optional[int] = ...) -> None: ...
+
+class ApiKeyRef(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    def __init__(self, key: _Optional[str] = ...) -> None: ...
+
+class ListApiKeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListApiKeysResponse(_message.Message):
+    __slots__ = ("keys", "more")
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[ApiKey]
+    more: bool
+    def __init__(self, keys: _Optional[_Iterable[_Union[ApiKey, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...

@@ -1142,3 +1142,214 @@ class FleetService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class AccessServiceStub:
+    """─────────────────────────────── who may call ───────────────────────────────
+
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.WhoAmI = channel.unary_unary(
+                '/hodei.v1.AccessService/WhoAmI',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Identity.FromString,
+                _registered_method=True)
+        self.CreateApiKey = channel.unary_unary(
+                '/hodei.v1.AccessService/CreateApiKey',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.CreateApiKeyRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ApiKey.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/hodei.v1.AccessService/ListApiKeys',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.RevokeApiKey = channel.unary_unary(
+                '/hodei.v1.AccessService/RevokeApiKey',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ApiKeyRef.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ApiKey.FromString,
+                _registered_method=True)
+
+
+class AccessServiceServicer:
+    """─────────────────────────────── who may call ───────────────────────────────
+
+    """
+
+    def WhoAmI(self, request, context):
+        """whatever the role
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateApiKey(self, request, context):
+        """FAILED_PRECONDITION: there are too many, or the first is no admin's
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApiKey(self, request, context):
+        """NOT_FOUND; INVALID_ARGUMENT: several keys have this name, and the message lists them; FAILED_PRECONDITION: it was revoked before
+        in force at all servers within 5 s; ends the key's streams
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AccessServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.WhoAmIRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Identity.SerializeToString,
+            ),
+            'CreateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateApiKey,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.CreateApiKeyRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ApiKey.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApiKey,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ApiKeyRef.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ApiKey.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'hodei.v1.AccessService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('hodei.v1.AccessService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AccessService:
+    """─────────────────────────────── who may call ───────────────────────────────
+
+    """
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.AccessService/WhoAmI',
+            hodei_dot_protocol_dot_hodei__pb2.WhoAmIRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Identity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.AccessService/CreateApiKey',
+            hodei_dot_protocol_dot_hodei__pb2.CreateApiKeyRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ApiKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.AccessService/ListApiKeys',
+            hodei_dot_protocol_dot_hodei__pb2.ListApiKeysRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.AccessService/RevokeApiKey',
+            hodei_dot_protocol_dot_hodei__pb2.ApiKeyRef.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ApiKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

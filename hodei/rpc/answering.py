@@ -1,5 +1,5 @@
-"""How calls are answered: they are counted and read within their limits, and their errors become
-statuses here and nowhere else.
+"""How calls are answered: they are counted, admitted by their keys and roles, and read within their
+limits, and their errors become statuses here and nowhere else.
 
 A call's request is read when its turn has come, not when it arrives: until then it waits in the
 client's own window. So every call is a stream to gRPC, of one request where the contract says so;
@@ -8,21 +8,28 @@ clients do not see the difference."""
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from hodei.access.gate import Gate
+from hodei.access.keyring import KnownKey
 from hodei.access.limits import Limits, Quota
-from hodei.access.principal import Caller, caller, principal
+from hodei.access.principal import Caller, Principal, actor_name, caller, principal
+from hodei.access.roles import LEAST, WITHOUT_KEY, Role
 from hodei.access.turns import Turns
 from hodei.domain.errors import Exhausted, Invalid
 from hodei.rpc.errors import status_of
 from hodei.rpc.options import MESSAGE_BYTES
-from hodei.rpc.principal import calling, resolve
+from hodei.rpc.principal import calling, said_in
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+Enter = Callable[[Context], Awaitable[tuple[Caller, KnownKey | None]]]
+"""What a call passes first: who calls, and with which key."""
 
 LARGE_REQUESTS = ("CreateJobs", "FindJobs", "CancelJobs", "RetryJobs")
 """Calls whose request may fill a message; any other request has at most REQUEST_BYTES."""
@@ -47,46 +54,83 @@ take 8 KB."""
 
 class Answering:
     """Takes the place of a server where generated code adds its services, and adds their calls with
-    bounds."""
+    bounds.
 
-    def __init__(self, server: grpc.aio.Server, limits: Limits) -> None:
+    `on_loopback`: all addresses on which the server listens are of loopback. gRPC does not say by
+    which address a call came: where the answer differs, each address needs a server of its own."""
+
+    def __init__(
+        self, server: grpc.aio.Server, limits: Limits, gate: Gate, *, on_loopback: bool
+    ) -> None:
         self._server = server
         self._limits = limits
+        self._gate = gate
+        self._on_loopback = on_loopback
 
     def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
         """Does nothing: the same calls come as registered ones, by which gRPC finds them first."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        bounded = {name: self._bounded(name, handler) for name, handler in handlers.items()}
+        bounded = {
+            name: self._bounded(f"{service}/{name}", name, handler)
+            for name, handler in handlers.items()
+        }
         self._server.add_registered_method_handlers(service, bounded)
 
-    def _bounded(self, name: str, handler: Any) -> Any:
+    def _bounded(self, method: str, name: str, handler: Any) -> Any:
         if handler.request_streaming:
             counted = self._limits.worker_streams if name == "Connect" else self._limits.calls
             return grpc.stream_stream_rpc_method_handler(
-                self._duplex(handler.stream_stream, counted),
+                self._duplex(handler.stream_stream, self._entrance(method, counted)),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         if not handler.response_streaming:
-            return grpc.stream_unary_rpc_method_handler(self._unary(name, handler), None, None)
+            counted = self._limits.creates if name == "CreateJobs" else self._limits.calls
+            unary = self._unary(handler, self._entrance(method, counted), name in LARGE_REQUESTS)
+            return grpc.stream_unary_rpc_method_handler(unary, None, None)
         quotas = {"ReadLogs": self._limits.log_readers, "WaitJobs": self._limits.waits}
-        answer = self._stream(
-            handler, quotas.get(name, self._limits.calls), LONG_REQUESTS.get(name, REQUEST_BYTES)
-        )
+        enter = self._entrance(method, quotas.get(name, self._limits.calls))
+        answer = self._stream(handler, enter, LONG_REQUESTS.get(name, REQUEST_BYTES))
         return grpc.stream_stream_rpc_method_handler(answer, None, None)
 
-    def _unary(self, name: str, handler: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+    def _entrance(self, method: str, counted: Quota) -> Enter:
+        """What each call of a method passes first. It is counted until it is over and its answer is
+        taken. Exhausted: there are too many. Gate.admit has the other errors."""
+        least, reads_key = LEAST.get(method), method not in WITHOUT_KEY
+        admit, on_loopback = self._gate.admit, self._on_loopback
+
+        async def enter(context: Context) -> tuple[Caller, KnownKey | None]:
+            who = calling(context.peer())
+            caller.set(who)
+            counted.take(who.address)
+            _when_over(context, counted, who.address, 1)
+            said = said_in(context.invocation_metadata() or ())
+            if not reads_key:
+                principal.set(Principal(actor_name(said.actor), Role.NONE, None))
+                return who, None
+            admitted = await admit(least, who, said, on_loopback=on_loopback)
+            principal.set(admitted.principal)
+            return who, admitted.key
+
+        return enter
+
+    def _held(self, key: KnownKey | None) -> AbstractContextManager[None]:
+        """A stream, which ends when its key does."""
+        return self._gate.keyring.held(key) if key else nullcontext()
+
+    def _unary(
+        self, handler: Any, enter: Enter, large: bool
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
         behaviour, serialise, parse = (
             handler.unary_unary,
             handler.response_serializer,
             handler.request_deserializer,
         )
-        limits, large = self._limits, name in LARGE_REQUESTS
-        counted = limits.creates if name == "CreateJobs" else limits.calls
+        limits = self._limits
 
         async def reply_to(context: Context) -> bytes:
-            who = _enter(context, counted)
+            who, _ = await enter(context)
             raw = await self._receive(context, who, MESSAGE_BYTES if large else REQUEST_BYTES)
             if not large:
                 return self._send(
@@ -107,7 +151,7 @@ class Answering:
         return answer
 
     def _stream(
-        self, handler: Any, counted: Quota, longest: int
+        self, handler: Any, enter: Enter, longest: int
     ) -> Callable[[Any, Context], Awaitable[None]]:
         """A call with one request and many answers. While the client does not take an answer, only
         its bytes are kept."""
@@ -118,8 +162,12 @@ class Answering:
         )
 
         async def write_all(context: Context) -> None:
-            who = _enter(context, counted)
+            who, key = await enter(context)
             request = _parsed(parse, await self._receive(context, who, longest))
+            with self._held(key):
+                await answer_to(request, context)
+
+        async def answer_to(request: Any, context: Context) -> None:
             if not inspect.isasyncgenfunction(behaviour):
                 await behaviour(request, _Serialising(context, serialise))
                 return
@@ -137,15 +185,16 @@ class Answering:
 
         return stream
 
-    def _duplex(self, behaviour: Any, counted: Quota) -> Callable[[Any, Context], Awaitable[None]]:
+    def _duplex(self, behaviour: Any, enter: Enter) -> Callable[[Any, Context], Awaitable[None]]:
         async def stream(requests: Any, context: Context) -> None:
             try:
-                who = _enter(context, counted)
+                who, key = await enter(context)
                 if not inspect.isasyncgenfunction(behaviour):
                     await behaviour(requests, _FirstInTurn(context, self._limits.hellos, who))
                     return
-                async for message in behaviour(requests, context):
-                    await context.write(message)
+                with self._held(key):
+                    async for message in behaviour(requests, context):
+                        await context.write(message)
             except Exception as error:  # noqa: BLE001  the border: every error becomes a status here
                 await _abort(context, error)
 
@@ -202,17 +251,6 @@ class _Serialising:
 
     async def write(self, message: Any) -> None:
         await self._context.write(self._serialise(message))
-
-
-def _enter(context: Context, counted: Quota) -> Caller:
-    """The caller of a call, which is counted until it is over and its answer is taken. Exhausted:
-    there are too many."""
-    who = calling(context.peer())
-    caller.set(who)
-    principal.set(resolve(context.invocation_metadata() or ()))
-    counted.take(who.address)
-    _when_over(context, counted, who.address, 1)
-    return who
 
 
 def _when_over(context: Context, quota: Quota, address: str, amount: int) -> None:

@@ -6,16 +6,27 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from hodei.access.principal import Caller, Principal, actor_name
-from hodei.access.roles import Role
+from hodei.access.gate import Said
+from hodei.access.principal import Caller
 
 
-def resolve(metadata: Iterable[Any]) -> Principal:
-    """The principal that the metadata `hodei-actor` names. It may do everything: the only way in is
-    loopback, or a network that was declared trusted by --insecure."""
-    said = next((value for key, value in metadata if key == "hodei-actor"), "")
-    actor = actor_name(said.decode(errors="replace") if isinstance(said, bytes) else said)
-    return Principal(actor, Role.ADMIN, None)
+def said_in(metadata: Iterable[Any]) -> Said:
+    """What the metadata say of the caller: `hodei-actor`, `authorization`, and whether a proxy
+    forwards the call. The first of several counts."""
+    actor = authorization = ""
+    forwarded = False
+    for key, value in metadata:
+        if key == "hodei-actor":
+            actor = actor or _text(value)
+        elif key == "authorization":
+            authorization = authorization or _text(value)
+        elif key == "forwarded" or key.startswith("x-forwarded-"):
+            forwarded = True
+    return Said(actor, authorization, forwarded)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 @functools.lru_cache(1000)

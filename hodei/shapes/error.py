@@ -13,6 +13,7 @@ class Error:
         str,
         "One word: usage (the command line is wrong), no_server (none answers), unavailable, "
         "exhausted (try again later), invalid, not_found, ambiguous, conflict, duplicate, aborted, "
-        "unauthenticated, unsupported (the server is older), internal (a defect), or failed.",
+        "unauthenticated (an API key is missing or not valid), forbidden (its role does not reach), "
+        "unsupported (the server is older), internal (a defect), or failed.",
     ]
     exit_code: Annotated[int, "The exit code of the command (command-line.md)."]

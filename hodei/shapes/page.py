@@ -4,6 +4,7 @@ import types
 import typing
 from typing import Any
 
+from hodei.shapes.access import ApiKey, Identity
 from hodei.shapes.error import Error
 from hodei.shapes.fields import Field, Json, Time, fields_of, shape_in
 from hodei.shapes.fleet import (
@@ -34,6 +35,8 @@ WHERE: dict[type, str] = {
     WorkerJob: "In `jobs` of a worker's details.",
     Lacking: "In `lacking` of a worker's details.",
     Token: "`hodei token create` and `revoke` print one; `hodei token list` prints a list.",
+    ApiKey: "`hodei apikey create` and `revoke` print one; `hodei apikey list` prints a list.",
+    Identity: "`hodei login` prints it.",
     Status: "`hodei status` prints it.",
     ListeningServer: "In `listening` of the status.",
     Unservable: "In `unservable_sets` of the status.",

@@ -11,6 +11,7 @@ TABLES = {
     "leases": "SELECT, INSERT, UPDATE, DELETE",
     "workers": "SELECT, INSERT, UPDATE, DELETE",
     "worker_bootstrap_tokens": "SELECT, INSERT, UPDATE, DELETE",
+    "api_keys": "SELECT, INSERT, UPDATE",
     "domain_events": "SELECT, INSERT",
     "domain_events_default": "SELECT",
     "job_logs": "SELECT, INSERT",

@@ -15,7 +15,7 @@ from hodei.store.connecting import READ_ONLY, Connection, connect, in_words
 VERSION = 1
 """The schema's version: programs of another version refuse it."""
 
-REVISION = 5
+REVISION = 6
 """The schema's revision within a version: programs of neighbouring revisions run side by side."""
 
 NAME = "hodei schema"

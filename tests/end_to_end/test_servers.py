@@ -145,7 +145,7 @@ def test_a_schema_newer_than_the_program_is_refused(fresh: Hodei) -> None:
     fresh.sql("UPDATE hodei_schema SET version = 99")
     ran = server("--database-url", fresh.url, "--grpc", f"127.0.0.1:{free_port()}")
     assert ran.returncode == 1
-    assert "version 99.5, newer than this program's 1.5: upgrade Hodei" in ran.stderr
+    assert "version 99.6, newer than this program's 1.6: upgrade Hodei" in ran.stderr
 
 
 def test_it_waits_for_a_database_that_is_down_and_goes_on_when_it_comes(

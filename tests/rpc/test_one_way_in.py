@@ -6,9 +6,11 @@ import inspect
 import textwrap
 from typing import Any
 
+from hodei.fleet.access import Access
 from hodei.fleet.operations import Fleet
 from hodei.flow.jobs import Jobs
 from hodei.protocol import hodei_pb2 as pb
+from hodei.rpc.access_service import AccessService
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
 
@@ -44,17 +46,26 @@ VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
             "GetStatus": {"status"},
         },
     ),
+    AccessService: (
+        Access,
+        {
+            "WhoAmI": {"who_am_i"},
+            "CreateApiKey": {"create_key"},
+            "ListApiKeys": {"list_keys"},
+            "RevokeApiKey": {"revoke_key"},
+        },
+    ),
 }
 
 
 def verbs_of(call: Any) -> set[str]:
-    """What a method of a service asks of `self._jobs` or `self._fleet`."""
+    """What a method of a service asks of its verbs."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(call)))
     return {
         node.attr
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
-        and ast.unparse(node.value) in {"self._jobs", "self._fleet"}
+        and ast.unparse(node.value) in {"self._jobs", "self._fleet", "self._access"}
     }
 
 

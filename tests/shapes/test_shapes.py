@@ -9,6 +9,7 @@ import pytest
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.shapes import wire
+from hodei.shapes.access import ApiKey, Identity
 from hodei.shapes.error import Error
 from hodei.shapes.fields import Json, Time, fields_of
 from hodei.shapes.fleet import (
@@ -42,6 +43,8 @@ MESSAGES: dict[type, Any] = {
     Status: pb.Status,
     ListeningServer: pb.Server,
     Unservable: pb.Unservable,
+    ApiKey: pb.ApiKey,
+    Identity: pb.Identity,
 }
 
 ONLY_DETAILS = {"jobs", "jobs_in_all", "lacking"}

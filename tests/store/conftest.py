@@ -44,7 +44,7 @@ class Roles:
         for role in ("owner", "server", "enqueuer"):
             self.admin.execute(f"ALTER ROLE {self.name(role)} PASSWORD 'x'".encode())
         applied = hodei(self.url("owner"), "db", "apply")
-        assert applied.text == "Applied schema version 1.5.\n", applied
+        assert applied.text == "Applied schema version 1.6.\n", applied
         self.owner = psycopg.connect(self.url("owner"), autocommit=True)
         for _, grants in parts[1:]:
             self._run(self.owner, grants)

@@ -79,8 +79,8 @@ def test_each_thing_that_is_gone_is_named_and_mended(db: Connection, database_ur
         assert words.startswith("missing: "), statement
         if statement.startswith(("DROP", "ALTER TABLE")) and name not in ("DEFAULT", "NULL"):
             assert name.split(".")[-1] in words or "DROP TRIGGER" in statement, (statement, words)
-        assert schema.apply_sync(database_url) == "applied schema version 1.5", statement
-        assert schema.check_sync(database_url) == (True, "schema version 1.5 stands"), statement
+        assert schema.apply_sync(database_url) == "applied schema version 1.6", statement
+        assert schema.check_sync(database_url) == (True, "schema version 1.6 stands"), statement
     assert {row[:3] for row in db.execute(CATALOG).fetchall()} == {row[:3] for row in whole}
     db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
 

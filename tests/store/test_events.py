@@ -11,7 +11,10 @@ from uuid import UUID
 import pytest
 
 from hodei.cli.job_events import summary
+from hodei.domain import api_key
 from hodei.store import (
+    api_keys,
+    audit_events,
     cancels,
     invariants,
     late_results,
@@ -21,6 +24,8 @@ from hodei.store import (
     worker_bootstrap_tokens,
     workers,
 )
+from hodei.store.api_keys import NewKey
+from hodei.store.audit_events import AuditKind
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
@@ -159,9 +164,22 @@ async def _fleet(conn: AsyncConnection) -> None:
     await workers.revoke(conn, (await ready_worker(conn)).id, "cli:ana")
 
 
+async def _keys(conn: AsyncConnection) -> None:
+    for project, expires_s, on_behalf_of in ((None, None, ""), ("blue", 60.0, "cli:ana")):
+        key = api_key.make("viewer")
+        new = NewKey(key, "ci", "viewer", project, expires_s, "api:root", on_behalf_of)
+        assert await api_keys.create(conn, new)
+        assert await api_keys.revoke(conn, key.id, "api:root", on_behalf_of)
+    failed = AuditKind.LOGIN_FAILED
+    for key_id in ("abc", None):
+        payload = {"address": "192.0.2.7", "calls": 2, "key_id": key_id}
+        await audit_events.write(conn, failed, "192.0.2.7", "system:access", payload)
+
+
 def test_what_is_written_is_what_the_page_says(database_url: str, db: Connection) -> None:
     on(database_url, _jobs)
     on(database_url, _fleet)
+    on(database_url, _keys)
     written: dict[str, list[dict[str, Any]]] = {}
     for kind, payload in db.execute("SELECT event_type, payload FROM domain_events ORDER BY id"):
         written.setdefault(kind, []).append(payload)
@@ -185,9 +203,11 @@ def test_each_kind_that_the_sources_write_stands_there() -> None:
     sources = [TREE / "schema.sql", *(TREE / "hodei").rglob("*.py")]
     inserts = [part for path in sources for part in path.read_text().split("INSERT INTO domain_ev")]
     kinds = {
-        kind for part in inserts for kind in re.findall(r"'((?:Job|Worker|Token)[A-Z]\w+)'", part)
+        kind
+        for part in inserts
+        for kind in re.findall(r"'((?:Job|Worker|Token|Key)[A-Z]\w+)'", part)
     }
-    assert kinds == KINDS.keys()
+    assert kinds | {*AuditKind} == KINDS.keys()
 
 
 READ = re.compile(r"payload\s*(?:->>?|\?)\s*'(\w+)'")

@@ -36,7 +36,7 @@ CREATE TABLE job_logs_20200101 PARTITION OF job_logs FOR VALUES FROM ('2020-01-0
 def test_a_server_does_all_of_its_work_with_its_grants(roles: Roles, tmp_path: Path) -> None:
     url = roles.url("server")
     checked = hodei(url, "db", "check")
-    assert (checked.code, checked.text.splitlines()[0]) == (0, "Schema version 1.5 stands."), (
+    assert (checked.code, checked.text.splitlines()[0]) == (0, "Schema version 1.6 stands."), (
         checked
     )
     assert "missing" not in checked.text

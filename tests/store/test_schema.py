@@ -79,13 +79,13 @@ def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(
             "SELECT to_regclass('jobs'), to_regclass('job_events'), to_regclass('workers')"
         ).fetchone() == (None, None, None)
         assert schema.check_sync(database_url)[0] is False
-        assert schema.apply_sync(database_url) == "applied schema version 1.5"
+        assert schema.apply_sync(database_url) == "applied schema version 1.6"
         assert db.execute(CATALOG).fetchall() == before
     assert db.execute("SELECT event_type FROM domain_events").fetchall() == [("JobCreated",)]
     assert db.execute("SELECT count(*) FROM provider_configs").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("revision", [1, 2, 3, 4])
+@pytest.mark.parametrize("revision", [1, 2, 3, 4, 5])
 def test_a_filled_database_of_an_older_revision_is_upgraded(
     empty_database_url: str, db: Connection, revision: int
 ) -> None:
@@ -110,9 +110,9 @@ def test_a_filled_database_of_an_older_revision_is_upgraded(
         filled = [conn.execute(look.encode()).fetchall() for look in kept]
         assert schema.check_sync(empty_database_url) == (
             False,
-            f"the database's schema is version 1.{revision}, this program's is 1.5; run `hodei db apply`",
+            f"the database's schema is version 1.{revision}, this program's is 1.6; run `hodei db apply`",
         )
-        assert schema.apply_sync(empty_database_url) == "applied schema version 1.5"
+        assert schema.apply_sync(empty_database_url) == "applied schema version 1.6"
         assert conn.execute(CATALOG).fetchall() == db.execute(CATALOG).fetchall(), (
             "the same as a fresh one"
         )
@@ -162,7 +162,7 @@ def test_a_newer_revision_is_no_reason_to_refuse(db: Connection, database_url: s
     db.execute(CLEAN)
     with pytest.raises(
         Exception,
-        match=r"revision 1\.99, newer than this program's 1\.5: run `hodei db apply` of the newer program",
+        match=r"revision 1\.99, newer than this program's 1\.6: run `hodei db apply` of the newer program",
     ):
         schema.apply_sync(database_url)
 
@@ -172,7 +172,7 @@ def test_a_newer_schema_is_refused_and_left_alone(db: Connection, database_url: 
     stands, words = schema.check_sync(database_url)
     assert not stands
     assert "newer" in words
-    with pytest.raises(Exception, match=r"version 99\.5, newer than this program's 1\.5"):
+    with pytest.raises(Exception, match=r"version 99\.6, newer than this program's 1\.6"):
         schema.apply_sync(database_url)
 
 

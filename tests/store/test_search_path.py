@@ -32,7 +32,7 @@ def test_another_schema_by_the_urls_options(
         )
         url = f"{empty_database_url}?options=-csearch_path%3D{path}"
         assert hodei(url, "db", "check").text.startswith("Missing: table")
-        assert hodei(url, "db", "apply").text == "Applied schema version 1.5.\n"
+        assert hodei(url, "db", "apply").text == "Applied schema version 1.6.\n"
         with Stack(tmp_path / "logs") as stack:
             address = stack.server("server", url)
             stack.worker("worker", address, tmp_path / "w", mint_token(url))
@@ -152,4 +152,4 @@ def test_a_restore_of_the_data_alone_loses_no_token(
         for table in ("worker_bootstrap_tokens", "jobs", "job_queue", "hodei_schema"):
             look = f"SELECT * FROM {table}".encode()
             assert conn.execute(look).fetchall() == db.execute(look).fetchall()
-    assert schema.check_sync(empty_database_url) == (True, "schema version 1.5 stands")
+    assert schema.check_sync(empty_database_url) == (True, "schema version 1.6 stands")

@@ -84,7 +84,7 @@ def test_a_setting_of_the_database_changes_nothing(
 ) -> None:
     name = psycopg.conninfo.conninfo_to_dict(empty_database_url)["dbname"]
     db.execute(f"ALTER DATABASE {name} SET {setting}".encode())
-    assert hodei(empty_database_url, "db", "apply").text == "Applied schema version 1.5.\n"
+    assert hodei(empty_database_url, "db", "apply").text == "Applied schema version 1.6.\n"
     assert hodei(empty_database_url, "db", "check", "-o", "json").json["complete"]
     assert stored(empty_database_url) == stored(database_url)
 
@@ -118,7 +118,7 @@ def test_time_outs_and_read_only_roles_do_not_stop_the_schema(
             capture_output=True,
         )
     else:
-        assert schema.apply_sync(empty_database_url) == "applied schema version 1.5"
+        assert schema.apply_sync(empty_database_url) == "applied schema version 1.6"
     assert schema.check_sync(empty_database_url)[0]
 
 
@@ -175,7 +175,7 @@ def test_a_server_whose_schema_stands_starts_on_a_read_only_database(
         )
         assert (
             asyncio.run(schema.ensure(url))
-            == "schema version 1.5 stands; the database is read-only"
+            == "schema version 1.6 stands; the database is read-only"
         )
         with pytest.raises(Unavailable, match=r"^the database is read-only$"):
             schema.apply_sync(url)
