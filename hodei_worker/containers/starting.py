@@ -36,6 +36,8 @@ class Starting:
         """Returns the signal that stops the container, when it has been started. Raises Refused or
         EngineGone."""
         host, spec = self._host, self._start.spec
+        if "image" not in spec:
+            raise Refused(Reason.START_FAILED, "this worker runs only jobs with an image")
         try:
             host.allowed.check_image(reference.read(spec["image"]))
             image = await host.images.get(spec, self.tell)
