@@ -104,6 +104,14 @@ class OwnEngine:
                 command, stdout=log, stderr=log, start_new_session=True
             )
         eventually(lambda: self.docker("version", check=False).returncode == 0, 60)
+        up = ["nsenter", f"--net=/proc/{self.pid}/ns/net", "ip", "link", "set", "lo", "up"]
+        subprocess.run(up, check=True, timeout=30)
+
+    @property
+    def pid(self) -> int:
+        """A process in its network namespace."""
+        assert self._process
+        return self._process.pid
 
     def docker(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -132,5 +140,6 @@ def can_be_started() -> str:
     """Why an engine of one's own cannot be started here; empty if it can."""
     if os.geteuid() != 0:
         return "only root can start a Docker Engine"
-    missing = [name for name in ("dockerd", "docker", "unshare") if not shutil.which(name)]
+    needed = ("dockerd", "docker", "unshare", "nsenter", "ip")
+    missing = [name for name in needed if not shutil.which(name)]
     return f"no {missing[0]} on this machine" if missing else ""

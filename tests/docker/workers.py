@@ -40,6 +40,13 @@ class DockerWorker(Worker):
         return self.ended(self.submit_process(command))
 
     @property
+    def takes_containers(self) -> bool:
+        """Whether servers know it as one that does."""
+        asked = "SELECT labels ? 'hodei/executor' FROM workers WHERE id = %s"
+        ((takes,),) = self.hodei.sql(asked, self.owner)
+        return bool(takes)
+
+    @property
     def owner(self) -> str:
         return str(json.loads((self.state / "identity.json").read_text())["worker_id"])
 
