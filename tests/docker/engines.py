@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
+from tests.eventually import eventually, gone
 
 
 def socket() -> str:
@@ -126,6 +126,17 @@ class OwnEngine:
         assert self._process
         self._process.terminate()
         self._process.wait(60)
+
+    def kill(self) -> None:
+        """As if it had crashed: the containers go on. Its containerd dies with it, and may stay as a
+        zombie, which the next engine would take for one that lives."""
+        assert self._process
+        self._process.kill()
+        self._process.wait(60)
+        file = self._folder / "exec/containerd/containerd.pid"
+        pid = int(file.read_text())
+        eventually(lambda: gone(pid))
+        file.unlink(missing_ok=True)
 
     def end(self) -> None:
         """Nothing is left of it."""
