@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import ctypes
 import gzip
 import hashlib
 import io
@@ -13,16 +12,14 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 from tests.docker import tiny_image
+from tests.docker.namespaces import in_network_of
 
 USER, PASSWORD = "ana", "s3cret-of-the-registry"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
-CLONE_NEWNET = 0x40000000
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
@@ -36,13 +33,9 @@ class Registry:
         self.asked: list[str] = []  # paths of requests
         self.hold = threading.Event()  # set: slow layers go on
         self.manifest = self._packed()
-        with ThreadPoolExecutor(1) as thread:  # a namespace is a thread's own
-            self.server = thread.submit(self._listen, network_of).result()
+        self.server = in_network_of(network_of, self._listen) if network_of else self._listen()
 
-    def _listen(self, network_of: int) -> ThreadingHTTPServer:
-        if network_of:
-            with Path(f"/proc/{network_of}/ns/net").open() as namespace:
-                assert ctypes.CDLL(None).setns(namespace.fileno(), CLONE_NEWNET) == 0
+    def _listen(self) -> ThreadingHTTPServer:
         return ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
     @property
