@@ -177,6 +177,7 @@ def worker(
             seconds(drain_timeout, "--drain-timeout"),
             on_disconnect,
             container_flags(containers),
+            "process" in containers["executor"],
         )
         run(settings, log_level, log_format)
     except (BadSetting, OSError, click.ClickException) as error:

@@ -61,6 +61,7 @@ class Settings:
     drain_s: float = 30.0  # that a stopping worker waits for its jobs
     on_disconnect: str = "keep"  # or "stop"
     containers: ContainerFlags | None = None  # None: no container jobs
+    processes: bool = True  # False: only container jobs
 
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= 10_000:

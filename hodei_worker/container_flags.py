@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hodei_worker.config import BadSetting, ContainerFlags
+from hodei_worker.config import ContainerFlags
 from hodei_worker.containers.settings import DEFAULT_SOCKET
 
 OPTIONS = (
@@ -16,7 +16,7 @@ OPTIONS = (
         type=click.Choice(["process", "docker"]),
         default=["process"],
         show_default=True,
-        help="What jobs can be here: plain processes, or containers as well; repeatable.",
+        help="What jobs can be here: plain processes, containers, or both; repeatable.",
     ),
     click.option(
         "--docker-socket",
@@ -67,13 +67,7 @@ def container_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def container_flags(given: dict[str, Any]) -> ContainerFlags | None:
     """Reads the flags; None if this worker runs no containers. Raises BadSetting."""
-    executors = given["executor"]
-    if "process" not in executors:
-        raise BadSetting(
-            "--executor: expected process among them, as servers give every worker jobs that are"
-            f" plain processes, got {', '.join(executors)}"
-        )
-    if "docker" not in executors:
+    if "docker" not in given["executor"]:
         return None
     return ContainerFlags(
         given["docker_socket"],

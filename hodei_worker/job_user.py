@@ -10,7 +10,10 @@ LONGEST = 200
 
 
 def job_user(settings: Settings) -> str:
-    """Returns the user's name, its number if it has no name, or "root" for user 0 in any case."""
+    """Returns the user's name, its number if it has no name, or "root" for user 0 in any case; empty
+    if no job of this worker is a process on its host."""
+    if not settings.processes:
+        return ""
     uid = os.geteuid()
     if settings.job_user is not None:
         uid = pwd.getpwnam(settings.job_user).pw_uid

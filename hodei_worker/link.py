@@ -1,8 +1,9 @@
 """The agent's end of its supervisors' sockets: it finds the supervisors that run, or starts one.
 
-Usually there is one, and one of containers if the worker runs them. If the settings have changed
-while a supervisor with the old settings still has jobs, another one is started for the new jobs.
-Both share the worker's slots; the old supervisor ends with its last job."""
+Usually there is one, and one of containers if the worker runs them; a worker that runs only
+containers has only that one. If the settings have changed while a supervisor with the old settings
+still has jobs, another one is started for the new jobs. Both share the worker's slots; the old
+supervisor ends with its last job."""
 
 import asyncio
 import functools
@@ -11,6 +12,7 @@ from typing import Any
 import orjson
 from loguru import logger
 
+from hodei_worker import containers_only
 from hodei_worker.config import Settings
 from hodei_worker.container_seat import open_containers
 from hodei_worker.seats import (
@@ -35,11 +37,11 @@ class SupervisorGone(Exception):
 class Link:
     def __init__(
         self,
-        current: ConnectedSupervisor,
+        current: ConnectedSupervisor | None,
         old: list[ConnectedSupervisor],
         containers: ConnectedSupervisor | None = None,
     ) -> None:
-        self._current = current  # gets the new jobs that are processes
+        self._current = current  # gets the new jobs that are processes; None: this worker has none
         self._old = old  # each still has jobs
         self._containers = containers  # gets the new jobs that have an image
         self._supervisor_of = {job["lease"]: one for one in self._all for job in one.jobs}
@@ -47,7 +49,7 @@ class Link:
 
     @property
     def _all(self) -> list[ConnectedSupervisor]:
-        return [self._current, *self._old, *([self._containers] if self._containers else [])]
+        return [one for one in (self._current, *self._old, self._containers) if one]
 
     @property
     def jobs(self) -> list[wire.KeptJob]:
@@ -57,10 +59,9 @@ class Link:
     @property
     def capabilities(self) -> list[str]:
         """What new jobs can be, in words of Hello.capabilities."""
-        return [
-            *self._current.capabilities,
-            *(self._containers.capabilities if self._containers else []),
-        ]
+        now = [one for one in (self._current, self._containers) if one]
+        only = [] if self._current else [containers_only.WORD]
+        return [*only, *(word for one in now for word in one.capabilities)]
 
     @classmethod
     async def open(cls, settings: Settings, worker_id: str = "") -> "Link":
@@ -69,7 +70,9 @@ class Link:
         for _ in range(5):
             if link := await cls._open(settings):
                 await link._open_containers(settings, worker_id)
-                return link
+                if link._current or link._containers:
+                    return link
+                link.close()
             await asyncio.sleep(0.2)
         words = "the supervisor closed its socket at once: another agent is connected to it"
         raise SupervisorGone(words)
@@ -81,7 +84,7 @@ class Link:
             found = await connect(seat, settings, start=has_unreported_jobs(seat))
             if found is None:
                 free.append(seat)
-            elif current is None and found.settings == wanted_settings(settings):
+            elif not current and settings.processes and found.settings == wanted_settings(settings):
                 current = found
             elif found.jobs:
                 old.append(found)
@@ -89,9 +92,9 @@ class Link:
                 logger.info("replacing an idle supervisor that has other settings")
                 await found.exit()
                 free.append(seat)
-        if current is None and free:
+        if current is None and free and settings.processes:
             current = await connect(free[0], settings, start=True)
-        if current is None:
+        if current is None and settings.processes:
             for one in old:
                 one.connection.close()
             if not free:
@@ -124,7 +127,9 @@ class Link:
             self._supervisor_of[lease] = self._containers
         elif op == "purge" and self._containers:
             self._containers.connection.send(op, payload, **header)
-        one = self._supervisor_of.setdefault(lease, self._current)
+        one = self._supervisor_of.get(lease) or self._current or self._containers
+        assert one  # noqa: S101  a link has one of the two
+        self._supervisor_of[lease] = one
         one.connection.send(op, payload, **header)
         if op == "forget":
             del self._supervisor_of[lease]

@@ -16,7 +16,7 @@ from loguru import logger
 import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from hodei_worker import checks
+from hodei_worker import checks, containers_only
 from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
@@ -194,6 +194,7 @@ class Session:
             checks.check_welcome(frame.welcome)
         except checks.BadFrame as error:
             raise StreamOver(f"the server's welcome is invalid: {error}") from None
+        containers_only.check_welcome(frame.welcome, processes=self._settings.processes)
         self._addresses.mark_reached(address, frame.welcome.server_id)
         self._slots.cluster_id = frame.welcome.cluster_id
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0

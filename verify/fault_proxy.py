@@ -23,7 +23,9 @@ class FaultProxy:
     """`port` forwards to `target` ("host:port"). Each fault is a method; `heal` undoes all but
     cut."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, listener: socket.socket | None = None) -> None:
+        """`listener`: where clients connect; None: at a free port of this machine's loopback."""
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         host, _, port = target.rpartition(":")
         self._target = host, int(port)
         self._links: set[_Link] = set()
@@ -83,7 +85,9 @@ class FaultProxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve, sock=self._listener)
+        )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()

@@ -144,6 +144,10 @@ EXECUTOR = "hodei/executor"
 from the spec each time. Servers give it to workers that run containers: so a server or a worker that
 knows nothing of containers never runs such a job."""
 
+CONTAINERS_ONLY = "hodei/containers-only"
+"""The label, with the value `yes`, of a worker that runs no plain processes. Servers give it; what
+it means for a claim is in worker.py."""
+
 START_TIMEOUT_S = 600
 """The start_timeout of a container job whose spec gives none: its image may have to be pulled."""
 

@@ -19,6 +19,7 @@ from hodei.domain.job import Creation
 from hodei.domain.job_line import JobLine
 from hodei.domain.text import words_of
 from hodei.domain.timing import ACCEPT_WITHIN_S
+from hodei.domain.worker import can_take
 from hodei.fleet.presence import Presence, Room
 from hodei.flow import job_lines
 from hodei.flow.detour import Detour
@@ -188,7 +189,7 @@ class JobDispatcher:
         if count > FEW or any(head.wading for head in self._heads.values()):
             return None
         for room in self._presence.rooms(count):
-            if labels.items() <= room.labels.items():
+            if can_take(room.labels, labels):
                 return ClaimRequest(room.workers, room.labels, avoid=self._detour.avoided)
         return None
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from hodei.domain.worker import can_take
 from hodei.fleet.presence import Room
 from hodei.store import job_queue
 from hodei.store.database import Database
@@ -35,7 +36,7 @@ class LabelSets:
         fit: list[Room] = []
         others: list[Room] = []
         for room in rooms[start:] + rooms[:start]:
-            fits = any(labels.items() <= room.labels.items() for labels in required)
+            fits = any(can_take(room.labels, labels) for labels in required)
             (fit if fits else others).append(room)
         more = len(fit) > MOST_SETS
         if complete or not others:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from hodei.domain.job import JobState, Waiting
-from hodei.domain.worker import CONNECTED, WorkerState
+from hodei.domain.worker import CONNECTED, WorkerState, can_take
 from hodei.store.times import instant
 from hodei.store.waits import Before
 from hodei.store.workers import Worker
@@ -104,7 +104,7 @@ def _for_a_slot(required: dict[str, str], fleet: Sequence[Worker]) -> Wait:
     connected = [w for w in fleet if w.state in CONNECTED]
     if not connected:
         return Wait(Cause.NO_WORKER, "a worker: none is connected")
-    fitting = [w for w in connected if required.items() <= w.labels.items()]
+    fitting = [w for w in connected if can_take(w.labels, required)]
     if not fitting:
         return Wait(Cause.LABELS, _lacking(required, connected))
     if all(w.state == WorkerState.DRAINING for w in fitting):
@@ -123,6 +123,10 @@ def _lacking(required: dict[str, str], connected: Sequence[Worker]) -> str:
     """Which worker has most of the labels, and what it lacks."""
     nearest = max(connected, key=lambda w: len(required.items() & w.labels.items()))
     missing = dict(required.items() - nearest.labels.items())
+    if not missing:
+        words = "a worker that runs plain processes"
+        words += f" with {_labels(required)}" if required else ""
+        return f"{words}: the nearest, {nearest.name or nearest.id}, runs only containers"
     lacks = "it" if len(required) == 1 else _labels(missing)
     return f"a worker with {_labels(required)}: the nearest, {nearest.name or nearest.id}, lacks {lacks}"
 

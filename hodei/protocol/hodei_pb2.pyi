@@ -271,7 +271,7 @@ class ServerFrame(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., beat_unix_us: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol", "session", "heartbeat_s", "lost_after_s", "clock_unix_us", "resume", "server_id", "cluster_id")
+    __slots__ = ("protocol", "session", "heartbeat_s", "lost_after_s", "clock_unix_us", "resume", "server_id", "cluster_id", "capabilities")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_S_FIELD_NUMBER: _ClassVar[int]
@@ -280,6 +280,7 @@ class Welcome(_message.Message):
     RESUME_FIELD_NUMBER: _ClassVar[int]
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     session: int
     heartbeat_s: float
@@ -288,7 +289,8 @@ class Welcome(_message.Message):
     resume: _containers.RepeatedCompositeFieldContainer[Resume]
     server_id: str
     cluster_id: str
-    def __init__(self, protocol: _Optional[int] = ..., session: _Optional[int] = ..., heartbeat_s: _Optional[float] = ..., lost_after_s: _Optional[float] = ..., clock_unix_us: _Optional[int] = ..., resume: _Optional[_Iterable[_Union[Resume, _Mapping]]] = ..., server_id: _Optional[str] = ..., cluster_id: _Optional[str] = ...) -> None: ...
+    capabilities: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, protocol: _Optional[int] = ..., session: _Optional[int] = ..., heartbeat_s: _Optional[float] = ..., lost_after_s: _Optional[float] = ..., clock_unix_us: _Optional[int] = ..., resume: _Optional[_Iterable[_Union[Resume, _Mapping]]] = ..., server_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Resume(_message.Message):
     __slots__ = ("lease", "holds", "log_seq", "accepted")

@@ -82,6 +82,11 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
             frame.go_away.reconnect_after_s, frame.go_away.why = after, why
 
 
+CAPABILITIES = ("containers-only",)
+"""What workers may rely on. A worker that runs only containers leaves a server without this word: an
+older release would give it plain processes."""
+
+
 def welcome(opened: Opened, server_id: str, lost_after_s: float) -> pb.ServerFrame:
     """The answer to a worker's hello."""
     said = pb.Welcome(
@@ -92,6 +97,7 @@ def welcome(opened: Opened, server_id: str, lost_after_s: float) -> pb.ServerFra
         clock_unix_us=_now_unix_us(),
         server_id=server_id,
         cluster_id=opened.cluster_id,
+        capabilities=CAPABILITIES,
     )
     for one in opened.resumed:
         said.resume.add(

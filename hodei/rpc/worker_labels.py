@@ -5,7 +5,7 @@ not get jobs by a label that it cannot stand for."""
 
 from loguru import logger
 
-from hodei.domain.spec_keys import EXECUTOR
+from hodei.domain.spec_keys import CONTAINERS_ONLY, EXECUTOR
 from hodei.protocol import hodei_pb2 as pb
 
 RESERVED = "hodei/"
@@ -29,6 +29,8 @@ def of(said: pb.Hello) -> dict[str, str]:
         )
     if "docker" in said.capabilities:
         labels[EXECUTOR] = "docker"
+    if "containers-only" in said.capabilities:
+        labels[CONTAINERS_ONLY] = "yes"
     for capability in said.capabilities:
         word, _, value = capability.partition("=")
         if (name := OF_MACHINE.get(word)) and 0 < len(value) <= LONGEST_VALUE:

@@ -69,6 +69,7 @@ WITH ready AS MATERIALIZED (
     FROM job_queue q
     WHERE q.waiting IS NULL
       AND q.labels <@ %(labels)s
+      AND (q.labels ? 'hodei/executor' OR NOT %(labels)s ? 'hodei/containers-only')
       AND q.job_id <> ALL (%(avoid)s::uuid[])"""
 CLAIM_TAIL: LiteralString = """
     ORDER BY q.priority DESC, q.enqueued_at, q.job_id
@@ -152,8 +153,9 @@ def claimed(found: Sequence[tuple[Any, ...]]) -> Claimed:
 
 
 async def claim(conn: Connection, request: ClaimRequest, accept_within_s: float) -> Claimed:
-    """Takes up to len(request.workers) ready jobs that require nothing but the request's labels:
-    the highest priority first, then the oldest."""
+    """Takes up to len(request.workers) ready jobs that require nothing but the request's labels,
+    and that are container jobs if its workers run only those: the highest priority first, then the
+    oldest."""
     (found,) = await guarded_rows(conn, claiming(request, accept_within_s))
     return claimed(found)
 
@@ -163,6 +165,7 @@ SELECT q.job_id
 FROM job_queue q
 WHERE q.waiting IS NULL
   AND q.labels <@ %(labels)s
+  AND (q.labels ? 'hodei/executor' OR NOT %(labels)s ? 'hodei/containers-only')
   AND q.job_id <> ALL (%(avoid)s::uuid[])
 ORDER BY q.priority DESC, q.enqueued_at, q.job_id
 LIMIT %(most)s

@@ -115,15 +115,23 @@ WITH head AS (
     ORDER BY count(*) DESC
     LIMIT %(sets)s
 ), fleet AS MATERIALIZED (
-    SELECT w.labels, bool_or(w.state <> 'DRAINING') AS takes
+    SELECT w.labels, bool_or(w.state <> 'DRAINING') AS takes,
+           NOT w.labels ? 'hodei/containers-only' AS processes
     FROM workers w
     WHERE w.state IN ('READY', 'BUSY', 'DRAINING')
     GROUP BY w.labels
 ), unservable AS MATERIALIZED (
     SELECT r.labels, r.jobs, r.oldest,
-           EXISTS (SELECT FROM fleet f WHERE r.labels <@ f.labels) AS draining
+           EXISTS (
+               SELECT FROM fleet f
+               WHERE r.labels <@ f.labels
+                 AND (f.processes OR r.labels ? 'hodei/executor')) AS draining
     FROM required r
-    WHERE NOT EXISTS (SELECT FROM fleet f WHERE f.takes AND r.labels <@ f.labels)
+    WHERE NOT EXISTS (
+        SELECT FROM fleet f
+        WHERE f.takes
+          AND r.labels <@ f.labels
+          AND (f.processes OR r.labels ? 'hodei/executor'))
 ), first AS (
     SELECT u.labels, u.jobs, u.oldest, u.draining
     FROM unservable u
@@ -134,7 +142,11 @@ SELECT (SELECT coalesce(sum(r.jobs), 0)::bigint FROM required r),
        (SELECT coalesce(sum(u.jobs), 0)::bigint FROM unservable u),
        (SELECT extract(epoch FROM clock_timestamp() - min(r.oldest))::float8
         FROM required r
-        WHERE EXISTS (SELECT FROM fleet f WHERE f.takes AND r.labels <@ f.labels)),
+        WHERE EXISTS (
+            SELECT FROM fleet f
+            WHERE f.takes
+              AND r.labels <@ f.labels
+              AND (f.processes OR r.labels ? 'hodei/executor'))),
        CASE WHEN octet_length(f.labels::text) <= %(bytes)s THEN f.labels ELSE '{}' END,
        f.jobs,
        extract(epoch FROM clock_timestamp() - f.oldest)::float8,

@@ -62,7 +62,9 @@ WITH mine AS MATERIALIZED (
 SELECT count(b.labels) FILTER (
            WHERE cardinality(%(sets)s::jsonb[]) = 0
               OR EXISTS (
-                  SELECT FROM unnest(%(sets)s::jsonb[]) AS w (labels) WHERE b.labels <@ w.labels)),
+                  SELECT FROM unnest(%(sets)s::jsonb[]) AS w (labels)
+                  WHERE b.labels <@ w.labels
+                    AND (b.labels ? 'hodei/executor' OR NOT w.labels ? 'hodei/containers-only'))),
        count(b.labels) > %(most)s
 FROM mine
 LEFT JOIN LATERAL (

@@ -17,6 +17,7 @@ HUB_KEY = "https://index.docker.io/v1/"
 MOST_CONFIG = 1 << 20  # bytes of config.json that are read
 
 HELPER_S = 10.0  # seconds within which a credential helper must answer
+MOST_ANSWER = 64 << 10  # bytes of a helper's answer
 HELPER_NAME = re.compile("[A-Za-z0-9._-]+")
 
 PROXIES = {
@@ -99,7 +100,7 @@ async def _ask(helper: str, key: str) -> tuple[str, str]:
     )
     try:
         async with asyncio.timeout(HELPER_S):
-            out, _ = await process.communicate(key.encode())
+            answer = await _answer(process, key)
     except TimeoutError:
         raise NoCredential(f"{program} did not answer within {HELPER_S:g} s") from None
     finally:
@@ -107,8 +108,24 @@ async def _ask(helper: str, key: str) -> tuple[str, str]:
             process.kill()
     if process.returncode:
         return "", ""
+    if len(answer) > MOST_ANSWER:
+        raise NoCredential(f"{program} answered with more than {MOST_ANSWER} bytes")
     try:
-        said = json.loads(out)
+        said = json.loads(answer)
         return str(said["Username"]), str(said["Secret"])
     except (ValueError, KeyError, TypeError):
         raise NoCredential(f"{program} did not answer with a credential") from None
+
+
+async def _answer(process: asyncio.subprocess.Process, key: str) -> bytes:
+    """Returns at most MOST_ANSWER bytes and one. A helper that says no more is waited for."""
+    assert process.stdin  # noqa: S101  both are pipes
+    assert process.stdout  # noqa: S101
+    process.stdin.write(key.encode())
+    process.stdin.close()
+    answer = b""
+    while more := await process.stdout.read(MOST_ANSWER + 1 - len(answer)):
+        answer += more
+    if len(answer) <= MOST_ANSWER:
+        await process.wait()
+    return answer

@@ -4,22 +4,16 @@ a double.
 The engine can send a log again from a time on. For each stream the position has the time of the
 last message that was kept, and how many bytes under that time."""
 
-import os
-import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hodei_worker.containers.frames import BEFORE_ALL, TIME_BYTES
+from hodei_worker.containers.frames import BEFORE_ALL
+from hodei_worker.containers.position_file import Place, PositionFile, Record
 from hodei_worker.supervisor.kept import Kept
 from hodei_worker.supervisor.spool import NOTICE, STDERR, STDOUT, Tape
-
-STATE = struct.Struct(f">?Q4Q4Q4?3Q{TIME_BYTES}s{TIME_BYTES}sQ{TIME_BYTES}sQ")
-"""Whether the container was started; the tape's next number, offsets, lines and open lines; bytes
-written, kept and lost; the time from which the log must be read again; for each stream the time of
-its mark and the bytes under it."""
 
 
 @dataclass
@@ -59,26 +53,25 @@ class Position:
         self._streams = {STDOUT: _Stream(), STDERR: _Stream()}
         self._needed = BEFORE_ALL
         self.seen = BEFORE_ALL  # time of the last message that came, also of one that was kept
-        path.parent.mkdir(exist_ok=True, mode=0o700)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = PositionFile(path)
         self.started = False  # the container was
-        self._load()
+        if record := self._file.read():
+            self._load(record)
 
-    def _load(self) -> None:
-        content = os.pread(self._file, STATE.size, 0)
-        if len(content) < STATE.size:
-            return
-        self.started, seq, *v = STATE.unpack(content)
+    def _load(self, record: Record) -> None:
+        self.started, self._needed = record.started, record.needed
         written = self._tape.written
-        written.offsets, written.lines, written.in_line = v[:4], v[4:8], v[8:12]
-        self._kept.written, self._kept.bytes, self._kept.lost = v[12:15]
-        self._tape.go_on_from(seq)
-        self._count_unknown(seq)
-        self._needed = v[15]
-        for stream, time, under in ((STDOUT, v[16], v[17]), (STDERR, v[18], v[19])):
-            one, more = self._streams[stream], written.offsets[stream] - v[stream]
-            one.mark = Mark(time, under, more)
-            self._kept.written += more
+        written.offsets, written.lines = [*record.offsets], [*record.lines]
+        written.in_line = [*record.in_line]
+        kept = self._kept
+        kept.written, kept.bytes, kept.lost = record.written, record.kept, record.lost
+        self._tape.go_on_from(record.next_seq)
+        self._count_unknown(record.next_seq)
+        for stream, place in record.places.items():
+            unknown = written.offsets[stream] - record.offsets[stream]
+            mark = Mark(place.time, place.under, place.more + unknown)
+            self._streams[stream].mark = mark
+            kept.written += unknown
 
     def _count_unknown(self, seq: int) -> None:
         """Counts the chunks in the spool from `seq` on: the last one, and those of a tail."""
@@ -133,27 +126,22 @@ class Position:
         """Writes the position down. A full disk leaves the one before: after a crash some output
         would be kept twice."""
         written, kept = self._tape.written, self._kept
-        out, err = self._streams[STDOUT].mark, self._streams[STDERR].mark
         self._needed = self._first_unkept() or self.seen
-        content = STATE.pack(
-            self.started,
-            self._tape.next_seq,
-            *written.offsets,
-            *written.lines,
-            *written.in_line,
-            kept.written,
-            kept.bytes,
-            kept.lost,
-            self._needed,
-            out.time,
-            out.under,
-            err.time,
-            err.under,
+        marks = {stream: one.mark for stream, one in self._streams.items()}
+        self._file.write(
+            Record(
+                started=self.started,
+                next_seq=self._tape.next_seq,
+                offsets=[*written.offsets],
+                lines=[*written.lines],
+                in_line=[*written.in_line],
+                written=kept.written,
+                kept=kept.bytes,
+                lost=kept.lost,
+                needed=self._needed,
+                places={s: Place(mark.time, mark.under, mark.more) for s, mark in marks.items()},
+            )
         )
-        try:
-            os.pwrite(self._file, content, 0)
-        except OSError:
-            return
 
     def _first_unkept(self) -> bytes:
         """Returns the time of the first message that was read and is not kept whole."""
@@ -162,7 +150,7 @@ class Position:
         return min(times, default=b"")
 
     def close(self) -> None:
-        os.close(self._file)
+        self._file.close()
 
 
 async def remove(path: Path) -> None:

@@ -34,7 +34,7 @@ class _Pull:
 
     def __init__(self) -> None:
         self.tell: list[Callable[[str], None]] = []
-        self.task: asyncio.Task[str | None] | None = None
+        self.task: asyncio.Task[str | EngineGone | None] | None = None
 
 
 class Pulls:
@@ -46,7 +46,8 @@ class Pulls:
 
     async def pull(self, image: Reference, platform: str, tell: Callable[[str], None]) -> None:
         """Returns when the image is there. `tell` gets a line about the progress now and then. A
-        pull that nobody waits for any more is given up. Raises PullFailed."""
+        pull that nobody waits for any more is given up. Raises PullFailed, or EngineGone if the
+        engine went away meanwhile."""
         key = (image.full, platform)
         one = self._under_way.get(key)
         if one is None:
@@ -55,18 +56,22 @@ class Pulls:
         assert one.task  # noqa: S101  set with the entry
         one.tell.append(tell)
         try:
-            words = await asyncio.shield(one.task)
+            end = await asyncio.shield(one.task)
         finally:
             one.tell.remove(tell)
             if not one.tell:
                 self._under_way.pop(key, None)
                 one.task.cancel()
-        if words is None:
+        if end is None:
             raise PullFailed("an error of the worker; its log has more")
-        if words:
-            raise PullFailed(words)
+        if isinstance(end, EngineGone):
+            raise EngineGone(str(end))
+        if end:
+            raise PullFailed(end)
 
-    async def _run(self, image: Reference, platform: str, tell: list[Callable[[str], None]]) -> str:
+    async def _run(
+        self, image: Reference, platform: str, tell: list[Callable[[str], None]]
+    ) -> str | EngineGone:
         """Returns why the pull has failed; empty if the image is there."""
         progress = _Progress(image.full, tell)
         query = {"fromImage": image.name, "tag": image.wanted}
@@ -84,7 +89,9 @@ class Pulls:
                         progress.feed(data)
         except TimeoutError:
             return f"nothing came for {SILENT_S:g} s"
-        except (NoCredential, EngineError, EngineGone, PullFailed) as error:
+        except EngineGone as error:
+            return error
+        except (NoCredential, EngineError, PullFailed) as error:
             return str(error)
         return progress.error
 

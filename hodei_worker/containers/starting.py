@@ -13,6 +13,8 @@ from hodei_worker.containers.pulls import PullFailed
 from hodei_worker.supervisor.executor import Start
 from hodei_worker.supervisor.result import Cause, failed
 
+NAME_TAKEN = 409  # the engine's answer: a container that is not ours has the name
+
 
 class Refused(Exception):
     """The container cannot be started; `cause` says why."""
@@ -29,13 +31,15 @@ class Starting:
         self._start = start
         self._name = name
         self.tell = tell
-        self.asked = False  # the engine was asked to create the container
+        self.asked = False  # the engine was asked to create the container, and may have done so
         self.created = False  # and has done so
 
     async def run(self) -> str:
         """Returns the signal that stops the container, when it has been started. Raises Refused or
         EngineGone."""
         host, spec = self._host, self._start.spec
+        if "image" not in spec:
+            raise Refused(Reason.START_FAILED, "this worker runs only jobs with an image")
         try:
             host.allowed.check_image(reference.read(spec["image"]))
             image = await host.images.get(spec, self.tell)
@@ -60,7 +64,11 @@ class Starting:
         if "platform" in start.spec:
             query["platform"] = start.spec["platform"]
         self.asked = True
-        await host.engine.call("POST", "/containers/create", body, query)
+        try:
+            await host.engine.call("POST", "/containers/create", body, query)
+        except EngineError as error:
+            self.asked = error.status != NAME_TAKEN
+            raise
         self.created = True
         if program.files:
             path = f"/containers/{name}/archive"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hodei_worker.containers import credentials
 from hodei_worker.containers.credentials import NoCredential, proxies, registry_auth
 
 HUB = "https://index.docker.io/v1/"
@@ -38,6 +39,8 @@ case $key in
     known.example) echo '{"Username": "ana", "Secret": "s3cret"}' ;;
     token.example) echo '{"Username": "<token>", "Secret": "t0ken"}' ;;
     odd.example) echo odd ;;
+    endless.example) yes '{"Username": "ana", "Secret": "s3cret"}' ;;
+    deaf.example) exec sleep 600 ;;
     *) echo "credentials not found"; exit 1 ;;
 esac
 """)
@@ -71,6 +74,17 @@ def test_helpers(helper: Path) -> None:
         auth_of(folder, "odd.example")
     with pytest.raises(NoCredential, match="no such program on this worker"):
         auth_of(folder, "bad.example")
+
+
+def test_a_helper_that_does_not_end(helper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer is bounded in bytes and in time, and no message has any of it."""
+    folder = configured(helper, {"credsStore": "test"})
+    with pytest.raises(NoCredential) as raised:
+        auth_of(folder, "endless.example")
+    assert str(raised.value) == "docker-credential-test answered with more than 65536 bytes"
+    monkeypatch.setattr(credentials, "HELPER_S", 0.2)
+    with pytest.raises(NoCredential, match=r"did not answer within 0\.2 s"):
+        auth_of(folder, "deaf.example")
 
 
 @pytest.mark.parametrize(

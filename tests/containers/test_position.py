@@ -2,6 +2,7 @@
 once."""
 
 import asyncio
+import os
 import random
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hodei_worker.containers.engine import Engine
 from hodei_worker.containers.frames import Message
 from hodei_worker.containers.log import Log
+from hodei_worker.containers.position_file import RECORD, Place, PositionFile, Record
 from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.spool import NOTICE, STDERR, STDOUT, Chunk, Spool
 
@@ -28,6 +30,7 @@ class Reader:
         self.log = Log(
             engine, self.tape, 0, folder / "p" / "7", guard, self._on_chunk, self._on_disk_full
         )
+        self.keep_records()
         for seq in range(self.tape.acked, self.tape.next_seq):
             if chunk := self.tape.read(seq):
                 self._on_chunk(chunk)
@@ -41,6 +44,22 @@ class Reader:
 
     def _on_disk_full(self) -> None:
         raise AssertionError
+
+    def keep_records(self) -> None:
+        """Keeps each record that is written from now on."""
+        self.records: list[Record] = []
+        write = self.log.position._file.write
+
+        def kept(record: Record) -> None:
+            self.records.append(record)
+            write(record)
+
+        self.log.position._file.write = kept  # type: ignore[method-assign]
+
+    def lose_last_record(self) -> None:
+        """As if the process had died behind the spool and before the file of the position."""
+        if len(self.records) > 1 and self.tape.acked <= self.records[-2].next_seq:
+            self.log.position._file.write(self.records[-2])
 
     def read(self, messages: list[Message]) -> None:
         """As an engine sends them from a time on."""
@@ -73,6 +92,8 @@ async def read_with_breaks(dice: random.Random, folder: Path, acknowledge: bool)
         if acknowledge and reader.tape.next_seq:
             reader.tape.ack(dice.randint(0, reader.tape.next_seq))
         if dice.random() < 0.7:  # this process dies with what it has gathered
+            if dice.random() < 0.5:
+                reader.lose_last_record()
             reader = Reader(folder, chunks)
     reader.read(messages)
     reader.log.close()
@@ -114,3 +135,17 @@ async def read_after_a_loss(folder: Path) -> None:
 
 def test_what_the_engine_has_lost_is_said(tmp_path: Path) -> None:
     asyncio.run(read_after_a_loss(tmp_path))
+
+
+def test_the_record_of_the_release_before_is_read(tmp_path: Path) -> None:
+    """It ends where `more` begins."""
+    places = {STDOUT: Place(b"1" * 30, 2, 0), STDERR: Place(b"3" * 30, 4, 0)}
+    record = Record(True, 9, [0, 1, 2, 3], [1] * 4, [False] * 4, 10, 11, 12, b"5" * 30, places)
+    path = tmp_path / "p" / "7"
+    file = PositionFile(path)
+    assert file.read() is None
+    file.write(record)
+    assert file.read() == record
+    os.truncate(path, RECORD.size - 16)
+    assert file.read() == record
+    file.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
+from tests.eventually import eventually, gone
 
 
 def socket() -> str:
@@ -104,6 +104,14 @@ class OwnEngine:
                 command, stdout=log, stderr=log, start_new_session=True
             )
         eventually(lambda: self.docker("version", check=False).returncode == 0, 60)
+        up = ["nsenter", f"--net=/proc/{self.pid}/ns/net", "ip", "link", "set", "lo", "up"]
+        subprocess.run(up, check=True, timeout=30)
+
+    @property
+    def pid(self) -> int:
+        """A process in its network namespace."""
+        assert self._process
+        return self._process.pid
 
     def docker(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -119,6 +127,17 @@ class OwnEngine:
         self._process.terminate()
         self._process.wait(60)
 
+    def kill(self) -> None:
+        """As if it had crashed: the containers go on. Its containerd dies with it, and may stay as a
+        zombie, which the next engine would take for one that lives."""
+        assert self._process
+        self._process.kill()
+        self._process.wait(60)
+        file = self._folder / "exec/containerd/containerd.pid"
+        pid = int(file.read_text())
+        eventually(lambda: gone(pid))
+        file.unlink(missing_ok=True)
+
     def end(self) -> None:
         """Nothing is left of it."""
         if self._process and self._process.poll() is None:
@@ -132,5 +151,6 @@ def can_be_started() -> str:
     """Why an engine of one's own cannot be started here; empty if it can."""
     if os.geteuid() != 0:
         return "only root can start a Docker Engine"
-    missing = [name for name in ("dockerd", "docker", "unshare") if not shutil.which(name)]
+    needed = ("dockerd", "docker", "unshare", "nsenter", "ip")
+    missing = [name for name in needed if not shutil.which(name)]
     return f"no {missing[0]} on this machine" if missing else ""

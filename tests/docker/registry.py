@@ -1,19 +1,21 @@
 """A registry with one image, for pulls by a real engine: the tiny image, under any name and tag."""
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.docker import tiny_image
+from tests.docker.namespaces import in_network_of
 
 USER, PASSWORD = "ana", "s3cret-of-the-registry"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -22,13 +24,19 @@ LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
 class Registry:
-    def __init__(self) -> None:
-        """The repository `private/…` needs a user, `slow/…` sends its layer a little at a time."""
+    def __init__(self, padding: int = 0, network_of: int = 0) -> None:
+        """The repository `private/…` needs a user, `slow/…` sends its layer a little at a time. The
+        layer has `padding` bytes more. `network_of`: a process in whose network namespace it
+        listens; 0: in ours."""
+        self._padding = padding
         self.blobs: dict[str, bytes] = {}
         self.asked: list[str] = []  # paths of requests
         self.hold = threading.Event()  # set: slow layers go on
         self.manifest = self._packed()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = in_network_of(network_of, self._listen) if network_of else self._listen()
+
+    def _listen(self) -> ThreadingHTTPServer:
+        return ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
     @property
     def name(self) -> str:
@@ -53,7 +61,7 @@ class Registry:
 
             (entry,) = json.loads(read("manifest.json"))
             config, layer = json.loads(read(entry["Config"])), read(entry["Layers"][0])
-        layer = _with_file(layer, f"made-{time.time_ns()}")
+        layer = _with_file(layer, f"made-{time.time_ns()}", os.urandom(self._padding))
         config["rootfs"]["diff_ids"] = [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
         manifest = {
             "schemaVersion": 2,
@@ -87,7 +95,8 @@ class Registry:
                     self.wfile.flush()
                     registry.hold.wait(60)
                     data = data[1000:]
-                self.wfile.write(data)
+                with contextlib.suppress(ConnectionError):  # the engine has given the pull up
+                    self.wfile.write(data)
 
             def do_GET(self) -> None:
                 registry.asked.append(self.path)
@@ -113,16 +122,18 @@ class Registry:
         return Handler
 
 
-def _with_file(layer: bytes, name: str) -> bytes:
+def _with_file(layer: bytes, name: str, data: bytes) -> bytes:
     content = io.BytesIO(layer)
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
     with tarfile.open(fileobj=content, mode="a") as tar:
-        tar.addfile(tarfile.TarInfo(name))
+        tar.addfile(info, io.BytesIO(data))
     return content.getvalue()
 
 
-@contextmanager
-def serving() -> Iterator[Registry]:
-    registry = Registry()
+@contextlib.contextmanager
+def serving(padding: int = 0, network_of: int = 0) -> Iterator[Registry]:
+    registry = Registry(padding, network_of)
     thread = threading.Thread(target=registry.server.serve_forever, daemon=True)
     thread.start()
     try:

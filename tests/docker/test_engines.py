@@ -1,5 +1,8 @@
 """An engine that is away, that comes back, and that is restarted under running jobs."""
 
+import dataclasses
+import grp
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,9 +12,12 @@ from types import SimpleNamespace
 import pytest
 
 from tests.docker import tiny_image
+from tests.docker.engine_proxy import EngineProxy
 from tests.docker.engines import OwnEngine, can_be_started
-from tests.docker.workers import DockerWorker
+from tests.docker.registry import serving
+from tests.docker.workers import BOTH, DockerWorker
 from tests.eventually import eventually
+from tests.hosts import make
 from tests.running import Hodei, start
 
 COUNT = "n=0; while [ $n -lt 100 ]; do n=$((n+1)); echo line $n; sleep 0.1; done"
@@ -46,6 +52,35 @@ def test_a_worker_without_an_engine_runs_processes(
         worker.stop()
 
 
+def test_a_worker_that_may_not_use_the_socket(hodei: Hodei, docker_socket: str) -> None:
+    """Its log names the group that may."""
+    folder = Path(tempfile.mkdtemp(prefix="hodei-"))
+    folder.chmod(0o755)
+    group = grp.getgrnam("tty")
+    try:
+        with EngineProxy(folder / "sock", docker_socket).serving() as proxy:
+            os.chown(proxy.path, 0, group.gr_gid)
+            Path(proxy.path).chmod(0o660)
+            flags = (*BOTH, "--docker-socket", proxy.path)
+            one = make(hodei, folder, "ordinary", "w", *flags)
+            fields = {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
+            worker = DockerWorker(**fields, socket=docker_socket)
+            worker.up(hodei.token())
+            try:
+                words = (
+                    f"no container jobs: no Docker Engine answers at {proxy.path}: no permission;"
+                )
+                assert words in worker.log
+                assert "and group 'tty' may use the socket" in worker.log
+                assert worker.process_job("echo plain").text == "plain\n"
+                Path(proxy.path).chmod(0o666)
+                assert worker.finish("echo contained").text == "contained\n"
+            finally:
+                worker.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(params=["live-restore", "plain"])
 def engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
     if reason := can_be_started():
@@ -62,8 +97,9 @@ def engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_an_engine_that_is_restarted(
-    hodei: Hodei, tmp_path: Path, engine: OwnEngine, request: pytest.FixtureRequest
+    hodei: Hodei, tmp_path: Path, engine: OwnEngine, request: pytest.FixtureRequest, how: str
 ) -> None:
     """With live-restore the container goes on, and its log is whole. Otherwise the engine ends it,
     and the job runs again."""
@@ -72,7 +108,10 @@ def test_an_engine_that_is_restarted(
     try:
         job_id = worker.submit(COUNT)
         worker.wrote(job_id, "line 5\n")
-        engine.down()
+        if how == "killed":
+            engine.kill()
+        else:
+            engine.down()
         engine.up()
         if "live-restore" in request.node.name:
             ended = worker.ended(job_id)
@@ -83,5 +122,33 @@ def test_an_engine_that_is_restarted(
             assert (ended.state, ended.attempts) == ("SUCCEEDED", 2), ended
             assert ended.text.endswith(LINES)
         eventually(lambda: worker.containers("-a") == [])
+    finally:
+        worker.stop()
+
+
+@pytest.mark.parametrize("engine", ["plain"], indirect=True)
+def test_an_engine_that_goes_while_an_image_is_pulled(
+    hodei: Hodei, tmp_path: Path, engine: OwnEngine, docker_socket: str
+) -> None:
+    """The attempt is lost, and the job runs again when an engine answers. (By then its registry is
+    gone: the second attempt fails.)"""
+    worker = DockerWorker.on(hodei, tmp_path / "w", engine.socket)
+    worker.up(hodei.token())
+    try:
+        with serving(network_of=engine.pid) as registry:
+            image = f"{registry.name}/slow/tool:1"
+            job_id = worker.submit("echo contained", image=image)
+            worker.wrote(job_id, "[pulling")
+            eventually(lambda: any("/blobs/" in path for path in registry.asked))
+            engine.kill()
+            eventually(lambda: not worker.takes_containers)
+            hodei.back_off_ends(job_id)
+            engine.up()
+        with serving(network_of=engine.pid) as registry:
+            ended = worker.ended(job_id)
+            assert (ended.state, ended.attempts) == ("FAILED", 2), ended
+            assert ended.reason == "IMAGE_PULL_FAILED"
+            image = f"{registry.name}/plain/tool:1"
+            assert worker.finish("echo on", image=image).text.endswith("on\n")
     finally:
         worker.stop()

@@ -98,3 +98,38 @@ def test_always_asks_the_registry(worker: DockerWorker, registry: Registry) -> N
     assert len(registry.asked) == before
     assert worker.finish("true", image=image, pull="always").state == "SUCCEEDED"
     assert any("/plain/tool/manifests/2" in path for path in registry.asked[before:])
+
+
+@pytest.fixture
+def pull_always(worker: DockerWorker) -> Iterator[DockerWorker]:
+    before = worker.flags
+    worker.end()
+    worker.flags += ("--pull-policy", "always")
+    worker.up()
+    yield worker
+    worker.end()
+    worker.flags = before
+    worker.up()
+
+
+def test_a_worker_that_always_pulls_uses_no_image_that_merely_lies_there(
+    pull_always: DockerWorker, registry: Registry
+) -> None:
+    """Neither one that no registry has, nor a private one that a job with a credential has pulled;
+    a job's own word does not change it."""
+    worker, private = pull_always, f"{registry.name}/private/tool:3"
+    login(worker, registry, "wrong")
+    assert worker.finish("x", image=private).reason == "IMAGE_PULL_FAILED"
+    login(worker, registry, PASSWORD)
+    assert worker.finish("echo pulled", image=private).text.endswith("pulled\n")
+    login(worker, registry, "wrong")
+    jobs = [
+        worker.submit("echo contained", image=private, pull=pull)
+        for pull in ("never", "missing", "always")
+    ]
+    local = worker.submit("echo contained", pull="never")
+    for job_id in (*jobs, local):
+        ended = worker.ended(job_id)
+        assert (ended.reason, "contained" in ended.text) == ("IMAGE_PULL_FAILED", False), ended
+    login(worker, registry, PASSWORD)
+    assert worker.finish("echo again", image=private, pull="never").text.endswith("again\n")

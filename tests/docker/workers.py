@@ -33,8 +33,18 @@ class DockerWorker(Worker):
     def submit(self, command: str | list[str] = "", **spec: Any) -> str:
         return super().submit(command, **{"image": IMAGE, "network": "none"} | spec)
 
+    def submit_process(self, command: str) -> str:
+        return super().submit(command)
+
     def process_job(self, command: str) -> Ended:
-        return self.ended(super().submit(command))
+        return self.ended(self.submit_process(command))
+
+    @property
+    def takes_containers(self) -> bool:
+        """Whether servers know it as one that does."""
+        asked = "SELECT labels ? 'hodei/executor' FROM workers WHERE id = %s"
+        ((takes,),) = self.hodei.sql(asked, self.owner)
+        return bool(takes)
 
     @property
     def owner(self) -> str:

@@ -30,6 +30,11 @@ def worker(name: str, slots: int = 4, busy: int = 4, state: str = "BUSY", **labe
     )
 
 
+def with_labels(name: str, **labels: str) -> Worker:
+    return worker(name, 4, 4, "BUSY", **labels)
+
+
+ONLY = {"hodei/containers-only": "yes", "hodei/executor": "docker"}
 BUSY = [worker("w1", zone="a"), worker("w2", zone="b")]
 
 
@@ -53,6 +58,18 @@ BUSY = [worker("w1", zone="a"), worker("w2", zone="b")]
             [worker("w1", zone="a")],
             Cause.LABELS,
             " and 2 more: the nearest, w1, lacks l0=",
+        ),
+        (
+            job(),
+            [with_labels("w1", **ONLY)],
+            Cause.LABELS,
+            "a worker that runs plain processes: the nearest, w1, runs only containers",
+        ),
+        (
+            job(required={"zone": "a"}),
+            [worker("w1"), with_labels("w2", zone="a", **ONLY)],
+            Cause.LABELS,
+            "a worker that runs plain processes with zone=a: the nearest, w2, runs only containers",
         ),
         (job(), BUSY, Cause.SLOT, "a free slot: all 8 slots are busy"),
         (

@@ -83,6 +83,7 @@ async def run_jobs(folder: Path, received: list[dict[str, Any]]) -> None:
     again = await Link.open(settings)
     assert {job["lease"] for job in again.jobs} == {2, 3, 4}
     slots.adopt_after_supervisor_death(again, [])  # as if all had died: what it had is purged
+    assert again._current
     again._current.connection.send("exit")
     with pytest.raises(SupervisorDied):
         await again.run(slots.on_supervisor_frame)
