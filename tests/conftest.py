@@ -42,6 +42,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help=words)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out whole folders: to import their tests takes as long as the quick tests run."""
+    return True if config.getoption("--fast") and _starts_programs(collection_path) else None
+
+
+def _starts_programs(path: Path) -> bool:
+    return bool(START_PROGRAMS & set(path.relative_to(TREE).parts))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--fast"):
         return
@@ -53,7 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_fast(item: pytest.Item) -> bool:
     needs = set(getattr(item, "fixturenames", ()))
     marked = item.get_closest_marker("slow") or item.get_closest_marker("docker")
-    return not (marked or needs & SERVERS or START_PROGRAMS & set(item.path.parts))
+    return not (marked or needs & SERVERS or _starts_programs(item.path))
 
 
 if shutil.which("psql") is None:  # a machine without PostgreSQL: the wheel has psql too
