@@ -195,6 +195,9 @@ ALTER TABLE IF EXISTS hodei_listening                        -- since revision 4
     ADD COLUMN IF NOT EXISTS checked_at timestamptz,
     ADD COLUMN IF NOT EXISTS check_took_s double precision NOT NULL DEFAULT 0;
 
+ALTER TABLE IF EXISTS hodei_servers                          -- since revision 6
+    ADD COLUMN IF NOT EXISTS certificate_expires_at timestamptz;
+
 -- Since revision 3 events and logs lie in a partition for each day. The table of an older revision
 -- is renamed to the partition of today, which hodei_make_days attaches from the beginning of time.
 DO $$
@@ -546,7 +549,8 @@ CREATE TABLE IF NOT EXISTS hodei_servers (
     version text NOT NULL DEFAULT '',
     lost_after_s double precision NOT NULL DEFAULT 60,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    last_beat timestamptz NOT NULL DEFAULT clock_timestamp()
+    last_beat timestamptz NOT NULL DEFAULT clock_timestamp(),
+    certificate_expires_at timestamptz      -- of the one that it serves now; NULL: plain text
 ) WITH (fillfactor = 50);
 
 -- ───────────────────────── days: partitions of events and logs ─────────────────────────

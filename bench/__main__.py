@@ -32,6 +32,7 @@ from bench import (
     startup,
     telling,
     throughput,
+    tls,
 )
 from bench.peers.measure import measure as measure_peers
 
@@ -51,6 +52,7 @@ def sections(rounds: int, profiles: Path | None) -> dict[str, Callable[[], dict[
         "memory": memory.measure,
         "startup": startup.measure,
         "telling": lambda: telling.measure(rounds),
+        "tls": lambda: tls.measure(rounds),
         "scaling": lambda: scaling.measure(rounds),
         "soak": lambda: soak.soak(10.0, 800),
     }

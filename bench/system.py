@@ -25,11 +25,14 @@ class System:
     stack: Stack
     servers: list[str]
 
-    def bench_worker(self, number: int, slots: int) -> None:
-        argv = ["bench.worker", self.servers[number % len(self.servers)], "--slots", str(slots)]
-        part = self.stack.start(
-            f"bench-worker-{number}", argv, {"HODEI_OTP_TOKEN": mint_token(self.url)}
-        )
+    def bench_worker(
+        self, number: int, slots: int, server: str = "", kind: str = "bench", **variables: str
+    ) -> None:
+        """A worker that runs nothing, for the jobs of a kind; the variables are its environment."""
+        where = server or self.servers[number % len(self.servers)]
+        argv = ["bench.worker", where, "--slots", str(slots), "--kind", kind]
+        environment = {"HODEI_OTP_TOKEN": mint_token(self.url), **variables}
+        part = self.stack.start(f"bench-worker-{number}", argv, environment)
         self.stack.await_words(part, "connected")
 
 

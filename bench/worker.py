@@ -18,6 +18,8 @@ import grpc.aio
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from hodei.tls.address import parse_all
+from hodei.tls.caller import from_environment, open_channel
 
 OPTIONS = [("grpc.max_receive_message_length", 4 << 20)]
 
@@ -33,7 +35,9 @@ class BenchWorker:
         self._writing = asyncio.Lock()  # a stream takes one frame at a time
 
     async def run(self) -> None:
-        async with grpc.aio.insecure_channel(self._server, options=OPTIONS) as channel:
+        (address,) = parse_all(self._server, tls=False)
+        tls = from_environment(os.environ)
+        async with open_channel(grpc.aio, address, tls, OPTIONS) as channel:
             stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             digest = hashlib.sha256(self._secret).digest()
             await stub.Register(
@@ -91,10 +95,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("server")
     parser.add_argument("--slots", type=int, default=200)
+    parser.add_argument("--kind", default="bench")
     given = parser.parse_args()
     asyncio.run(
         BenchWorker(
-            given.server, given.slots, os.environ["HODEI_OTP_TOKEN"], {"kind": "bench"}
+            given.server, given.slots, os.environ["HODEI_OTP_TOKEN"], {"kind": given.kind}
         ).run()
     )
 

@@ -19,7 +19,7 @@ from hodei.access.gate import Gate, WithoutKey
 from hodei.access.keyring import Keyring
 from hodei.access.limits import Limits
 from hodei.access.roles import Role
-from hodei.config import Settings, on_loopback
+from hodei.config import Settings
 from hodei.domain.errors import Conflict
 from hodei.domain.text import words_of
 from hodei.fleet.access import Access
@@ -48,13 +48,13 @@ from hodei.flow.sweeps.sweeper import Sweeper
 from hodei.flow.waits import Waits
 from hodei.flow.watch import Watch
 from hodei.health import Health
+from hodei.listeners import AddServices, Listeners
 from hodei.notices import Notices
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
 from hodei.rpc.access_service import AccessService
 from hodei.rpc.answering import Answering
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
-from hodei.rpc.options import GRPC_OPTIONS
 from hodei.rpc.worker_service import WorkerService
 from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.stop import Stop
@@ -109,7 +109,7 @@ class Server:
             database,
             servers.Self(
                 self._presence.server_id,
-                settings.grpc,
+                settings.addresses,
                 socket.gethostname(),
                 hodei.__version__,
                 settings.lost_after_s,
@@ -128,27 +128,28 @@ class Server:
         self._unsound: Unsound | None = None
 
     async def run(self) -> None:
-        """Serves until it is asked to stop. Conflict: the schema is newer than this program, or the
-        port is taken. Unsound: a loop died again and again."""
+        """Serves until it is asked to stop. Invalid: files for TLS do not fit. Conflict: the schema is
+        newer than this program, or a port is taken. Unsound: a loop died again and again."""
         self._stop.listen_to_signals()
-        grpc_server = self._bind()
+        listeners = Listeners(self._settings, self._services_of_grpc())
+        self._announcement.certificate_expires_at = listeners.certificate_expires_at
         if not await self._stop.first_of(wait_for_database(self._settings.database_url)):
             return
         async with self._database:
-            await self._serve(grpc_server)
+            await self._serve(listeners)
         if self._unsound:
             raise self._unsound
 
-    async def _serve(self, grpc_server: grpc.aio.Server) -> None:
+    async def _serve(self, listeners: Listeners) -> None:
         await self._keyring.read()
         if self._gate.warning:
             logger.warning("{}", self._gate.warning)
         async with asyncio.TaskGroup() as group:
             tasks = start(group, self._services(), self._end_unsound)
-            await grpc_server.start()
-            logger.success("hodei-server is ready on {}", self._settings.grpc)
+            await listeners.start()
+            logger.success("hodei-server is ready on {}", self._settings.addresses)
             await self._stop.asked.wait()
-            await self._drain(grpc_server)
+            await self._drain(listeners)
             for task in tasks:
                 task.cancel()
             await self._announcement.end()
@@ -192,7 +193,7 @@ class Server:
         self._dispatcher.stop_claiming()
         self._stop.asked.set()
 
-    async def _drain(self, grpc_server: grpc.aio.Server) -> None:
+    async def _drain(self, listeners: Listeners) -> None:
         """Claims nothing, sends the workers elsewhere and lets calls end, until a second request to
         stop or the term ends it."""
         logger.info(
@@ -204,8 +205,8 @@ class Server:
         self._sessions.send_away("this server is shutting down")
         await self._stop.first_of(self._streams_gone(), again=True)
         term_s = None if self._stop.asked_twice.is_set() else self._settings.drain_s
-        await self._stop.first_of(grpc_server.stop(term_s), again=True)
-        await grpc_server.stop(None)
+        await self._stop.first_of(listeners.stop(term_s), again=True)
+        await listeners.stop(None)
 
     async def _streams_gone(self) -> None:
         try:
@@ -217,29 +218,25 @@ class Server:
 
     # ── gRPC ──
 
-    def _bind(self) -> grpc.aio.Server:
-        """The gRPC server with all its services. Conflict: it cannot listen on its address."""
-        server = grpc.aio.server(options=GRPC_OPTIONS)
-        local = on_loopback(self._settings.grpc)
-        answering = Answering(server, self._limits, self._gate, on_loopback=local)
-        hodei_pb2_grpc.add_WorkerServiceServicer_to_server(self._worker_service(), answering)
-        hodei_pb2_grpc.add_JobServiceServicer_to_server(JobService(self._jobs()), answering)
-        fleet = Fleet(self._limits.database)
-        hodei_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(fleet), answering)
-        access = Access(self._limits.database, self._gate)
-        hodei_pb2_grpc.add_AccessServiceServicer_to_server(AccessService(access), answering)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, answering)
+    def _services_of_grpc(self) -> AddServices:
+        """Returns what adds all services to a gRPC server. They are made once for all of them."""
+        worker, jobs = self._worker_service(), JobService(self._jobs())
+        fleet = FleetService(Fleet(self._limits.database))
+        access = AccessService(Access(self._limits.database, self._gate))
         ours = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
         names = (*ours, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflecting = reflection.aio.ReflectionServicer(names)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, answering)
-        try:
-            server.add_insecure_port(self._settings.grpc)
-        except RuntimeError as error:
-            raise Conflict(
-                f"cannot listen on {self._settings.grpc}: the port is taken or the address is not of this machine; choose another --grpc"
-            ) from error
-        return server
+
+        def add(server: grpc.aio.Server, on_loopback: bool) -> None:
+            answering = Answering(server, self._limits, self._gate, on_loopback=on_loopback)
+            hodei_pb2_grpc.add_WorkerServiceServicer_to_server(worker, answering)
+            hodei_pb2_grpc.add_JobServiceServicer_to_server(jobs, answering)
+            hodei_pb2_grpc.add_FleetServiceServicer_to_server(fleet, answering)
+            hodei_pb2_grpc.add_AccessServiceServicer_to_server(access, answering)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, answering)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, answering)
+
+        return add
 
     def _worker_service(self) -> WorkerService:
         return WorkerService(

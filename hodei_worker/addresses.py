@@ -6,22 +6,23 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from hodei.protocol import hodei_pb2 as pb
+from hodei.tls.address import Address
 
 
 class Addresses:
-    def __init__(self, servers: Iterable[str]) -> None:
+    def __init__(self, servers: Iterable[Address]) -> None:
         self._servers = dict.fromkeys(servers, "")  # address → id of the server last met there
-        self._failed_at: dict[str, float] = {}
+        self._failed_at: dict[Address, float] = {}
 
-    def mark_reached(self, address: str, server_id: str) -> None:
+    def mark_reached(self, address: Address, server_id: str) -> None:
         self._servers[address] = server_id
         self._failed_at.pop(address, None)
 
-    def mark_failed(self, address: str) -> None:
+    def mark_failed(self, address: Address) -> None:
         """No server answered at this address."""
         self._failed_at[address] = time.monotonic()
 
-    def as_messages(self, here: str) -> list[pb.Address]:
+    def as_messages(self, here: Address) -> list[pb.Address]:
         """`here`: the address of the server that gets them. `failed_s` is 0 for an address that has
         not failed since it was last reached."""
         now = time.monotonic()
@@ -37,11 +38,11 @@ class Addresses:
         ]
 
 
-def address_rounds(servers: Sequence[str]) -> Iterator[str]:
+def address_rounds(servers: Sequence[Address]) -> Iterator[Address]:
     """Yields addresses without end, in rounds: each address once a round, in random order, so that
     the workers of a server that has stopped spread over the others. Never yields the same address
     twice in a row (if there are several)."""
-    last = ""
+    last: Address | None = None
     while True:
         round_ = random.sample(servers, len(servers))
         if round_[0] == last and len(round_) > 1:

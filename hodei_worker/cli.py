@@ -13,10 +13,12 @@ from typing import Any
 import click
 
 import hodei_worker
+from hodei.tls.caller import Tls
 from hodei_worker import secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels, seconds
 from hodei_worker.container_flags import container_flags, container_options
 from hodei_worker.flags import environment_shown
+from hodei_worker.tls_flags import tls_options
 
 
 def default_state_dir() -> str:
@@ -40,8 +42,10 @@ Example:
     default="127.0.0.1:50051",
     show_default=True,
     metavar="HOST:PORT[,…]",
-    help="Addresses of servers. The worker connects to one of them and tries the next if it fails.",
+    help="Addresses of servers. The worker connects to one of them and tries the next if it fails."
+    " https://HOST:PORT means TLS.",
 )
+@tls_options
 @click.option(
     "--token",
     envvar=["HODEI_OTP_TOKEN", "HODEI_TOKEN"],
@@ -155,6 +159,11 @@ def worker(
     drain_timeout: str,
     log_level: str,
     log_format: str,
+    tls: bool,
+    tls_ca: str | None,
+    tls_name: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
     **containers: Any,
 ) -> None:
     """Run jobs on this host for a hodei-server. The worker keeps its identity in the state folder
@@ -165,7 +174,7 @@ def worker(
         log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), "")
         check_user(job_user)
         settings = Settings(
-            addresses(server),
+            addresses(server, tls=tls),
             token_of(context, Path(state_dir)),
             slots,
             labels(label),
@@ -178,6 +187,7 @@ def worker(
             on_disconnect,
             container_flags(containers),
             "process" in containers["executor"],
+            Tls(tls_ca or None, tls_name or None, tls_cert or None, tls_key or None),
         )
         run(settings, log_level, log_format)
     except (BadSetting, OSError, click.ClickException) as error:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hodei.domain import durations
+from hodei.tls.address import Address, BadAddress, parse_all
+from hodei.tls.bad import BadTls
+from hodei.tls.caller import NO_TLS, Tls
 from hodei_worker.containers.settings import DEFAULT_SOCKET
 
 
@@ -49,7 +52,7 @@ class ContainerFlags:
 
 @dataclass(frozen=True)
 class Settings:
-    servers: tuple[str, ...]  # HOST:PORT
+    servers: tuple[Address, ...]
     token: str | None  # needed only to register
     slots: int
     labels: dict[str, str]
@@ -62,8 +65,13 @@ class Settings:
     on_disconnect: str = "keep"  # or "stop"
     containers: ContainerFlags | None = None  # None: no container jobs
     processes: bool = True  # False: only container jobs
+    tls: Tls = NO_TLS
 
     def __post_init__(self) -> None:
+        try:
+            self.tls.check(self.servers)
+        except BadTls as error:
+            raise BadSetting(str(error)) from None
         if not 1 <= self.slots <= 10_000:
             raise BadSetting(f"--slots: expected 1 to 10000, got {self.slots}")
         if CONTROLS.search(str(self.state_dir)):
@@ -93,16 +101,13 @@ class Settings:
                 raise BadSetting(INVALID_TOKEN) from None
 
 
-def addresses(text: str) -> tuple[str, ...]:
-    """Reads HOST:PORT[,HOST:PORT…]; each may begin with http://. Raises BadSetting."""
-    found = tuple(
-        part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip()
-    )
-    for address in found or ("",):
-        host, _, port = address.rpartition(":")
-        if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-            raise BadSetting(f"--server: expected HOST:PORT[,HOST:PORT…], got {text!r}")
-    return found
+def addresses(text: str, *, tls: bool) -> tuple[Address, ...]:
+    """Reads HOST:PORT[,HOST:PORT…]; each may begin with http:// or https://. `tls` says what it means
+    without. Raises BadSetting."""
+    try:
+        return parse_all(text, tls=tls)
+    except BadAddress as error:
+        raise BadSetting(f"--server: {error}") from None
 
 
 def seconds(text: str, flag: str) -> float:

@@ -12,6 +12,10 @@ from loguru import logger
 import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from hodei.tls.address import Address
+from hodei.tls.bad import BadTls
+from hodei.tls.caller import open_channel
+from hodei.tls.grpc_words import without_grpc
 from hodei_worker.config import Settings
 from hodei_worker.identity import Identity, keep, new
 
@@ -48,13 +52,19 @@ class Registration:
         self.identity = identity
         self._successor = new()  # used if `identity` was revoked
 
-    async def register(self, address: str, level: Callable[[], str]) -> None:
+    async def register(self, address: Address, level: Callable[[], str]) -> None:
         """Raises GiveUp if the server refuses the token. Other errors are logged, at `level`, and
         the caller may call again.
 
         A revoked id stays revoked: the same token then registers this host as a new worker, with an
         id and a secret of its own."""
-        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+        try:
+            opened = open_channel(grpc.aio, address, self._settings.tls, CHANNEL_OPTIONS)
+        except BadTls as error:
+            logger.log(level(), "cannot register with {}: {}", address, error)
+            await asyncio.sleep(AGAIN_AFTER_S)
+            return
+        async with opened as channel:
             stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             try:
                 registered = await self._first_accepted(stub)
@@ -62,7 +72,8 @@ class Registration:
                 if error.code() in REFUSALS:
                     words = f"{error.details()}; create a new one with `hodei token create`"
                     raise GiveUp(words) from error
-                logger.log(level(), "cannot register with {}: {}", address, error.details())
+                words = without_grpc(error.details() or "")
+                logger.log(level(), "cannot register with {}: {}", address, words)
                 await asyncio.sleep(AGAIN_AFTER_S)
                 return
         if registered is self._successor:

@@ -16,6 +16,9 @@ from loguru import logger
 import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from hodei.tls.address import Address
+from hodei.tls.bad import BadTls
+from hodei.tls.caller import open_channel
 from hodei_worker import checks, containers_only
 from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
@@ -29,6 +32,7 @@ from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
 from hodei_worker.stream_end import SentAway, StreamOver, raise_status
+from hodei_worker.unconnected import Unconnected
 
 UNREACHABLE_AFTER_S = 30.0
 """Seconds of silence after which servers call a worker UNREACHABLE. From then on failed connections
@@ -52,6 +56,7 @@ class Session:
         self._said: list[str] = []  # on this stream
         self._registration = Registration(settings, identity)
         self._addresses = Addresses(settings.servers)
+        self._unconnected = Unconnected(settings.tls)
         self._slots = slots
         self._outbox = outbox
         self._instance = instance(settings.state_dir)
@@ -75,7 +80,7 @@ class Session:
             except SentAway as over:
                 logger.info("leaving {}: {}", address, over)
                 sent_away = True
-            except StreamOver as over:
+            except (StreamOver, BadTls) as over:
                 logger.warning("stream to {} ended: {}", address, over)
             except grpc.aio.AioRpcError as error:
                 if await self._register_after_error(address, error):
@@ -117,9 +122,8 @@ class Session:
 
     # ── registration ──
 
-    async def _register_after_error(self, address: str, error: grpc.aio.AioRpcError) -> bool:
-        """Called after a failed call. Returns True if the worker has registered and may connect at
-        once. Raises GiveUp if another attempt cannot succeed."""
+    async def _register_after_error(self, address: Address, error: grpc.aio.AioRpcError) -> bool:
+        """Called after a failed call. True: it has registered and may connect at once. Raises GiveUp."""
         code, words = error.code(), error.details() or ""
         if code == grpc.StatusCode.UNAUTHENTICATED:
             if self._settings.token is None:
@@ -136,7 +140,7 @@ class Session:
             return True
         if code in FINAL_CODES:
             raise GiveUp(words) from error
-        logger.log(self._log_level(), "{} {}: {}", address, code.name, words)
+        await self._unconnected.log(self._log_level(), address, error)
         return False
 
     def _log_level(self) -> str:
@@ -146,8 +150,8 @@ class Session:
 
     # ── one stream ──
 
-    async def _run_stream(self, address: str, backoff: Backoff) -> None:
-        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+    async def _run_stream(self, address: Address, backoff: Backoff) -> None:
+        async with open_channel(grpc.aio, address, self._settings.tls, CHANNEL_OPTIONS) as channel:
             call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(
                 metadata=self._registration.identity.metadata
             )
@@ -179,7 +183,7 @@ class Session:
             if ended:
                 raise ended from None
 
-    async def _open_stream(self, call: Any, address: str) -> None:
+    async def _open_stream(self, call: Any, address: Address) -> None:
         try:
             async with asyncio.timeout(15.0):
                 await call.write(pb.WorkerFrame(hello=self._hello(address)))
@@ -214,7 +218,7 @@ class Session:
         self._slots.send_late_again()
         self._last_frame_at = time.monotonic()
 
-    def _hello(self, address: str) -> pb.Hello:
+    def _hello(self, address: Address) -> pb.Hello:
         self._said = self._slots.capabilities
         return pb.Hello(
             protocol_min=1,

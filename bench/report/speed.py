@@ -44,6 +44,24 @@ def telling(section: Figures, _: Figures) -> Iterable[str]:
     yield table(["log level", "per second"], rows)
 
 
+def tls(section: Figures, _: Figures) -> Iterable[str]:
+    yield prose(
+        "Two servers of one database take turns, one of them with TLS (a certificate of ECDSA P-256).",
+        "A worker that runs nothing works for each. *Connections* are opened, used for one call and",
+        "closed, one after the other; the client's own work is in them. *Server* is the processor",
+        "time of both servers: rates depend on what else the machine does, and it hardly does.",
+    )
+    for title, key in (("per second", "per_second"), ("server, µs a job", "server_us_per_job")):
+        yield table(
+            [title, "plain text", "TLS"],
+            [
+                (path, spread(of["plain text"]), spread(of["TLS"]))
+                for path, of in section[key].items()
+                if of
+            ],
+        )
+
+
 def peers(section: Figures, sections: Figures) -> Iterable[str]:
     yield prose(
         "Each system has one worker that may use the whole machine. *Default* means its default",

@@ -7,13 +7,19 @@ import getpass
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hodei.cli.connection import of_this_call
 from hodei.cli.errors import Failure
+from hodei.cli.first_server import Unanswered, first_that_answers
 from hodei.domain.text import shown
+from hodei.tls.address import Address, BadAddress, parse_all
+from hodei.tls.bad import BadTls
+from hodei.tls.grpc_words import without_grpc
+
+__all__ = ["Client", "Unanswered", "connect"]
 
 if TYPE_CHECKING:
     import grpc
@@ -25,20 +31,13 @@ CALL_S = 60.0
 """Seconds within which a call must be answered."""
 
 
-class Unanswered(Failure):
-    """None of the addresses has a server: nothing was sent."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "no_server")
-
-
 class Client:
     """Stubs of one server. `jobs`, `fleet` and `health` are made on first use."""
 
-    def __init__(self, channel: "grpc.Channel", address: str) -> None:
+    def __init__(self, channel: "grpc.Channel", address: Address) -> None:
         from hodei.protocol import hodei_pb2_grpc
 
-        self.address = address
+        self.address = str(address)
         self.jobs = hodei_pb2_grpc.JobServiceStub(channel)
         self.fleet = hodei_pb2_grpc.FleetServiceStub(channel)
         self.access = hodei_pb2_grpc.AccessServiceStub(channel)
@@ -52,13 +51,13 @@ class Client:
         return stream
 
 
-def _key_for(address: str) -> tuple[tuple[str, str], ...]:
+def _key_for(address: Address) -> tuple[tuple[str, str], ...]:
     """What calls to a server say of the API key. Failure: it is none, or must not be sent there."""
     from hodei.protocol import api_key
 
     try:
         if key := api_key.from_environment(os.environ):
-            api_key.check_way(address, os.environ, encrypted=False)
+            api_key.check_way(address.target, os.environ, encrypted=address.tls)
     except api_key.BadKey as error:
         raise Failure(str(error), "unauthenticated") from None
     return api_key.metadata(key)
@@ -72,15 +71,11 @@ def caller() -> str:
     return "".join(c if c.isascii() and c.isprintable() and c != " " else "?" for c in name)
 
 
-def addresses(text: str) -> list[str]:
-    found = [
-        part.strip().removeprefix("http://").rstrip("/") for part in text.split(",") if part.strip()
-    ]
-    for address in found or [""]:
-        host, _, port = address.rpartition(":")
-        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            raise click.UsageError(f"--server: expected HOST:PORT[,HOST:PORT…], got {text!r}")
-    return found
+def addresses(text: str, *, tls: bool = False) -> tuple[Address, ...]:
+    try:
+        return parse_all(text, tls=tls)
+    except BadAddress as error:
+        raise click.UsageError(f"--server: {error}") from None
 
 
 @contextmanager
@@ -90,65 +85,18 @@ def connect(servers: str, *, within_s: float | None = None) -> Iterator[Client]:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
 
-    channel, address = _first_that_answers(addresses(servers), within_s or CONNECT_S)
+    way = of_this_call()
+    candidates = addresses(servers, tls=way.every_tls)
+    try:
+        way.tls.check(candidates)
+        channel, address = first_that_answers(candidates, way.tls, within_s or CONNECT_S)
+    except BadTls as error:
+        raise click.UsageError(str(error)) from None
     try:
         with channel:
             yield Client(channel, address)
     except grpc.RpcError as error:
         raise Failure(words(error), kind(error)) from error
-
-
-class Health(Enum):
-    """A server's health, as it says it itself."""
-
-    SERVING = "it takes work, or is of a kind that does not say"
-    NOT_SERVING = "it drains, or is without its database"
-    SILENT = "nobody answers there"
-
-
-CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 8 << 20), ("grpc.keepalive_time_ms", 20_000)]
-
-
-def _first_that_answers(candidates: list[str], within_s: float) -> tuple["grpc.Channel", str]:
-    """The channel to the first server that serves, and its address. Where none serves, the first
-    that answers is taken: it has the words for why. Unanswered: none answers."""
-    import grpc
-
-    passed_over: tuple[grpc.Channel, str] | None = None
-    for address in candidates:
-        channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        health = _health(channel, within_s / len(candidates))
-        if health is Health.SERVING:
-            if passed_over:
-                passed_over[0].close()
-            return channel, address
-        if health is Health.NOT_SERVING and passed_over is None:
-            passed_over = channel, address
-        else:
-            channel.close()
-    if passed_over:
-        return passed_over
-    raise Unanswered(
-        f"no server answers at {shown(', '.join(candidates))}: start one with `hodei-server`, or everything with `hodei dev`"
-    )
-
-
-NOT_SERVING = b"\x08\x02"
-"""grpc.health.v1.HealthCheckResponse on the wire, of which nothing more is needed here."""
-
-
-def _health(channel: "grpc.Channel", within_s: float) -> Health:
-    """Asks a server for its health, which costs a round trip: grpc's own way to wait for a channel
-    has a thread that delays the program's end by 0.2 s."""
-    import grpc
-
-    check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
-    try:
-        answer = check(b"", timeout=within_s, wait_for_ready=True)
-    except grpc.RpcError as error:
-        silent = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
-        return Health.SILENT if error.code() in silent else Health.SERVING
-    return Health.NOT_SERVING if answer == NOT_SERVING else Health.SERVING
 
 
 def words(error: "grpc.RpcError") -> str:
@@ -158,7 +106,7 @@ def words(error: "grpc.RpcError") -> str:
         return (
             "the server does not know this call: it is of an older release than this command line"
         )
-    return shown(details) if details else f"the server answered {code.name}"
+    return shown(without_grpc(details)) if details else f"the server answered {code.name}"
 
 
 KINDS = {

@@ -105,6 +105,7 @@ class _Cancel:
         self._servers = servers
         self._job_id = job_id
         self._over = threading.Event()
+        self._call = click.get_current_context()  # a thread has none of its own
         self.begun = False
 
     @contextlib.contextmanager
@@ -130,7 +131,8 @@ class _Cancel:
     def _run_if_begun(self) -> None:
         self._over.wait()
         if self.begun:
-            self.run()
+            with self._call.scope(cleanup=False):
+                self.run()
 
     def run(self) -> None:
         """Asks, and says what became of it."""

@@ -1,5 +1,5 @@
-"""The flags that stand before a command or after it: --server, --utc, --version; and what else every
-command gets: the names of its flags in the environment."""
+"""The flags that stand before a command or after it: --server, --tls and its like, --utc, --version;
+and what else every command gets: the names of its flags in the environment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 import hodei
-from hodei.cli import show
+from hodei.cli import connection, show
+from hodei.tls.caller import FLAGS, VARIABLES
 
-ABOUT = "Also: --server, --utc, --version and --help, as `hodei --help` explains them."
+ABOUT = "Also: --server, --tls…, --utc, --version and --help, as `hodei --help` explains them."
 
 
 class GlobalFlag(click.Option):
@@ -19,6 +20,11 @@ class GlobalFlag(click.Option):
 def _server(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
     if value is not None:
         ctx.obj = value
+
+
+def _note_tls(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> None:
+    if value:
+        connection.note(ctx, param.opts[0], value)
 
 
 def _utc(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -47,9 +53,10 @@ def everywhere(*, of_root: bool) -> list[GlobalFlag]:
             envvar=["HODEI_SERVER_ADDRESS", "HODEI_SERVER"] if of_root else None,
             default="127.0.0.1:50051" if of_root else None,
             metavar="HOST:PORT[,…]",
-            help="Any server will do; the first that serves is used.",
+            help="Any server will do; the first that serves is used. https://HOST:PORT means TLS.",
             **own,
         ),
+        *_for_tls(own, of_root=of_root),
         GlobalFlag(
             ["--utc"],
             callback=_utc,
@@ -65,6 +72,37 @@ def everywhere(*, of_root: bool) -> list[GlobalFlag]:
             is_eager=True,
             help="Show the version and exit.",
             **own,
+        ),
+    ]
+
+
+def _for_tls(own: dict[str, Any], *, of_root: bool) -> list[GlobalFlag]:
+    whether = GlobalFlag(
+        ["--tls"],
+        callback=_note_tls,
+        envvar="HODEI_TLS" if of_root else None,
+        is_flag=True,
+        help="TLS also for addresses without https://.",
+        **own,
+    )
+    texts = (
+        ("FILE", "Trust the CAs in FILE (PEM), not those of the system."),
+        ("NAME", "Expect this name in the server's certificate, not the address's host."),
+        ("FILE", "The certificate to show to a server that asks for one, in PEM."),
+        ("FILE", "The private key of that certificate."),
+    )
+    return [
+        whether,
+        *(
+            GlobalFlag(
+                [flag],
+                callback=_note_tls,
+                envvar=variable if of_root else None,
+                metavar=metavar,
+                help=words,
+                **own,
+            )
+            for flag, variable, (metavar, words) in zip(FLAGS, VARIABLES, texts, strict=True)
         ),
     ]
 

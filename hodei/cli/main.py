@@ -16,6 +16,7 @@ COMMANDS = {
     "status": Lazy("hodei.cli.status", "status", "Jobs, queue, workers and servers at a glance."),
     "dev": Lazy("hodei.cli.dev", "dev", "A whole Hodei on this machine, in the foreground."),
     "server": Lazy("hodei.cli.server", "server", "Run a server (as hodei-server)."),
+    "tls": Lazy("hodei.cli.tls", "tls", "Make a CA and certificates."),
     "db": Lazy("hodei.cli.db", "db", "Apply and check the database's schema; maintain its tables."),
     "completion": Lazy("hodei.cli.completion", "completion", "Completion for bash, zsh and fish."),
     "help": Lazy("hodei.cli.help", "help_command", "Show the help of a command."),

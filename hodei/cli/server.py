@@ -35,18 +35,32 @@ Example:
 )
 @click.option(
     "--grpc",
-    "grpc_address",
+    "grpc_addresses",
     envvar="HODEI_GRPC",
-    default="127.0.0.1:50051",
+    multiple=True,
+    default=["127.0.0.1:50051"],
     show_default=True,
-    metavar="HOST:PORT",
-    help="The address to listen at; port 0 takes a free one.",
+    metavar="HOST:PORT[,client-ca=FILE]",
+    help="An address to listen at; port 0 takes a free one. Repeatable. With client-ca every caller of"
+    " this address must show a certificate of a CA in FILE.",
+)
+@click.option(
+    "--tls-cert",
+    envvar="HODEI_TLS_CERT",
+    metavar="FILE",
+    help="Certificate in PEM: with it every address has TLS. A replaced file is noticed.",
+)
+@click.option(
+    "--tls-key",
+    envvar="HODEI_TLS_KEY",
+    metavar="FILE",
+    help="The private key of that certificate, without a passphrase.",
 )
 @click.option(
     "--insecure",
     envvar="HODEI_INSECURE",
     is_flag=True,
-    help="Allow listening beyond loopback without TLS.",
+    help="Allow plain text beyond loopback.",
 )
 @click.option(
     "--loopback-role",
@@ -106,7 +120,9 @@ def server(
     database_url: str | None,
     listen_url: str | None,
     listen_url_file: str | None,
-    grpc_address: str,
+    grpc_addresses: tuple[str, ...],
+    tls_cert: str | None,
+    tls_key: str | None,
     insecure: bool,
     loopback_role: str | None,
     anonymous_role: str,
@@ -121,7 +137,7 @@ def server(
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes raw lines among ours
     from hodei import log
-    from hodei.config import Settings, seconds
+    from hodei.config import Settings, listener, seconds
     from hodei.domain.errors import HodeiError, Invalid
 
     url = needed(database_url)
@@ -130,7 +146,9 @@ def server(
         settings = Settings(
             database_url=url,
             listen_url=secret_file.value_of(context, "listen_url") or url,
-            grpc=grpc_address,
+            listeners=tuple(map(listener, grpc_addresses)),
+            tls_cert=tls_cert or None,
+            tls_key=tls_key or None,
             insecure=insecure,
             loopback_role=loopback_role or None,
             anonymous_role=anonymous_role,

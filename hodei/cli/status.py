@@ -1,5 +1,6 @@
 """`hodei status`."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 import click
@@ -23,6 +24,9 @@ WORKERS = (
 
 LONGEST_IPV4 = len("255.255.255.255:65535")
 """An address that is cut before its port names no server: others of its host look the same."""
+
+SOON_S = 21 * 86_400.0
+"""Seconds before its end from which on a certificate's end is told above the table of servers."""
 
 CAUSES = {Waiting.RUN_AT: "for a later time", Waiting.BACKOFF: "in back-off"}
 
@@ -54,6 +58,7 @@ def status(servers: str, output: str) -> None:
             ("lost after", f"{now.lost_after_s:g} s of silence" if now.lost_after_s else ""),
             ("tokens", f"{now.tokens_usable} usable"),
             ("servers", f"{now.servers}; {address} answered, version {now.version}"),
+            ("certificate", _first_to_expire(now)),
             ("database", f"PostgreSQL {now.database}, schema {_schema(now)}"),
         ]
     )
@@ -102,6 +107,21 @@ def _as_root(now: Status) -> str:
     return f"jobs run as root on {workers}: {', '.join(names)}{more}"
 
 
+def _first_to_expire(now: Status) -> str:
+    """Returns when the first of the servers' certificates expires, if that is soon."""
+    ends = [
+        (s.certificate_expires_at, s.address) for s in now.listening if s.certificate_expires_at
+    ]
+    if not ends:
+        return ""
+    at, address = min(ends)
+    left_s = at / 1e6 - time.time()
+    if left_s > SOON_S:
+        return ""
+    when = f"expires in {show.duration(left_s)}" if left_s > 0 else f"expired {show.clock(at)}"
+    return f"that of {address} {when}"
+
+
 def _tell_unservable(now: Status) -> None:
     click.echo()
     rows = [
@@ -124,12 +144,14 @@ def _tell_unservable(now: Status) -> None:
 
 def _tell_servers(now: Status) -> None:
     click.echo()
+    with_tls = any(one.certificate_expires_at for one in now.listening)
     rows = [
         [
             show.short_id(one.server_id) or "unknown",
             one.address or "unknown",
             show.clock_cell(one.started_at) or "unknown",
             str(one.workers),
+            *([show.clock(one.certificate_expires_at) or "no TLS"] if with_tls else []),
             "unknown" if one.lost_after_s is None else f"{one.lost_after_s:g} s",
             one.version or "older",
             one.host or "unknown",
@@ -141,6 +163,7 @@ def _tell_servers(now: Status) -> None:
         show.Column("address", cut=True, least=LONGEST_IPV4),
         show.Column("since", leaves=1),
         show.Column("workers"),
+        *([show.Column("certificate until", leaves=5)] if with_tls else []),
         show.Column("lost after", leaves=3),
         show.Column("version", leaves=2),
         show.Column("host", leaves=4, cut=True),

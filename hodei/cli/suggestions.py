@@ -73,9 +73,12 @@ def similar_commands(ctx: click.Context, word: str) -> list[str]:
 
 
 def _likeness(name: str, word: str) -> float:
-    """From 0 to 1: how alike a command's name and a word are, or the name that means the same."""
-    wanted = {word[:LONGEST], SYNONYMS.get(word, word[:LONGEST])}
-    return max(difflib.SequenceMatcher(None, name, one).ratio() for one in wanted)
+    """From 0 to 1: how alike a command's name and a word are. A word of other programs is compared by
+    the one that means the same, as it is no slip of the finger."""
+    if name == word:
+        return 1.0
+    wanted = SYNONYMS.get(word, word[:LONGEST])
+    return difflib.SequenceMatcher(None, name, wanted).ratio()
 
 
 def unknown_command(ctx: click.Context, word: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hodei.cli import completion, show, worker_details
+from hodei.cli import completion, connection, show, worker_details
 from hodei.cli.client import Client, connect, is_refusal, words
 from hodei.cli.groups import Group
 from hodei.cli.older_worker_calls import asked
@@ -145,4 +145,5 @@ def run(servers: str, arguments: tuple[str, ...]) -> None:
 
     where = () if "--server" in arguments else ("--server", servers)
     command = own_python.command("hodei_worker", *where, *arguments)
-    os.execve(command[0], command, os.environ | own_python.environment())  # noqa: S606
+    environment = os.environ | own_python.environment() | connection.as_environment()
+    os.execve(command[0], command, environment)  # noqa: S606

@@ -24,6 +24,7 @@ from hodei.client.filters import Filter
 from hodei.client.reading import JobId, LogChunk
 from hodei.client.records import Attempt, Event, Job
 from hodei.client.specs import Spec, new_id
+from hodei.tls.caller import Tls
 
 __all__ = [
     "Aborted",
@@ -46,6 +47,7 @@ __all__ = [
     "ServerFault",
     "Spec",
     "TimedOut",
+    "Tls",
     "Unauthenticated",
     "Unavailable",
     "Unsupported",

@@ -10,13 +10,15 @@ from typing import Any, TypeVar, Unpack
 
 from hodei.client import verbs
 from hodei.client.channels import CALL_S, OPTIONS, Channels
-from hodei.client.errors import Closed, HodeiError
+from hodei.client.errors import Closed, HodeiError, Unavailable
 from hodei.client.filters import Filter, log_fields
 from hodei.client.following import Reading, Waiting
 from hodei.client.reading import JobId, LogChunk
 from hodei.client.records import Attempt, Event, Job
 from hodei.client.servers import Tries
 from hodei.client.specs import AnySpec, Spec, one_spec
+from hodei.tls.address import Address
+from hodei.tls.caller import Tls, open_channel
 
 T = TypeVar("T")
 Jobs = list[Job]  # within the class `list` is a verb
@@ -32,8 +34,9 @@ class AsyncHodei:
         actor: str | None = None,
         api_key: str | None = None,
         call_timeout: float = CALL_S,
+        tls: Tls | None = None,
     ) -> None:
-        self._channels = Channels(servers, actor, call_timeout, _open, api_key)
+        self._channels = Channels(servers, actor, call_timeout, tls, _open, api_key)
         self._loop: Any = None
 
     async def submit(
@@ -158,7 +161,11 @@ class AsyncHodei:
             else:
                 tries.succeeded()
                 return answer
-            await asyncio.sleep(tries.failed(status, words))
+            try:
+                pause = tries.failed(status, words)
+            except Unavailable as error:
+                raise await asyncio.to_thread(self._channels.explained, error, tries) from None
+            await asyncio.sleep(pause)
 
     async def _read(
         self, reading: Reading, call_timeout: float | None
@@ -181,7 +188,11 @@ class AsyncHodei:
                 continue
             except _failures() as error:
                 status, words = self._status(error)
-            await asyncio.sleep(reading.broke(tries, status, words))
+            try:
+                pause = reading.broke(tries, status, words)
+            except Unavailable as error:
+                raise await asyncio.to_thread(self._channels.explained, error, tries) from None
+            await asyncio.sleep(pause)
 
     async def _stream(
         self, stub: Any, reading: Reading, tries: Tries
@@ -232,7 +243,7 @@ def _failures() -> tuple[type[BaseException], ...]:
     return (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError)
 
 
-def _open(address: str) -> Any:
+def _open(address: Address, tls: Tls) -> Any:
     import grpc.aio
 
-    return grpc.aio.insecure_channel(address, options=OPTIONS)
+    return open_channel(grpc.aio, address, tls, OPTIONS)

@@ -8,13 +8,15 @@ from typing import Any, TypeVar, Unpack
 
 from hodei.client import verbs
 from hodei.client.channels import CALL_S, OPTIONS, Channels
-from hodei.client.errors import Closed, HodeiError
+from hodei.client.errors import Closed, HodeiError, Unavailable
 from hodei.client.filters import Filter, log_fields
 from hodei.client.following import Reading, Waiting
 from hodei.client.reading import JobId, LogChunk
 from hodei.client.records import Attempt, Event, Job
 from hodei.client.servers import Tries
 from hodei.client.specs import AnySpec, Spec, one_spec
+from hodei.tls.address import Address
+from hodei.tls.caller import Tls, open_channel
 
 T = TypeVar("T")
 Jobs = list[Job]  # within the class `list` is a verb
@@ -26,8 +28,10 @@ class Hodei:
     `servers` is HOST:PORT[,HOST:PORT…] or a list of HOST:PORT; otherwise HODEI_SERVER_ADDRESS says
     them, or else it is 127.0.0.1:50051. A call goes to the server that answered last, and to the
     others when that one does not answer. `call_timeout` bounds each call, in seconds and with all
-    of its tries, unless the call has its own. `actor` is who does it, for the audit. `api_key` is the API key that each
-    call is made with; otherwise HODEI_API_KEY_FILE or HODEI_API_KEY says it.
+    of its tries, unless the call has its own. `actor` is who does it, for the audit. `api_key` is
+    the API key that each call is made with; otherwise HODEI_API_KEY_FILE or HODEI_API_KEY says it.
+    An address that begins with https:// has TLS, for which `tls`, or else HODEI_TLS_CA and its like,
+    says more.
 
     Every call may raise a HodeiError: Unavailable or TimedOut when no server answers in time."""
 
@@ -38,8 +42,9 @@ class Hodei:
         actor: str | None = None,
         api_key: str | None = None,
         call_timeout: float = CALL_S,
+        tls: Tls | None = None,
     ) -> None:
-        self._channels = Channels(servers, actor, call_timeout, _open, api_key)
+        self._channels = Channels(servers, actor, call_timeout, tls, _open, api_key)
 
     def submit(
         self,
@@ -179,7 +184,11 @@ class Hodei:
             else:
                 tries.succeeded()
                 return answer
-            time.sleep(tries.failed(status, words))
+            try:
+                pause = tries.failed(status, words)
+            except Unavailable as error:
+                raise self._channels.explained(error, tries) from None
+            time.sleep(pause)
 
     def _read(
         self, reading: Reading, call_timeout: float | None
@@ -200,7 +209,11 @@ class Hodei:
                 continue
             except (grpc.RpcError, ValueError) as error:
                 status, words = self._status(error)
-            time.sleep(reading.broke(tries, status, words))
+            try:
+                pause = reading.broke(tries, status, words)
+            except Unavailable as error:
+                raise self._channels.explained(error, tries) from None
+            time.sleep(pause)
 
     def _stream(self, stub: Any, reading: Reading, tries: Tries) -> Generator[LogChunk, None, None]:
         stream = getattr(stub, reading.method)(
@@ -222,7 +235,7 @@ class Hodei:
         return error.code().name, error.details() or ""
 
 
-def _open(address: str) -> Any:
+def _open(address: Address, tls: Tls) -> Any:
     import grpc
 
-    return grpc.insecure_channel(address, options=OPTIONS)
+    return open_channel(grpc, address, tls, OPTIONS)

@@ -2,13 +2,19 @@
 
 import getpass
 import os
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hodei.client.errors import Closed
 from hodei.client.servers import Servers, Tries
-from hodei.domain.errors import Invalid
+from hodei.domain.errors import Invalid, Unavailable
+from hodei.domain.text import shown
+from hodei.tls.address import Address
+from hodei.tls.bad import BadTls
+from hodei.tls.caller import Tls, from_environment
 
 ADDRESS = "127.0.0.1:50051"
 """Where servers are looked for, unless a client or HODEI_SERVER_ADDRESS says otherwise."""
@@ -18,6 +24,9 @@ CALL_S = 10.0
 
 LONGEST_S = 31_536_000.0
 """Seconds that a call may take at most, a year: gRPC's clock has no place for much more."""
+
+DIAGNOSE_S = 1.0
+"""Seconds for each step of a connection that finds out why no server answers."""
 
 OPTIONS = [
     ("grpc.max_receive_message_length", 8 << 20),
@@ -41,10 +50,16 @@ class Channels:
         servers: str | Sequence[str] | None,
         actor: str | None,
         call_timeout: float,
-        open_channel: Callable[[str], Any],
+        tls: Tls | None,
+        open_channel: Callable[[Address, Tls], Any],
         key: str | None = None,
     ) -> None:
-        self.servers = Servers(_from_environment(os.environ) if servers is None else servers)
+        """Without `tls` the environment says it. Invalid: a setting is not as expected."""
+        given = _from_environment(os.environ) if servers is None else servers
+        self.servers = Servers(given, tls=tls is None and bool(os.environ.get("HODEI_TLS")))
+        self._tls = from_environment(os.environ) if tls is None else tls
+        with _in_words_of_python():
+            self._tls.check(self.servers.addresses)
         self.metadata = (
             ("hodei-actor", f"python:{_name(actor)}"),
             *_key_for(self.servers.addresses, key),
@@ -72,12 +87,30 @@ class Channels:
             if self.closed:
                 raise Closed("this client is closed: make another one")
             if place not in self._opened:
+                if "grpc" not in sys.modules:  # else its core writes raw lines to standard error
+                    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
                 from hodei.protocol.hodei_pb2_grpc import JobServiceStub
 
-                channel = self._open_channel(self.servers.addresses[place])
+                with _in_words_of_python():
+                    channel = self._open_channel(self.servers.addresses[place], self._tls)
                 self._opened[place] = channel, JobServiceStub(channel)
                 self._process = os.getpid()
             return self._opened[place][1]
+
+    def explained(self, error: Unavailable, tries: Tries) -> Unavailable:
+        """The same error, with what is wrong where there was no connection. It looks, which takes a
+        few seconds at most."""
+        if not tries.unanswered:
+            return error
+        from hodei.tls.diagnosis import REFUSED, diagnose
+
+        looked = {a: diagnose(a, self._tls, DIAGNOSE_S).words for a in self.servers.addresses[:3]}
+        wrong = [f"{a}: {words}" for a, words in looked.items() if words not in ("", REFUSED)]
+        if not wrong:
+            return error
+        only = len(self.servers.addresses) == 1
+        said = f": {looked[self.servers.addresses[0]]}" if only else "; " + "; ".join(wrong)
+        return Unavailable(shown(f"{error}{said}"))
 
     def close(self) -> list[Any]:
         """Lets no further call begin, and returns the channels, which are to be closed."""
@@ -89,6 +122,15 @@ class Channels:
             channels = [channel for channel, _ in self._opened.values()]
             self._opened.clear()
         return channels
+
+
+@contextmanager
+def _in_words_of_python() -> Iterator[None]:
+    """Invalid: a file for TLS is not as expected; it is named as the field of Tls."""
+    try:
+        yield
+    except BadTls as error:
+        raise Invalid(str(error).replace("--tls-", "tls ")) from None
 
 
 def checked_seconds(value: Any, what: str) -> float:
@@ -103,7 +145,7 @@ def _from_environment(environment: Mapping[str, str]) -> str:
     return environment.get("HODEI_SERVER_ADDRESS") or environment.get("HODEI_SERVER") or ADDRESS
 
 
-def _key_for(addresses: Sequence[str], key: str | None) -> tuple[tuple[str, str], ...]:
+def _key_for(addresses: Sequence[Address], key: str | None) -> tuple[tuple[str, str], ...]:
     """What calls say of the API key, the one that was given or the environment's. Invalid: it is
     none, or must not be sent to one of the servers."""
     from hodei.protocol import api_key
@@ -112,7 +154,7 @@ def _key_for(addresses: Sequence[str], key: str | None) -> tuple[tuple[str, str]
         given = api_key.checked(key, "api_key") if key else None
         key = given or api_key.from_environment(os.environ)
         for address in addresses if key else ():
-            api_key.check_way(address, os.environ, encrypted=False)
+            api_key.check_way(address.target, os.environ, encrypted=address.tls)
     except api_key.BadKey as error:
         raise Invalid(str(error)) from None
     return api_key.metadata(key)

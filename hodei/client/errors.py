@@ -16,6 +16,7 @@ from hodei.domain.errors import (
     Unavailable,
 )
 from hodei.domain.text import shown
+from hodei.tls.grpc_words import was_not_sent, without_grpc
 
 __all__ = [
     "Aborted",
@@ -74,17 +75,16 @@ PASSING = frozenset(
 )
 """Statuses after which the same call may succeed a moment later, or at another server."""
 
-NOT_SENT = "failed to connect to all addresses"
-"""gRPC's own words, where there was no connection: no server has seen the call."""
-
 
 def error_of(status: str, words: str) -> HodeiError:
     """The error that a status says, with the server's words on one line."""
     if status == "UNIMPLEMENTED":
         words = "the server is of an older release, which does not have this call"
-    return KINDS.get(status, ServerFault)(shown(words) or f"the server answered {status}")
+    return KINDS.get(status, ServerFault)(
+        shown(without_grpc(words)) or f"the server answered {status}"
+    )
 
 
 def was_not_done(status: str, words: str) -> bool:
     """Whether it is sure that a call that failed in a passing way has changed nothing."""
-    return status == "RESOURCE_EXHAUSTED" or words.startswith(NOT_SENT)
+    return status == "RESOURCE_EXHAUSTED" or was_not_sent(words)

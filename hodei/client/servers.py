@@ -7,8 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hodei.client.errors import NOT_SENT, PASSING, TimedOut, error_of, was_not_done
+from hodei.client.errors import PASSING, TimedOut, error_of, was_not_done
 from hodei.domain.errors import HodeiError, Invalid, Unavailable
+from hodei.tls.address import BadAddress, parse_each
+from hodei.tls.grpc_words import was_not_sent
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 """Seconds after the servers have all been tried once; they double with each further round."""
@@ -17,28 +19,20 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 class Servers:
     """The addresses, and the place among them of the one that answered last."""
 
-    def __init__(self, given: str | Sequence[str]) -> None:
-        """Takes HOST:PORT[,HOST:PORT…] or a list of HOST:PORT. Invalid: it is neither."""
+    def __init__(self, given: str | Sequence[str], *, tls: bool = False) -> None:
+        """Takes HOST:PORT[,HOST:PORT…] or a list of HOST:PORT, each with https:// before it where
+        the connection is to have TLS; with `tls` that need not be said. Invalid: it is neither."""
         parts = given.split(",") if isinstance(given, str) else given
         if not isinstance(parts, Sequence):
             raise Invalid(f"servers: expected HOST:PORT[,HOST:PORT…], got {given!r}")
-        self.addresses = tuple(_address(part, given) for part in parts)
-        if not self.addresses:
-            raise Invalid(f"servers: expected HOST:PORT[,HOST:PORT…], got {given!r}")
+        try:
+            self.addresses = parse_each(parts, given, tls=tls)
+        except BadAddress as error:
+            raise Invalid(f"servers: {error}") from None
         self.current = 0
 
     def __str__(self) -> str:
-        return ", ".join(self.addresses)
-
-
-def _address(part: object, given: object) -> str:
-    text = part.strip().removeprefix("http://").rstrip("/") if isinstance(part, str) else ""
-    host, _, port = text.rpartition(":")
-    if not host.isprintable() or not (host and port.isascii() and port.isdigit()):
-        raise Invalid(f"servers: expected HOST:PORT[,HOST:PORT…], got {given!r}")
-    if not 0 < int(port[:6]) < 65536:
-        raise Invalid(f"servers: expected a port from 1 to 65535, got {port[:20]}")
-    return text
+        return ", ".join(map(str, self.addresses))
 
 
 class Try(NamedTuple):
@@ -60,6 +54,7 @@ class Tries:
         self._pause = FIRST_PAUSE_S
         self.reset()
         self.may_be_done = False  # a try that failed may have reached a server
+        self.unanswered = False  # it was given up, as there was no connection
 
     def reset(self, pause: float = 0.0) -> None:
         """Gives the call all of its time again, after a pause, as a server has answered."""
@@ -105,7 +100,8 @@ class Tries:
 
     def _given_up(self, status: str, words: str) -> HodeiError:
         """The error of the last try, and which servers were tried."""
-        if words.startswith(NOT_SENT):
+        if was_not_sent(words):
+            self.unanswered = True
             return Unavailable(f"no server answers at {self._servers} within {self._seconds:g} s")
         if status == "DEADLINE_EXCEEDED":
             return TimedOut(f"no answer from {self._servers} within {self._seconds:g} s")

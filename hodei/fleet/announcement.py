@@ -6,6 +6,8 @@ hour."""
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from datetime import datetime
 
 from loguru import logger
 
@@ -21,19 +23,25 @@ class Announcement:
     def __init__(self, database: Database, me: servers.Self) -> None:
         self._database = database
         self._me = me
+        self.certificate_expires_at: Callable[[], datetime | None] = lambda: None
+        """When the certificate expires that is served at the moment."""
 
     async def run(self) -> None:
         """Renews the row, for ever. Trouble is logged once, until it has passed."""
         told = ""
         while True:
             try:
-                await self._database.run(lambda conn: servers.beat(conn, self._me))
+                await self._beat()
                 told = ""
             except TROUBLE as error:
                 if (words := words_of(error)) != told:
                     logger.warning("this server cannot write its row in hodei_servers: {}", words)
                     told = words
             await asyncio.sleep(servers.BEAT_EVERY_S)
+
+    async def _beat(self) -> None:
+        expires_at = self.certificate_expires_at()
+        await self._database.run(lambda conn: servers.beat(conn, self._me, expires_at))
 
     async def end(self) -> None:
         """Deletes the row, if the database answers in time."""

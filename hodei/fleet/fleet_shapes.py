@@ -100,6 +100,7 @@ def of_server(row: servers.Listed) -> ListeningServer:
         started_at=_time(row.started_at),
         lost_after_s=row.lost_after_s,
         workers=row.workers,
+        certificate_expires_at=_time(row.certificate_expires_at),
     )
 
 

@@ -118,12 +118,15 @@ class ListeningServer:
     """A server of this database. Keys are null that a server of an older release does not report."""
 
     server_id: Annotated[str | None, "The UUID of its process."] = None
-    address: Annotated[str | None, "The address on which it listens (--grpc)."] = None
+    address: Annotated[str | None, "The addresses on which it listens (--grpc)."] = None
     host: Annotated[str | None, "Name of its host."] = None
     version: Annotated[str | None, "Its release."] = None
     started_at: Annotated[Time | None, "When it started."] = None
     lost_after_s: Annotated[float | None, "Its --lost-after."] = None
     workers: Annotated[int, "Workers that are connected to it."] = 0
+    certificate_expires_at: Annotated[
+        Time | None, "When the certificate expires that it serves now; null: plain text."
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What servers say of themselves, for people: hodei_servers has a row for each of them."""
 
 import uuid
+from datetime import datetime
 from typing import NamedTuple
 
 from hodei.store.database import Connection
@@ -40,17 +41,19 @@ WITH gone AS (
     USING gone g
     WHERE s.id = g.id
 )
-INSERT INTO hodei_servers (id, address, host, version, lost_after_s)
-VALUES (%(id)s, %(address)s, %(host)s, %(version)s, %(lost_after_s)s)
+INSERT INTO hodei_servers (id, address, host, version, lost_after_s, certificate_expires_at)
+VALUES (%(id)s, %(address)s, %(host)s, %(version)s, %(lost_after_s)s, %(certificate_expires_at)s)
 ON CONFLICT (id) DO UPDATE
-SET last_beat = clock_timestamp()
+SET last_beat = clock_timestamp(),
+    certificate_expires_at = excluded.certificate_expires_at
 """
 
 
-async def beat(conn: Connection, me: Self) -> None:
+async def beat(conn: Connection, me: Self, certificate_expires_at: datetime | None = None) -> None:
     """Writes or renews a server's row, and deletes rows that were not renewed for an hour, 100 at
-    most."""
-    await brief_rows(conn, BEAT, me._asdict())
+    most. `certificate_expires_at` is that of the certificate which is served now."""
+    parameters = me._asdict() | {"certificate_expires_at": certificate_expires_at}
+    await brief_rows(conn, BEAT, parameters)
 
 
 LEAVE = "DELETE FROM hodei_servers s WHERE s.id = %(id)s"
@@ -73,7 +76,8 @@ WITH listeners AS (
       AND a.datname = current_database()
     GROUP BY 1, CASE WHEN a.application_name = 'hodei-server listener' THEN a.pid END
 ), there AS (
-    SELECT s.id::text AS id, s.address, s.host, s.version, s.lost_after_s, s.started_at
+    SELECT s.id::text AS id, s.address, s.host, s.version, s.lost_after_s, s.started_at,
+           s.certificate_expires_at
     FROM hodei_servers s
     WHERE abs(extract(epoch FROM clock_timestamp() - s.last_beat)) < %(there_within_s)s
 ), held AS (
@@ -88,7 +92,8 @@ SELECT id,
        left(t.version, 50),
        coalesce(t.started_at, l.since),
        t.lost_after_s,
-       coalesce(h.workers, 0)
+       coalesce(h.workers, 0),
+       t.certificate_expires_at
 FROM there t
 FULL JOIN listeners l USING (id)
 LEFT JOIN held h USING (id)
@@ -107,6 +112,7 @@ class Listed(NamedTuple):
     started_at: int | None  # microseconds since 1970; None: this role may not see it
     lost_after_s: float | None
     workers: int  # whose streams it holds
+    certificate_expires_at: int | None  # microseconds since 1970; None: plain text
 
 
 async def listed(conn: Connection) -> list[Listed]:

@@ -5,11 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import grpc.aio
-import pytest
-
 from hodei.access.roles import LADDER, LEAST, WITHOUT_KEY, Role, may
-from hodei.config import Settings
+from hodei.config import Listener, Settings
 from hodei.server import Server
 from tests.conftest import TREE
 
@@ -26,25 +23,20 @@ class Recorder:
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
         raise AssertionError(f"these methods pass no gate: {handlers}")
 
-    def add_insecure_port(self, address: str) -> None:
-        pass
 
-
-def registered(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+def registered() -> set[str]:
     recorder = Recorder()
-    monkeypatch.setattr(grpc.aio, "server", lambda **_: recorder)
 
-    async def bind() -> None:
-        Server(Settings("postgres://x", "postgres://x", "127.0.0.1:0"))._bind()
+    async def add() -> None:
+        settings = Settings("postgres://x", "postgres://x", (Listener("127.0.0.1:0"),))
+        Server(settings)._services_of_grpc()(recorder, True)  # type: ignore[arg-type]
 
-    asyncio.run(bind())
+    asyncio.run(add())
     return recorder.methods
 
 
-def test_each_method_that_a_server_registers_is_in_the_table(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    methods = registered(monkeypatch)
+def test_each_method_that_a_server_registers_is_in_the_table() -> None:
+    methods = registered()
     assert len(methods) > 30
     assert methods == set(LEAST)
 

@@ -55,6 +55,7 @@ def prepared(hodei: Hodei, folder: Path) -> dict[str, str]:
         WORKER: worker,
         TOKEN: token,
         "/etc/hodei/database-url": str(folder / "url"),
+        "/etc/hodei/tls": str(folder / "tls"),
         "/tmp/etc.tgz /etc": f"{folder}/few.tgz {folder}/few",
     }
 

@@ -106,7 +106,8 @@ def test_a_port_that_is_taken_is_refused(hodei: Hodei) -> None:
         (
             ["--database-url", "postgres://x", "--grpc", "0.0.0.0:50999"],
             2,
-            "add --insecure to accept that",
+            "--grpc 0.0.0.0:50999: beyond loopback the connection needs TLS; add --tls-cert and "
+            "--tls-key (`hodei tls init` makes them), or --insecure for plain text",
         ),
         (
             ["--database-url", "postgres://x", "--grpc", "nowhere"],

@@ -4,18 +4,24 @@ from pathlib import Path
 
 import pytest
 
+from hodei.tls.address import Address
 from hodei_worker import identity
 from hodei_worker.config import BadSetting, Settings, addresses, labels
 
 
 def test_addresses_with_and_without_scheme() -> None:
-    assert addresses("http://a:1, b:2,[::1]:3/") == ("a:1", "b:2", "[::1]:3")
+    assert [str(one) for one in addresses("http://a:1, b:2,[::1]:3/,https://c:4", tls=False)] == [
+        "a:1",
+        "b:2",
+        "[::1]:3",
+        "https://c:4",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "a", "a:", ":1", "a:x", "a:70000"])
 def test_bad_addresses_are_refused(text: str) -> None:
     with pytest.raises(BadSetting, match="expected HOST:PORT"):
-        addresses(text)
+        addresses(text, tls=False)
 
 
 def test_labels() -> None:
@@ -27,7 +33,7 @@ def test_labels() -> None:
 def test_what_is_no_utf_8_is_refused() -> None:
     for name, folder in (("\udcff", "/x"), ("x\x1b", "/x"), ("x", "/\udcff")):
         with pytest.raises(BadSetting, match="without control characters"):
-            Settings(("a:1",), None, 1, {}, Path(folder), name)
+            Settings((Address("a:1"),), None, 1, {}, Path(folder), name)
     with pytest.raises(BadSetting, match="expected KEY=VALUE"):
         labels(("a=\udcff",))
 

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from hodei.protocol import hodei_pb2 as pb
+from hodei.tls.address import Address
 from hodei_worker.config import Settings
 from hodei_worker.link import Link, SupervisorDied
 from hodei_worker.outbox import Outbox
@@ -57,7 +58,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def run_jobs(folder: Path, received: list[dict[str, Any]]) -> None:
     """One job that ends, one that is cancelled, one that is refused, and one that is adopted."""
-    settings = Settings(("127.0.0.1:1",), None, 4, {}, folder, "w")
+    settings = Settings((Address("127.0.0.1:1"),), None, 4, {}, folder, "w")
     link = await Link.open(settings)
     slots = Slots(4, link, Outbox())
 

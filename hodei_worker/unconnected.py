@@ -1,0 +1,40 @@
+"""What the log says of a connection that failed: why, found out by a connection of its own, as gRPC
+does not tell."""
+
+import asyncio
+import time
+
+import grpc.aio
+from loguru import logger
+
+from hodei.tls.address import Address
+from hodei.tls.caller import Tls
+from hodei.tls.diagnosis import REFUSED, diagnose
+from hodei.tls.grpc_words import is_refused, was_not_sent, without_grpc
+
+AGAIN_AFTER_S = 60.0
+"""Seconds until the same failure of an address is looked into again: a thousand workers must not
+double the connections to a server that is in trouble."""
+
+
+class Unconnected:
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._found: dict[Address, tuple[float, str]] = {}  # when, and in which words
+
+    async def log(self, level: str, address: Address, error: grpc.aio.AioRpcError) -> None:
+        """Writes a line about a failed call. It may take a few seconds."""
+        words = error.details() or ""
+        if not was_not_sent(words):
+            logger.log(level, "{} {}: {}", address, error.code().name, without_grpc(words))
+            return
+        why = REFUSED if is_refused(words) else await self._why(address)
+        logger.log(level, "cannot connect to {}: {}", address, why)
+
+    async def _why(self, address: Address) -> str:
+        found_at, words = self._found.get(address, (float("-inf"), ""))
+        if time.monotonic() - found_at > AGAIN_AFTER_S:
+            finding = await asyncio.to_thread(diagnose, address, self._tls)
+            words = finding.words or "the connection broke off"
+            self._found[address] = time.monotonic(), words
+        return words
