@@ -1,22 +1,19 @@
 """Attacks a real system at random from a printed seed, waits until it is at rest, and has it
-judged. `bin/chaos --minutes N --seed S`.
+judged (attack.py).
 
 Two servers, two workers that keep their jobs, a durable PostgreSQL, and a proxy on every way
 between them; a worker that lies, hands that spoil rows, and jobs that escape, fill, fork, rename
 and kill. See docs/reliability.md."""
 
-import argparse
+import contextlib
 import json
-import random
-import shutil
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.contained import PART, Contained
 from tests.chaos.faults import Faults
 from tests.chaos.poison import Poison
 from tests.chaos.system import LABELS
@@ -53,6 +50,7 @@ class Chaos(Faults):
         pgbouncer: bool = False,
         other_tree: Path | None = None,
         tame: bool = False,
+        docker: bool = False,
     ) -> None:
         super().__init__(folder, seed, pgbouncer=pgbouncer, other_tree=other_tree)
         self.trace = folder / "trace"
@@ -63,6 +61,16 @@ class Chaos(Faults):
         self._wild_part = 0.0 if tame else WILD
         self.wild = Wild(self._dice, self.trace)
         self.left: list[str] = []  # processes of jobs, at rest
+        self.contained = Contained(self._dice, folder, self.trace) if docker else None
+        if self.contained:
+            self._worker_flags = self.contained.flags
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[None]:
+        """The system, behind the engine if there is one."""
+        engine = self.contained.engine() if self.contained else contextlib.nullcontext()
+        with engine, self.system():
+            yield
 
     def run(self, seconds: float, at_least: int = 0, only: Sequence[str] = ()) -> None:
         """For so long, and until there were so many faults."""
@@ -112,6 +120,7 @@ class Chaos(Faults):
             self.poison.odd_spec,
             self.poison.unqueued,
             self.poison.row_locked,
+            *(self.contained.faults() if self.contained else ()),
         )
 
     def judge(self) -> list[str]:
@@ -146,6 +155,9 @@ class Chaos(Faults):
                 supervisors_die=self.faults["supervisor_killed"] > 0,
             )
             found += self.wild.violations(conn)
+            if self.contained:
+                found = [one for one in found if not self.contained.forgiven(one)]
+                found += self.contained.violations()
             return found + found_faults + ([f"{deadlocks} deadlocks"] if deadlocks else [])
 
     def _living(self, jobs: set[str]) -> list[str]:
@@ -195,7 +207,10 @@ class Chaos(Faults):
             padding=padding,
             code=self._dice.choice([0, 0, 0, 3]),
         )
-        return {"script": command, "retries": self._dice.choice([0, 0, 1])}
+        spec: dict[str, Any] = {"script": command}
+        if self.contained and self._dice.random() < PART:
+            spec = self.contained.spec(command)
+        return spec | {"retries": self._dice.choice([0, 0, 1])}
 
     def _create(self, spec: dict[str, Any]) -> str:
         whole = json.dumps(spec | {"labels": LABELS})
@@ -208,110 +223,3 @@ class Chaos(Faults):
 
 def _name(fault: Callable[[], None]) -> str:
     return fault.__name__.strip("_")
-
-
-def attack(
-    seconds: float,
-    seed: int,
-    *,
-    pgbouncer: bool = False,
-    keep: bool = False,
-    at_least: int = 0,
-    other_tree: Path | None = None,
-    only: Sequence[str] = (),
-    tame: bool = False,
-) -> tuple[Chaos, list[str]]:
-    """Prints figures, returns what was done and the violations."""
-    base = Path(tempfile.mkdtemp(prefix="hodei-chaos-"))
-    base.chmod(0o755)
-    chaos = Chaos(base, seed, pgbouncer=pgbouncer, other_tree=other_tree, tame=tame)
-    found: list[str] = []
-    try:
-        with chaos.system():
-            chaos.run(seconds, at_least, only)
-            found = chaos.judge()
-            with chaos.connect() as conn:
-                states = conn.execute(
-                    """
-                    SELECT state, coalesce(reason, ''), count(*)
-                    FROM jobs
-                    GROUP BY 1, 2
-                    ORDER BY 1, 2
-                    """
-                ).fetchall()
-            print(
-                f"seed {seed}: {chaos.jobs} jobs, {chaos.faults.total()} faults "
-                f"{dict(chaos.faults)}, {len(found)} violations"
-            )
-            print(
-                f"wild jobs: {len(chaos.wild.jobs)} {dict(Counter(chaos.wild.jobs.values()))}, "
-                f"processes of jobs left: {len(chaos.left)}"
-            )
-            print(
-                "  ".join(
-                    f"{state} {reason} {count}".replace("  ", " ")
-                    for state, reason, count in states
-                ),
-                flush=True,
-            )
-    finally:
-        if keep or found:
-            print(f"everything is kept in {base}", file=sys.stderr)
-        else:
-            shutil.rmtree(base, ignore_errors=True)
-    return chaos, found
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="bin/chaos", description="Attack a real system at random, then judge it."
-    )
-    parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument(
-        "--seed", type=int, default=None, help="of an earlier run, to repeat its faults"
-    )
-    parser.add_argument(
-        "--pgbouncer",
-        action="store_true",
-        help="servers reach PostgreSQL through a PgBouncer in transaction mode",
-    )
-    parser.add_argument(
-        "--other-tree",
-        type=lambda path: Path(path).absolute(),
-        help="the second server and worker run this checkout's code, as during a deploy; "
-        "--only leaves out what it does not hold",
-    )
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="FAULT",
-        help="one of the faults that a run prints; repeatable",
-    )
-    parser.add_argument(
-        "--tame",
-        action="store_true",
-        help="no jobs that escape, fill, fork, rename and kill: for another release, which does not hold them",
-    )
-    parser.add_argument(
-        "--keep", action="store_true", help="leave the database, logs and traces for inspection"
-    )
-    given = parser.parse_args()
-    seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
-    print(f"seed {seed}", flush=True)
-    _, found = attack(
-        given.minutes * 60,
-        seed,
-        pgbouncer=given.pgbouncer,
-        keep=given.keep,
-        other_tree=given.other_tree,
-        only=given.only,
-        tame=given.tame,
-    )
-    for violation in found:
-        print(f"VIOLATION {violation}", file=sys.stderr)
-    sys.exit(1 if found else 0)
-
-
-if __name__ == "__main__":
-    main()

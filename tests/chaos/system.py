@@ -30,6 +30,7 @@ class System:
         self._folder = folder
         self._stacks = (Stack(folder / "logs"), Stack(folder / "logs", other_tree))
         self._pgbouncer = pgbouncer
+        self._worker_flags: tuple[str, ...] = ()
 
     @contextlib.contextmanager
     def system(self) -> Iterator[None]:
@@ -80,6 +81,7 @@ class System:
             "--on-worker-exit",
             "keep",
             *(f"--label={key}={value}" for key, value in LABELS.items()),
+            *self._worker_flags,
         )
         return self._stacks[number].worker(
             name, ",".join(links), self._folder / f"w{number}", token, *keep

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.chaos.chaos import attack
+from tests.chaos.attack import attack
 
 
 @pytest.mark.slow
