@@ -18,6 +18,7 @@
 --                     One-time tokens, minted by `hodei token create` or by INSERT.
 --   api_keys          Who may call servers, and as what: the hash of each key's secret (never the
 --                     key). Rows stay: while there is one, a call without a key is no admin's.
+--   project_grants    Into which projects roles of this database may enqueue by hodei_enqueue.
 --   domain_events     The audit: every change of state, written in the transaction of the change
 --                     and never updated. Retention drops it by whole days.
 --   job_logs          What jobs wrote, in chunks of bytes under their lease. Retention drops it by
@@ -172,7 +173,11 @@ ALTER TABLE IF EXISTS jobs
 
 ALTER TABLE IF EXISTS job_queue
     ADD COLUMN IF NOT EXISTS expires_at timestamptz,         -- since revision 2
-    ADD COLUMN IF NOT EXISTS unseen_ms bigint;               -- since revision 4
+    ADD COLUMN IF NOT EXISTS unseen_ms bigint,               -- since revision 4
+    ADD COLUMN IF NOT EXISTS project text NOT NULL DEFAULT 'default';  -- since revision 6
+-- The rows that are there are of the default project. What the release before inserts from now on
+-- says no project, and is filed (hodei/store/job_queue.py).
+ALTER TABLE IF EXISTS job_queue ALTER COLUMN project SET DEFAULT '';
 
 ALTER TABLE IF EXISTS leases
     ADD COLUMN IF NOT EXISTS stopping_at timestamptz,        -- since revision 2
@@ -189,7 +194,8 @@ ALTER TABLE IF EXISTS workers                                -- since revision 4
     ADD COLUMN IF NOT EXISTS about jsonb NOT NULL DEFAULT '{}',  -- since revision 5
     ADD COLUMN IF NOT EXISTS connected_at timestamptz,
     ADD COLUMN IF NOT EXISTS drained_at timestamptz,
-    ADD COLUMN IF NOT EXISTS drained_by text;
+    ADD COLUMN IF NOT EXISTS drained_by text,
+    ADD COLUMN IF NOT EXISTS projects text[] NOT NULL DEFAULT '{}';  -- since revision 6
 
 ALTER TABLE IF EXISTS hodei_listening                        -- since revision 4
     ADD COLUMN IF NOT EXISTS checked_at timestamptz,
@@ -299,7 +305,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     priority integer NOT NULL DEFAULT 0,
     correlation_id text NOT NULL,
     actor text NOT NULL,
-    project text NOT NULL DEFAULT 'default',
+    project text NOT NULL DEFAULT 'default',  -- never changes; a boundary of the API, not of SQL
     queue text NOT NULL DEFAULT 'default',
     run_at timestamptz,                     -- not to be run before; NULL: at once
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -344,6 +350,8 @@ CREATE TABLE IF NOT EXISTS jobs (
 
 -- For `job list`, and the recent jobs of the on-call guide.
 CREATE INDEX IF NOT EXISTS jobs_newest_first ON jobs (created_at DESC, id DESC);
+-- For the lists and counts of one project.
+CREATE INDEX IF NOT EXISTS jobs_of_project ON jobs (project, created_at DESC, id DESC);
 -- For `job list --correlation-id`.
 CREATE INDEX IF NOT EXISTS jobs_by_correlation ON jobs (correlation_id, created_at);
 
@@ -362,6 +370,7 @@ CREATE TABLE IF NOT EXISTS job_queue (
     -- spec.queue_timeout of a row that no sweep has seen yet: the timeout counts from then, because
     -- the transaction that inserts a row may be open for long.
     unseen_ms bigint,
+    project text NOT NULL DEFAULT '',       -- of the job; '': as its row in jobs says
     CONSTRAINT job_queue_waits_until CHECK ((waiting IS NULL) = (ready_at IS NULL))
 ) WITH (
     autovacuum_vacuum_scale_factor = 0,
@@ -376,6 +385,8 @@ CREATE INDEX IF NOT EXISTS job_queue_waiting ON job_queue (ready_at) WHERE waiti
 CREATE INDEX IF NOT EXISTS job_queue_unseen ON job_queue (job_id) WHERE unseen_ms IS NOT NULL;
 CREATE INDEX IF NOT EXISTS job_queue_expires
     ON job_queue (expires_at) WHERE expires_at IS NOT NULL;
+-- For FILE (hodei/store/job_queue.py).
+CREATE INDEX IF NOT EXISTS job_queue_unfiled ON job_queue (job_id) WHERE project = '';
 
 CREATE TABLE IF NOT EXISTS leases (
     lease bigint PRIMARY KEY,
@@ -438,7 +449,8 @@ CREATE TABLE IF NOT EXISTS workers (
     about jsonb NOT NULL DEFAULT '{}',      -- its host and settings, in its own words; for people
     connected_at timestamptz,               -- when it last opened its stream; NULL: never, unknown
     drained_at timestamptz,                 -- when an operator drained it; NULL: nobody did
-    drained_by text                         -- which operator
+    drained_by text,                        -- which operator
+    projects text[] NOT NULL DEFAULT '{}'   -- whose jobs alone it takes; empty: of all
 ) WITH (fillfactor = 50);
 
 CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
@@ -518,6 +530,14 @@ CREATE TABLE IF NOT EXISTS api_keys (       -- since revision 6
     expires_at timestamptz,                 -- NULL: never
     revoked_at timestamptz,
     used_at timestamptz                     -- the hour in which a server last saw it
+);
+
+CREATE TABLE IF NOT EXISTS project_grants (  -- since revision 6
+    role text NOT NULL,                     -- of this database; its members have the grant, too
+    project text NOT NULL CHECK (project ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    granted_by text NOT NULL DEFAULT 'sql:' || session_user,
+    PRIMARY KEY (role, project)
 );
 
 CREATE TABLE IF NOT EXISTS provider_configs (
@@ -1260,12 +1280,14 @@ BEGIN
     RETURN spec - 'id' - 'actor';
 END $$;
 
--- Creates jobs from normalised records [{"id", "actor", "spec"}, …] in one transaction: jobs, queue
--- rows, JobCreated events, and one wake-up of servers. A job with the same id and the same spec is
--- the same job (`existed`); one with the same id and another spec is refused (`conflict`) and
--- nothing of it is stored. The API and hodei_enqueue both use this function. The settings keep
--- plans from flipping: a plan that was cached while jobs was small must not scan it when it is
--- large.
+-- Creates jobs from normalised records [{"id", "actor", "spec", "project"}, …] in one transaction:
+-- jobs, queue rows, JobCreated events, and one wake-up of servers. A job with the same id and the
+-- same spec is the same job (`existed`); one with the same id and another spec is refused
+-- (`conflict`), and so is one whose id a job of another project has, whatever its spec (`taken`):
+-- nothing of them is stored. A record of the release before says no project: its job belongs to
+-- `default`, and for `taken` it is told `conflict`. The API and hodei_enqueue both use this
+-- function. The settings keep plans from flipping: a plan that was cached while jobs was small must
+-- not scan it when it is large.
 CREATE OR REPLACE FUNCTION hodei_create_jobs(records jsonb)
 RETURNS TABLE (job_id uuid, outcome text)
 LANGUAGE plpgsql VOLATILE
@@ -1284,6 +1306,7 @@ BEGIN
                r.id,
                r.actor,
                r.spec,
+               coalesce(r.project, 'default') AS project,
                (r.spec ->> 'run_at')::timestamptz AS run_at,
                begun + r.place * interval '1 microsecond' AS at,
                -- A job without a name gets the first word of its command, where that is a plain
@@ -1301,12 +1324,13 @@ BEGIN
                            E' \t\r\n'),
                        E'\t\r\n;&|<>', '        '),
                    ' ', 1) AS word
-        FROM ROWS FROM (jsonb_to_recordset(records) AS (id uuid, actor text, spec jsonb))
-             WITH ORDINALITY AS r (id, actor, spec, place)
+        FROM ROWS FROM (
+                 jsonb_to_recordset(records) AS (id uuid, actor text, spec jsonb, project text))
+             WITH ORDINALITY AS r (id, actor, spec, project, place)
         ORDER BY r.id, r.place
     ), new_jobs AS (
         INSERT INTO jobs (
-            id, name, spec, priority, correlation_id, actor, run_at, created_at, updated_at,
+            id, name, spec, priority, correlation_id, actor, project, run_at, created_at, updated_at,
             timeout_ms, start_timeout_ms, silence_timeout_ms, queue_timeout_ms, grace_ms, retries)
         SELECT w.id,
                CASE
@@ -1323,6 +1347,7 @@ BEGIN
                coalesce((w.spec -> 'priority')::integer, 0),
                coalesce(w.spec ->> 'correlation_id', w.id::text),
                w.actor,
+               w.project,
                w.run_at,
                w.at,
                w.at,
@@ -1334,18 +1359,19 @@ BEGIN
                (w.spec -> 'retries')::integer
         FROM wanted w
         ON CONFLICT (id) DO NOTHING
-        RETURNING id, name, priority, correlation_id, actor, spec, run_at, updated_at,
+        RETURNING id, name, priority, correlation_id, actor, project, spec, run_at, updated_at,
                   queue_timeout_ms
     ), queued AS (
         INSERT INTO job_queue (
-            job_id, priority, enqueued_at, labels, waiting, ready_at, unseen_ms)
+            job_id, priority, enqueued_at, labels, waiting, ready_at, unseen_ms, project)
         SELECT n.id,
                n.priority,
                n.updated_at,
                coalesce(n.spec -> 'labels', '{}'),
                CASE WHEN n.run_at > clock_timestamp() THEN 'RUN_AT' END,
                CASE WHEN n.run_at > clock_timestamp() THEN n.run_at END,
-               n.queue_timeout_ms
+               n.queue_timeout_ms,
+               n.project
         FROM new_jobs n
         RETURNING job_queue.job_id, waiting
     ), events AS (
@@ -1371,18 +1397,52 @@ BEGIN
     RETURN QUERY
         SELECT r.id,
                CASE
+                   WHEN j.project <> r.project THEN 'taken'
+                   WHEN j.project <> coalesce(r.project, 'default') THEN 'conflict'
                    WHEN r.id = ANY (created) AND j.spec = r.spec THEN 'created'
                    WHEN j.spec = r.spec THEN 'existed'
                    ELSE 'conflict'
                END
-        FROM jsonb_to_recordset(records) AS r (id uuid, spec jsonb)
+        FROM jsonb_to_recordset(records) AS r (id uuid, spec jsonb, project text)
         JOIN jobs j ON j.id = r.id;
 END $$;
 
--- `SELECT hodei_enqueue('{"command": "echo hello"}')` creates a job inside the caller's own
--- transaction; a rollback takes it back. The caller needs EXECUTE on this function and nothing
--- else.
-CREATE OR REPLACE FUNCTION hodei_enqueue(spec jsonb) RETURNS uuid
+-- Returns the project into which the role that has logged in may enqueue: the one that is wanted,
+-- or, where none is (NULL), its only one. It has the projects that are granted to it or to a role
+-- that it is a member of, directly or through others; without any, only `default`. A superuser is a
+-- member of those roles only that were granted to it.
+CREATE OR REPLACE FUNCTION hodei_project_to_enqueue(wanted text) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    granted text[] := ARRAY['default'];
+BEGIN
+    IF EXISTS (SELECT FROM project_grants) THEN
+        WITH RECURSIVE mine AS (
+            SELECT r.oid FROM pg_roles r WHERE r.rolname = session_user
+            UNION
+            SELECT m.roleid FROM mine JOIN pg_auth_members m ON m.member = mine.oid
+        )
+        SELECT coalesce(array_agg(DISTINCT g.project ORDER BY g.project), granted)
+        INTO granted
+        FROM mine
+        JOIN pg_roles r ON r.oid = mine.oid
+        JOIN project_grants g ON g.role = r.rolname;
+    END IF;
+    IF wanted IS NULL AND cardinality(granted) > 1 THEN
+        RAISE EXCEPTION 'project: role "%" is granted several, %: name one, as in'
+            ' hodei_enqueue(spec, project)', session_user, array_to_string(granted[:20], ', ')
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF wanted <> ALL (granted) THEN
+        RAISE EXCEPTION 'project: expected one that is granted to role "%" (%), got "%"',
+            session_user, array_to_string(granted[:20], ', '), left(wanted, 80)
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN coalesce(wanted, granted[1]);
+END $$;
+
+-- Creates a job in a project, for a role that is granted several (project_grants); NULL: its only
+-- one. Else as hodei_enqueue(spec).
+CREATE OR REPLACE FUNCTION hodei_enqueue(spec jsonb, project text) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     normal jsonb := hodei_normalise_spec(spec);
@@ -1392,11 +1452,29 @@ DECLARE
 BEGIN
     SELECT c.outcome INTO outcome
     FROM hodei_create_jobs(
-        jsonb_build_array(jsonb_build_object('id', id, 'actor', actor, 'spec', normal))) c;
+        jsonb_build_array(
+            jsonb_build_object(
+                'id', id,
+                'actor', actor,
+                'spec', normal,
+                'project', hodei_project_to_enqueue(project)))) c;
     IF outcome = 'conflict' THEN
         RAISE EXCEPTION 'id: job % exists with another spec', id USING ERRCODE = 'unique_violation';
+    ELSIF outcome = 'taken' THEN
+        RAISE EXCEPTION 'id: this id is taken, expected another one than %', id
+            USING ERRCODE = 'unique_violation';
     END IF;
     RETURN id;
+END $$;
+REVOKE ALL ON FUNCTION hodei_enqueue(jsonb, text) FROM PUBLIC;
+
+-- `SELECT hodei_enqueue('{"command": "echo hello"}')` creates a job inside the caller's own
+-- transaction; a rollback takes it back. The caller needs EXECUTE on this function and nothing
+-- else.
+CREATE OR REPLACE FUNCTION hodei_enqueue(spec jsonb) RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+BEGIN
+    RETURN hodei_enqueue(spec, NULL);
 END $$;
 REVOKE ALL ON FUNCTION hodei_enqueue(jsonb) FROM PUBLIC;
 

@@ -28,6 +28,7 @@ from hodei.fleet.balance import Balancer
 from hodei.fleet.heartbeats import Heartbeats
 from hodei.fleet.operations import Fleet
 from hodei.fleet.presence import Presence
+from hodei.fleet.projects import Projects
 from hodei.fleet.registration import Registration
 from hodei.fleet.sessions import Sessions
 from hodei.flow.cancel import Canceller
@@ -55,6 +56,7 @@ from hodei.rpc.access_service import AccessService
 from hodei.rpc.answering import Answering
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
+from hodei.rpc.project_service import ProjectService
 from hodei.rpc.worker_service import WorkerService
 from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.stop import Stop
@@ -223,6 +225,7 @@ class Server:
         worker, jobs = self._worker_service(), JobService(self._jobs())
         fleet = FleetService(Fleet(self._limits.database))
         access = AccessService(Access(self._limits.database, self._gate))
+        projects = ProjectService(Projects(self._limits.database))
         ours = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
         names = (*ours, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflecting = reflection.aio.ReflectionServicer(names)
@@ -233,6 +236,7 @@ class Server:
             hodei_pb2_grpc.add_JobServiceServicer_to_server(jobs, answering)
             hodei_pb2_grpc.add_FleetServiceServicer_to_server(fleet, answering)
             hodei_pb2_grpc.add_AccessServiceServicer_to_server(access, answering)
+            hodei_pb2_grpc.add_ProjectServiceServicer_to_server(projects, answering)
             health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, answering)
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, answering)
 

@@ -15,7 +15,7 @@ import click
 import hodei_worker
 from hodei.tls.caller import Tls
 from hodei_worker import secret_file
-from hodei_worker.config import BadSetting, Settings, addresses, labels, seconds
+from hodei_worker.config import BadSetting, Settings, addresses, labels, projects, seconds
 from hodei_worker.container_flags import container_flags, container_options
 from hodei_worker.flags import environment_shown
 from hodei_worker.tls_flags import tls_options
@@ -73,6 +73,14 @@ Example:
     multiple=True,
     metavar="K=V",
     help="Label that jobs can require, such as gpu=a100; repeatable.",
+)
+@click.option(
+    "--project",
+    "project",
+    envvar="HODEI_PROJECT",
+    multiple=True,
+    metavar="PROJECT",
+    help="Take jobs of this project only; repeatable. Without it, of all projects.",
 )
 @click.option(
     "--state-dir",
@@ -150,6 +158,7 @@ def worker(
     token_file: str | None,
     slots: int,
     label: tuple[str, ...],
+    project: tuple[str, ...],
     state_dir: str,
     name: str,
     job_user: str | None,
@@ -188,6 +197,7 @@ def worker(
             container_flags(containers),
             "process" in containers["executor"],
             Tls(tls_ca or None, tls_name or None, tls_cert or None, tls_key or None),
+            projects(project),
         )
         run(settings, log_level, log_format)
     except (BadSetting, OSError, click.ClickException) as error:

@@ -22,6 +22,7 @@ CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 RESERVED = "hodei/"  # at the beginning of a label: servers make it from its capabilities
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Settings:
     containers: ContainerFlags | None = None  # None: no container jobs
     processes: bool = True  # False: only container jobs
     tls: Tls = NO_TLS
+    projects: tuple[str, ...] = ()  # whose jobs alone it takes; none: of all
 
     def __post_init__(self) -> None:
         try:
@@ -90,6 +92,8 @@ class Settings:
             raise BadSetting(
                 f"--label: expected at most 100 labels of 32768 bytes in all, got {len(self.labels)}"
             )
+        if len(self.projects) > 100:
+            raise BadSetting(f"--project: expected at most 100 projects, got {len(self.projects)}")
         if self.log_limit < 0:
             raise BadSetting(
                 f"--log-limit: expected a number of bytes (0: no limit), got {self.log_limit}"
@@ -108,6 +112,18 @@ def addresses(text: str, *, tls: bool) -> tuple[Address, ...]:
         return parse_all(text, tls=tls)
     except BadAddress as error:
         raise BadSetting(f"--server: {error}") from None
+
+
+def projects(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Reads PROJECT[,PROJECT…] from each text. Raises BadSetting."""
+    found = tuple(dict.fromkeys(part for text in given for part in text.split(",")))
+    for name in found:
+        if not PROJECT.fullmatch(name):
+            raise BadSetting(
+                "--project: expected 1 to 63 letters, digits and . _ -, with a letter or a digit first,"
+                f" got {name[:80]!r}"
+            )
+    return found
 
 
 def seconds(text: str, flag: str) -> float:

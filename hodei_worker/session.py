@@ -19,7 +19,7 @@ from hodei.protocol import hodei_pb2_grpc
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import open_channel
-from hodei_worker import checks, containers_only
+from hodei_worker import checks, containers_only, limited
 from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
@@ -199,6 +199,7 @@ class Session:
         except checks.BadFrame as error:
             raise StreamOver(f"the server's welcome is invalid: {error}") from None
         containers_only.check_welcome(frame.welcome, processes=self._settings.processes)
+        limited.check_welcome(frame.welcome, self._settings.projects)
         self._addresses.mark_reached(address, frame.welcome.server_id)
         self._slots.cluster_id = frame.welcome.cluster_id
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
@@ -233,6 +234,7 @@ class Session:
             addresses=self._addresses.as_messages(address),
             job_user=job_user(self._settings),
             about=about(self._settings),
+            projects=self._settings.projects,
         )
 
     async def _read_frames(self, call: Any) -> None:

@@ -36,6 +36,7 @@ LEAST: dict[str, Role] = {
     "hodei.v1.FleetService/GetWorker": Role.VIEWER,
     "hodei.v1.FleetService/ListWorkers": Role.VIEWER,
     "hodei.v1.FleetService/GetStatus": Role.VIEWER,
+    "hodei.v1.ProjectService/ListProjects": Role.VIEWER,
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Role.VIEWER,
     "hodei.v1.JobService/CreateJobs": Role.SUBMITTER,
     "hodei.v1.JobService/CancelJob": Role.SUBMITTER,
@@ -50,6 +51,7 @@ LEAST: dict[str, Role] = {
     "hodei.v1.AccessService/CreateApiKey": Role.ADMIN,
     "hodei.v1.AccessService/ListApiKeys": Role.ADMIN,
     "hodei.v1.AccessService/RevokeApiKey": Role.ADMIN,
+    "hodei.v1.ProjectService/GrantProject": Role.ADMIN,
     # Open to everybody. Register and Connect check a token or a worker's credential themselves.
     "hodei.v1.WorkerService/Register": Role.NONE,
     "hodei.v1.WorkerService/Connect": Role.NONE,
@@ -70,6 +72,21 @@ WITHOUT_KEY = frozenset(
 )
 """Open methods that read no key: a wrong one does not matter there. In all others a key that is
 sent must be valid."""
+
+
+FOR_ONE_PROJECT = frozenset(
+    {
+        *(method for method in LEAST if method.startswith("hodei.v1.JobService/")),
+        "hodei.v1.FleetService/GetWorker",
+        "hodei.v1.FleetService/ListWorkers",
+        "hodei.v1.FleetService/GetStatus",
+        "hodei.v1.ProjectService/ListProjects",
+        "hodei.v1.AccessService/WhoAmI",
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    }
+)
+"""Methods that answer a caller who is bound to a project for that alone. Any other is refused to
+it, whatever its role; `tests/end_to_end/test_bound_keys.py` calls each of them."""
 
 
 def may(role: Role, least: Role) -> bool:

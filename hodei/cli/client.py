@@ -41,6 +41,7 @@ class Client:
         self.jobs = hodei_pb2_grpc.JobServiceStub(channel)
         self.fleet = hodei_pb2_grpc.FleetServiceStub(channel)
         self.access = hodei_pb2_grpc.AccessServiceStub(channel)
+        self.projects = hodei_pb2_grpc.ProjectServiceStub(channel)
         self.metadata = (("hodei-actor", f"cli:{caller()}"), *_key_for(address))
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:

@@ -43,6 +43,7 @@ COLUMNS = {
         ),
         _Of(show.Column("message", cut=True), lambda job: job.message or ""),
         _Of(show.Column("repeats"), lambda job: show.short_id(job.retry_of)),
+        _Of(show.Column("project", cut=True), lambda job: job.project),
     )
 }
 """Every column, by the name that --columns takes."""

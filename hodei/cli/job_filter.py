@@ -31,6 +31,7 @@ class Wanted:
     until: int | None = None
     actor: str = ""
     correlation_id: str = ""
+    project: str = ""
     before: str = ""  # an id or a part of one
 
     def __bool__(self) -> bool:
@@ -51,6 +52,7 @@ class Wanted:
             until_unix_us=self.until,
             actor=self.actor,
             correlation_id=self.correlation_id,
+            project=self.project,
         )
 
     @property
@@ -65,6 +67,7 @@ class Wanted:
             "--since": self.since is not None,
             "--until": self.until is not None,
             "--actor": self.actor,
+            "--project": self.project,
         }
         return [flag for flag, is_given in given.items() if is_given]
 
@@ -108,6 +111,7 @@ OPTIONS = (
     click.option("--until", type=Past(), metavar="TIME", help="Created before then."),
     click.option("--actor", default="", help="Who created it, as cli:ana."),
     click.option("--correlation-id", default="", help="The correlation id that it has."),
+    click.option("--project", default="", help="The project that it belongs to."),
     click.option(
         "--before",
         default="",
@@ -134,6 +138,7 @@ def filter_options(command: Command) -> Command:
         until: int | None,
         actor: str,
         correlation_id: str,
+        project: str,
         before: str,
         **more: Any,
     ) -> Any:
@@ -147,6 +152,7 @@ def filter_options(command: Command) -> Command:
             until=until,
             actor=actor,
             correlation_id=correlation_id,
+            project=project,
             before=before,
         )
         return command(*arguments, wanted=wanted, **more)

@@ -53,7 +53,9 @@ def list_jobs(client: Client, wanted: Wanted, limit: int) -> list[Job]:
         request.limit = min(PAGE, limit - len(found))
         answer = client.call(client.jobs.ListJobs, request)
         if not answer.filtered and wanted.newer_flags:
-            raise _too_old(client, wanted)
+            raise _too_old(client, wanted.newer_flags)
+        if not answer.by_project and wanted.project:
+            raise _too_old(client, ["--project"])
         found += [wire.read(Job, one) for one in answer.jobs]
         full = len(answer.jobs) == request.limit
         next_before = answer.next_before_job_id or (found[-1].job_id if full else "")
@@ -74,6 +76,8 @@ def find_jobs(client: Client, wanted: Wanted) -> Iterator[list[FoundJob]]:
     searched, count = _Searched(older=bool(wanted.before)), 0
     while True:
         answer = _find(client, request)
+        if not answer.by_project and wanted.project:
+            raise _too_old(client, ["--project"])
         count += len(answer.entries)
         yield [FoundJob(one.job_id, JobState(one.state)) for one in answer.entries]
         next_before = answer.next_before_job_id
@@ -117,8 +121,8 @@ def _find(client: Client, request: "pb.FindJobsRequest") -> "pb.FindJobsResponse
     return answer
 
 
-def _too_old(client: Client, wanted: Wanted) -> Failure:
-    flags = shown(", ".join(wanted.newer_flags))
+def _too_old(client: Client, unknown: Sequence[str]) -> Failure:
+    flags = shown(", ".join(unknown))
     return Failure(
         f"the server at {client.address} is of an older release, which does not know {flags}",
         "unsupported",

@@ -10,8 +10,8 @@ from hodei.cli.argv import ArgvCommand
 from hodei.cli.exit_codes import help_lines
 from hodei.cli.say import say
 from hodei.cli.spec_flags import to_spec
-from hodei.cli.spec_options import spec_options
-from hodei.cli.submit import show_spec, submit_one, teller
+from hodei.cli.spec_options import project_option, spec_options
+from hodei.cli.submit import Where, show_spec, submit_one, teller
 
 
 @click.command(
@@ -25,6 +25,7 @@ Example:
 )
 @spec_options
 @click.option("-d", "--detach", is_flag=True, help="Print the id and do not wait.")
+@project_option
 @click.option("--dry-run", is_flag=True, help="Print the spec as it would be stored; run nothing.")
 @click.option(
     "-q", "--quiet", is_flag=True, help="Do not say that the job is queued, nor why it waits."
@@ -42,6 +43,7 @@ def run(
     flags: dict[str, Any],
     output: str,
     detach: bool,
+    project: str,
     dry_run: bool,
     quiet: bool,
     timestamps: bool,
@@ -58,11 +60,11 @@ def run(
         show_spec(output, spec, with_id=bool(flags["job_id"]))
         return
     if detach:
-        submit_one(servers, spec, teller(output))
+        submit_one(Where(servers, project), spec, teller(output))
         return
     try:
         with stoppable():
-            submit_one(servers, spec, _nothing if quiet else _queued)
+            submit_one(Where(servers, project), spec, _nothing if quiet else _queued)
     except KeyboardInterrupt as interrupt:
         say(f"\nhodei: the job may be queued; look with: hodei job get {spec['id']}")
         sys.exit(code_of(interrupt))

@@ -9,8 +9,8 @@ from hodei.cli.argv import ArgvCommand
 from hodei.cli.spec_file import MOST_FILE
 from hodei.cli.spec_flags import to_spec
 from hodei.cli.spec_input import read_file
-from hodei.cli.spec_options import given_flags, spec_options
-from hodei.cli.submit import show_file, show_spec, submit_file, submit_one, teller
+from hodei.cli.spec_options import given_flags, project_option, spec_options
+from hodei.cli.submit import Where, show_file, show_spec, submit_file, submit_one, teller
 
 
 @click.command(
@@ -37,6 +37,7 @@ Example:
 @click.option(
     "--ids-from", metavar="UUID", help="The first id of an earlier try: its jobs again, none twice."
 )
+@project_option
 @click.option("--dry-run", is_flag=True, help="Print the specs as they would be stored; send none.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the ids alone, whatever --format says.")
 @show.format_option
@@ -47,6 +48,7 @@ def submit(
     spec_file: str | None,
     partial: bool,
     ids_from: str | None,
+    project: str,
     dry_run: bool,
     quiet: bool,
     output: str,
@@ -65,7 +67,7 @@ def submit(
         if dry_run:
             show_spec(output, spec, with_id=bool(flags["job_id"]))
         else:
-            submit_one(servers, spec, tell)
+            submit_one(Where(servers, project), spec, tell)
         return
     if given := given_flags(flags):
         raise click.UsageError(
@@ -76,4 +78,5 @@ def submit(
     if dry_run:
         show_file(output, spec_file, data, partial=partial)
     else:
-        submit_file(servers, spec_file, data, tell, partial=partial, ids_from=ids_from)
+        where = Where(servers, project)
+        submit_file(where, spec_file, data, tell, partial=partial, ids_from=ids_from)

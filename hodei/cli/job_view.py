@@ -4,6 +4,7 @@ import json
 
 from hodei.cli import show
 from hodei.domain.job import FINAL
+from hodei.domain.project import DEFAULT
 from hodei.shapes.job import Attempt, Job
 
 
@@ -55,6 +56,7 @@ def _what(job: Job) -> list[tuple[str, str]]:
         ("priority", str(job.priority)),
         ("correlation id", job.correlation_id),
         ("actor", job.actor),
+        ("project", "" if job.project == DEFAULT else job.project),
         ("repeats", job.retry_of or ""),
         ("worker", _worker(job)),
     ]

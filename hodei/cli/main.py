@@ -13,6 +13,9 @@ COMMANDS = {
     ),
     "token": Lazy("hodei.cli.token", "token", "Mint and revoke one-time tokens for workers."),
     "apikey": Lazy("hodei.cli.apikey", "apikey", "Create, list and revoke API keys."),
+    "project": Lazy(
+        "hodei.cli.project", "project", "List projects; grant them to roles of the database."
+    ),
     "status": Lazy("hodei.cli.status", "status", "Jobs, queue, workers and servers at a glance."),
     "dev": Lazy("hodei.cli.dev", "dev", "A whole Hodei on this machine, in the foreground."),
     "server": Lazy("hodei.cli.server", "server", "Run a server (as hodei-server)."),

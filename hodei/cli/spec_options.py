@@ -150,6 +150,16 @@ OPTIONS = (
 )
 
 
+project_option = click.option(
+    "--project",
+    default="",
+    metavar="PROJECT",
+    help="Project of the jobs. An API key that is bound to one has no other.",
+    show_default="the API key's, or default",
+)
+"""Whose the jobs are: that is no key of a spec, but the caller's."""
+
+
 def _flags() -> dict[str, str]:
     def command() -> None:
         """Takes the options, so that they can be asked for their names."""

@@ -13,6 +13,7 @@ import click
 
 from hodei.cli import first_id
 from hodei.cli.client import Unanswered, connect, is_refusal, is_transient
+from hodei.cli.project import projects_of
 from hodei.cli.show.documents import emit_line, write_json, write_yaml
 from hodei.cli.spec_file import SpecFile, read_specs
 from hodei.domain.errors import Invalid
@@ -32,6 +33,13 @@ TRIES = 3
 PAUSE_S = 0.3
 """How often a piece is sent, and the seconds between, while servers go away or do not get at their
 database: as it has ids of our own, nothing is created twice."""
+
+
+class Where(NamedTuple):
+    """Where jobs are submitted."""
+
+    servers: str
+    project: str  # empty: the caller's
 
 
 class Ready(NamedTuple):
@@ -133,12 +141,12 @@ def teller(output: str) -> Tell:
     return tell
 
 
-def submit_one(servers: str, spec: dict[str, Any], tell: Tell) -> None:
+def submit_one(where: Where, spec: dict[str, Any], tell: Tell) -> None:
     """Submits one job. When it cannot be known whether it was stored, its id is told, so that a
     repeated call is the same job."""
     try:
         ready = Ready(0, spec["id"], json.dumps(spec))
-        refused = _send(servers, [ready], tell, lambda _, words: words, partial=True)
+        refused = _send(where, [ready], tell, lambda _, words: words, partial=True)
     except BrokeOff as error:
         if not error.unsure:
             raise
@@ -149,7 +157,7 @@ def submit_one(servers: str, spec: dict[str, Any], tell: Tell) -> None:
 
 
 def submit_file(
-    servers: str, path: str, data: bytes, tell: Tell, *, partial: bool, ids_from: str | None
+    where: Where, path: str, data: bytes, tell: Tell, *, partial: bool, ids_from: str | None
 ) -> None:
     """Every spec is checked before the first is sent. UsageError: what is wrong, unless only the
     right ones are asked for. `path`: of the file with this data; `-` for standard input."""
@@ -163,7 +171,7 @@ def submit_file(
             checked = check(file, first.value)
             if checked.bad and not partial:
                 raise click.UsageError(f"--file: nothing was submitted: {listed(checked.bad)}")
-            refused = _send(servers, checked.good, tell, file.fault, partial=partial)
+            refused = _send(where, checked.good, tell, file.fault, partial=partial)
             first.forget()
         except BrokeOff as error:
             if not (error.stands or error.unsure):
@@ -214,12 +222,12 @@ def _show(output: str, value: Any) -> None:
 
 
 def _send(
-    servers: str, specs: Sequence[Ready], tell: Tell, place: Place, *, partial: bool
+    where: Where, specs: Sequence[Ready], tell: Tell, place: Place, *, partial: bool
 ) -> list[str]:
     """Returns what was refused, each with its place; without `partial` that is a BrokeOff."""
     stands, refused = 0, []
     for piece in pieces(specs):
-        entries = _create(servers, [spec.text for spec in piece], stands, partial=partial)
+        entries = _create(where, [spec.text for spec in piece], stands, partial=partial)
         for entry in entries:
             if not entry.error:
                 tell(entry.job_id)
@@ -243,18 +251,20 @@ def _of_server(words: str) -> str:
     return f"{key}: this server is of an older release, which has no such key" if key else words
 
 
-def _create(servers: str, texts: list[str], stands: int, *, partial: bool) -> Any:
+def _create(where: Where, texts: list[str], stands: int, *, partial: bool) -> Any:
     """The entries of the answer. Where it is lost, or a server goes away, the piece is sent
     again."""
     import grpc
 
     from hodei.protocol import hodei_pb2 as pb
 
-    request = pb.CreateJobsRequest(specs=texts, all_or_nothing=not partial)
+    request = pb.CreateJobsRequest(specs=texts, all_or_nothing=not partial, project=where.project)
     unsure = False
     for left in reversed(range(TRIES)):
         try:
-            with connect(servers) as client:
+            with connect(where.servers) as client:
+                if where.project:
+                    projects_of(client)  # a server without projects would not look at ours
                 return client.call(client.jobs.CreateJobs, request).entries
         except Unanswered as error:
             if not left or not (stands or unsure):

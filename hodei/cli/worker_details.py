@@ -58,6 +58,7 @@ def _settings(one: WorkerDetails) -> list[tuple[str, str]]:
         ("slots", f"{one.busy_slots} of {one.slots} in use"),
         ("jobs run as", one.job_user or UNKNOWN),
         ("labels", " ".join(f"{key}={value}" for key, value in sorted(one.labels.items()))),
+        ("projects", " ".join(one.projects)),
         ("can", " ".join(one.capabilities)),
         ("log limit", _log_limit(one)),
         ("when stopped", ON_WORKER_EXIT.get(exit_word, exit_word)),
@@ -114,6 +115,9 @@ def _tell_jobs(one: WorkerDetails) -> None:
         ],
         none="",
     )
+    if one.other_jobs:
+        what = "1 job" if one.other_jobs == 1 else f"{one.other_jobs} jobs"
+        click.echo(f"and {what} of projects that your API key does not reach")
 
 
 def _labels(entry: Lacking) -> str:

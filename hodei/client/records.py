@@ -102,6 +102,9 @@ class Job:
     retry_of: str | None
     """The job of which it is a retry."""
 
+    project: str
+    """The project that it belongs to; empty: the server is of an older release."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:

@@ -49,6 +49,7 @@ class Creation(StrEnum):
     CREATED = "created"
     EXISTED = "existed"  # a job with this id and the same spec was there: nothing was done
     CONFLICT = "conflict"  # a job with this id and another spec was there: nothing was done
+    TAKEN = "taken"  # a job of another project has this id: nothing was done
 
 
 class Waiting(StrEnum):

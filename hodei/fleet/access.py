@@ -11,6 +11,7 @@ from hodei.access.limits import CallersDatabase
 from hodei.access.principal import Principal
 from hodei.access.roles import OF_KEYS, Role
 from hodei.domain import api_key
+from hodei.domain import project as projects
 from hodei.domain.api_key import NAME, NAME_SHAPE
 from hodei.domain.errors import Conflict, Forbidden, Invalid, NotFound
 from hodei.fleet import access_shapes
@@ -102,8 +103,8 @@ def new_key(
         raise Invalid(f"name: expected {NAME_SHAPE}, got {name[:80]!r}")
     if role not in OF_KEYS:
         raise Invalid(f"role: expected one of {', '.join(OF_KEYS)}, got {role[:80]!r}")
-    if project and not NAME.fullmatch(project):
-        raise Invalid(f"project: expected {NAME_SHAPE}, got {project[:80]!r}")
+    if project:
+        projects.checked(project)
     if not (expires_s == 0 or 1 <= expires_s <= LONGEST_S):
         raise Invalid(f"expires: expected 1 to {LONGEST_S:.0f} seconds, got {expires_s:g}")
     made = api_key.make(role)

@@ -32,6 +32,7 @@ def of_details(
             for one in held.first
         ],
         jobs_in_all=held.in_all,
+        other_jobs=held.others,
         lacking=[Lacking(labels=_labels(one.labels), jobs=one.jobs) for one in lacking],
     )
 
@@ -57,6 +58,7 @@ def _fields(row: workers.Worker) -> dict[str, Any]:
         draining=row.draining,
         drained_at=_time(row.drained_at),
         drained_by=row.drained_by or None,
+        projects=[name[:200] for name in row.projects or ()],
         **_about(row.about),
     )
 

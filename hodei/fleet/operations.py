@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from hodei.access.limits import CallersDatabase
 from hodei.access.pages import Page, read_page
+from hodei.access.principal import Principal
 from hodei.domain.errors import Conflict, Invalid, NotFound
 from hodei.domain.token import NIL_ID
 from hodei.domain.worker import WorkerState
@@ -47,22 +48,24 @@ class Fleet:
 
     # ── workers ──
 
-    async def get_worker(self, which: str) -> WorkerDetails:
-        """A worker, with what it has and what it lacks. NotFound. Invalid: `which` fits several."""
+    async def get_worker(self, which: str, who: Principal) -> WorkerDetails:
+        """A worker, with what it has and what it lacks: of jobs that the caller does not reach only
+        the number. NotFound. Invalid: `which` fits several."""
         worker_id = await worker_id_of(self._database, which)
 
         async def read(conn: Connection) -> WorkerDetails:
-            found = await workers.list_all(conn, worker_id=worker_id)
+            found = await workers.list_all(conn, worker_id=worker_id, project=who.project)
             if not found:
                 raise NotFound(f"no worker {worker_id}")
-            held = await fleet_view.jobs_of(conn, worker_id)
-            lacking = await queue_view.lacking(conn, worker_id)
+            held = await fleet_view.jobs_of(conn, worker_id, who.project)
+            lacking = await queue_view.lacking(conn, worker_id, who.project)
             return fleet_shapes.of_details(found[0], held, lacking)
 
         return await self._database.run(read)
 
     async def list_workers(
         self,
+        who: Principal,
         *,
         every: bool,
         before: uuid.UUID | None,
@@ -70,8 +73,8 @@ class Fleet:
         labels: Mapping[str, str] | None = None,
     ) -> Page[Worker]:
         """A page of workers, newest first: those older than `before`; with `every` also TERMINATED
-        ones; with `states` only those in one of them; only those with all of `labels`. Invalid: no
-        such state."""
+        ones; with `states` only those in one of them; only those with all of `labels`. The current
+        job of a worker is left out if the caller does not reach it. Invalid: no such state."""
         wanted = {_state(word) for word in states} or None
         if any("\0" in text for pair in (labels or {}).items() for text in pair):
             raise Invalid("labels: expected text without NUL")
@@ -86,6 +89,7 @@ class Fleet:
                     states=wanted,
                     labels=labels,
                     limit=count,
+                    project=who.project,
                 )
             )
             return [fleet_shapes.of_worker(row) for row in found]
@@ -175,9 +179,9 @@ class Fleet:
 
     # ── the whole ──
 
-    async def status(self) -> Status:
-        """The state of the whole, as of this call."""
-        return await self._status.get()
+    async def status(self, who: Principal) -> Status:
+        """The state of the whole, as of this call; of jobs only those that the caller reaches."""
+        return await self._status.get(who.project)
 
 
 def _state(word: str) -> WorkerState:

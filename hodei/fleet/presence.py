@@ -5,14 +5,20 @@ import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hodei.fleet.stream import WorkerStream
+from hodei.domain.worker import can_take
+from hodei.fleet.stream import Kind, WorkerStream
 
 
 class Room(NamedTuple):
-    """How many offers the workers with one set of labels may get now."""
+    """How many offers the workers with one set of labels and of projects may get now."""
 
     labels: dict[str, str]
     workers: list[uuid.UUID]  # a worker's id for each offer, in the order of the offers
+    projects: tuple[str, ...] = ()  # whose jobs alone they take; empty: of all
+
+    def takes(self, labels: dict[str, str], project: str) -> bool:
+        """Returns whether a job of this project that requires these labels may be offered here."""
+        return can_take(self.labels, labels) and (not self.projects or project in self.projects)
 
 
 class _Share(NamedTuple):
@@ -72,16 +78,16 @@ class Presence:
                 stream.recall_late_offers()
 
     def rooms(self, most: int) -> list[Room]:
-        """The room of each set of labels, for at most `most` offers each. Free slots come before
+        """The room of each kind of workers, for at most `most` offers each. Free slots come before
         what is sent ahead; workers take turns, and another one is the first each time."""
         self._first += 1
-        groups: dict[tuple[tuple[str, str], ...], list[tuple[WorkerStream, int]]] = {}
+        groups: dict[Kind, list[tuple[WorkerStream, int]]] = {}
         for stream in self._streams.values():
             if room := stream.room:
-                groups.setdefault(stream.label_key, []).append((stream, room))
+                groups.setdefault(stream.kind, []).append((stream, room))
         return [
-            Room(dict(labels), _in_turns(streams, self._first, most))
-            for labels, streams in groups.items()
+            Room(dict(kind.labels), _in_turns(streams, self._first, most), kind.projects)
+            for kind, streams in groups.items()
         ]
 
 

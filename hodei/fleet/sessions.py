@@ -6,7 +6,7 @@ the worker's silence."""
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,6 +56,7 @@ class Hello:
     can_recall: bool
     addresses: list[Address]
     held: list[HeldLease]
+    projects: Sequence[str] = ()  # whose jobs alone it takes; empty: of all
 
 
 class ResumedLease(NamedTuple):
@@ -111,6 +112,7 @@ class Sessions:
             name=hello.name,
             can_recall=hello.can_recall,
             addresses=hello.addresses,
+            projects=hello.projects,
         )
         if not self._cluster_id:
             self._cluster_id = str(await self._database.run(cluster.cluster_id))
@@ -130,6 +132,7 @@ class Sessions:
             self._presence.server_id,
             hello.job_user,
             hello.about,
+            hello.projects,
         )
         session = await self._database.run(
             lambda conn: sessions.connect(conn, greeting, SILENT_AFTER_S)

@@ -1,5 +1,6 @@
 """The status of the whole system: one reading answers everybody who asks at the same time."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -23,6 +24,9 @@ from hodei.store import (
 )
 from hodei.store.database import Connection
 
+MOST_PROJECTS = 1000
+"""Projects for which a reading is kept ready. When there are more, all are forgotten."""
+
 Word = TypeVar("Word", JobState, WorkerState, Waiting)
 
 
@@ -31,15 +35,21 @@ class StatusReader:
 
     def __init__(self, database: CallersDatabase) -> None:
         self._database = database
-        self._shared = SharedReading(self._read)
+        self._shared: dict[str | None, SharedReading[Status]] = {}  # by project; None: of all
 
-    async def get(self) -> Status:
-        """The state of the whole, as of this call."""
-        return await self._shared.get()
+    async def get(self, project: str | None) -> Status:
+        """The state of the whole, as of this call; of jobs only those of the project, if one is
+        named."""
+        if project not in self._shared and len(self._shared) >= MOST_PROJECTS:
+            self._shared.clear()  # a reading under way goes on for those who wait for it
+        reading = self._shared.setdefault(
+            project, SharedReading(functools.partial(self._read, project))
+        )
+        return await reading.get()
 
-    async def _read(self) -> Status:
+    async def _read(self, project: str | None) -> Status:
         listening = await self._servers()
-        return await self._database.run(lambda conn: _read(conn, listening))
+        return await self._database.run(lambda conn: _read(conn, listening, project))
 
     async def _servers(self) -> list[ListeningServer]:
         """The servers; none where this role may not read them, which `hodei db check` says."""
@@ -52,14 +62,16 @@ class StatusReader:
         return [fleet_shapes.of_server(row) for row in found]
 
 
-async def _read(conn: Connection, listening: Sequence[ListeningServer]) -> Status:
-    queue = await queue_view.depth(conn)
+async def _read(
+    conn: Connection, listening: Sequence[ListeningServer], project: str | None
+) -> Status:
+    queue = await queue_view.depth(conn, project)
     waiting = _all_of(Waiting, queue.waiting)
-    unservable = await queue_view.unservable(conn)
+    unservable = await queue_view.unservable(conn, project)
     fleet = await fleet_view.summary(conn)
     root_workers, root_worker_names = await fleet_view.as_root(conn)
     return Status(
-        jobs=_all_of(JobState, await jobs.count(conn)),
+        jobs=_all_of(JobState, await jobs.count(conn, project)),
         workers=_all_of(WorkerState, fleet.by_state),
         queued=queue.ready + sum(waiting.values()),
         queued_ready=queue.ready,

@@ -8,6 +8,7 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from hodei.fleet.ahead import RECALL_AFTER_S, OffersAhead
 from hodei.fleet.messages import Message, Recall
@@ -17,6 +18,13 @@ from hodei.store.claims import Offer
 MOST_MESSAGES = 50_000
 """Messages that wait to be written to one worker. When there are more, the worker does not read:
 its stream is closed, and it comes back with what it holds."""
+
+
+class Kind(NamedTuple):
+    """What decides which jobs a worker may be offered. Workers of one kind are alike to a claim."""
+
+    labels: tuple[tuple[str, str], ...]  # sorted
+    projects: tuple[str, ...]  # sorted; empty: jobs of all projects
 
 
 class WorkerStream:
@@ -34,13 +42,15 @@ class WorkerStream:
         name: str = "",
         can_recall: bool = False,
         addresses: Sequence[Address] = (),
+        projects: Sequence[str] = (),
     ) -> None:
-        """`draining`: an operator has drained the worker. `can_recall`: it understands Recall."""
+        """`draining`: an operator has drained the worker. `can_recall`: it understands Recall.
+        `projects`: it takes jobs of these alone; empty: of all."""
         self.worker_id = worker_id
         self.session = session
         self.slots = slots
         self.labels = labels
-        self.label_key = tuple(sorted(labels.items()))
+        self.kind = Kind(tuple(sorted(labels.items())), tuple(sorted(set(projects))))
         self.name = name
         self.addresses = addresses
         self.drained_by_operator = draining

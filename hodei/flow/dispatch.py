@@ -19,8 +19,8 @@ from hodei.domain.job import Creation
 from hodei.domain.job_line import JobLine
 from hodei.domain.text import words_of
 from hodei.domain.timing import ACCEPT_WITHIN_S
-from hodei.domain.worker import can_take
 from hodei.fleet.presence import Presence, Room
+from hodei.fleet.stream import Kind
 from hodei.flow import job_lines
 from hodei.flow.detour import Detour
 from hodei.flow.give_back import give_back
@@ -52,7 +52,7 @@ FEW = 8
 on two connections."""
 
 MOST_HEADS = 1000
-"""Sets of labels whose place in the queue is remembered; when there are more, all are forgotten."""
+"""Kinds of workers whose place in the queue is remembered; when there are more, all are forgotten."""
 
 ACTOR = "system:job_dispatcher"
 
@@ -69,7 +69,7 @@ class JobDispatcher:
         self._stopping = False
         self._claiming = False
         self._missed = False  # a wake-up came while a create had a claim along
-        self._heads: dict[tuple[tuple[str, str], ...], QueueHead] = {}  # by labels
+        self._heads: dict[Kind, QueueHead] = {}
         self._label_sets = LabelSets(database)
         self._detour = Detour(database)
         self._reminder = Reminder(presence)
@@ -132,9 +132,14 @@ class JobDispatcher:
         loop = asyncio.get_running_loop()
         if len(self._heads) > MOST_HEADS:
             self._heads.clear()
-        head = self._heads.setdefault(tuple(sorted(room.labels.items())), QueueHead())
+        kind = Kind(tuple(sorted(room.labels.items())), room.projects)
+        head = self._heads.setdefault(kind, QueueHead())
         request = ClaimRequest(
-            room.workers, room.labels, head.begin(loop.time()), self._detour.avoided
+            room.workers,
+            room.labels,
+            head.begin(loop.time()),
+            self._detour.avoided,
+            projects=room.projects,
         )
         begun = loop.time()
         try:
@@ -153,8 +158,7 @@ class JobDispatcher:
 
         A few jobs take a claim along in the same transaction: on an idle system they are on their
         way to a worker at once. Of more jobs, or where no slot is free, `run` claims."""
-        labels = new[0].spec.get("labels", {})
-        with self._claim_along(labels, len(new)) as request:
+        with self._claim_along(new) as request:
             if request:
                 outcomes, claimed = await self._create_and_claim(new, request)
                 job_lines.say(_log_of_creates, job_lines.of_creates(new, outcomes))
@@ -170,10 +174,10 @@ class JobDispatcher:
         return outcomes
 
     @contextlib.contextmanager
-    def _claim_along(self, labels: dict[str, str], count: int) -> Iterator[ClaimRequest | None]:
-        """The claim that a create of `count` jobs with these labels takes along. None: they are
-        more than FEW, no slot is free for them, or another claim is under way."""
-        request = None if self._claiming or self._stopping else self._request_for(labels, count)
+    def _claim_along(self, new: Sequence[NewJob]) -> Iterator[ClaimRequest | None]:
+        """The claim that a create of jobs takes along. None: they are more than FEW, no slot is free
+        for the first of them, or another claim is under way."""
+        request = None if self._claiming or self._stopping else self._request_for(new)
         if request is None:
             yield None
             return
@@ -185,12 +189,15 @@ class JobDispatcher:
                 self._missed = False
                 self.wake()
 
-    def _request_for(self, labels: dict[str, str], count: int) -> ClaimRequest | None:
-        if count > FEW or any(head.wading for head in self._heads.values()):
+    def _request_for(self, new: Sequence[NewJob]) -> ClaimRequest | None:
+        if len(new) > FEW or any(head.wading for head in self._heads.values()):
             return None
-        for room in self._presence.rooms(count):
-            if can_take(room.labels, labels):
-                return ClaimRequest(room.workers, room.labels, avoid=self._detour.avoided)
+        labels = new[0].spec.get("labels", {})
+        for room in self._presence.rooms(len(new)):
+            if room.takes(labels, new[0].project):
+                return ClaimRequest(
+                    room.workers, room.labels, avoid=self._detour.avoided, projects=room.projects
+                )
         return None
 
     async def _create_and_claim(

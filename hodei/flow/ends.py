@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from hodei.access.limits import Quota
-from hodei.access.principal import caller
+from hodei.access.principal import Principal, caller
 from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import FINAL
 from hodei.flow import job_shapes
@@ -54,7 +54,7 @@ class Ends:
         self._waits = waits
         self._jobs_waited_for = jobs_waited_for
 
-    async def wait(self, wanted: WantedEnds) -> AsyncIterator[EndsPage]:
+    async def wait(self, wanted: WantedEnds, who: Principal) -> AsyncIterator[EndsPage]:
         """Yields an empty page when all of the jobs are found, then pages until all have ended, or
         one. Invalid: no jobs, or more than MOST_JOBS. NotFound: one of them is unknown. A call that goes
         on reports such a job as deleted. Exhausted: too many jobs are waited for."""
@@ -63,13 +63,13 @@ class Ends:
             raise Invalid(f"job_ids: expected 1 to {MOST_JOBS} jobs, got {len(left)}")
         with self._counted(len(left)), self._watch.watching(left) as moved:
             if not wanted.goes_on:
-                await self._check(left)
+                await self._check(left, who)
             yield EndsPage()
             telling = Telling(self._waits)
             while True:
                 moved.clear()
                 told = False
-                async for page in self._ends(left, moved):
+                async for page in self._ends(left, moved, who):
                     told = True
                     yield page
                 if not left or (told and wanted.any_one):
@@ -88,22 +88,23 @@ class Ends:
         finally:
             self._jobs_waited_for.give_back(address, count)
 
-    async def _check(self, left: dict[uuid.UUID, None]) -> None:
-        known = await self._progress(left)
+    async def _check(self, left: dict[uuid.UUID, None], who: Principal) -> None:
+        known = await self._progress(left, who)
         if unknown := [str(job_id) for job_id in left if job_id not in known]:
             more = len(unknown) - NAMED
             words = ", ".join(unknown[:NAMED]) + (f" and {more} more" if more > 0 else "")
             raise NotFound(f"no job {words}")
 
     async def _ends(
-        self, left: dict[uuid.UUID, None], moved: asyncio.Event
+        self, left: dict[uuid.UUID, None], moved: asyncio.Event, who: Principal
     ) -> AsyncIterator[EndsPage]:
         """Takes the jobs out of `left` that have ended or are gone, and yields them."""
-        now = await self._progress(left)
+        now = await self._progress(left, who)
         over = [i for i in left if i not in now or now[i].state in FINAL]
         for first in range(0, len(over), PAGE):
             page = over[first : first + PAGE]
-            found = await self._reads.run(lambda conn, ids=page: jobs.of_ids(conn, ids))  # type: ignore[misc]
+            there = [job_id for job_id in page if job_id in now]
+            found = await self._reads.run(lambda conn, ids=there: jobs.of_ids(conn, ids))  # type: ignore[misc]
             by_id = {job.id: job for job in found}
             for job_id in page:
                 del left[job_id]
@@ -113,6 +114,8 @@ class Ends:
                 [i for i in page if i not in by_id],
             )
 
-    async def _progress(self, left: dict[uuid.UUID, None]) -> dict[uuid.UUID, job_logs.Progress]:
+    async def _progress(
+        self, left: dict[uuid.UUID, None], who: Principal
+    ) -> dict[uuid.UUID, job_logs.Progress]:
         ids = list(left)
-        return await self._reads.run(lambda conn: job_logs.progress(conn, ids))
+        return await self._reads.run(lambda conn: job_logs.progress(conn, ids, who.project))

@@ -71,8 +71,8 @@ class Enqueuer:
             group.create_task(self._creates.run())
             await self._apart.run()
 
-    async def create(self, specs: Sequence[str], actor: str) -> list[Created]:
-        """Creates a job of each spec; a refused spec does not touch the others. Returns an answer
+    async def create(self, specs: Sequence[str], actor: str, project: str) -> list[Created]:
+        """Creates a job of each spec in a project; a refused spec does not touch the others. Returns an answer
         for each, in order.
 
         Invalid: there are more than MOST_SPECS. Unavailable: the database is away."""
@@ -80,7 +80,7 @@ class Enqueuer:
             raise Invalid(f"specs: expected at most {MOST_SPECS} in one call, got {len(specs)}")
         created: list[Created | None] = [None] * len(specs)
         new: dict[int, NewJob] = {}  # by place in the call
-        async for place, job in checked(specs, actor):
+        async for place, job in checked(specs, actor, project):
             if isinstance(job, Invalid):
                 created[place] = Created(None, existed=False, error=job)
             else:
@@ -118,8 +118,8 @@ class Enqueuer:
 
 def _created(job: NewJob, outcome: Creation | Exception) -> Created:
     """HodeiError: the database is away, or this server is; that concerns the whole call."""
-    if outcome == Creation.CONFLICT:
-        error: HodeiError = Duplicate(f"id: job {job.id} exists with another spec")
+    if outcome in (Creation.CONFLICT, Creation.TAKEN):
+        error: HodeiError = not_created(job.id, Creation(outcome))
     elif isinstance(outcome, Creation):
         return Created(job.id, existed=outcome == Creation.EXISTED, error=None)
     elif isinstance(outcome, Locked):
@@ -138,7 +138,16 @@ def _created(job: NewJob, outcome: Creation | Exception) -> Created:
     return Created(job.id, existed=False, error=error)
 
 
-async def checked(specs: Sequence[str], actor: str) -> AsyncIterator[tuple[int, NewJob | Invalid]]:
+def not_created(job_id: uuid.UUID, outcome: Creation) -> Duplicate:
+    """Why there is no new job of this id: an outcome of CONFLICT or TAKEN in words."""
+    if outcome == Creation.TAKEN:
+        return Duplicate(f"id: this id is taken, expected another one than {job_id}")
+    return Duplicate(f"id: job {job_id} exists with another spec")
+
+
+async def checked(
+    specs: Sequence[str], actor: str, project: str
+) -> AsyncIterator[tuple[int, NewJob | Invalid]]:
     """Yields for each spec its place in the call and the job that it describes, or what is wrong
     with it."""
     size = 0
@@ -148,14 +157,15 @@ async def checked(specs: Sequence[str], actor: str) -> AsyncIterator[tuple[int, 
             await asyncio.sleep(0)
             size = len(text)
         try:
-            job: NewJob | Invalid = _job_of(text, actor)
+            job: NewJob | Invalid = _job_of(text, actor, project)
         except Invalid as error:
             job = error
         yield place, job
 
 
-def _job_of(text: str, actor: str) -> NewJob:
+def _job_of(text: str, actor: str, project: str) -> NewJob:
     if len(text) > LONGEST_TEXT:
         raise Invalid(f"spec: expected at most {LONGEST_TEXT} characters of JSON, got {len(text)}")
     spec = normalise(text)
-    return NewJob(spec.id or uuid7(), f"{actor}:{spec.actor}" if spec.actor else actor, spec.normal)
+    said = f"{actor}:{spec.actor}" if spec.actor else actor
+    return NewJob(spec.id or uuid7(), said, spec.normal, project)

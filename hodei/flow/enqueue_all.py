@@ -17,7 +17,7 @@ from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked
 from hodei.domain.job import Creation
 from hodei.flow import job_lines
 from hodei.flow.creates import SWALLOWED
-from hodei.flow.enqueue import MOST_SPECS, Created, checked
+from hodei.flow.enqueue import MOST_SPECS, Created, checked, not_created
 from hodei.store import creation, halves, sqlstate
 from hodei.store.creation import NewJob
 from hodei.store.database import Connection, Database
@@ -42,7 +42,7 @@ class AllOrNothing:
         self._callers = callers
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def create(self, specs: Sequence[str], actor: str) -> list[Created]:
+    async def create(self, specs: Sequence[str], actor: str, project: str) -> list[Created]:
         """Returns an answer for each spec, in order: all of them are jobs, or each says why none
         is.
 
@@ -51,7 +51,7 @@ class AllOrNothing:
         """
         if len(specs) > MOST_SPECS:
             raise Invalid(f"specs: expected at most {MOST_SPECS} in one call, got {len(specs)}")
-        new, refused = await _read(specs, actor)
+        new, refused = await _read(specs, actor, project)
         if not refused:
             try:
                 async with self._callers.turn(), self._turns:
@@ -102,13 +102,15 @@ class AllOrNothing:
         return await self._database.transact(store)
 
 
-async def _read(specs: Sequence[str], actor: str) -> tuple[list[NewJob], dict[int, HodeiError]]:
+async def _read(
+    specs: Sequence[str], actor: str, project: str
+) -> tuple[list[NewJob], dict[int, HodeiError]]:
     """Returns the jobs that the specs describe, and by place what is wrong: a spec that is refused,
     or an id that comes with two specs."""
     new: list[NewJob] = []
     refused: dict[int, HodeiError] = {}
     seen: dict[uuid.UUID, dict[str, Any]] = {}
-    async for place, job in checked(specs, actor):
+    async for place, job in checked(specs, actor, project):
         if isinstance(job, Invalid):
             refused[place] = job
             continue
@@ -126,8 +128,8 @@ def _refused(new: Sequence[NewJob], outcomes: dict[uuid.UUID, Creation]) -> dict
     refused: dict[int, HodeiError] = {}
     for place, job in enumerate(new):
         outcome = outcomes.get(job.id)
-        if outcome == Creation.CONFLICT:
-            refused[place] = Duplicate(f"id: job {job.id} exists with another spec")
+        if outcome in (Creation.CONFLICT, Creation.TAKEN):
+            refused[place] = not_created(job.id, Creation(outcome))
         elif outcome is None:
             refused[place] = SWALLOWED
     return refused

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hodei.access.limits import CallersDatabase
+from hodei.access.principal import Principal
 from hodei.domain.errors import Invalid, NotFound
 from hodei.flow.job_filter import Wanted, filter_of
 from hodei.store import job_search, jobs
@@ -27,21 +28,21 @@ class Found(NamedTuple):
 
 
 async def search(
-    database: CallersDatabase, wanted: Wanted, before: uuid.UUID | None, most: int
+    database: CallersDatabase, who: Principal, wanted: Wanted, before: uuid.UUID | None, most: int
 ) -> Search:
-    """Searches jobs once. Invalid: the filter is wrong (filter_of). NotFound: there is no job
+    """Searches the jobs that a caller reaches once. Invalid: the filter is wrong (filter_of). NotFound: there is no job
     `before`."""
-    checked = await filter_of(database, wanted)
+    checked = await filter_of(database, who, wanted)
     found = await database.run(
         lambda conn: job_search.search(conn, checked, before, MOST_SEARCHED, most)
     )
     if before and not (found.jobs or found.stopped_at):
-        await _check_before(database, before)
+        await _check_before(database, before, checked.project)
     return found
 
 
-async def _check_before(database: CallersDatabase, before: uuid.UUID) -> None:
-    if not await database.run(lambda conn: jobs.exists(conn, before)):
+async def _check_before(database: CallersDatabase, before: uuid.UUID, project: str | None) -> None:
+    if not await database.run(lambda conn: jobs.of_project(conn, [before], project)):
         raise NotFound(
             f"before: no job {before}; it may have been deleted, begin again with the newest"
         )
@@ -49,6 +50,7 @@ async def _check_before(database: CallersDatabase, before: uuid.UUID) -> None:
 
 async def find(
     database: CallersDatabase,
+    who: Principal,
     wanted: Wanted,
     ids: Sequence[uuid.UUID],
     before: uuid.UUID | None,
@@ -61,8 +63,9 @@ async def find(
         raise Invalid(f"limit: expected 1 to {MOST_FOUND}, got {most}")
     check_number(ids)
     if ids:
-        return Found(await database.run(lambda conn: job_search.states(conn, ids)), None, 0)
-    found = await search(database, wanted, before, most)
+        found_jobs = await database.run(lambda conn: job_search.states(conn, ids, who.project))
+        return Found(found_jobs, None, 0)
+    found = await search(database, who, wanted, before, most)
     if found.stopped_at:
         return Found(found.jobs, found.stopped_at, found.searched)
     return Found(found.jobs, found.jobs[-1].id if len(found.jobs) == most else None, 0)

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from hodei.access import projects
 from hodei.access.limits import CallersDatabase
+from hodei.access.principal import Principal
 from hodei.domain.errors import Invalid
 from hodei.domain.job import JobState, Reason
 from hodei.store import job_search
@@ -38,11 +40,12 @@ class Wanted:
     until: int | None = None  # created before it
     actor: str = ""  # also with an addition of the spec
     correlation_id: str = ""
+    project: str = ""
 
 
-async def filter_of(database: CallersDatabase, wanted: Wanted) -> Filter:
-    """Returns the store's filter for what a caller wants. Invalid: there is no such state, reason
-    or worker, or a value is out of bounds."""
+async def filter_of(database: CallersDatabase, who: Principal, wanted: Wanted) -> Filter:
+    """Returns the store's filter for what a caller wants of the jobs that it reaches. Invalid: there
+    is no such state, reason or worker, or a value is out of bounds."""
     _check_texts(wanted)
     _check_time(wanted.since, "since")
     _check_time(wanted.until, "until")
@@ -57,6 +60,7 @@ async def filter_of(database: CallersDatabase, wanted: Wanted) -> Filter:
         until=wanted.until,
         actor=wanted.actor or None,
         correlation_id=wanted.correlation_id or None,
+        project=projects.to_search(who, wanted.project),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hodei.access.limits import CallersDatabase
+from hodei.access.principal import Principal
 from hodei.domain.errors import Invalid
 from hodei.store import job_ids
 from hodei.store.job_ids import Candidate, Part
@@ -27,16 +28,18 @@ class Meant(NamedTuple):
     more: bool  # there are further ones
 
 
-async def resolve(database: CallersDatabase, parts: Sequence[str], actor: str) -> list[Meant]:
-    """Returns for each part the jobs that it means, 10 at most; for an empty part the actor's
-    newest job. Invalid: there are no parts or too many, or one of them is no part of an id."""
+async def resolve(database: CallersDatabase, parts: Sequence[str], who: Principal) -> list[Meant]:
+    """Returns for each part the jobs that it means, 10 at most, of those that the caller reaches;
+    for an empty part the caller's newest job. Invalid: there are no parts or too many, or one of them is no part of an id."""
     if not 0 < len(parts) <= MOST_PARTS:
         raise Invalid(f"parts: expected 1 to {MOST_PARTS}, got {len(parts)}")
     wanted = [_part_of(text) for text in parts if text]
-    found = await database.run(lambda conn: job_ids.meant(conn, wanted)) if wanted else []
+    found: list[list[Candidate]] = []
+    if wanted:
+        found = await database.run(lambda conn: job_ids.meant(conn, wanted, who.project))
     mine = None
     if not all(parts):
-        mine = await database.run(lambda conn: job_ids.newest_of(conn, actor))
+        mine = await database.run(lambda conn: job_ids.newest_of(conn, who.actor, who.project))
     of_part = iter(found)
     return [_meant(next(of_part) if text else [mine] if mine else []) for text in parts]
 

@@ -21,6 +21,7 @@ def of_job(row: jobs.Job, waiting_for: str = "", *, with_spec: bool = True) -> J
         priority=row.priority,
         correlation_id=row.correlation_id,
         actor=row.actor,
+        project=row.project,
         worker_id=str(row.worker_id) if row.worker_id else None,
         worker_name=row.worker_name or None,
         exit_code=row.exit_code,

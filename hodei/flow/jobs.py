@@ -8,11 +8,13 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
+from hodei.access import projects
 from hodei.access.limits import CallersDatabase
 from hodei.access.pages import PAGE_BYTES, STEP
+from hodei.access.principal import Principal
 from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import JobState
-from hodei.flow import find, job_ids, job_shapes
+from hodei.flow import change_many, find, job_ids, job_shapes
 from hodei.flow.cancel import Canceller
 from hodei.flow.cancel_many import MassCanceller
 from hodei.flow.change_many import Answer
@@ -24,6 +26,7 @@ from hodei.flow.job_filter import MOST_VALUES, Wanted, word
 from hodei.flow.job_ids import Meant
 from hodei.flow.log_place import WantedLog
 from hodei.flow.log_reader import LogPage, LogReader
+from hodei.flow.reach import Reach
 from hodei.flow.retry import Retries
 from hodei.flow.retry_many import MassRetries
 from hodei.flow.waiting import waiting_for
@@ -89,37 +92,42 @@ class Jobs:
         self._logs = logs
         self._waits = waits
         self._ends = ends
+        self._reach = Reach(database)
 
     async def submit(
-        self, specs: Sequence[str], actor: str, *, all_or_nothing: bool
+        self, specs: Sequence[str], who: Principal, *, all_or_nothing: bool, project: str = ""
     ) -> list[Created]:
         """Creates a job of each spec, or with all_or_nothing none if one is refused. Returns an
-        answer for each, in order. Invalid: there are no specs, or too many."""
+        answer for each, in order. `project`: of the jobs, if the caller says it. Invalid: there are
+        no specs, or too many, or the project is not the caller's."""
+        where = projects.to_create_in(who, project)
         if not specs:
             raise Invalid("specs: expected at least one")
         if all_or_nothing and len(specs) > 1:
-            return await self._all_or_nothing.create(specs, actor)
-        return await self._enqueuer.create(specs, actor)
+            return await self._all_or_nothing.create(specs, who.actor, where)
+        return await self._enqueuer.create(specs, who.actor, where)
 
-    async def get(self, job_id: uuid.UUID) -> Job:
+    async def get(self, job_id: uuid.UUID, who: Principal) -> Job:
         """NotFound: there is no such job."""
         job = await self._database.run(lambda conn: jobs.get(conn, job_id))
-        if job is None:
+        if job is None or who.project not in (None, job.project):
             raise NotFound(f"no job {job_id}")
         return job_shapes.of_job(job, await self._waits.words(job_id, job))
 
-    async def resolve(self, parts: Sequence[str], actor: str) -> list[Meant]:
+    async def resolve(self, parts: Sequence[str], who: Principal) -> list[Meant]:
         """The jobs that parts of ids mean (job_ids.resolve has the rules and errors)."""
-        return await job_ids.resolve(self._database, parts, actor)
+        return await job_ids.resolve(self._database, parts, who)
 
-    async def list_jobs(self, wanted: Wanted, before: uuid.UUID | None, limit: int) -> JobPage:
+    async def list_jobs(
+        self, wanted: Wanted, before: uuid.UUID | None, limit: int, who: Principal
+    ) -> JobPage:
         """Jobs that are wanted, the newest or those older than `before`; of `limit` 0 LIMIT of
         them. Invalid: the filter is wrong, or the limit is beyond MOST_LIMIT. NotFound: `before` is
         no job, so that the empty page is not the last."""
         limit = limit or LIMIT
         if limit > MOST_LIMIT:
             raise Invalid(f"limit: expected 1 to {MOST_LIMIT}, got {limit}")
-        found = await find.search(self._database, wanted, before, limit)
+        found = await find.search(self._database, who, wanted, before, limit)
         page: list[Job] = []
         size = 0
         for first in range(0, len(found.jobs), STEP):
@@ -134,22 +142,29 @@ class Jobs:
         return JobPage(page, stopped_at, found.searched)
 
     async def find(
-        self, wanted: Wanted, ids: Sequence[uuid.UUID], before: uuid.UUID | None, limit: int
+        self,
+        wanted: Wanted,
+        ids: Sequence[uuid.UUID],
+        before: uuid.UUID | None,
+        limit: int,
+        who: Principal,
     ) -> Found:
         """The ids and states of jobs (find.find has the rules and errors)."""
-        return await find.find(self._database, wanted, ids, before, limit)
+        return await find.find(self._database, who, wanted, ids, before, limit)
 
-    async def cancel(self, job_id: uuid.UUID, actor: str) -> Job:
+    async def cancel(self, job_id: uuid.UUID, who: Principal) -> Job:
         """Asks for a job's end (Canceller.cancel has the errors); returns the job as it is then."""
-        await self._canceller.cancel(job_id, actor)
-        return await self.get(job_id)
+        await self._reach.check(job_id, who)
+        await self._canceller.cancel(job_id, who.actor)
+        return await self.get(job_id, who)
 
-    async def retry(self, job_id: uuid.UUID, new_id: uuid.UUID | None, actor: str) -> Job:
+    async def retry(self, job_id: uuid.UUID, new_id: uuid.UUID | None, who: Principal) -> Job:
         """Runs an ended job again (Retries.retry has the errors); returns the new job."""
-        return await self.get(await self._retries.retry(job_id, new_id, actor))
+        await self._reach.check(job_id, who)
+        return await self.get(await self._retries.retry(job_id, new_id, who.actor), who)
 
     async def cancel_many(
-        self, ids: Sequence[uuid.UUID], states: Sequence[str], actor: str
+        self, ids: Sequence[uuid.UUID], states: Sequence[str], who: Principal
     ) -> list[Answer]:
         """Asks for the end of jobs, only of those in one of the states if some are given
         (MassCanceller.cancel has the errors). Invalid: too many, or no such state."""
@@ -157,37 +172,48 @@ class Jobs:
         if len(states) > MOST_VALUES:
             raise Invalid(f"states: expected at most {MOST_VALUES}, got {len(states)}")
         known = [word(JobState, text, "state") for text in states]
-        return await self._mass_canceller.cancel(ids, known, actor)
+        return await self._reach.answers(
+            ids, who, lambda some: self._mass_canceller.cancel(some, known, who.actor)
+        )
 
-    async def retry_many(self, repeats: Sequence[Repeat], actor: str) -> list[Answer]:
+    async def retry_many(self, repeats: Sequence[Repeat], who: Principal) -> list[Answer]:
         """Runs jobs that have ended again (MassRetries.retry has the errors). Invalid: too many, or
         two with one new id."""
         find.check_number(repeats)
         if len({one.new for one in repeats}) < len(repeats):
             raise Invalid("new_job_id: expected another one for each job, got one twice")
-        return await self._mass_retries.retry(repeats, actor)
+        reached = await self._reach.of([one.old for one in repeats], who)
+        mine = [one for one in repeats if one.old in reached]
+        answers = iter(await self._mass_retries.retry(mine, who.actor))
+        return [
+            next(answers) if one.old in reached else change_many.not_found(one.old)
+            for one in repeats
+        ]
 
-    async def timeline(self, job_id: uuid.UUID) -> Timeline:
+    async def timeline(self, job_id: uuid.UUID, who: Principal) -> Timeline:
         """The events of a job. NotFound: it has none, so there is no such job."""
+        await self._reach.check(job_id, who)
         events, left_out = await self._database.run(lambda conn: job_story.timeline(conn, job_id))
         if not events:
             raise NotFound(f"no job {job_id}")
         return Timeline([job_shapes.of_event(event) for event in events], left_out)
 
-    async def attempts(self, job_id: uuid.UUID) -> Attempts:
+    async def attempts(self, job_id: uuid.UUID, who: Principal) -> Attempts:
         """The attempts of a job. NotFound: there is no such job."""
-        if not await self._database.run(lambda conn: jobs.exists(conn, job_id)):
+        if not await self._database.run(lambda conn: jobs.of_project(conn, [job_id], who.project)):
             raise NotFound(f"no job {job_id}")
         found, more = await self._database.run(lambda conn: job_story.attempts(conn, job_id))
         return Attempts([job_shapes.of_attempt(one) for one in found], more)
 
-    def read_logs(self, job_id: uuid.UUID, wanted: WantedLog) -> AsyncIterator[LogPage]:
+    def read_logs(
+        self, job_id: uuid.UUID, wanted: WantedLog, who: Principal
+    ) -> AsyncIterator[LogPage]:
         """Pages of a job's log (LogReader.read)."""
-        return self._logs.read(job_id, wanted)
+        return self._logs.read(job_id, wanted, who)
 
-    def wait(self, wanted: WantedEnds) -> AsyncIterator[EndsPage]:
+    def wait(self, wanted: WantedEnds, who: Principal) -> AsyncIterator[EndsPage]:
         """Ends of jobs as they come (Ends.wait)."""
-        return self._ends.wait(wanted)
+        return self._ends.wait(wanted, who)
 
     async def _shown(self, found: Sequence[jobs.Job], *, with_spec: bool = True) -> list[Job]:
         """Jobs as shapes, with words for why those that are PENDING wait."""

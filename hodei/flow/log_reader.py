@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from hodei.access.principal import Principal
 from hodei.domain.errors import Invalid, NotFound
 from hodei.domain.job import FINAL, JobState
 from hodei.flow import job_shapes
@@ -46,7 +47,9 @@ class LogReader:
         self._waits = waits
         self._readers = 0
 
-    async def read(self, job_id: uuid.UUID, wanted: WantedLog) -> AsyncIterator[LogPage]:
+    async def read(
+        self, job_id: uuid.UUID, wanted: WantedLog, who: Principal
+    ) -> AsyncIterator[LogPage]:
         """Yields pages from the cursor on; with `follow` until the job is final and all is sent.
         NotFound: there is no such job, or no such attempt of it. Invalid: the cursor is none of
         ours, or too many lines are asked for.
@@ -58,7 +61,7 @@ class LogReader:
         self._readers += 1
         try:
             with self._watch.watching([job_id] if wanted.follow else []) as moved:
-                progress = await self._begin(job_id, wanted, place)
+                progress = await self._begin(job_id, wanted, place, who)
                 while True:
                     while chunks := await self._chunks(job_id, progress, wanted, place):
                         yield LogPage(place.take(chunks), place.cursor)
@@ -73,13 +76,15 @@ class LogReader:
                             yield LogPage([], place.cursor, waiting_for=words)
                     await moved.wait()
                     moved.clear()
-                    progress = await self._progress(job_id)
+                    progress = await self._progress(job_id, who)
         finally:
             self._readers -= 1
 
-    async def _begin(self, job_id: uuid.UUID, wanted: WantedLog, place: Place) -> Progress:
+    async def _begin(
+        self, job_id: uuid.UUID, wanted: WantedLog, place: Place, who: Principal
+    ) -> Progress:
         """Checks what is wanted, and finds where the last lines start unless the cursor says it."""
-        progress = await self._progress(job_id)
+        progress = await self._progress(job_id, who)
         if wanted.attempt and not 1 <= wanted.attempt <= progress.attempts:
             raise NotFound(f"no attempt {wanted.attempt} of job {job_id}: {_has(progress)}")
         lines = wanted.last_lines
@@ -90,8 +95,8 @@ class LogReader:
             place.starts = await starts_of(self._reads, job_id, born, lines, wanted.attempt)
         return progress
 
-    async def _progress(self, job_id: uuid.UUID) -> Progress:
-        found = await self._reads.run(lambda conn: job_logs.progress(conn, [job_id]))
+    async def _progress(self, job_id: uuid.UUID, who: Principal) -> Progress:
+        found = await self._reads.run(lambda conn: job_logs.progress(conn, [job_id], who.project))
         if job_id not in found:
             raise NotFound(f"no job {job_id}")
         return found[job_id]

@@ -1,5 +1,5 @@
 """A job that has ended is run again: as a new job, with the spec and the correlation id of the
-old one, which it names."""
+old one, which it names, and in its project."""
 
 import json
 import uuid
@@ -7,12 +7,13 @@ import uuid
 from loguru import logger
 
 from hodei.access.limits import CallersDatabase
-from hodei.domain.errors import Conflict, Duplicate, NotFound
+from hodei.domain.errors import Conflict, NotFound
 from hodei.domain.ids import uuid7
 from hodei.domain.job import FINAL, Creation
 from hodei.domain.job_line import JobLine
 from hodei.flow import job_lines
 from hodei.flow.dispatch import JobDispatcher
+from hodei.flow.enqueue import not_created
 from hodei.store import creation, jobs
 from hodei.store.creation import NewJob
 from hodei.store.database import Connection, Database
@@ -60,8 +61,8 @@ async def _repeat(conn: Connection, old_id: uuid.UUID, new: NewJob) -> str:
         raise Conflict(f"job {old_id} cannot be run again: its spec is no object")
     spec.pop("run_at", None)
     spec["correlation_id"] = old.correlation_id
-    outcomes = await creation.create(conn, [new._replace(spec=spec)])
-    if outcomes[new.id] == Creation.CONFLICT:
-        raise Duplicate(f"id: job {new.id} exists with another spec")
+    outcomes = await creation.create(conn, [new._replace(spec=spec, project=old.project)])
+    if outcomes[new.id] in (Creation.CONFLICT, Creation.TAKEN):
+        raise not_created(new.id, outcomes[new.id])
     await creation.name_origin(conn, new.id, old_id)
     return old.correlation_id

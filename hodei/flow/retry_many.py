@@ -12,6 +12,7 @@ from hodei.domain.job_line import JobLine
 from hodei.flow import change_many, job_lines
 from hodei.flow.change_many import Answer
 from hodei.flow.dispatch import JobDispatcher
+from hodei.flow.enqueue import not_created
 from hodei.store import halves, retry_many, sqlstate
 from hodei.store.database import Database
 from hodei.store.retry_many import Repeat, Repeated
@@ -70,8 +71,8 @@ def _answer(repeat: Repeat, done: Repeated) -> Answer:
     if old.state not in FINAL:
         words = f"job {repeat.old} is {old.state}: only a job that has ended can be run again"
         return change_many.refused(repeat.old, Refusal.NOT_ENDED, old.state, words)
-    if outcome == Creation.CONFLICT:
-        words = f"new id: job {repeat.new} exists with another spec"
+    if outcome in (Creation.CONFLICT, Creation.TAKEN):
+        words = f"new {not_created(repeat.new, outcome)}"
         return change_many.refused(repeat.old, Refusal.DUPLICATE, old.state, words)
     if outcome is None:
         why = "the database did not store the new one" if old.has_spec else "its spec is no object"

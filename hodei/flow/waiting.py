@@ -39,6 +39,8 @@ class Situation(Protocol):
     def required(self) -> Any: ...
     @property
     def accept_by(self) -> int | None: ...
+    @property
+    def project(self) -> str: ...
 
 
 class Cause(StrEnum):
@@ -50,6 +52,7 @@ class Cause(StrEnum):
     NO_QUEUE = "NO_QUEUE"
     NO_WORKER = "NO_WORKER"
     LABELS = "LABELS"
+    PROJECT = "PROJECT"
     DRAINING = "DRAINING"
     SLOT = "SLOT"
     TURN = "TURN"
@@ -83,7 +86,8 @@ def wait_of(job: Situation, fleet: Sequence[Worker]) -> Wait | None:
         return Wait(Cause.NO_QUEUE, words)
     if not isinstance(required := job.required or {}, dict):  # a hand has set it
         return Wait(Cause.LABELS, "labels that no worker can have")
-    return _for_a_slot({key: str(value) for key, value in required.items()}, fleet)
+    labels = {key: str(value) for key, value in required.items()}
+    return _for_a_slot(labels, job.project, fleet)
 
 
 def _for_a_time(job: Situation) -> Wait | None:
@@ -100,13 +104,18 @@ def _for_a_time(job: Situation) -> Wait | None:
     return None
 
 
-def _for_a_slot(required: dict[str, str], fleet: Sequence[Worker]) -> Wait:
+def _for_a_slot(required: dict[str, str], project: str, fleet: Sequence[Worker]) -> Wait:
     connected = [w for w in fleet if w.state in CONNECTED]
     if not connected:
         return Wait(Cause.NO_WORKER, "a worker: none is connected")
     fitting = [w for w in connected if can_take(w.labels, required)]
     if not fitting:
         return Wait(Cause.LABELS, _lacking(required, connected))
+    fitting = [w for w in fitting if not w.projects or project in w.projects]
+    if not fitting:
+        with_labels = " with its labels" if required else ""
+        words = f"a worker that takes jobs of project {project}: none{with_labels} does"
+        return Wait(Cause.PROJECT, words)
     if all(w.state == WorkerState.DRAINING for w in fitting):
         return Wait(Cause.DRAINING, "a worker: those that fit are draining")
     sets = tuple({json.dumps(w.labels, sort_keys=True) for w in fitting})

@@ -74,7 +74,7 @@ class WorkerFrame(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "addresses", "job_user", "about")
+    __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "addresses", "job_user", "about", "projects")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class Hello(_message.Message):
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     JOB_USER_FIELD_NUMBER: _ClassVar[int]
     ABOUT_FIELD_NUMBER: _ClassVar[int]
+    PROJECTS_FIELD_NUMBER: _ClassVar[int]
     protocol_min: int
     protocol_max: int
     instance: str
@@ -106,7 +107,8 @@ class Hello(_message.Message):
     addresses: _containers.RepeatedCompositeFieldContainer[Address]
     job_user: str
     about: About
-    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., job_user: _Optional[str] = ..., about: _Optional[_Union[About, _Mapping]] = ...) -> None: ...
+    projects: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., instance: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., job_user: _Optional[str] = ..., about: _Optional[_Union[About, _Mapping]] = ..., projects: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class About(_message.Message):
     __slots__ = ("host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s")
@@ -361,12 +363,14 @@ class JobRef(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class CreateJobsRequest(_message.Message):
-    __slots__ = ("specs", "all_or_nothing")
+    __slots__ = ("specs", "all_or_nothing", "project")
     SPECS_FIELD_NUMBER: _ClassVar[int]
     ALL_OR_NOTHING_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
     specs: _containers.RepeatedScalarFieldContainer[str]
     all_or_nothing: bool
-    def __init__(self, specs: _Optional[_Iterable[str]] = ..., all_or_nothing: _Optional[bool] = ...) -> None: ...
+    project: str
+    def __init__(self, specs: _Optional[_Iterable[str]] = ..., all_or_nothing: _Optional[bool] = ..., project: _Optional[str] = ...) -> None: ...
 
 class CreateJobsResponse(_message.Message):
     __slots__ = ("entries",)
@@ -386,7 +390,7 @@ class CreateJobsResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[CreateJobsResponse.Entry, _Mapping]]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of", "cancel", "log_dropped_bytes", "leftover_unknown", "worker_name")
+    __slots__ = ("job_id", "name", "state", "reason", "message", "spec", "attempts", "priority", "correlation_id", "actor", "worker_id", "exit_code", "signal", "peak_memory_bytes", "cpu_s", "log_bytes", "logs_complete", "created_unix_us", "started_unix_us", "completed_unix_us", "cancel_requested", "waiting_for", "leftover_processes", "run_at_unix_us", "updated_unix_us", "retry_of", "cancel", "log_dropped_bytes", "leftover_unknown", "worker_name", "project")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -417,6 +421,7 @@ class Job(_message.Message):
     LOG_DROPPED_BYTES_FIELD_NUMBER: _ClassVar[int]
     LEFTOVER_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     WORKER_NAME_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     name: str
     state: str
@@ -447,7 +452,8 @@ class Job(_message.Message):
     log_dropped_bytes: int
     leftover_unknown: int
     worker_name: str
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ..., cancel: _Optional[str] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_unknown: _Optional[int] = ..., worker_name: _Optional[str] = ...) -> None: ...
+    project: str
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., spec: _Optional[str] = ..., attempts: _Optional[int] = ..., priority: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., worker_id: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., peak_memory_bytes: _Optional[int] = ..., cpu_s: _Optional[float] = ..., log_bytes: _Optional[int] = ..., logs_complete: _Optional[bool] = ..., created_unix_us: _Optional[int] = ..., started_unix_us: _Optional[int] = ..., completed_unix_us: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., leftover_processes: _Optional[int] = ..., run_at_unix_us: _Optional[int] = ..., updated_unix_us: _Optional[int] = ..., retry_of: _Optional[str] = ..., cancel: _Optional[str] = ..., log_dropped_bytes: _Optional[int] = ..., leftover_unknown: _Optional[int] = ..., worker_name: _Optional[str] = ..., project: _Optional[str] = ...) -> None: ...
 
 class ResolveJobsRequest(_message.Message):
     __slots__ = ("parts",)
@@ -485,19 +491,21 @@ class ListJobsRequest(_message.Message):
     def __init__(self, state: _Optional[str] = ..., correlation_id: _Optional[str] = ..., limit: _Optional[int] = ..., before_job_id: _Optional[str] = ..., reason: _Optional[str] = ..., filter: _Optional[_Union[JobFilter, _Mapping]] = ...) -> None: ...
 
 class ListJobsResponse(_message.Message):
-    __slots__ = ("jobs", "next_before_job_id", "filtered", "searched")
+    __slots__ = ("jobs", "next_before_job_id", "filtered", "searched", "by_project")
     JOBS_FIELD_NUMBER: _ClassVar[int]
     NEXT_BEFORE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     FILTERED_FIELD_NUMBER: _ClassVar[int]
     SEARCHED_FIELD_NUMBER: _ClassVar[int]
+    BY_PROJECT_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.RepeatedCompositeFieldContainer[Job]
     next_before_job_id: str
     filtered: bool
     searched: int
-    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., filtered: _Optional[bool] = ..., searched: _Optional[int] = ...) -> None: ...
+    by_project: bool
+    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., filtered: _Optional[bool] = ..., searched: _Optional[int] = ..., by_project: _Optional[bool] = ...) -> None: ...
 
 class JobFilter(_message.Message):
-    __slots__ = ("states", "reasons", "workers", "name", "labels", "label_names", "since_unix_us", "until_unix_us", "actor", "correlation_id")
+    __slots__ = ("states", "reasons", "workers", "name", "labels", "label_names", "since_unix_us", "until_unix_us", "actor", "correlation_id", "project")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -515,6 +523,7 @@ class JobFilter(_message.Message):
     UNTIL_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
     states: _containers.RepeatedScalarFieldContainer[str]
     reasons: _containers.RepeatedScalarFieldContainer[str]
     workers: _containers.RepeatedScalarFieldContainer[str]
@@ -525,7 +534,8 @@ class JobFilter(_message.Message):
     until_unix_us: int
     actor: str
     correlation_id: str
-    def __init__(self, states: _Optional[_Iterable[str]] = ..., reasons: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., label_names: _Optional[_Iterable[str]] = ..., since_unix_us: _Optional[int] = ..., until_unix_us: _Optional[int] = ..., actor: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+    project: str
+    def __init__(self, states: _Optional[_Iterable[str]] = ..., reasons: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., label_names: _Optional[_Iterable[str]] = ..., since_unix_us: _Optional[int] = ..., until_unix_us: _Optional[int] = ..., actor: _Optional[str] = ..., correlation_id: _Optional[str] = ..., project: _Optional[str] = ...) -> None: ...
 
 class FindJobsRequest(_message.Message):
     __slots__ = ("filter", "job_ids", "limit", "before_job_id")
@@ -540,7 +550,7 @@ class FindJobsRequest(_message.Message):
     def __init__(self, filter: _Optional[_Union[JobFilter, _Mapping]] = ..., job_ids: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., before_job_id: _Optional[str] = ...) -> None: ...
 
 class FindJobsResponse(_message.Message):
-    __slots__ = ("entries", "next_before_job_id", "searched")
+    __slots__ = ("entries", "next_before_job_id", "searched", "by_project")
     class Entry(_message.Message):
         __slots__ = ("job_id", "state")
         JOB_ID_FIELD_NUMBER: _ClassVar[int]
@@ -551,10 +561,12 @@ class FindJobsResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     NEXT_BEFORE_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     SEARCHED_FIELD_NUMBER: _ClassVar[int]
+    BY_PROJECT_FIELD_NUMBER: _ClassVar[int]
     entries: _containers.RepeatedCompositeFieldContainer[FindJobsResponse.Entry]
     next_before_job_id: str
     searched: int
-    def __init__(self, entries: _Optional[_Iterable[_Union[FindJobsResponse.Entry, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., searched: _Optional[int] = ...) -> None: ...
+    by_project: bool
+    def __init__(self, entries: _Optional[_Iterable[_Union[FindJobsResponse.Entry, _Mapping]]] = ..., next_before_job_id: _Optional[str] = ..., searched: _Optional[int] = ..., by_project: _Optional[bool] = ...) -> None: ...
 
 class CancelJobsRequest(_message.Message):
     __slots__ = ("job_ids", "states")
@@ -743,7 +755,7 @@ class WaitJobsResponse(_message.Message):
     def __init__(self, ended: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., deleted_job_ids: _Optional[_Iterable[str]] = ..., waiting_for: _Optional[str] = ..., waiting_job_id: _Optional[str] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user", "connected_unix_us", "last_heartbeat_unix_us", "draining", "drained_by", "drained_unix_us", "capabilities", "host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s", "server_id", "jobs", "jobs_in_all", "lacking", "current_job_name")
+    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user", "connected_unix_us", "last_heartbeat_unix_us", "draining", "drained_by", "drained_unix_us", "capabilities", "host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s", "server_id", "jobs", "jobs_in_all", "lacking", "current_job_name", "projects", "other_jobs")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -783,6 +795,8 @@ class Worker(_message.Message):
     JOBS_IN_ALL_FIELD_NUMBER: _ClassVar[int]
     LACKING_FIELD_NUMBER: _ClassVar[int]
     CURRENT_JOB_NAME_FIELD_NUMBER: _ClassVar[int]
+    PROJECTS_FIELD_NUMBER: _ClassVar[int]
+    OTHER_JOBS_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     name: str
     state: str
@@ -815,7 +829,9 @@ class Worker(_message.Message):
     jobs_in_all: int
     lacking: _containers.RepeatedCompositeFieldContainer[Lacking]
     current_job_name: str
-    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ..., connected_unix_us: _Optional[int] = ..., last_heartbeat_unix_us: _Optional[int] = ..., draining: _Optional[bool] = ..., drained_by: _Optional[str] = ..., drained_unix_us: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., system: _Optional[str] = ..., python: _Optional[str] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., log_limit_bytes: _Optional[int] = ..., on_worker_exit: _Optional[str] = ..., on_disconnect: _Optional[str] = ..., drain_timeout_s: _Optional[float] = ..., server_id: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[WorkerJob, _Mapping]]] = ..., jobs_in_all: _Optional[int] = ..., lacking: _Optional[_Iterable[_Union[Lacking, _Mapping]]] = ..., current_job_name: _Optional[str] = ...) -> None: ...
+    projects: _containers.RepeatedScalarFieldContainer[str]
+    other_jobs: int
+    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ..., connected_unix_us: _Optional[int] = ..., last_heartbeat_unix_us: _Optional[int] = ..., draining: _Optional[bool] = ..., drained_by: _Optional[str] = ..., drained_unix_us: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., system: _Optional[str] = ..., python: _Optional[str] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., log_limit_bytes: _Optional[int] = ..., on_worker_exit: _Optional[str] = ..., on_disconnect: _Optional[str] = ..., drain_timeout_s: _Optional[float] = ..., server_id: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[WorkerJob, _Mapping]]] = ..., jobs_in_all: _Optional[int] = ..., lacking: _Optional[_Iterable[_Union[Lacking, _Mapping]]] = ..., current_job_name: _Optional[str] = ..., projects: _Optional[_Iterable[str]] = ..., other_jobs: _Optional[int] = ...) -> None: ...
 
 class WorkerJob(_message.Message):
     __slots__ = ("job_id", "name", "state", "since_unix_us")
@@ -1118,3 +1134,35 @@ class ListApiKeysResponse(_message.Message):
     keys: _containers.RepeatedCompositeFieldContainer[ApiKey]
     more: bool
     def __init__(self, keys: _Optional[_Iterable[_Union[ApiKey, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class Project(_message.Message):
+    __slots__ = ("project", "keys", "roles")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    keys: int
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, project: _Optional[str] = ..., keys: _Optional[int] = ..., roles: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListProjectsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListProjectsResponse(_message.Message):
+    __slots__ = ("projects", "more")
+    PROJECTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    projects: _containers.RepeatedCompositeFieldContainer[Project]
+    more: bool
+    def __init__(self, projects: _Optional[_Iterable[_Union[Project, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class GrantProjectRequest(_message.Message):
+    __slots__ = ("role", "project", "undo")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    UNDO_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    project: str
+    undo: bool
+    def __init__(self, role: _Optional[str] = ..., project: _Optional[str] = ..., undo: _Optional[bool] = ...) -> None: ...

@@ -1353,3 +1353,126 @@ class AccessService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ProjectServiceStub:
+    """─────────────────────────────── projects ───────────────────────────────
+
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListProjects = channel.unary_unary(
+                '/hodei.v1.ProjectService/ListProjects',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ListProjectsRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListProjectsResponse.FromString,
+                _registered_method=True)
+        self.GrantProject = channel.unary_unary(
+                '/hodei.v1.ProjectService/GrantProject',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.GrantProjectRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Project.FromString,
+                _registered_method=True)
+
+
+class ProjectServiceServicer:
+    """─────────────────────────────── projects ───────────────────────────────
+
+    """
+
+    def ListProjects(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantProject(self, request, context):
+        """Lets a role of the database enqueue into a project by hodei_enqueue, or no longer. NOT_FOUND: no such role; with undo, no
+        such grant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ProjectServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListProjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjects,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListProjectsRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ListProjectsResponse.SerializeToString,
+            ),
+            'GrantProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantProject,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.GrantProjectRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Project.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'hodei.v1.ProjectService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('hodei.v1.ProjectService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ProjectService:
+    """─────────────────────────────── projects ───────────────────────────────
+
+    """
+
+    @staticmethod
+    def ListProjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.ProjectService/ListProjects',
+            hodei_dot_protocol_dot_hodei__pb2.ListProjectsRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ListProjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.ProjectService/GrantProject',
+            hodei_dot_protocol_dot_hodei__pb2.GrantProjectRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Project.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

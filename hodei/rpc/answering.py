@@ -15,11 +15,12 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from hodei.access import projects
 from hodei.access.gate import Gate
 from hodei.access.keyring import KnownKey
 from hodei.access.limits import Limits, Quota
 from hodei.access.principal import Caller, Principal, actor_name, caller, principal
-from hodei.access.roles import LEAST, WITHOUT_KEY, Role
+from hodei.access.roles import FOR_ONE_PROJECT, LEAST, WITHOUT_KEY, Role
 from hodei.access.turns import Turns
 from hodei.domain.errors import Exhausted, Invalid
 from hodei.rpc.errors import status_of
@@ -98,6 +99,7 @@ class Answering:
         """What each call of a method passes first. It is counted until it is over and its answer is
         taken. Exhausted: there are too many. Gate.admit has the other errors."""
         least, reads_key = LEAST.get(method), method not in WITHOUT_KEY
+        of_all_projects = method not in FOR_ONE_PROJECT
         admit, on_loopback = self._gate.admit, self._on_loopback
 
         async def enter(context: Context) -> tuple[Caller, KnownKey | None]:
@@ -110,6 +112,8 @@ class Answering:
                 principal.set(Principal(actor_name(said.actor), Role.NONE, None))
                 return who, None
             admitted = await admit(least, who, said, on_loopback=on_loopback)
+            if of_all_projects:
+                projects.check_unbound(admitted.principal)
             principal.set(admitted.principal)
             return who, admitted.key
 

@@ -16,12 +16,13 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         self._fleet = fleet
 
     async def GetWorker(self, request: pb.WorkerRef, context: Any) -> pb.Worker:
-        return to_caller.worker(await self._fleet.get_worker(request.worker_id))
+        return to_caller.worker(await self._fleet.get_worker(request.worker_id, principal.get()))
 
     async def ListWorkers(
         self, request: pb.ListWorkersRequest, context: Any
     ) -> pb.ListWorkersResponse:
         page = await self._fleet.list_workers(
+            principal.get(),
             every=request.all,
             before=uuid_or_none(request.before_worker_id, "before_worker_id"),
             states=request.states,
@@ -60,4 +61,4 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         )
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.Status:
-        return wire.fill(pb.Status, await self._fleet.status())
+        return wire.fill(pb.Status, await self._fleet.status(principal.get()))

@@ -30,6 +30,7 @@ def wanted(said: pb.JobFilter) -> Wanted:
         until=said.until_unix_us if said.HasField("until_unix_us") else None,
         actor=said.actor,
         correlation_id=said.correlation_id,
+        project=said.project,
     )
 
 

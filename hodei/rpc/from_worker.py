@@ -83,6 +83,7 @@ def hello(said: pb.Hello, who: tuple[uuid.UUID, bytes], server_id: str, now: flo
         can_recall="recall" in said.capabilities,
         addresses=addresses,
         held=held,
+        projects=sorted(set(said.projects)),
     )
 
 

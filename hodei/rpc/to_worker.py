@@ -82,7 +82,7 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
             frame.go_away.reconnect_after_s, frame.go_away.why = after, why
 
 
-CAPABILITIES = ("containers-only",)
+CAPABILITIES = ("containers-only", "projects")
 """What workers may rely on. A worker that runs only containers leaves a server without this word: an
 older release would give it plain processes."""
 

@@ -4,6 +4,7 @@ with what others have sent. Invalid ends that worker's stream, and no other."""
 import re
 from collections.abc import Iterable, Sequence, Sized
 
+from hodei.domain import project
 from hodei.domain.errors import Conflict, Invalid
 from hodei.domain.spec import CONTROLS, PATTERNS
 from hodei.protocol import hodei_pb2 as pb
@@ -27,6 +28,9 @@ MOST_LABELS = 100
 
 MOST_LABELS_BYTES = 32_768
 """Bytes of the names and values of a worker's labels together."""
+
+MOST_PROJECTS = 100
+"""Projects whose jobs alone a worker takes: workers of many projects are not limited."""
 
 MOST_CAPABILITIES = 100
 CAPABILITY = re.compile("[A-Za-z0-9._=/-]{1,100}")
@@ -73,6 +77,7 @@ def hello(said: pb.Hello) -> None:
     if len(said.held) > MOST_HELD:
         raise Invalid(f"held: expected at most {MOST_HELD} leases, got {len(said.held)}")
     _labels(dict(said.labels))
+    _projects(said.projects)
     _capabilities(said.capabilities)
     for what, text, most in (
         ("name", said.name, 200),
@@ -105,6 +110,13 @@ def _labels(labels: dict[str, str]) -> None:
             raise Invalid(
                 f"labels: expected names of letters, digits, . _ / - and values of at most 255 characters, got {name[:80]!r}"
             )
+
+
+def _projects(names: Sequence[str]) -> None:
+    if len(names) > MOST_PROJECTS:
+        raise Invalid(f"projects: expected at most {MOST_PROJECTS}, got {len(names)}")
+    for name in names:
+        project.checked(name)
 
 
 def _capabilities(words: Sequence[str]) -> None:

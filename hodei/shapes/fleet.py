@@ -56,6 +56,9 @@ class Worker:
     drain_timeout_s: Annotated[
         float | None, "How long it waits for running jobs when it is stopped (--drain-timeout)."
     ] = None
+    projects: Annotated[
+        list[str], "The only projects whose jobs it takes (--project); empty: it takes any."
+    ] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,10 @@ class WorkerDetails(Worker):
     jobs: Annotated[list[WorkerJob], "Jobs that it has, the first 200."] = field(
         default_factory=list
     )
-    jobs_in_all: Annotated[int, "How many jobs it has."] = 0
+    jobs_in_all: Annotated[int, "How many jobs it has, without `other_jobs`."] = 0
+    other_jobs: Annotated[
+        int, "How many jobs it has of projects that the caller's API key does not reach."
+    ] = 0
     lacking: Annotated[
         list[Lacking], "What ready jobs require and it does not have; at most 20 entries."
     ] = field(default_factory=list)
@@ -101,6 +107,17 @@ class Token:
     expires_at: Annotated[Time | None, "It cannot be redeemed from then on."] = None
     consumed_at: Annotated[Time | None, "When it was redeemed."] = None
     consumed_by: Annotated[str | None, "The worker that redeemed it."] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A project: a boundary between the jobs of those who call servers (security.md)."""
+
+    project: Annotated[str, "Its name."]
+    keys: Annotated[int, "Usable API keys that are bound to it."] = 0
+    roles: Annotated[
+        list[str], "Roles of the database that may enqueue into it by SQL, the first 100."
+    ] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

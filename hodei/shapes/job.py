@@ -63,6 +63,9 @@ class Job:
     ] = None
     waiting_for: Annotated[str | None, "Why a PENDING job does not run, in words."] = None
     retry_of: Annotated[str | None, "The job of which it is a retry."] = None
+    project: Annotated[
+        str, "The project that it belongs to; empty: the server is of an older release."
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,8 @@ class ClaimRequest(NamedTuple):
     avoid: Sequence[uuid.UUID] = ()
     # Only these jobs.
     among: Sequence[uuid.UUID] | None = None
+    # Only jobs of these projects; empty: of all.
+    projects: Sequence[str] = ()
 
 
 class Claimed(NamedTuple):
@@ -128,9 +130,17 @@ BEYOND: LiteralString = """
 AMONG: LiteralString = """
       AND q.job_id = ANY (%(among)s::uuid[])"""
 
+# Workers without a limit have a statement of their own: they do not pay for it. A row that is not
+# filed yet (job_queue.FILE) is left to the next claim.
+OF_PROJECTS: LiteralString = """
+      AND q.project = ANY (%(projects)s::text[])"""
+
 CLAIM = CLAIM_HEAD + CLAIM_TAIL
 CLAIM_BEYOND = CLAIM_HEAD + BEYOND + CLAIM_TAIL
 CLAIM_AMONG = CLAIM_HEAD + AMONG + CLAIM_TAIL
+CLAIM_OF_PROJECTS = CLAIM_HEAD + OF_PROJECTS + CLAIM_TAIL
+CLAIM_OF_PROJECTS_BEYOND = CLAIM_HEAD + OF_PROJECTS + BEYOND + CLAIM_TAIL
+CLAIM_OF_PROJECTS_AMONG = CLAIM_HEAD + OF_PROJECTS + AMONG + CLAIM_TAIL
 
 
 def claiming(request: ClaimRequest, accept_within_s: float) -> Call:
@@ -141,11 +151,16 @@ def claiming(request: ClaimRequest, accept_within_s: float) -> Call:
         "accept_within_s": accept_within_s,
         "avoid": array(request.avoid),
     }
+    limited = bool(request.projects)
+    if limited:
+        parameters["projects"] = array(request.projects)
     if request.among is not None:
-        return CLAIM_AMONG, parameters | {"among": array(request.among)}
+        statement = CLAIM_OF_PROJECTS_AMONG if limited else CLAIM_AMONG
+        return statement, parameters | {"among": array(request.among)}
     if request.beyond is None:
-        return CLAIM, parameters
-    return CLAIM_BEYOND, parameters | request.beyond._asdict()
+        return CLAIM_OF_PROJECTS if limited else CLAIM, parameters
+    statement = CLAIM_OF_PROJECTS_BEYOND if limited else CLAIM_BEYOND
+    return statement, parameters | request.beyond._asdict()
 
 
 def claimed(found: Sequence[tuple[Any, ...]]) -> Claimed:
@@ -166,6 +181,7 @@ FROM job_queue q
 WHERE q.waiting IS NULL
   AND q.labels <@ %(labels)s
   AND (q.labels ? 'hodei/executor' OR NOT %(labels)s ? 'hodei/containers-only')
+  AND (cardinality(%(projects)s::text[]) = 0 OR q.project = ANY (%(projects)s::text[]))
   AND q.job_id <> ALL (%(avoid)s::uuid[])
 ORDER BY q.priority DESC, q.enqueued_at, q.job_id
 LIMIT %(most)s
@@ -176,6 +192,7 @@ async def claimable(conn: Connection, request: ClaimRequest) -> list[uuid.UUID]:
     """Returns the jobs that a claim would take now, in its order."""
     parameters = {
         "labels": Jsonb(request.labels),
+        "projects": array(request.projects),
         "avoid": array(request.avoid),
         "most": len(request.workers),
     }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hodei.domain.job import Creation
+from hodei.domain.project import DEFAULT
 from hodei.store import claims
 from hodei.store.claims import Claimed, ClaimRequest
 from hodei.store.database import Connection
@@ -18,6 +19,7 @@ class NewJob(NamedTuple):
     id: uuid.UUID
     actor: str
     spec: dict[str, Any]  # normalised
+    project: str = DEFAULT
 
 
 # The argument depends on the setting, so that the setting is made first: the function must not wait
@@ -30,7 +32,10 @@ CROSS JOIN LATERAL hodei_create_jobs(CASE WHEN s.set <> '' THEN %(records)s::jso
 
 
 def _creating(new: Sequence[NewJob]) -> Call:
-    records = [{"id": str(job.id), "actor": job.actor, "spec": job.spec} for job in new]
+    records = [
+        {"id": str(job.id), "actor": job.actor, "spec": job.spec, "project": job.project}
+        for job in new
+    ]
     return CREATE, {"records": json.dumps(records, ensure_ascii=False)}
 
 

@@ -57,9 +57,12 @@ SELECT l.job_id,
 FROM leases l
 JOIN jobs j ON j.id = l.job_id
 WHERE l.worker_id = %(worker)s
+  AND (%(project)s::text IS NULL OR j.project = %(project)s::text)
 ORDER BY l.accepted_at IS NULL, l.accepted_at, l.lease
 LIMIT %(most)s
 """
+
+ALL_JOBS = "SELECT count(*) FROM leases l WHERE l.worker_id = %(worker)s"
 
 
 class Held(NamedTuple):
@@ -75,14 +78,21 @@ class AllHeld(NamedTuple):
     """The jobs that a worker has."""
 
     first: list[Held]
-    in_all: int
+    in_all: int  # without those of other projects
+    others: int  # jobs of other projects than the one that was named
 
 
-async def jobs_of(conn: Connection, worker_id: uuid.UUID) -> AllHeld:
+async def jobs_of(conn: Connection, worker_id: uuid.UUID, project: str | None = None) -> AllHeld:
     """Returns the jobs that a worker has, running ones first, the oldest of them first; MOST_JOBS at
-    most."""
-    found = await rows(conn, JOBS, {"worker": worker_id, "most": MOST_JOBS})
-    return AllHeld([Held(*row[:4]) for row in found], found[0][4] if found else 0)
+    most. If a project is named, jobs of others are only counted."""
+    parameters = {"worker": worker_id, "most": MOST_JOBS, "project": project}
+    found = await rows(conn, JOBS, parameters)
+    in_all = found[0][4] if found else 0
+    others = 0
+    if project is not None:
+        ((count,),) = await rows(conn, ALL_JOBS, {"worker": worker_id})
+        others = max(0, count - in_all)
+    return AllHeld([Held(*row[:4]) for row in found], in_all, others)
 
 
 # Only workers that may have jobs now are counted.

@@ -74,10 +74,11 @@ WITH stray AS MATERIALIZED (
     SET updated_at = s.at
     FROM stray s
     WHERE j.id = s.id AND j.lease IS NULL
-    RETURNING j.id, j.correlation_id, j.priority, j.spec, j.queue_timeout_ms, j.updated_at
+    RETURNING j.id, j.correlation_id, j.priority, j.spec, j.queue_timeout_ms, j.project, j.updated_at
 ), queued AS (
-    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, unseen_ms)
-    SELECT m.id, m.priority, m.updated_at, coalesce(m.spec -> 'labels', '{}'), m.queue_timeout_ms
+    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, unseen_ms, project)
+    SELECT m.id, m.priority, m.updated_at, coalesce(m.spec -> 'labels', '{}'), m.queue_timeout_ms,
+           m.project
     FROM moved m
     ON CONFLICT DO NOTHING
 ), leased AS (

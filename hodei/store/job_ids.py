@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hodei.domain.job import JobState
 from hodei.store.database import Connection
 from hodei.store.parameters import arrays
-from hodei.store.statements import rows
+from hodei.store.statements import replanned_rows
 
 NEWEST = 100_000
 """Newest jobs among which the end of an id, or an actor, is looked for: some 0.2 s. An index of the
@@ -26,7 +26,8 @@ class Part(NamedTuple):
     ending: str | None
 
 
-# An id that begins so is found by a range of the primary key. Ends are looked for only where a part
+# An id that begins so is found by a range of the primary key; of one project among the greatest
+# 100,000 of the range: a longer beginning finds the others. Ends are looked for only where a part
 # has one: without, the newest jobs are not read.
 MEANT = """
 WITH part AS MATERIALIZED (
@@ -37,16 +38,22 @@ WITH part AS MATERIALIZED (
     SELECT j.id, j.id::text AS words
     FROM jobs j
     WHERE EXISTS (SELECT FROM part p WHERE p.ending IS NOT NULL)
+      AND (%(project)s::text IS NULL OR j.project = %(project)s::text)
     ORDER BY j.created_at DESC, j.id DESC
     LIMIT 100000
 ), found AS (
     SELECT p.place, b.id
     FROM part p
     CROSS JOIN LATERAL (
-        SELECT j.id
-        FROM jobs j
-        WHERE j.id BETWEEN p.least AND p.greatest
-        ORDER BY j.id DESC
+        SELECT r.id
+        FROM (
+            SELECT j.id, j.project
+            FROM jobs j
+            WHERE j.id BETWEEN p.least AND p.greatest
+            ORDER BY j.id DESC
+            LIMIT 100000
+        ) r
+        WHERE %(project)s::text IS NULL OR r.project = %(project)s::text
         LIMIT 11
     ) b
     UNION
@@ -76,11 +83,14 @@ class Candidate(NamedTuple):
     created_at: int  # microseconds since 1970
 
 
-async def meant(conn: Connection, parts: Sequence[Part]) -> list[list[Candidate]]:
+async def meant(
+    conn: Connection, parts: Sequence[Part], project: str | None = None
+) -> list[list[Candidate]]:
     """Returns for each part the jobs whose ids have it, MOST at most: any that begin so, and those
-    of the NEWEST that end so."""
+    of the NEWEST that end so; of one project if it is named."""
     found: list[list[Candidate]] = [[] for _ in parts]
-    for place, *job in await rows(conn, MEANT, arrays(Part._fields, parts)):
+    parameters = {**arrays(Part._fields, parts), "project": project}
+    for place, *job in await replanned_rows(conn, MEANT, parameters):
         found[place - 1].append(Candidate(*job))
     return found
 
@@ -90,6 +100,7 @@ SELECT n.id, n.name, n.state, n.created_at
 FROM (
     SELECT j.id, j.name, j.state, j.created_at, j.actor
     FROM jobs j
+    WHERE %(project)s::text IS NULL OR j.project = %(project)s::text
     ORDER BY j.created_at DESC, j.id DESC
     LIMIT 100000
 ) n
@@ -99,8 +110,8 @@ LIMIT 1
 """
 
 
-async def newest_of(conn: Connection, actor: str) -> Candidate | None:
+async def newest_of(conn: Connection, actor: str, project: str | None = None) -> Candidate | None:
     """Returns the newest job that the actor created, also under an addition of its spec
-    (`cli:ana:deploy`), if it is among the NEWEST."""
-    found = await rows(conn, NEWEST_OF, {"actor": actor})
+    (`cli:ana:deploy`), if it is among the NEWEST; of one project if it is named."""
+    found = await replanned_rows(conn, NEWEST_OF, {"actor": actor, "project": project})
     return Candidate(*found[0]) if found else None

@@ -266,10 +266,14 @@ SELECT j.id, j.state, j.lease,
        j.created_at, j.attempts
 FROM jobs j
 WHERE j.id = ANY (%(jobs)s::uuid[])
+  AND (%(project)s::text IS NULL OR j.project = %(project)s::text)
 """
 
 
-async def progress(conn: Connection, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Progress]:
-    """Returns how far these jobs have come. A job that is not in the answer is unknown or deleted."""
-    found = await rows(conn, PROGRESS, {"jobs": array(job_ids)})
+async def progress(
+    conn: Connection, job_ids: Sequence[uuid.UUID], project: str | None = None
+) -> dict[uuid.UUID, Progress]:
+    """Returns how far these jobs have come. A job that is not in the answer is unknown or deleted,
+    or of another project than the one that is named."""
+    found = await rows(conn, PROGRESS, {"jobs": array(job_ids), "project": project})
     return {job: Progress(JobState(state), *rest) for job, state, *rest in found}

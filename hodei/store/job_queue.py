@@ -63,6 +63,31 @@ async def start_timeouts(conn: Connection) -> None:
     await brief_rows(conn, START_TIMEOUTS, {})
 
 
+# The release before puts jobs back into the queue without their project, and claims for workers that
+# are limited to projects leave such rows out.
+FILE = """
+WITH unfiled AS MATERIALIZED (
+    SELECT q.job_id
+    FROM job_queue q
+    WHERE q.project = ''
+    ORDER BY q.job_id
+    LIMIT 1000
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE job_queue q
+SET project = j.project
+FROM unfiled u
+JOIN jobs j ON j.id = u.job_id
+WHERE q.job_id = u.job_id
+"""
+
+
+async def file(conn: Connection) -> None:
+    """Gives rows that say no project that of their job, 1,000 at most: the next sweep takes the
+    rest."""
+    await brief_rows(conn, FILE, {})
+
+
 DUE = """
 SELECT q.job_id
 FROM job_queue q

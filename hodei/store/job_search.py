@@ -26,6 +26,7 @@ class Filter:
     until: int | None = None  # created before it
     actor: str | None = None  # also with an addition of the spec (`cli:ana:deploy`)
     correlation_id: str | None = None
+    project: str | None = None
 
 
 class FoundJob(NamedTuple):
@@ -47,8 +48,9 @@ class Search(NamedTuple):
 # a megabyte, and is unpacked for its labels. The job at which it ended is in the answer, wanted or
 # not.
 #
-# It goes by keyset along an index that has the order of the list: a page costs the same however far
-# back it lies. Planned for its parameters each time; a plan for any would walk from the newest job,
+# It goes by keyset along an index that has the order of the list, or of the list of one project: a
+# page costs the same however far back it lies, and jobs of other projects are neither searched nor
+# counted. Planned for its parameters each time; a plan for any would walk from the newest job,
 # or sort the table.
 HEAD: LiteralString = """
 SELECT s.id, s.state, s.is_wanted, s.is_last, s.nth
@@ -77,9 +79,14 @@ FROM (
         WHERE (j.created_at, j.id) < (
                   CASE
                       WHEN %(before)s::uuid IS NULL THEN timestamptz 'infinity'
-                      ELSE (SELECT b.created_at FROM jobs b WHERE b.id = %(before)s::uuid)
+                      ELSE (
+                          SELECT b.created_at
+                          FROM jobs b
+                          WHERE b.id = %(before)s::uuid
+                            AND (%(project)s::text IS NULL OR b.project = %(project)s::text))
                   END,
                   coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+          AND (%(project)s::text IS NULL OR j.project = %(project)s::text)
           AND (%(since)s::bigint IS NULL
                OR j.created_at
                    >= timestamptz 'epoch' + %(since)s::bigint * interval '1 microsecond')
@@ -161,15 +168,25 @@ def _parameters(wanted: Filter) -> dict[str, Any]:
         "since": wanted.since,
         "until": wanted.until,
         "actor": wanted.actor,
+        "project": wanted.project,
     }
 
 
-STATES = "SELECT j.id, j.state FROM jobs j WHERE j.id = ANY (%(jobs)s::uuid[])"
+STATES = """
+SELECT j.id, j.state
+FROM jobs j
+WHERE j.id = ANY (%(jobs)s::uuid[])
+  AND (%(project)s::text IS NULL OR j.project = %(project)s::text)
+"""
 
 
-async def states(conn: Connection, ids: Sequence[uuid.UUID]) -> list[FoundJob]:
-    """Returns those of the jobs that there are, in the order of `ids`."""
-    found: dict[uuid.UUID, str] = dict(await replanned_rows(conn, STATES, {"jobs": array(ids)}))
+async def states(
+    conn: Connection, ids: Sequence[uuid.UUID], project: str | None = None
+) -> list[FoundJob]:
+    """Returns those of the jobs that there are, of this project if one is named, in the order of
+    `ids`."""
+    parameters = {"jobs": array(ids), "project": project}
+    found: dict[uuid.UUID, str] = dict(await replanned_rows(conn, STATES, parameters))
     return [FoundJob(job, JobState(found[job])) for job in ids if job in found]
 
 

@@ -8,13 +8,23 @@ from typing import Any, LiteralString
 from hodei.domain.job import CancelPhase, JobState
 from hodei.store.database import Connection
 from hodei.store.parameters import array
-from hodei.store.statements import rows
+from hodei.store.statements import replanned_rows, rows
 
-EXISTS = "SELECT FROM jobs j WHERE j.id = %(job)s"
+OF_PROJECT = """
+SELECT j.id
+FROM jobs j
+WHERE j.id = ANY (%(jobs)s::uuid[])
+  AND (%(project)s::text IS NULL OR j.project = %(project)s::text)
+"""
 
 
-async def exists(conn: Connection, job_id: uuid.UUID) -> bool:
-    return bool(await rows(conn, EXISTS, {"job": job_id}))
+async def of_project(
+    conn: Connection, ids: Sequence[uuid.UUID], project: str | None
+) -> set[uuid.UUID]:
+    """Returns those of the jobs that there are, of this project if one is named. What it says
+    holds: a job's project never changes."""
+    parameters = {"jobs": array(ids), "project": project}
+    return {row[0] for row in await rows(conn, OF_PROJECT, parameters)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class Job:
     priority: int
     correlation_id: str
     actor: str
+    project: str
     worker_id: uuid.UUID | None
     worker_name: str | None
     exit_code: int | None
@@ -73,6 +84,7 @@ JOB_COLUMNS: LiteralString = """
        j.priority,
        left(j.correlation_id, 200),
        left(j.actor, 500),
+       left(j.project, 200),
        j.worker_id,
        left(w.name, 200),
        j.exit_code,
@@ -133,11 +145,19 @@ async def of_ids(conn: Connection, ids: Sequence[uuid.UUID]) -> list[Job]:
 # archive at three in the morning.
 COUNT = """
 SELECT state, count(*)
-FROM (SELECT j.state FROM jobs j ORDER BY j.created_at DESC LIMIT 1000000) newest
+FROM (
+    SELECT j.state
+    FROM jobs j
+    WHERE %(project)s::text IS NULL OR j.project = %(project)s::text
+    ORDER BY j.created_at DESC
+    LIMIT 1000000
+) newest
 GROUP BY state
 """
 
 
-async def count(conn: Connection) -> dict[JobState, int]:
-    """Returns the number of jobs in each state, of the newest 1,000,000."""
-    return {JobState(state): jobs for state, jobs in await rows(conn, COUNT)}
+async def count(conn: Connection, project: str | None = None) -> dict[JobState, int]:
+    """Returns the number of jobs in each state, of the newest 1,000,000, or of those of a
+    project."""
+    found = await replanned_rows(conn, COUNT, {"project": project})
+    return {JobState(state): jobs for state, jobs in found}

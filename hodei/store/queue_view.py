@@ -15,11 +15,19 @@ DEPTH = """
 SELECT q.waiting,
        count(*),
        coalesce(extract(epoch FROM clock_timestamp() - min(q.enqueued_at)), 0)::float8
-FROM (SELECT j.waiting, j.enqueued_at FROM job_queue j LIMIT %(most)s) q
+FROM (SELECT j.waiting, j.enqueued_at, j.project FROM job_queue j LIMIT %(most)s) q
+WHERE %(project)s::text IS NULL OR q.project = %(project)s::text
 GROUP BY q.waiting
 """
 
-OFFERED = "SELECT count(*) FROM leases l WHERE l.accepted_at IS NULL"
+OFFERED = """
+SELECT count(*)
+FROM leases l
+WHERE l.accepted_at IS NULL
+  AND (%(project)s::text IS NULL
+       OR EXISTS (
+           SELECT FROM jobs j WHERE j.id = l.job_id AND j.project = %(project)s::text))
+"""
 
 
 class Depth(NamedTuple):
@@ -31,12 +39,14 @@ class Depth(NamedTuple):
     offered: int  # jobs that are out of the queue, and not accepted yet
 
 
-async def depth(conn: Connection) -> Depth:
-    """Returns the queue in numbers, of MOST_COUNTED rows at most."""
-    found = await rows(conn, DEPTH, {"most": MOST_COUNTED})
+async def depth(conn: Connection, project: str | None = None) -> Depth:
+    """Returns the queue in numbers, of MOST_COUNTED rows at most; of them the jobs of one project if
+    it is named."""
+    found = await rows(conn, DEPTH, {"most": MOST_COUNTED, "project": project})
     ready, oldest_s = next(((n, age) for cause, n, age in found if cause is None), (0, 0.0))
     waiting = {Waiting(cause): number for cause, number, _ in found if cause is not None}
-    return Depth(ready, oldest_s, waiting, (await rows(conn, OFFERED))[0][0])
+    ((offered,),) = await rows(conn, OFFERED, {"project": project})
+    return Depth(ready, oldest_s, waiting, offered)
 
 
 MOST_LACKING = 20
@@ -48,7 +58,7 @@ LABELS_BYTES = 4000
 # Labels that are no object were set by hand, and no worker has them.
 LACKING = """
 WITH head AS (
-    SELECT q.labels
+    SELECT q.labels, q.project
     FROM job_queue q
     WHERE q.waiting IS NULL
     ORDER BY q.priority DESC, q.enqueued_at, q.job_id
@@ -61,6 +71,8 @@ WITH head AS (
         WHERE NOT w.labels @> jsonb_build_object(e.key, e.value)) AS labels
     FROM head h
     JOIN workers w ON w.id = %(worker)s AND NOT h.labels <@ w.labels
+    WHERE (%(project)s::text IS NULL OR h.project = %(project)s::text)
+      AND (w.projects = '{}' OR h.project = ANY (w.projects))
 )
 SELECT CASE WHEN octet_length(l.labels::text) <= %(bytes)s THEN l.labels ELSE '{}' END,
        count(*)
@@ -78,11 +90,15 @@ class Lacking(NamedTuple):
     jobs: int
 
 
-async def lacking(conn: Connection, worker_id: uuid.UUID) -> list[Lacking]:
+async def lacking(
+    conn: Connection, worker_id: uuid.UUID, project: str | None = None
+) -> list[Lacking]:
     """Returns which labels of the first HEAD ready jobs a worker lacks: those of most jobs first,
-    MOST_LACKING sets at most."""
+    MOST_LACKING sets at most. Of these jobs, those of projects that the worker takes, and of one
+    project if it is named."""
     parameters = {
         "worker": worker_id,
+        "project": project,
         "head": HEAD,
         "bytes": LABELS_BYTES,
         "most": MOST_LACKING,
@@ -103,50 +119,50 @@ MOST_UNSERVABLE = 10
 
 UNSERVABLE = """
 WITH head AS (
-    SELECT q.labels, q.enqueued_at
+    SELECT q.labels, q.project, q.enqueued_at
     FROM job_queue q
     WHERE q.waiting IS NULL
     ORDER BY q.priority DESC, q.enqueued_at, q.job_id
     LIMIT %(head)s
 ), required AS MATERIALIZED (
-    SELECT h.labels, count(*) AS jobs, min(h.enqueued_at) AS oldest
+    SELECT h.labels, h.project, count(*) AS jobs, min(h.enqueued_at) AS oldest
     FROM head h
-    GROUP BY h.labels
+    WHERE %(project)s::text IS NULL OR h.project = %(project)s::text
+    GROUP BY h.labels, h.project
     ORDER BY count(*) DESC
     LIMIT %(sets)s
 ), fleet AS MATERIALIZED (
-    SELECT w.labels, bool_or(w.state <> 'DRAINING') AS takes,
+    SELECT w.labels, w.projects, bool_or(w.state <> 'DRAINING') AS takes,
            NOT w.labels ? 'hodei/containers-only' AS processes
     FROM workers w
     WHERE w.state IN ('READY', 'BUSY', 'DRAINING')
-    GROUP BY w.labels
-), unservable AS MATERIALIZED (
-    SELECT r.labels, r.jobs, r.oldest,
-           EXISTS (
-               SELECT FROM fleet f
-               WHERE r.labels <@ f.labels
-                 AND (f.processes OR r.labels ? 'hodei/executor')) AS draining
+    GROUP BY w.labels, w.projects
+), fitting AS MATERIALIZED (
+    SELECT r.labels, r.project, bool_or(f.takes) AS takes
     FROM required r
-    WHERE NOT EXISTS (
-        SELECT FROM fleet f
-        WHERE f.takes
-          AND r.labels <@ f.labels
-          AND (f.processes OR r.labels ? 'hodei/executor'))
+    JOIN fleet f
+      ON r.labels <@ f.labels
+     AND (f.processes OR r.labels ? 'hodei/executor')
+     AND (f.projects = '{}' OR r.project = ANY (f.projects))
+    GROUP BY r.labels, r.project
+), unservable AS MATERIALIZED (
+    SELECT r.labels, r.jobs, r.oldest, f.labels IS NOT NULL AS draining
+    FROM required r
+    LEFT JOIN fitting f ON f.labels = r.labels AND f.project = r.project
+    WHERE f.takes IS NOT TRUE
 ), first AS (
-    SELECT u.labels, u.jobs, u.oldest, u.draining
+    SELECT u.labels, sum(u.jobs)::bigint AS jobs, min(u.oldest) AS oldest,
+           bool_or(u.draining) AS draining
     FROM unservable u
-    ORDER BY u.jobs DESC, u.oldest
+    GROUP BY u.labels
+    ORDER BY sum(u.jobs) DESC, min(u.oldest)
     LIMIT %(most)s
 )
 SELECT (SELECT coalesce(sum(r.jobs), 0)::bigint FROM required r),
        (SELECT coalesce(sum(u.jobs), 0)::bigint FROM unservable u),
        (SELECT extract(epoch FROM clock_timestamp() - min(r.oldest))::float8
         FROM required r
-        WHERE EXISTS (
-            SELECT FROM fleet f
-            WHERE f.takes
-              AND r.labels <@ f.labels
-              AND (f.processes OR r.labels ? 'hodei/executor'))),
+        JOIN fitting f ON f.labels = r.labels AND f.project = r.project AND f.takes),
        CASE WHEN octet_length(f.labels::text) <= %(bytes)s THEN f.labels ELSE '{}' END,
        f.jobs,
        extract(epoch FROM clock_timestamp() - f.oldest)::float8,
@@ -175,11 +191,12 @@ class Unservable(NamedTuple):
     sets: list[UnservableSet]  # those with most jobs
 
 
-async def unservable(conn: Connection) -> Unservable:
+async def unservable(conn: Connection, project: str | None = None) -> Unservable:
     """Returns which of the first READY_HEAD ready jobs no connected worker can take, because none
-    has the labels or those that have them are draining. Of many sets of labels only MOST_SETS are
-    looked at."""
+    has the labels and takes jobs of the project, or those that do are draining; of these jobs those
+    of one project if it is named. Of many sets of labels only MOST_SETS are looked at."""
     parameters = {
+        "project": project,
         "head": READY_HEAD,
         "sets": MOST_SETS,
         "most": MOST_UNSERVABLE,

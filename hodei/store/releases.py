@@ -45,15 +45,16 @@ WITH said AS (
       AND j.lease = h.lease
       AND j.state = 'PENDING'
     RETURNING j.id, j.priority, j.spec, j.queue_timeout_ms, j.worker_id, j.correlation_id,
-              j.cancel_actor, h.lease, h.enqueued_at, h.expires_at, h.cancelled, h.released_at
+              j.project, j.cancel_actor, h.lease, h.enqueued_at, h.expires_at, h.cancelled, h.released_at
 ), unleased AS (
     DELETE FROM leases l
     WHERE l.lease = ANY (ARRAY(SELECT r.lease FROM released r))
 ), requeued AS (
-    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, expires_at)
+    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, expires_at, project)
     SELECT r.id, r.priority, r.enqueued_at, coalesce(r.spec -> 'labels', '{}'),
            coalesce(
-               r.expires_at, r.released_at + r.queue_timeout_ms * interval '1 millisecond')
+               r.expires_at, r.released_at + r.queue_timeout_ms * interval '1 millisecond'),
+           r.project
     FROM released r
     WHERE NOT r.cancelled
     RETURNING job_id

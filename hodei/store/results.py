@@ -180,7 +180,7 @@ WITH said AS (
       AND j.id = ANY (ARRAY(SELECT h.id FROM held h))
       AND j.lease = g.lease
     RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.queue_timeout_ms,
-              j.losses, g.lease, g.worker_id, g.old_state, g.new_state, g.why, g.message, g.actor,
+              j.losses, j.project, g.lease, g.worker_id, g.old_state, g.new_state, g.why, g.message, g.actor,
               g.correlation_id, g.ended_at, g.ran_unaccepted, g.outcome, g.exit_code, g.signal,
               g.logs_complete, g.leftover_processes, g.leftover_unknown
 ), unleased AS (
@@ -188,9 +188,9 @@ WITH said AS (
     WHERE l.lease = ANY (ARRAY(SELECT e.lease FROM ended e))
 ), requeued AS (
     INSERT INTO job_queue (
-        job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at)
+        job_id, priority, enqueued_at, labels, waiting, ready_at, expires_at, project)
     SELECT e.id, e.priority, e.ended_at, coalesce(e.spec -> 'labels', '{}'),
-           'BACKOFF', b.until, b.until + e.queue_timeout_ms * interval '1 millisecond'
+           'BACKOFF', b.until, b.until + e.queue_timeout_ms * interval '1 millisecond', e.project
     FROM ended e
     CROSS JOIN LATERAL (
         SELECT e.ended_at

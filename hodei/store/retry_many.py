@@ -18,13 +18,14 @@ class Repeat(NamedTuple):
     new: uuid.UUID
 
 
-# The spec and the correlation id of the old job; it is due at once.
+# The spec, the correlation id and the project of the old job; it is due at once.
 CREATE = """
 WITH wanted AS MATERIALIZED (
     SELECT jsonb_agg(
                jsonb_build_object(
                    'id', r.new,
                    'actor', %(actor)s::text,
+                   'project', j.project,
                    'spec', (j.spec - 'run_at')
                        || jsonb_build_object('correlation_id', j.correlation_id))
                ORDER BY r.place) AS records
@@ -48,6 +49,7 @@ JOIN jobs o ON o.id = r.old AND o.id = ANY (%(old)s::uuid[])
 WHERE n.id = r.new
   AND n.id = ANY (%(new)s::uuid[])
   AND n.retry_of IS NULL
+  AND n.project = o.project
   AND o.completed_at IS NOT NULL
   AND jsonb_typeof(o.spec) = 'object'
   AND n.spec = (o.spec - 'run_at') || jsonb_build_object('correlation_id', o.correlation_id)

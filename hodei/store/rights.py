@@ -12,6 +12,7 @@ TABLES = {
     "workers": "SELECT, INSERT, UPDATE, DELETE",
     "worker_bootstrap_tokens": "SELECT, INSERT, UPDATE, DELETE",
     "api_keys": "SELECT, INSERT, UPDATE",
+    "project_grants": "SELECT, INSERT, DELETE",
     "domain_events": "SELECT, INSERT",
     "domain_events_default": "SELECT",
     "job_logs": "SELECT, INSERT",

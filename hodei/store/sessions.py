@@ -41,6 +41,7 @@ class Greeting:
     server_id: uuid.UUID | None = None  # of the server to which it connects
     job_user: str | None = None  # whom its jobs run as; None: it does not say
     about: Mapping[str, Any] = field(default_factory=dict)  # its host and settings, for people
+    projects: Sequence[str] = ()  # whose jobs alone it takes; empty: of all
 
 
 # The newest stream wins, except over another process whose stream is open and has sent a heartbeat.
@@ -68,6 +69,7 @@ WITH before AS MATERIALIZED (
         server_id = %(server)s::uuid,
         job_user = %(job_user)s::text,
         about = %(about)s::jsonb,
+        projects = %(projects)s::text[],
         connected_at = clock_timestamp(),
         last_heartbeat = clock_timestamp(),
         updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond'),
@@ -113,6 +115,7 @@ async def connect(conn: Connection, greeting: Greeting, beating_within_s: float)
         "server": greeting.server_id,
         "job_user": greeting.job_user,
         "about": Jsonb(dict(greeting.about)),
+        "projects": array(greeting.projects),
         "beating_within_s": beating_within_s,
     }
     found = await rows(conn, CONNECT, parameters)

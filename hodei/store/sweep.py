@@ -20,6 +20,7 @@ class Attention:
     ready: bool
     due: bool
     unseen: bool
+    unfiled: bool
     expired: bool
     overrun: bool
     overdue_offers: bool
@@ -27,7 +28,7 @@ class Attention:
     orphaned_leases: bool
 
 
-EVERYTHING = Attention(*[True] * 8)
+EVERYTHING = Attention(*[True] * 9)
 
 # What is due is compared with the statement's own time, by which an index can be entered:
 # clock_timestamp() may differ from row to row, and all that is not due would be walked.
@@ -78,6 +79,9 @@ FINDS: dict[str, LiteralString] = {
     "unseen": """
         FROM job_queue
         WHERE unseen_ms IS NOT NULL""",
+    "unfiled": """
+        FROM job_queue
+        WHERE project = ''""",
     "expired": """
         FROM job_queue
         WHERE expires_at <= statement_timestamp()""",

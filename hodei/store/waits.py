@@ -20,12 +20,14 @@ class WaitingJob(NamedTuple):
     ready_at: int | None  # microseconds since 1970
     required: Any  # labels, unless a hand has set something else
     accept_by: int | None  # of an offer; microseconds since 1970
+    project: str
 
 
 SITUATIONS = """
 SELECT j.id, j.state, j.worker_id, q.job_id IS NOT NULL, q.waiting, q.ready_at,
        CASE WHEN octet_length(q.labels::text) <= 40000 THEN q.labels ELSE '[]' END,
-       CASE WHEN l.accepted_at IS NULL THEN l.accept_by END
+       CASE WHEN l.accepted_at IS NULL THEN l.accept_by END,
+       left(j.project, 200)
 FROM jobs j
 LEFT JOIN job_queue q ON q.job_id = j.id
 LEFT JOIN leases l ON l.job_id = j.id

@@ -218,6 +218,7 @@ class Worker:
     drained_at: int | None
     drained_by: str | None
     server_id: uuid.UUID | None
+    projects: list[str]
 
 
 # Names and labels of rows that no check has seen (of an older release, or set by hand) are cut.
@@ -234,8 +235,11 @@ SELECT w.id,
        w.busy_slots,
        extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age_s,
        left(w.version, 200) AS version,
-       w.current_job_id,
-       (SELECT left(j.name, 200) FROM jobs j WHERE j.id = w.current_job_id) AS current_job_name,
+       CASE
+           WHEN %(project)s::text IS NULL THEN w.current_job_id
+           ELSE c.id
+       END AS current_job_id,
+       c.name AS current_job_name,
        w.created_at,
        w.revoked_at IS NOT NULL AS revoked,
        w.draining,
@@ -250,8 +254,15 @@ SELECT w.id,
        w.last_heartbeat,
        w.drained_at,
        left(w.drained_by, 500) AS drained_by,
-       w.server_id
+       w.server_id,
+       w.projects[:100]
 FROM workers w
+LEFT JOIN LATERAL (
+    SELECT j.id, left(j.name, 200) AS name
+    FROM jobs j
+    WHERE j.id = w.current_job_id
+      AND (%(project)s::text IS NULL OR j.project = %(project)s::text)
+) c ON true
 WHERE (%(worker)s::uuid IS NULL OR w.id = %(worker)s::uuid)
   AND (%(every)s::boolean OR w.state <> 'TERMINATED')
   AND (%(states)s::text[] IS NULL OR w.state = ANY (%(states)s::text[]))
@@ -276,9 +287,11 @@ async def list_all(
     states: Collection[str] | None = None,
     labels: Mapping[str, str] | None = None,
     limit: int = MOST,
+    project: str | None = None,
 ) -> list[Worker]:
     """Returns the newest workers, or the newest of those older than `before`, in one of `states`
-    (None: any) and with all of `labels`. Without `every`, TERMINATED ones are left out."""
+    (None: any) and with all of `labels`. Without `every`, TERMINATED ones are left out. With
+    `project`, a worker's current job is shown only if it is of that project."""
     parameters = {
         "worker": worker_id,
         "every": every,
@@ -286,6 +299,7 @@ async def list_all(
         "states": array(list(states)) if states is not None else None,
         "labels": Jsonb(dict(labels)) if labels else None,
         "limit": limit,
+        "project": project,
     }
     return [_worker(*row) for row in await rows(conn, LIST, parameters)]
 

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from hodei.domain.ids import uuid7
+from hodei.domain.project import DEFAULT
 from hodei.fleet.presence import Presence
 from hodei.fleet.stream import WorkerStream
 from hodei.flow.dispatch import FEW, MOST_PAUSE_S, JobDispatcher
 from hodei.flow.enqueue import Enqueuer
 from hodei.flow.label_sets import MOST_SETS
+from hodei.store.creation import NewJob
 from hodei.store.database import Database
 from tests.conftest import Connection
 
@@ -69,8 +71,8 @@ def transactions(db: Connection, job_id: Any) -> list[tuple[str, str]]:
 def test_a_lone_create_takes_its_claim_along(database_url: str, db: Connection) -> None:
     async def story(scene: Scene) -> None:
         stream = scene.worker(1)
-        (first,) = await scene.enqueuer.create([spec()], "cli:ana")
-        (second,) = await scene.enqueuer.create([spec()], "cli:ana")
+        (first,) = await scene.enqueuer.create([spec()], "cli:ana", DEFAULT)
+        (second,) = await scene.enqueuer.create([spec()], "cli:ana", DEFAULT)
         assert list(stream.held.values()) == [first.job_id], "the only slot is taken by the first"
         (created, at), (assigned, then) = transactions(db, first.job_id)
         assert (created, assigned, at) == ("JobCreated", "JobAssigned", then)
@@ -85,9 +87,9 @@ def test_a_create_takes_nothing_along_for_workers_without_its_labels(
     async def story(scene: Scene) -> None:
         scene.worker(4, zone="b")
         fitting = scene.worker(4, zone="a", gpu="a100")
-        (created,) = await scene.enqueuer.create([spec(gpu="a100")], "cli:ana")
+        (created,) = await scene.enqueuer.create([spec(gpu="a100")], "cli:ana", DEFAULT)
         assert list(fitting.held.values()) == [created.job_id]
-        (lonely,) = await scene.enqueuer.create([spec(gpu="h100")], "cli:ana")
+        (lonely,) = await scene.enqueuer.create([spec(gpu="h100")], "cli:ana", DEFAULT)
         assert len(transactions(db, lonely.job_id)) == 1
 
     played(database_url, story)
@@ -98,7 +100,7 @@ def test_many_creates_together_leave_the_claim_to_the_dispatcher(
 ) -> None:
     async def story(scene: Scene) -> None:
         stream = scene.worker(100)
-        created = await scene.enqueuer.create([spec()] * (FEW + 1), "cli:ana")
+        created = await scene.enqueuer.create([spec()] * (FEW + 1), "cli:ana", DEFAULT)
         assert not stream.held
         await scene.round()
         assert set(stream.held.values()) == {one.job_id for one in created}
@@ -109,9 +111,10 @@ def test_many_creates_together_leave_the_claim_to_the_dispatcher(
 def test_while_a_claim_is_under_way_a_create_takes_none_along(database_url: str) -> None:
     async def story(scene: Scene) -> None:
         scene.worker(1)
+        new = NewJob(uuid7(), "cli:ana", {})
         with (
-            scene.dispatcher._claim_along({}, 1) as first,
-            scene.dispatcher._claim_along({}, 1) as second,
+            scene.dispatcher._claim_along([new]) as first,
+            scene.dispatcher._claim_along([new]) as second,
         ):
             assert first is not None
             assert second is None, "both would count on the same slot"
@@ -127,7 +130,7 @@ def test_a_fleet_of_many_label_sets_is_asked_for_in_turns(
 
     async def story(scene: Scene) -> None:
         streams = [scene.worker(1, name=str(n)) for n in range(5 * MOST_SETS)]
-        await scene.enqueuer.create([spec(name="37")] * (FEW + 1), "cli:ana")
+        await scene.enqueuer.create([spec(name="37")] * (FEW + 1), "cli:ana", DEFAULT)
         await scene.round()
         assert [len(stream.held) for stream in streams if stream.held] == [1], (
             "the one of 50 that fits, in the first round"
@@ -140,7 +143,7 @@ def test_a_fleet_of_many_label_sets_is_asked_for_in_turns(
             """,
             ['{"name": "nobody"}'],
         )
-        hidden = await scene.enqueuer.create([spec(name="12")] * (FEW + 1), "cli:ana")
+        hidden = await scene.enqueuer.create([spec(name="12")] * (FEW + 1), "cli:ana", DEFAULT)
         for _ in range(5):
             await scene.round()
         assert set(streams[12].held.values()) < {one.job_id for one in hidden}, (

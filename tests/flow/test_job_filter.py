@@ -6,14 +6,17 @@ from typing import Any, cast
 import pytest
 
 from hodei.access.limits import CallersDatabase
+from hodei.access.principal import Principal
+from hodei.access.roles import Role
 from hodei.domain.errors import Invalid
 from hodei.flow.job_filter import LONGEST_TEXT, MOST_VALUES, Wanted, filter_of
 
+ANYBODY = Principal("cli:ana", Role.VIEWER, None)
 NO_DATABASE = cast(CallersDatabase, None)  # it is asked only for the names of workers
 
 
 def check(**wanted: Any) -> None:
-    asyncio.run(filter_of(NO_DATABASE, Wanted(**wanted)))
+    asyncio.run(filter_of(NO_DATABASE, ANYBODY, Wanted(**wanted)))
 
 
 def labels(number: int) -> dict[str, str]:

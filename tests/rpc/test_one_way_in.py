@@ -8,11 +8,13 @@ from typing import Any
 
 from hodei.fleet.access import Access
 from hodei.fleet.operations import Fleet
+from hodei.fleet.projects import Projects
 from hodei.flow.jobs import Jobs
 from hodei.protocol import hodei_pb2 as pb
 from hodei.rpc.access_service import AccessService
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
+from hodei.rpc.project_service import ProjectService
 
 VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
     JobService: (
@@ -55,6 +57,10 @@ VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
             "RevokeApiKey": {"revoke_key"},
         },
     ),
+    ProjectService: (
+        Projects,
+        {"ListProjects": {"list_all"}, "GrantProject": {"grant", "ungrant"}},
+    ),
 }
 
 
@@ -65,7 +71,8 @@ def verbs_of(call: Any) -> set[str]:
         node.attr
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
-        and ast.unparse(node.value) in {"self._jobs", "self._fleet", "self._access"}
+        and ast.unparse(node.value)
+        in {"self._jobs", "self._fleet", "self._access", "self._projects"}
     }
 
 

@@ -47,7 +47,7 @@ MESSAGES: dict[type, Any] = {
     Identity: pb.Identity,
 }
 
-ONLY_DETAILS = {"jobs", "jobs_in_all", "lacking"}
+ONLY_DETAILS = {"jobs", "jobs_in_all", "lacking", "other_jobs"}
 """Fields of a worker that lists do not have."""
 
 

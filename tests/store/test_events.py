@@ -18,6 +18,7 @@ from hodei.store import (
     cancels,
     invariants,
     late_results,
+    project_grants,
     releases,
     results,
     sessions,
@@ -164,6 +165,12 @@ async def _fleet(conn: AsyncConnection) -> None:
     await workers.revoke(conn, (await ready_worker(conn)).id, "cli:ana")
 
 
+async def _projects(conn: AsyncConnection) -> None:
+    for on_behalf_of in ("", "cli:ana"):
+        assert await project_grants.grant(conn, "postgres", "shop", "api:root", on_behalf_of)
+        assert await project_grants.ungrant(conn, "postgres", "shop", "api:root", on_behalf_of)
+
+
 async def _keys(conn: AsyncConnection) -> None:
     for project, expires_s, on_behalf_of in ((None, None, ""), ("blue", 60.0, "cli:ana")):
         key = api_key.make("viewer")
@@ -179,6 +186,7 @@ async def _keys(conn: AsyncConnection) -> None:
 def test_what_is_written_is_what_the_page_says(database_url: str, db: Connection) -> None:
     on(database_url, _jobs)
     on(database_url, _fleet)
+    on(database_url, _projects)
     on(database_url, _keys)
     written: dict[str, list[dict[str, Any]]] = {}
     for kind, payload in db.execute("SELECT event_type, payload FROM domain_events ORDER BY id"):
@@ -205,7 +213,7 @@ def test_each_kind_that_the_sources_write_stands_there() -> None:
     kinds = {
         kind
         for part in inserts
-        for kind in re.findall(r"'((?:Job|Worker|Token|Key)[A-Z]\w+)'", part)
+        for kind in re.findall(r"'((?:Job|Worker|Token|Key|Project)[A-Z]\w+)'", part)
     }
     assert kinds | {*AuditKind} == KINDS.keys()
 

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import pytest
 
+from hodei.access.principal import Principal
+from hodei.access.roles import Role
 from hodei.domain.errors import Invalid, NotFound
 from hodei.flow.log_place import Place, Start, WantedLog, parse_cursor
 from hodei.flow.log_reader import LogReader
@@ -62,6 +64,9 @@ class Written:
         return b"".join(parts[len(parts) - lines :] if lines < len(parts) else parts)
 
 
+ANYBODY = Principal("cli:ana", Role.VIEWER, None)
+
+
 def read(url: str, job_id: uuid.UUID, wanted: WantedLog, *, one_by_one: bool = False) -> Any:
     """The chunks of a part, read at once or with each page asked for by the cursor of the last."""
 
@@ -69,10 +74,14 @@ def read(url: str, job_id: uuid.UUID, wanted: WantedLog, *, one_by_one: bool = F
         async with Database(url) as database:
             reader = LogReader(database, Watch(database, ends_only=False), Waits(database))
             if not one_by_one:
-                return [c for p in [p async for p in reader.read(job_id, wanted)] for c in p.chunks]
+                return [
+                    c
+                    for p in [p async for p in reader.read(job_id, wanted, ANYBODY)]
+                    for c in p.chunks
+                ]
             chunks, asked = [], wanted
             while True:
-                async with aclosing(cast(Any, reader.read(job_id, asked))) as pages:
+                async with aclosing(cast(Any, reader.read(job_id, asked, ANYBODY))) as pages:
                     page = await anext(pages)
                 chunks += page.chunks
                 if page.cursor == asked.cursor:

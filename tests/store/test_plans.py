@@ -257,16 +257,21 @@ def test_of_a_million(grown: Connection) -> None:
 def test_a_search_of_jobs_goes_along_an_index_and_ends(grown: Connection) -> None:
     """As it is planned for its parameters: in the order of the list, without a sort of jobs."""
     nothing = dict.fromkeys(
-        ("states", "reasons", "workers", "name", "labels", "label_names", "since", "until", "actor")
+        (
+            *("states", "reasons", "workers", "name", "labels", "label_names", "since", "until"),
+            *("actor", "project"),
+        )
     )
     asked = {**nothing, "before": ID, "most_searched": 100_000, "most": 20, "name": "x%"}
     for statement, index, more in (
         (job_search.SEARCH, "jobs_newest_first", {"since": 1, "until": 2}),
         (job_search.SEARCH, "jobs_newest_first", {"before": None}),
+        (job_search.SEARCH, "jobs_of_project", {"before": None, "project": "web"}),
         (job_search.SEARCH_RUNNING, "jobs_pkey", {"states": "{RUNNING}", "before": None}),
         (job_search.SEARCH_LIVE, "jobs_pkey", {"states": "{RUNNING}", "before": None}),
         (job_search.SEARCH_CORRELATED, "jobs_by_correlation", {"correlation_id": "c"}),
         (job_ids.NEWEST_OF, "jobs_newest_first", {"actor": "cli:ana"}),
+        (job_ids.NEWEST_OF, "jobs_of_project", {"actor": "cli:ana", "project": "web"}),
     ):
         text, names = numbered(statement)
         values = sql.SQL(", ").join(sql.Literal((asked | more)[name]) for name in names)
@@ -276,7 +281,7 @@ def test_a_search_of_jobs_goes_along_an_index_and_ends(grown: Connection) -> Non
         ((plan,),) = found.fetchall()
         scans = [one for one in nodes(plan[0]["Plan"]) if one.get("Alias") == "j"]
         assert [one["Index Name"] for one in scans] == [index], plan
-        if index == "jobs_newest_first":
+        if index in ("jobs_newest_first", "jobs_of_project"):
             assert not [one for one in nodes(plan[0]["Plan"]) if "Sort" in one["Node Type"]], plan
 
 

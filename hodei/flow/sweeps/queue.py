@@ -24,6 +24,10 @@ class QueueSweeps:
         """Begins to count the queue_timeout of jobs that no server had seen."""
         await self._database.run(job_queue.start_timeouts)
 
+    async def file(self) -> None:
+        """Writes the project of jobs into queue rows of the release before, which say none."""
+        await self._database.run(job_queue.file)
+
     async def promote(self) -> None:
         """Makes jobs ready whose run_at or back-off has passed."""
         due = await self._database.run(job_queue.due)

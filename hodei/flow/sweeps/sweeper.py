@@ -114,6 +114,7 @@ def roster(queue: QueueSweeps, attempts: AttemptSweeps) -> tuple[Sweep, ...]:
     line of store/sweep.FINDS, a field of Attention and a line here."""
     return (
         Sweep("start queue timeouts", ["unseen"], queue.start_timeouts),
+        Sweep("file queue rows", ["unfiled"], queue.file),
         Sweep("promote", ["due"], queue.promote),
         Sweep("expire", ["expired"], queue.expire),
         Sweep("end overrun", ["overrun"], attempts.end_overrun),

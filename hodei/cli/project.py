@@ -1,0 +1,110 @@
+"""`hodei project …`, and the check that a server knows projects."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hodei.cli import show
+from hodei.cli.client import Client, connect
+from hodei.cli.errors import Failure
+from hodei.cli.groups import Group
+from hodei.shapes import wire
+from hodei.shapes.fleet import Project
+
+if TYPE_CHECKING:
+    from hodei.protocol import hodei_pb2 as pb
+
+
+@click.group(cls=Group, epilog="\b\nExample:\n  hodei project grant shop_app shop")
+def project() -> None:
+    """List projects; say which roles of the database may enqueue into them.
+
+    A project is there as soon as a job, an API key or a grant names it. `hodei apikey create
+    --project` binds a key to one."""
+
+
+@project.command(name="list", epilog="\b\nExample:\n  hodei project list")
+@show.format_option
+@click.pass_obj
+def list_projects(servers: str, output: str) -> None:
+    """Projects that jobs, API keys or grants name."""
+    with connect(servers) as client:
+        answer = projects_of(client)
+    found = [wire.read(Project, one) for one in answer.projects]
+    if answer.more:
+        click.echo(f"hodei: further projects than these {len(found)} are not shown", err=True)
+    if show.emit(output, found):
+        return
+    show.table(
+        [
+            show.Column("project"),
+            show.Column("API keys", leaves=1),
+            show.Column("roles that may enqueue by SQL", cut=True),
+        ],
+        [[one.project, str(one.keys), " ".join(one.roles)] for one in found],
+        none="no projects",
+    )
+
+
+@project.command(
+    epilog="""\b
+Example:
+  hodei project grant shop_app shop"""
+)
+@click.argument("role")
+@click.argument("name", metavar="PROJECT")
+@show.format_option
+@click.pass_obj
+def grant(servers: str, role: str, name: str, output: str) -> None:
+    """Let a role of the database enqueue into a project.
+
+    Its members may, too. With a first grant a role loses the project `default`, unless that is
+    granted to it as well."""
+    if not show.emit(output, _granted(servers, role, name, undo=False)):
+        click.echo(f"role {role} may enqueue into project {name}")
+
+
+@project.command(
+    epilog="""\b
+Example:
+  hodei project ungrant shop_app shop"""
+)
+@click.argument("role")
+@click.argument("name", metavar="PROJECT")
+@show.format_option
+@click.pass_obj
+def ungrant(servers: str, role: str, name: str, output: str) -> None:
+    """Take such a grant back.
+
+    A role without any grant enqueues into the project `default`."""
+    if not show.emit(output, _granted(servers, role, name, undo=True)):
+        click.echo(f"role {role} may no longer enqueue into project {name}")
+
+
+def _granted(servers: str, role: str, name: str, *, undo: bool) -> Project:
+    from hodei.protocol import hodei_pb2 as pb
+
+    with connect(servers) as client:
+        request = pb.GrantProjectRequest(role=role, project=name, undo=undo)
+        return wire.read(Project, client.call(client.projects.GrantProject, request))
+
+
+def projects_of(client: Client) -> "pb.ListProjectsResponse":
+    """Asks a server for its projects. Failure: it is of a release that has none, and would create
+    each job in the same one."""
+    import grpc
+
+    from hodei.protocol import hodei_pb2 as pb
+
+    try:
+        found: pb.ListProjectsResponse = client.call(
+            client.projects.ListProjects, pb.ListProjectsRequest()
+        )
+    except grpc.RpcError as error:
+        if error.code() != grpc.StatusCode.UNIMPLEMENTED:
+            raise
+        raise Failure(
+            f"the server at {client.address} is of an older release, which has no projects",
+            "unsupported",
+        ) from None
+    return found

@@ -1,0 +1,72 @@
+"""What may be asked of projects: which there are, and which roles of the database may enqueue into
+them."""
+
+from typing import NamedTuple
+
+from hodei.access.limits import CallersDatabase
+from hodei.access.principal import Principal
+from hodei.domain import project
+from hodei.domain.errors import Invalid, NotFound
+from hodei.shapes.fleet import Project
+from hodei.store import project_grants
+
+LONGEST_ROLE = 63
+"""Bytes of the name of a role in PostgreSQL."""
+
+
+class ProjectList(NamedTuple):
+    """Projects by name."""
+
+    projects: list[Project]
+    more: bool  # there are further ones
+
+
+class Projects:
+    """The verbs. Any of them may raise Unavailable (the database is away) or Exhausted (a limit of
+    callers is reached)."""
+
+    def __init__(self, database: CallersDatabase) -> None:
+        self._database = database
+
+    async def list_all(self, who: Principal) -> ProjectList:
+        """The projects that jobs, keys or grants name; for a caller that is bound to one, that."""
+        found, more = await self._database.run(
+            lambda conn: project_grants.list_all(conn, who.project)
+        )
+        return ProjectList([_shape(one) for one in found], more)
+
+    async def grant(self, role: str, name: str, who: Principal) -> Project:
+        """Lets a role of the database, and its members, enqueue into a project by hodei_enqueue.
+        Invalid: it is no name of a role or project. NotFound: there is no such role."""
+        self._check(role, name)
+        if not await self._database.run(
+            lambda conn: project_grants.grant(conn, role, name, who.actor, who.on_behalf_of)
+        ):
+            raise NotFound(f"no role {role!r} in the database: expected one that CREATE ROLE made")
+        return await self._one(name)
+
+    async def ungrant(self, role: str, name: str, who: Principal) -> Project:
+        """Takes such a grant back. Invalid: as of grant. NotFound: there is no such grant."""
+        self._check(role, name)
+        if not await self._database.run(
+            lambda conn: project_grants.ungrant(conn, role, name, who.actor, who.on_behalf_of)
+        ):
+            raise NotFound(
+                f"role {role!r} has no grant for project {name}; see `hodei project list`"
+            )
+        return await self._one(name)
+
+    @staticmethod
+    def _check(role: str, name: str) -> None:
+        project.checked(name)
+        if not 0 < len(role.encode(errors="replace")) <= LONGEST_ROLE or "\0" in role:
+            raise Invalid(f"role: expected 1 to {LONGEST_ROLE} bytes, got {role[:80]!r}")
+
+    async def _one(self, name: str) -> Project:
+        """A project as it is now; it need not be used any more."""
+        found, _ = await self._database.run(lambda conn: project_grants.list_all(conn, name))
+        return _shape(found[0]) if found else Project(project=name)
+
+
+def _shape(row: project_grants.Project) -> Project:
+    return Project(project=row.name, keys=row.keys, roles=row.roles)
