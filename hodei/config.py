@@ -24,6 +24,7 @@ class Settings:
     lost_after_s: float = LOST_AFTER_S
     drain_s: float = 30.0
     keep_days: int = 30  # 0: everything is kept
+    advertise: tuple[str, ...] = ()  # HOST:PORT of servers, for workers that are made on demand
 
     def __post_init__(self) -> None:
         host, _, port = self.grpc.rpartition(":")
@@ -44,6 +45,11 @@ class Settings:
             raise Invalid(
                 f"--lost-after: expected at least 45 s (UNREACHABLE comes at 30 s), got {self.lost_after_s:g}"
             )
+
+    @property
+    def only_loopback(self) -> bool:
+        """Whether no other machine can reach this server."""
+        return self.grpc.startswith(LOOPBACK)
 
 
 def on_loopback(address: str) -> bool:

@@ -62,6 +62,7 @@ class Settings:
     on_disconnect: str = "keep"  # or "stop"
     containers: ContainerFlags | None = None  # None: no container jobs
     processes: bool = True  # False: only container jobs
+    most_jobs: int = 0  # after which the worker ends; 0: no limit
 
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= 10_000:
