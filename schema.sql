@@ -23,7 +23,7 @@
 --                     and never updated. Retention drops it by whole days.
 --   job_logs          What jobs wrote, in chunks of bytes under their lease. Retention drops it by
 --                     whole days.
---   provider_configs  Where workers come from, for on-call engineers and later provisioning.
+--   provider_configs  Where workers are made on demand; docs/workers-on-demand.md has the keys.
 --   hodei_listening   Since when at least one server has listened without a gap: the silence of a
 --                     worker counts from then.
 --   hodei_servers     The servers that are there, as they say themselves: for people. A row that
@@ -127,7 +127,8 @@ END $$;
 
 ALTER TABLE IF EXISTS hodei_schema
     ADD COLUMN IF NOT EXISTS revision integer NOT NULL DEFAULT 1,
-    ADD COLUMN IF NOT EXISTS cluster_id uuid NOT NULL DEFAULT gen_random_uuid();
+    ADD COLUMN IF NOT EXISTS cluster_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    ADD COLUMN IF NOT EXISTS lives_in text;                  -- since revision 6
 
 -- Milliseconds of a spec's seconds, for what older releases stored unchecked. It never raises an
 -- error, and its result is within what can be used.
@@ -196,6 +197,15 @@ ALTER TABLE IF EXISTS workers                                -- since revision 4
     ADD COLUMN IF NOT EXISTS drained_at timestamptz,
     ADD COLUMN IF NOT EXISTS drained_by text,
     ADD COLUMN IF NOT EXISTS projects text[] NOT NULL DEFAULT '{}';  -- since revision 6
+
+ALTER TABLE IF EXISTS provider_configs                       -- since revision 6
+    ADD COLUMN IF NOT EXISTS status_reason text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS engine_id text,
+    ADD COLUMN IF NOT EXISTS reconciler_id uuid,
+    ADD COLUMN IF NOT EXISTS reconciler_until timestamptz,
+    ADD COLUMN IF NOT EXISTS failures integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS failed_at timestamptz,
+    ADD COLUMN IF NOT EXISTS seen jsonb NOT NULL DEFAULT '{}';
 
 ALTER TABLE IF EXISTS hodei_listening                        -- since revision 4
     ADD COLUMN IF NOT EXISTS checked_at timestamptz,
@@ -284,7 +294,10 @@ CREATE TABLE IF NOT EXISTS hodei_schema (
     -- Raised by every other change: programs of neighbouring revisions work side by side.
     revision integer NOT NULL DEFAULT 1,
     -- Names this database to the workers: their containers carry it.
-    cluster_id uuid NOT NULL DEFAULT gen_random_uuid()
+    cluster_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    -- What hodei_lives_in() said when this id was drawn or adopted: a copy of the database has the
+    -- id of its original, and lives elsewhere.
+    lives_in text
 );
 
 CREATE SEQUENCE IF NOT EXISTS hodei_lease_seq AS bigint;
@@ -543,15 +556,23 @@ CREATE TABLE IF NOT EXISTS project_grants (  -- since revision 6
 CREATE TABLE IF NOT EXISTS provider_configs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,
-    provider_type text NOT NULL,
+    provider_type text NOT NULL,            -- Docker
     config jsonb NOT NULL DEFAULT '{}',
-    status text NOT NULL DEFAULT 'ACTIVE',
-    priority integer NOT NULL DEFAULT 0,
+    status text NOT NULL DEFAULT 'ACTIVE',  -- ACTIVE, PAUSED, DEGRADED; others are ignored
+    priority integer NOT NULL DEFAULT 0,    -- of two that could serve a job the higher one does
     max_workers integer NOT NULL DEFAULT 10,
     tags jsonb NOT NULL DEFAULT '[]',
     metadata jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    status_reason text NOT NULL DEFAULT '', -- why it makes no workers now; empty: it would
+    engine_id text,                         -- of the engine that was met first; no other will do
+    -- The one server that looks after this row, and until when unless it says so again.
+    reconciler_id uuid,
+    reconciler_until timestamptz,
+    failures integer NOT NULL DEFAULT 0,    -- workers that did not come up, one after the other
+    failed_at timestamptz,                  -- the last of them
+    seen jsonb NOT NULL DEFAULT '{}'        -- what that server saw there last; for people
 );
 
 CREATE TABLE IF NOT EXISTS hodei_listening (
@@ -1478,6 +1499,24 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION hodei_enqueue(jsonb) FROM PUBLIC;
 
+-- ───────────────────────── which database this is ─────────────────────────
+
+-- Returns where this database lives: PostgreSQL's system identifier and the oid of the database. A
+-- role that may not read the first gets a question mark in its place.
+CREATE OR REPLACE FUNCTION hodei_lives_in() RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    cluster text;
+BEGIN
+    BEGIN
+        SELECT c.system_identifier::text INTO cluster FROM pg_control_system() c;
+    EXCEPTION WHEN insufficient_privilege THEN
+        cluster := '?';
+    END;
+    RETURN cluster || '/' || (
+        SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+END $$;
+
 -- ───────────────────────── lease numbers ─────────────────────────
 
 -- Moves the lease sequence past the live leases where it is behind them (after a restore, or a
@@ -1598,5 +1637,9 @@ SET version = excluded.version,
     revision = excluded.revision,
     applied_at = clock_timestamp()
 WHERE (hodei_schema.version, hodei_schema.revision) < (excluded.version, excluded.revision);
+
+UPDATE hodei_schema s
+SET lives_in = hodei_lives_in()
+WHERE s.lives_in IS NULL;
 
 COMMIT;

@@ -40,6 +40,7 @@ class Settings:
     lost_after_s: float = LOST_AFTER_S
     drain_s: float = 30.0
     keep_days: int = 30  # 0: everything is kept
+    advertise: tuple[str, ...] = ()  # HOST:PORT of servers, for workers that are made on demand
 
     def __post_init__(self) -> None:
         _check_role(self.loopback_role or Role.NONE, "--loopback-role")
@@ -58,6 +59,11 @@ class Settings:
     def addresses(self) -> str:
         """The addresses, for people."""
         return ", ".join(one.address for one in self.listeners)
+
+    @property
+    def only_loopback(self) -> bool:
+        """Whether no other machine can reach this server."""
+        return all(one.is_on_loopback for one in self.listeners)
 
     def _check_listeners(self) -> None:
         """Invalid: they cannot be as they are asked for."""

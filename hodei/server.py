@@ -52,6 +52,8 @@ from hodei.health import Health
 from hodei.listeners import AddServices, Listeners
 from hodei.notices import Notices
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
+from hodei.providers.keeper import Keeper
+from hodei.providers.look import Here
 from hodei.rpc.access_service import AccessService
 from hodei.rpc.answering import Answering
 from hodei.rpc.fleet_service import FleetService
@@ -117,6 +119,8 @@ class Server:
                 settings.lost_after_s,
             ),
         )
+        here = Here(self._presence.server_id, settings.advertise, settings.only_loopback)
+        self._providers = Keeper(database, here)
         self._notices = Notices(
             settings.listen_url,
             self._presence,
@@ -155,6 +159,7 @@ class Server:
             for task in tasks:
                 task.cancel()
             await self._announcement.end()
+            await self._providers.end()
         logger.info("hodei-server has ended")
 
     def _services(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -174,6 +179,7 @@ class Server:
             "changes of workers": self._notices.act,
             "health": self._health.run,
             "announcement": self._announcement.run,
+            "workers on demand": self._providers.run,
             "followed jobs": self._followed.run,
             "jobs waited for": self._waited_for.run,
             "requests": self._limits.readings.run,

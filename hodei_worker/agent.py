@@ -9,6 +9,7 @@ from loguru import logger
 
 from hodei_worker.config import Settings
 from hodei_worker.identity import Identity
+from hodei_worker.job_limit import JobLimit
 from hodei_worker.job_user import job_user
 from hodei_worker.link import Link, SupervisorDied, SupervisorGone
 from hodei_worker.outbox import Outbox
@@ -45,6 +46,7 @@ class Agent:
         worker_id = self._identity.worker_id
         self._link = await Link.open(self._settings, worker_id)
         slots = Slots(self._settings.slots, self._link, outbox, worker_id)
+        slots.limit = JobLimit(self._settings.most_jobs)
         slots.adopt_jobs(self._link.jobs)
         session = Session(self._settings, self._identity, slots, outbox)
         ended: BaseException | None = None
@@ -56,6 +58,7 @@ class Agent:
                         self._keep_supervisor(slots),
                         session.run(),
                         session.watch_contact(),
+                        self._stop_after_last_job(slots.limit),
                     )
                 ]
                 await self._stop_requested.wait()
@@ -85,6 +88,12 @@ class Agent:
             self._link.close()
             self._link = await Link.open(self._settings, self._identity.worker_id)
             slots.adopt_after_supervisor_death(self._link, self._link.jobs)
+
+    async def _stop_after_last_job(self, limit: JobLimit) -> None:
+        """Does as a stop signal, when the last job that this worker may take has ended."""
+        await limit.used_up.wait()
+        logger.info("this worker has run its {} jobs and ends", self._settings.most_jobs)
+        self._stop_requested.set()
 
     def _on_stop_signal(self) -> None:
         (self._stop_at_once if self._stop_requested.is_set() else self._stop_requested).set()

@@ -18,6 +18,7 @@ from hodei_worker import secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels, projects, seconds
 from hodei_worker.container_flags import container_flags, container_options
 from hodei_worker.flags import environment_shown
+from hodei_worker.on_demand import on_demand_options
 from hodei_worker.tls_flags import tls_options
 
 
@@ -149,6 +150,7 @@ Example:
 )
 @click.version_option(hodei_worker.__version__, prog_name="hodei-worker")
 @container_options
+@on_demand_options
 @click.pass_context
 def worker(
     context: click.Context,
@@ -173,6 +175,8 @@ def worker(
     tls_name: str | None,
     tls_cert: str | None,
     tls_key: str | None,
+    worker_id: str | None,
+    max_jobs: int,
     **containers: Any,
 ) -> None:
     """Run jobs on this host for a hodei-server. The worker keeps its identity in the state folder
@@ -198,8 +202,9 @@ def worker(
             "process" in containers["executor"],
             Tls(tls_ca or None, tls_name or None, tls_cert or None, tls_key or None),
             projects(project),
+            max_jobs,
         )
-        run(settings, log_level, log_format)
+        run(settings, log_level, log_format, worker_id)
     except (BadSetting, OSError, click.ClickException) as error:
         if log_format == "json":
             log.last_words(str(error), log_format)
@@ -238,19 +243,20 @@ def check_user(name: str | None) -> None:
         raise BadSetting(f"--job-user: no user {name!r} on this host") from None
 
 
-def run(settings: Settings, log_level: str, log_format: str) -> None:
+def run(settings: Settings, log_level: str, log_format: str, worker_id: str | None) -> None:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = (
         "0"  # before grpc is imported; this process never forks
     )
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC writes lines of its own to the log
     from loguru import logger
 
-    from hodei_worker import identity, log
+    from hodei_worker import identity, log, on_demand
     from hodei_worker.agent import Agent
     from hodei_worker.link import SupervisorGone
     from hodei_worker.registration import GiveUp
 
     identity.own(settings.state_dir)
+    on_demand.begin(settings.state_dir, worker_id)
     me = identity.load(settings.state_dir)
     log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), me.worker_id)
     if settings.token:

@@ -68,6 +68,7 @@ class Settings:
     processes: bool = True  # False: only container jobs
     tls: Tls = NO_TLS
     projects: tuple[str, ...] = ()  # whose jobs alone it takes; none: of all
+    most_jobs: int = 0  # after which the worker ends; 0: no limit
 
     def __post_init__(self) -> None:
         try:

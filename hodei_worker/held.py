@@ -10,7 +10,7 @@ from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol.words import Outcome
-from hodei_worker.supervisor.result import Result
+from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Result, lost
 from hodei_worker.supervisor.wire import ChunkHeader, KeptJob
 
 OUTCOMES = {
@@ -19,6 +19,10 @@ OUTCOMES = {
     Outcome.CANCELLED: pb.CANCELLED,
     Outcome.LOST: pb.LOST,
 }
+
+SUPERVISOR_DIED = lost(
+    "the worker's supervisor died; what could be found of its processes was killed"
+)
 
 LONGEST_MESSAGE = 2000
 """Characters of a result's message on the wire; the rest is cut off."""
@@ -155,3 +159,12 @@ class Held:
         if result.signal is not None:
             message.signal = result.signal
         return message
+
+    def died_with_supervisor(self) -> Result:
+        """The result of an attempt that no supervisor knows any more."""
+        return Result.of(
+            SUPERVISOR_DIED,
+            log_chunks=UNKNOWN_CHUNKS,
+            spooled=0,
+            started_us=self.started_us,
+        )

@@ -16,15 +16,12 @@ from loguru import logger
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol.words import Outcome, Reason
 from hodei_worker.held import Held, Phase
+from hodei_worker.job_limit import JobLimit
 from hodei_worker.job_lines import JobLines, ending, received, returned
 from hodei_worker.outbox import Outbox
-from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Cause, Result, lost
+from hodei_worker.supervisor.result import Cause, Result, lost
 from hodei_worker.supervisor.wire import ChunkHeader, KeptJob, SupervisorHeader
 from hodei_worker.to_supervisor import ToSupervisor
-
-SUPERVISOR_DIED = lost(
-    "the worker's supervisor died; what could be found of its processes was killed"
-)
 
 
 class Slots:
@@ -32,6 +29,7 @@ class Slots:
         self, slots: int, supervisor: ToSupervisor, outbox: Outbox, worker_id: str = ""
     ) -> None:
         self.slots = slots
+        self.limit = JobLimit()
         self.lines = JobLines(worker_id)
         self._supervisor = supervisor
         self._outbox = outbox
@@ -53,6 +51,7 @@ class Slots:
     def _set_phase(self, job: Held, phase: Phase) -> None:
         self.running += (phase is Phase.RUNNING) - (job.phase is Phase.RUNNING)
         job.phase = phase
+        self.limit.now_running(self.running)
 
     @property
     def waiting(self) -> int:
@@ -108,7 +107,7 @@ class Slots:
                 self._supervisor.send("purge", lease=job.lease, job_id=job.job_id)
             found = results.get(job.lease)
             if job.phase is Phase.RUNNING and (found or job.lease not in results):
-                self._on_end(job, Result.from_json(found) if found else _died_with_supervisor(job))
+                self._on_end(job, Result.from_json(found) if found else job.died_with_supervisor())
             self._send_again(job)
 
     # ── messages of a server ──
@@ -144,6 +143,8 @@ class Slots:
             line = partial(received, job.lease, job.attempt, job.spec, waited_s)
             self.lines.add("INFO", job, line)
             job.spec = ""
+            if self.limit.take():
+                self.drain()
 
     def on_cancel(self, lease: int, reason: str, message: str) -> None:
         job = self._held.get(lease)
@@ -313,8 +314,3 @@ class Slots:
         """`grace_s`: seconds between TERM and KILL; None: as the job's spec says."""
         grace: dict[str, Any] = {} if grace_s is None else {"grace": grace_s}
         self._supervisor.send("stop", lease=job.lease, **cause._asdict(), **grace)
-
-
-def _died_with_supervisor(job: Held) -> Result:
-    started_us = job.started_us
-    return Result.of(SUPERVISOR_DIED, log_chunks=UNKNOWN_CHUNKS, spooled=0, started_us=started_us)

@@ -99,6 +99,13 @@ Example:
     help="Days to keep final jobs, events and logs; 0 keeps them for ever.",
 )
 @click.option(
+    "--advertise",
+    envvar="HODEI_ADVERTISE",
+    default="",
+    metavar="HOST:PORT[,…]",
+    help="Addresses of servers that workers on demand connect to.",
+)
+@click.option(
     "--log-level",
     envvar="HODEI_LOG_LEVEL",
     default="info",
@@ -129,6 +136,7 @@ def server(
     prepare: bool,
     lost_after: str,
     keep_days: int,
+    advertise: str,
     log_level: str,
     log_format: str,
 ) -> None:
@@ -139,6 +147,7 @@ def server(
     from hodei import log
     from hodei.config import Settings, listener, seconds
     from hodei.domain.errors import HodeiError, Invalid
+    from hodei.domain.provider import addresses
 
     url = needed(database_url)
     try:
@@ -155,6 +164,7 @@ def server(
             prepare=prepare,
             lost_after_s=seconds(lost_after, "--lost-after"),
             keep_days=keep_days,
+            advertise=addresses(advertise, "--advertise"),
         )
         check_url(context, "database_url", settings.database_url)
         if settings.listen_url != settings.database_url:

@@ -16,6 +16,7 @@ CALLED = (
     "hodei_create_jobs",
     "hodei_drop_day",
     "hodei_enqueue",
+    "hodei_lives_in",
     "hodei_make_days",
     "hodei_normalise_spec",
     "hodei_pass_live_leases",

@@ -1,7 +1,10 @@
-"""The id of this database, by which workers tell it from others."""
+"""Which database this is: the id by which workers tell it from others, and whether it is a copy."""
 
 import uuid
+from typing import LiteralString, NamedTuple
 
+from hodei.domain.errors import Conflict
+from hodei.store.connecting import connect, in_words
 from hodei.store.database import Connection
 from hodei.store.statements import rows
 
@@ -15,3 +18,54 @@ async def cluster_id(conn: Connection) -> uuid.UUID:
     """Returns the id that was drawn when the schema was applied first."""
     found: uuid.UUID = (await rows(conn, CLUSTER_ID))[0][0]
     return found
+
+
+class Cluster(NamedTuple):
+    """The database's id, and the two places: where it was when the id was drawn or adopted, and
+    where it is."""
+
+    cluster_id: uuid.UUID
+    lived_in: str  # empty: a release before this one drew the id
+    lives_in: str
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is a copy: PostgreSQL's system identifier or the oid of the database is
+        another one. What a role may not read (a question mark) does not count."""
+        before, now = self.lived_in.partition("/"), self.lives_in.partition("/")
+        pairs = [(before[0], now[0]), (before[2], now[2])]
+        return any("?" not in pair and "" not in pair and pair[0] != pair[1] for pair in pairs)
+
+
+WHERE: LiteralString = """
+SELECT s.cluster_id, coalesce(s.lives_in, ''), hodei_lives_in()
+FROM hodei_schema s
+"""
+
+
+async def where(conn: Connection) -> Cluster:
+    """Returns which database this is."""
+    return Cluster(*(await rows(conn, WHERE))[0])
+
+
+ADOPT: LiteralString = """
+UPDATE hodei_schema s
+SET cluster_id = CASE WHEN %(keep_id)s THEN s.cluster_id ELSE gen_random_uuid() END,
+    lives_in = hodei_lives_in()
+RETURNING s.cluster_id
+"""
+
+
+def adopt_sync(url: str, *, keep_id: bool) -> tuple[bool, uuid.UUID]:
+    """Makes a copy a database of its own, with a new id unless `keep_id`. Returns whether it was a
+    copy, and its id now; a database that is none stays as it is. Conflict, Unavailable: it cannot be
+    done."""
+    with connect(url, "hodei db adopt-copy") as conn, in_words("the copy could not be adopted"):
+        row = conn.execute(WHERE).fetchone()
+        if row is None:
+            raise Conflict("the schema has no id: run `hodei db apply` first")
+        found = Cluster(*row)
+        if not found.is_copy:
+            return False, found.cluster_id
+        adopted = conn.execute(ADOPT, {"keep_id": keep_id}).fetchone()
+        return True, adopted[0] if adopted else found.cluster_id

@@ -17,6 +17,7 @@ TABLES = {
     "domain_events_default": "SELECT",
     "job_logs": "SELECT, INSERT",
     "job_logs_default": "SELECT",
+    "provider_configs": "SELECT, INSERT, UPDATE, DELETE",
     "hodei_listening": "SELECT, INSERT, UPDATE",
     "hodei_servers": "SELECT, INSERT, UPDATE, DELETE",
     "hodei_schema": "SELECT",

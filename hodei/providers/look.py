@@ -1,0 +1,212 @@
+"""One look at a provider: take its row, see what is there, do what the plan says, note what came of
+it.
+
+Level-triggered: nothing is remembered that is needed. What fails is said in the row's
+`status_reason`, and the next look begins anew. Failure of this server in the middle: the row's
+lease passes, and another server's look finds what is there."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from loguru import logger
+
+import hodei
+from hodei.domain import provider as rows
+from hodei.domain.errors import Invalid
+from hodei.domain.provider import Settings, Status
+from hodei.domain.text import shown
+from hodei.providers import outcome as outcomes
+from hodei.providers.carry_out import Crew
+from hodei.providers.contract import Engine, Provider, ProviderError, Unanswered
+from hodei.providers.idleness import Idleness
+from hodei.providers.plan import View, plan
+from hodei.store import provider_configs
+from hodei.store.cluster import Cluster
+from hodei.store.database import Database
+from hodei.store.provider_configs import Outcome, Row
+
+DEFAULT_IMAGE = f"hodei:{hodei.__version__}"
+
+IS_A_COPY = (
+    "this database is a copy: its original may have workers on the same engine; `hodei db"
+    " adopt-copy` makes it a database of its own"
+)
+
+
+class Next(Enum):
+    """When to look next."""
+
+    SOON = "something has changed"
+    AGAIN = "as ever"
+    YIELD = "another server may be able to do what this one is not"
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What a provider's workers need to know of this server."""
+
+    server_id: uuid.UUID
+    advertised: tuple[str, ...]  # addresses that workers are to try
+    only_loopback: bool  # no other machine, and no container, can reach this server
+
+    def lacks(self, settings: Settings) -> str:
+        """Why workers of this provider could not reach a server; empty if they could."""
+        if not (settings.server_address or self.advertised):
+            return (
+                "no address that workers could connect to: start hodei-server with --advertise"
+                " HOST:PORT, or set the key server_address"
+            )
+        if self.only_loopback and settings.network != "host":
+            return (
+                "hodei-server listens on loopback only, where no container reaches it:"
+                " give it another --grpc"
+            )
+        return ""
+
+
+class Look:
+    """Looks at one provider, again and again; holds its connection to the engine."""
+
+    def __init__(
+        self,
+        database: Database,
+        here: Here,
+        provider_id: uuid.UUID,
+        make_provider: Callable[[Settings], Provider],
+    ) -> None:
+        self._database = database
+        self._here = here
+        self.provider_id = provider_id
+        self._make_provider = make_provider
+        self._settings: Settings | None = None
+        self._provider: Provider | None = None
+        self._idleness = Idleness()
+        self._log = logger.bind(component="Providers")
+        self._told = ""
+
+    async def once(self, cluster: Cluster) -> Next:
+        """One look. Errors of the database are raised."""
+        row = await self._database.run(
+            lambda conn: provider_configs.take(conn, self.provider_id, self._here.server_id)
+        )
+        if row is None:
+            return Next.AGAIN
+        soon = False
+        try:
+            async with asyncio.timeout(provider_configs.LEASE_S):
+                outcome, soon = await self._look(row, cluster)
+        except (Invalid, ProviderError) as error:
+            outcome = outcomes.refused(row, str(error), keeps=not isinstance(error, Unanswered))
+        except TimeoutError:
+            words = f"a look at it took longer than {provider_configs.LEASE_S:g} s"
+            outcome = outcomes.refused(row, words)
+        await self._note(row, outcome)
+        if not outcome.keeps:
+            return Next.YIELD
+        return Next.SOON if soon else Next.AGAIN
+
+    async def close(self) -> None:
+        """Gives up the connection to the engine."""
+        provider, self._provider, self._settings = self._provider, None, None
+        if provider:
+            try:
+                await provider.close()
+            except ProviderError:
+                return  # there is nothing left to close
+
+    async def _look(self, row: Row, cluster: Cluster) -> tuple[Outcome, bool]:
+        begun = time.monotonic()
+        if cluster.is_copy:
+            return outcomes.refused(row, IS_A_COPY), False
+        settings = rows.read(
+            row.id, row.name, row.provider_type, row.config, row.max_workers, DEFAULT_IMAGE
+        )
+        if lacking := self._here.lacks(settings):
+            return outcomes.refused(row, lacking, keeps=False), False
+        provider = await self._of(settings)
+        engine = await provider.contact()
+        if refusal := await self._is_another(row, engine):
+            return outcomes.refused(row, refusal, keeps=False), False
+        view = await self._view(row, settings, engine, cluster, provider)
+        todo = plan(view)
+        servers = settings.server_address or self._here.advertised
+        crew = Crew(self._database, provider, settings, cluster.cluster_id, servers)
+        until = begun + provider_configs.LEASE_S / 2
+        done = await crew.carry_out(todo, view.now_s, until)
+        outcome = outcomes.of_look(row, settings, engine, view.demand, todo, done)
+        return outcome, bool(done.made or done.removed)
+
+    async def _of(self, settings: Settings) -> Provider:
+        """The provider for these settings; other settings get another one."""
+        if self._provider is None or settings != self._settings:
+            await self.close()
+            self._provider, self._settings = self._make_provider(settings), settings
+        return self._provider
+
+    async def _is_another(self, row: Row, engine: Engine) -> str:
+        """Why this engine is not the row's, in words; empty: it is, or is from now on."""
+        if not engine.id:
+            return "the engine gives no id of itself"
+        if not row.engine_id:
+            met = await self._database.run(
+                lambda conn: provider_configs.meet_engine(
+                    conn, row.id, self._here.server_id, engine.id
+                )
+            )
+            return "" if met else "another server has met its engine first"
+        if row.engine_id != engine.id:
+            return (
+                f"no server reaches engine {shown(row.engine_id)}: the one that answers is"
+                f" {shown(engine.id)}; `hodei provider adopt-engine` takes that one"
+            )
+        return ""
+
+    async def _view(
+        self, row: Row, settings: Settings, engine: Engine, cluster: Cluster, provider: Provider
+    ) -> View:
+        instances = await provider.instances(cluster.cluster_id)
+        others = await self._database.run(lambda conn: provider_configs.all_providers(conn, row.id))
+        ids = [one.worker_id for one in instances]
+        seen = await self._database.run(lambda conn: provider_configs.workers(conn, ids))
+        known = self._idleness.of(seen)
+        labels = outcomes.labels_of(settings, engine)
+        first = [
+            theirs
+            for one in others
+            if one.comes_first and (theirs := outcomes.labels_that_come_first(one.seen)) is not None
+        ]
+        most = settings.max_workers * settings.slots + 1
+        paused = rows.status_of(row.status) is Status.PAUSED
+        demand = (
+            0
+            if paused
+            else await self._database.run(
+                lambda conn: provider_configs.demand(conn, labels, first, most)
+            )
+        )
+        return View(
+            settings=settings,
+            now_s=row.now_s,
+            demand=demand,
+            instances=instances,
+            workers=known,
+            providers=frozenset({one.id for one in others}),
+            paused=paused,
+            may_make=engine.has_image,
+            failures=row.failures,
+            failed_ago_s=row.failed_ago_s,
+        )
+
+    async def _note(self, row: Row, outcome: Outcome) -> None:
+        if outcome.reason != self._told:
+            self._told = outcome.reason
+            if outcome.reason:
+                self._log.warning("provider {}: {}", shown(row.name), outcome.reason)
+        if not outcome.keeps or outcomes.differs(row, outcome):
+            await self._database.run(
+                lambda conn: provider_configs.note(conn, row.id, self._here.server_id, outcome)
+            )
