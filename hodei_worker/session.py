@@ -24,6 +24,7 @@ from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
+from hodei_worker.elsewhere import Elsewhere
 from hodei_worker.identity import Identity, instance
 from hodei_worker.job_user import job_user
 from hodei_worker.machine import machine
@@ -59,6 +60,7 @@ class Session:
         self._unconnected = Unconnected(settings.tls)
         self._slots = slots
         self._outbox = outbox
+        self._elsewhere = Elsewhere(settings.servers, settings.tls)
         self._instance = instance(settings.state_dir)
         self._heartbeat_s = 10.0
         self._last_frame_at = time.monotonic()
@@ -174,6 +176,7 @@ class Session:
                     group.create_task(self._read_frames(call))
                     group.create_task(self._write_frames(call))
                     group.create_task(self._send_heartbeats())
+                    group.create_task(self._elsewhere.look())
                     await self._watch_stream(call)
             except* (grpc.aio.AioRpcError, StreamOver) as ends:
                 # Reader and writer may both have failed; the error with a status explains more.
@@ -228,7 +231,7 @@ class Session:
             version=hodei_worker.__version__,
             slots=self._settings.slots,
             labels=self._settings.labels,
-            capabilities=["recall", *self._said, *machine()],
+            capabilities=["recall", "stay", *self._said, *machine()],
             held=self._slots.held(),
             addresses=self._addresses.as_messages(address),
             job_user=job_user(self._settings),
@@ -265,6 +268,7 @@ class Session:
             logger.info(words, self._slots.running)
         if frame.undrain:
             logger.info("draining was ended by request: new jobs are accepted again")
+        self._elsewhere.read(frame)
         if frame.HasField("go_away"):
             self._pause_s = min(5.0, frame.go_away.reconnect_after_s)
             raise SentAway(frame.go_away.why)

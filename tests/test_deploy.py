@@ -164,3 +164,26 @@ def test_systemd_makes_that_user(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert "hodei-job:" in (tmp_path / "etc/passwd").read_text()
+
+
+@pytest.mark.slow
+def test_a_probe_asks_a_servers_health(fresh: Hodei, tmp_path: Path) -> None:
+    """As the kubelet runs it in the container of a server."""
+
+    def probed(address: str, *service: str) -> tuple[int, str]:
+        program = [sys.executable, "-P", str(TREE / "deploy/docker/healthy.py"), *service]
+        environment = os.environ | {"HODEI_GRPC": address, "HODEI_STATE_DIR": str(tmp_path)}
+        ran = subprocess.run(
+            program, env=environment, capture_output=True, text=True, check=False, timeout=30
+        )
+        return ran.returncode, ran.stderr
+
+    (address, _) = fresh.addresses
+    for service in ((), ("",), ("hodei.v1.WorkerService",)):
+        assert probed(address, *service) == (0, "")
+    code, said = probed(address, "hodei.v1.NoService")
+    assert code == 1
+    assert "no answer" in said
+    code, said = probed("127.0.0.1:1", "")
+    assert code == 1
+    assert "Traceback" not in said

@@ -2,6 +2,9 @@
 
 A container with a worker's identity is a worker: it is healthy while servers hear its heartbeats.
 Any other is a server: it is healthy while it says SERVING, which it does not without its database.
+
+With an argument it asks the server of this container for that service of gRPC's health: "" as above,
+hodei.v1.WorkerService for whether the server itself works, whatever its database does.
 """
 
 import json
@@ -21,20 +24,22 @@ HEARD = ("READY", "BUSY", "DRAINING")
 
 def main() -> None:
     identity = Path(os.environ["HODEI_STATE_DIR"], "identity.json")
+    asked, *_ = [*sys.argv[1:], None]
     try:
-        problem = of_worker(identity) if identity.exists() else of_server()
+        is_worker = asked is None and identity.exists()
+        problem = of_worker(identity) if is_worker else of_server(asked or "")
     except (grpc.RpcError, OSError, ValueError, subprocess.SubprocessError) as error:
         problem = f"no answer: {error}"
     if problem:
         sys.exit(problem)
 
 
-def of_server() -> str:
-    """What is wrong with the server of this container; empty if nothing is."""
+def of_server(service: str) -> str:
+    """What is wrong with a service of the server of this container; empty if nothing is."""
     port = os.environ.get("HODEI_GRPC", ":50051").rpartition(":")[2]
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         answer = health_pb2_grpc.HealthStub(channel).Check(
-            health_pb2.HealthCheckRequest(), timeout=WITHIN_S
+            health_pb2.HealthCheckRequest(service=service), timeout=WITHIN_S
         )
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     return "" if status == "SERVING" else f"the server says {status}"

@@ -54,6 +54,7 @@ class Hello:
     job_user: str | None  # whom its jobs run as; None: it does not say
     about: dict[str, Any]  # its host and settings, as JSON, for people
     can_recall: bool
+    can_stay: bool
     addresses: list[Address]
     held: list[HeldLease]
 
@@ -110,6 +111,7 @@ class Sessions:
             draining=session.draining,
             name=hello.name,
             can_recall=hello.can_recall,
+            can_stay=hello.can_stay,
             addresses=hello.addresses,
         )
         if not self._cluster_id:

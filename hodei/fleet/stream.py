@@ -33,9 +33,11 @@ class WorkerStream:
         draining: bool,
         name: str = "",
         can_recall: bool = False,
+        can_stay: bool = False,
         addresses: Sequence[Address] = (),
     ) -> None:
-        """`draining`: an operator has drained the worker. `can_recall`: it understands Recall."""
+        """`draining`: an operator has drained the worker. `can_recall`: it understands Recall.
+        `can_stay`: it understands CutOff."""
         self.worker_id = worker_id
         self.session = session
         self.slots = slots
@@ -43,6 +45,8 @@ class WorkerStream:
         self.label_key = tuple(sorted(labels.items()))
         self.name = name
         self.addresses = addresses
+        self.can_stay = can_stay
+        self.cut_off = False  # the worker was told that this server cannot reach the database
         self.drained_by_operator = draining
         self.drained_by_worker = False
         # The job of each lease that is offered or runs; the result takes it out.
