@@ -32,7 +32,7 @@ from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
-from hodei_worker.stream_end import SentAway, StreamOver, raise_status
+from hodei_worker.stream_end import SentAway, StreamOver, log_unacknowledged, raise_status
 from hodei_worker.unconnected import Unconnected
 
 UNREACHABLE_AFTER_S = 30.0
@@ -90,21 +90,12 @@ class Session:
             finally:
                 self.connected = False
                 if self._slots.unacknowledged_for_s() > 0:
-                    self._log_unacknowledged(sent_away=sent_away)
+                    log_unacknowledged(sent_away=sent_away)
             try:
                 async with asyncio.timeout(max(backoff.next_s(), self._pause_s)):
                     await self.leaving.wait()
             except TimeoutError:
                 self._pause_s = 0.0
-
-    @staticmethod
-    def _log_unacknowledged(*, sent_away: bool) -> None:
-        if sent_away:
-            logger.info("log batches that were not acknowledged are sent to the next server")
-        else:
-            logger.warning(
-                "Failed to send log batch to server: the stream ended; it is kept and sent again"
-            )
 
     async def watch_contact(self) -> None:
         """With --on-disconnect stop: stops the running jobs when no server has answered for

@@ -166,24 +166,43 @@ def test_systemd_makes_that_user(tmp_path: Path) -> None:
     assert "hodei-job:" in (tmp_path / "etc/passwd").read_text()
 
 
+def probed(folder: Path, environment: dict[str, str], *service: str) -> tuple[int, str]:
+    """What the health check says in the container of a server with this environment."""
+    program = [sys.executable, "-P", str(TREE / "deploy/docker/healthy.py"), *service]
+    ran = subprocess.run(
+        program,
+        env=os.environ | {"HODEI_STATE_DIR": str(folder), "PYTHONPATH": str(TREE)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    return ran.returncode, ran.stderr
+
+
 @pytest.mark.slow
 def test_a_probe_asks_a_servers_health(fresh: Hodei, tmp_path: Path) -> None:
-    """As the kubelet runs it in the container of a server."""
-
-    def probed(address: str, *service: str) -> tuple[int, str]:
-        program = [sys.executable, "-P", str(TREE / "deploy/docker/healthy.py"), *service]
-        environment = os.environ | {"HODEI_GRPC": address, "HODEI_STATE_DIR": str(tmp_path)}
-        ran = subprocess.run(
-            program, env=environment, capture_output=True, text=True, check=False, timeout=30
-        )
-        return ran.returncode, ran.stderr
-
-    (address, _) = fresh.addresses
+    environment = {"HODEI_GRPC": f"127.0.0.1:1,client-ca=ca.pem {fresh.addresses[0]}"}
     for service in ((), ("",), ("hodei.v1.WorkerService",)):
-        assert probed(address, *service) == (0, "")
-    code, said = probed(address, "hodei.v1.NoService")
-    assert code == 1
-    assert "no answer" in said
-    code, said = probed("127.0.0.1:1", "")
-    assert code == 1
-    assert "Traceback" not in said
+        assert probed(tmp_path, environment, *service) == (0, "")
+    code, said = probed(tmp_path, environment, "hodei.v1.NoService")
+    assert (code, "no answer" in said) == (1, True)
+    code, said = probed(tmp_path, {"HODEI_GRPC": "127.0.0.1:1"}, "")
+    assert (code, "Traceback" in said) == (1, False)
+
+
+@pytest.mark.slow
+def test_a_probe_speaks_tls_with_a_server_that_does(fresh: Hodei, tmp_path: Path) -> None:
+    """With the settings of the container in deploy/kubernetes."""
+    made = fresh.run("tls", "init", str(tmp_path / "tls"), "--host", "hodei-servers")
+    assert made.code == 0, made
+    files = {
+        "HODEI_TLS_CERT": str(tmp_path / "tls/server.pem"),
+        "HODEI_TLS_KEY": str(tmp_path / "tls/server-key.pem"),
+    }
+    address = fresh.stack.server("tls", fresh.url, environment=files)
+    caller = files | {"HODEI_GRPC": address, "HODEI_TLS_CA": str(tmp_path / "tls/ca.pem")}
+    for name in ("hodei-servers", ""):
+        assert probed(tmp_path, caller | {"HODEI_TLS_NAME": name}, "") == (0, "")
+    code, said = probed(tmp_path, caller | {"HODEI_TLS_NAME": "elsewhere"}, "")
+    assert (code, "Traceback" in said) == (1, False)

@@ -23,8 +23,11 @@ PROGRAMS = {
     "hodei": "hodei.cli.main",
 }
 
-OF_OTHERS = {"hodei": {"HODEI_DATABASE_URL_FILE"}}
-"""Variables that `--help` of a program does not name: they are of its subcommands."""
+OF_OTHERS = {
+    "hodei": {"HODEI_DATABASE_URL_FILE"},
+    "hodei-server": {"HODEI_TLS_CA", "HODEI_TLS_NAME"},
+}
+"""Variables that `--help` of a program does not name: of its subcommands, and of the health check."""
 
 Manifest = dict[str, Any]
 

@@ -16,6 +16,10 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from hodei.tls.address import Address, parse_all
+from hodei.tls.bad import BadTls
+from hodei.tls.caller import Tls, open_channel
+
 WITHIN_S = 4
 """Less than the time-out of the image's HEALTHCHECK, so that the message is seen."""
 
@@ -28,7 +32,7 @@ def main() -> None:
     try:
         is_worker = asked is None and identity.exists()
         problem = of_worker(identity) if is_worker else of_server(asked or "")
-    except (grpc.RpcError, OSError, ValueError, subprocess.SubprocessError) as error:
+    except (grpc.RpcError, BadTls, OSError, ValueError, subprocess.SubprocessError) as error:
         problem = f"no answer: {error}"
     if problem:
         sys.exit(problem)
@@ -36,13 +40,27 @@ def main() -> None:
 
 def of_server(service: str) -> str:
     """What is wrong with a service of the server of this container; empty if nothing is."""
-    port = os.environ.get("HODEI_GRPC", ":50051").rpartition(":")[2]
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    address, tls = way_to_server()
+    with open_channel(grpc, address, tls, ()) as channel:
         answer = health_pb2_grpc.HealthStub(channel).Check(
             health_pb2.HealthCheckRequest(service=service), timeout=WITHIN_S
         )
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     return "" if status == "SERVING" else f"the server says {status}"
+
+
+def way_to_server() -> tuple[Address, Tls]:
+    """The first address of this container's server that asks for no client's certificate, on loopback.
+    Its certificate must have the name HODEI_TLS_NAME (127.0.0.1 unless that is set), and be of a CA in
+    HODEI_TLS_CA (in the file of the certificate itself unless that is set)."""
+    listeners = os.environ.get("HODEI_GRPC", ":50051").split()
+    host_port = next((one for one in listeners if "," not in one), listeners[0])
+    port = host_port.partition(",")[0].rpartition(":")[2]
+    cert = os.environ.get("HODEI_TLS_CERT")
+    (address,) = parse_all(f"127.0.0.1:{port}", tls=bool(cert))
+    if not cert:
+        return address, Tls()
+    return address, Tls(os.environ.get("HODEI_TLS_CA") or cert, os.environ.get("HODEI_TLS_NAME"))
 
 
 def of_worker(identity: Path) -> str:
