@@ -28,7 +28,7 @@
 --                     worker counts from then.
 --   hodei_servers     The servers that are there, as they say themselves: for people. A row that
 --                     is not renewed is deleted after an hour.
---   hodei_schema      The version of this file that was applied.
+--   hodei_schema      The version of this file that was applied, and what a restore has lost.
 --
 -- A JOB'S STATES
 --
@@ -128,7 +128,9 @@ END $$;
 ALTER TABLE IF EXISTS hodei_schema
     ADD COLUMN IF NOT EXISTS revision integer NOT NULL DEFAULT 1,
     ADD COLUMN IF NOT EXISTS cluster_id uuid NOT NULL DEFAULT gen_random_uuid(),
-    ADD COLUMN IF NOT EXISTS lives_in text;                  -- since revision 6
+    ADD COLUMN IF NOT EXISTS lives_in text,                  -- since revision 6
+    ADD COLUMN IF NOT EXISTS lost_leases int8multirange NOT NULL DEFAULT '{}',
+    ADD COLUMN IF NOT EXISTS restored_at timestamptz;
 
 -- Milliseconds of a spec's seconds, for what older releases stored unchecked. It never raises an
 -- error, and its result is within what can be used.
@@ -297,7 +299,11 @@ CREATE TABLE IF NOT EXISTS hodei_schema (
     cluster_id uuid NOT NULL DEFAULT gen_random_uuid(),
     -- What hodei_lives_in() said when this id was drawn or adopted: a copy of the database has the
     -- id of its original, and lives elsewhere.
-    lives_in text
+    lives_in text,
+    -- Numbers of claims that a restore to an earlier time has taken out of this database: workers may
+    -- still hold them (`hodei db restored`).
+    lost_leases int8multirange NOT NULL DEFAULT '{}',
+    restored_at timestamptz                 -- when that was last
 );
 
 CREATE SEQUENCE IF NOT EXISTS hodei_lease_seq AS bigint;

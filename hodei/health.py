@@ -1,8 +1,8 @@
 """What gRPC's health service says of this server.
 
 `""` (and the services of callers): SERVING while the database is reachable and can be written.
-`hodei.v1.WorkerService`: SERVING but for draining, so that workers keep their streams through an
-outage of the database.
+`hodei.v1.WorkerService`: SERVING but for draining, so that no platform ends a server whose database
+is away: its workers' streams stand through that.
 """
 
 import asyncio

@@ -24,6 +24,7 @@ from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
+from hodei_worker.elsewhere import Elsewhere
 from hodei_worker.identity import Identity, instance
 from hodei_worker.job_user import job_user
 from hodei_worker.machine import machine
@@ -31,7 +32,7 @@ from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
-from hodei_worker.stream_end import SentAway, StreamOver, raise_status
+from hodei_worker.stream_end import SentAway, StreamOver, log_unacknowledged, raise_status
 from hodei_worker.unconnected import Unconnected
 
 UNREACHABLE_AFTER_S = 30.0
@@ -59,6 +60,7 @@ class Session:
         self._unconnected = Unconnected(settings.tls)
         self._slots = slots
         self._outbox = outbox
+        self._elsewhere = Elsewhere(settings.servers, settings.tls)
         self._instance = instance(settings.state_dir)
         self._heartbeat_s = 10.0
         self._last_frame_at = time.monotonic()
@@ -88,21 +90,12 @@ class Session:
             finally:
                 self.connected = False
                 if self._slots.unacknowledged_for_s() > 0:
-                    self._log_unacknowledged(sent_away=sent_away)
+                    log_unacknowledged(sent_away=sent_away)
             try:
                 async with asyncio.timeout(max(backoff.next_s(), self._pause_s)):
                     await self.leaving.wait()
             except TimeoutError:
                 self._pause_s = 0.0
-
-    @staticmethod
-    def _log_unacknowledged(*, sent_away: bool) -> None:
-        if sent_away:
-            logger.info("log batches that were not acknowledged are sent to the next server")
-        else:
-            logger.warning(
-                "Failed to send log batch to server: the stream ended; it is kept and sent again"
-            )
 
     async def watch_contact(self) -> None:
         """With --on-disconnect stop: stops the running jobs when no server has answered for
@@ -174,6 +167,7 @@ class Session:
                     group.create_task(self._read_frames(call))
                     group.create_task(self._write_frames(call))
                     group.create_task(self._send_heartbeats())
+                    group.create_task(self._elsewhere.look())
                     await self._watch_stream(call)
             except* (grpc.aio.AioRpcError, StreamOver) as ends:
                 # Reader and writer may both have failed; the error with a status explains more.
@@ -229,7 +223,7 @@ class Session:
             version=hodei_worker.__version__,
             slots=self._settings.slots,
             labels=self._settings.labels,
-            capabilities=["recall", *self._said, *machine()],
+            capabilities=["recall", "stay", *self._said, *machine()],
             held=self._slots.held(),
             addresses=self._addresses.as_messages(address),
             job_user=job_user(self._settings),
@@ -267,6 +261,7 @@ class Session:
             logger.info(words, self._slots.running)
         if frame.undrain:
             logger.info("draining was ended by request: new jobs are accepted again")
+        self._elsewhere.read(frame)
         if frame.HasField("go_away"):
             self._pause_s = min(5.0, frame.go_away.reconnect_after_s)
             raise SentAway(frame.go_away.why)

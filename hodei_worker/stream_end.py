@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
+from loguru import logger
 
 
 class StreamOver(Exception):
@@ -24,3 +25,13 @@ async def raise_status(call: Any) -> NoReturn:
     raise grpc.aio.AioRpcError(
         code, await call.initial_metadata(), await call.trailing_metadata(), details=details
     )
+
+
+def log_unacknowledged(*, sent_away: bool) -> None:
+    """Says that a stream has ended before all log batches on it were acknowledged."""
+    if sent_away:
+        logger.info("log batches that were not acknowledged are sent to the next server")
+    else:
+        logger.warning(
+            "Failed to send log batch to server: the stream ended; it is kept and sent again"
+        )

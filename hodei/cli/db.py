@@ -9,7 +9,7 @@ from hodei.cli import show
 from hodei.cli.database_url import database_url_options
 from hodei.cli.groups import Group
 from hodei.domain.text import shown
-from hodei.shapes.fleet import Maintenance, SchemaReport
+from hodei.shapes.fleet import Maintenance, Restoration, SchemaReport
 
 
 @click.group(
@@ -148,6 +148,57 @@ def _deleted(report: Maintenance, keep_days: int) -> Iterator[str]:
     )
     if report.days_dropped:
         yield f"The partitions were {', '.join(report.days_dropped)}."
+
+
+@db.command(epilog="\b\nExample:\n  hodei db restored")
+@database_url_options(required=True)
+@show.format_option
+def restored(database_url: str, output: str) -> None:
+    """Make a database safe that was restored to an earlier time. Run it before servers start again:
+    no claim gets a number that a worker still holds, no token can be redeemed, and all providers
+    are paused. It is safe to repeat."""
+    from hodei.cli.client import caller
+    from hodei.domain.errors import HodeiError
+    from hodei.store import schema
+    from hodei.store.restored import make_safe
+
+    try:
+        schema.check_whole(database_url)
+        done = make_safe(database_url, f"cli:{caller()}")
+    except HodeiError as error:
+        raise click.ClickException(str(error)) from error
+    report = Restoration(
+        next_lease=done.next_lease,
+        tokens_consumed=done.tokens,
+        providers_paused=done.providers,
+        servers=done.servers,
+    )
+    if not show.emit(output, report):
+        _say(_made_safe(report))
+
+
+def _made_safe(report: Restoration) -> Iterator[str]:
+    """What was made safe, and what is left to do, in sentences."""
+    yield (
+        f"The next claim gets the number {report.next_lease}. What workers hold from after the"
+        " restored time is refused, and its results are kept as JobLateResult."
+    )
+    yield (
+        f"Consumed {_number(report.tokens_consumed, 'token')}. Make new ones with"
+        " `hodei token create` for workers that have registered since."
+    )
+    yield f"Paused {_number(len(report.providers_paused), 'provider')}" + (
+        f": {', '.join(report.providers_paused)}." if report.providers_paused else "."
+    )
+    yield (
+        "Whatever was revoked after the restored time is valid again: look at `hodei worker list`"
+        " and revoke it again."
+    )
+    if report.servers:
+        yield (
+            f"{_number(report.servers, 'server')} ran before this command and may have given numbers"
+            " to a worker that holds them already: stop the servers first, the next time."
+        )
 
 
 def _number(count: int, what: str) -> str:

@@ -15,7 +15,7 @@ from loguru import logger
 
 from hodei.domain.errors import Locked
 from hodei.domain.timing import ACCEPT_WITHIN_S
-from hodei.fleet.messages import Refused
+from hodei.fleet.messages import CutOff, Refused
 from hodei.fleet.presence import Presence
 from hodei.fleet.stream import WorkerStream
 from hodei.store import halves, leases, sessions, sqlstate, stray_leases
@@ -26,8 +26,8 @@ FLUSH_TIMEOUT_S = 5.0
 
 ISOLATED_AFTER_S = 10.0
 """Seconds without a stored heartbeat after which this server lets its workers go. With the 10 s
-that the driver needs for a connection that hangs, they are at another server before they count as
-silent."""
+that the driver needs for a connection that hangs, they are at another server, if one serves, before
+they count as silent."""
 
 MOST_FORGOTTEN = 10_000
 """Leases in `forgotten`. When there are more, the next heartbeat names them again."""
@@ -96,13 +96,14 @@ class Heartbeats:
             try:
                 await self._store(received)
                 self._stored_at = loop.time()
+                self._keep_workers()
             except TROUBLE as error:
                 self._newest = received | self._newest
                 logger.bind(component="WorkerMonitor").warning(
                     "heartbeats wait: {}", sqlstate.primary(error)
                 )
                 if loop.time() - self._stored_at > ISOLATED_AFTER_S:
-                    self._close_streams()
+                    self._let_workers_go()
 
     async def _store(self, received: dict[uuid.UUID, _Received]) -> None:
         """Stores the heartbeats of streams that are still open. One that PostgreSQL refuses costs
@@ -135,11 +136,29 @@ class Heartbeats:
             if not self.forgotten.full():
                 self.forgotten.put_nowait(Claimant(lease, stream.worker_id))
 
-    def _close_streams(self) -> None:
-        """This server is cut off from the database, and others may not be: workers that stayed here
-        would be given up as silent."""
+    def _let_workers_go(self) -> None:
+        """This server is cut off from the database. Others may not be: workers that stayed here
+        would be given up as silent by them. Where no other one serves either, leaving is of no use.
+        """
+        told = [stream for stream in self._presence if not stream.cut_off]
+        for stream in told:
+            stream.cut_off = True
+            if stream.can_stay:
+                stream.send(CutOff(on=True))
+            else:
+                stream.close("this server cannot reach the database")
+        if told:
+            logger.bind(component="WorkerMonitor").warning(
+                "this server cannot reach the database: {} workers are to look for another one",
+                len(told),
+            )
+
+    def _keep_workers(self) -> None:
+        """This server reaches the database, perhaps again."""
         for stream in self._presence:
-            stream.close("this server cannot reach the database")
+            if stream.cut_off:
+                stream.cut_off = False
+                stream.send(CutOff(on=False))
 
 
 async def _record(received: list[_Received], conn: Connection) -> list[_Verdict]:

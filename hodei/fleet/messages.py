@@ -56,8 +56,26 @@ class GoAway(NamedTuple):
     why: str
 
 
+class CutOff(NamedTuple):
+    """This server cannot reach the database, or reaches it again: while it cannot, the worker looks
+    for another server that can."""
+
+    on: bool
+
+
 class ServerHeartbeat(NamedTuple):
     """A sign of life, by which the worker finds a half-open stream."""
 
 
-Message = Offer | Cancel | LogAck | ResultAck | Refused | Recall | Drain | GoAway | ServerHeartbeat
+Message = (
+    Offer
+    | Cancel
+    | LogAck
+    | ResultAck
+    | Refused
+    | Recall
+    | Drain
+    | GoAway
+    | CutOff
+    | ServerHeartbeat
+)

@@ -54,6 +54,7 @@ class Hello:
     job_user: str | None  # whom its jobs run as; None: it does not say
     about: dict[str, Any]  # its host and settings, as JSON, for people
     can_recall: bool
+    can_stay: bool
     addresses: list[Address]
     held: list[HeldLease]
     projects: Sequence[str] = ()  # whose jobs alone it takes; empty: of all
@@ -111,6 +112,7 @@ class Sessions:
             draining=session.draining,
             name=hello.name,
             can_recall=hello.can_recall,
+            can_stay=hello.can_stay,
             addresses=hello.addresses,
             projects=hello.projects,
         )

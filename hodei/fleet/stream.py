@@ -41,11 +41,12 @@ class WorkerStream:
         draining: bool,
         name: str = "",
         can_recall: bool = False,
+        can_stay: bool = False,
         addresses: Sequence[Address] = (),
         projects: Sequence[str] = (),
     ) -> None:
         """`draining`: an operator has drained the worker. `can_recall`: it understands Recall.
-        `projects`: it takes jobs of these alone; empty: of all."""
+        `can_stay`: it understands CutOff. `projects`: it takes jobs of these alone; empty: of all."""
         self.worker_id = worker_id
         self.session = session
         self.slots = slots
@@ -53,6 +54,8 @@ class WorkerStream:
         self.kind = Kind(tuple(sorted(labels.items())), tuple(sorted(set(projects))))
         self.name = name
         self.addresses = addresses
+        self.can_stay = can_stay
+        self.cut_off = False  # the worker was told that this server cannot reach the database
         self.drained_by_operator = draining
         self.drained_by_worker = False
         # The job of each lease that is offered or runs; the result takes it out.

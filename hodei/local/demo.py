@@ -15,7 +15,7 @@ import click
 from hodei.cli import program
 from hodei.cli.database_url import database_url_options
 from hodei.domain.job import JobState
-from hodei.local import own_python
+from hodei.local import engine, own_python
 from hodei.local.binaries import NoPostgres
 from hodei.local.embedded_postgres import CannotStart, EmbeddedPostgres
 from hodei.local.stack import Stack, forget_databases, mint_token
@@ -50,7 +50,8 @@ class Demo:
             "HODEI": str(program),
         }
 
-    def run(self) -> None:
+    def run(self, image: str | None) -> None:
+        """`image`: that of a job in a container; None: no worker runs containers."""
         heading("1. Real work on real input: checksum and compress this project's tree")
         tree = ("--env", f"TREE={TREE}")
         self._hodei("job", "run", "--script", str(EXAMPLES / "checksum-tree.sh"), *tree)
@@ -66,9 +67,17 @@ class Demo:
         self._hodei("job", "run", "--script", str(EXAMPLES / "fails.sh"), expect=3)
         self._hodei("job", "list", "--state", JobState.FAILED)
         self._hodei("job", "timeline", "--last")
-        heading("6. The workers, and the whole system")
+        if image:
+            heading("6. A job in a container, without network and with limits of its own")
+            self._container_job(image)
+        heading(f"{7 if image else 6}. The workers, and the whole system")
         self._hodei("worker", "list")
         self._hodei("status")
+
+    def _container_job(self, image: str) -> None:
+        limits = ("--network", "none", "--memory", "64m", "--pids", "20", "--read-only")
+        show = "echo user $(id -u), in a root of its own: $(ls /)"
+        self._hodei("job", "run", "--image", image, *limits, "--command", show)
 
     def _growing_log(self) -> None:
         """Prints each line as it comes, with its time. WentWrong: they came all at once."""
@@ -134,7 +143,19 @@ def heading(words: str) -> None:
 @database_url_options(
     ambient=False, about="Use this PostgreSQL, not an embedded one; DATABASE_URL alone is not used."
 )
-def main(database_url: str | None) -> None:
+@click.option(
+    "--docker",
+    is_flag=True,
+    help="Also run a job in a container, where a Docker Engine answers.",
+)
+@click.option(
+    "--image",
+    default="busybox",
+    show_default=True,
+    metavar="IMAGE",
+    help="The image of that job: it must have sh, id and ls.",
+)
+def main(database_url: str | None, docker: bool, image: str) -> None:
     """Starts a whole Hodei, runs the jobs of examples/, shows what became of them, and ends all
     that it started."""
     started = time.monotonic()
@@ -155,6 +176,7 @@ def main(database_url: str | None) -> None:
                 url = ends.enter_context(EmbeddedPostgres(Path(folder) / "postgres")).dsn()
             stack = ends.enter_context(Stack(Path(folder) / "logs"))
             addresses = [stack.server(f"server-{n}", url) for n in (1, 2)]
+            containers = engine.flags_of_worker() if docker else ()
             for name in WORKERS:
                 state = Path(folder) / name
                 stack.worker(
@@ -166,12 +188,13 @@ def main(database_url: str | None) -> None:
                     name,
                     "--slots",
                     "2",
+                    *containers,
                 )
             print(
                 f"up after {time.monotonic() - started:.1f} s: "
                 f"servers at {' and '.join(addresses)}, workers {' and '.join(WORKERS)}"
             )
-            Demo(",".join(addresses), Path(folder)).run()
+            Demo(",".join(addresses), Path(folder)).run(image if containers else None)
         except (WentWrong, CannotStart, NoPostgres, subprocess.TimeoutExpired) as error:
             print(f"\nThe demo went wrong: {error}", file=sys.stderr)
             for part in stack.parts if stack else []:

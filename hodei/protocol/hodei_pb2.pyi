@@ -247,7 +247,7 @@ class Stopping(_message.Message):
     def __init__(self, lease: _Optional[int] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "recall", "beat_unix_us")
+    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "recall", "cut_off", "reaches_database", "beat_unix_us")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
@@ -258,6 +258,8 @@ class ServerFrame(_message.Message):
     UNDRAIN_FIELD_NUMBER: _ClassVar[int]
     GO_AWAY_FIELD_NUMBER: _ClassVar[int]
     RECALL_FIELD_NUMBER: _ClassVar[int]
+    CUT_OFF_FIELD_NUMBER: _ClassVar[int]
+    REACHES_DATABASE_FIELD_NUMBER: _ClassVar[int]
     BEAT_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     run: _containers.RepeatedCompositeFieldContainer[RunJob]
@@ -269,8 +271,10 @@ class ServerFrame(_message.Message):
     undrain: bool
     go_away: GoAway
     recall: _containers.RepeatedScalarFieldContainer[int]
+    cut_off: bool
+    reaches_database: bool
     beat_unix_us: int
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., beat_unix_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., cut_off: _Optional[bool] = ..., reaches_database: _Optional[bool] = ..., beat_unix_us: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("protocol", "session", "heartbeat_s", "lost_after_s", "clock_unix_us", "resume", "server_id", "cluster_id", "capabilities")

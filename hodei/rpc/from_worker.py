@@ -81,6 +81,7 @@ def hello(said: pb.Hello, who: tuple[uuid.UUID, bytes], server_id: str, now: flo
         job_user=said.job_user or None,
         about=_about(said),
         can_recall="recall" in said.capabilities,
+        can_stay="stay" in said.capabilities,
         addresses=addresses,
         held=held,
         projects=sorted(set(said.projects)),

@@ -8,6 +8,7 @@ from loguru import logger
 from hodei.domain.timing import HEARTBEAT_S
 from hodei.fleet.messages import (
     Cancel,
+    CutOff,
     Drain,
     GoAway,
     LogAck,
@@ -76,6 +77,8 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
             frame.recall.extend(leases)
         case Drain(on):
             frame.drain, frame.undrain = on, not on
+        case CutOff(on):
+            frame.cut_off, frame.reaches_database = on, not on
         case ServerHeartbeat():
             frame.beat_unix_us = _now_unix_us()
         case GoAway(after, why):

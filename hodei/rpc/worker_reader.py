@@ -6,9 +6,10 @@ INBOX_FRAMES wait, nothing more is read, so that a slow database holds back exac
 that feed it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 
+from hodei.domain.errors import Locked, Unavailable
 from hodei.fleet.heartbeats import Heartbeats
 from hodei.fleet.sessions import SILENT_AFTER_S
 from hodei.fleet.stream import WorkerStream
@@ -22,6 +23,9 @@ from hodei.rpc.worker_stream import Context, StreamEnded
 
 INBOX_FRAMES = 64
 """Frames of one stream that were read and are not committed yet, each under 1 MiB."""
+
+AGAIN_S = 0.5
+"""Seconds before something is recorded again that the database was not there for."""
 
 TOGETHER_BYTES = 8 << 20
 """Bytes of frames that are committed together."""
@@ -92,17 +96,22 @@ class WorkerReader:
             await self._append(frame.logs)
         if frame.cancels_received:
             told = list(frame.cancels_received)
-            await self._canceller.record_delivery(self._stream, told, stopping=False)
+            await _patiently(
+                lambda: self._canceller.record_delivery(self._stream, told, stopping=False)
+            )
         if frame.stopping:
-            told = [said.lease for said in frame.stopping]
-            await self._canceller.record_delivery(self._stream, told, stopping=True)
+            stopping = [said.lease for said in frame.stopping]
+            await _patiently(
+                lambda: self._canceller.record_delivery(self._stream, stopping, stopping=True)
+            )
         if frame.rejects:
             rejects = from_worker.rejects(frame.rejects)
-            await self._settler.take_back_rejected(self._stream, rejects)
+            await _patiently(lambda: self._settler.take_back_rejected(self._stream, rejects))
         if frame.accepts or frame.results:
             await self._settle(frame)
         if frame.started:
-            await self._settler.record_starts(self._stream, list(frame.started))
+            started = list(frame.started)
+            await _patiently(lambda: self._settler.record_starts(self._stream, started))
 
     async def _append(self, logs: Sequence[pb.LogChunk]) -> None:
         worker_id = self._stream.worker_id
@@ -126,3 +135,15 @@ class WorkerReader:
             if said.late_job_id:
                 late = from_worker.late_result(said, worker_id)
                 await self._settler.record_late_result(self._stream, late)
+
+
+async def _patiently(record: Callable[[], Awaitable[None]]) -> None:
+    """Records what a worker said; while the database is away again and again, so that its stream
+    stands. Repeating is harmless. Whatever else goes wrong is raised, also a locked row."""
+    while True:
+        try:
+            return await record()
+        except Locked:
+            raise
+        except Unavailable:
+            await asyncio.sleep(AGAIN_S)

@@ -233,3 +233,17 @@ class Maintenance:
     refused: Annotated[list[str], "What this role may not do, in words."] = field(
         default_factory=list
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """What was made safe after the database was restored to an earlier time."""
+
+    next_lease: Annotated[int, "The number of the next claim: no worker can hold it."]
+    tokens_consumed: Annotated[int, "Tokens that nobody can redeem any more."] = 0
+    providers_paused: Annotated[list[str], "Names of the providers that make no workers now."] = (
+        field(default_factory=list)
+    )
+    servers: Annotated[
+        int, "Servers that were running before this command: they may have given numbers twice."
+    ] = 0

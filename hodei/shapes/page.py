@@ -11,6 +11,7 @@ from hodei.shapes.fleet import (
     Lacking,
     ListeningServer,
     Maintenance,
+    Restoration,
     SchemaReport,
     Status,
     Token,
@@ -42,6 +43,7 @@ WHERE: dict[type, str] = {
     Unservable: "In `unservable_sets` of the status.",
     SchemaReport: "`hodei db apply` and `hodei db check` print it.",
     Maintenance: "`hodei db maintain` prints it.",
+    Restoration: "`hodei db restored` prints it.",
     Error: 'A command that fails prints `{"error": …}` on standard error, on one line.',
 }
 """Every shape, and which commands print it with `--format json`."""

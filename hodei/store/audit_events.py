@@ -17,6 +17,7 @@ class AuditKind(StrEnum):
     KEY_CREATED = "KeyCreated"
     KEY_REVOKED = "KeyRevoked"
     LOGIN_FAILED = "LoginFailed"
+    DATABASE_RESTORED = "DatabaseRestored"
 
 
 WRITE = """

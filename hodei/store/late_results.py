@@ -15,9 +15,11 @@ class Late(NamedTuple):
     result: Result
 
 
-# `attempt` is NULL unless this lease was once this worker's for this job. `told`: this result, in
-# time or late, is already stored (the acknowledgement was lost). The job's updated_at is the guard:
-# where another statement wrote to its story meanwhile, nothing is written here.
+# `attempt` is NULL unless this lease was once this worker's for this job. `restored`: nobody knows it
+# any more, as the database was restored to a time before its claim, when the job was there already;
+# a worker's word is kept once for a job then, as no row tells whether it is true. `told`: this
+# result, in time or late, is already stored (the acknowledgement was lost). The job's updated_at is
+# the guard: where another statement wrote to its story meanwhile, nothing is written here.
 RECORD_LATE = """
 WITH said AS (
     SELECT s.*, j.updated_at AS seen_at, j.correlation_id,
@@ -28,6 +30,18 @@ WITH said AS (
               AND a.worker_id = s.worker_id
               AND a.payload ->> 'lease' = s.lease::text
               AND jsonb_typeof(a.payload -> 'attempt') = 'number') AS attempt,
+           EXISTS (
+               SELECT
+               FROM hodei_schema h
+               WHERE s.lease <@ h.lost_leases
+                 AND j.created_at < h.restored_at)
+           AND NOT EXISTS (
+               SELECT
+               FROM domain_events b
+               WHERE b.aggregate_id = s.job_id::text
+                 AND b.event_type = 'JobLateResult'
+                 AND b.actor = 'worker:' || s.worker_id
+                 AND b.payload ? 'restored') AS restored,
            EXISTS (
                SELECT
                FROM domain_events e
@@ -51,7 +65,7 @@ WITH said AS (
     FROM said s
     JOIN jobs j
       ON j.id = s.job_id AND j.updated_at = s.seen_at AND j.lease IS DISTINCT FROM s.lease
-    WHERE s.attempt IS NOT NULL
+    WHERE (s.attempt IS NOT NULL OR s.restored)
       AND NOT s.told
     ORDER BY j.id
     FOR UPDATE OF j
@@ -72,6 +86,7 @@ WITH said AS (
                'worker_id', m.worker_id,
                'lease', m.lease,
                'attempt', m.attempt,
+               'restored', CASE WHEN m.attempt IS NULL THEN true END,
                'outcome', m.outcome,
                'reason', m.reason,
                'message', left(m.message, 2000),
@@ -79,7 +94,7 @@ WITH said AS (
                'signal', m.signal))
     FROM moved m
 )
-SELECT s.attempt IS NULL OR s.told,
+SELECT s.attempt IS NULL AND NOT s.restored OR s.told,
        EXISTS (SELECT FROM moved m WHERE m.lease = s.lease),
        s.correlation_id
 FROM said s
@@ -96,8 +111,8 @@ class Recorded(NamedTuple):
 
 async def record_late(conn: Connection, late: Late) -> Recorded:
     """Writes a late result down as JobLateResult; no state changes. A result of a job that is gone,
-    or of a lease that was never this worker's, counts as recorded: there is nothing to keep it
-    under."""
+    or of a lease that was never this worker's and cannot have been before a restore, counts as
+    recorded: there is nothing to keep it under."""
     result = late.result
     parameters = {
         "job_id": late.job_id,

@@ -16,6 +16,7 @@ from hodei.shapes.fleet import (
     Lacking,
     ListeningServer,
     Maintenance,
+    Restoration,
     SchemaReport,
     Status,
     Token,
@@ -138,7 +139,15 @@ def test_json_texts_are_shown_as_what_they_say() -> None:
 
 
 def test_every_shape_stands_in_the_page() -> None:
-    assert set(WHERE) == {*MESSAGES, LogChunk, SchemaReport, Maintenance, Error, Submitted}
+    assert set(WHERE) == {
+        *MESSAGES,
+        LogChunk,
+        SchemaReport,
+        Maintenance,
+        Restoration,
+        Error,
+        Submitted,
+    }
 
 
 def test_docs_json_is_made_from_the_shapes() -> None:

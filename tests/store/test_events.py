@@ -20,6 +20,7 @@ from hodei.store import (
     late_results,
     project_grants,
     releases,
+    restored,
     results,
     sessions,
     worker_bootstrap_tokens,
@@ -183,11 +184,26 @@ async def _keys(conn: AsyncConnection) -> None:
         await audit_events.write(conn, failed, "192.0.2.7", "system:access", payload)
 
 
+async def _restore(conn: AsyncConnection, url: str) -> None:
+    """A worker redeemed a token, and one has it still; a claim is lost."""
+    token = await worker_bootstrap_tokens.mint(conn, UUID(int=0), 3600, "cli:ana")
+    worker_id = UUID(int=7)
+    redeemed = (token.token, worker_id, b"secret", "w", "1")
+    assert await worker_bootstrap_tokens.redeem(conn, *redeemed)
+    await worker_bootstrap_tokens.mint(conn, UUID(int=0), 3600, "cli:ana")
+    job_id = await pending_job(conn)
+    restored.make_safe(url, "cli:ana")
+    worker = await ready_worker(conn)
+    lost = (await assigned_job(conn, worker))._replace(lease=4711, job_id=job_id)
+    assert (await late_results.record_late(conn, Late(job_id, word(lost)))).now
+
+
 def test_what_is_written_is_what_the_page_says(database_url: str, db: Connection) -> None:
     on(database_url, _jobs)
     on(database_url, _fleet)
     on(database_url, _projects)
     on(database_url, _keys)
+    on(database_url, lambda conn: _restore(conn, database_url))
     written: dict[str, list[dict[str, Any]]] = {}
     for kind, payload in db.execute("SELECT event_type, payload FROM domain_events ORDER BY id"):
         written.setdefault(kind, []).append(payload)
