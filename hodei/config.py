@@ -40,6 +40,7 @@ class Settings:
     lost_after_s: float = LOST_AFTER_S
     drain_s: float = 30.0
     keep_days: int = 30  # 0: everything is kept
+    secret_key_files: tuple[str, ...] = ()  # the first encrypts, all decrypt
 
     def __post_init__(self) -> None:
         _check_role(self.loopback_role or Role.NONE, "--loopback-role")

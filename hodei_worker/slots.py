@@ -18,13 +18,10 @@ from hodei.protocol.words import Outcome, Reason
 from hodei_worker.held import Held, Phase
 from hodei_worker.job_lines import JobLines, ending, received, returned
 from hodei_worker.outbox import Outbox
-from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Cause, Result, lost
+from hodei_worker.supervisor.result import Cause, Result, lost
+from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.wire import ChunkHeader, KeptJob, SupervisorHeader
 from hodei_worker.to_supervisor import ToSupervisor
-
-SUPERVISOR_DIED = lost(
-    "the worker's supervisor died; what could be found of its processes was killed"
-)
 
 
 class Slots:
@@ -108,7 +105,8 @@ class Slots:
                 self._supervisor.send("purge", lease=job.lease, job_id=job.job_id)
             found = results.get(job.lease)
             if job.phase is Phase.RUNNING and (found or job.lease not in results):
-                self._on_end(job, Result.from_json(found) if found else _died_with_supervisor(job))
+                self._on_end(job, Result.from_json(found) if found else job.died_with_supervisor())
+            job.send_secrets(self._supervisor)
             self._send_again(job)
 
     # ── messages of a server ──
@@ -137,13 +135,19 @@ class Slots:
             job = self._held[self._waiting.popleft()]
             self._set_phase(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
-            names = job.names() | {"cluster": self.cluster_id}
-            self._supervisor.send("start", job.spec.encode(), **names)
+            payload, header = job.start_frame(self.cluster_id)
+            self._supervisor.send("start", payload, **header)
             self._outbox.add_accept(job.lease)
             waited_s = time.monotonic() - job.offered_at
             line = partial(received, job.lease, job.attempt, job.spec, waited_s)
             self.lines.add("INFO", job, line)
             job.spec = ""
+
+    def on_secrets(self, lease: int, values: dict[str, str]) -> None:
+        """The values of an attempt that this worker adopted."""
+        if (job := self._held.get(lease)) and job.phase is Phase.RUNNING:
+            job.secrets = Values(values)
+            job.send_secrets(self._supervisor)
 
     def on_cancel(self, lease: int, reason: str, message: str) -> None:
         job = self._held.get(lease)
@@ -271,6 +275,7 @@ class Slots:
     def _on_end(self, job: Held, result: Result) -> None:
         self._set_phase(job, Phase.ENDED)
         job.result = result
+        job.secrets.clear()
         self._start_next_jobs()
         self.held_changed.set()
         self.lines.add("INFO", job, lambda: ending(result))
@@ -313,8 +318,3 @@ class Slots:
         """`grace_s`: seconds between TERM and KILL; None: as the job's spec says."""
         grace: dict[str, Any] = {} if grace_s is None else {"grace": grace_s}
         self._supervisor.send("stop", lease=job.lease, **cause._asdict(), **grace)
-
-
-def _died_with_supervisor(job: Held) -> Result:
-    started_us = job.started_us
-    return Result.of(SUPERVISOR_DIED, log_chunks=UNKNOWN_CHUNKS, spooled=0, started_us=started_us)

@@ -99,6 +99,15 @@ Example:
     help="Days to keep final jobs, events and logs; 0 keeps them for ever.",
 )
 @click.option(
+    "--secret-key-file",
+    "secret_key_files",
+    envvar="HODEI_SECRET_KEY_FILE",
+    type=click.Path(),
+    multiple=True,
+    metavar="FILE",
+    help="A key of secrets: 32 bytes or 64 hex digits. The first encrypts; repeatable.",
+)
+@click.option(
     "--log-level",
     envvar="HODEI_LOG_LEVEL",
     default="info",
@@ -129,6 +138,7 @@ def server(
     prepare: bool,
     lost_after: str,
     keep_days: int,
+    secret_key_files: tuple[str, ...],
     log_level: str,
     log_format: str,
 ) -> None:
@@ -155,6 +165,7 @@ def server(
             prepare=prepare,
             lost_after_s=seconds(lost_after, "--lost-after"),
             keep_days=keep_days,
+            secret_key_files=secret_key_files,
         )
         check_url(context, "database_url", settings.database_url)
         if settings.listen_url != settings.database_url:

@@ -6,6 +6,7 @@ the worker's language.
 
 from typing import NamedTuple
 
+from hodei.domain.secret import SecretValues
 from hodei.store.claims import Offer
 
 
@@ -37,6 +38,13 @@ class Refused(NamedTuple):
     why: str
 
 
+class LeaseSecrets(NamedTuple):
+    """The values of secrets that the attempt of this lease was given: its worker masks them."""
+
+    lease: int
+    values: SecretValues
+
+
 class Recall(NamedTuple):
     """The worker hands back the offers among these leases that no slot has taken."""
 
@@ -60,4 +68,15 @@ class ServerHeartbeat(NamedTuple):
     """A sign of life, by which the worker finds a half-open stream."""
 
 
-Message = Offer | Cancel | LogAck | ResultAck | Refused | Recall | Drain | GoAway | ServerHeartbeat
+Message = (
+    Offer
+    | Cancel
+    | LogAck
+    | ResultAck
+    | Refused
+    | LeaseSecrets
+    | Recall
+    | Drain
+    | GoAway
+    | ServerHeartbeat
+)

@@ -17,6 +17,9 @@ class AuditKind(StrEnum):
     KEY_CREATED = "KeyCreated"
     KEY_REVOKED = "KeyRevoked"
     LOGIN_FAILED = "LoginFailed"
+    SECRET_SET = "SecretSet"  # noqa: S105  a kind
+    SECRET_REMOVED = "SecretRemoved"  # noqa: S105
+    SECRETS_ROTATED = "SecretsRotated"
 
 
 WRITE = """
