@@ -19,6 +19,8 @@
 --   api_keys          Who may call servers, and as what: the hash of each key's secret (never the
 --                     key). Rows stay: while there is one, a call without a key is no admin's.
 --   project_grants    Into which projects roles of this database may enqueue by hodei_enqueue.
+--   secrets           Values that jobs are given, encrypted: each version of each. The keys are in
+--                     files of the servers.
 --   domain_events     The audit: every change of state, written in the transaction of the change
 --                     and never updated. Retention drops it by whole days.
 --   job_logs          What jobs wrote, in chunks of bytes under their lease. Retention drops it by
@@ -188,7 +190,8 @@ ALTER TABLE IF EXISTS leases
     ADD COLUMN IF NOT EXISTS end_by timestamptz,
     ADD COLUMN IF NOT EXISTS silence_s double precision,
     ADD COLUMN IF NOT EXISTS start_by timestamptz,
-    ADD COLUMN IF NOT EXISTS expires_at timestamptz;         -- since revision 4
+    ADD COLUMN IF NOT EXISTS expires_at timestamptz,         -- since revision 4
+    ADD COLUMN IF NOT EXISTS secrets jsonb;                  -- since revision 6
 
 ALTER TABLE IF EXISTS workers                                -- since revision 4
     ADD COLUMN IF NOT EXISTS server_id uuid,
@@ -214,7 +217,8 @@ ALTER TABLE IF EXISTS hodei_listening                        -- since revision 4
     ADD COLUMN IF NOT EXISTS check_took_s double precision NOT NULL DEFAULT 0;
 
 ALTER TABLE IF EXISTS hodei_servers                          -- since revision 6
-    ADD COLUMN IF NOT EXISTS certificate_expires_at timestamptz;
+    ADD COLUMN IF NOT EXISTS certificate_expires_at timestamptz,
+    ADD COLUMN IF NOT EXISTS secret_keys jsonb NOT NULL DEFAULT '[]';
 
 -- Since revision 3 events and logs lie in a partition for each day. The table of an older revision
 -- is renamed to the partition of today, which hodei_make_days attaches from the beginning of time.
@@ -427,7 +431,9 @@ CREATE TABLE IF NOT EXISTS leases (
     end_by timestamptz,
     silence_s double precision,             -- spec.silence_timeout
     -- The same for its start_timeout; NULL once the process runs.
-    start_by timestamptz
+    start_by timestamptz,
+    -- The versions of the secrets that its offer had, by name; NULL: none.
+    secrets jsonb
 ) WITH (
     fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0,
@@ -559,6 +565,22 @@ CREATE TABLE IF NOT EXISTS project_grants (  -- since revision 6
     PRIMARY KEY (role, project)
 );
 
+CREATE TABLE IF NOT EXISTS secrets (        -- since revision 6
+    project text NOT NULL,
+    name text NOT NULL CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'),
+    version bigint NOT NULL CHECK (version > 0),
+    key_id text NOT NULL,                   -- of the key that encrypts it: not the key
+    sealed bytea NOT NULL,                  -- nonce and ciphertext, bound to the three above
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_by text NOT NULL DEFAULT 'sql:' || session_user,
+    -- When a newer version came, or the secret was removed: it is deleted once no lease names it.
+    ended_at timestamptz,
+    PRIMARY KEY (project, name, version)
+);
+
+-- The version that offers get.
+CREATE UNIQUE INDEX IF NOT EXISTS secrets_current ON secrets (project, name) WHERE ended_at IS NULL;
+
 CREATE TABLE IF NOT EXISTS provider_configs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,
@@ -597,7 +619,8 @@ CREATE TABLE IF NOT EXISTS hodei_servers (
     lost_after_s double precision NOT NULL DEFAULT 60,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_beat timestamptz NOT NULL DEFAULT clock_timestamp(),
-    certificate_expires_at timestamptz      -- of the one that it serves now; NULL: plain text
+    certificate_expires_at timestamptz,     -- of the one that it serves now; NULL: plain text
+    secret_keys jsonb NOT NULL DEFAULT '[]' -- ids of the keys with which it decrypts secrets
 ) WITH (fillfactor = 50);
 
 -- ───────────────────────── days: partitions of events and logs ─────────────────────────
@@ -980,7 +1003,7 @@ BEGIN
 END $$;
 
 -- Checks a map of strings: their number, the shape of their names, and the length of a value or,
--- where `longest` is 0, of NAME=VALUE in bytes.
+-- where `longest` is 0, of NAME=VALUE in bytes; a value may then be {"secret": "name"}.
 CREATE OR REPLACE FUNCTION hodei_spec_map(
     spec jsonb, key text, most integer, pattern text, shape text, longest integer,
     longest_pair integer, controls boolean
@@ -990,6 +1013,9 @@ DECLARE
     entry record;
     value text;
     size integer;
+    -- <made>
+    secret_name constant text := '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$';
+    -- </made>
 BEGIN
     IF spec -> key IS NULL THEN
         RETURN;
@@ -1007,6 +1033,16 @@ BEGIN
         IF entry.name !~ pattern THEN
             PERFORM hodei_refuse(
                 format('%s: expected %s, got "%s"', key, shape, left(entry.name, 80)));
+        ELSIF longest = 0 AND jsonb_typeof(entry.given) = 'object' THEN
+            IF entry.given - 'secret' <> '{}'
+                OR jsonb_typeof(entry.given -> 'secret') IS DISTINCT FROM 'string'
+                OR entry.given ->> 'secret' !~ secret_name
+            THEN
+                PERFORM hodei_refuse(
+                    format(
+                        '%s.%s: expected a string, or the name of a secret as {"secret": "name"}',
+                        key, entry.name));
+            END IF;
         ELSIF jsonb_typeof(entry.given) <> 'string' THEN
             PERFORM hodei_refuse(
                 format(
@@ -1029,10 +1065,23 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Returns the names of the secrets that a spec needs, each once; its keys are checked.
+CREATE OR REPLACE FUNCTION hodei_spec_secrets(spec jsonb) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT e.value ->> 'secret'
+        FROM jsonb_each(coalesce(spec -> 'env', '{}')) e
+        WHERE jsonb_typeof(e.value) = 'object'
+        UNION
+        SELECT spec ->> 'registry_secret'
+        WHERE spec ? 'registry_secret');
+END $$;
+
 -- Returns a spec in its stored form, or refuses one that no job can have. The stored form has no
 -- nulls, no `id` and no `actor` (they have columns), seconds rounded to milliseconds, `interpreter`
 -- as a list, and always a `command`; of a container job also a start_timeout and the label that
--- keeps it from workers without containers. It is returned as it is. hodei/domain/spec.py gives the same
+-- keeps it from workers without containers; of a job with secrets such a label, too. It is returned as it is. hodei/domain/spec.py gives the same
 -- answers. tools/spec-sql makes the lines between the marks from hodei/domain/spec_keys.py.
 CREATE OR REPLACE FUNCTION hodei_normalise_spec(given jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -1040,6 +1089,7 @@ DECLARE
     spec jsonb := hodei_spec_object(given);
     stranger text;
     at timestamptz;
+    secrets integer;
     -- <made>
     known constant text[] := ARRAY[
         'id', 'name', 'command', 'script', 'interpreter', 'env',
@@ -1048,11 +1098,15 @@ DECLARE
         'log_limit', 'queue_timeout', 'start_timeout', 'silence_timeout', 'final_exit_codes', 'umask',
         'term', 'image', 'entrypoint', 'pull', 'memory', 'cpus',
         'pids', 'network', 'volumes', 'user', 'read_only', 'tmpfs',
-        'shm_size', 'platform'];
+        'shm_size', 'platform', 'registry_secret'];
     of_images constant text[] := ARRAY[
         'entrypoint', 'pull', 'memory', 'cpus', 'pids', 'network',
-        'volumes', 'user', 'read_only', 'tmpfs', 'shm_size', 'platform'];
+        'volumes', 'user', 'read_only', 'tmpfs', 'shm_size', 'platform',
+        'registry_secret'];
     executor constant text := 'hodei/executor';
+    with_secrets constant text := 'hodei/secrets';
+    with_secrets_value constant text := 'yes';
+    most_secrets constant integer := 32;
     image_start_timeout constant integer := 600;
     most_bytes constant integer := 262144;
     longest_argument constant integer := 131071;
@@ -1065,8 +1119,8 @@ BEGIN
         PERFORM hodei_refuse(format('%s: unknown key; known are %s', left(stranger, 80),
                                     array_to_string(known, ', ')));
     END IF;
-    IF jsonb_typeof(spec -> 'labels') = 'object' THEN  -- the label is derived anew each time
-        spec := jsonb_set(spec, '{labels}', (spec -> 'labels') - executor);
+    IF jsonb_typeof(spec -> 'labels') = 'object' THEN  -- these are derived anew each time
+        spec := jsonb_set(spec, '{labels}', (spec -> 'labels') - executor - with_secrets);
     END IF;
     -- <made>
     IF spec ? 'id' THEN
@@ -1200,6 +1254,11 @@ BEGIN
             '^[a-z0-9]+(/[a-z0-9]+){0,2}$',
             'OS/ARCHITECTURE, as linux/arm64', false);
     END IF;
+    IF spec ? 'registry_secret' THEN
+        PERFORM hodei_spec_text(spec, 'registry_secret', 100,
+            '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$',
+            'the name of a secret: up to 100 letters, digits, . _ -', false);
+    END IF;
     IF spec ? 'env' THEN
         PERFORM hodei_spec_map(spec, 'env', 1000,
             '^[A-Za-z_][A-Za-z0-9_]*$', 'names of letters, digits and _',
@@ -1237,6 +1296,20 @@ BEGIN
         ORDER BY k.place
         LIMIT 1;
         PERFORM hodei_refuse(format('%s: expected an image with it', stranger));
+    END IF;
+
+    IF spec ? 'registry_secret'
+        OR spec ? 'env' AND jsonb_path_exists(spec, '$.env.* ? (@.type() == "object")')
+    THEN
+        secrets := cardinality(hodei_spec_secrets(spec));
+        IF secrets > most_secrets THEN
+            PERFORM hodei_refuse(
+                format('env: expected at most %s different secrets, got %s', most_secrets, secrets));
+        END IF;
+        spec := spec || jsonb_build_object(
+            'labels',
+            coalesce(spec -> 'labels', '{}')
+            || jsonb_build_object(with_secrets, with_secrets_value));
     END IF;
 
     IF spec ? 'script' THEN
@@ -1476,7 +1549,24 @@ DECLARE
     id uuid := coalesce((spec ->> 'id')::uuid, hodei_uuid7());
     actor text := concat_ws(':', 'sql', session_user, spec ->> 'actor');
     outcome text;
+    new_id ALIAS FOR id;
+    its_project text := hodei_project_to_enqueue(project);
+    missing text;
 BEGIN
+    IF normal -> 'labels' ? 'hodei/secrets' THEN
+        SELECT min(n.name COLLATE "C") INTO missing
+        FROM unnest(hodei_spec_secrets(normal)) AS n (name)
+        WHERE NOT EXISTS (
+                SELECT FROM secrets s
+                WHERE s.project = its_project AND s.name = n.name AND s.ended_at IS NULL)
+          AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = new_id);
+        IF missing IS NOT NULL THEN
+            PERFORM hodei_refuse(
+                format(
+                    'secret %s: project %s has none of this name; `hodei secret set` makes it',
+                    missing, its_project));
+        END IF;
+    END IF;
     SELECT c.outcome INTO outcome
     FROM hodei_create_jobs(
         jsonb_build_array(
@@ -1484,7 +1574,7 @@ BEGIN
                 'id', id,
                 'actor', actor,
                 'spec', normal,
-                'project', hodei_project_to_enqueue(project)))) c;
+                'project', its_project))) c;
     IF outcome = 'conflict' THEN
         RAISE EXCEPTION 'id: job % exists with another spec', id USING ERRCODE = 'unique_violation';
     ELSIF outcome = 'taken' THEN

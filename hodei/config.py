@@ -41,6 +41,7 @@ class Settings:
     drain_s: float = 30.0
     keep_days: int = 30  # 0: everything is kept
     advertise: tuple[str, ...] = ()  # HOST:PORT of servers, for workers that are made on demand
+    secret_key_files: tuple[str, ...] = ()  # the first encrypts, all decrypt
 
     def __post_init__(self) -> None:
         _check_role(self.loopback_role or Role.NONE, "--loopback-role")

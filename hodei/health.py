@@ -19,7 +19,13 @@ OUTAGE_S = 5.0
 LOOK_EVERY_S = 0.25
 """Seconds between two looks whether that is so."""
 
-FOR_CALLERS = ("", "hodei.v1.JobService", "hodei.v1.FleetService", "hodei.v1.AccessService")
+FOR_CALLERS = (
+    "",
+    "hodei.v1.JobService",
+    "hodei.v1.FleetService",
+    "hodei.v1.AccessService",
+    "hodei.v1.SecretService",
+)
 FOR_WORKERS = "hodei.v1.WorkerService"
 
 

@@ -30,6 +30,7 @@ from hodei.fleet.operations import Fleet
 from hodei.fleet.presence import Presence
 from hodei.fleet.projects import Projects
 from hodei.fleet.registration import Registration
+from hodei.fleet.secrets import Secrets
 from hodei.fleet.sessions import Sessions
 from hodei.flow.cancel import Canceller
 from hodei.flow.cancel_many import MassCanceller
@@ -59,7 +60,10 @@ from hodei.rpc.answering import Answering
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
 from hodei.rpc.project_service import ProjectService
+from hodei.rpc.secret_service import SecretService
 from hodei.rpc.worker_service import WorkerService
+from hodei.secrets import keys
+from hodei.secrets.values import Values
 from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.stop import Stop
 from hodei.store import schema, servers
@@ -89,14 +93,16 @@ class Server:
         self._failed_logins = FailedLogins(database)
         self._gate = Gate(self._keyring, self._failed_logins, _without_key(settings))
         self._presence = Presence()
-        self._dispatcher = JobDispatcher(database, self._presence)
+        self._keys = keys.read(settings.secret_key_files)
+        values = Values(database, self._keys)
+        self._dispatcher = JobDispatcher(database, self._presence, values, self._wake_watchers)
         self._enqueuer = Enqueuer(database, self._dispatcher)
         self._followed = Watch(database, ends_only=False)
         self._waited_for = Watch(database, ends_only=True)
         self._settler = Settler(database, self._dispatcher, self._wake_watchers)
         self._canceller = Canceller(database, callers, self._presence)
         self._heartbeats = Heartbeats(database, self._presence, self._dispatcher.wake)
-        self._sessions = Sessions(database, self._presence, self._dispatcher.wake)
+        self._sessions = Sessions(database, self._presence, self._dispatcher.wake, values)
         self._lost = LostAttempts(database, self._presence, self._heartbeats.forgotten)
         self._log_intake = LogIntake(database, self._followed.wake)
         self._balancer = Balancer(database, self._presence)
@@ -117,6 +123,7 @@ class Server:
                 socket.gethostname(),
                 hodei.__version__,
                 settings.lost_after_s,
+                self._keys.ids,
             ),
         )
         here = Here(self._presence.server_id, settings.advertise, settings.only_loopback)
@@ -232,6 +239,7 @@ class Server:
         fleet = FleetService(Fleet(self._limits.database))
         access = AccessService(Access(self._limits.database, self._gate))
         projects = ProjectService(Projects(self._limits.database))
+        secrets = SecretService(Secrets(self._limits.database, self._keys))
         ours = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
         names = (*ours, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflecting = reflection.aio.ReflectionServicer(names)
@@ -243,6 +251,7 @@ class Server:
             hodei_pb2_grpc.add_FleetServiceServicer_to_server(fleet, answering)
             hodei_pb2_grpc.add_AccessServiceServicer_to_server(access, answering)
             hodei_pb2_grpc.add_ProjectServiceServicer_to_server(projects, answering)
+            hodei_pb2_grpc.add_SecretServiceServicer_to_server(secrets, answering)
             health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, answering)
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, answering)
 

@@ -3,6 +3,7 @@ fault, ends the stream; it harms no job."""
 
 import math
 import uuid
+from collections.abc import Mapping
 
 from hodei.protocol import hodei_pb2 as pb
 
@@ -11,6 +12,9 @@ MOST_NUMBER = 1 << 62
 
 LONGEST_SPEC = 1 << 20
 """Bytes. Servers accept specs of a quarter of it."""
+
+MOST_VALUES = 1 << 19
+"""Characters of the values of one job's secrets. Servers give half as many at most."""
 
 MOST_OFFERS = 20_000
 """Offers that may wait for a slot. Servers send a worker some hundreds at most."""
@@ -47,8 +51,17 @@ def check_frame(sent: pb.ServerFrame, waiting: int) -> None:
         )
     for offer in sent.run:
         _check_offer(offer)
+        _check_values(offer.secrets)
+    for given in sent.secrets:
+        _check_range(given.lease, "lease", 1, MOST_NUMBER)
+        _check_values(given.values)
     if sent.HasField("go_away"):
         _check_range(sent.go_away.reconnect_after_s, "reconnect_after_s", 0.0, 3600.0)
+
+
+def _check_values(values: Mapping[str, str]) -> None:
+    if (size := sum(map(len, values.values()))) > MOST_VALUES:
+        raise BadFrame(f"secrets: expected at most {MOST_VALUES} characters of values, got {size}")
 
 
 def _check_offer(offer: pb.RunJob) -> None:

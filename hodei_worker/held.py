@@ -11,7 +11,9 @@ from loguru import logger
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol.words import Outcome
 from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Result, lost
+from hodei_worker.supervisor.secrets import Values, packed
 from hodei_worker.supervisor.wire import ChunkHeader, KeptJob
+from hodei_worker.to_supervisor import ToSupervisor
 
 OUTCOMES = {
     Outcome.SUCCEEDED: pb.SUCCEEDED,
@@ -26,6 +28,11 @@ SUPERVISOR_DIED = lost(
 
 LONGEST_MESSAGE = 2000
 """Characters of a result's message on the wire; the rest is cut off."""
+
+
+SUPERVISOR_DIED = lost(
+    "the worker's supervisor died; what could be found of its processes was killed"
+)
 
 
 class Phase(Enum):
@@ -53,6 +60,8 @@ class Held:
     actor: str
     phase: Phase
     spec: str = ""  # JSON; empty once the supervisor has it
+    # Kept until its end, in memory alone: a supervisor that takes its place needs them.
+    secrets: Values = field(default_factory=Values)
     started_us: int = 0  # µs since 1970 when a slot took it; 0 before that
     reports_start: bool = False  # its process runs, and servers wait for `started` (start_timeout)
     stopping: bool = False  # TERM was sent; servers repeat the cancel until they get `stopping`
@@ -81,6 +90,7 @@ class Held:
             offer.actor,
             Phase.WAITING,
             offer.spec,
+            Values(offer.secrets),
         )
 
     @classmethod
@@ -124,6 +134,20 @@ class Held:
             "correlation_id": self.correlation_id,
             "actor": self.actor,
         }
+
+    def start_frame(self, cluster_id: str) -> tuple[bytes, dict[str, Any]]:
+        """Returns payload and header of wire.StartHeader. `cluster_id`: of the database."""
+        header: dict[str, Any] = {**self.names(), "cluster": cluster_id}
+        if not self.secrets:
+            return self.spec.encode(), header
+        lengths, values = packed(self.secrets)
+        return self.spec.encode() + values, header | {"secrets": lengths}
+
+    def send_secrets(self, supervisor: ToSupervisor) -> None:
+        """Sends the values, if it has some, for a supervisor that goes on with it."""
+        if self.secrets:
+            lengths, values = packed(self.secrets)
+            supervisor.send("secrets", values, lease=self.lease, secrets=lengths)
 
     def chunk_message(self, header: ChunkHeader, data: bytes) -> pb.LogChunk:
         return pb.LogChunk(

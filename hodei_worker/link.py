@@ -58,10 +58,13 @@ class Link:
 
     @property
     def capabilities(self) -> list[str]:
-        """What new jobs can be, in words of Hello.capabilities."""
-        now = [one for one in (self._current, self._containers) if one]
+        """What new jobs can be, in words of Hello.capabilities. They have secrets only where every
+        supervisor that may get one knows them: one that runs still may be of an older release."""
+        now = [one.capabilities for one in (self._current, self._containers) if one]
         only = [] if self._current else [containers_only.WORD]
-        return [*only, *(word for one in now for word in one.capabilities)]
+        lacks = any(words and "secrets" not in words for words in now)
+        found = dict.fromkeys(word for words in now for word in words)
+        return [*only, *(word for word in found if word != "secrets" or not lacks)]
 
     @classmethod
     async def open(cls, settings: Settings, worker_id: str = "") -> "Link":

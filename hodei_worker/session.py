@@ -252,6 +252,8 @@ class Session:
             self._slots.on_refusal(refusal.lease, refusal.why)
         for offer in frame.run:
             self._slots.on_offer(offer)
+        for given in frame.secrets:
+            self._slots.on_secrets(given.lease, dict(given.values))
         if frame.recall:
             self._slots.on_recall(frame.recall)
         for cancel in frame.cancel:

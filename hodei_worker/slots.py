@@ -20,6 +20,7 @@ from hodei_worker.job_limit import JobLimit
 from hodei_worker.job_lines import JobLines, ending, received, returned
 from hodei_worker.outbox import Outbox
 from hodei_worker.supervisor.result import Cause, Result, lost
+from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.wire import ChunkHeader, KeptJob, SupervisorHeader
 from hodei_worker.to_supervisor import ToSupervisor
 
@@ -71,11 +72,7 @@ class Slots:
         ]
 
     def heartbeat(self) -> pb.Heartbeat:
-        return pb.Heartbeat(
-            held=self.held(),
-            busy_slots=self.running,
-            draining=self.draining,
-        )
+        return pb.Heartbeat(held=self.held(), busy_slots=self.running, draining=self.draining)
 
     def unacknowledged_for_s(self) -> float:
         """Returns for how many seconds, at most, a job with unacknowledged log chunks has got no
@@ -108,6 +105,7 @@ class Slots:
             found = results.get(job.lease)
             if job.phase is Phase.RUNNING and (found or job.lease not in results):
                 self._on_end(job, Result.from_json(found) if found else job.died_with_supervisor())
+            job.send_secrets(self._supervisor)
             self._send_again(job)
 
     # ── messages of a server ──
@@ -117,11 +115,8 @@ class Slots:
             return
         job = Held.from_offer(offer)
         if self.draining:
-            self.lines.add(
-                "INFO",
-                job,
-                partial(returned, job.lease, "the worker is draining"),
-            )
+            line = partial(returned, job.lease, "the worker is draining")
+            self.lines.add("INFO", job, line)
             self._outbox.add_reject(pb.Reject(lease=offer.lease, reason="the worker is draining"))
             return
         self._held[offer.lease] = job
@@ -136,8 +131,8 @@ class Slots:
             job = self._held[self._waiting.popleft()]
             self._set_phase(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
-            names = job.names() | {"cluster": self.cluster_id}
-            self._supervisor.send("start", job.spec.encode(), **names)
+            payload, header = job.start_frame(self.cluster_id)
+            self._supervisor.send("start", payload, **header)
             self._outbox.add_accept(job.lease)
             waited_s = time.monotonic() - job.offered_at
             line = partial(received, job.lease, job.attempt, job.spec, waited_s)
@@ -145,6 +140,12 @@ class Slots:
             job.spec = ""
             if self.limit.take():
                 self.drain()
+
+    def on_secrets(self, lease: int, values: dict[str, str]) -> None:
+        """The values of an attempt that this worker adopted."""
+        if (job := self._held.get(lease)) and job.phase is Phase.RUNNING:
+            job.secrets = Values(values)
+            job.send_secrets(self._supervisor)
 
     def on_cancel(self, lease: int, reason: str, message: str) -> None:
         job = self._held.get(lease)
@@ -272,6 +273,7 @@ class Slots:
     def _on_end(self, job: Held, result: Result) -> None:
         self._set_phase(job, Phase.ENDED)
         job.result = result
+        job.secrets.clear()
         self._start_next_jobs()
         self.held_changed.set()
         self.lines.add("INFO", job, lambda: ending(result))

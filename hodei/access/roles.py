@@ -52,6 +52,10 @@ LEAST: dict[str, Role] = {
     "hodei.v1.AccessService/ListApiKeys": Role.ADMIN,
     "hodei.v1.AccessService/RevokeApiKey": Role.ADMIN,
     "hodei.v1.ProjectService/GrantProject": Role.ADMIN,
+    "hodei.v1.SecretService/SetSecret": Role.ADMIN,
+    "hodei.v1.SecretService/ListSecrets": Role.ADMIN,
+    "hodei.v1.SecretService/RemoveSecret": Role.ADMIN,
+    "hodei.v1.SecretService/RotateSecrets": Role.ADMIN,
     # Open to everybody. Register and Connect check a token or a worker's credential themselves.
     "hodei.v1.WorkerService/Register": Role.NONE,
     "hodei.v1.WorkerService/Connect": Role.NONE,

@@ -30,6 +30,11 @@ OPTIONS = (
     ),
     click.option("--shm-size", metavar="SIZE", help="Size of /dev/shm, as 64m."),
     click.option("--platform", metavar="OS/ARCH", help="Of the image, as linux/arm64."),
+    click.option(
+        "--registry-secret",
+        metavar="SECRET",
+        help="The secret that holds USER:PASSWORD of the image's registry.",
+    ),
 )
 
 KEYS = {
@@ -46,6 +51,7 @@ KEYS = {
     "tmpfs": "tmpfs",
     "shm_size": "shm_size",
     "platform": "platform",
+    "registry_secret": "registry_secret",
 }
 """The name of each flag in the code → its key in the spec."""
 

@@ -106,6 +106,15 @@ Example:
     help="Addresses of servers that workers on demand connect to.",
 )
 @click.option(
+    "--secret-key-file",
+    "secret_key_files",
+    envvar="HODEI_SECRET_KEY_FILE",
+    type=click.Path(),
+    multiple=True,
+    metavar="FILE",
+    help="A key of secrets: 32 bytes or 64 hex digits. The first encrypts; repeatable.",
+)
+@click.option(
     "--log-level",
     envvar="HODEI_LOG_LEVEL",
     default="info",
@@ -137,6 +146,7 @@ def server(
     lost_after: str,
     keep_days: int,
     advertise: str,
+    secret_key_files: tuple[str, ...],
     log_level: str,
     log_format: str,
 ) -> None:
@@ -165,6 +175,7 @@ def server(
             lost_after_s=seconds(lost_after, "--lost-after"),
             keep_days=keep_days,
             advertise=addresses(advertise, "--advertise"),
+            secret_key_files=secret_key_files,
         )
         check_url(context, "database_url", settings.database_url)
         if settings.listen_url != settings.database_url:

@@ -48,13 +48,24 @@ def _other_keys(flags: dict[str, Any]) -> dict[str, Any]:
     keys |= dict(image_flags.image_keys(flags))
     if flags["final_exit_code"]:
         keys["final_exit_codes"] = _exit_codes(flags["final_exit_code"])
-    if env := environment(flags["env_file"], flags["env"]):
+    if env := _environment(flags):
         keys["env"] = env
     if flags["label"]:
         keys["labels"] = pairs(flags["label"], "--label")
     if flags["run_at"]:
         keys["run_at"] = moment(flags["run_at"])
     return keys
+
+
+def _environment(flags: dict[str, Any]) -> dict[str, Any]:
+    """The variables, those with the name of a secret among them. A flag goes before a file."""
+    given = environment((), flags["env"])
+    env: dict[str, Any] = environment(flags["env_file"], flags["env"])
+    for name, secret in pairs(flags["secret"], "--secret").items():
+        if name in given:
+            raise click.UsageError(f"--secret {name}: expected it or --env {name}, got both")
+        env[name] = {"secret": secret}
+    return env
 
 
 def _checked(spec: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,12 @@ OPTIONS = (
         help="NAME=VALUE or NAME on each line, # before a comment; --env goes before; repeatable.",
     ),
     click.option(
+        "--secret",
+        multiple=True,
+        metavar="NAME=SECRET",
+        help="A variable with the value of a secret (hodei secret set); repeatable.",
+    ),
+    click.option(
         "-w",
         "--workdir",
         metavar="FOLDER",

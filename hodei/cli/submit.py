@@ -248,6 +248,8 @@ def _of_server(words: str) -> str:
     know is one that is newer than the server."""
     unknown = re.match(r"(\w+): unknown key;", words)
     key = unknown[1] if unknown else ""
+    if re.fullmatch(r"env\.\w+: expected a string, got object", words):
+        return f"{words}: this server is of an older release, which has no secrets"
     return f"{key}: this server is of an older release, which has no such key" if key else words
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from hodei.domain import durations, spec_image
+from hodei.domain import durations, spec_image, spec_secrets
 from hodei.domain.errors import Invalid
 from hodei.domain.spec_json import read, type_name
 from hodei.domain.spec_keys import (
@@ -70,11 +70,12 @@ def normalise(given: str | Mapping[str, Any]) -> Spec:
     spec = read(text)
     if strangers := sorted(key for key in spec if key not in KNOWN):
         raise Invalid(f"{strangers[0][:80]}: unknown key; known are {', '.join(KNOWN)}")
-    spec_image.forget_derived(spec)
+    spec_secrets.forget_derived(spec)
     for rule in RULES:
         if rule.key in spec:
             _check(spec, rule)
     spec_image.check(spec)
+    spec_secrets.check(spec)
     _what_to_run(spec)
     _stdin(spec)
     _run_at(spec)
@@ -178,6 +179,9 @@ def _map(spec: dict[str, Any], rule: Map) -> None:
         value = entries[name]
         if not PATTERNS[key].search(name):
             raise Invalid(f'{key}: expected {rule.shape}, got "{name[:80]}"')
+        if isinstance(value, dict) and not rule.longest:
+            spec_secrets.check_variable(f"{key}.{name}", value)
+            continue
         if not isinstance(value, str):
             raise Invalid(f"{key}.{name}: expected a string, got {type_name(value)}")
         size = len(name.encode()) + 1 + len(value.encode())

@@ -6,12 +6,6 @@ from hodei.domain.errors import Invalid
 from hodei.domain.spec_keys import EXECUTOR, OF_IMAGES, START_TIMEOUT_S
 
 
-def forget_derived(spec: dict[str, Any]) -> None:
-    """Takes out the label that `check` adds: a stored form may be given again, and changed."""
-    if isinstance(labels := spec.get("labels"), dict):
-        labels.pop(EXECUTOR, None)
-
-
 def check(spec: dict[str, Any]) -> None:
     """Checks the keys that go together, when each alone is valid. Adds what a stored form has."""
     if "image" not in spec:

@@ -6,6 +6,8 @@ hodei_normalise_spec applies them in PostgreSQL. docs/job-spec.md tells users wh
 
 from dataclasses import dataclass
 
+from hodei.domain import secret
+
 MOST_BYTES = 262_144
 """JSON of a whole spec, in UTF-8. A larger one is refused."""
 
@@ -43,8 +45,8 @@ class Number:
 @dataclass(frozen=True, slots=True)
 class Map:
     """An object of strings: at most `most` entries with names of a shape. `longest` characters a
-    value, or, where it is 0, NAME=VALUE of at most LONGEST_ARGUMENT bytes. `controls`: values may
-    hold control characters."""
+    value, or, where it is 0, NAME=VALUE of at most LONGEST_ARGUMENT bytes, or {"secret": "name"}.
+    `controls`: values may hold control characters."""
 
     key: str
     most: int
@@ -132,6 +134,7 @@ KNOWN = (
     "tmpfs",
     "shm_size",
     "platform",
+    "registry_secret",
 )
 """Every key. Those without a rule below have one of their own in spec.py and schema.sql: what to
 run, and what the job reads."""
@@ -147,6 +150,11 @@ knows nothing of containers never runs such a job."""
 CONTAINERS_ONLY = "hodei/containers-only"
 """The label, with the value `yes`, of a worker that runs no plain processes. Servers give it; what
 it means for a claim is in worker.py."""
+
+SECRETS, LABEL_VALUE = "hodei/secrets", "yes"
+"""The label, with its value, that the stored form of a job with secrets has. It is made anew from
+the spec each time. A server that can decrypt gives it to workers that mask: so no other ever gets
+such a job."""
 
 START_TIMEOUT_S = 600
 """The start_timeout of a container job whose spec gives none: its image may have to be pulled."""
@@ -192,6 +200,7 @@ RULES: tuple[Rule, ...] = (
     Texts("tmpfs", 100, 4200, "^/", "/PATH or /PATH:OPTIONS"),
     Text("shm_size", 16, MEMORY, MEMORY_SHAPE),
     Text("platform", 100, "^[a-z0-9]+(/[a-z0-9]+){0,2}$", "OS/ARCHITECTURE, as linux/arm64"),
+    Text("registry_secret", 100, secret.NAME, secret.NAME_SHAPE),
     Map(
         "env", 1000, "^[A-Za-z_][A-Za-z0-9_]*$", "names of letters, digits and _", 0, controls=True
     ),

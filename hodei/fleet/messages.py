@@ -6,6 +6,7 @@ the worker's language.
 
 from typing import NamedTuple
 
+from hodei.domain.secret import SecretValues
 from hodei.store.claims import Offer
 
 
@@ -35,6 +36,13 @@ class Refused(NamedTuple):
 
     lease: int
     why: str
+
+
+class LeaseSecrets(NamedTuple):
+    """The values of secrets that the attempt of this lease was given: its worker masks them."""
+
+    lease: int
+    values: SecretValues
 
 
 class Recall(NamedTuple):
@@ -73,6 +81,7 @@ Message = (
     | LogAck
     | ResultAck
     | Refused
+    | LeaseSecrets
     | Recall
     | Drain
     | GoAway

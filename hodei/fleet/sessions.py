@@ -16,11 +16,13 @@ from hodei.domain.errors import Duplicate, Unauthenticated, Unavailable
 from hodei.domain.job import Reason
 from hodei.domain.text import words_of
 from hodei.domain.timing import HEARTBEAT_S
-from hodei.fleet.messages import Cancel, Drain, GoAway
+from hodei.fleet.messages import Cancel, Drain, GoAway, LeaseSecrets
 from hodei.fleet.presence import Presence
 from hodei.fleet.reach import Address
 from hodei.fleet.registration import fingerprint
 from hodei.fleet.stream import WorkerStream
+from hodei.secrets.keys import SecretKeys
+from hodei.secrets.values import Values
 from hodei.store import cluster, leases, sessions, workers
 from hodei.store.database import TROUBLE, Database
 
@@ -81,8 +83,14 @@ class Sessions:
     """`slots_freed` is called when a worker has come, or may get offers again."""
 
     def __init__(
-        self, database: Database, presence: Presence, slots_freed: Callable[[], None]
+        self,
+        database: Database,
+        presence: Presence,
+        slots_freed: Callable[[], None],
+        values: Values | None = None,
     ) -> None:
+        """`values`: of secrets."""
+        self._values = values or Values(database, SecretKeys())
         self._database = database
         self._presence = presence
         self._slots_freed = slots_freed
@@ -94,6 +102,11 @@ class Sessions:
     def server_id(self) -> str:
         """The id of this server's process."""
         return str(self._presence.server_id)
+
+    @property
+    def can_decrypt(self) -> bool:
+        """Whether workers of this server can get jobs with secrets."""
+        return self._values.can_decrypt
 
     async def open(self, hello: Hello) -> Opened:
         """Opens a session, which ends every older one of this worker.
@@ -173,7 +186,23 @@ class Sessions:
                 stream.send(Cancel(one.lease, Reason.CANCELLED, "cancelled"))
         if stream.drained_by_operator:
             stream.send(Drain(on=True))
+        await self._send_secrets(
+            stream, [lease for lease, one in holding.items() if one.has_secrets]
+        )
         return resumed
+
+    async def _send_secrets(self, stream: WorkerStream, numbers: list[int]) -> None:
+        """Sends the values of resumed leases: a supervisor that has them needs them no more, and
+        another one reads no byte of the output before it has them."""
+        for lease, outcome in (await self._values.of_leases(stream.worker_id, numbers)).items():
+            if outcome.values is not None:
+                stream.send(LeaseSecrets(lease, outcome.values))
+                continue
+            logger.bind(component="WorkerMonitor", worker_id=stream.worker_id).warning(
+                "lease {} goes on, but its output may wait unread: {}",
+                lease,
+                outcome.missing_key or outcome.refusal,
+            )
 
     def join(self, stream: WorkerStream) -> None:
         """Makes an answered stream known to the dispatcher and to all others."""

@@ -41,8 +41,9 @@ class Detour:
             self._until = dict(kept[-MOST_AVOIDED:])
         return list(self._until)
 
-    def _avoid(self, job: uuid.UUID) -> None:
-        self._until[job] = time.monotonic() + AVOID_S
+    def avoid(self, job: uuid.UUID, seconds: float = AVOID_S) -> None:
+        """Has claims pass over a job for a while."""
+        self._until[job] = time.monotonic() + seconds
 
     async def claim(self, request: ClaimRequest, error: Exception) -> list[Offer]:
         """The offers that a claim which failed with `error` would have made, without those of jobs
@@ -51,12 +52,12 @@ class Detour:
         if isinstance(error, Locked):
             locked = await self._database.run(lambda conn: claims.locked(conn, jobs))
             for job in locked:
-                self._avoid(job)
+                self.avoid(job)
             jobs = [job for job in jobs if job not in locked]
         narrow = _NarrowClaim(self._database, request)
         for job, answer in zip(jobs, await halves.each(jobs, narrow.claim), strict=True):
             if isinstance(answer, Locked):
-                self._avoid(job)
+                self.avoid(job)
             elif isinstance(answer, Exception):
                 self._log.warning("job {} cannot be claimed: {}", job, sqlstate.primary(answer))
                 await self._try_mended(narrow, job)
@@ -68,7 +69,7 @@ class Detour:
         await self._database.run(invariants.drop_leases)
         (again,) = await halves.each([job], narrow.claim)
         if isinstance(again, Exception):
-            self._avoid(job)
+            self.avoid(job)
             await set_aside(self._database, [job], again, "system:job_dispatcher")
 
 

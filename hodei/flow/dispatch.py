@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
 from loguru import logger
@@ -27,7 +27,10 @@ from hodei.flow.give_back import give_back
 from hodei.flow.label_sets import LabelSets
 from hodei.flow.queue_head import QueueHead
 from hodei.flow.reminder import Reminder
+from hodei.flow.secret_offers import SecretOffers, may_need_values
 from hodei.flow.set_aside import set_aside
+from hodei.secrets.keys import SecretKeys
+from hodei.secrets.values import Values
 from hodei.store import claims, creation
 from hodei.store.claims import Claimed, ClaimRequest, Offer
 from hodei.store.creation import NewJob
@@ -62,7 +65,15 @@ _log_of_creates = logger.bind(component="JobController")
 class JobDispatcher:
     """Claims one at a time: a second claim would count on the same free slots."""
 
-    def __init__(self, database: Database, presence: Presence) -> None:
+    def __init__(
+        self,
+        database: Database,
+        presence: Presence,
+        values: Values | None = None,
+        ended: Callable[[uuid.UUID], None] = lambda _: None,
+    ) -> None:
+        """`values`: of secrets. `ended` is called with the id of each job of which an attempt has
+        ended here: its secret is gone."""
         self._database = database
         self._presence = presence
         self._wake = asyncio.Event()
@@ -72,6 +83,8 @@ class JobDispatcher:
         self._heads: dict[Kind, QueueHead] = {}
         self._label_sets = LabelSets(database)
         self._detour = Detour(database)
+        values = values or Values(database, SecretKeys())
+        self._secret_offers = SecretOffers(database, values, self._detour, ended)
         self._reminder = Reminder(presence)
         self._claimed_before = 0  # as of the last look at the queue
         self.claimed = 0  # jobs, since the start
@@ -220,6 +233,8 @@ class JobDispatcher:
         """Offers jobs whose claim is committed to their workers. What cannot be sent to anybody is
         set aside; an offer whose worker's stream has ended goes back to the queue."""
         self.claimed += len(offers)
+        if any(map(may_need_values, offers)):
+            offers = await self._secret_offers.filled(offers)
         unsent: list[Claimant] = []
         lines: list[JobLine] = []
         for offer in offers:

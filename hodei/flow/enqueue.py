@@ -16,6 +16,7 @@ from hodei.domain.errors import Duplicate, HodeiError, Invalid, Locked
 from hodei.domain.ids import uuid7
 from hodei.domain.job import Creation
 from hodei.domain.spec import normalise
+from hodei.flow import named_secrets
 from hodei.flow.batcher import Batcher
 from hodei.flow.creates import Creates
 from hodei.flow.dispatch import JobDispatcher
@@ -55,6 +56,7 @@ class Created(NamedTuple):
 
 class Enqueuer:
     def __init__(self, database: Database, dispatcher: JobDispatcher) -> None:
+        self._database = database
         creates = Creates(database, dispatcher)
         self._creates: Batcher[NewJob, Creation] = Batcher(
             creates.store, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=1.0
@@ -85,6 +87,9 @@ class Enqueuer:
                 created[place] = Created(None, existed=False, error=job)
             else:
                 new[place] = job
+        for place, refusal in (await named_secrets.refused(self._database, new)).items():
+            created[place] = Created(None, existed=False, error=refusal)
+            del new[place]
         outcomes = await self._submit(list(new.values()), sum(map(len, specs)))
         for (place, job), outcome in zip(new.items(), outcomes, strict=True):
             created[place] = _created(job, outcome)

@@ -15,7 +15,7 @@ from loguru import logger
 from hodei.access.limits import CallersDatabase
 from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked
 from hodei.domain.job import Creation
-from hodei.flow import job_lines
+from hodei.flow import job_lines, named_secrets
 from hodei.flow.creates import SWALLOWED
 from hodei.flow.enqueue import MOST_SPECS, Created, checked, not_created
 from hodei.store import creation, halves, sqlstate
@@ -52,6 +52,8 @@ class AllOrNothing:
         if len(specs) > MOST_SPECS:
             raise Invalid(f"specs: expected at most {MOST_SPECS} in one call, got {len(specs)}")
         new, refused = await _read(specs, actor, project)
+        if not refused:
+            refused |= await named_secrets.refused(self._database, dict(enumerate(new)))
         if not refused:
             try:
                 async with self._callers.turn(), self._turns:

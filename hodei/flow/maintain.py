@@ -16,7 +16,7 @@ from loguru import logger
 from hodei.domain.errors import Unavailable
 from hodei.domain.text import words_of
 from hodei.shapes.fleet import Maintenance
-from hodei.store import retention
+from hodei.store import retention, secrets
 from hodei.store.database import TROUBLE, Connection, Database
 
 T = TypeVar("T")
@@ -69,6 +69,7 @@ class Maintainer:
         Busy: a lock was busy at each of `tries` tries."""
         report = Maintenance()
         report.days_made = await self._permitted(report, retention.make_days) or 0
+        await self._database.run(secrets.delete_ended)
         report.stray_events, report.stray_chunks = await self._database.run(retention.strays)
         if not self._keep_days:
             return report

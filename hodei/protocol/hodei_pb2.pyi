@@ -247,7 +247,7 @@ class Stopping(_message.Message):
     def __init__(self, lease: _Optional[int] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "recall", "cut_off", "reaches_database", "beat_unix_us")
+    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "recall", "cut_off", "reaches_database", "secrets", "beat_unix_us")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +260,7 @@ class ServerFrame(_message.Message):
     RECALL_FIELD_NUMBER: _ClassVar[int]
     CUT_OFF_FIELD_NUMBER: _ClassVar[int]
     REACHES_DATABASE_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
     BEAT_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     run: _containers.RepeatedCompositeFieldContainer[RunJob]
@@ -273,8 +274,9 @@ class ServerFrame(_message.Message):
     recall: _containers.RepeatedScalarFieldContainer[int]
     cut_off: bool
     reaches_database: bool
+    secrets: _containers.RepeatedCompositeFieldContainer[LeaseSecrets]
     beat_unix_us: int
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., cut_off: _Optional[bool] = ..., reaches_database: _Optional[bool] = ..., beat_unix_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., cut_off: _Optional[bool] = ..., reaches_database: _Optional[bool] = ..., secrets: _Optional[_Iterable[_Union[LeaseSecrets, _Mapping]]] = ..., beat_unix_us: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("protocol", "session", "heartbeat_s", "lost_after_s", "clock_unix_us", "resume", "server_id", "cluster_id", "capabilities")
@@ -311,20 +313,44 @@ class Resume(_message.Message):
     def __init__(self, lease: _Optional[int] = ..., holds: _Optional[bool] = ..., log_seq: _Optional[int] = ..., accepted: _Optional[bool] = ...) -> None: ...
 
 class RunJob(_message.Message):
-    __slots__ = ("lease", "job_id", "attempt", "correlation_id", "actor", "spec")
+    __slots__ = ("lease", "job_id", "attempt", "correlation_id", "actor", "spec", "secrets")
+    class SecretsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     LEASE_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
     lease: int
     job_id: str
     attempt: int
     correlation_id: str
     actor: str
     spec: str
-    def __init__(self, lease: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., spec: _Optional[str] = ...) -> None: ...
+    secrets: _containers.ScalarMap[str, str]
+    def __init__(self, lease: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., correlation_id: _Optional[str] = ..., actor: _Optional[str] = ..., spec: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class LeaseSecrets(_message.Message):
+    __slots__ = ("lease", "values")
+    class ValuesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    lease: int
+    values: _containers.ScalarMap[str, str]
+    def __init__(self, lease: _Optional[int] = ..., values: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class CancelJob(_message.Message):
     __slots__ = ("lease", "reason", "message")
@@ -1170,3 +1196,65 @@ class GrantProjectRequest(_message.Message):
     project: str
     undo: bool
     def __init__(self, role: _Optional[str] = ..., project: _Optional[str] = ..., undo: _Optional[bool] = ...) -> None: ...
+
+class SetSecretRequest(_message.Message):
+    __slots__ = ("name", "value", "allow_short", "project")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_SHORT_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    allow_short: bool
+    project: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., allow_short: _Optional[bool] = ..., project: _Optional[str] = ...) -> None: ...
+
+class Secret(_message.Message):
+    __slots__ = ("name", "project", "version", "key_id", "created_unix_us", "created_by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    project: str
+    version: int
+    key_id: str
+    created_unix_us: int
+    created_by: str
+    def __init__(self, name: _Optional[str] = ..., project: _Optional[str] = ..., version: _Optional[int] = ..., key_id: _Optional[str] = ..., created_unix_us: _Optional[int] = ..., created_by: _Optional[str] = ...) -> None: ...
+
+class SecretRef(_message.Message):
+    __slots__ = ("name", "project")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    project: str
+    def __init__(self, name: _Optional[str] = ..., project: _Optional[str] = ...) -> None: ...
+
+class ListSecretsRequest(_message.Message):
+    __slots__ = ("project",)
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    def __init__(self, project: _Optional[str] = ...) -> None: ...
+
+class ListSecretsResponse(_message.Message):
+    __slots__ = ("secrets", "more")
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    secrets: _containers.RepeatedCompositeFieldContainer[Secret]
+    more: bool
+    def __init__(self, secrets: _Optional[_Iterable[_Union[Secret, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class RotateSecretsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RotateSecretsResponse(_message.Message):
+    __slots__ = ("rotated", "key_id")
+    ROTATED_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    rotated: int
+    key_id: str
+    def __init__(self, rotated: _Optional[int] = ..., key_id: _Optional[str] = ...) -> None: ...

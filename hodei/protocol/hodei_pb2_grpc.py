@@ -1476,3 +1476,213 @@ class ProjectService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class SecretServiceStub:
+    """─────────────────────────────── secrets ───────────────────────────────
+
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.SetSecret = channel.unary_unary(
+                '/hodei.v1.SecretService/SetSecret',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.SetSecretRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Secret.FromString,
+                _registered_method=True)
+        self.ListSecrets = channel.unary_unary(
+                '/hodei.v1.SecretService/ListSecrets',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ListSecretsRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListSecretsResponse.FromString,
+                _registered_method=True)
+        self.RemoveSecret = channel.unary_unary(
+                '/hodei.v1.SecretService/RemoveSecret',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.SecretRef.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Secret.FromString,
+                _registered_method=True)
+        self.RotateSecrets = channel.unary_unary(
+                '/hodei.v1.SecretService/RotateSecrets',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.RotateSecretsRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.RotateSecretsResponse.FromString,
+                _registered_method=True)
+
+
+class SecretServiceServicer:
+    """─────────────────────────────── secrets ───────────────────────────────
+
+    """
+
+    def SetSecret(self, request, context):
+        """A new version of a secret, which offers get from then on. FAILED_PRECONDITION: this server has no key to encrypt with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSecrets(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSecret(self, request, context):
+        """NOT_FOUND
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateSecrets(self, request, context):
+        """Encrypts every value with this server's first key. FAILED_PRECONDITION: another server that listens does not have it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_SecretServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'SetSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSecret,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.SetSecretRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Secret.SerializeToString,
+            ),
+            'ListSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSecrets,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListSecretsRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ListSecretsResponse.SerializeToString,
+            ),
+            'RemoveSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSecret,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.SecretRef.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Secret.SerializeToString,
+            ),
+            'RotateSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSecrets,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.RotateSecretsRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.RotateSecretsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'hodei.v1.SecretService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('hodei.v1.SecretService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class SecretService:
+    """─────────────────────────────── secrets ───────────────────────────────
+
+    """
+
+    @staticmethod
+    def SetSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.SecretService/SetSecret',
+            hodei_dot_protocol_dot_hodei__pb2.SetSecretRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Secret.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.SecretService/ListSecrets',
+            hodei_dot_protocol_dot_hodei__pb2.ListSecretsRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ListSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.SecretService/RemoveSecret',
+            hodei_dot_protocol_dot_hodei__pb2.SecretRef.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Secret.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.SecretService/RotateSecrets',
+            hodei_dot_protocol_dot_hodei__pb2.RotateSecretsRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.RotateSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -37,8 +37,8 @@ LARGE_REQUESTS = ("CreateJobs", "FindJobs", "CancelJobs", "RetryJobs")
 
 REQUEST_BYTES = 16 << 10
 
-LONG_REQUESTS = {"WaitJobs": 64 << 10}
-"""Bytes of calls whose request is longer: a thousand ids."""
+LONG_REQUESTS = {"WaitJobs": 64 << 10, "SetSecret": 72 << 10}
+"""Bytes of calls whose request is longer: a thousand ids, a value of 64 KiB."""
 
 SMALL_ANSWER = 8 << 10
 """An answer up to so many bytes is not counted among the bytes of answers: the number of calls
@@ -88,7 +88,9 @@ class Answering:
             )
         if not handler.response_streaming:
             counted = self._limits.creates if name == "CreateJobs" else self._limits.calls
-            unary = self._unary(handler, self._entrance(method, counted), name in LARGE_REQUESTS)
+            enter, large = self._entrance(method, counted), name in LARGE_REQUESTS
+            longest = MESSAGE_BYTES if large else LONG_REQUESTS.get(name, REQUEST_BYTES)
+            unary = self._unary(handler, enter, longest, large=large)
             return grpc.stream_unary_rpc_method_handler(unary, None, None)
         quotas = {"ReadLogs": self._limits.log_readers, "WaitJobs": self._limits.waits}
         enter = self._entrance(method, quotas.get(name, self._limits.calls))
@@ -124,7 +126,7 @@ class Answering:
         return self._gate.keyring.held(key) if key else nullcontext()
 
     def _unary(
-        self, handler: Any, enter: Enter, large: bool
+        self, handler: Any, enter: Enter, longest: int, *, large: bool
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         behaviour, serialise, parse = (
             handler.unary_unary,
@@ -135,7 +137,7 @@ class Answering:
 
         async def reply_to(context: Context) -> bytes:
             who, _ = await enter(context)
-            raw = await self._receive(context, who, MESSAGE_BYTES if large else REQUEST_BYTES)
+            raw = await self._receive(context, who, longest)
             if not large:
                 return self._send(
                     context, who, serialise(await behaviour(_parsed(parse, raw), context))

@@ -56,8 +56,16 @@ def credential(metadata: Any) -> tuple[uuid.UUID, bytes]:
     )
 
 
-def hello(said: pb.Hello, who: tuple[uuid.UUID, bytes], server_id: str, now: float) -> Hello:
-    """A worker's first word, checked. `who`: its credential; `server_id`: ours; `now`: loop time."""
+def hello(
+    said: pb.Hello,
+    who: tuple[uuid.UUID, bytes],
+    server_id: str,
+    now: float,
+    *,
+    decrypts: bool = False,
+) -> Hello:
+    """A worker's first word, checked. `who`: its credential; `server_id`: ours; `now`: loop time;
+    `decrypts`: this server has keys of secrets."""
     worker_checks.hello(said)
     addresses = [
         Address(
@@ -77,7 +85,7 @@ def hello(said: pb.Hello, who: tuple[uuid.UUID, bytes], server_id: str, now: flo
         name=said.name,
         version=said.version,
         slots=said.slots,
-        labels=worker_labels.of(said),
+        labels=worker_labels.of(said, decrypts=decrypts),
         job_user=said.job_user or None,
         about=_about(said),
         can_recall="recall" in said.capabilities,

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Iterator
 
 from loguru import logger
 
+from hodei.domain.secret import SecretValues
 from hodei.domain.timing import HEARTBEAT_S
 from hodei.fleet.messages import (
     Cancel,
     CutOff,
     Drain,
     GoAway,
+    LeaseSecrets,
     LogAck,
     Message,
     Recall,
@@ -38,8 +40,7 @@ def frames(messages: Iterable[Message]) -> Iterator[pb.ServerFrame]:
     in a row that a hand has set, is logged and left out."""
     frame, size = pb.ServerFrame(), 0
     for message in messages:
-        is_offer = isinstance(message, Offer)
-        weight = len(message.spec) + OFFER_BYTES if is_offer else MESSAGE_BYTES  # type: ignore[union-attr]
+        weight = _weight(message)
         if size + weight > FRAME_BYTES and size:
             yield frame
             frame, size = pb.ServerFrame(), 0
@@ -54,6 +55,19 @@ def frames(messages: Iterable[Message]) -> Iterator[pb.ServerFrame]:
         yield frame
 
 
+def _weight(message: Message) -> int:
+    """About how many bytes a message takes in a frame."""
+    if isinstance(message, Offer):
+        return len(message.spec) + OFFER_BYTES + _bytes(message.secrets or SecretValues())
+    if isinstance(message, LeaseSecrets):
+        return MESSAGE_BYTES + _bytes(message.values)
+    return MESSAGE_BYTES
+
+
+def _bytes(values: SecretValues) -> int:
+    return sum(len(name) + len(value.encode()) + 20 for name, value in values.items())
+
+
 def _put(frame: pb.ServerFrame, message: Message) -> None:
     match message:
         case Offer():
@@ -64,7 +78,10 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
                 correlation_id=message.correlation_id,
                 actor=message.actor,
                 spec=message.spec,
+                secrets=message.secrets,
             )
+        case LeaseSecrets(lease, values):
+            frame.secrets.add(lease=lease, values=values)
         case LogAck(lease, next_seq):
             frame.log_acks.add(lease=lease, next_seq=next_seq)
         case ResultAck(leases):

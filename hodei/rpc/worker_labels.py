@@ -5,7 +5,7 @@ not get jobs by a label that it cannot stand for."""
 
 from loguru import logger
 
-from hodei.domain.spec_keys import CONTAINERS_ONLY, EXECUTOR
+from hodei.domain.spec_keys import CONTAINERS_ONLY, EXECUTOR, LABEL_VALUE, SECRETS
 from hodei.protocol import hodei_pb2 as pb
 
 RESERVED = "hodei/"
@@ -16,8 +16,9 @@ OF_MACHINE = {"os": f"{RESERVED}os", "arch": f"{RESERVED}arch"}
 LONGEST_VALUE = 255  # characters, as of every label
 
 
-def of(said: pb.Hello) -> dict[str, str]:
-    """Returns what jobs may require of this worker. `said` is checked."""
+def of(said: pb.Hello, *, decrypts: bool) -> dict[str, str]:
+    """Returns what jobs may require of this worker. `said` is checked. `decrypts`: this server can
+    give the worker's jobs secrets."""
     labels = {name: value for name, value in said.labels.items() if not name.startswith(RESERVED)}
     if len(labels) < len(said.labels):
         dropped = ", ".join(sorted(name for name in said.labels if name not in labels))
@@ -31,6 +32,8 @@ def of(said: pb.Hello) -> dict[str, str]:
         labels[EXECUTOR] = "docker"
     if "containers-only" in said.capabilities:
         labels[CONTAINERS_ONLY] = "yes"
+    if decrypts and "secrets" in said.capabilities:
+        labels[SECRETS] = LABEL_VALUE
     for capability in said.capabilities:
         word, _, value = capability.partition("=")
         if (name := OF_MACHINE.get(word)) and 0 < len(value) <= LONGEST_VALUE:

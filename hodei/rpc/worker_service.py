@@ -83,7 +83,9 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         said = await _read_hello(context)
         now = asyncio.get_running_loop().time()
         server_id = self._sessions.server_id
-        opened = await self._sessions.open(from_worker.hello(said, who, server_id, now))
+        decrypts = self._sessions.can_decrypt
+        hello = from_worker.hello(said, who, server_id, now, decrypts=decrypts)
+        opened = await self._sessions.open(hello)
         await send(context, to_worker.welcome(opened, server_id, self._lost_after_s))
         self._sessions.join(opened.stream)
         return opened.stream

@@ -121,6 +121,18 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A secret, without its value."""
+
+    name: Annotated[str, "Its name."]
+    project: Annotated[str, "The project whose jobs may name it."]
+    version: Annotated[int, "How often it was set."]
+    key_id: Annotated[str, "The id of the key that it is encrypted with."]
+    created_at: Annotated[Time | None, "When this version was set."] = None
+    created_by: Annotated[str, "Who set it."] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unservable:
     """Ready jobs that require the same labels, and that no connected worker can take."""
 

@@ -18,6 +18,9 @@ class AuditKind(StrEnum):
     KEY_REVOKED = "KeyRevoked"
     LOGIN_FAILED = "LoginFailed"
     DATABASE_RESTORED = "DatabaseRestored"
+    SECRET_SET = "SecretSet"  # noqa: S105  a kind
+    SECRET_REMOVED = "SecretRemoved"  # noqa: S105
+    SECRETS_ROTATED = "SecretsRotated"
 
 
 WRITE = """

@@ -6,6 +6,7 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from hodei.domain.secret import SecretValues
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import Call, guarded_rows, rows
@@ -25,6 +26,7 @@ class Offer(NamedTuple):
     correlation_id: str
     actor: str
     spec: str  # JSON, as stored
+    secrets: SecretValues | None = None  # that the spec names, once they are read
 
     @property
     def fits(self) -> bool:

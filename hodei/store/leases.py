@@ -88,10 +88,12 @@ class HeldLease(NamedTuple):
     accepted: bool
     log_seq: int  # number of the next log chunk
     cancel_requested: bool
+    has_secrets: bool
 
 
 HELD_BY = """
-SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL, l.log_seq, j.cancel_requested_at IS NOT NULL
+SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL, l.log_seq, j.cancel_requested_at IS NOT NULL,
+       l.secrets IS NOT NULL
 FROM leases l
 JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
 WHERE l.lease = ANY (%(leases)s::bigint[])

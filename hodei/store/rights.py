@@ -13,6 +13,7 @@ TABLES = {
     "worker_bootstrap_tokens": "SELECT, INSERT, UPDATE, DELETE",
     "api_keys": "SELECT, INSERT, UPDATE",
     "project_grants": "SELECT, INSERT, DELETE",
+    "secrets": "SELECT, INSERT, UPDATE, DELETE",
     "domain_events": "SELECT, INSERT",
     "domain_events_default": "SELECT",
     "job_logs": "SELECT, INSERT",

@@ -4,6 +4,8 @@ import uuid
 from datetime import datetime
 from typing import NamedTuple
 
+from psycopg.types.json import Jsonb
+
 from hodei.store.database import Connection
 from hodei.store.statements import brief_rows, rows
 
@@ -25,6 +27,7 @@ class Self(NamedTuple):
     host: str
     version: str
     lost_after_s: float
+    secret_keys: list[str] = []  # noqa: RUF012  ids of its keys; nobody changes it
 
 
 # A row that lies ahead was written before the clock was set back.
@@ -41,8 +44,11 @@ WITH gone AS (
     USING gone g
     WHERE s.id = g.id
 )
-INSERT INTO hodei_servers (id, address, host, version, lost_after_s, certificate_expires_at)
-VALUES (%(id)s, %(address)s, %(host)s, %(version)s, %(lost_after_s)s, %(certificate_expires_at)s)
+INSERT INTO hodei_servers (
+    id, address, host, version, lost_after_s, certificate_expires_at, secret_keys)
+VALUES (
+    %(id)s, %(address)s, %(host)s, %(version)s, %(lost_after_s)s, %(certificate_expires_at)s,
+    %(secret_keys)s::jsonb)
 ON CONFLICT (id) DO UPDATE
 SET last_beat = clock_timestamp(),
     certificate_expires_at = excluded.certificate_expires_at
@@ -52,8 +58,9 @@ SET last_beat = clock_timestamp(),
 async def beat(conn: Connection, me: Self, certificate_expires_at: datetime | None = None) -> None:
     """Writes or renews a server's row, and deletes rows that were not renewed for an hour, 100 at
     most. `certificate_expires_at` is that of the certificate which is served now."""
-    parameters = me._asdict() | {"certificate_expires_at": certificate_expires_at}
-    await brief_rows(conn, BEAT, parameters)
+    keys = Jsonb(me.secret_keys)
+    parameters = {"certificate_expires_at": certificate_expires_at, "secret_keys": keys}
+    await brief_rows(conn, BEAT, me._asdict() | parameters)
 
 
 LEAVE = "DELETE FROM hodei_servers s WHERE s.id = %(id)s"
@@ -119,3 +126,35 @@ async def listed(conn: Connection) -> list[Listed]:
     """Returns the servers that are there, MOST_LISTED at most."""
     parameters = {"there_within_s": THERE_WITHIN_S, "most": MOST_LISTED}
     return [Listed(*row) for row in await rows(conn, LISTED, parameters)]
+
+
+# As in LISTED, with what each says of its keys. A server of a release before has none.
+WITHOUT_KEY = """
+WITH listeners AS (
+    SELECT DISTINCT
+           nullif(substr(a.application_name, length('hodei-server listener ') + 1), '') AS id
+    FROM pg_stat_activity a
+    WHERE a.application_name LIKE 'hodei-server listener%'
+      AND a.datname = current_database()
+), there AS (
+    SELECT s.id::text AS id, s.address, s.host, s.secret_keys
+    FROM hodei_servers s
+    WHERE abs(extract(epoch FROM clock_timestamp() - s.last_beat)) < %(there_within_s)s
+)
+SELECT coalesce(
+           'server ' || nullif(left(t.address, 300), '') || ' on ' || left(t.host, 300),
+           'server ' || id,
+           'a server of an older release')
+FROM there t
+FULL JOIN listeners l USING (id)
+WHERE NOT coalesce(t.secret_keys, '[]') ? %(key_id)s::text
+ORDER BY 1
+LIMIT 100
+"""
+
+
+async def without_key(conn: Connection, key_id: str) -> list[str]:
+    """Returns, in words, the servers that are there and do not have a key of secrets, 100 at
+    most."""
+    parameters = {"there_within_s": THERE_WITHIN_S, "key_id": key_id}
+    return [row[0] for row in await rows(conn, WITHOUT_KEY, parameters)]

@@ -8,15 +8,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from hodei.domain import durations
+from hodei.domain import durations, secret
 from hodei.domain.spec_keys import (
     EXECUTOR,
     KNOWN,
+    LABEL_VALUE,
     LONGEST_ARGUMENT,
     MOST_BYTES,
     OF_IMAGES,
     RULES,
     RUN_AT_SHAPE,
+    SECRETS,
     START_TIMEOUT_S,
     Codes,
     Flag,
@@ -52,6 +54,9 @@ def _constants() -> Iterator[str]:
     yield from _array("known", KNOWN)
     yield from _array("of_images", OF_IMAGES)
     yield f"executor constant text := {_quoted(EXECUTOR)};"
+    yield f"with_secrets constant text := {_quoted(SECRETS)};"
+    yield f"with_secrets_value constant text := {_quoted(LABEL_VALUE)};"
+    yield f"most_secrets constant integer := {secret.MOST_OF_A_JOB};"
     yield f"image_start_timeout constant integer := {START_TIMEOUT_S};"
     yield f"most_bytes constant integer := {MOST_BYTES};"
     yield f"longest_argument constant integer := {LONGEST_ARGUMENT};"
@@ -100,10 +105,11 @@ def _marked(lines: Iterator[str]) -> str:
 
 
 def written(schema: str) -> str:
-    """Returns the text of schema.sql with its three made parts as the rules have them: what a
-    duration is, the constants, and the checks."""
+    """Returns the text of schema.sql with its four made parts as the rules have them: what a
+    duration is, the name of a secret, the constants, and the checks."""
     checks = (line for rule in RULES for line in _check(rule))
-    parts = iter([_marked(_durations()), _marked(_constants()), _marked(checks)])
+    name = iter([f"secret_name constant text := {_quoted(secret.NAME)};"])
+    parts = iter(map(_marked, (_durations(), name, _constants(), checks)))
     return MADE.sub(lambda _: next(parts), schema)
 
 

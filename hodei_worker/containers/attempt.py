@@ -19,6 +19,7 @@ from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.guard import Guard, Timers
 from hodei_worker.supervisor.kept import smaller_limit
 from hodei_worker.supervisor.result import Cause, Result, failed, lost
+from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.spool import Tape
 
 KILLED_WITHIN_S = 10.0
@@ -79,6 +80,9 @@ class ContainerAttempt:
             self._begin_to_end()
         elif self._start_task:
             self._start_task.cancel()
+
+    def give_secrets(self, values: Values) -> None:
+        """Its jobs have none."""
 
     def resume(self) -> None:
         if not self._finished:

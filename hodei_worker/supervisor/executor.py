@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from hodei_worker.supervisor.result import Cause, Result
+from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.spool import Chunk, Tape
 
 
@@ -36,6 +37,9 @@ class Start(NamedTuple):
     # docs/job-spec.md; of an attempt from the journal only its limits; empty after the end
     spec: dict[str, Any]
     cluster: str = ""  # id of the database that the lease is of; empty: its server did not say
+    secrets: Values = (
+        Values()
+    )  # that the spec names; of an attempt from the journal they come later
 
     @classmethod
     def from_entry(cls, entry: dict[str, Any]) -> "Start":
@@ -53,9 +57,9 @@ class Start(NamedTuple):
         )
 
     def entry(self) -> dict[str, Any]:
-        """All fields but the spec, for the journal and the agent."""
+        """All fields but the spec and the values of secrets, for the journal and the agent."""
         entry = self._asdict()
-        del entry["spec"]
+        del entry["spec"], entry["secrets"]
         return entry
 
 
@@ -79,6 +83,10 @@ class Attempt(Protocol):
         """May be called at any time. Only the first cause counts, and it has no effect after the
         attempt has ended by itself. An attempt that has not begun is not started. `grace_s`:
         seconds between the request and force; None: as the spec says; 0: by force at once."""
+
+    def give_secrets(self, values: Values) -> None:
+        """Called with the values of its secrets, for an attempt that goes on without them: it reads
+        no output before. Others ignore it."""
 
     def resume(self) -> None:
         """Called when chunks were acknowledged. Output is read again if the tape has room."""

@@ -29,6 +29,10 @@ class Gathered:
         """Returns the seconds since something was added."""
         return self._loop.time() - self._last_added_at
 
+    def touch(self) -> None:
+        """Notes that something was read that is added later."""
+        self._last_added_at = self._loop.time()
+
     def add(self, stream: int, data: bytes) -> None:
         """Stores whole chunks at once; the rest waits for more."""
         self._last_added_at = self._loop.time()

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from hodei.protocol.words import Reason
 from hodei_worker.supervisor import wire
@@ -19,6 +20,14 @@ class Job:
     attempt: Attempt | None = None  # None after its end
     result: Result | None = None
     start_reported: bool = False  # `started` was sent (only for a job with a start_timeout)
+
+    def end(self, result: Result) -> dict[str, Any]:
+        """Notes the result, and returns it as JSON. The spec goes: it may be large, and no agent may
+        be connected for long; and the values of secrets go."""
+        self.attempt, self.result = None, result
+        self.start.spec.clear()
+        self.start.secrets.clear()
+        return result.as_json()
 
     def adoption(self) -> wire.KeptJob:
         """Returns the job for the hello to an agent, which adopts it."""

@@ -5,11 +5,12 @@ first."""
 import fcntl
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hodei_worker.supervisor.gathered import Gathered
 from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.kept import Kept
+from hodei_worker.supervisor.masking import Masked, Masks, Piece
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.spool import CHUNK_BYTES, STDERR, STDOUT, Chunk, Tape
 
@@ -34,7 +35,10 @@ class Output:
         on_chunk: Callable[[Chunk], None],
         on_disk_full: Callable[[], None],
         on_end: Callable[[], None],
+        masks: Masks | None = None,
     ) -> None:
+        """`masks`: of the job's secrets; None: it has none."""
+        self._masked = {s: Masked(masks) for s in (STDOUT, STDERR)} if masks else None
         self._poller = poller
         self._tape = tape
         self._guard = guard
@@ -110,13 +114,24 @@ class Output:
         if not data:
             self._close(stream)
             return
-        if len(data) == CHUNK_BYTES == wanted:
-            self._widen(stream)
-        self._gathered.add(stream, data)
+        if self._masked is not None:
+            self._add_masked(stream, self._masked[stream].feed(data))
+        else:
+            if len(data) == CHUNK_BYTES == wanted:
+                self._widen(stream)
+            self._gathered.add(stream, data)
         if self._tape.full:
             self._pause()
         elif len(data) == wanted and self._watched:
             self._poller.rearm(self._fds[stream])
+
+    def _add_masked(self, stream: int, pieces: Iterable[Piece]) -> None:
+        """Adds what can be given out. (The pipe stays as it is: to mask a wide read would hold up
+        the other jobs.)"""
+        if out := b"".join(piece.out for piece in pieces):
+            self._gathered.add(stream, out)
+        else:
+            self._gathered.touch()
 
     def _widen(self, stream: int) -> None:
         try:
@@ -140,13 +155,17 @@ class Output:
 
     def _close(self, stream: int) -> None:
         self._poller.close(self._fds.pop(stream))
+        if self._masked is not None:
+            self._add_masked(stream, self._masked[stream].end())
         if not self._fds:
             self._on_end()
 
     def close(self) -> None:
         """Stores what was read and closes the pipes, also one that a living process still holds."""
-        for fd in self._fds.values():
+        for stream, fd in self._fds.items():
             self._poller.close(fd)
+            if self._masked is not None:
+                self._add_masked(stream, self._masked[stream].end())
         self._fds.clear()
         if self._first_events:
             self._poller.give_back(self._first_events)

@@ -6,6 +6,7 @@ import os
 import pwd
 from typing import Any, NamedTuple
 
+from hodei_worker.supervisor import secrets
 from hodei_worker.supervisor.executor import Start
 from hodei_worker.supervisor.place import Place
 from hodei_worker.supervisor.user import JobUser
@@ -70,7 +71,7 @@ def _environment(start: Start, workdir: str, user: JobUser | None) -> dict[str, 
         "LOGNAME": name,
         **DEFAULTS,
         **({"HOME": user.home if os.path.isdir(user.home) else workdir} if user else {}),  # noqa: PTH112
-        **start.spec.get("env", {}),
+        **secrets.environment(start.spec, start.secrets),
         "HODEI_JOB_ID": start.job_id,
         "HODEI_ATTEMPT": str(start.attempt),
         "HODEI_LEASE": str(start.lease),

@@ -15,11 +15,13 @@ from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.guard import Guard, Timers
 from hodei_worker.supervisor.host import Host
 from hodei_worker.supervisor.kept import smaller_limit
+from hodei_worker.supervisor.masking import Masks
 from hodei_worker.supervisor.members import Attributed, Contained, Members
 from hodei_worker.supervisor.output import Output
 from hodei_worker.supervisor.place import Place
 from hodei_worker.supervisor.prepare import StartFailed, prepare
 from hodei_worker.supervisor.result import Cause, Result, failed
+from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.spawn import Exit, Usage
 from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.starting import Starting
@@ -46,10 +48,9 @@ class JobProcess:
         self._timers = Timers(self._guard)
         self._call_after = self._timers.call_after
         limit = smaller_limit(int(self._spec.get("log_limit", 0)), host.log_limit)
-        ended = self._on_output_ended
-        self.output = Output(
-            host.poller, tape, limit, self._guard, listener.on_chunk, self._on_disk_full, ended
-        )
+        masks = Masks(start.secrets.values()) if start.secrets else None
+        calls = (listener.on_chunk, self._on_disk_full, self._on_output_ended)
+        self.output = Output(host.poller, tape, limit, self._guard, *calls, masks)
         self._starting = Starting(start, host, self._guard, self._call_after, self)
         self._begun = time.monotonic()
         self._pid = 0
@@ -85,6 +86,9 @@ class JobProcess:
     def resume(self) -> None:
         if not self._finished:
             self._guard(self.output.resume)
+
+    def give_secrets(self, values: Values) -> None:
+        """It has them: no process outlives its supervisor."""
 
     def _finish(self, leftovers: int) -> None:
         """Takes every step, also if one before it has failed. Only the first call has an effect."""

@@ -61,7 +61,7 @@ class Processes:
 
     @property
     def capabilities(self) -> list[str]:
-        return ["process"]
+        return ["process", "secrets"]
 
     def journal_marks(self, start: Start) -> dict[str, Any]:
         return {"cgroup": str(self._cgroups.ours)} if self._cgroups else {}

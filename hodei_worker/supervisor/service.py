@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import hodei_worker
 from hodei.protocol.words import Outcome
-from hodei_worker.supervisor import spec, wire
+from hodei_worker.supervisor import secrets, spec, wire
 from hodei_worker.supervisor.executor import Attempt, Executor, Listener, Start
 from hodei_worker.supervisor.job import Job, not_begun, time_us
 from hodei_worker.supervisor.journal import Journal
@@ -57,11 +57,11 @@ class Supervisor:
         self._idle_since = time.monotonic()
         self._ending = asyncio.Event()
         self._untold: deque[str] = deque(maxlen=MOST_WARNINGS)
-        self._replaced = False
-        self._leaves_attempts = False
+        self._replaced = self._leaves_attempts = False
         self._ops: dict[str, wire.OnFrame] = {
             "hello": self._hello,
             "start": self._start,
+            "secrets": self._secrets,
             "stop": self._stop,
             "read": self._read,
             "ack": self._ack,
@@ -201,12 +201,11 @@ class Supervisor:
         self._keep = header.get("keep", self._keep)
         for job in self._jobs.values():
             job.log.wait_for_read()
-        jobs = [job.adoption() for job in self._jobs.values()]
         self._send(
             "hello",
             version=wire.VERSION,
             release=hodei_worker.__version__,
-            jobs=jobs,
+            jobs=[job.adoption() for job in self._jobs.values()],
             settings=self._settings,
             capabilities=self._capabilities,
         )
@@ -217,12 +216,14 @@ class Supervisor:
         lease = header["lease"]
         if lease in self._jobs or self._ending.is_set():
             return
-        start = Start.from_entry(header | {"started_us": time_us()})
+        payload, values = secrets.unpacked(header.get("secrets") or {}, payload)
+        start = Start.from_entry(header | {"started_us": time_us()})._replace(secrets=values)
         job = Job(start, self._window(start, tape := self._spool.tape(lease)))
         self._jobs[lease] = job
         words = ""
         try:
             start.spec.update(spec.read(payload))
+            secrets.check(start.spec, values)
         except spec.Unusable as error:
             words = f"the worker cannot use what the database has: {error}"
         self._journal.add_start(start.entry() | self._executor.journal_marks(start))
@@ -253,9 +254,12 @@ class Supervisor:
         if self._to_begin:
             self._loop.call_soon(self._begin_attempts)
 
+    def _secrets(self, header: wire.SecretsHeader, payload: bytes) -> None:
+        if (job := self._jobs.get(header["lease"])) and job.attempt:
+            job.attempt.give_secrets(secrets.unpacked(header["secrets"], payload)[1])
+
     def _stop(self, header: wire.StopHeader, _: bytes) -> None:
-        job = self._jobs.get(header["lease"])
-        if job and job.attempt:
+        if (job := self._jobs.get(header["lease"])) and job.attempt:
             cause = Cause(Outcome(header["outcome"]), header["reason"], header["message"])
             job.attempt.stop(cause, header.get("grace"))
 
@@ -280,7 +284,7 @@ class Supervisor:
             self._journal.add_forgotten(header["lease"])
 
     def _purge(self, header: wire.PurgeHeader, _: bytes) -> None:
-        """The lease belongs to a supervisor that died without writing its journal."""
+        """Of a supervisor that died without writing its journal."""
         if header["lease"] not in self._jobs:
             self._executor.purge(header["job_id"], header["lease"])
 
@@ -311,9 +315,6 @@ class Supervisor:
         self._loop.call_soon(self._journal.flush)
 
     def _on_ended(self, job: Job, result: Result) -> None:
-        job.attempt, job.result = None, result
-        job.start.spec.clear()  # it may be large, and no agent may be connected for long
-        words = result.as_json()
-        self._journal.add_result(job.start.lease, words)
+        self._journal.add_result(job.start.lease, words := job.end(result))
         self._loop.call_soon(self._journal.flush)
         self._send("ended", lease=job.start.lease, result=words)

@@ -74,8 +74,14 @@ def _texts(value: Any) -> bool:
 
 def _environment(value: Any) -> bool:
     return type(value) is dict and all(
-        name and "=" not in name and type(text) is str for name, text in value.items()
+        name and "=" not in name and (type(text) is str or _secret(text))
+        for name, text in value.items()
     )
+
+
+def _secret(value: Any) -> bool:
+    """Whether it names a secret."""
+    return type(value) is dict and value.keys() == {"secret"} and _some(value["secret"])
 
 
 def _base64(value: Any) -> bool:
@@ -96,7 +102,7 @@ RULES: dict[str, tuple[Callable[[Any], object], str]] = {
     "command": (lambda value: _some(value) or _words(value), "text or a list of texts"),
     "script": (_some, "text"),
     "interpreter": (_words, "a list of texts"),
-    "env": (_environment, "an object of texts, by names without ="),
+    "env": (_environment, "an object of texts or names of secrets, by names without ="),
     "workdir": (_some, "a path"),
     "stdin": (_text, "text"),
     "stdin_base64": (_base64, "text in base64"),
@@ -132,6 +138,7 @@ OF_IMAGES: dict[str, tuple[Callable[[Any], object], str]] = {
     "tmpfs": (_texts, "a list of texts"),
     "shm_size": SIZE,
     "platform": (_some, "text"),
+    "registry_secret": (_some, "text"),
 }
 """The rules of a job with an image, where they are others than RULES."""
 

@@ -36,7 +36,7 @@ class AgentHelloHeader(TypedDict):
 
 
 class StartHeader(TypedDict):
-    """The payload is the spec as JSON."""
+    """The payload is the spec as JSON, and behind it the values of secrets."""
 
     op: Literal["start"]
     lease: int
@@ -45,6 +45,16 @@ class StartHeader(TypedDict):
     correlation_id: str
     actor: str
     cluster: NotRequired[str]  # id of the database; releases before did not send it
+    secrets: NotRequired[dict[str, int]]  # names, and bytes of their values; absent: none
+
+
+class SecretsHeader(TypedDict):
+    """The payload has the values with which the attempt began, for a supervisor that goes on with
+    it and does not have them."""
+
+    op: Literal["secrets"]
+    lease: int
+    secrets: dict[str, int]  # as in StartHeader
 
 
 class StopHeader(TypedDict):
@@ -180,6 +190,7 @@ class WarningHeader(TypedDict):
 AgentHeader = (
     AgentHelloHeader
     | StartHeader
+    | SecretsHeader
     | StopHeader
     | ReadHeader
     | AckHeader

@@ -3,9 +3,11 @@
 from typing import Any
 
 from tests.domain.image_specs import BAD_IMAGES
+from tests.domain.secret_specs import BAD_SECRETS
 
 BAD: dict[str, tuple[Any, str]] = {
     **BAD_IMAGES,
+    **BAD_SECRETS,
     "a list": ([1], "spec: expected a JSON object, got array"),
     "a string": ("x", "spec: expected a JSON object, got string"),
     "unknown key": (

@@ -3,9 +3,11 @@
 from typing import Any
 
 from tests.domain.image_specs import GOOD_IMAGES
+from tests.domain.secret_specs import GOOD_SECRETS
 
 GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     **GOOD_IMAGES,
+    **GOOD_SECRETS,
     "shell command": ({"command": "echo hi"}, {"command": "echo hi"}),
     "argv": ({"command": ["echo", "hi", ""]}, {"command": ["echo", "hi", ""]}),
     "script": (

@@ -118,6 +118,8 @@ def _map(dice: random.Random) -> str:
         '"' + "x" * 256 + '"',
         "1",
         "null",
+        '{"secret": "a.b"}',
+        json.dumps({dice.choice(("secret", "secrets")): text(dice, 2)}),
     )
     return (
         "{"

@@ -9,12 +9,14 @@ from typing import Any
 from hodei.fleet.access import Access
 from hodei.fleet.operations import Fleet
 from hodei.fleet.projects import Projects
+from hodei.fleet.secrets import Secrets
 from hodei.flow.jobs import Jobs
 from hodei.protocol import hodei_pb2 as pb
 from hodei.rpc.access_service import AccessService
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
 from hodei.rpc.project_service import ProjectService
+from hodei.rpc.secret_service import SecretService
 
 VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
     JobService: (
@@ -61,6 +63,15 @@ VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
         Projects,
         {"ListProjects": {"list_all"}, "GrantProject": {"grant", "ungrant"}},
     ),
+    SecretService: (
+        Secrets,
+        {
+            "SetSecret": {"set"},
+            "ListSecrets": {"list"},
+            "RemoveSecret": {"remove"},
+            "RotateSecrets": {"rotate"},
+        },
+    ),
 }
 
 
@@ -72,7 +83,7 @@ def verbs_of(call: Any) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and ast.unparse(node.value)
-        in {"self._jobs", "self._fleet", "self._access", "self._projects"}
+        in {"self._jobs", "self._fleet", "self._access", "self._projects", "self._secrets"}
     }
 
 

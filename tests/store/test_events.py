@@ -5,13 +5,18 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
 
+from hodei.access.principal import Principal
+from hodei.access.roles import Role
 from hodei.cli.job_events import summary
 from hodei.domain import api_key
+from hodei.fleet.secrets import Secrets
+from hodei.secrets.keys import SecretKeys
 from hodei.store import (
     api_keys,
     audit_events,
@@ -198,12 +203,28 @@ async def _restore(conn: AsyncConnection, url: str) -> None:
     assert (await late_results.record_late(conn, Late(job_id, word(lost)))).now
 
 
+async def _secrets(conn: AsyncConnection) -> None:
+    """By the verbs themselves, on this connection."""
+    database = SimpleNamespace(run=lambda work: work(conn))
+    for number, said in enumerate(("", "cli:ana")):
+        keys = [bytes([key]) * 32 for key in range(number + 1, -1, -1)]
+        before = Secrets(database, SecretKeys(keys[1:]))  # type: ignore[arg-type]
+        after = Secrets(database, SecretKeys(keys))  # type: ignore[arg-type]
+        who = Principal("api:ci", Role.ADMIN, None, said)
+        await before.set("kept", "12345678", "", who, allow_short=False)
+        await before.set("gone", "12345678", "", who, allow_short=False)
+        await before.remove("gone", "", who)
+        assert (await after.rotate(who)).rotated
+        assert not (await after.rotate(who)).rotated
+
+
 def test_what_is_written_is_what_the_page_says(database_url: str, db: Connection) -> None:
     on(database_url, _jobs)
     on(database_url, _fleet)
     on(database_url, _projects)
     on(database_url, _keys)
     on(database_url, lambda conn: _restore(conn, database_url))
+    on(database_url, _secrets)
     written: dict[str, list[dict[str, Any]]] = {}
     for kind, payload in db.execute("SELECT event_type, payload FROM domain_events ORDER BY id"):
         written.setdefault(kind, []).append(payload)

@@ -155,6 +155,7 @@ def test_the_grants_name_every_column_but_the_secret_ones(db: Connection) -> Non
         "workers": {"credential_sha256", "instance", "lost_at"},
         "worker_bootstrap_tokens": {"token"},
         "api_keys": {"secret_sha256"},
+        "secrets": {"sealed"},
         "provider_configs": {"config", "tags", "metadata"},
     }
     grants = dict(re.findall(r"GRANT SELECT \(([^)]*)\)\s+ON (\w+)", granted()))

@@ -83,6 +83,8 @@ def test_what_the_doors_accept_can_be_claimed_accepted_ended_listed_shown_and_ca
                 stored += 1
             except psycopg.errors.UniqueViolation:
                 assert '"id"' in given
+            except psycopg.errors.InvalidParameterValue as refusal:
+                assert str(refusal).startswith("secret "), given
     assert stored > 80
     db.execute("UPDATE job_queue SET labels = '{}', waiting = NULL, ready_at = NULL")
     on(database_url, _live)

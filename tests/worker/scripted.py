@@ -8,6 +8,7 @@ from typing import Any
 from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.result import Cause, Result, failed, lost
+from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.spool import STDOUT, Tape
 
 
@@ -100,6 +101,9 @@ class ScriptedAttempt:
         wait_s = self._grace_s if grace_s is None else grace_s
         deaf = self._steps and self._steps[0] == "deaf"
         asyncio.get_running_loop().call_later(wait_s if deaf else 0, self._end, Result.of(cause))
+
+    def give_secrets(self, values: Values) -> None:
+        """It masks nothing."""
 
     def resume(self) -> None:
         self._run()

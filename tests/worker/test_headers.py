@@ -44,10 +44,12 @@ def every(kind: Any) -> set[str]:
     return set(kind.__required_keys__ | kind.__optional_keys__)
 
 
-def offer(lease: int, command: str, **more: Any) -> pb.RunJob:
+def offer(
+    lease: int, command: str, secrets: dict[str, str] | None = None, **more: Any
+) -> pb.RunJob:
     job_id = f"00000000-0000-0000-0000-{lease:012}"
     spec = json.dumps({"command": command, **more})
-    return pb.RunJob(lease=lease, job_id=job_id, attempt=1, spec=spec)
+    return pb.RunJob(lease=lease, job_id=job_id, attempt=1, spec=spec, secrets=secrets)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -68,7 +70,8 @@ async def run_jobs(folder: Path, received: list[dict[str, Any]]) -> None:
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(link.run(slots.on_supervisor_frame))
         slots.on_offer(offer(1, "echo hello", start_timeout=600))
-        slots.on_offer(offer(2, "sleep 600"))
+        env = {"env": {"TOKEN": {"secret": "token"}}}
+        slots.on_offer(offer(2, "sleep 600", {"token": "a-long-value"}, **env))
         slots.on_offer(offer(3, "sleep 600"))
         slots.on_offer(offer(4, "sleep 600"))
         await until(lambda: got("ended", 1))
@@ -76,12 +79,14 @@ async def run_jobs(folder: Path, received: list[dict[str, Any]]) -> None:
         slots.send_late_again()
         slots.on_resume(pb.Resume(lease=1, holds=True, accepted=True, log_seq=1))
         slots.on_result_ack(1)
+        slots.on_secrets(2, {"token": "a-long-value"})
         slots.on_cancel(2, "CANCELLED", "cancelled by a test")
         slots.on_refusal(3, "refused by a test")
         await until(lambda: got("ended", 2) and got("ended", 3))
         reading.cancel()
     link.close()
     again = await Link.open(settings)
+    assert again.capabilities == ["process", "secrets"]
     assert {job["lease"] for job in again.jobs} == {2, 3, 4}
     slots.adopt_after_supervisor_death(again, [])  # as if all had died: what it had is purged
     assert again._current

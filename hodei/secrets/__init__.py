@@ -1,0 +1,1 @@
+"""Secrets on a server: the keys that encrypt them, and the values that offers carry."""
