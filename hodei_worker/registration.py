@@ -1,5 +1,5 @@
 """The registration of a worker: it uses a one-time token to make its identity known to the
-servers."""
+servers. What happens when a server refuses the worker's credential is here too."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,7 +17,8 @@ from hodei.tls.bad import BadTls
 from hodei.tls.caller import open_channel
 from hodei.tls.grpc_words import without_grpc
 from hodei_worker.config import Settings
-from hodei_worker.identity import Identity, keep, new
+from hodei_worker.credentials import PATIENCE_S, Credentials
+from hodei_worker.identity import Identity, new
 
 ANSWER_WITHIN_S = 10.0
 """Seconds that a server may take to answer; after that the call has failed."""
@@ -45,12 +46,59 @@ class GiveUp(Exception):
 
 
 class Registration:
-    """`identity` is the one that the worker connects with. It is replaced if it was revoked."""
+    """`credentials` has the identity that the worker connects with. It is replaced if it was
+    revoked."""
 
-    def __init__(self, settings: Settings, identity: Identity) -> None:
+    def __init__(self, settings: Settings, credentials: Credentials) -> None:
         self._settings = settings
-        self.identity = identity
-        self._successor = new()  # used if `identity` was revoked
+        self._credentials = credentials
+        self._successor = new()  # used if the identity was revoked
+
+    async def after_refusal(
+        self, address: str, refusal: grpc.aio.AioRpcError, level: Callable[[], str]
+    ) -> bool:
+        """Called when a server did not accept the secret that was presented. Returns True if the
+        worker may connect at once: with another secret, or registered anew. False: it is to try
+        again later. Raises GiveUp if another attempt cannot succeed."""
+        if self._credentials.present_another():
+            words = "{} does not accept this worker's secret: trying another one that it has kept"
+            logger.info(words, address)
+            return True
+        try:
+            await self._register_anew(address, refusal, level)
+        except GiveUp as final:
+            if _is_revoked(refusal) or not self._credentials.patient:
+                raise
+            self._say_that_it_waits(address, final)
+            return False
+        return True
+
+    async def _register_anew(
+        self, address: str, refusal: grpc.aio.AioRpcError, level: Callable[[], str]
+    ) -> None:
+        if self._settings.token is None:
+            raise GiveUp(
+                f"{refusal.details()}; create a token with `hodei token create`, and pass it in"
+                " HODEI_OTP_TOKEN or with --token-file"
+            ) from refusal
+        logger.info(
+            "{} does not accept this worker's credential (it is new, or was revoked): registering with"
+            " the token",
+            address,
+        )
+        await self.register(address, level)
+
+    def _say_that_it_waits(self, address: str, final: GiveUp) -> None:
+        """A warning at the first refusal; later ones are INFO."""
+        refused_for_s = self._credentials.refused_for_s
+        logger.log(
+            "INFO" if refused_for_s > 1.0 else "WARNING",
+            "{} does not accept this worker's credential: {}; trying for {:.0f} s more, as a database"
+            " that is being restored may not know it yet",
+            address,
+            final,
+            PATIENCE_S - refused_for_s,
+        )
 
     async def register(self, address: Address, level: Callable[[], str]) -> None:
         """Raises GiveUp if the server refuses the token. Other errors are logged, at `level`, and
@@ -81,9 +129,10 @@ class Registration:
         logger.info("registered with {}", address)
 
     async def _first_accepted(self, stub: Any) -> Identity:
+        identity = self._credentials.identity
         try:
-            await stub.Register(self._request(self.identity), timeout=ANSWER_WITHIN_S)
-            return self.identity
+            await stub.Register(self._request(identity), timeout=ANSWER_WITHIN_S)
+            return identity
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.UNAUTHENTICATED:
                 raise
@@ -102,8 +151,14 @@ class Registration:
     def _succeed(self) -> None:
         """Makes the successor this worker's identity. The leases that the worker still holds belong
         to the old id: servers refuse them, and their jobs are killed."""
-        keep(self._settings.state_dir, self._successor)
-        before, self.identity, self._successor = self.identity, self._successor, new()
-        logger.configure(extra={"worker_id": self.identity.worker_id})
+        before, now = self._credentials.identity, self._successor
+        self._credentials.replace(now)
+        self._successor = new()
+        logger.configure(extra={"worker_id": now.worker_id})
         words = "worker {} was revoked: this host is now worker {}"
-        logger.warning(words, before.worker_id, self.identity.worker_id)
+        logger.warning(words, before.worker_id, now.worker_id)
+
+
+def _is_revoked(refusal: grpc.aio.AioRpcError) -> bool:
+    """Returns whether the server says that the credential is right, and was revoked."""
+    return ("hodei-credential", "revoked") in tuple(refusal.trailing_metadata() or ())

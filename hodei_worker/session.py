@@ -24,6 +24,7 @@ from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
+from hodei_worker.credentials import Credentials
 from hodei_worker.identity import Identity, instance
 from hodei_worker.job_user import job_user
 from hodei_worker.machine import machine
@@ -54,7 +55,8 @@ class Session:
     ) -> None:
         self._settings = settings
         self._said: list[str] = []  # on this stream
-        self._registration = Registration(settings, identity)
+        self._credentials = Credentials(settings.state_dir, identity)
+        self._registration = Registration(settings, self._credentials)
         self._addresses = Addresses(settings.servers)
         self._unconnected = Unconnected(settings.tls)
         self._slots = slots
@@ -83,7 +85,7 @@ class Session:
             except (StreamOver, BadTls) as over:
                 logger.warning("stream to {} ended: {}", address, over)
             except grpc.aio.AioRpcError as error:
-                if await self._register_after_error(address, error):
+                if await self._after_error(address, error):
                     continue
             finally:
                 self.connected = False
@@ -120,24 +122,12 @@ class Session:
                 )
                 await asyncio.sleep(10.0)
 
-    # ── registration ──
-
-    async def _register_after_error(self, address: Address, error: grpc.aio.AioRpcError) -> bool:
-        """Called after a failed call. True: it has registered and may connect at once. Raises GiveUp."""
+    async def _after_error(self, address: Address, error: grpc.aio.AioRpcError) -> bool:
+        """Called after a failed call. Returns True if the worker may connect at once: it presents
+        another secret, or has registered. Raises GiveUp if another attempt cannot succeed."""
         code, words = error.code(), error.details() or ""
         if code == grpc.StatusCode.UNAUTHENTICATED:
-            if self._settings.token is None:
-                raise GiveUp(
-                    f"{words}; create a token with `hodei token create`, and pass it in HODEI_OTP_TOKEN"
-                    " or with --token-file"
-                ) from error
-            logger.info(
-                "{} does not accept this worker's credential (it is new, or was revoked): registering with"
-                " the token",
-                address,
-            )
-            await self._registration.register(address, self._log_level)
-            return True
+            return await self._registration.after_refusal(address, error, self._log_level)
         if code in FINAL_CODES:
             raise GiveUp(words) from error
         await self._unconnected.log(self._log_level(), address, error)
@@ -153,7 +143,7 @@ class Session:
     async def _run_stream(self, address: Address, backoff: Backoff) -> None:
         async with open_channel(grpc.aio, address, self._settings.tls, CHANNEL_OPTIONS) as channel:
             call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(
-                metadata=self._registration.identity.metadata
+                metadata=self._credentials.metadata
             )
             try:
                 await self._open_stream(call, address)
@@ -202,6 +192,8 @@ class Session:
         limited.check_welcome(frame.welcome, self._settings.projects)
         self._addresses.mark_reached(address, frame.welcome.server_id)
         self._slots.cluster_id = frame.welcome.cluster_id
+        can_renew = frame.welcome.HasField("new_secret_in_s")
+        self._credentials.record_accepted(frame.welcome.new_secret_in_s if can_renew else None)
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
@@ -267,6 +259,8 @@ class Session:
             logger.info(words, self._slots.running)
         if frame.undrain:
             logger.info("draining was ended by request: new jobs are accepted again")
+        if self._credentials.record_stored(frame.next_secret_stored):
+            raise SentAway("from now on this worker presents its new secret")
         if frame.HasField("go_away"):
             self._pause_s = min(5.0, frame.go_away.reconnect_after_s)
             raise SentAway(frame.go_away.why)
@@ -313,6 +307,8 @@ class Session:
                         LOG_ACK_S,
                     )
                 warned = stalled
+                if (sha256 := self._credentials.announcement()) is not None:
+                    self._outbox.set_next_secret(sha256)
                 if self._slots.capabilities != self._said:
                     raise SentAway("what this worker can run has changed") from None
                 if time.monotonic() - self._last_frame_at > 2.5 * self._heartbeat_s:

@@ -49,6 +49,12 @@ class Drain(NamedTuple):
     on: bool
 
 
+class NextSecretStored(NamedTuple):
+    """The hash of the worker's next secret is committed: the worker may connect with it."""
+
+    sha256: bytes
+
+
 class GoAway(NamedTuple):
     """The worker leaves this server after so many seconds and connects to another one."""
 
@@ -60,4 +66,15 @@ class ServerHeartbeat(NamedTuple):
     """A sign of life, by which the worker finds a half-open stream."""
 
 
-Message = Offer | Cancel | LogAck | ResultAck | Refused | Recall | Drain | GoAway | ServerHeartbeat
+Message = (
+    Offer
+    | Cancel
+    | LogAck
+    | ResultAck
+    | Refused
+    | Recall
+    | Drain
+    | NextSecretStored
+    | GoAway
+    | ServerHeartbeat
+)

@@ -12,6 +12,7 @@ from hodei.fleet.messages import (
     GoAway,
     LogAck,
     Message,
+    NextSecretStored,
     Recall,
     Refused,
     ResultAck,
@@ -76,6 +77,8 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
             frame.recall.extend(leases)
         case Drain(on):
             frame.drain, frame.undrain = on, not on
+        case NextSecretStored(sha256):
+            frame.next_secret_stored = sha256
         case ServerHeartbeat():
             frame.beat_unix_us = _now_unix_us()
         case GoAway(after, why):
@@ -98,6 +101,7 @@ def welcome(opened: Opened, server_id: str, lost_after_s: float) -> pb.ServerFra
         server_id=server_id,
         cluster_id=opened.cluster_id,
         capabilities=CAPABILITIES,
+        new_secret_in_s=opened.new_secret_in_s,
     )
     for one in opened.resumed:
         said.resume.add(

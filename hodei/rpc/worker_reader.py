@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from hodei.fleet.heartbeats import Heartbeats
-from hodei.fleet.sessions import SILENT_AFTER_S
+from hodei.fleet.sessions import SILENT_AFTER_S, Sessions
 from hodei.fleet.stream import WorkerStream
 from hodei.flow.cancel import Canceller
 from hodei.flow.log_intake import LogIntake
@@ -34,6 +34,7 @@ class WorkerReader:
         self,
         stream: WorkerStream,
         context: Context,
+        sessions: Sessions,
         heartbeats: Heartbeats,
         settler: Settler,
         canceller: Canceller,
@@ -41,6 +42,7 @@ class WorkerReader:
     ) -> None:
         self._stream = stream
         self._context = context
+        self._sessions = sessions
         self._heartbeats = heartbeats
         self._settler = settler
         self._canceller = canceller
@@ -103,6 +105,8 @@ class WorkerReader:
             await self._settle(frame)
         if frame.started:
             await self._settler.record_starts(self._stream, list(frame.started))
+        if frame.next_secret_sha256:
+            await self._sessions.announce_secret(self._stream, frame.next_secret_sha256)
 
     async def _append(self, logs: Sequence[pb.LogChunk]) -> None:
         worker_id = self._stream.worker_id

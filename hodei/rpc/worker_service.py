@@ -11,7 +11,7 @@ from typing import Any
 import grpc.aio
 from loguru import logger
 
-from hodei.domain.errors import HodeiError, Invalid
+from hodei.domain.errors import HodeiError, Invalid, Revoked
 from hodei.fleet.heartbeats import Heartbeats
 from hodei.fleet.registration import Registration
 from hodei.fleet.sessions import Sessions
@@ -29,6 +29,10 @@ from hodei.rpc.worker_stream import Context, StreamEnded, send
 
 HELLO_WITHIN_S = 10.0
 """Seconds after which a stream without its hello is refused."""
+
+
+REVOKED = (("hodei-credential", "revoked"),)
+"""Tells a worker that waiting is of no use: by its status alone its credential may be unknown."""
 
 
 class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
@@ -83,7 +87,11 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         said = await _read_hello(context)
         now = asyncio.get_running_loop().time()
         server_id = self._sessions.server_id
-        opened = await self._sessions.open(from_worker.hello(said, who, server_id, now))
+        try:
+            opened = await self._sessions.open(from_worker.hello(said, who, server_id, now))
+        except Revoked:
+            context.set_trailing_metadata(REVOKED)
+            raise
         await send(context, to_worker.welcome(opened, server_id, self._lost_after_s))
         self._sessions.join(opened.stream)
         return opened.stream
@@ -91,7 +99,13 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
     async def _serve(self, stream: WorkerStream, context: Context) -> None:
         """Reads and writes until one of both ends the stream."""
         reader = WorkerReader(
-            stream, context, self._heartbeats, self._settler, self._canceller, self._logs
+            stream,
+            context,
+            self._sessions,
+            self._heartbeats,
+            self._settler,
+            self._canceller,
+            self._logs,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(reader.read())

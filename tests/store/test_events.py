@@ -39,6 +39,7 @@ from tests.factories import (
     on,
     pending_job,
     ready_worker,
+    renewed,
     running_job,
     word,
 )
@@ -160,6 +161,7 @@ async def _fleet(conn: AsyncConnection) -> None:
     worker = await ready_worker(conn)
     beat = sessions.Heartbeat(worker.id, worker.session, 4, draining=False, current_job_id=None)
     await sessions.beat(conn, [beat], [])
+    await renewed(conn, worker, b"r" * 32)
     await workers.drain(conn, worker.id, "cli:ana")
     await sessions.leave(conn, worker.id, worker.session)
     await workers.revoke(conn, (await ready_worker(conn)).id, "cli:ana")
