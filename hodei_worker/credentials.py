@@ -22,7 +22,8 @@ RENEWALS_APART_S = 3600.0
 """Least seconds between two secrets that the worker makes, whatever servers say."""
 
 AGAIN_AFTER_S = 60.0
-"""Seconds after which a secret is announced again if no server has said that it is stored."""
+"""Seconds after which a secret is announced again, if no server has said that it is stored, or one
+has refused it."""
 
 
 class Credentials:
@@ -59,6 +60,8 @@ class Credentials:
         """Called when the presented secret was refused. False: each of them has been, and they are
         presented from the first one on again."""
         self._refused.add(self._presented.value)
+        if self._presented is self.identity.announced:  # this server is of an older release
+            self._announce_at = self._clock() + AGAIN_AFTER_S
         for secret in self.identity.secrets:
             if secret.value not in self._refused:
                 self._presented = secret
@@ -88,6 +91,7 @@ class Credentials:
         self.identity = before.with_accepted(self._presented, self._now())
         if self.identity.in_force < before.in_force:
             logger.info("the worker's secret was renewed")
+            self._announce_at = 0.0
         elif self.identity.in_force > before.in_force:
             logger.warning(
                 "servers know only a secret from before the last renewal;"
@@ -99,7 +103,6 @@ class Credentials:
         self._refused.clear()
         self._refused_since = None
         self._renew_at = None if new_secret_in_s is None else self._clock() + new_secret_in_s
-        self._announce_at = 0.0
 
     def replace(self, identity: Identity) -> None:
         """Makes this the worker's identity, as its id was revoked. Raises BadSetting."""

@@ -1,7 +1,6 @@
 """The registration of a worker: it uses a one-time token to make its identity known to the
 servers. What happens when a server refuses the worker's credential is here too."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,9 +21,6 @@ from hodei_worker.identity import Identity, new
 
 ANSWER_WITHIN_S = 10.0
 """Seconds that a server may take to answer; after that the call has failed."""
-
-AGAIN_AFTER_S = 1.0
-"""Seconds of pause after a failed call."""
 
 REFUSALS = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT}
 
@@ -55,7 +51,7 @@ class Registration:
         self._successor = new()  # used if the identity was revoked
 
     async def after_refusal(
-        self, address: str, refusal: grpc.aio.AioRpcError, level: Callable[[], str]
+        self, address: Address, refusal: grpc.aio.AioRpcError, level: Callable[[], str]
     ) -> bool:
         """Called when a server did not accept the secret that was presented. Returns True if the
         worker may connect at once: with another secret, or registered anew. False: it is to try
@@ -65,17 +61,16 @@ class Registration:
             logger.info(words, address)
             return True
         try:
-            await self._register_anew(address, refusal, level)
+            return await self._register_anew(address, refusal, level)
         except GiveUp as final:
             if _is_revoked(refusal) or not self._credentials.patient:
                 raise
             self._say_that_it_waits(address, final)
             return False
-        return True
 
     async def _register_anew(
-        self, address: str, refusal: grpc.aio.AioRpcError, level: Callable[[], str]
-    ) -> None:
+        self, address: Address, refusal: grpc.aio.AioRpcError, level: Callable[[], str]
+    ) -> bool:
         if self._settings.token is None:
             raise GiveUp(
                 f"{refusal.details()}; create a token with `hodei token create`, and pass it in"
@@ -86,9 +81,9 @@ class Registration:
             " the token",
             address,
         )
-        await self.register(address, level)
+        return await self.register(address, level)
 
-    def _say_that_it_waits(self, address: str, final: GiveUp) -> None:
+    def _say_that_it_waits(self, address: Address, final: GiveUp) -> None:
         """A warning at the first refusal; later ones are INFO."""
         refused_for_s = self._credentials.refused_for_s
         logger.log(
@@ -100,9 +95,9 @@ class Registration:
             PATIENCE_S - refused_for_s,
         )
 
-    async def register(self, address: Address, level: Callable[[], str]) -> None:
-        """Raises GiveUp if the server refuses the token. Other errors are logged, at `level`, and
-        the caller may call again.
+    async def register(self, address: Address, level: Callable[[], str]) -> bool:
+        """Returns False after an error that is logged, at `level`: the caller may call again.
+        Raises GiveUp if the server refuses the token.
 
         A revoked id stays revoked: the same token then registers this host as a new worker, with an
         id and a secret of its own."""
@@ -110,8 +105,7 @@ class Registration:
             opened = open_channel(grpc.aio, address, self._settings.tls, CHANNEL_OPTIONS)
         except BadTls as error:
             logger.log(level(), "cannot register with {}: {}", address, error)
-            await asyncio.sleep(AGAIN_AFTER_S)
-            return
+            return False
         async with opened as channel:
             stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             try:
@@ -122,11 +116,11 @@ class Registration:
                     raise GiveUp(words) from error
                 words = without_grpc(error.details() or "")
                 logger.log(level(), "cannot register with {}: {}", address, words)
-                await asyncio.sleep(AGAIN_AFTER_S)
-                return
+                return False
         if registered is self._successor:
             self._succeed()
         logger.info("registered with {}", address)
+        return True
 
     async def _first_accepted(self, stub: Any) -> Identity:
         identity = self._credentials.identity

@@ -32,7 +32,7 @@ from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
-from hodei_worker.stream_end import SentAway, StreamOver, raise_status
+from hodei_worker.stream_end import NewSecret, SentAway, StreamOver, raise_status
 from hodei_worker.unconnected import Unconnected
 
 UNREACHABLE_AFTER_S = 30.0
@@ -74,28 +74,35 @@ class Session:
         what a person must do."""
         backoff = Backoff()
         for address in address_rounds(self._settings.servers):
+            here = True
+            while here and not self.leaving.is_set():
+                here = await self._run_once(address, backoff)
             if self.leaving.is_set():
                 return
-            sent_away = False
-            try:
-                await self._run_stream(address, backoff)
-            except SentAway as over:
-                logger.info("leaving {}: {}", address, over)
-                sent_away = True
-            except (StreamOver, BadTls) as over:
-                logger.warning("stream to {} ended: {}", address, over)
-            except grpc.aio.AioRpcError as error:
-                if await self._after_error(address, error):
-                    continue
-            finally:
-                self.connected = False
-                if self._slots.unacknowledged_for_s() > 0:
-                    self._log_unacknowledged(sent_away=sent_away)
             try:
                 async with asyncio.timeout(max(backoff.next_s(), self._pause_s)):
                     await self.leaving.wait()
             except TimeoutError:
                 self._pause_s = 0.0
+
+    async def _run_once(self, address: Address, backoff: Backoff) -> bool:
+        """Opens a stream and keeps it to its end. Returns True if the next stream is to go to the
+        same server at once: with another secret, or because the worker has registered."""
+        sent_away = here = False
+        try:
+            await self._run_stream(address, backoff)
+        except SentAway as over:
+            logger.info("leaving {}: {}", address, over)
+            sent_away, here = True, isinstance(over, NewSecret)
+        except (StreamOver, BadTls) as over:
+            logger.warning("stream to {} ended: {}", address, over)
+        except grpc.aio.AioRpcError as error:
+            here = await self._after_error(address, error)
+        finally:
+            self.connected = False
+            if self._slots.unacknowledged_for_s() > 0:
+                self._log_unacknowledged(sent_away=sent_away)
+        return here
 
     @staticmethod
     def _log_unacknowledged(*, sent_away: bool) -> None:
@@ -260,7 +267,7 @@ class Session:
         if frame.undrain:
             logger.info("draining was ended by request: new jobs are accepted again")
         if self._credentials.record_stored(frame.next_secret_stored):
-            raise SentAway("from now on this worker presents its new secret")
+            raise NewSecret("this worker connects again with its new secret")
         if frame.HasField("go_away"):
             self._pause_s = min(5.0, frame.go_away.reconnect_after_s)
             raise SentAway(frame.go_away.why)

@@ -15,6 +15,10 @@ class SentAway(StreamOver):
     It is no error."""
 
 
+class NewSecret(SentAway):
+    """This worker ended the stream to connect to the same server with its new secret."""
+
+
 async def raise_status(call: Any) -> NoReturn:
     """Raises the error with which the call has ended; StreamOver if the server closed it without an
     error."""

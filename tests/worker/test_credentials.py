@@ -133,6 +133,23 @@ def test_each_secret_is_presented_before_it_is_patient_for_ten_minutes(
     assert not mine.patient
 
 
+def test_a_server_of_the_release_before_beside_a_new_one_costs_a_stream_a_minute(
+    mine: Credentials, clock: Clock
+) -> None:
+    old = presented(mine)
+    clock.now += DAY
+    sha256 = mine.announcement()
+    assert sha256
+    assert mine.record_stored(sha256)
+    assert mine.present_another()
+    assert presented(mine) == old
+    mine.record_accepted(0.0)
+    clock.now += 59.0
+    assert mine.announcement() is None
+    clock.now += 1.0
+    assert mine.announcement() == sha256
+
+
 def test_a_worker_that_was_never_accepted_has_no_patience(tmp_path: Path, clock: Clock) -> None:
     for _ in range(2):  # also when it is started again
         made = Credentials(tmp_path, identity.load(tmp_path), clock, clock)
