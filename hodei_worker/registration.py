@@ -1,6 +1,8 @@
-"""The registration of a worker: it uses a one-time token to make its identity known to the
-servers. What happens when a server refuses the worker's credential is here too."""
+"""The registration of a worker: it uses a one-time token, or the API key of a registrar, to make its
+identity known to the servers. What happens when a server refuses the worker's credential is here
+too."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,14 +17,23 @@ from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import open_channel
 from hodei.tls.grpc_words import without_grpc
-from hodei_worker.config import Settings
+from hodei_worker.config import INVALID_TOKEN, BadSetting, Settings
 from hodei_worker.credentials import PATIENCE_S, Credentials
 from hodei_worker.identity import Identity, new
 
 ANSWER_WITHIN_S = 10.0
 """Seconds that a server may take to answer; after that the call has failed."""
 
-REFUSALS = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT}
+REFUSALS = {
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
+
+NEW_TOKEN = "create a new one with `hodei token create`"  # noqa: S105  words
+NEW_KEY = "`hodei apikey create --role registrar` makes keys that register workers"
+
+Metadata = tuple[tuple[str, str], ...]
 
 CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.keepalive_time_ms", 10_000),
@@ -56,14 +67,15 @@ class Registration:
         """Called when a server did not accept the secret that was presented. Returns True if the
         worker may connect at once: with another secret, or registered anew. False: it is to try
         again later. Raises GiveUp if another attempt cannot succeed."""
-        if self._credentials.present_another():
+        revoked = _is_revoked(refusal)
+        if not revoked and self._credentials.present_another():
             words = "{} does not accept this worker's secret: trying another one that it has kept"
             logger.info(words, address)
             return True
         try:
             return await self._register_anew(address, refusal, level)
         except GiveUp as final:
-            if _is_revoked(refusal) or not self._credentials.patient:
+            if revoked or not self._credentials.patient:
                 raise
             self._say_that_it_waits(address, final)
             return False
@@ -71,15 +83,16 @@ class Registration:
     async def _register_anew(
         self, address: Address, refusal: grpc.aio.AioRpcError, level: Callable[[], str]
     ) -> bool:
-        if self._settings.token is None:
+        if self._settings.token is None and self._settings.key is None:
             raise GiveUp(
                 f"{refusal.details()}; create a token with `hodei token create`, and pass it in"
-                " HODEI_OTP_TOKEN or with --token-file"
+                " HODEI_OTP_TOKEN or with --token-file; or pass a registrar's API key with --api-key-file"
             ) from refusal
         logger.info(
             "{} does not accept this worker's credential (it is new, or was revoked): registering with"
-            " the token",
+            " the {}",
             address,
+            "API key" if self._settings.token is None else "token",
         )
         return await self.register(address, level)
 
@@ -97,10 +110,11 @@ class Registration:
 
     async def register(self, address: Address, level: Callable[[], str]) -> bool:
         """Returns False after an error that is logged, at `level`: the caller may call again.
-        Raises GiveUp if the server refuses the token.
+        Raises GiveUp if the server refuses the token, or the key.
 
-        A revoked id stays revoked: the same token then registers this host as a new worker, with an
-        id and a secret of its own."""
+        A revoked id stays revoked: the same token (or key) then registers this host as a new
+        worker, with an id and a secret of its own."""
+        said = self._key_for(address)
         try:
             opened = open_channel(grpc.aio, address, self._settings.tls, CHANNEL_OPTIONS)
         except BadTls as error:
@@ -109,11 +123,15 @@ class Registration:
         async with opened as channel:
             stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             try:
-                registered = await self._first_accepted(stub)
+                registered = await self._first_accepted(stub, said)
             except grpc.aio.AioRpcError as error:
+                if said and error.details() == INVALID_TOKEN:
+                    words = "{} is of an older release, which registers workers with tokens only"
+                    logger.warning(words, address)
+                    return False
                 if error.code() in REFUSALS:
-                    words = f"{error.details()}; create a new one with `hodei token create`"
-                    raise GiveUp(words) from error
+                    again = NEW_KEY if said else NEW_TOKEN
+                    raise GiveUp(f"{error.details()}; {again}") from error
                 words = without_grpc(error.details() or "")
                 logger.log(level(), "cannot register with {}: {}", address, words)
                 return False
@@ -122,15 +140,27 @@ class Registration:
         logger.info("registered with {}", address)
         return True
 
-    async def _first_accepted(self, stub: Any) -> Identity:
-        identity = self._credentials.identity
+    def _key_for(self, address: Address) -> Metadata:
+        """What says the key, if there is no token. Raises GiveUp if it cannot be read, or must not
+        be sent to this server."""
+        key = self._settings.key
+        if self._settings.token is not None or key is None:
+            return ()
         try:
-            await stub.Register(self._request(identity), timeout=ANSWER_WITHIN_S)
+            return key.metadata(address.target, encrypted=address.tls)
+        except BadSetting as error:
+            raise GiveUp(str(error)) from error
+
+    async def _first_accepted(self, stub: Any, said: Metadata) -> Identity:
+        identity = self._credentials.identity
+        register = functools.partial(stub.Register, timeout=ANSWER_WITHIN_S, metadata=said)
+        try:
+            await register(self._request(identity))
             return identity
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.UNAUTHENTICATED:
                 raise
-        await stub.Register(self._request(self._successor), timeout=ANSWER_WITHIN_S)
+        await register(self._request(self._successor))
         return self._successor
 
     def _request(self, identity: Identity) -> pb.RegisterRequest:

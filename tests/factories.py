@@ -53,7 +53,8 @@ async def ready_worker(
 ) -> AWorker:
     me = uuid7()
     token = await worker_bootstrap_tokens.mint(conn, uuid.UUID(int=0), 3600, "test")
-    assert await worker_bootstrap_tokens.redeem(conn, token.token, me, SECRET_HASH, name, "0")
+    newcomer = worker_bootstrap_tokens.Newcomer(me, SECRET_HASH, name, "0")
+    assert await worker_bootstrap_tokens.redeem(conn, token.token, newcomer)
     greeting = sessions.Greeting(me, SECRET_HASH, uuid7(), name, "0", slots, 0, labels or {})
     session = await sessions.connect(conn, greeting, 25.0)
     assert session

@@ -11,6 +11,7 @@ from typing import Any
 import grpc.aio
 from loguru import logger
 
+from hodei.access.principal import principal
 from hodei.domain.errors import HodeiError, Invalid, Revoked
 from hodei.fleet.heartbeats import Heartbeats
 from hodei.fleet.registration import Registration
@@ -26,6 +27,7 @@ from hodei.rpc.errors import status_of
 from hodei.rpc.ids import uuid_of
 from hodei.rpc.worker_reader import WorkerReader
 from hodei.rpc.worker_stream import Context, StreamEnded, send
+from hodei.store.worker_bootstrap_tokens import Newcomer
 
 HELLO_WITHIN_S = 10.0
 """Seconds after which a stream without its hello is refused."""
@@ -56,9 +58,8 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
 
     async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.RegisterResponse:
         worker_id = uuid_of(request.worker_id, "worker_id")
-        await self._registration.register(
-            request.token, worker_id, request.secret_sha256, request.name, request.version
-        )
+        newcomer = Newcomer(worker_id, request.secret_sha256, request.name, request.version)
+        await self._registration.register(request.token, newcomer, principal.get())
         return pb.RegisterResponse(worker_id=str(worker_id))
 
     async def Connect(self, request_iterator: Any, context: Context) -> None:

@@ -4,6 +4,7 @@ from hodei.domain.ids import uuid7
 from hodei.store import sessions, worker_bootstrap_tokens, worker_credentials, workers
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.sessions import Session
+from hodei.store.worker_bootstrap_tokens import Newcomer
 from hodei.store.worker_credentials import Refused
 from tests.conftest import Connection
 from tests.factories import SECRET_HASH, AWorker, on, ready_worker, renewed
@@ -101,9 +102,8 @@ def test_a_new_credential_ends_all_others_whoever_sets_it(
         worker = await renewed(conn, await ready_worker(conn), NEXT)
         assert await worker_credentials.announce(conn, worker.id, worker.session, OTHER)
         token = await worker_bootstrap_tokens.mint(conn, worker.id, 60, "test")
-        assert await worker_bootstrap_tokens.redeem(
-            conn, token.token, worker.id, b"t" * 32, "w", "0"
-        )
+        newcomer = Newcomer(worker.id, b"t" * 32, "w", "0")
+        assert await worker_bootstrap_tokens.redeem(conn, token.token, newcomer)
         assert db.execute(HASHES).fetchall() == [(b"t" * 32, None, None)]
         worker = await renewed(conn, AWorker(worker.id, worker.session + 1), OTHER)
         db.execute("UPDATE workers SET credential_sha256 = %s", [NEXT])
