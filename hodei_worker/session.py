@@ -32,7 +32,7 @@ from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
-from hodei_worker.stream_end import NewSecret, SentAway, StreamOver, raise_status
+from hodei_worker.stream_end import FINAL_CODES, NewSecret, SentAway, StreamOver, raise_status
 from hodei_worker.unconnected import Unconnected
 
 UNREACHABLE_AFTER_S = 30.0
@@ -41,12 +41,6 @@ are logged as warnings."""
 
 LOG_ACK_S = 5.0
 """Seconds after which a missing acknowledgement of a log batch is logged as a warning."""
-
-FINAL_CODES = {
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.PERMISSION_DENIED,
-}
 
 
 class Session:

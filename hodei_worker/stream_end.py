@@ -5,6 +5,13 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
+FINAL_CODES = {
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
+"""Statuses after which another attempt cannot succeed."""
+
 
 class StreamOver(Exception):
     """This stream has ended. The worker connects again."""
