@@ -201,7 +201,10 @@ ALTER TABLE IF EXISTS workers                                -- since revision 4
     ADD COLUMN IF NOT EXISTS connected_at timestamptz,
     ADD COLUMN IF NOT EXISTS drained_at timestamptz,
     ADD COLUMN IF NOT EXISTS drained_by text,
-    ADD COLUMN IF NOT EXISTS projects text[] NOT NULL DEFAULT '{}';  -- since revision 6
+    ADD COLUMN IF NOT EXISTS projects text[] NOT NULL DEFAULT '{}',  -- since revision 6
+    ADD COLUMN IF NOT EXISTS credential_since timestamptz,
+    ADD COLUMN IF NOT EXISTS next_credential_sha256 bytea,
+    ADD COLUMN IF NOT EXISTS previous_credential_sha256 bytea;
 
 ALTER TABLE IF EXISTS provider_configs                       -- since revision 6
     ADD COLUMN IF NOT EXISTS status_reason text NOT NULL DEFAULT '',
@@ -475,7 +478,10 @@ CREATE TABLE IF NOT EXISTS workers (
     connected_at timestamptz,               -- when it last opened its stream; NULL: never, unknown
     drained_at timestamptz,                 -- when an operator drained it; NULL: nobody did
     drained_by text,                        -- which operator
-    projects text[] NOT NULL DEFAULT '{}'   -- whose jobs alone it takes; empty: of all
+    projects text[] NOT NULL DEFAULT '{}',  -- whose jobs alone it takes; empty: of all
+    credential_since timestamptz,           -- when its credential last changed; NULL: never
+    next_credential_sha256 bytea,           -- announced by the worker: counts once it connects so
+    previous_credential_sha256 bytea        -- counts for a day after the change
 ) WITH (fillfactor = 50);
 
 CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
@@ -749,6 +755,24 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     RETURN left(encode(sha256(convert_to(token::text, 'UTF8')), 'hex'), 12);
 END $$;
+
+-- A worker's credential changes when the worker connects with the next one, or when a token gives
+-- its id another one: by servers of this release or of the one before, or by hand. After the latter
+-- nothing of the time before counts.
+CREATE OR REPLACE FUNCTION hodei_credential_changed() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.previous_credential_sha256 := CASE
+        WHEN NEW.credential_sha256 = OLD.next_credential_sha256 THEN OLD.credential_sha256
+    END;
+    NEW.next_credential_sha256 := NULL;
+    NEW.credential_since := clock_timestamp();
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER credential_changed BEFORE UPDATE OF credential_sha256 ON workers
+    FOR EACH ROW WHEN (OLD.credential_sha256 IS DISTINCT FROM NEW.credential_sha256)
+    EXECUTE FUNCTION hodei_credential_changed();
 
 -- On-call engineers mint a token by INSERT: a trigger writes TokenCreated for every way in.
 CREATE OR REPLACE FUNCTION hodei_token_created() RETURNS trigger

@@ -14,11 +14,12 @@ import click
 
 import hodei_worker
 from hodei.tls.caller import Tls
-from hodei_worker import secret_file
+from hodei_worker import identity, secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels, projects, seconds
 from hodei_worker.container_flags import container_flags, container_options
 from hodei_worker.flags import environment_shown
 from hodei_worker.on_demand import on_demand_options
+from hodei_worker.registrar_key import VARIABLES, RegistrarKey, registrar_key
 from hodei_worker.tls_flags import tls_options
 
 
@@ -58,6 +59,12 @@ Example:
     envvar=["HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE"],
     metavar="FILE",
     help="File with the token. It is needed only for the first start.",
+)
+@click.option(
+    "--api-key-file",
+    envvar="HODEI_API_KEY_FILE",
+    metavar="FILE",
+    help="File with an API key of the role registrar. It registers a worker that has no token.",
 )
 @click.option(
     "--slots",
@@ -158,6 +165,7 @@ def worker(
     server: str,
     token: str | None,
     token_file: str | None,
+    api_key_file: str | None,
     slots: int,
     label: tuple[str, ...],
     project: tuple[str, ...],
@@ -203,6 +211,7 @@ def worker(
             Tls(tls_ca or None, tls_name or None, tls_cert or None, tls_key or None),
             projects(project),
             max_jobs,
+            key=key_of(api_key_file, Path(state_dir)),
         )
         run(settings, log_level, log_format, worker_id)
     except (BadSetting, OSError, click.ClickException) as error:
@@ -219,8 +228,6 @@ def token_of(context: click.Context, state_dir: Path) -> str | None:
     worker without an identity, because only registration needs the token. Raises BadFile."""
     from loguru import logger
 
-    from hodei_worker import identity
-
     try:
         return secret_file.value_of(context, "token")
     except secret_file.BadFile as error:
@@ -230,6 +237,15 @@ def token_of(context: click.Context, state_dir: Path) -> str | None:
             "{}; no token is needed, because this worker has registered before", error.message
         )
         return None
+
+
+def key_of(file: str | None, state_dir: Path) -> RegistrarKey | None:
+    """Returns the API key, if there is one. Only registration needs it: a worker with an identity
+    does not read it now. Raises BadSetting."""
+    key = registrar_key(file, os.environ)
+    if key and not identity.is_kept(state_dir):
+        key.read()
+    return key
 
 
 def check_user(name: str | None) -> None:
@@ -250,7 +266,7 @@ def run(settings: Settings, log_level: str, log_format: str, worker_id: str | No
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC writes lines of its own to the log
     from loguru import logger
 
-    from hodei_worker import identity, log, on_demand
+    from hodei_worker import log, on_demand
     from hodei_worker.agent import Agent
     from hodei_worker.link import SupervisorGone
     from hodei_worker.registration import GiveUp
@@ -261,7 +277,8 @@ def run(settings: Settings, log_level: str, log_format: str, worker_id: str | No
     log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), me.worker_id)
     if settings.token:
         logger.info("HODEI_OTP_TOKEN is set")
-    for name in ("HODEI_OTP_TOKEN", "HODEI_TOKEN", "HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE"):
+    tokens = ("HODEI_OTP_TOKEN", "HODEI_TOKEN", "HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE")
+    for name in (*tokens, *VARIABLES):
         os.environ.pop(name, None)
 
     gc.freeze()

@@ -4,12 +4,16 @@ import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hodei.domain import durations
 from hodei.tls.address import Address, BadAddress, parse_all
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import NO_TLS, Tls
 from hodei_worker.containers.settings import DEFAULT_SOCKET
+
+if TYPE_CHECKING:
+    from hodei_worker.registrar_key import RegistrarKey
 
 
 class BadSetting(Exception):
@@ -69,6 +73,7 @@ class Settings:
     tls: Tls = NO_TLS
     projects: tuple[str, ...] = ()  # whose jobs alone it takes; none: of all
     most_jobs: int = 0  # after which the worker ends; 0: no limit
+    key: "RegistrarKey | None" = None  # to register without a token
 
     def __post_init__(self) -> None:
         try:

@@ -49,6 +49,7 @@ class Outbox:
         # bounded by the jobs' windows of unacknowledged bytes (supervisor/window.py)
         self._logs: deque[pb.LogChunk] = deque()
         self._heartbeat: pb.Heartbeat | None = None
+        self._next_secret_sha256 = b""
         self._hurry.clear()
 
     @property
@@ -61,6 +62,7 @@ class Outbox:
             self._results
             or self._logs
             or self._heartbeat
+            or self._next_secret_sha256
             or self._rejects
             or self._stopping
             or self._cancels
@@ -115,6 +117,10 @@ class Outbox:
         self._heartbeat = message
         self._wake.set()
 
+    def set_next_secret(self, sha256: bytes) -> None:
+        self._next_secret_sha256 = sha256
+        self._wake.set()
+
     async def wait_until_due(self) -> None:
         """Returns when a message is due. Only accepts have a delay."""
         while (due_in_s := self._due_in_s()) != 0:
@@ -142,7 +148,9 @@ class Outbox:
             stopping=self._stopping[:most],
             cancels_received=self._cancels[:most],
             started=self._started[:most],
+            next_secret_sha256=self._next_secret_sha256,
         )
+        self._next_secret_sha256 = b""
         del self._rejects[:most], self._stopping[:most], self._cancels[:most], self._started[:most]
         if self._heartbeat is not None:
             frame.heartbeat.CopyFrom(self._heartbeat)

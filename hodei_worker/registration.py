@@ -1,7 +1,8 @@
-"""The registration of a worker: it uses a one-time token to make its identity known to the
-servers."""
+"""The registration of a worker: it uses a one-time token, or the API key of a registrar, to make its
+identity known to the servers. What happens when a server refuses the worker's credential is here
+too."""
 
-import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,16 +17,23 @@ from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import open_channel
 from hodei.tls.grpc_words import without_grpc
-from hodei_worker.config import Settings
-from hodei_worker.identity import Identity, keep, new
+from hodei_worker.config import INVALID_TOKEN, BadSetting, Settings
+from hodei_worker.credentials import PATIENCE_S, Credentials
+from hodei_worker.identity import Identity, new
 
 ANSWER_WITHIN_S = 10.0
 """Seconds that a server may take to answer; after that the call has failed."""
 
-AGAIN_AFTER_S = 1.0
-"""Seconds of pause after a failed call."""
+REFUSALS = {
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
 
-REFUSALS = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT}
+NEW_TOKEN = "create a new one with `hodei token create`"  # noqa: S105  words
+NEW_KEY = "`hodei apikey create --role registrar` makes keys that register workers"
+
+Metadata = tuple[tuple[str, str], ...]
 
 CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.keepalive_time_ms", 10_000),
@@ -50,49 +58,114 @@ class GiveUp(Exception):
 
 
 class Registration:
-    """`identity` is the one that the worker connects with. It is replaced if it was revoked."""
+    """`credentials` has the identity that the worker connects with. It is replaced if it was
+    revoked."""
 
-    def __init__(self, settings: Settings, identity: Identity) -> None:
+    def __init__(self, settings: Settings, credentials: Credentials) -> None:
         self._settings = settings
-        self.identity = identity
-        self._successor = new()  # used if `identity` was revoked
+        self._credentials = credentials
+        self._successor = new()  # used if the identity was revoked
 
-    async def register(self, address: Address, level: Callable[[], str]) -> None:
-        """Raises GiveUp if the server refuses the token. Other errors are logged, at `level`, and
-        the caller may call again.
+    async def after_refusal(
+        self, address: Address, refusal: grpc.aio.AioRpcError, level: Callable[[], str]
+    ) -> bool:
+        """Called when a server did not accept the secret that was presented. Returns True if the
+        worker may connect at once: with another secret, or registered anew. False: it is to try
+        again later. Raises GiveUp if another attempt cannot succeed."""
+        revoked = _is_revoked(refusal)
+        if not revoked and self._credentials.present_another():
+            words = "{} does not accept this worker's secret: trying another one that it has kept"
+            logger.info(words, address)
+            return True
+        try:
+            return await self._register_anew(address, refusal, level)
+        except GiveUp as final:
+            if revoked or not self._credentials.patient:
+                raise
+            self._say_that_it_waits(address, final)
+            return False
 
-        A revoked id stays revoked: the same token then registers this host as a new worker, with an
-        id and a secret of its own."""
+    async def _register_anew(
+        self, address: Address, refusal: grpc.aio.AioRpcError, level: Callable[[], str]
+    ) -> bool:
+        if self._settings.token is None and self._settings.key is None:
+            raise GiveUp(
+                f"{refusal.details()}; create a token with `hodei token create`, and pass it in"
+                " HODEI_OTP_TOKEN or with --token-file; or pass a registrar's API key with --api-key-file"
+            ) from refusal
+        logger.info(
+            "{} does not accept this worker's credential (it is new, or was revoked): registering with"
+            " the {}",
+            address,
+            "API key" if self._settings.token is None else "token",
+        )
+        return await self.register(address, level)
+
+    def _say_that_it_waits(self, address: Address, final: GiveUp) -> None:
+        """A warning at the first refusal; later ones are INFO."""
+        refused_for_s = self._credentials.refused_for_s
+        logger.log(
+            "INFO" if refused_for_s > 1.0 else "WARNING",
+            "{} does not accept this worker's credential: {}; trying for {:.0f} s more, as a database"
+            " that is being restored may not know it yet",
+            address,
+            final,
+            PATIENCE_S - refused_for_s,
+        )
+
+    async def register(self, address: Address, level: Callable[[], str]) -> bool:
+        """Returns False after an error that is logged, at `level`: the caller may call again.
+        Raises GiveUp if the server refuses the token, or the key.
+
+        A revoked id stays revoked: the same token (or key) then registers this host as a new
+        worker, with an id and a secret of its own."""
+        said = self._key_for(address)
         try:
             opened = open_channel(grpc.aio, address, self._settings.tls, CHANNEL_OPTIONS)
         except BadTls as error:
             logger.log(level(), "cannot register with {}: {}", address, error)
-            await asyncio.sleep(AGAIN_AFTER_S)
-            return
+            return False
         async with opened as channel:
             stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             try:
-                registered = await self._first_accepted(stub)
+                registered = await self._first_accepted(stub, said)
             except grpc.aio.AioRpcError as error:
+                if said and error.details() == INVALID_TOKEN:
+                    words = "{} is of an older release, which registers workers with tokens only"
+                    logger.warning(words, address)
+                    return False
                 if error.code() in REFUSALS:
-                    words = f"{error.details()}; create a new one with `hodei token create`"
-                    raise GiveUp(words) from error
+                    again = NEW_KEY if said else NEW_TOKEN
+                    raise GiveUp(f"{error.details()}; {again}") from error
                 words = without_grpc(error.details() or "")
                 logger.log(level(), "cannot register with {}: {}", address, words)
-                await asyncio.sleep(AGAIN_AFTER_S)
-                return
+                return False
         if registered is self._successor:
             self._succeed()
         logger.info("registered with {}", address)
+        return True
 
-    async def _first_accepted(self, stub: Any) -> Identity:
+    def _key_for(self, address: Address) -> Metadata:
+        """What says the key, if there is no token. Raises GiveUp if it cannot be read, or must not
+        be sent to this server."""
+        key = self._settings.key
+        if self._settings.token is not None or key is None:
+            return ()
         try:
-            await stub.Register(self._request(self.identity), timeout=ANSWER_WITHIN_S)
-            return self.identity
+            return key.metadata(address.target, encrypted=address.tls)
+        except BadSetting as error:
+            raise GiveUp(str(error)) from error
+
+    async def _first_accepted(self, stub: Any, said: Metadata) -> Identity:
+        identity = self._credentials.identity
+        register = functools.partial(stub.Register, timeout=ANSWER_WITHIN_S, metadata=said)
+        try:
+            await register(self._request(identity))
+            return identity
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.UNAUTHENTICATED:
                 raise
-        await stub.Register(self._request(self._successor), timeout=ANSWER_WITHIN_S)
+        await register(self._request(self._successor))
         return self._successor
 
     def _request(self, identity: Identity) -> pb.RegisterRequest:
@@ -107,8 +180,14 @@ class Registration:
     def _succeed(self) -> None:
         """Makes the successor this worker's identity. The leases that the worker still holds belong
         to the old id: servers refuse them, and their jobs are killed."""
-        keep(self._settings.state_dir, self._successor)
-        before, self.identity, self._successor = self.identity, self._successor, new()
-        logger.configure(extra={"worker_id": self.identity.worker_id})
+        before, now = self._credentials.identity, self._successor
+        self._credentials.replace(now)
+        self._successor = new()
+        logger.configure(extra={"worker_id": now.worker_id})
         words = "worker {} was revoked: this host is now worker {}"
-        logger.warning(words, before.worker_id, self.identity.worker_id)
+        logger.warning(words, before.worker_id, now.worker_id)
+
+
+def _is_revoked(refusal: grpc.aio.AioRpcError) -> bool:
+    """Returns whether the server says that the credential is right, and was revoked."""
+    return ("hodei-credential", "revoked") in tuple(refusal.trailing_metadata() or ())

@@ -19,11 +19,12 @@ from hodei.protocol import hodei_pb2_grpc
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import open_channel
-from hodei_worker import checks, containers_only, limited
+from hodei_worker import checks, containers_only, limited, stream_end
 from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
+from hodei_worker.credentials import Credentials
 from hodei_worker.elsewhere import Elsewhere
 from hodei_worker.identity import Identity, instance
 from hodei_worker.job_user import job_user
@@ -32,7 +33,7 @@ from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
-from hodei_worker.stream_end import SentAway, StreamOver, log_unacknowledged, raise_status
+from hodei_worker.stream_end import NewSecret, SentAway, StreamOver
 from hodei_worker.unconnected import Unconnected
 
 UNREACHABLE_AFTER_S = 30.0
@@ -42,12 +43,6 @@ are logged as warnings."""
 LOG_ACK_S = 5.0
 """Seconds after which a missing acknowledgement of a log batch is logged as a warning."""
 
-FINAL_CODES = {
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.PERMISSION_DENIED,
-}
-
 
 class Session:
     def __init__(
@@ -55,7 +50,8 @@ class Session:
     ) -> None:
         self._settings = settings
         self._said: list[str] = []  # on this stream
-        self._registration = Registration(settings, identity)
+        self._credentials = Credentials(settings.state_dir, identity)
+        self._registration = Registration(settings, self._credentials)
         self._addresses = Addresses(settings.servers)
         self._unconnected = Unconnected(settings.tls)
         self._slots = slots
@@ -74,28 +70,35 @@ class Session:
         what a person must do."""
         backoff = Backoff()
         for address in address_rounds(self._settings.servers):
+            here = True
+            while here and not self.leaving.is_set():
+                here = await self._run_once(address, backoff)
             if self.leaving.is_set():
                 return
-            sent_away = False
-            try:
-                await self._run_stream(address, backoff)
-            except SentAway as over:
-                logger.info("leaving {}: {}", address, over)
-                sent_away = True
-            except (StreamOver, BadTls) as over:
-                logger.warning("stream to {} ended: {}", address, over)
-            except grpc.aio.AioRpcError as error:
-                if await self._register_after_error(address, error):
-                    continue
-            finally:
-                self.connected = False
-                if self._slots.unacknowledged_for_s() > 0:
-                    log_unacknowledged(sent_away=sent_away)
             try:
                 async with asyncio.timeout(max(backoff.next_s(), self._pause_s)):
                     await self.leaving.wait()
             except TimeoutError:
                 self._pause_s = 0.0
+
+    async def _run_once(self, address: Address, backoff: Backoff) -> bool:
+        """Opens a stream and keeps it to its end. Returns True if the next stream is to go to the
+        same server at once: with another secret, or because the worker has registered."""
+        sent_away = here = False
+        try:
+            await self._run_stream(address, backoff)
+        except SentAway as over:
+            logger.info("leaving {}: {}", address, over)
+            sent_away, here = True, isinstance(over, NewSecret)
+        except (StreamOver, BadTls) as over:
+            logger.warning("stream to {} ended: {}", address, over)
+        except grpc.aio.AioRpcError as error:
+            here = await self._after_error(address, error)
+        finally:
+            self.connected = False
+            if self._slots.unacknowledged_for_s() > 0:
+                stream_end.log_unacknowledged(sent_away=sent_away)
+        return here
 
     async def watch_contact(self) -> None:
         """With --on-disconnect stop: stops the running jobs when no server has answered for
@@ -113,25 +116,13 @@ class Session:
                 )
                 await asyncio.sleep(10.0)
 
-    # ── registration ──
-
-    async def _register_after_error(self, address: Address, error: grpc.aio.AioRpcError) -> bool:
-        """Called after a failed call. True: it has registered and may connect at once. Raises GiveUp."""
+    async def _after_error(self, address: Address, error: grpc.aio.AioRpcError) -> bool:
+        """Called after a failed call. Returns True if the worker may connect at once: it presents
+        another secret, or has registered. Raises GiveUp if another attempt cannot succeed."""
         code, words = error.code(), error.details() or ""
         if code == grpc.StatusCode.UNAUTHENTICATED:
-            if self._settings.token is None:
-                raise GiveUp(
-                    f"{words}; create a token with `hodei token create`, and pass it in HODEI_OTP_TOKEN"
-                    " or with --token-file"
-                ) from error
-            logger.info(
-                "{} does not accept this worker's credential (it is new, or was revoked): registering with"
-                " the token",
-                address,
-            )
-            await self._registration.register(address, self._log_level)
-            return True
-        if code in FINAL_CODES:
+            return await self._registration.after_refusal(address, error, self._log_level)
+        if code in stream_end.FINAL_CODES:
             raise GiveUp(words) from error
         await self._unconnected.log(self._log_level(), address, error)
         return False
@@ -146,7 +137,7 @@ class Session:
     async def _run_stream(self, address: Address, backoff: Backoff) -> None:
         async with open_channel(grpc.aio, address, self._settings.tls, CHANNEL_OPTIONS) as channel:
             call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(
-                metadata=self._registration.identity.metadata
+                metadata=self._credentials.metadata
             )
             try:
                 await self._open_stream(call, address)
@@ -187,7 +178,7 @@ class Session:
         except asyncio.InvalidStateError:
             frame = grpc.aio.EOF
         if not isinstance(frame, pb.ServerFrame):
-            await raise_status(call)
+            await stream_end.raise_status(call)
         try:
             checks.check_welcome(frame.welcome)
         except checks.BadFrame as error:
@@ -196,6 +187,8 @@ class Session:
         limited.check_welcome(frame.welcome, self._settings.projects)
         self._addresses.mark_reached(address, frame.welcome.server_id)
         self._slots.cluster_id = frame.welcome.cluster_id
+        can_renew = frame.welcome.HasField("new_secret_in_s")
+        self._credentials.record_accepted(frame.welcome.new_secret_in_s if can_renew else None)
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
@@ -235,7 +228,7 @@ class Session:
         while True:
             frame = await call.read()
             if not isinstance(frame, pb.ServerFrame):
-                await raise_status(call)
+                await stream_end.raise_status(call)
             self._last_frame_at = time.monotonic()
             self._on_frame(frame)
 
@@ -264,6 +257,8 @@ class Session:
         if frame.undrain:
             logger.info("draining was ended by request: new jobs are accepted again")
         self._elsewhere.read(frame)
+        if self._credentials.record_stored(frame.next_secret_stored):
+            raise NewSecret("this worker connects again with its new secret")
         if frame.HasField("go_away"):
             self._pause_s = min(5.0, frame.go_away.reconnect_after_s)
             raise SentAway(frame.go_away.why)
@@ -310,6 +305,8 @@ class Session:
                         LOG_ACK_S,
                     )
                 warned = stalled
+                if (sha256 := self._credentials.announcement()) is not None:
+                    self._outbox.set_next_secret(sha256)
                 if self._slots.capabilities != self._said:
                     raise SentAway("what this worker can run has changed") from None
                 if time.monotonic() - self._last_frame_at > 2.5 * self._heartbeat_s:

@@ -6,6 +6,13 @@ import grpc
 import grpc.aio
 from loguru import logger
 
+FINAL_CODES = {
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
+"""Statuses after which another attempt cannot succeed."""
+
 
 class StreamOver(Exception):
     """This stream has ended. The worker connects again."""
@@ -14,6 +21,10 @@ class StreamOver(Exception):
 class SentAway(StreamOver):
     """A server that stops or has too many workers ended the stream, or this worker did so itself.
     It is no error."""
+
+
+class NewSecret(SentAway):
+    """This worker ended the stream to connect to the same server with its new secret."""
 
 
 async def raise_status(call: Any) -> NoReturn:

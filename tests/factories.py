@@ -21,6 +21,7 @@ from hodei.store import (
     sessions,
     sweep,
     worker_bootstrap_tokens,
+    worker_credentials,
     workers,
 )
 from hodei.store.database import Connection
@@ -52,12 +53,22 @@ async def ready_worker(
 ) -> AWorker:
     me = uuid7()
     token = await worker_bootstrap_tokens.mint(conn, uuid.UUID(int=0), 3600, "test")
-    assert await worker_bootstrap_tokens.redeem(conn, token.token, me, SECRET_HASH, name, "0")
+    newcomer = worker_bootstrap_tokens.Newcomer(me, SECRET_HASH, name, "0")
+    assert await worker_bootstrap_tokens.redeem(conn, token.token, newcomer)
     greeting = sessions.Greeting(me, SECRET_HASH, uuid7(), name, "0", slots, 0, labels or {})
     session = await sessions.connect(conn, greeting, 25.0)
     assert session
     await sweep.look(conn, 30, 30)
     return AWorker(me, session.session)
+
+
+async def renewed(conn: Connection, worker: AWorker, secret_hash: bytes) -> AWorker:
+    """The same worker, connected with its next secret."""
+    assert await worker_credentials.announce(conn, worker.id, worker.session, secret_hash)
+    greeting = sessions.Greeting(worker.id, secret_hash, uuid7(), "w", "0", 4, 0, {})
+    session = await sessions.connect(conn, greeting, 0.0)
+    assert session
+    return AWorker(worker.id, session.session)
 
 
 async def lost_worker(conn: Connection) -> AWorker:

@@ -35,6 +35,10 @@ class Forbidden(HodeiError):
     """Who calls is known, and may not do this."""
 
 
+class Revoked(Unauthenticated):
+    """The credential is right, and was revoked: waiting is of no use."""
+
+
 class Unavailable(HodeiError):
     """The database does not answer now, or this server is shutting down; the same request may
     succeed later or elsewhere."""

@@ -57,6 +57,12 @@ class Drain(NamedTuple):
     on: bool
 
 
+class NextSecretStored(NamedTuple):
+    """The hash of the worker's next secret is committed: the worker may connect with it."""
+
+    sha256: bytes
+
+
 class GoAway(NamedTuple):
     """The worker leaves this server after so many seconds and connects to another one."""
 
@@ -86,5 +92,6 @@ Message = (
     | Drain
     | GoAway
     | CutOff
+    | NextSecretStored
     | ServerHeartbeat
 )

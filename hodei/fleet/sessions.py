@@ -12,19 +12,28 @@ from typing import Any, NamedTuple
 
 from loguru import logger
 
-from hodei.domain.errors import Duplicate, Unauthenticated, Unavailable
+from hodei.domain.errors import (
+    Duplicate,
+    HodeiError,
+    Invalid,
+    Revoked,
+    Unauthenticated,
+    Unavailable,
+)
 from hodei.domain.job import Reason
 from hodei.domain.text import words_of
 from hodei.domain.timing import HEARTBEAT_S
-from hodei.fleet.messages import Cancel, Drain, GoAway, LeaseSecrets
+from hodei.fleet.credentials import new_secret_in_s
+from hodei.fleet.messages import Cancel, Drain, GoAway, LeaseSecrets, NextSecretStored
 from hodei.fleet.presence import Presence
 from hodei.fleet.reach import Address
 from hodei.fleet.registration import fingerprint
 from hodei.fleet.stream import WorkerStream
 from hodei.secrets.keys import SecretKeys
 from hodei.secrets.values import Values
-from hodei.store import cluster, leases, sessions, workers
+from hodei.store import cluster, leases, sessions, worker_credentials, workers
 from hodei.store.database import TROUBLE, Database
+from hodei.store.worker_credentials import Refused
 
 SILENT_AFTER_S = 2.5 * HEARTBEAT_S
 """A stream on which nothing was heard for so many seconds is dead, whatever TCP says."""
@@ -77,6 +86,7 @@ class Opened(NamedTuple):
     stream: WorkerStream
     resumed: list[ResumedLease]
     cluster_id: str
+    new_secret_in_s: float  # until the worker is to renew its secret; 0: at once
 
 
 class Sessions:
@@ -111,8 +121,8 @@ class Sessions:
     async def open(self, hello: Hello) -> Opened:
         """Opens a session, which ends every older one of this worker.
 
-        Unavailable: this server is shutting down. Unauthenticated: the credential is unknown or
-        revoked. Duplicate: another process with this worker's id is connected and sends heartbeats.
+        Unavailable: this server is shutting down. Unauthenticated: the credential is unknown.
+        Revoked: it was revoked. Duplicate: another process with this worker's id is connected and sends heartbeats.
         """
         if self._closing:
             raise Unavailable(self._closing)
@@ -131,7 +141,11 @@ class Sessions:
         )
         if not self._cluster_id:
             self._cluster_id = str(await self._database.run(cluster.cluster_id))
-        return Opened(stream, await self._resume(stream, hello.held), self._cluster_id)
+        resumed = await self._resume(stream, hello.held)
+        renew_in_s = (
+            0.0 if session.outdated else new_secret_in_s(hello.worker_id, session.credential_age_s)
+        )
+        return Opened(stream, resumed, self._cluster_id, renew_in_s)
 
     async def _connect(self, hello: Hello) -> sessions.Session:
         running = sum(1 for held in hello.held if held.running)
@@ -154,15 +168,18 @@ class Sessions:
         )
         if session:
             return session
-        if await self._database.run(
-            lambda conn: sessions.is_known(conn, hello.worker_id, greeting.credential_sha256)
-        ):
-            raise Duplicate(
-                f"another process with worker id {hello.worker_id} is connected and beating; stop it, or use another --state-dir"
-            )
-        raise Unauthenticated(
-            "worker credential unknown or revoked: register with a new bootstrap token"
+        raise await self._refusal(hello.worker_id, greeting.credential_sha256)
+
+    async def _refusal(self, worker_id: uuid.UUID, sha256: bytes) -> HodeiError:
+        cause = await self._database.run(
+            lambda conn: worker_credentials.why_not(conn, worker_id, sha256)
         )
+        if cause is Refused.DUPLICATE:
+            return Duplicate(
+                f"another process with worker id {worker_id} is connected and beating; stop it, or use another --state-dir"
+            )
+        words = "worker credential unknown or revoked: register with a new bootstrap token"
+        return Revoked(words) if cause is Refused.REVOKED else Unauthenticated(words)
 
     async def _resume(self, stream: WorkerStream, held: list[HeldLease]) -> list[ResumedLease]:
         """Compares what the worker holds with the database. What holds stays with the worker, and
@@ -203,6 +220,27 @@ class Sessions:
                 lease,
                 outcome.missing_key or outcome.refusal,
             )
+
+    async def announce_secret(self, stream: WorkerStream, sha256: bytes) -> None:
+        """Stores the hash of a worker's next secret, and tells the worker so. In trouble the worker
+        is not told, and says it again. Invalid: the stream has announced another one before."""
+        if stream.next_secret not in (b"", sha256):
+            raise Invalid("next_secret_sha256: expected the one that this stream announced before")
+        if not stream.next_secret:
+            try:
+                stored = await self._database.run(
+                    lambda conn: worker_credentials.announce(
+                        conn, stream.worker_id, stream.session, sha256
+                    )
+                )
+            except TROUBLE as error:
+                log = logger.bind(component="WorkerMonitor", worker_id=stream.worker_id)
+                log.warning("the worker's next secret is not stored: {}", words_of(error))
+                return
+            if not stored:
+                return  # the stream is no longer the newest, or is being closed
+            stream.next_secret = sha256
+        stream.send(NextSecretStored(sha256))
 
     def join(self, stream: WorkerStream) -> None:
         """Makes an answered stream known to the dispatcher and to all others."""

@@ -65,7 +65,8 @@ class WorkerServiceServicer:
     def Connect(self, request_iterator, context):
         """The worker's only stream: heartbeats, work, logs and results all ride on it, so a live heartbeat proves a live
         work path. First frame: hello. First reply: welcome. Metadata `authorization: Bearer <worker_id>:<secret hex>`.
-        UNAUTHENTICATED: no valid credential (register again if there is a token). ALREADY_EXISTS: another process with this
+        UNAUTHENTICATED: no valid credential (register again if there is a token); with the trailing metadata
+        `hodei-credential: revoked` waiting is of no use. ALREADY_EXISTS: another process with this
         identity has a stream that is open and beating. FAILED_PRECONDITION: protocol versions do not overlap.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

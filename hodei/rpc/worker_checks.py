@@ -44,6 +44,8 @@ LATEST_US = 4_102_444_800_000_000
 
 CHUNK_BYTES = 65_536
 
+SHA256_BYTES = 32
+
 
 def within(value: int, what: str, most: int = MOST_NUMBER, least: int = 0) -> int:
     """Returns the value, which the store can hold. Invalid: it is out of range."""
@@ -128,13 +130,17 @@ def _capabilities(words: Sequence[str]) -> None:
 
 
 def frame(said: pb.WorkerFrame) -> None:
-    """Checks that a frame is in bounds: its entries, its leases and its heartbeat."""
+    """Checks that a frame is in bounds: its entries, its leases, its heartbeat and its hash."""
     within(most_entries(said), "entries of a kind in a frame", MOST_ENTRIES)
     within(len(said.logs), "log chunks in a frame", MOST_CHUNKS)
     leases(one.lease for one in said.accepts)
     leases(one.lease for one in said.stopping)
     leases(said.cancels_received)
     leases(said.started)
+    if len(said.next_secret_sha256) not in (0, SHA256_BYTES):
+        raise Invalid(
+            f"next_secret_sha256: expected {SHA256_BYTES} bytes, got {len(said.next_secret_sha256)}"
+        )
     if said.HasField("heartbeat"):
         beat = said.heartbeat
         within(beat.busy_slots, "busy_slots", MOST_SLOTS)

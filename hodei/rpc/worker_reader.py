@@ -11,7 +11,7 @@ from itertools import groupby
 
 from hodei.domain.errors import Locked, Unavailable
 from hodei.fleet.heartbeats import Heartbeats
-from hodei.fleet.sessions import SILENT_AFTER_S
+from hodei.fleet.sessions import SILENT_AFTER_S, Sessions
 from hodei.fleet.stream import WorkerStream
 from hodei.flow.cancel import Canceller
 from hodei.flow.log_intake import LogIntake
@@ -38,6 +38,7 @@ class WorkerReader:
         self,
         stream: WorkerStream,
         context: Context,
+        sessions: Sessions,
         heartbeats: Heartbeats,
         settler: Settler,
         canceller: Canceller,
@@ -45,6 +46,7 @@ class WorkerReader:
     ) -> None:
         self._stream = stream
         self._context = context
+        self._sessions = sessions
         self._heartbeats = heartbeats
         self._settler = settler
         self._canceller = canceller
@@ -112,6 +114,8 @@ class WorkerReader:
         if frame.started:
             started = list(frame.started)
             await _patiently(lambda: self._settler.record_starts(self._stream, started))
+        if frame.next_secret_sha256:
+            await self._sessions.announce_secret(self._stream, frame.next_secret_sha256)
 
     async def _append(self, logs: Sequence[pb.LogChunk]) -> None:
         worker_id = self._stream.worker_id

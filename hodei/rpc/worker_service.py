@@ -11,7 +11,8 @@ from typing import Any
 import grpc.aio
 from loguru import logger
 
-from hodei.domain.errors import HodeiError, Invalid
+from hodei.access.principal import principal
+from hodei.domain.errors import HodeiError, Invalid, Revoked
 from hodei.fleet.heartbeats import Heartbeats
 from hodei.fleet.registration import Registration
 from hodei.fleet.sessions import Sessions
@@ -26,9 +27,14 @@ from hodei.rpc.errors import status_of
 from hodei.rpc.ids import uuid_of
 from hodei.rpc.worker_reader import WorkerReader
 from hodei.rpc.worker_stream import Context, StreamEnded, send
+from hodei.store.worker_bootstrap_tokens import Newcomer
 
 HELLO_WITHIN_S = 10.0
 """Seconds after which a stream without its hello is refused."""
+
+
+REVOKED = (("hodei-credential", "revoked"),)
+"""Tells a worker that waiting is of no use: by its status alone its credential may be unknown."""
 
 
 class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
@@ -52,9 +58,8 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
 
     async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.RegisterResponse:
         worker_id = uuid_of(request.worker_id, "worker_id")
-        await self._registration.register(
-            request.token, worker_id, request.secret_sha256, request.name, request.version
-        )
+        newcomer = Newcomer(worker_id, request.secret_sha256, request.name, request.version)
+        await self._registration.register(request.token, newcomer, principal.get())
         return pb.RegisterResponse(worker_id=str(worker_id))
 
     async def Connect(self, request_iterator: Any, context: Context) -> None:
@@ -85,7 +90,11 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
         server_id = self._sessions.server_id
         decrypts = self._sessions.can_decrypt
         hello = from_worker.hello(said, who, server_id, now, decrypts=decrypts)
-        opened = await self._sessions.open(hello)
+        try:
+            opened = await self._sessions.open(hello)
+        except Revoked:
+            context.set_trailing_metadata(REVOKED)
+            raise
         await send(context, to_worker.welcome(opened, server_id, self._lost_after_s))
         self._sessions.join(opened.stream)
         return opened.stream
@@ -93,7 +102,13 @@ class WorkerService(hodei_pb2_grpc.WorkerServiceServicer):
     async def _serve(self, stream: WorkerStream, context: Context) -> None:
         """Reads and writes until one of both ends the stream."""
         reader = WorkerReader(
-            stream, context, self._heartbeats, self._settler, self._canceller, self._logs
+            stream,
+            context,
+            self._sessions,
+            self._heartbeats,
+            self._settler,
+            self._canceller,
+            self._logs,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(reader.read())

@@ -16,6 +16,7 @@ from hodei.store.database import Connection
 from hodei.store.leases import Claimant
 from hodei.store.parameters import array, arrays
 from hodei.store.statements import brief_rows, rows
+from hodei.store.worker_credentials import PREVIOUS_GOOD_S
 from hodei.store.workers import change
 
 
@@ -24,6 +25,8 @@ class Session(NamedTuple):
 
     session: int
     draining: bool
+    credential_age_s: float  # since the credential in force was first used
+    outdated: bool  # the worker has connected with the previous credential
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,21 @@ class Greeting:
     projects: Sequence[str] = ()  # whose jobs alone it takes; empty: of all
 
 
+# Which credentials count: the one in force, the next one, which is in force from then on (trigger
+# credential_changed), and the previous one for a while.
+#
 # The newest stream wins, except over another process whose stream is open and has sent a heartbeat.
 CONNECT = """
 WITH before AS MATERIALIZED (
-    SELECT w.id, w.state
+    SELECT w.id, w.state,
+           coalesce(w.next_credential_sha256 = %(credential)s, false) AS renewed
     FROM workers w
     WHERE w.id = %(worker)s
-      AND w.credential_sha256 = %(credential)s
+      AND (w.credential_sha256 = %(credential)s
+           OR w.next_credential_sha256 = %(credential)s
+           OR (w.previous_credential_sha256 = %(credential)s
+               AND w.credential_since
+                   > clock_timestamp() - make_interval(secs => %(previous_good_s)s)))
       AND w.revoked_at IS NULL
       AND (NOT w.connected
            OR w.instance = %(instance)s
@@ -59,6 +70,10 @@ WITH before AS MATERIALIZED (
 ), connected AS (
     UPDATE workers w
     SET session = w.session + 1,
+        credential_sha256 = CASE
+            WHEN b.renewed THEN w.next_credential_sha256
+            ELSE w.credential_sha256
+        END,
         instance = %(instance)s,
         connected = true,
         name = %(name)s,
@@ -72,7 +87,7 @@ WITH before AS MATERIALIZED (
         projects = %(projects)s::text[],
         connected_at = clock_timestamp(),
         last_heartbeat = clock_timestamp(),
-        updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond'),
+        updated_at = greatest(clock_timestamp(), w.updated_at + interval '2 microseconds'),
         state = CASE
             WHEN w.draining THEN 'DRAINING'
             WHEN %(busy)s::integer >= %(slots)s::integer THEN 'BUSY'
@@ -81,7 +96,8 @@ WITH before AS MATERIALIZED (
     FROM before b
     WHERE w.id = b.id
     RETURNING w.id, w.session, w.draining, w.state, w.updated_at, w.last_heartbeat,
-              b.state AS old_state
+              w.credential_sha256, b.state AS old_state, b.renewed,
+              coalesce(w.credential_since, w.created_at) AS credential_since
 ), story AS (
     INSERT INTO domain_events (
         occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
@@ -94,15 +110,22 @@ WITH before AS MATERIALIZED (
                'session', c.session)
     FROM connected c
     WHERE c.old_state <> c.state
+    UNION ALL
+    SELECT c.updated_at - interval '1 microsecond', 'WorkerCredentialRenewed', c.id::text,
+           c.id::text, 'worker:' || c.id, c.id,
+           jsonb_build_object('worker_id', c.id, 'session', c.session)
+    FROM connected c
+    WHERE c.renewed
 )
-SELECT c.session, c.draining
+SELECT c.session, c.draining,
+       extract(epoch FROM clock_timestamp() - c.credential_since)::float8,
+       c.credential_sha256 <> %(credential)s
 FROM connected c
 """
 
 
 async def connect(conn: Connection, greeting: Greeting, beating_within_s: float) -> Session | None:
-    """Opens a new session. None: there is no such credential, or another process holds the stream
-    (`is_known` tells which)."""
+    """Opens a new session. None: it is refused, for what worker_credentials.why_not tells."""
     parameters = {
         "worker": greeting.worker_id,
         "credential": greeting.credential_sha256,
@@ -117,23 +140,10 @@ async def connect(conn: Connection, greeting: Greeting, beating_within_s: float)
         "about": Jsonb(dict(greeting.about)),
         "projects": array(greeting.projects),
         "beating_within_s": beating_within_s,
+        "previous_good_s": PREVIOUS_GOOD_S,
     }
     found = await rows(conn, CONNECT, parameters)
     return Session(*found[0]) if found else None
-
-
-IS_KNOWN = """
-SELECT
-FROM workers w
-WHERE w.id = %(worker)s
-  AND w.credential_sha256 = %(credential)s
-  AND w.revoked_at IS NULL
-"""
-
-
-async def is_known(conn: Connection, worker_id: uuid.UUID, credential_sha256: bytes) -> bool:
-    """Returns whether the credential is this worker's, and not revoked."""
-    return bool(await rows(conn, IS_KNOWN, {"worker": worker_id, "credential": credential_sha256}))
 
 
 class Heartbeat(NamedTuple):

@@ -10,8 +10,21 @@ from hodei.domain.token import NIL_ID, TokenState
 from hodei.store.database import Connection
 from hodei.store.statements import rows
 
+REDEEMED_AT_ONCE_S = 60.0
+"""Life of a token that is redeemed in the transaction in which it is minted."""
+
+
+class Newcomer(NamedTuple):
+    """A worker that registers."""
+
+    worker_id: uuid.UUID
+    credential_sha256: bytes
+    name: str
+    version: str  # of its software
+
+
 # A token without a worker's id never gives out an id that has another secret; a token bound to that
-# id may.
+# id may, unless it is minted for a registrar (`takes_over` false).
 REDEEM = """
 WITH redeemed AS (
     UPDATE worker_bootstrap_tokens t
@@ -22,7 +35,7 @@ WITH redeemed AS (
       AND t.revoked_at IS NULL
       AND t.expires_at > clock_timestamp()
       AND t.worker_id IN (%(nil)s::uuid, %(worker)s)
-      AND (t.worker_id = %(worker)s
+      AND ((t.worker_id = %(worker)s AND %(takes_over)s::boolean)
            OR NOT EXISTS (
                SELECT
                FROM workers w
@@ -74,27 +87,45 @@ WHERE t.token = %(token)s
 """
 
 
-async def redeem(
-    conn: Connection,
-    token: uuid.UUID,
-    worker_id: uuid.UUID,
-    credential: bytes,
-    name: str,
-    version: str,
-) -> bool:
+async def redeem(conn: Connection, token: uuid.UUID, newcomer: Newcomer) -> bool:
     """Redeems a token. True: the worker is registered under this credential, now or by the same
     call before."""
-    parameters = {
-        "token": token,
-        "worker": worker_id,
-        "credential": credential,
-        "name": name[:200],
-        "version": version[:50],
-        "nil": NIL_ID,
-    }
+    parameters = _of(newcomer) | {"token": token, "takes_over": True}
     return bool(
         await rows(conn, REDEEM, parameters) or await rows(conn, REDEEMED_BEFORE, parameters)
     )
+
+
+REGISTERED = """
+SELECT w.id
+FROM workers w
+WHERE w.id = %(worker)s
+  AND w.credential_sha256 = %(credential)s
+  AND w.revoked_at IS NULL
+"""
+
+
+async def mint_and_redeem(conn: Connection, newcomer: Newcomer, actor: str) -> bool:
+    """Registers a worker that has no token: mints one for `actor`, bound to the worker's id, and
+    redeems it, so that tokens and events tell how each worker came in. It belongs into one
+    transaction. True: the worker is registered under this credential, now or before. False: its id
+    has another credential, or was revoked; nothing may be committed."""
+    parameters = _of(newcomer)
+    if await rows(conn, REGISTERED, parameters):
+        return True  # the reply to the same call before was lost
+    token = await mint(conn, newcomer.worker_id, REDEEMED_AT_ONCE_S, actor)
+    parameters |= {"token": token.token, "takes_over": False}
+    return bool(await rows(conn, REDEEM, parameters))
+
+
+def _of(newcomer: Newcomer) -> dict[str, Any]:
+    return {
+        "worker": newcomer.worker_id,
+        "credential": newcomer.credential_sha256,
+        "name": newcomer.name[:200],
+        "version": newcomer.version[:50],
+        "nil": NIL_ID,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ It prints `ready` when all of it is under way, then waits for its stdin to end."
 import asyncio
 import collections
 import json
+import os
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
@@ -12,11 +13,14 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from hodei.protocol import api_key, hodei_pb2_grpc
 from hodei.protocol import hodei_pb2 as pb
-from hodei.protocol import hodei_pb2_grpc
 from tests.hostile import raw_http2
 
 Counts = collections.Counter[str]
+
+SAID = api_key.metadata(os.environ.get("HODEI_API_KEY"))
+"""The key with which the calls are made, if there is one."""
 
 
 def channels(address: str, count: int) -> list[grpc.aio.Channel]:
@@ -76,25 +80,32 @@ async def create_large(address: str, number: str, connections: str) -> Counts:
         address,
         number,
         connections,
-        lambda stubs: stubs[0].CreateJobs(pb.CreateJobsRequest(specs=[spec] * 15)),
+        lambda stubs: stubs[0].CreateJobs(pb.CreateJobsRequest(specs=[spec] * 15), metadata=SAID),
     )
 
 
 async def get_status(address: str, number: str, connections: str) -> Counts:
     return await at_once(
-        address, number, connections, lambda stubs: stubs[1].GetStatus(pb.GetStatusRequest())
+        address,
+        number,
+        connections,
+        lambda stubs: stubs[1].GetStatus(pb.GetStatusRequest(), metadata=SAID),
     )
 
 
 async def list_jobs(address: str, number: str, connections: str) -> Counts:
     request = pb.ListJobsRequest(limit=1000)
-    return await at_once(address, number, connections, lambda stubs: stubs[0].ListJobs(request))
+    return await at_once(
+        address, number, connections, lambda stubs: stubs[0].ListJobs(request, metadata=SAID)
+    )
 
 
 async def large_questions(address: str, number: str, connections: str) -> Counts:
     """Of a call that has no use for it: a job's id of 4 MB."""
     request = pb.JobRef(job_id="x" * 4_000_000)
-    return await at_once(address, number, connections, lambda stubs: stubs[0].GetJob(request))
+    return await at_once(
+        address, number, connections, lambda stubs: stubs[0].GetJob(request, metadata=SAID)
+    )
 
 
 async def take_nothing(

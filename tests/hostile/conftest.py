@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -17,8 +18,8 @@ import grpc
 import psutil
 import pytest
 
+from hodei.protocol import api_key, hodei_pb2_grpc
 from hodei.protocol import hodei_pb2 as pb
-from hodei.protocol import hodei_pb2_grpc
 from tests.running import Hodei, start
 
 MOST_RSS = 512 << 20
@@ -58,11 +59,12 @@ def server_process(one: Hodei) -> psutil.Process:
 
 
 @contextmanager
-def watched(one: Hodei, address: str = "") -> Iterator[Watched]:
-    """Another client creates a job each 50 ms, on a connection of its own; the server's memory is
-    read as often."""
+def watched(one: Hodei, address: str = "", key: str = "") -> Iterator[Watched]:
+    """Another client creates a job each 50 ms, on a connection of its own and with this API key; the
+    server's memory is read as often."""
     seen, process, over = Watched(), server_process(one), threading.Event()
     spec = json.dumps({"command": "true", "run_at": "2900-01-01T00:00:00Z"})
+    said = api_key.metadata(key)
 
     def innocent() -> None:
         options = [("grpc.use_local_subchannel_pool", 1)]
@@ -71,7 +73,7 @@ def watched(one: Hodei, address: str = "") -> Iterator[Watched]:
             while not over.is_set():
                 begun = time.monotonic()
                 try:
-                    stub.CreateJobs(pb.CreateJobsRequest(specs=[spec]), timeout=30)
+                    stub.CreateJobs(pb.CreateJobsRequest(specs=[spec]), timeout=30, metadata=said)
                 except grpc.RpcError as error:
                     seen.errors.append(str(error))
                 seen.creates_s.append(time.monotonic() - begun)
@@ -94,11 +96,14 @@ def watched(one: Hodei, address: str = "") -> Iterator[Watched]:
 
 
 @contextmanager
-def attack(name: str, *arguments: object) -> Iterator[dict[str, Any]]:
+def attack(name: str, *arguments: object, key: str = "") -> Iterator[dict[str, Any]]:
     """Its counts of outcomes, once all its calls have one or are held; the calls are held until the
-    block ends."""
+    block ends. They are made with this API key."""
     command = [sys.executable, "-m", "tests.hostile.attack", name, *map(str, arguments)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    environment = os.environ | {"HODEI_API_KEY": key}
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
     assert process.stdin
     assert process.stdout
     try:

@@ -133,6 +133,7 @@ def test_two_releases_do_not_mend_each_other(db: Connection, database_url: str) 
         "UPDATE hodei_schema SET revision = 99",
         "DROP INDEX jobs_by_correlation",
         "DROP TRIGGER token_created ON worker_bootstrap_tokens",
+        "DROP TRIGGER credential_changed ON workers",
         "CREATE OR REPLACE FUNCTION hodei_uuid7() RETURNS uuid LANGUAGE sql RETURN gen_random_uuid()",
         "ALTER TABLE jobs DROP CONSTRAINT jobs_state_check",
         "ALTER TABLE jobs ADD COLUMN newer text",

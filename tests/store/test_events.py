@@ -45,6 +45,7 @@ from tests.factories import (
     on,
     pending_job,
     ready_worker,
+    renewed,
     running_job,
     word,
 )
@@ -166,6 +167,7 @@ async def _fleet(conn: AsyncConnection) -> None:
     worker = await ready_worker(conn)
     beat = sessions.Heartbeat(worker.id, worker.session, 4, draining=False, current_job_id=None)
     await sessions.beat(conn, [beat], [])
+    await renewed(conn, worker, b"r" * 32)
     await workers.drain(conn, worker.id, "cli:ana")
     await sessions.leave(conn, worker.id, worker.session)
     await workers.revoke(conn, (await ready_worker(conn)).id, "cli:ana")
@@ -192,9 +194,8 @@ async def _keys(conn: AsyncConnection) -> None:
 async def _restore(conn: AsyncConnection, url: str) -> None:
     """A worker redeemed a token, and one has it still; a claim is lost."""
     token = await worker_bootstrap_tokens.mint(conn, UUID(int=0), 3600, "cli:ana")
-    worker_id = UUID(int=7)
-    redeemed = (token.token, worker_id, b"secret", "w", "1")
-    assert await worker_bootstrap_tokens.redeem(conn, *redeemed)
+    newcomer = worker_bootstrap_tokens.Newcomer(UUID(int=7), b"secret", "w", "1")
+    assert await worker_bootstrap_tokens.redeem(conn, token.token, newcomer)
     await worker_bootstrap_tokens.mint(conn, UUID(int=0), 3600, "cli:ana")
     job_id = await pending_job(conn)
     restored.make_safe(url, "cli:ana")

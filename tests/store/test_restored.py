@@ -60,8 +60,8 @@ def test_no_token_can_be_redeemed_and_no_provider_makes_workers(
         )
         done = restored.make_safe(database_url, ACTOR)
         assert (done.tokens, done.providers) == (1, ["a", "b"])
-        who = (uuid.uuid4(), b"s" * 32, "w", "1")
-        assert not await worker_bootstrap_tokens.redeem(conn, token.token, *who)
+        who = worker_bootstrap_tokens.Newcomer(uuid.uuid4(), b"s" * 32, "w", "1")
+        assert not await worker_bootstrap_tokens.redeem(conn, token.token, who)
         assert await worker_bootstrap_tokens.state(conn, str(token.token)) == "CONSUMED"
 
     on(database_url, story)

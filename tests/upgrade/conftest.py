@@ -7,12 +7,15 @@ from types import SimpleNamespace
 import pytest
 
 from tests.running import new_database
-from tests.upgrade.releases import Both, both
+from tests.upgrade.releases import BEFORE, Both, both
 
 
 @pytest.fixture
-def releases(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Both]:
-    made = both(new_database(pg_server), tmp_path)
+def releases(
+    pg_server: SimpleNamespace, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Both]:
+    """With the release before of the test's own parameter, if it has one."""
+    made = both(new_database(pg_server), tmp_path, getattr(request, "param", BEFORE))
     yield made
     made.new.stack.stop()
     made.old.stack.stop()

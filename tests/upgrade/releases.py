@@ -22,6 +22,9 @@ from tests.running import Ran
 BEFORE = "0ee0b82fc33767899e747a1914a7ebdd72db6094"
 """The release before this one (schema revision 3), as a commit of this repository."""
 
+REVISION_5 = "f865e7061822b098658aba4cfe88dc78832782fb"
+"""The last commit of schema revision 5: a nearer neighbour."""
+
 JOB = """
 T={trace}/$HODEI_JOB_ID.$HODEI_LEASE
 echo start >>$T
@@ -36,20 +39,20 @@ exit {code}
 """
 
 
-def unpacked(folder: Path) -> Path:
+def unpacked(folder: Path, commit: str = BEFORE) -> Path:
     """The release before, in `folder`; the test is skipped where there is no git history to take it
     from."""
     archive = folder / "before.tar"
     if not shutil.which("git"):
         pytest.skip("no git here: the release before cannot be taken from it")
     made = subprocess.run(
-        ["git", "-C", TREE, "archive", "-o", archive, BEFORE],
+        ["git", "-C", TREE, "archive", "-o", archive, commit],
         capture_output=True,
         text=True,
         check=False,
     )
     if made.returncode:
-        pytest.skip(f"commit {BEFORE[:7]} is not in a git history here: {made.stderr.strip()}")
+        pytest.skip(f"commit {commit[:7]} is not in a git history here: {made.stderr.strip()}")
     tree = folder / "before"
     with tarfile.open(archive) as packed:
         packed.extractall(tree, filter="data")
@@ -158,9 +161,9 @@ class Both:
         self.go.touch()
 
 
-def both(url: str, folder: Path) -> Both:
+def both(url: str, folder: Path, commit: str = BEFORE) -> Both:
     """The database as the release before has made it, and nothing running yet."""
-    old_tree = unpacked(folder)
+    old_tree = unpacked(folder, commit)
     old = Release(Stack(folder / "logs-old", old_tree), url, folder)
     new = Release(Stack(folder / "logs-new"), url, folder)
     old.db("apply")

@@ -41,7 +41,7 @@ def test_what_is_no_utf_8_is_refused() -> None:
 def test_an_identity_is_made_once_and_a_damaged_one_is_named(tmp_path: Path) -> None:
     first = identity.load(tmp_path)
     assert identity.load(tmp_path) == first
-    assert len(first.secret) == 32
+    assert [len(secret.value) for secret in first.secrets] == [32]
     (tmp_path / "identity.json").write_text("{")
     with pytest.raises(BadSetting, match=r"identity\.json is damaged"):
         identity.load(tmp_path)
