@@ -85,6 +85,7 @@ class Agent:
                 logger.error(
                     "the supervisor closed its connection; if it is dead, its jobs are reported lost"
                 )
+            slots.wait_for_supervisor()
             self._link.close()
             self._link = await Link.open(self._settings, self._identity.worker_id)
             slots.adopt_after_supervisor_death(self._link, self._link.jobs)

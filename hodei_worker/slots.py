@@ -33,6 +33,7 @@ class Slots:
         self.limit = JobLimit()
         self.lines = JobLines(worker_id)
         self._supervisor = supervisor
+        self._supervisor_is_away = False
         self._outbox = outbox
         self._held: dict[int, Held] = {}
         self.running = 0
@@ -89,6 +90,10 @@ class Slots:
         if known:
             logger.info("adopted {} jobs from the supervisor", len(known))
 
+    def wait_for_supervisor(self) -> None:
+        """Until adopt_after_supervisor_death offers wait: what is sent meanwhile is lost."""
+        self._supervisor_is_away = True
+
     def adopt_after_supervisor_death(self, supervisor: ToSupervisor, known: list[KeptJob]) -> None:
         """Called when the supervisor has closed its connection and another connection is open.
 
@@ -107,6 +112,8 @@ class Slots:
                 self._on_end(job, Result.from_json(found) if found else job.died_with_supervisor())
             job.send_secrets(self._supervisor)
             self._send_again(job)
+        self._supervisor_is_away = False
+        self._start_next_jobs()
 
     # ── messages of a server ──
 
@@ -127,7 +134,7 @@ class Slots:
     def _start_next_jobs(self) -> None:
         """Gives free slots to waiting offers. To give a slot is to accept (rule 2). The process
         starts without waiting until the server has committed the accept."""
-        while self._waiting and self.running < self.slots:
+        while self._waiting and self.running < self.slots and not self._supervisor_is_away:
             job = self._held[self._waiting.popleft()]
             self._set_phase(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000

@@ -27,6 +27,7 @@ KILLED_WITHIN_S = 10.0
 
 DISK_FULL = "the worker's disk is full: the job's log cannot be kept"
 REMOVED = "container removed by somebody else"
+LOG_GONE = "the end of the log may be missing: the Docker Engine no longer has it"
 CHILD_KILLED = "the kernel killed a process of this job: its memory limit was reached"
 
 
@@ -248,14 +249,22 @@ class ContainerAttempt:
         self._timers.cancel()
         if ended and ended.out_of_memory and ended.exit_code == 0:
             self._guard(self._log.notice, CHILD_KILLED)
+        if log_is_gone := self._log_is_gone(ended):
+            self._guard(self._log.notice, LOG_GONE)
         self._guard(self._log.close)
         result = self._result(ended)
+        if log_is_gone:  # servers know by the count that some of the log is missing
+            result.log_chunks = (result.spooled or 0) + 1
         self._forget()
         self._listener.on_ended(result)
         self._host.tasks.start(position.remove(self._host.positions / str(self._start.lease)))
         if self._running or self._starting.asked:
             may_come = not (self._running or self._starting.created)
             self._host.remover.remove(self._name, may_come=may_come)
+
+    def _log_is_gone(self, ended: Ended | None) -> bool:
+        """Whether the end of the log could not be read: it is removed with the container."""
+        return bool(self._unreadable) or (self._running and (ended is None or ended.removing))
 
     def _forget(self) -> None:
         """Breaks the cycles of references, so that it is freed at once."""

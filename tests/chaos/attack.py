@@ -52,7 +52,7 @@ def attack(
             )
             if chaos.contained:
                 print(
-                    f"container jobs: {chaos.contained.jobs}, containers removed by hand: "
+                    f"container jobs: {len(chaos.contained.jobs)}, containers removed by hand: "
                     f"{len(chaos.contained.removed)}"
                 )
             print(

@@ -194,8 +194,11 @@ class Chaos(Faults):
         if self._dice.random() < self._wild_part:
             kind, spec = self.wild.spec()
             self.wild.jobs[self._create(spec)] = kind
-        else:
-            self._create(self._tame())
+            return
+        spec = self._tame()
+        job_id = self._create(spec)
+        if self.contained and "image" in spec:
+            self.contained.jobs.add(job_id)
 
     def _tame(self) -> dict[str, Any]:
         lines, pause = self._dice.choice([(5, 0.02), (5, 0.1), (20, 0.1), (10, 0.5)])

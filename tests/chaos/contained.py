@@ -21,6 +21,7 @@ PART = 0.4
 REMOVED_S = 60.0
 """For all containers to be removed, at rest."""
 
+LOST_WITH_PROCESS = "lost by no fault"
 BY_HAND = "ended INTERNAL: container removed by somebody else"
 
 
@@ -34,7 +35,7 @@ class Contained:
         live = dice.random() < 0.5
         self._engine = OwnEngine(self._place, *(["--live-restore"] if live else []))
         self.removed: set[str] = set()  # jobs whose container was removed by hand
-        self.jobs = 0
+        self.jobs: set[str] = set()
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -55,7 +56,6 @@ class Contained:
 
     def spec(self, script: str) -> dict[str, Any]:
         """Runs a script that leaves a trace in the folder of traces."""
-        self.jobs += 1
         volume = f"{self._trace}:{self._trace}"
         return {"image": tiny_image.NAME, "network": "none", "volumes": [volume], "script": script}
 
@@ -112,5 +112,9 @@ class Contained:
         return [f"container {name} is left" for name in left]
 
     def forgiven(self, violation: str) -> bool:
-        """Whether it is what a container's removal by hand has to bring about."""
-        return violation.endswith(BY_HAND) and violation.partition(":")[0] in self.removed
+        """Whether it is what a container's removal by hand has to bring about, or the loss of a
+        container job that the process for containers was just told to start when it was killed."""
+        job_id, _, words = violation.partition(": ")
+        if words.startswith(LOST_WITH_PROCESS):
+            return job_id in self.jobs
+        return words == BY_HAND and job_id in self.removed

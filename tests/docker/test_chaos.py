@@ -16,4 +16,4 @@ def test_a_short_attack_on_container_jobs_leaves_a_sound_system() -> None:
     assert found == []
     assert chaos.left == []
     assert chaos.contained
-    assert chaos.contained.jobs >= 5
+    assert len(chaos.contained.jobs) >= 5

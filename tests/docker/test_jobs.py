@@ -223,6 +223,8 @@ def test_a_container_that_somebody_removes(worker: DockerWorker) -> None:
     docker("rm", "-f", *worker.containers())
     ended = worker.ended(job_id)
     assert (ended.reason, ended.message) == ("INTERNAL", "container removed by somebody else")
+    assert not ended.complete
+    assert ended.text.startswith("up\n[the end of the log may be missing")
 
 
 def test_what_a_container_is(worker: DockerWorker) -> None:

@@ -238,6 +238,17 @@ def test_when_the_supervisor_dies_what_ran_is_reported_lost_and_the_rest_goes_on
     assert {r.lease: r.outcome for r in worker.said().results} == {1: pb.SUCCEEDED, 2: pb.LOST}
 
 
+def test_what_is_offered_while_no_supervisor_is_connected_starts_afterwards(worker: Worker) -> None:
+    """What was sent to a connection that has ended would be lost."""
+    worker.slots.wait_for_supervisor()
+    worker.offer(1)
+    assert ("start", 1) not in worker.supervisor.said
+    worker.slots.adopt_after_supervisor_death(worker.supervisor, [])
+    assert ("start", 1) in worker.supervisor.said
+    assert ("purge", 1) not in worker.supervisor.said
+    assert [a.lease for a in worker.said().accepts] == [1]
+
+
 def test_a_cancel_of_a_waiting_offer_needs_no_process(worker: Worker) -> None:
     worker.offer(1, 2, 3)
     worker.slots.on_cancel(3, "CANCELLED", "cancelled")
