@@ -33,7 +33,9 @@ def main() -> None:
     try:
         is_worker = asked is None and identity.exists()
         problem = of_worker() if is_worker else of_server(asked or "")
-    except (grpc.RpcError, BadTls, OSError, ValueError) as error:
+    except grpc.RpcError as error:
+        problem = f"no answer: {error.details()}"
+    except (BadTls, OSError, ValueError) as error:
         problem = f"no answer: {error}"
     if problem:
         sys.exit(problem)
