@@ -75,7 +75,7 @@ WITH paused AS (
     UPDATE provider_configs p
     SET status = 'PAUSED',
         updated_at = greatest(clock_timestamp(), p.updated_at + interval '1 microsecond')
-    WHERE upper(p.status) <> 'PAUSED'
+    WHERE upper(btrim(p.status)) IN ('ACTIVE', 'DEGRADED')
     RETURNING p.name
 )
 SELECT left(p.name, 200)

@@ -11,7 +11,10 @@ from pathlib import Path
 from tests.docker.postgres_image import shared_by
 
 NAME = "hodei-test/python:local"
-PROGRAMS = ("sh", "cat", "chown", "echo", "grep", "id", "ls", "mkdir", "mv", "rm", "sleep", "tr")
+PROGRAMS = (
+    *("sh", "cat", "chmod", "chown", "cp", "echo", "find", "grep", "id", "ls", "mkdir", "mv", "rm"),
+    *("sleep", "tr"),
+)
 LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "lib2to3", "__pycache__", "site-packages"}
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 CHANGES = (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,6 @@ class Composed:
     """The project; its commands run with `env` and end with exit code 0."""
 
     env: dict[str, str]
-    servers: str
 
     def run(self, *command: str, code: int = 0) -> str:
         ran = subprocess.run(
@@ -47,12 +47,23 @@ class Composed:
         return self.run("docker", "compose", *arguments)
 
     def up(self) -> None:
+        """With the key and the CA brought to this host."""
         self.compose("up", "--detach", "--no-build")
+        for variable, path in (
+            ("HODEI_API_KEY_FILE", "admin/key"),
+            ("HODEI_TLS_CA", "ca/ca.pem"),
+        ):
+            file = Path(self.env[variable])
+            file.touch(0o600)
+            file.write_text(self.kept(path))
+
+    def kept(self, path: str) -> str:
+        """A file that the first `up` has made."""
+        read = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "cat", "cli")
+        return self.compose(*read, f"/run/hodei/{path}")
 
     def hodei(self, *arguments: str) -> str:
-        return self.run(
-            *(sys.executable, "-m", "hodei.cli.main", "--server", self.servers, *arguments)
-        )
+        return self.run(sys.executable, "-m", "hodei.cli.main", *arguments)
 
     def process_job(self, command: str) -> str:
         return self.hodei("job", "run", "--command", command)
@@ -74,6 +85,7 @@ def composed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         pytest.skip(reason)
     postgres_image.build()
     ports = [str(free_port()) for _ in range(3)]
+    folder = tmp_path_factory.mktemp("compose")
     env = {key: value for key, value in os.environ.items() if not key.startswith("HODEI_")} | {
         "DOCKER_SOCKET": socket(),
         "COMPOSE_PROJECT_NAME": "hodei-test-compose",
@@ -82,9 +94,12 @@ def composed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         "POSTGRES_PORT": ports[0],
         "HODEI_PORT_1": ports[1],
         "HODEI_PORT_2": ports[2],
+        "HODEI_SERVER_ADDRESS": ",".join(f"https://localhost:{port}" for port in ports[1:]),
+        "HODEI_API_KEY_FILE": str(folder / "key"),
+        "HODEI_TLS_CA": str(folder / "ca.pem"),
         "HODEI_RUN_DIR": str(tmp_path_factory.mktemp("run")),  # clean-system.sh ends what it names
     }
-    project = Composed(env, f"127.0.0.1:{ports[1]},127.0.0.1:{ports[2]}")
+    project = Composed(env)
     try:
         project.up()
         yield project
@@ -114,14 +129,47 @@ def test_two_servers_a_worker_and_both_kinds_of_jobs(composed: Composed) -> None
 
 
 def test_a_process_job_reaches_neither_the_engine_nor_the_token(composed: Composed) -> None:
-    tries = (
-        "test -w /var/run/docker.sock && echo socket; cat /run/hodei/token 2>/dev/null; echo end"
-    )
+    tries = "test -w /var/run/docker.sock && echo socket; cat /run/hodei/token/token 2>/dev/null; echo end"
     assert composed.process_job(tries) == "end"
 
 
+def test_servers_serve_tls_and_ask_for_a_key(composed: Composed) -> None:
+    assert composed.compose("run", "--rm", "-T", "cli", "apikey", "list", "--format", "json")
+    plain = composed.env["HODEI_SERVER_ADDRESS"].replace("https://", "http://")
+    bare = {k: v for k, v in composed.env.items() if k not in ("HODEI_API_KEY_FILE",)}
+    for changed, reason in (
+        (bare, "API key"),
+        (bare | {"HODEI_SERVER_ADDRESS": plain, "HODEI_TLS_CA": ""}, "it expects TLS"),
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-m", "hodei.cli.main", "status"],
+            env=changed,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert ran.returncode != 0
+        assert reason in ran.stderr, ran.stderr
+
+
+def test_a_second_up_keeps_the_key_and_the_ca(composed: Composed) -> None:
+    files = [Path(composed.env[name]) for name in ("HODEI_API_KEY_FILE", "HODEI_TLS_CA")]
+    before = [file.read_text() for file in files]
+    composed.up()
+    assert [file.read_text() for file in files] == before
+    assert composed.process_job("echo again") == "again"
+
+
+def test_no_job_reaches_a_key(composed: Composed) -> None:
+    assert sorted(composed.process_job("find /run/hodei -type f").split()) == [
+        "/run/hodei/ca/ca.pem",
+        "/run/hodei/token/token",
+    ]
+
+
 def test_the_engine_shows_no_token(composed: Composed) -> None:
-    command = ("docker", "exec", "--user", "0", "hodei-worker", "cat", "/run/hodei/token")
+    command = ("docker", "exec", "--user", "0", "hodei-worker", "cat", "/run/hodei/token/token")
     token = composed.run(*command)
     assert len(token) >= 32
     names = [*composed.containers(), "hodei-test-compose-token-1"]

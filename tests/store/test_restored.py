@@ -55,7 +55,8 @@ def test_no_token_can_be_redeemed_and_no_provider_makes_workers(
         db.execute(
             """
             INSERT INTO provider_configs (name, provider_type, status)
-            VALUES ('a', 'docker', 'ACTIVE'), ('b', 'docker', 'active'), ('c', 'docker', 'PAUSED')
+            VALUES ('a', 'docker', 'ACTIVE'), ('b', 'docker', ' degraded '),
+                   ('c', 'docker', 'PAUSED'), ('d', 'docker', 'BROKEN')
             """
         )
         done = restored.make_safe(database_url, ACTOR)
@@ -65,7 +66,8 @@ def test_no_token_can_be_redeemed_and_no_provider_makes_workers(
         assert await worker_bootstrap_tokens.state(conn, str(token.token)) == "CONSUMED"
 
     on(database_url, story)
-    assert db.execute("SELECT DISTINCT status FROM provider_configs").fetchall() == [("PAUSED",)]
+    statuses = db.execute("SELECT status FROM provider_configs ORDER BY name").fetchall()
+    assert statuses == [("PAUSED",), ("PAUSED",), ("PAUSED",), ("BROKEN",)]
     again = restored.make_safe(database_url, ACTOR)
     assert (again.tokens, again.providers) == (0, [])
 
