@@ -126,11 +126,6 @@ class Held:
     def late_job_id(self) -> str:
         return self.job_id if self.late else ""
 
-    def died_with_supervisor(self) -> Result:
-        return Result.of(
-            SUPERVISOR_DIED, log_chunks=UNKNOWN_CHUNKS, spooled=0, started_us=self.started_us
-        )
-
     def names(self) -> JobNames:
         return {
             "lease": self.lease,

@@ -76,8 +76,7 @@ class Slots:
         return pb.Heartbeat(held=self.held(), busy_slots=self.running, draining=self.draining)
 
     def unacknowledged_for_s(self) -> float:
-        """Returns for how many seconds, at most, a job with unacknowledged log chunks has got no
-        acknowledgement; 0 if there is no such job."""
+        """Returns for how many seconds a job waits, at most, for its chunks' acknowledgement."""
         waiting = [job.progress_at for job in self._held.values() if job.sent > job.acked]
         return time.monotonic() - min(waiting) if waiting else 0.0
 
@@ -175,9 +174,8 @@ class Slots:
         job = self._held.get(lease)
         if job is None or job.late:
             return
-        self.lines.add(
-            "WARNING", job, lambda: f"Job stopped: the server refused its lease {lease}: {why}"
-        )
+        line = f"Job stopped: the server refused its lease {lease}: {why}"
+        self.lines.add("WARNING", job, lambda: line)
         if job.phase is Phase.WAITING or not job.job_id:
             self._forget_job(job)
             return
@@ -194,11 +192,8 @@ class Slots:
             if job and job.phase is Phase.WAITING:
                 del self._held[lease]
                 self._waiting.remove(lease)
-                self._outbox.add_reject(
-                    pb.Reject(
-                        lease=lease, reason="recalled: no slot of this worker took it in time"
-                    )
-                )
+                why = "recalled: no slot of this worker took it in time"
+                self._outbox.add_reject(pb.Reject(lease=lease, reason=why))
                 self.lines.add("INFO", job, partial(returned, lease, "no slot took it in time"))
         self.held_changed.set()
 
