@@ -116,7 +116,7 @@ class Session:
     # ── registration ──
 
     async def _register_after_error(self, address: Address, error: grpc.aio.AioRpcError) -> bool:
-        """Called after a failed call. True: it has registered and may connect at once. Raises GiveUp."""
+        """Called after a failed call. True: it has registered, and may connect at once. GiveUp."""
         code, words = error.code(), error.details() or ""
         if code == grpc.StatusCode.UNAUTHENTICATED:
             if self._settings.token is None:
@@ -137,8 +137,7 @@ class Session:
         return False
 
     def _log_level(self) -> str:
-        """The level for a failed connection. For the first UNREACHABLE_AFTER_S seconds it is INFO:
-        a server that is being deployed is back before that."""
+        """Of a failed connection: a server that is being deployed is back before a warning."""
         return "WARNING" if time.monotonic() - self._last_frame_at > UNREACHABLE_AFTER_S else "INFO"
 
     # ── one stream ──
