@@ -70,8 +70,7 @@ class Session:
         self.connected = False
 
     async def run(self) -> None:
-        """Keeps a stream to one of the servers until `leaving` is set. Raises GiveUp, which says
-        what a person must do."""
+        """Keeps a stream to one of the servers until `leaving` is set. Raises GiveUp."""
         backoff = Backoff()
         for address in address_rounds(self._settings.servers):
             if self.leaving.is_set():
@@ -98,8 +97,8 @@ class Session:
                 self._pause_s = 0.0
 
     async def watch_contact(self) -> None:
-        """With --on-disconnect stop: stops the running jobs when no server has answered for
-        `lost_after_s` seconds. By then servers have reported them lost and run them elsewhere."""
+        """With --on-disconnect stop: stops the running jobs when no server has answered for so long
+        that servers have reported them lost."""
         while self._settings.on_disconnect == "stop":
             await asyncio.sleep(0.5)
             if self._slots.running and time.monotonic() - self._last_frame_at > self._lost_after_s:

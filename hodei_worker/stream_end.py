@@ -16,6 +16,16 @@ class SentAway(StreamOver):
     It is no error."""
 
 
+def log_unacknowledged(*, sent_away: bool) -> None:
+    """Says what becomes of log batches that the ended stream leaves without an acknowledgement."""
+    if sent_away:
+        logger.info("log batches that were not acknowledged are sent to the next server")
+    else:
+        logger.warning(
+            "Failed to send log batch to server: the stream ended; it is kept and sent again"
+        )
+
+
 async def raise_status(call: Any) -> NoReturn:
     """Raises the error with which the call has ended; StreamOver if the server closed it without an
     error."""

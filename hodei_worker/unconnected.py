@@ -28,7 +28,7 @@ class Unconnected:
         if not was_not_sent(words):
             logger.log(level, "{} {}: {}", address, error.code().name, without_grpc(words))
             return
-        why = REFUSED if is_refused(words) else await self._why(address)
+        why = REFUSED if is_refused(words, address.port) else await self._why(address)
         logger.log(level, "cannot connect to {}: {}", address, why)
 
     async def _why(self, address: Address) -> str:

@@ -81,7 +81,7 @@ def _look(channel: "grpc.Channel", address: Address, tls: Tls, within_s: float) 
     first = _ask(channel, within_s, wait=False)
     if isinstance(first, Found):
         return first
-    finding = None if is_refused(first) else _diagnosed(address, tls)
+    finding = None if is_refused(first, address.port) else _diagnosed(address, tls)
     if finding and finding.is_final:
         return Found(Health.SILENT, finding.words)
     last = _ask(channel, max(0.001, deadline - time.monotonic()), wait=True)

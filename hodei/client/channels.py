@@ -14,7 +14,7 @@ from hodei.domain.errors import Invalid, Unavailable
 from hodei.domain.text import shown
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
-from hodei.tls.caller import Tls, from_environment
+from hodei.tls.caller import Tls, from_environment, stamp
 
 ADDRESS = "127.0.0.1:50051"
 """Where servers are looked for, unless a client or HODEI_SERVER_ADDRESS says otherwise."""
@@ -67,6 +67,8 @@ class Channels:
         self.call_timeout = checked_seconds(call_timeout, "call_timeout")
         self._open_channel = open_channel
         self._opened: dict[int, tuple[Any, Any]] = {}  # channel and stub, by the server's place
+        self._former: list[Any] = []  # channels
+        self._stamp = stamp(self._tls)  # of the files that the channels were opened with
         self._one_at_a_time = threading.Lock()
         self._process = os.getpid()
         self.closed = False
@@ -97,6 +99,16 @@ class Channels:
                 self._process = os.getpid()
             return self._opened[place][1]
 
+    def no_connection(self) -> None:
+        """A call got no connection: if files for TLS were replaced since the channels were opened, new
+        ones are opened with them. The old ones stay until the end, as other calls may use them."""
+        with self._one_at_a_time:
+            before, self._stamp = self._stamp, stamp(self._tls)
+            if self._stamp != before:
+                for place, address in enumerate(self.servers.addresses):
+                    if address.tls:
+                        self._former += self._opened.pop(place, ())[:1]
+
     def explained(self, error: Unavailable, tries: Tries) -> Unavailable:
         """The same error, with what is wrong where there was no connection. It looks, which takes a
         few seconds at most."""
@@ -119,8 +131,9 @@ class Channels:
             return []
         with self._one_at_a_time:
             self.closed = True
-            channels = [channel for channel, _ in self._opened.values()]
+            channels = [*self._former, *(channel for channel, _ in self._opened.values())]
             self._opened.clear()
+            self._former.clear()
         return channels
 
 

@@ -2,6 +2,7 @@
 whenever a connection is opened, so that replaced ones are used with the next."""
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -91,6 +92,20 @@ def open_channel(grpc: Any, address: Address, tls: Tls, options: Sequence[Any]) 
     return grpc.secure_channel(address.target, credentials, options=[*options, *named])
 
 
+def stamp(tls: Tls) -> tuple[tuple[int, int, int], ...]:
+    """What changes when one of the files is replaced or written."""
+    return tuple(stamp_of(path) for path in (tls.ca, tls.cert, tls.key) if path)
+
+
+def stamp_of(path: str) -> tuple[int, int, int]:
+    """What changes when a file is replaced or written; zeros while there is none."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
 def _trusted(ca: str | None) -> bytes | None:
     return read(ca, "--tls-ca") if ca else system_cas()
 
@@ -99,7 +114,10 @@ def read(path: str, flag: str) -> bytes:
     """The content of a file of certificates or of a key. BadTls: it cannot be read, is too long or
     is no PEM."""
     try:
-        with Path(path).open("rb") as file:
+        # A pipe would be waited for, and could be read only once.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadTls(f"{flag} {path}: expected a file, got something else")
             found = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise BadTls(f"{flag} {path}: {getattr(error, 'strerror', None) or error}") from None

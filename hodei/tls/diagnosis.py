@@ -5,6 +5,7 @@ Names and dates are compared here, not by OpenSSL, so that the certificate can b
 
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 import time
@@ -24,6 +25,9 @@ NO_CHECK_TIME = 0x200000
 OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 """What a client of HTTP/2 sends first: its preface and empty settings. A server answers with its own
 settings."""
+
+PROXIES, SPARING = ("grpc_proxy", "https_proxy", "http_proxy"), ("no_grpc_proxy", "no_proxy")
+"""The variables that gRPC obeys: which proxy it uses, and for which hosts it uses none."""
 
 MOST_NAMES = 10
 """Names of a certificate that are quoted."""
@@ -46,6 +50,24 @@ NOTHING_WRONG = Finding("", False)
 
 def diagnose(address: Address, tls: Tls, within_s: float = WITHIN_S) -> Finding:
     """Connects once, and returns what is wrong. It may take a few times `within_s` seconds."""
+    found = _connect(address, tls, within_s)
+    variable = _proxy_variable(address.host)
+    if found.is_final or not variable:
+        return found
+    direct = "a direct connection is possible, but" if not found.words else f"{found.words}, and"
+    hint = f"gRPC goes through the proxy of {variable}: no_proxy={address.host} avoids that"
+    return Finding(f"{direct} {hint}", False)
+
+
+def _proxy_variable(host: str) -> str:
+    """The variable that sends gRPC's connections to a host through a proxy; empty: none does."""
+    spared = next((text for name in SPARING if (text := os.environ.get(name))), "")
+    if host in (name.strip() for name in spared.split(",")):
+        return ""
+    return next((name for name in PROXIES if os.environ.get(name)), "")
+
+
+def _connect(address: Address, tls: Tls, within_s: float) -> Finding:
     try:
         context = tls.context() if address.tls else _any_server()
     except BadTls as error:

@@ -22,9 +22,10 @@ def was_not_sent(words: str) -> bool:
     return _NOT_SENT.match(words) is not None
 
 
-def is_refused(words: str) -> bool:
-    """Whether nobody listens at the address: its host has refused the connection."""
-    return was_not_sent(words) and "connection refused" in words.lower()
+def is_refused(words: str, port: int) -> bool:
+    """Whether nobody listens at the address: its host has refused the connection, and not a proxy
+    with a port of its own."""
+    return was_not_sent(words) and "connection refused" in words.lower() and f":{port}:" in words
 
 
 def without_grpc(words: str) -> str:

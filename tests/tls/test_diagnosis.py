@@ -165,7 +165,7 @@ def test_the_cas_of_the_system_are_named(place: Place) -> None:
 
 def test_hosts_and_ports_without_a_server() -> None:
     nobody = Address(f"127.0.0.1:{free_port()}", tls=True)
-    assert is_refused(called(nobody, Tls()))
+    assert is_refused(called(nobody, Tls()), nobody.port)
     assert diagnose(nobody, Tls()).words == REFUSED
     unknown = Address("no-such-host.invalid:1")
     assert was_not_sent(called(unknown, Tls()))
@@ -175,6 +175,23 @@ def test_hosts_and_ports_without_a_server() -> None:
         silent.listen()
         address = Address(f"127.0.0.1:{silent.getsockname()[1]}", tls=True)
         assert diagnose(address, Tls(), 0.1).words == "it does not answer a TLS handshake"
+
+
+def test_a_proxy_of_the_environment_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC goes through it, also to this host."""
+    good, tls = Address(f"localhost:{place.ports['good']}", tls=True), place.tls()
+    proxy = free_port()
+    monkeypatch.setenv("https_proxy", f"http://user:secret@127.0.0.1:{proxy}")
+    words = called(good, tls)
+    assert was_not_sent(words)
+    assert not is_refused(words, good.port)
+    assert diagnose(good, tls).words == (
+        "a direct connection is possible, but gRPC goes through the proxy of https_proxy:"
+        " no_proxy=localhost avoids that"
+    )
+    monkeypatch.setenv("no_proxy", "a.example, localhost")
+    assert called(good, tls) == ""
+    assert diagnose(good, tls).words == ""
 
 
 def test_names_of_certificates() -> None:

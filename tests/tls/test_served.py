@@ -1,5 +1,6 @@
 """Certificates and keys that a server is given, at its start and while it runs."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def test_what_does_not_fit_is_refused(ca: Ca, tmp_path: Path) -> None:
     empty.touch()
     text.write_text("-----BEGIN CERTIFICATE-----\nx")
     large.write_bytes(b"-----BEGIN " + bytes(1 << 21))
-    locked = tmp_path / "locked"
+    locked, pipe = tmp_path / "locked", tmp_path / "pipe"
+    os.mkfifo(pipe)
     key = load_pem_private_key(Path(good.key).read_bytes(), None)
     secret = BestAvailableEncryption(b"x")
     locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret))
@@ -62,6 +64,8 @@ def test_what_does_not_fit_is_refused(ca: Ca, tmp_path: Path) -> None:
         (Files(str(text), good.key), "expected certificates in PEM"),
         (Files(str(large), good.key), "expected a file of at most 1048576 bytes, got more"),
         (Files(str(tmp_path), good.key), "Is a directory"),
+        (Files(str(pipe), good.key), "expected a file, got something else"),
+        (Files("/dev/zero", good.key), "expected a file, got something else"),
         (Files("/no\0", good.key), "embedded null byte"),
     )
     for files, words in cases:
