@@ -28,6 +28,9 @@ LONGEST_S = 31_536_000.0
 DIAGNOSE_S = 1.0
 """Seconds for each step of a connection that finds out why no server answers."""
 
+MOST_DIAGNOSED = 3
+"""Servers that are looked at for one call."""
+
 OPTIONS = [
     ("grpc.max_receive_message_length", 8 << 20),
     # A server whose host is gone is found within 30 s, also while a log is quiet.
@@ -114,15 +117,20 @@ class Channels:
         few seconds at most."""
         if not tries.unanswered:
             return error
-        from hodei.tls.diagnosis import REFUSED, diagnose
+        from hodei.tls.diagnosis import REFUSED, why
 
-        looked = {a: diagnose(a, self._tls, DIAGNOSE_S).words for a in self.servers.addresses[:3]}
-        wrong = [f"{a}: {words}" for a, words in looked.items() if words not in ("", REFUSED)]
-        if not wrong:
+        looked: dict[Address, str] = {}
+        for place, words in list(tries.unconnected.items())[:MOST_DIAGNOSED]:
+            address = self.servers.addresses[place]
+            found = why(address, self._tls, words, DIAGNOSE_S).words
+            if found not in ("", REFUSED):
+                looked[address] = found
+        if not looked:
             return error
-        only = len(self.servers.addresses) == 1
-        said = f": {looked[self.servers.addresses[0]]}" if only else "; " + "; ".join(wrong)
-        return Unavailable(shown(f"{error}{said}"))
+        if len(self.servers.addresses) == 1:
+            return Unavailable(shown(f"{error}: {''.join(looked.values())}"))
+        each = (f"{address}: {words}" for address, words in looked.items())
+        return Unavailable(shown("; ".join([str(error), *each])))
 
     def close(self) -> list[Any]:
         """Lets no further call begin, and returns the channels, which are to be closed."""

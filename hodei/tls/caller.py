@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hodei.tls.address import Address
+from hodei.tls.address import Address, is_host
 from hodei.tls.bad import BadTls
 from hodei.tls.system_cas import system_cas
 
@@ -42,6 +42,8 @@ class Tls(NamedTuple):
                     f"{flag} is given, but no address begins with https://: add --tls, or"
                     f" {flag} protects nothing"
                 )
+        if self.name and not is_host(self.name):
+            raise BadTls(f"--tls-name: expected the name of a host, got {self.name!r}")
         if bool(self.cert) != bool(self.key):
             raise BadTls("--tls-cert and --tls-key: expected both or none, got one")
         if used:

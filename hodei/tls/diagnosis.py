@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import Tls
+from hodei.tls.grpc_words import is_refused, is_unresolved
 
 WITHIN_S = 3.0
 """Seconds for each step of the connection."""
@@ -48,6 +49,16 @@ REFUSED = "nobody listens there"
 NOTHING_WRONG = Finding("", False)
 
 
+def why(address: Address, tls: Tls, grpc_words: str, within_s: float = WITHIN_S) -> Finding:
+    """What is wrong where gRPC found no server. What its words tell is taken from them, without a
+    further connection. (They tell of one of a name's addresses, and not of the others.)"""
+    if is_refused(grpc_words, address.port) and _is_ip(address.host):
+        return Finding(REFUSED, False)
+    if is_unresolved(grpc_words):
+        return Finding(f"no host has the name {address.host}", False)
+    return diagnose(address, tls, within_s)
+
+
 def diagnose(address: Address, tls: Tls, within_s: float = WITHIN_S) -> Finding:
     """Connects once, and returns what is wrong. It may take a few times `within_s` seconds."""
     found = _connect(address, tls, within_s)
@@ -62,7 +73,8 @@ def diagnose(address: Address, tls: Tls, within_s: float = WITHIN_S) -> Finding:
 def _proxy_variable(host: str) -> str:
     """The variable that sends gRPC's connections to a host through a proxy; empty: none does."""
     spared = next((text for name in SPARING if (text := os.environ.get(name))), "")
-    if host in (name.strip() for name in spared.split(",")):
+    names = (name.strip().lstrip(".") for name in spared.split(","))
+    if any(name and f".{host}".endswith(f".{name}") for name in names):
         return ""
     return next((name for name in PROXIES if os.environ.get(name)), "")
 
@@ -190,6 +202,14 @@ def _of_certificate(certificate: Any, name: str) -> str:
         f"its certificate is for {quoted}{more}, and not for {name}:"
         " use such an address, or --tls-name with one of these names"
     )
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _written_name(name: str) -> str:

@@ -197,6 +197,7 @@ def test_settings_that_cannot_be_meant_are_refused(system: WithTls) -> None:
         (system.plain, system.trust, "--tls-ca is given, but no address begins with https://"),
         (server, ("--tls-ca", "/no"), "--tls-ca /no: No such file or directory"),
         (server, ("--tls-ca", str(bad)), f"--tls-ca {bad}: expected certificates in PEM"),
+        (server, ("--tls-name", ".x\x1b"), "--tls-name: expected the name of a host, got '.x"),
         (server, system.own[:2], "--tls-cert and --tls-key: expected both or none, got one"),
         (
             server,

@@ -13,7 +13,7 @@ import pytest
 from hodei.local.embedded_postgres import free_port
 from hodei.tls.address import Address
 from hodei.tls.caller import Tls, open_channel
-from hodei.tls.diagnosis import REFUSED, diagnose, is_named
+from hodei.tls.diagnosis import REFUSED, diagnose, is_named, why
 from hodei.tls.grpc_words import is_refused, was_not_sent, without_grpc
 from tests.tls.certificates import Ca, Files
 
@@ -169,7 +169,10 @@ def test_hosts_and_ports_without_a_server() -> None:
     assert diagnose(nobody, Tls()).words == REFUSED
     unknown = Address("no-such-host.invalid:1")
     assert was_not_sent(called(unknown, Tls()))
-    assert diagnose(unknown, Tls()).words == "no host has the name no-such-host.invalid"
+    words = "no host has the name no-such-host.invalid"
+    assert diagnose(unknown, Tls()).words == words
+    assert why(unknown, Tls(), called(unknown, Tls())).words == words
+    assert why(nobody, Tls(), called(nobody, Tls())).words == REFUSED
     assert diagnose(Address("x" * 300 + ":1"), Tls()).words.startswith("no host has the name x")
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         silent.listen()

@@ -1,6 +1,8 @@
 """Certificates and keys that a server is given, at its start and while it runs."""
 
+import contextlib
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from hodei.tls.bad import BadTls
+from hodei.tls.pair import checked_pair
 from hodei.tls.served import ServedPair, Watched
 from tests.tls.certificates import Ca, Files
 
@@ -111,3 +114,17 @@ def test_a_key_is_never_in_the_words_for_a_pair(ca: Ca) -> None:
     shown = repr(ServedPair(*made)._pair.content)
     assert shown.startswith("a certificate for localhost, a\\x1b.example, valid until 2")
     assert "PRIVATE" not in shown
+
+
+def test_files_of_any_content_raise_nothing_else(ca: Ca) -> None:
+    """A server reads them while it runs."""
+    good = ca.make("s", "localhost")
+    contents = [Path(path).read_bytes() for path in good]
+    chance = random.Random(1)
+    for number in range(600):
+        changed = [bytearray(content) for content in contents]
+        one = changed[number % 2]
+        place = chance.randrange(len(one))
+        one[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
+        with contextlib.suppress(BadTls):
+            checked_pair(*map(bytes, changed))
