@@ -90,6 +90,7 @@ def _content(descriptor: int) -> bytes:
 
 def serve(link: socket.socket) -> None:
     """Returns in each process that is to become `hodei`, and when nobody can ask any more."""
+    os.environ["GRPC_VERBOSITY"] = "NONE"  # as `hodei` says before it imports gRPC
     for module in IMPORTED:
         importlib.import_module(module)
     gc.freeze()  # what has been imported stays shared with the processes that are forked

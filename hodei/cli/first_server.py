@@ -9,7 +9,6 @@ from hodei.cli.errors import Failure
 from hodei.domain.text import shown
 from hodei.tls.address import Address
 from hodei.tls.caller import Tls, open_channel
-from hodei.tls.grpc_words import is_refused
 
 if TYPE_CHECKING:
     import grpc
@@ -41,7 +40,7 @@ class Health(Enum):
 
 
 class Found(NamedTuple):
-    """What was found at an address. `words`: why nobody answers; empty where nobody listens."""
+    """What was found at an address. `words`: why nobody answers, if that is known."""
 
     health: Health
     words: str = ""
@@ -81,19 +80,18 @@ def _look(channel: "grpc.Channel", address: Address, tls: Tls, within_s: float) 
     first = _ask(channel, within_s, wait=False)
     if isinstance(first, Found):
         return first
-    finding = None if is_refused(first) else _diagnosed(address, tls)
-    if finding and finding.is_final:
-        return Found(Health.SILENT, finding.words)
+    words, is_final = _why(address, tls, first)
+    if is_final:
+        return Found(Health.SILENT, words)
     last = _ask(channel, max(0.001, deadline - time.monotonic()), wait=True)
-    return (
-        last if isinstance(last, Found) else Found(Health.SILENT, finding.words if finding else "")
-    )
+    return last if isinstance(last, Found) else Found(Health.SILENT, words)
 
 
-def _diagnosed(address: Address, tls: Tls) -> Any:
-    from hodei.tls.diagnosis import diagnose
+def _why(address: Address, tls: Tls, grpc_words: str) -> tuple[str, bool]:
+    """What is wrong, and whether another try finds the same. (Python's ssl is imported only then.)"""
+    from hodei.tls.diagnosis import why
 
-    return diagnose(address, tls, DIAGNOSE_S)
+    return why(address, tls, grpc_words, DIAGNOSE_S)
 
 
 def _ask(channel: "grpc.Channel", within_s: float, *, wait: bool) -> Found | str:
@@ -113,9 +111,11 @@ def _ask(channel: "grpc.Channel", within_s: float, *, wait: bool) -> Found | str
 
 def _words(silent: dict[Address, str]) -> str:
     """What is said where none answers."""
-    if not any(silent.values()):
+    from hodei.tls.diagnosis import REFUSED
+
+    if set(silent.values()) <= {"", REFUSED}:
         return f"no server answers at {', '.join(map(str, silent))}: {HINT}"
     if len(silent) == 1:
         return "".join(f"cannot connect to {address}: {words}" for address, words in silent.items())
-    each = (f"{address}: {words or 'nobody listens there'}" for address, words in silent.items())
+    each = (f"{address}: {words or 'no answer'}" for address, words in silent.items())
     return "cannot connect to any server: " + "; ".join(each)

@@ -2,9 +2,10 @@
 
 asyncio is imported when it is used: it takes as long as all the rest of hodei.client."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
@@ -19,6 +20,7 @@ from hodei.client.servers import Tries
 from hodei.client.specs import AnySpec, Spec, one_spec
 from hodei.tls.address import Address
 from hodei.tls.caller import Tls, open_channel
+from hodei.tls.grpc_words import was_not_sent
 
 T = TypeVar("T")
 Jobs = list[Job]  # within the class `list` is a verb
@@ -146,8 +148,6 @@ class AsyncHodei:
             return result
 
     async def _answer(self, call: verbs.Call, call_timeout: float | None) -> Any:
-        import asyncio
-
         call.tries = tries = self._channels.tries(call_timeout)
         while True:
             place, seconds = tries.next()
@@ -161,17 +161,25 @@ class AsyncHodei:
             else:
                 tries.succeeded()
                 return answer
-            try:
-                pause = tries.failed(status, words)
-            except Unavailable as error:
-                raise await asyncio.to_thread(self._channels.explained, error, tries) from None
-            await asyncio.sleep(pause)
+            await self._pause(tries, tries.failed, status, words)
+
+    async def _pause(
+        self, tries: Tries, after: Callable[[str, str], float], status: str, words: str
+    ) -> None:
+        """Does as Hodei._pause."""
+        import asyncio
+
+        if was_not_sent(words):
+            self._channels.no_connection()
+        try:
+            pause = after(status, words)
+        except Unavailable as error:
+            raise await asyncio.to_thread(self._channels.explained, error, tries) from None
+        await asyncio.sleep(pause)
 
     async def _read(
         self, reading: Reading, call_timeout: float | None
     ) -> AsyncGenerator[LogChunk, None]:
-        import asyncio
-
         tries = self._channels.tries(call_timeout)
         while not reading.done:
             place, seconds = reading.next(tries)
@@ -188,11 +196,7 @@ class AsyncHodei:
                 continue
             except _failures() as error:
                 status, words = self._status(error)
-            try:
-                pause = reading.broke(tries, status, words)
-            except Unavailable as error:
-                raise await asyncio.to_thread(self._channels.explained, error, tries) from None
-            await asyncio.sleep(pause)
+            await self._pause(tries, partial(reading.broke, tries), status, words)
 
     async def _stream(
         self, stub: Any, reading: Reading, tries: Tries

@@ -1,8 +1,9 @@
 """The client for ordinary programs: each call returns when it is answered."""
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
@@ -17,6 +18,7 @@ from hodei.client.servers import Tries
 from hodei.client.specs import AnySpec, Spec, one_spec
 from hodei.tls.address import Address
 from hodei.tls.caller import Tls, open_channel
+from hodei.tls.grpc_words import was_not_sent
 
 T = TypeVar("T")
 Jobs = list[Job]  # within the class `list` is a verb
@@ -184,11 +186,19 @@ class Hodei:
             else:
                 tries.succeeded()
                 return answer
-            try:
-                pause = tries.failed(status, words)
-            except Unavailable as error:
-                raise self._channels.explained(error, tries) from None
-            time.sleep(pause)
+            self._pause(tries, tries.failed, status, words)
+
+    def _pause(
+        self, tries: Tries, after: Callable[[str, str], float], status: str, words: str
+    ) -> None:
+        """Waits until the next try. HodeiError: there is none."""
+        if was_not_sent(words):
+            self._channels.no_connection()
+        try:
+            pause = after(status, words)
+        except Unavailable as error:
+            raise self._channels.explained(error, tries) from None
+        time.sleep(pause)
 
     def _read(
         self, reading: Reading, call_timeout: float | None
@@ -209,11 +219,7 @@ class Hodei:
                 continue
             except (grpc.RpcError, ValueError) as error:
                 status, words = self._status(error)
-            try:
-                pause = reading.broke(tries, status, words)
-            except Unavailable as error:
-                raise self._channels.explained(error, tries) from None
-            time.sleep(pause)
+            self._pause(tries, partial(reading.broke, tries), status, words)
 
     def _stream(self, stub: Any, reading: Reading, tries: Tries) -> Generator[LogChunk, None, None]:
         stream = getattr(stub, reading.method)(

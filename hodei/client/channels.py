@@ -14,7 +14,7 @@ from hodei.domain.errors import Invalid, Unavailable
 from hodei.domain.text import shown
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
-from hodei.tls.caller import Tls, from_environment
+from hodei.tls.caller import Tls, from_environment, stamp
 
 ADDRESS = "127.0.0.1:50051"
 """Where servers are looked for, unless a client or HODEI_SERVER_ADDRESS says otherwise."""
@@ -27,6 +27,9 @@ LONGEST_S = 31_536_000.0
 
 DIAGNOSE_S = 1.0
 """Seconds for each step of a connection that finds out why no server answers."""
+
+MOST_DIAGNOSED = 3
+"""Servers that are looked at for one call."""
 
 OPTIONS = [
     ("grpc.max_receive_message_length", 8 << 20),
@@ -67,6 +70,8 @@ class Channels:
         self.call_timeout = checked_seconds(call_timeout, "call_timeout")
         self._open_channel = open_channel
         self._opened: dict[int, tuple[Any, Any]] = {}  # channel and stub, by the server's place
+        self._former: list[Any] = []  # channels
+        self._stamp = stamp(self._tls)  # of the files that the channels were opened with
         self._one_at_a_time = threading.Lock()
         self._process = os.getpid()
         self.closed = False
@@ -97,20 +102,35 @@ class Channels:
                 self._process = os.getpid()
             return self._opened[place][1]
 
+    def no_connection(self) -> None:
+        """A call got no connection: if files for TLS were replaced since the channels were opened, new
+        ones are opened with them. The old ones stay until the end, as other calls may use them."""
+        with self._one_at_a_time:
+            before, self._stamp = self._stamp, stamp(self._tls)
+            if self._stamp != before:
+                for place, address in enumerate(self.servers.addresses):
+                    if address.tls:
+                        self._former += self._opened.pop(place, ())[:1]
+
     def explained(self, error: Unavailable, tries: Tries) -> Unavailable:
         """The same error, with what is wrong where there was no connection. It looks, which takes a
         few seconds at most."""
         if not tries.unanswered:
             return error
-        from hodei.tls.diagnosis import REFUSED, diagnose
+        from hodei.tls.diagnosis import REFUSED, why
 
-        looked = {a: diagnose(a, self._tls, DIAGNOSE_S).words for a in self.servers.addresses[:3]}
-        wrong = [f"{a}: {words}" for a, words in looked.items() if words not in ("", REFUSED)]
-        if not wrong:
+        looked: dict[Address, str] = {}
+        for place, words in list(tries.unconnected.items())[:MOST_DIAGNOSED]:
+            address = self.servers.addresses[place]
+            found = why(address, self._tls, words, DIAGNOSE_S).words
+            if found not in ("", REFUSED):
+                looked[address] = found
+        if not looked:
             return error
-        only = len(self.servers.addresses) == 1
-        said = f": {looked[self.servers.addresses[0]]}" if only else "; " + "; ".join(wrong)
-        return Unavailable(shown(f"{error}{said}"))
+        if len(self.servers.addresses) == 1:
+            return Unavailable(shown(f"{error}: {''.join(looked.values())}"))
+        each = (f"{address}: {words}" for address, words in looked.items())
+        return Unavailable(shown("; ".join([str(error), *each])))
 
     def close(self) -> list[Any]:
         """Lets no further call begin, and returns the channels, which are to be closed."""
@@ -119,8 +139,9 @@ class Channels:
             return []
         with self._one_at_a_time:
             self.closed = True
-            channels = [channel for channel, _ in self._opened.values()]
+            channels = [*self._former, *(channel for channel, _ in self._opened.values())]
             self._opened.clear()
+            self._former.clear()
         return channels
 
 

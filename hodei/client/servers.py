@@ -54,6 +54,7 @@ class Tries:
         self._pause = FIRST_PAUSE_S
         self.reset()
         self.may_be_done = False  # a try that failed may have reached a server
+        self.unconnected: dict[int, str] = {}  # gRPC's words, by the place of each such server
         self.unanswered = False  # it was given up, as there was no connection
 
     def reset(self, pause: float = 0.0) -> None:
@@ -86,6 +87,9 @@ class Tries:
             self.succeeded()
             raise error_of(status, words)
         self.may_be_done = self.may_be_done or not was_not_done(status, words)
+        if was_not_sent(words):
+            place = (self._first + self._number) % len(self._servers.addresses)
+            self.unconnected[place] = words
         self._number += 1
         pause = 0.0
         if self._number % len(self._servers.addresses) == 0:

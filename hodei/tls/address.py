@@ -73,3 +73,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_host(text: str) -> bool:
+    """Whether a text can be the name or the IP address of a host, as certificates have it."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        labels = text.removeprefix("*.").removesuffix(".").split(".")
+        return len(text) <= 253 and all(map(_is_label, labels))
+    return True
+
+
+def _is_label(label: str) -> bool:
+    return 0 < len(label) < 64 and label.isascii() and all(c.isalnum() or c in "-_" for c in label)

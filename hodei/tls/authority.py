@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from hodei.tls.address import is_host
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import read
 from hodei.tls.pair import checked_pair
@@ -68,18 +69,12 @@ def make(folder: Path, hosts: Sequence[str], days: int) -> Made:
 def _name(host: str) -> str:
     """A host as a certificate names it. BadTls."""
     text = host.strip("[]").lower()
+    if not is_host(text):
+        raise BadTls(f"--host: expected the name or the IP address of a host, got {host!r}")
     try:
         return str(ip_address(text))
     except ValueError:
-        pass
-    labels = text.removeprefix("*.").rstrip(".").split(".")
-    if len(text) > 253 or not all(_is_label(label) for label in labels):
-        raise BadTls(f"--host: expected the name or the IP address of a host, got {host!r}")
-    return text.rstrip(".")
-
-
-def _is_label(label: str) -> bool:
-    return 0 < len(label) < 64 and label.isascii() and all(c.isalnum() or c in "-_" for c in label)
+        return text.removesuffix(".")
 
 
 def _general_name(name: str) -> x509.GeneralName:

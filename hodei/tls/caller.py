@@ -2,11 +2,12 @@
 whenever a connection is opened, so that replaced ones are used with the next."""
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hodei.tls.address import Address
+from hodei.tls.address import Address, is_host
 from hodei.tls.bad import BadTls
 from hodei.tls.system_cas import system_cas
 
@@ -41,6 +42,8 @@ class Tls(NamedTuple):
                     f"{flag} is given, but no address begins with https://: add --tls, or"
                     f" {flag} protects nothing"
                 )
+        if self.name and not is_host(self.name):
+            raise BadTls(f"--tls-name: expected the name of a host, got {self.name!r}")
         if bool(self.cert) != bool(self.key):
             raise BadTls("--tls-cert and --tls-key: expected both or none, got one")
         if used:
@@ -91,6 +94,20 @@ def open_channel(grpc: Any, address: Address, tls: Tls, options: Sequence[Any]) 
     return grpc.secure_channel(address.target, credentials, options=[*options, *named])
 
 
+def stamp(tls: Tls) -> tuple[tuple[int, int, int], ...]:
+    """What changes when one of the files is replaced or written."""
+    return tuple(stamp_of(path) for path in (tls.ca, tls.cert, tls.key) if path)
+
+
+def stamp_of(path: str) -> tuple[int, int, int]:
+    """What changes when a file is replaced or written; zeros while there is none."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
 def _trusted(ca: str | None) -> bytes | None:
     return read(ca, "--tls-ca") if ca else system_cas()
 
@@ -99,7 +116,10 @@ def read(path: str, flag: str) -> bytes:
     """The content of a file of certificates or of a key. BadTls: it cannot be read, is too long or
     is no PEM."""
     try:
-        with Path(path).open("rb") as file:
+        # A pipe would be waited for, and could be read only once.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadTls(f"{flag} {path}: expected a file, got something else")
             found = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise BadTls(f"{flag} {path}: {getattr(error, 'strerror', None) or error}") from None

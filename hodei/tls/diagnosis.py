@@ -5,6 +5,7 @@ Names and dates are compared here, not by OpenSSL, so that the certificate can b
 
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 import time
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import Tls
+from hodei.tls.grpc_words import is_refused, is_unresolved
 
 WITHIN_S = 3.0
 """Seconds for each step of the connection."""
@@ -24,6 +26,9 @@ NO_CHECK_TIME = 0x200000
 OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 """What a client of HTTP/2 sends first: its preface and empty settings. A server answers with its own
 settings."""
+
+PROXIES, SPARING = ("grpc_proxy", "https_proxy", "http_proxy"), ("no_grpc_proxy", "no_proxy")
+"""The variables that gRPC obeys: which proxy it uses, and for which hosts it uses none."""
 
 MOST_NAMES = 10
 """Names of a certificate that are quoted."""
@@ -44,8 +49,37 @@ REFUSED = "nobody listens there"
 NOTHING_WRONG = Finding("", False)
 
 
+def why(address: Address, tls: Tls, grpc_words: str, within_s: float = WITHIN_S) -> Finding:
+    """What is wrong where gRPC found no server. What its words tell is taken from them, without a
+    further connection. (They tell of one of a name's addresses, and not of the others.)"""
+    if is_refused(grpc_words, address.port) and _is_ip(address.host):
+        return Finding(REFUSED, False)
+    if is_unresolved(grpc_words):
+        return Finding(f"no host has the name {address.host}", False)
+    return diagnose(address, tls, within_s)
+
+
 def diagnose(address: Address, tls: Tls, within_s: float = WITHIN_S) -> Finding:
     """Connects once, and returns what is wrong. It may take a few times `within_s` seconds."""
+    found = _connect(address, tls, within_s)
+    variable = _proxy_variable(address.host)
+    if found.is_final or not variable:
+        return found
+    direct = "a direct connection is possible, but" if not found.words else f"{found.words}, and"
+    hint = f"gRPC goes through the proxy of {variable}: no_proxy={address.host} avoids that"
+    return Finding(f"{direct} {hint}", False)
+
+
+def _proxy_variable(host: str) -> str:
+    """The variable that sends gRPC's connections to a host through a proxy; empty: none does."""
+    spared = next((text for name in SPARING if (text := os.environ.get(name))), "")
+    names = (name.strip().lstrip(".") for name in spared.split(","))
+    if any(name and f".{host}".endswith(f".{name}") for name in names):
+        return ""
+    return next((name for name in PROXIES if os.environ.get(name)), "")
+
+
+def _connect(address: Address, tls: Tls, within_s: float) -> Finding:
     try:
         context = tls.context() if address.tls else _any_server()
     except BadTls as error:
@@ -168,6 +202,14 @@ def _of_certificate(certificate: Any, name: str) -> str:
         f"its certificate is for {quoted}{more}, and not for {name}:"
         " use such an address, or --tls-name with one of these names"
     )
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _written_name(name: str) -> str:

@@ -3,10 +3,10 @@ gRPC, and not what to do."""
 
 import re
 
-_NOT_SENT = re.compile(
-    r"failed to connect to all addresses|errors resolving|DNS resolution failed|empty address list",
-    re.IGNORECASE,
+_UNRESOLVED = re.compile(
+    r"errors resolving|DNS resolution failed|empty address list", re.IGNORECASE
 )
+_UNCONNECTED = re.compile(r"failed to connect to all addresses", re.IGNORECASE)
 
 _BROKEN = re.compile(
     r"^(?:socket closed|connection reset|broken pipe|recvmsg|sendmsg|stream removed"
@@ -19,12 +19,18 @@ _BROKEN = re.compile(
 
 def was_not_sent(words: str) -> bool:
     """Whether there was no connection, so that no server has seen the call."""
-    return _NOT_SENT.match(words) is not None
+    return is_unresolved(words) or _UNCONNECTED.match(words) is not None
 
 
-def is_refused(words: str) -> bool:
-    """Whether nobody listens at the address: its host has refused the connection."""
-    return was_not_sent(words) and "connection refused" in words.lower()
+def is_unresolved(words: str) -> bool:
+    """Whether no address was found for the name of a host."""
+    return _UNRESOLVED.match(words) is not None
+
+
+def is_refused(words: str, port: int) -> bool:
+    """Whether nobody listens at the address: its host has refused the connection, and not a proxy
+    with a port of its own."""
+    return was_not_sent(words) and "connection refused" in words.lower() and f":{port}:" in words
 
 
 def without_grpc(words: str) -> str:

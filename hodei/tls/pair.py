@@ -43,8 +43,16 @@ class Pair:
 def checked_pair(certificates: bytes, key: bytes) -> Pair:
     """BadTls: they are no certificate and key in PEM, do not belong together, are of a kind that
     gRPC cannot serve, or the certificate has expired."""
-    chain = load_certificates(certificates)
-    own = chain[0]
+    try:
+        return _checked(certificates, key)
+    except BadTls:
+        raise
+    except Exception:  # noqa: BLE001  the library has many kinds, and a server calls this as it runs
+        raise BadTls("expected a certificate and a key, got some that cannot be read") from None
+
+
+def _checked(certificates: bytes, key: bytes) -> Pair:
+    own = load_certificates(certificates)[0]
     public = _loaded_key(key).public_key()
     if _bytes_of(public) != _bytes_of(own.public_key()):
         raise BadTls(
@@ -53,9 +61,8 @@ def checked_pair(certificates: bytes, key: bytes) -> Pair:
         )
     _check_kind(public)
     if own.not_valid_after_utc < datetime.now(UTC):
-        raise BadTls(
-            f"the certificate has expired: it was valid until {written(own.not_valid_after_utc)}"
-        )
+        until = written(own.not_valid_after_utc)
+        raise BadTls(f"the certificate has expired: it was valid until {until}")
     return Pair(certificates, key, names_of(own), own.not_valid_after_utc)
 
 
@@ -63,7 +70,7 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
     """Reads certificates in PEM. BadTls: one of them is none, or there is none."""
     try:
         return x509.load_pem_x509_certificates(pem)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise BadTls("expected certificates in PEM, got something else") from None
 
 

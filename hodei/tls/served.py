@@ -17,7 +17,7 @@ from loguru import logger
 
 from hodei.domain.text import shown
 from hodei.tls.bad import BadTls
-from hodei.tls.caller import read
+from hodei.tls.caller import read, stamp_of
 from hodei.tls.pair import Pair, checked_pair, load_certificates
 
 LOOK_EVERY_S = 1.0
@@ -67,19 +67,10 @@ class Watched(Generic[T]):
             raise BadTls(f"{self._named()}: {error}") from None
 
     def _stamped(self) -> Stamp:
-        return tuple(map(_stamp_of, self._files.values()))
+        return tuple(map(stamp_of, self._files.values()))
 
     def _named(self) -> str:
         return ", ".join(f"{flag} {path}" for flag, path in self._files.items())
-
-
-def _stamp_of(path: str) -> tuple[int, int, int]:
-    """What changes when a file is replaced or written; zeros while there is none."""
-    try:
-        found = Path(path).stat()
-    except (OSError, ValueError):
-        return 0, 0, 0
-    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 class ClientCas(NamedTuple):

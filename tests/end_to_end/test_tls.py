@@ -27,6 +27,7 @@ class WithTls:
     plain: str
     encrypted: str
     mutual: str
+    beyond: str  # not bound to loopback, and asks for a certificate
 
     def file(self, name: str) -> str:
         return str(self.folder / name)
@@ -55,11 +56,17 @@ def system(
     pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[WithTls]:
     hodei = start(pg_server, tmp_path_factory.mktemp("tls"), servers=1)
-    mutual = f"127.0.0.1:{free_port()}"
-    made = WithTls(hodei, hodei.folder / "tls", hodei.addresses[0], "", mutual)
+    mutual, beyond = f"127.0.0.1:{free_port()}", free_port()
+    made = WithTls(
+        hodei, hodei.folder / "tls", hodei.addresses[0], "", mutual, f"127.0.0.1:{beyond}"
+    )
     made.init("server.example")
     own = ("--tls-cert", made.file("server.pem"), "--tls-key", made.file("server-key.pem"))
-    asking = ("--grpc", f"{mutual},client-ca={made.file('ca.pem')}")
+    asking = [
+        word
+        for listener in (mutual, f"0.0.0.0:{beyond}")
+        for word in ("--grpc", f"{listener},client-ca={made.file('ca.pem')}")
+    ]
     address = hodei.stack.server("tls", hodei.url, 0, *own, *asking)
     made.encrypted = address.replace("127.0.0.1", "localhost")
     yield made
@@ -104,6 +111,17 @@ def test_a_worker_takes_tls_from_the_command_line_that_starts_it(system: WithTls
     part = system.hodei.stack.start("handed", [*argv, *state], environment)
     system.hodei.stack.await_words(part, f"connected to https://{system.encrypted}")
     system.hodei.stack.stop_part(part)
+
+
+def test_a_certificate_replaces_no_key(system: WithTls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller of an address beyond loopback needs one. Flags come from the environment too."""
+    for name, file in (("CA", "ca.pem"), ("CERT", "client.pem"), ("KEY", "client-key.pem")):
+        monkeypatch.setenv(f"HODEI_TLS_{name}", system.file(file))
+    monkeypatch.setenv("HODEI_TLS", "1")
+    assert system.run(system.mutual, "status").code == 0, "on loopback, before there is a key"
+    ran = system.run(system.beyond, "status")
+    assert ran.code == 125
+    assert "API key" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -154,13 +172,20 @@ def test_who_cannot_connect_is_told_why(
         asyncio.run(ask())
     assert str(caught.value) == told
 
-    hodei = system.hodei
-    argv = ["hodei_worker", "--server", address, "--state-dir", str(hodei.folder / "no"), *given]
-    part = hodei.stack.start("refused", argv)
-    hodei.stack.await_words(part, "cannot connect")
-    hodei.stack.stop_part(part)
+
+def test_a_worker_says_why_it_cannot_connect(system: WithTls) -> None:
+    why = {
+        f"https://{system.plain}": "it does not speak TLS: use http://",
+        system.encrypted: "it expects TLS: use https://",
+        f"https://{system.mutual}": "it asks for a client certificate: use --tls-cert and",
+    }
+    state = ("--state-dir", str(system.hodei.folder / "no"))
+    argv = ["hodei_worker", "--server", ",".join(why), *state, *system.trust]
+    part = system.hodei.stack.start("refused", argv)
+    for address, words in why.items():
+        system.hodei.stack.await_words(part, f"cannot connect to {address}: {words}")
+    system.hodei.stack.stop_part(part)
     log = part.log.read_text()
-    assert f"cannot connect to {address}: {words}" in log
     assert not any(word in log for word in ("last error", "Socket closed", "SSL", "UNAVAILABLE"))
 
 
@@ -172,6 +197,7 @@ def test_settings_that_cannot_be_meant_are_refused(system: WithTls) -> None:
         (system.plain, system.trust, "--tls-ca is given, but no address begins with https://"),
         (server, ("--tls-ca", "/no"), "--tls-ca /no: No such file or directory"),
         (server, ("--tls-ca", str(bad)), f"--tls-ca {bad}: expected certificates in PEM"),
+        (server, ("--tls-name", ".x\x1b"), "--tls-name: expected the name of a host, got '.x"),
         (server, system.own[:2], "--tls-cert and --tls-key: expected both or none, got one"),
         (
             server,
@@ -184,10 +210,10 @@ def test_settings_that_cannot_be_meant_are_refused(system: WithTls) -> None:
     for address, flags, words in cases:
         ran = system.run(address, "status", *flags)
         assert (ran.code, words in ran.err) == (2, True), ran
-        argv = ["hodei_worker", "--server", address, "--state-dir", "/no", *flags]
-        part = system.hodei.stack.start("bad", argv)
-        assert part.process.wait(30) == 2
-        assert words in part.log.read_text()
+    argv = ["hodei_worker", "--server", system.plain, "--state-dir", "/no", *system.trust]
+    part = system.hodei.stack.start("bad", argv)
+    assert part.process.wait(30) == 2
+    assert "--tls-ca is given, but no address begins with https://" in part.log.read_text()
     with pytest.raises(Invalid, match="tls ca is given, but no address begins with https://"):
         Client(system.plain, tls=Tls(ca=system.file("ca.pem")))
 

@@ -74,10 +74,15 @@ def running(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
 
 
 def test_hosts_reach_only_the_servers_whose_ca_they_trust(
-    running: Hodei, two_hosts: list[Host]
+    running: Hodei, two_hosts: list[Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both workers know both servers. Each works for the one that it trusts, and says of the other
-    one why it does not."""
+    """Both workers know both servers. Each works for the one that it trusts, and callers are told why
+    they cannot use the other one. An API key travels by TLS only."""
+    made = ("apikey", "create", "--role", "submitter", "--name", "host")
+    database = running.folder / "url"
+    database.write_text(running.url)
+    key = running.ok(*made, "--database-url-file", str(database)).text.strip()
+    monkeypatch.setenv("HODEI_API_KEY", key)
     gateways = [one.gateway for one in two_hosts]
     cas = [Ca(running.folder / name, name) for name in ("first", "second")]
     ports, asking = [free_port(), free_port()], free_port()
@@ -113,6 +118,8 @@ def check_host(running: Hodei, one: Host, worker: Worker, number: int, asking: i
     ran = called(one, other, *worker.flags[:2], "status")
     assert ran.returncode == 125
     assert "its certificate is of an unknown CA: expected one of the CAs in" in ran.stderr
+    ran = called(one, other.removeprefix("https://"), "status")
+    assert "it expects TLS" in ran.stderr
     ran = called(one, f"https://{one.gateway}:{asking}", *worker.flags, "status")
     if number == 0:
         assert ran.returncode == 0, "a certificate of the CA that this address asks for"

@@ -13,7 +13,7 @@ import pytest
 from hodei.local.embedded_postgres import free_port
 from hodei.tls.address import Address
 from hodei.tls.caller import Tls, open_channel
-from hodei.tls.diagnosis import REFUSED, diagnose, is_named
+from hodei.tls.diagnosis import REFUSED, diagnose, is_named, why
 from hodei.tls.grpc_words import is_refused, was_not_sent, without_grpc
 from tests.tls.certificates import Ca, Files
 
@@ -165,16 +165,36 @@ def test_the_cas_of_the_system_are_named(place: Place) -> None:
 
 def test_hosts_and_ports_without_a_server() -> None:
     nobody = Address(f"127.0.0.1:{free_port()}", tls=True)
-    assert is_refused(called(nobody, Tls()))
+    assert is_refused(called(nobody, Tls()), nobody.port)
     assert diagnose(nobody, Tls()).words == REFUSED
     unknown = Address("no-such-host.invalid:1")
     assert was_not_sent(called(unknown, Tls()))
-    assert diagnose(unknown, Tls()).words == "no host has the name no-such-host.invalid"
+    words = "no host has the name no-such-host.invalid"
+    assert diagnose(unknown, Tls()).words == words
+    assert why(unknown, Tls(), called(unknown, Tls())).words == words
+    assert why(nobody, Tls(), called(nobody, Tls())).words == REFUSED
     assert diagnose(Address("x" * 300 + ":1"), Tls()).words.startswith("no host has the name x")
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         silent.listen()
         address = Address(f"127.0.0.1:{silent.getsockname()[1]}", tls=True)
         assert diagnose(address, Tls(), 0.1).words == "it does not answer a TLS handshake"
+
+
+def test_a_proxy_of_the_environment_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC goes through it, also to this host."""
+    good, tls = Address(f"localhost:{place.ports['good']}", tls=True), place.tls()
+    proxy = free_port()
+    monkeypatch.setenv("https_proxy", f"http://user:secret@127.0.0.1:{proxy}")
+    words = called(good, tls)
+    assert was_not_sent(words)
+    assert not is_refused(words, good.port)
+    assert diagnose(good, tls).words == (
+        "a direct connection is possible, but gRPC goes through the proxy of https_proxy:"
+        " no_proxy=localhost avoids that"
+    )
+    monkeypatch.setenv("no_proxy", "a.example, localhost")
+    assert called(good, tls) == ""
+    assert diagnose(good, tls).words == ""
 
 
 def test_names_of_certificates() -> None:

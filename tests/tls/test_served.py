@@ -1,5 +1,8 @@
 """Certificates and keys that a server is given, at its start and while it runs."""
 
+import contextlib
+import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from hodei.tls.bad import BadTls
+from hodei.tls.pair import checked_pair
 from hodei.tls.served import ServedPair, Watched
 from tests.tls.certificates import Ca, Files
 
@@ -48,7 +52,8 @@ def test_what_does_not_fit_is_refused(ca: Ca, tmp_path: Path) -> None:
     empty.touch()
     text.write_text("-----BEGIN CERTIFICATE-----\nx")
     large.write_bytes(b"-----BEGIN " + bytes(1 << 21))
-    locked = tmp_path / "locked"
+    locked, pipe = tmp_path / "locked", tmp_path / "pipe"
+    os.mkfifo(pipe)
     key = load_pem_private_key(Path(good.key).read_bytes(), None)
     secret = BestAvailableEncryption(b"x")
     locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret))
@@ -62,6 +67,8 @@ def test_what_does_not_fit_is_refused(ca: Ca, tmp_path: Path) -> None:
         (Files(str(text), good.key), "expected certificates in PEM"),
         (Files(str(large), good.key), "expected a file of at most 1048576 bytes, got more"),
         (Files(str(tmp_path), good.key), "Is a directory"),
+        (Files(str(pipe), good.key), "expected a file, got something else"),
+        (Files("/dev/zero", good.key), "expected a file, got something else"),
         (Files("/no\0", good.key), "embedded null byte"),
     )
     for files, words in cases:
@@ -107,3 +114,17 @@ def test_a_key_is_never_in_the_words_for_a_pair(ca: Ca) -> None:
     shown = repr(ServedPair(*made)._pair.content)
     assert shown.startswith("a certificate for localhost, a\\x1b.example, valid until 2")
     assert "PRIVATE" not in shown
+
+
+def test_files_of_any_content_raise_nothing_else(ca: Ca) -> None:
+    """A server reads them while it runs."""
+    good = ca.make("s", "localhost")
+    contents = [Path(path).read_bytes() for path in good]
+    chance = random.Random(1)
+    for number in range(600):
+        changed = [bytearray(content) for content in contents]
+        one = changed[number % 2]
+        place = chance.randrange(len(one))
+        one[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
+        with contextlib.suppress(BadTls):
+            checked_pair(*map(bytes, changed))
