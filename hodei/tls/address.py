@@ -1,6 +1,7 @@
-"""The addresses of servers, as people write them: HOST:PORT, with http:// or https:// before it."""
+"""The addresses of servers, as people write them: HOST:PORT, with http:// or https:// before it.
 
-import ipaddress
+ipaddress is imported when it is used: each start of `hodei` would pay for it."""
+
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -67,6 +68,8 @@ def _parse(part: object, given: object, *, tls: bool) -> Address:
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a host: `localhost`, 127.0.0.0/8 or ::1. A name is not
     looked up."""
+    import ipaddress
+
     if host == "localhost":
         return True
     try:
@@ -77,6 +80,8 @@ def is_loopback(host: str) -> bool:
 
 def is_host(text: str) -> bool:
     """Whether a text can be the name or the IP address of a host, as certificates have it."""
+    import ipaddress
+
     try:
         ipaddress.ip_address(text)
     except ValueError:
