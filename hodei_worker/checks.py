@@ -33,7 +33,7 @@ def check_welcome(sent: pb.Welcome) -> None:
     """Raises BadFrame. A server that does not send a number leaves it 0, which is valid."""
     _check_range(sent.heartbeat_s or 10.0, "heartbeat_s", 0.1, 60.0)
     _check_range(sent.lost_after_s or 60.0, "lost_after_s", 1.0, 86_400.0)
-    _check_range(sent.new_secret_in_s, "new_secret_in_s", 0.0, 1e9)
+    _check_range(sent.renew_credential_in_s, "renew_credential_in_s", 0.0, 1e9)
     if sent.cluster_id:
         try:
             uuid.UUID(sent.cluster_id)

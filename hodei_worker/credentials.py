@@ -84,25 +84,25 @@ class Credentials:
         """Seconds since each secret was refused first, without one being accepted."""
         return 0.0 if self._refused_since is None else self._clock() - self._refused_since
 
-    def record_accepted(self, new_secret_in_s: float | None) -> None:
-        """A server has accepted the presented secret. `new_secret_in_s`: when it is to be replaced;
+    def record_accepted(self, renew_in_s: float | None) -> None:
+        """A server has accepted the presented secret. `renew_in_s`: when it is to be replaced;
         None: this server is of an older release, and cannot replace it."""
         before = self.identity
         self.identity = before.with_accepted(self._presented, self._now())
         if self.identity.in_force < before.in_force:
-            logger.info("the worker's secret was renewed")
+            logger.info("the worker's credential was renewed")
             self._announce_at = 0.0
         elif self.identity.in_force > before.in_force:
             logger.warning(
-                "servers know only a secret from before the last renewal;"
-                " was the database restored? The secret will be renewed again"
+                "servers know only a credential from before the last renewal;"
+                " was the database restored? It will be renewed again"
             )
         self._presented = self.identity.secrets[self.identity.in_force]
         if self.identity != before:
             self._keep("what is kept there is older, and still good for the next start")
         self._refused.clear()
         self._refused_since = None
-        self._renew_at = None if new_secret_in_s is None else self._clock() + new_secret_in_s
+        self._renew_at = None if renew_in_s is None else self._clock() + renew_in_s
 
     def replace(self, identity: Identity) -> None:
         """Makes this the worker's identity, as its id was revoked. Raises BadSetting."""
@@ -136,7 +136,7 @@ class Credentials:
         before = self.identity
         self.identity = before.with_next()
         self._made_at = now
-        if not self._keep("the worker's secret is not renewed; trying again in an hour"):
+        if not self._keep("the worker's credential is not renewed; trying again in an hour"):
             self.identity = before
             return None
         return self.identity.announced

@@ -49,7 +49,7 @@ class Outbox:
         # bounded by the jobs' windows of unacknowledged bytes (supervisor/window.py)
         self._logs: deque[pb.LogChunk] = deque()
         self._heartbeat: pb.Heartbeat | None = None
-        self._next_secret_sha256 = b""
+        self._next_credential_sha256 = b""
         self._hurry.clear()
 
     @property
@@ -62,7 +62,7 @@ class Outbox:
             self._results
             or self._logs
             or self._heartbeat
-            or self._next_secret_sha256
+            or self._next_credential_sha256
             or self._rejects
             or self._stopping
             or self._cancels
@@ -117,8 +117,8 @@ class Outbox:
         self._heartbeat = message
         self._wake.set()
 
-    def set_next_secret(self, sha256: bytes) -> None:
-        self._next_secret_sha256 = sha256
+    def set_next_credential(self, sha256: bytes) -> None:
+        self._next_credential_sha256 = sha256
         self._wake.set()
 
     async def wait_until_due(self) -> None:
@@ -148,9 +148,9 @@ class Outbox:
             stopping=self._stopping[:most],
             cancels_received=self._cancels[:most],
             started=self._started[:most],
-            next_secret_sha256=self._next_secret_sha256,
+            next_credential_sha256=self._next_credential_sha256,
         )
-        self._next_secret_sha256 = b""
+        self._next_credential_sha256 = b""
         del self._rejects[:most], self._stopping[:most], self._cancels[:most], self._started[:most]
         if self._heartbeat is not None:
             frame.heartbeat.CopyFrom(self._heartbeat)

@@ -74,7 +74,9 @@ class Registration:
         again later. Raises GiveUp if another attempt cannot succeed."""
         revoked = _is_revoked(refusal)
         if not revoked and self._credentials.present_another():
-            words = "{} does not accept this worker's secret: trying another one that it has kept"
+            words = (
+                "{} does not accept this worker's credential: trying another one that it has kept"
+            )
             logger.info(words, address)
             return True
         try:

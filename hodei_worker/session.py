@@ -33,7 +33,7 @@ from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
-from hodei_worker.stream_end import NewSecret, SentAway, StreamOver
+from hodei_worker.stream_end import NewCredential, SentAway, StreamOver
 from hodei_worker.unconnected import Unconnected
 
 UNREACHABLE_AFTER_S = 30.0
@@ -89,7 +89,7 @@ class Session:
             await self._run_stream(address, backoff)
         except SentAway as over:
             logger.info("leaving {}: {}", address, over)
-            sent_away, here = True, isinstance(over, NewSecret)
+            sent_away, here = True, isinstance(over, NewCredential)
         except (StreamOver, BadTls) as over:
             logger.warning("stream to {} ended: {}", address, over)
         except grpc.aio.AioRpcError as error:
@@ -187,8 +187,10 @@ class Session:
         limited.check_welcome(frame.welcome, self._settings.projects)
         self._addresses.mark_reached(address, frame.welcome.server_id)
         self._slots.cluster_id = frame.welcome.cluster_id
-        can_renew = frame.welcome.HasField("new_secret_in_s")
-        self._credentials.record_accepted(frame.welcome.new_secret_in_s if can_renew else None)
+        can_renew = frame.welcome.HasField("renew_credential_in_s")
+        self._credentials.record_accepted(
+            frame.welcome.renew_credential_in_s if can_renew else None
+        )
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
         skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
@@ -257,8 +259,8 @@ class Session:
         if frame.undrain:
             logger.info("draining was ended by request: new jobs are accepted again")
         self._elsewhere.read(frame)
-        if self._credentials.record_stored(frame.next_secret_stored):
-            raise NewSecret("this worker connects again with its new secret")
+        if self._credentials.record_stored(frame.next_credential_stored):
+            raise NewCredential("this worker connects again with its new credential")
         if frame.HasField("go_away"):
             self._pause_s = min(5.0, frame.go_away.reconnect_after_s)
             raise SentAway(frame.go_away.why)
@@ -306,7 +308,7 @@ class Session:
                     )
                 warned = stalled
                 if (sha256 := self._credentials.announcement()) is not None:
-                    self._outbox.set_next_secret(sha256)
+                    self._outbox.set_next_credential(sha256)
                 if self._slots.capabilities != self._said:
                     raise SentAway("what this worker can run has changed") from None
                 if time.monotonic() - self._last_frame_at > 2.5 * self._heartbeat_s:

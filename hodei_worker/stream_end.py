@@ -23,7 +23,7 @@ class SentAway(StreamOver):
     It is no error."""
 
 
-class NewSecret(SentAway):
+class NewCredential(SentAway):
     """This worker ended the stream to connect to the same server with its new secret."""
 
 

@@ -16,7 +16,7 @@ JITTER = 0.1
 registered together do not renew together."""
 
 
-def new_secret_in_s(worker_id: uuid.UUID, age_s: float) -> float:
+def renew_credential_in_s(worker_id: uuid.UUID, age_s: float) -> float:
     """Returns the seconds until this worker is to renew its secret, which is so old; 0: at once.
     The same worker always gets the same time."""
     jitter = random.Random(worker_id.int).uniform(1 - JITTER, 1 + JITTER)  # noqa: S311

@@ -57,7 +57,7 @@ class Drain(NamedTuple):
     on: bool
 
 
-class NextSecretStored(NamedTuple):
+class NextCredentialStored(NamedTuple):
     """The hash of the worker's next secret is committed: the worker may connect with it."""
 
     sha256: bytes
@@ -92,6 +92,6 @@ Message = (
     | Drain
     | GoAway
     | CutOff
-    | NextSecretStored
+    | NextCredentialStored
     | ServerHeartbeat
 )

@@ -23,8 +23,8 @@ from hodei.domain.errors import (
 from hodei.domain.job import Reason
 from hodei.domain.text import words_of
 from hodei.domain.timing import HEARTBEAT_S
-from hodei.fleet.credentials import new_secret_in_s
-from hodei.fleet.messages import Cancel, Drain, GoAway, LeaseSecrets, NextSecretStored
+from hodei.fleet.credentials import renew_credential_in_s
+from hodei.fleet.messages import Cancel, Drain, GoAway, LeaseSecrets, NextCredentialStored
 from hodei.fleet.presence import Presence
 from hodei.fleet.reach import Address
 from hodei.fleet.registration import fingerprint
@@ -86,7 +86,7 @@ class Opened(NamedTuple):
     stream: WorkerStream
     resumed: list[ResumedLease]
     cluster_id: str
-    new_secret_in_s: float  # until the worker is to renew its secret; 0: at once
+    renew_credential_in_s: float  # until the worker is to renew its secret; 0: at once
 
 
 class Sessions:
@@ -143,7 +143,9 @@ class Sessions:
             self._cluster_id = str(await self._database.run(cluster.cluster_id))
         resumed = await self._resume(stream, hello.held)
         renew_in_s = (
-            0.0 if session.outdated else new_secret_in_s(hello.worker_id, session.credential_age_s)
+            0.0
+            if session.outdated
+            else renew_credential_in_s(hello.worker_id, session.credential_age_s)
         )
         return Opened(stream, resumed, self._cluster_id, renew_in_s)
 
@@ -221,12 +223,14 @@ class Sessions:
                 outcome.missing_key or outcome.refusal,
             )
 
-    async def announce_secret(self, stream: WorkerStream, sha256: bytes) -> None:
+    async def announce_credential(self, stream: WorkerStream, sha256: bytes) -> None:
         """Stores the hash of a worker's next secret, and tells the worker so. In trouble the worker
         is not told, and says it again. Invalid: the stream has announced another one before."""
-        if stream.next_secret not in (b"", sha256):
-            raise Invalid("next_secret_sha256: expected the one that this stream announced before")
-        if not stream.next_secret:
+        if stream.next_credential not in (b"", sha256):
+            raise Invalid(
+                "next_credential_sha256: expected the one that this stream announced before"
+            )
+        if not stream.next_credential:
             try:
                 stored = await self._database.run(
                     lambda conn: worker_credentials.announce(
@@ -235,12 +239,12 @@ class Sessions:
                 )
             except TROUBLE as error:
                 log = logger.bind(component="WorkerMonitor", worker_id=stream.worker_id)
-                log.warning("the worker's next secret is not stored: {}", words_of(error))
+                log.warning("the worker's next credential is not stored: {}", words_of(error))
                 return
             if not stored:
                 return  # the stream is no longer the newest, or is being closed
-            stream.next_secret = sha256
-        stream.send(NextSecretStored(sha256))
+            stream.next_credential = sha256
+        stream.send(NextCredentialStored(sha256))
 
     def join(self, stream: WorkerStream) -> None:
         """Makes an answered stream known to the dispatcher and to all others."""

@@ -65,7 +65,9 @@ class WorkerStream:
         self.ahead = OffersAhead(slots, able=can_recall)
         self.closed = asyncio.Event()
         self.why_closed = ""
-        self.next_secret = b""  # the hash of the secret that the worker announced, once committed
+        self.next_credential = (
+            b""  # the hash of the secret that the worker announced, once committed
+        )
         self.at_fault = False  # the stream was closed for what its worker sent
         self._outbox: deque[Message] = deque()
         self._has_messages = asyncio.Event()

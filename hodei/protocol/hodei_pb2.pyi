@@ -52,7 +52,7 @@ class RegisterResponse(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ...) -> None: ...
 
 class WorkerFrame(_message.Message):
-    __slots__ = ("hello", "heartbeat", "accepts", "rejects", "logs", "results", "stopping", "cancels_received", "started", "next_secret_sha256")
+    __slots__ = ("hello", "heartbeat", "accepts", "rejects", "logs", "results", "stopping", "cancels_received", "started", "next_credential_sha256")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTS_FIELD_NUMBER: _ClassVar[int]
@@ -62,7 +62,7 @@ class WorkerFrame(_message.Message):
     STOPPING_FIELD_NUMBER: _ClassVar[int]
     CANCELS_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
-    NEXT_SECRET_SHA256_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CREDENTIAL_SHA256_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     accepts: _containers.RepeatedCompositeFieldContainer[Accept]
@@ -72,8 +72,8 @@ class WorkerFrame(_message.Message):
     stopping: _containers.RepeatedCompositeFieldContainer[Stopping]
     cancels_received: _containers.RepeatedScalarFieldContainer[int]
     started: _containers.RepeatedScalarFieldContainer[int]
-    next_secret_sha256: bytes
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ..., next_secret_sha256: _Optional[bytes] = ...) -> None: ...
+    next_credential_sha256: bytes
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ..., next_credential_sha256: _Optional[bytes] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "addresses", "job_user", "about", "projects")
@@ -249,7 +249,7 @@ class Stopping(_message.Message):
     def __init__(self, lease: _Optional[int] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "recall", "cut_off", "reaches_database", "secrets", "beat_unix_us", "next_secret_stored")
+    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "recall", "cut_off", "reaches_database", "secrets", "beat_unix_us", "next_credential_stored")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
@@ -264,7 +264,7 @@ class ServerFrame(_message.Message):
     REACHES_DATABASE_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     BEAT_UNIX_US_FIELD_NUMBER: _ClassVar[int]
-    NEXT_SECRET_STORED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CREDENTIAL_STORED_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     run: _containers.RepeatedCompositeFieldContainer[RunJob]
     cancel: _containers.RepeatedCompositeFieldContainer[CancelJob]
@@ -279,11 +279,11 @@ class ServerFrame(_message.Message):
     reaches_database: bool
     secrets: _containers.RepeatedCompositeFieldContainer[LeaseSecrets]
     beat_unix_us: int
-    next_secret_stored: bytes
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., cut_off: _Optional[bool] = ..., reaches_database: _Optional[bool] = ..., secrets: _Optional[_Iterable[_Union[LeaseSecrets, _Mapping]]] = ..., beat_unix_us: _Optional[int] = ..., next_secret_stored: _Optional[bytes] = ...) -> None: ...
+    next_credential_stored: bytes
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., cut_off: _Optional[bool] = ..., reaches_database: _Optional[bool] = ..., secrets: _Optional[_Iterable[_Union[LeaseSecrets, _Mapping]]] = ..., beat_unix_us: _Optional[int] = ..., next_credential_stored: _Optional[bytes] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol", "session", "heartbeat_s", "lost_after_s", "clock_unix_us", "resume", "server_id", "cluster_id", "capabilities", "new_secret_in_s")
+    __slots__ = ("protocol", "session", "heartbeat_s", "lost_after_s", "clock_unix_us", "resume", "server_id", "cluster_id", "capabilities", "renew_credential_in_s")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_S_FIELD_NUMBER: _ClassVar[int]
@@ -293,7 +293,7 @@ class Welcome(_message.Message):
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
-    NEW_SECRET_IN_S_FIELD_NUMBER: _ClassVar[int]
+    RENEW_CREDENTIAL_IN_S_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     session: int
     heartbeat_s: float
@@ -303,8 +303,8 @@ class Welcome(_message.Message):
     server_id: str
     cluster_id: str
     capabilities: _containers.RepeatedScalarFieldContainer[str]
-    new_secret_in_s: float
-    def __init__(self, protocol: _Optional[int] = ..., session: _Optional[int] = ..., heartbeat_s: _Optional[float] = ..., lost_after_s: _Optional[float] = ..., clock_unix_us: _Optional[int] = ..., resume: _Optional[_Iterable[_Union[Resume, _Mapping]]] = ..., server_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., new_secret_in_s: _Optional[float] = ...) -> None: ...
+    renew_credential_in_s: float
+    def __init__(self, protocol: _Optional[int] = ..., session: _Optional[int] = ..., heartbeat_s: _Optional[float] = ..., lost_after_s: _Optional[float] = ..., clock_unix_us: _Optional[int] = ..., resume: _Optional[_Iterable[_Union[Resume, _Mapping]]] = ..., server_id: _Optional[str] = ..., cluster_id: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., renew_credential_in_s: _Optional[float] = ...) -> None: ...
 
 class Resume(_message.Message):
     __slots__ = ("lease", "holds", "log_seq", "accepted")

@@ -15,7 +15,7 @@ from hodei.fleet.messages import (
     LeaseSecrets,
     LogAck,
     Message,
-    NextSecretStored,
+    NextCredentialStored,
     Recall,
     Refused,
     ResultAck,
@@ -97,8 +97,8 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
             frame.drain, frame.undrain = on, not on
         case CutOff(on):
             frame.cut_off, frame.reaches_database = on, not on
-        case NextSecretStored(sha256):
-            frame.next_secret_stored = sha256
+        case NextCredentialStored(sha256):
+            frame.next_credential_stored = sha256
         case ServerHeartbeat():
             frame.beat_unix_us = _now_unix_us()
         case GoAway(after, why):
@@ -121,7 +121,7 @@ def welcome(opened: Opened, server_id: str, lost_after_s: float) -> pb.ServerFra
         server_id=server_id,
         cluster_id=opened.cluster_id,
         capabilities=CAPABILITIES,
-        new_secret_in_s=opened.new_secret_in_s,
+        renew_credential_in_s=opened.renew_credential_in_s,
     )
     for one in opened.resumed:
         said.resume.add(

@@ -137,9 +137,9 @@ def frame(said: pb.WorkerFrame) -> None:
     leases(one.lease for one in said.stopping)
     leases(said.cancels_received)
     leases(said.started)
-    if len(said.next_secret_sha256) not in (0, SHA256_BYTES):
+    if len(said.next_credential_sha256) not in (0, SHA256_BYTES):
         raise Invalid(
-            f"next_secret_sha256: expected {SHA256_BYTES} bytes, got {len(said.next_secret_sha256)}"
+            f"next_credential_sha256: expected {SHA256_BYTES} bytes, got {len(said.next_credential_sha256)}"
         )
     if said.HasField("heartbeat"):
         beat = said.heartbeat

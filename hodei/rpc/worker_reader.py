@@ -114,8 +114,8 @@ class WorkerReader:
         if frame.started:
             started = list(frame.started)
             await _patiently(lambda: self._settler.record_starts(self._stream, started))
-        if frame.next_secret_sha256:
-            await self._sessions.announce_secret(self._stream, frame.next_secret_sha256)
+        if frame.next_credential_sha256:
+            await self._sessions.announce_credential(self._stream, frame.next_credential_sha256)
 
     async def _append(self, logs: Sequence[pb.LogChunk]) -> None:
         worker_id = self._stream.worker_id

@@ -40,7 +40,7 @@ def test_a_full_disk_puts_a_renewal_off(one: Hodei, small_disk: Path) -> None:
     one.sql("UPDATE workers SET credential_since = now() - interval '26 days'")
     one.sql("UPDATE workers SET session = session + 1")
     one.sql("SELECT pg_notify('hodei_worker', id::text) FROM workers")
-    eventually(lambda: "the worker's secret is not renewed" in one.log("worker"))
+    eventually(lambda: "the worker's credential is not renewed" in one.log("worker"))
     assert "No space left on device" in one.log("worker")
     assert (state / "identity.json").read_bytes() == before
     assert not (state / "identity.new").exists()

@@ -42,8 +42,8 @@ FRAMES: dict[str, dict[str, Any]] = {
     "late result, job": {
         "results": [pb.Result(lease=1, outcome=pb.SUCCEEDED, late_job_id="no uuid")]
     },
-    "next secret, too short": {"next_secret_sha256": b"x"},
-    "next secret, too long": {"next_secret_sha256": b"x" * 900_000},
+    "next secret, too short": {"next_credential_sha256": b"x"},
+    "next secret, too long": {"next_credential_sha256": b"x" * 900_000},
     "log, lease": {"logs": [pb.LogChunk(lease=HUGE, stream=pb.STDOUT, data=b"x")]},
     "log, offset": {"logs": [pb.LogChunk(lease=1, stream=pb.STDOUT, byte_offset=HUGE, data=b"x")]},
     "log, time": {
@@ -269,9 +269,9 @@ def test_clients_that_leave_before_their_hello_are_no_fault(fresh: Hodei) -> Non
 def test_a_stream_announces_one_next_secret(hodei: Hodei) -> None:
     with HostileWorker(hodei.addresses[0], hodei.token()) as evil:
         for _ in range(100):
-            evil.send(next_secret_sha256=b"n" * 32)
-        eventually(lambda: sum(f.next_secret_stored == b"n" * 32 for f in evil.frames) > 1)
-        evil.send(next_secret_sha256=b"o" * 32)
+            evil.send(next_credential_sha256=b"n" * 32)
+        eventually(lambda: sum(f.next_credential_stored == b"n" * 32 for f in evil.frames) > 1)
+        evil.send(next_credential_sha256=b"o" * 32)
         assert evil.ends() == grpc.StatusCode.INVALID_ARGUMENT, evil.words
     asked = "SELECT next_credential_sha256 FROM workers WHERE id = %s"
     assert hodei.sql(asked, evil.id) == [(b"n" * 32,)]

@@ -65,7 +65,7 @@ def test_the_time_of_an_event_is_taken_in_one_way(name: str) -> None:
     """The later of now and a microsecond after the last event, so that a story's times increase."""
     text = STATEMENTS[name]
     taken = re.findall(r"greatest\(\s*clock_timestamp\(\),\s*([^)]*)\)", text)
-    ways = {re.sub(r"^[jw]\.", "", way) for way in taken}
+    ways = {re.sub(r"^[jpw]\.", "", way) for way in taken}
     # A result may write two events: the accept that it overtook, and its own; a connect the renewal
     # of the worker's secret and its new state.
     two = "updated_at + interval '2 microseconds'"
