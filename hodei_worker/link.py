@@ -7,6 +7,7 @@ supervisor ends with its last job."""
 
 import asyncio
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from hodei_worker.seats import (
     wanted_settings,
 )
 from hodei_worker.supervisor import wire
+from hodei_worker.supervisor.secrets import unpacked
 
 
 class SupervisorDied(Exception):
@@ -126,7 +128,7 @@ class Link:
         """Sends to the supervisor that has the lease; a new lease goes to the one for jobs of its
         kind. Never waits: frames to a supervisor are small and it reads them at once."""
         lease = header["lease"]
-        if op == "start" and self._containers and has_image(payload):
+        if op == "start" and self._containers and has_image(spec_of(header, payload)):
             self._supervisor_of[lease] = self._containers
         elif op == "purge" and self._containers:
             self._containers.connection.send(op, payload, **header)
@@ -165,6 +167,11 @@ class Link:
     def close(self) -> None:
         for one in self._all:
             one.connection.close()
+
+
+def spec_of(header: Mapping[str, Any], payload: bytes) -> bytes:
+    """The spec in the payload of a start frame, without the values behind it."""
+    return unpacked(header.get("secrets", {}), payload)[0]
 
 
 def has_image(spec: bytes) -> bool:

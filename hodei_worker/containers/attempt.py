@@ -32,7 +32,10 @@ CHILD_KILLED = "the kernel killed a process of this job: its memory limit was re
 
 
 class ContainerAttempt:
-    def __init__(self, start: Start, host: Host, tape: Tape, listener: Listener) -> None:
+    def __init__(
+        self, start: Start, host: Host, tape: Tape, listener: Listener, *, waits: bool = False
+    ) -> None:
+        """`waits`: it goes on, and the values of its secrets come later."""
         self._start = start
         self._spec = start.spec
         self._host = host
@@ -49,6 +52,7 @@ class ContainerAttempt:
             self._guard,
             listener.on_chunk,
             self._on_disk_full,
+            _to_mask(start) if start.secrets or waits else None,
         )
         self._begun = time.monotonic()
         self._starting = Starting(host, start, self._name, self._log.notice)
@@ -83,7 +87,8 @@ class ContainerAttempt:
             self._start_task.cancel()
 
     def give_secrets(self, values: Values) -> None:
-        """Its jobs have none."""
+        if not self._finished:
+            self._log.give_secrets(values)
 
     def resume(self) -> None:
         if not self._finished:
@@ -279,8 +284,16 @@ class ContainerAttempt:
             result.set_cause(self._cause)
         if self._given_up.is_set() and not ended and self._running:
             result.add_message("its container is removed by force")
+        result.message = self._log.masked(result.message)
         self._usage.add_to(result)
         result.run_us = max(1, int((time.monotonic() - self._begun) * 1e6))
         result.started_us = self._start.started_us
         self._log.kept.add_to(result)
         return result
+
+
+def _to_mask(start: Start) -> Values:
+    """Returns the values of the job's secrets; of a registry's login the password by itself, too."""
+    login = start.secrets.get(start.spec.get("registry_secret", ""), "")
+    password = login.partition(":")[2]
+    return Values({**start.secrets, ":": password} if password else start.secrets)

@@ -28,6 +28,10 @@ NEEDED_LATER = ("timeout", "silence_timeout", "grace", "term", "log_limit")
 of them can be a secret."""
 
 
+SECRETS = "secrets"
+"""Among them: the names of the secrets whose values its log must not have."""
+
+
 class Containers:
     """An Executor (executor.py)."""
 
@@ -45,6 +49,8 @@ class Containers:
 
     def journal_marks(self, start: Start) -> dict[str, Any]:
         kept = {key: start.spec[key] for key in NEEDED_LATER if key in start.spec}
+        if start.secrets:
+            kept[SECRETS] = sorted(start.secrets)
         return {"cluster": start.cluster, "limits": kept}
 
     def adopt(self, entry: dict[str, Any]) -> None:
@@ -98,6 +104,11 @@ class Containers:
         await self._engine.close()
 
     def attempt(self, start: Start, tape: Tape, listener: Listener) -> ContainerAttempt:
+        return self._attempt(start, tape, listener)
+
+    def _attempt(
+        self, start: Start, tape: Tape, listener: Listener, *, waits: bool = False
+    ) -> ContainerAttempt:
         lease = str(start.lease)
         self._live.add(lease)
 
@@ -112,10 +123,10 @@ class Containers:
             on_ended,
             listener.on_processes,
         )
-        return ContainerAttempt(start, self._host, tape, told)
+        return ContainerAttempt(start, self._host, tape, told, waits=waits)
 
     def go_on(self, start: Start, tape: Tape, listener: Listener) -> ContainerAttempt:
-        attempt = self.attempt(start, tape, listener)
+        attempt = self._attempt(start, tape, listener, waits=bool(start.spec.get(SECRETS)))
         attempt.go_on()
         return attempt
 

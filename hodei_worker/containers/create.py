@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from hodei_worker.containers.allowed import BRIDGE, Allowed
+from hodei_worker.supervisor import secrets
 from hodei_worker.supervisor.executor import Start
 
 FILES = "/hodei"
@@ -112,7 +113,7 @@ def body(
     spec = start.spec
     environment = {
         **proxies,
-        **spec.get("env", {}),
+        **secrets.environment(spec, start.secrets),
         "HODEI_JOB_ID": start.job_id,
         "HODEI_ATTEMPT": str(start.attempt),
         "HODEI_LEASE": str(start.lease),

@@ -55,18 +55,25 @@ def proxies(folder: str) -> dict[str, str]:
     return found
 
 
-async def registry_auth(folder: str, registry: str) -> str:
-    """Returns the header X-Registry-Auth for a pull; empty if no credential is configured. Raises
-    NoCredential."""
-    config = _config(folder)
+async def registry_auth(folder: str, registry: str, login: str = "") -> str:
+    """Returns the header X-Registry-Auth for a pull; empty if no credential is configured. `login`:
+    USER:PASSWORD in place of a configured one. Raises NoCredential."""
     key = HUB_KEY if registry == DOCKER_HUB else registry
+    if login:
+        user, colon, secret = login.partition(":")
+        if not colon:
+            raise NoCredential("the registry's secret: expected USER:PASSWORD, got no colon")
+        return _header(key, user, secret)
+    config = _config(folder)
     helper = _part(config, "credHelpers").get(key) or config.get("credsStore")
     if isinstance(helper, str):
         user, secret = await _ask(helper, key)
     else:
         user, secret = _kept(_part(config, "auths"), key)
-    if not secret:
-        return ""
+    return _header(key, user, secret) if secret else ""
+
+
+def _header(key: str, user: str, secret: str) -> str:
     auth: dict[str, str] = {"serveraddress": key}
     auth |= (
         {"identitytoken": secret} if user == "<token>" else {"username": user, "password": secret}

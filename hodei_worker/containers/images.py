@@ -40,9 +40,9 @@ class Images:
         self._pulls = pulls
         self._policy = policy
 
-    async def get(self, spec: dict[str, Any], tell: Callable[[str], None]) -> Image:
-        """Returns the image, pulled if it must be. `tell` gets lines about the progress. Raises
-        PullFailed, EngineError or EngineGone."""
+    async def get(self, spec: dict[str, Any], login: str, tell: Callable[[str], None]) -> Image:
+        """Returns the image, pulled if it must be. `login`: as in Pulls.pull. `tell` gets lines about
+        the progress. Raises PullFailed, EngineError or EngineGone."""
         image, platform = reference.read(spec["image"]), spec.get("platform", "")
         policy = spec.get("pull", "missing")
         if self._policy != "missing":
@@ -52,7 +52,7 @@ class Images:
             if policy == "never":
                 raise PullFailed(f"{image.full} is not on the engine, and pull is never")
             tell(f"pulling {image.full}")
-            await self._pulls.pull(image, platform, tell)
+            await self._pulls.pull(image, platform, login, tell)
             found = await self._find(image, platform)
         if found is None:
             words = f"{image.full} is not on the engine after the pull"

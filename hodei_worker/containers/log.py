@@ -8,10 +8,12 @@ from pathlib import Path
 
 from hodei_worker.containers.engine import Engine, EngineError, EngineGone, broken
 from hodei_worker.containers.frames import BEFORE_ALL, BadLog, Frames, Lines, Message
+from hodei_worker.containers.masking import Masking
 from hodei_worker.containers.position import Mark, Position
 from hodei_worker.supervisor.gathered import Gathered
 from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.kept import Kept
+from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.spool import STDERR, Chunk, Tape
 
 READ_BYTES = 1 << 18
@@ -27,6 +29,11 @@ SLACK_S = 1
 
 FIXES_LINES = 23
 """The first major version of the Docker Engine that keeps the LF behind a line of several pieces."""
+
+NO_VALUES = (
+    "the values of its secrets did not come, without which nothing of it may be kept: no server to"
+    " which this worker connected could decrypt them"
+)
 
 LOST = b"[output is missing here: the Docker Engine no longer has it]\n"
 
@@ -45,14 +52,19 @@ class Log:
         guard: Guard,
         on_chunk: Callable[[Chunk], None],
         on_disk_full: Callable[[], None],
+        secrets: Values | None = None,
     ) -> None:
-        """`limit`: bytes to keep, 0: all. `path`: file of the position."""
+        """`limit`: bytes to keep, 0: all. `path`: file of the position. `secrets`: values to mask;
+        empty: they come later, and nothing is read before; None: the job has none."""
         self._engine = engine
         self._tape = tape
         self._on_chunk = on_chunk
         self.kept = Kept(tape, limit, on_chunk, on_disk_full)
-        self.position = Position(path, tape, self.kept)
-        self._gathered = Gathered(guard, self.position.store)
+        self.position = Position(path, tape, self.kept, masked=secrets is not None)
+        self._masking = Masking(self.position) if secrets is not None else None
+        store = self.position.store if self._masking is None else self._masking.store
+        self._gathered = Gathered(guard, store)
+        self.give_secrets(secrets)
         self._room = asyncio.Event()
         self._room.set()
         self._resumed: dict[int, Mark] = {}
@@ -63,13 +75,22 @@ class Log:
         self.position.started = True
         self.position.write()
 
+    def give_secrets(self, values: Values | None) -> None:
+        """The values to mask: the first that come count."""
+        if self._masking is not None and values:
+            self._masking.give(values)
+
+    def masked(self, words: str) -> str:
+        """Returns words about the job without the values of its secrets."""
+        return words if self._masking is None else self._masking.of_text(words)
+
     def silence_s(self) -> float:
         """Returns the seconds since the container last wrote; 0 while the tape is full."""
         return 0.0 if not self._room.is_set() else self._gathered.silence_s()
 
     def notice(self, words: str) -> None:
         self._gathered.flush()
-        self._on_chunk(self._tape.append_notice(f"[{words}]\n".encode()))
+        self._on_chunk(self._tape.append_notice(f"[{self.masked(words)}]\n".encode()))
         self.position.write()
 
     def resume(self) -> None:
@@ -79,6 +100,8 @@ class Log:
 
     async def read_all(self, container: str, ended: asyncio.Event) -> None:
         """Reads until `ended` is set and everything was read. Raises Unreadable."""
+        if self._masking is not None and not await self._masking.wait(ended):
+            raise Unreadable(NO_VALUES)
         while True:
             last = ended.is_set()
             try:
@@ -117,6 +140,8 @@ class Log:
         what of it is kept."""
         self._gathered.flush()
         since, self._resumed = self.position.again(_a_little_before)
+        if self._masking is not None:
+            self._masking.begin_again()
         return since
 
     async def _wait_for_room(self) -> None:
@@ -133,7 +158,7 @@ class Log:
                 return
             if time > mark.time:
                 if mark.under and not mark.seen:
-                    self._tell_loss(mark)
+                    self._tell_loss(stream, mark)
                 mark.under = 0
             mark.seen = True
             cut = min(mark.under, len(data))
@@ -148,18 +173,31 @@ class Log:
         if cut == len(data):
             return
         self.position.note_read(stream, time, len(data) - cut)
+        self._add(stream, data[cut:])
+
+    def _add(self, stream: int, data: bytes) -> None:
+        if self._masking is not None:
+            data = self._masking.feed(stream, data)
+            if not data:
+                self._gathered.touch()
+                return
         if stream == STDERR and len(self.first_error) < MOST_ERROR:
             self.first_error = (self.first_error + data)[:MOST_ERROR]
-        self._gathered.add(stream, data[cut:])
+        self._gathered.add(stream, data)
 
-    def _tell_loss(self, mark: Mark) -> None:
+    def _tell_loss(self, stream: int, mark: Mark) -> None:
         """The engine has dropped the message at which this log goes on, and perhaps others."""
         mark.more = 0
         self._gathered.flush()
+        if self._masking is not None:
+            self._masking.forget(stream)
         self._on_chunk(self._tape.append_notice(LOST))
 
     def close(self) -> None:
         """Keeps what was read. Called at the attempt's end."""
+        if self._masking is not None:
+            for stream, held in self._masking.end():
+                self._gathered.add(stream, held)
         self._gathered.flush()
         self.kept.close()
         self.position.close()

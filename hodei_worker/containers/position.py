@@ -2,7 +2,8 @@
 a double.
 
 The engine can send a log again from a time on. For each stream the position has the time of the
-last message that was kept, and how many bytes under that time."""
+last message that was kept, and how many bytes under that time. Of a masked log these count the
+job's bytes, while the tape counts what they are masked to; `more` counts as the tape does."""
 
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hodei_worker.containers.frames import BEFORE_ALL
+from hodei_worker.containers.masked_stream import MaskedStream, Restart
 from hodei_worker.containers.position_file import Place, PositionFile, Record
 from hodei_worker.supervisor.kept import Kept
 from hodei_worker.supervisor.spool import NOTICE, STDERR, STDOUT, Tape
@@ -23,6 +25,7 @@ class Mark:
     time: bytes = BEFORE_ALL  # of a message
     under: int = 0  # bytes from the first message of that time on
     more: int = 0  # further bytes, of that message and later ones
+    covered: int = 0  # of a masked log: Restart.covered
     seen: bool = False  # while the log is read again: a message of that time, or a later one, came
 
 
@@ -39,15 +42,17 @@ class _Stream:
     # (time, offset of its first byte) of messages that were read and are not kept yet
     ahead: deque[tuple[bytes, int]] = field(default_factory=deque)
     read: int = 0  # offset of the next byte from the engine
+    kept: int = 0  # of a masked log: offset of the first byte that is needed again
 
 
 class Position:
     """Kept in a file that each chunk overwrites. It is written after the spool: a process that dies
     between both has a chunk in the spool that the file does not know."""
 
-    def __init__(self, path: Path, tape: Tape, kept: Kept) -> None:
+    def __init__(self, path: Path, tape: Tape, kept: Kept, *, masked: bool = False) -> None:
         """Reads what an earlier process has written there, if there is something, and makes the tape
         go on from it."""
+        self._is_masked = masked
         self._tape = tape
         self._kept = kept
         self._streams = {STDOUT: _Stream(), STDERR: _Stream()}
@@ -69,7 +74,7 @@ class Position:
         self._count_unknown(record.next_seq)
         for stream, place in record.places.items():
             unknown = written.offsets[stream] - record.offsets[stream]
-            mark = Mark(place.time, place.under, place.more + unknown)
+            mark = Mark(place.time, place.under, place.more + unknown, place.covered)
             self._streams[stream].mark = mark
             kept.written += unknown
 
@@ -88,11 +93,18 @@ class Position:
         marks = {}
         for stream, one in self._streams.items():
             one.ahead.clear()
-            one.read = self._tape.written.offsets[stream]
+            one.kept = 0
+            one.read = 0 if self._is_masked else self._tape.written.offsets[stream]
             kept = one.mark
             under = kept.under if kept.time >= since else 0
-            marks[stream] = Mark(kept.time, under, kept.more, seen=kept.time == BEFORE_ALL)
+            more = 0 if self._is_masked else kept.more
+            marks[stream] = Mark(kept.time, under, more, seen=kept.time == BEFORE_ALL)
         return Again(since, marks)
+
+    def restart(self, stream: int) -> Restart:
+        """Returns how a masked stream goes on."""
+        mark = self._streams[stream].mark
+        return Restart(0, mark.covered, mark.more)
 
     def note_kept(self, stream: int, time: bytes, length: int) -> None:
         """Bytes were read again of which the spool knew and the file did not."""
@@ -122,6 +134,22 @@ class Position:
         mark.under, mark.more = end - begin, 0
         self.write()
 
+    def store_masked(self, stream: int, data: bytes, masked: MaskedStream) -> None:
+        """Does as `store`, for a chunk of what a stream is masked to."""
+        self._kept.store(stream, data)
+        masked.keep(len(data))
+        self.note_restart(stream, masked.restart)
+        self.write()
+
+    def note_restart(self, stream: int, restart: Restart) -> None:
+        """Notes from where on a masked stream is needed again."""
+        one = self._streams[stream]
+        mark, begin = one.mark, one.kept - one.mark.under
+        one.kept = restart.raw
+        while one.ahead and one.ahead[0][1] <= one.kept:
+            mark.time, begin = one.ahead.popleft()
+        mark.under, mark.covered, mark.more = one.kept - begin, restart.covered, restart.more
+
     def write(self) -> None:
         """Writes the position down. A full disk leaves the one before: after a crash some output
         would be kept twice."""
@@ -139,14 +167,18 @@ class Position:
                 kept=kept.bytes,
                 lost=kept.lost,
                 needed=self._needed,
-                places={s: Place(mark.time, mark.under, mark.more) for s, mark in marks.items()},
+                places={s: Place(m.time, m.under, m.more, m.covered) for s, m in marks.items()},
             )
         )
 
     def _first_unkept(self) -> bytes:
         """Returns the time of the first message that was read and is not kept whole."""
         offsets = self._tape.written.offsets
-        times = [one.mark.time for s, one in self._streams.items() if one.read > offsets[s]]
+        times = [
+            one.mark.time
+            for stream, one in self._streams.items()
+            if one.read > (one.kept if self._is_masked else offsets[stream])
+        ]
         return min(times, default=b"")
 
     def close(self) -> None:

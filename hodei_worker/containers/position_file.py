@@ -12,10 +12,10 @@ from hodei_worker.supervisor.spool import STDERR, STDOUT
 from hodei_worker.supervisor.written import STREAMS
 
 BEFORE = f">?Q{STREAMS}Q{STREAMS}Q{STREAMS}?3Q{TIME_BYTES}s" + 2 * f"{TIME_BYTES}sQ"
-"""The record of the release before, which had no `more`."""
+"""The record of the release before, which had no `more` and no `covered`."""
 
-RECORD = struct.Struct(BEFORE + "2Q")
-"""The fields of Record, in their order; `more` of each stream at the end."""
+RECORD = struct.Struct(BEFORE + "2Q2Q")
+"""The fields of Record, in their order; `more` and `covered` of each stream at the end."""
 
 
 class Place(NamedTuple):
@@ -24,6 +24,7 @@ class Place(NamedTuple):
     time: bytes  # of the last message that was kept
     under: int  # bytes kept from the first message of that time on
     more: int  # bytes kept behind these, of messages that were not read again yet
+    covered: int = 0  # of the job's next bytes, those for which a mask is kept (masked_stream.py)
 
 
 class Record(NamedTuple):
@@ -41,7 +42,7 @@ class Record(NamedTuple):
     def packed(self) -> bytes:
         out, err = self.places[STDOUT], self.places[STDERR]
         numbers = (*self.offsets, *self.lines, *self.in_line, self.written, self.kept, self.lost)
-        places = (*out[:2], *err[:2], out.more, err.more)
+        places = (*out[:2], *err[:2], out.more, err.more, out.covered, err.covered)
         return RECORD.pack(self.started, self.next_seq, *numbers, self.needed, *places)
 
     @classmethod
@@ -63,10 +64,10 @@ class Record(NamedTuple):
 
 
 def _places(values: Iterator[Any]) -> dict[int, Place]:
-    out_time, out_under, err_time, err_under, out_more, err_more = values
+    out_time, out_under, err_time, err_under, *more = values
     return {
-        STDOUT: Place(out_time, out_under, out_more),
-        STDERR: Place(err_time, err_under, err_more),
+        STDOUT: Place(out_time, out_under, more[0], more[2]),
+        STDERR: Place(err_time, err_under, more[1], more[3]),
     }
 
 

@@ -42,17 +42,20 @@ class Pulls:
         self._engine = engine
         self._tasks = tasks
         self._docker_config = docker_config
-        self._under_way: dict[tuple[str, str], _Pull] = {}
+        self._under_way: dict[tuple[str, str, str], _Pull] = {}
 
-    async def pull(self, image: Reference, platform: str, tell: Callable[[str], None]) -> None:
-        """Returns when the image is there. `tell` gets a line about the progress now and then. A
-        pull that nobody waits for any more is given up. Raises PullFailed, or EngineGone if the
-        engine went away meanwhile."""
-        key = (image.full, platform)
+    async def pull(
+        self, image: Reference, platform: str, login: str, tell: Callable[[str], None]
+    ) -> None:
+        """Returns when the image is there. `login`: USER:PASSWORD for its registry, or empty for
+        the configured one. `tell` gets a line about the progress now and then. A pull that nobody
+        waits for any more is given up. Raises PullFailed, or EngineGone if the engine went away
+        meanwhile."""
+        key = (image.full, platform, login)
         one = self._under_way.get(key)
         if one is None:
             one = self._under_way[key] = _Pull()
-            one.task = self._tasks.start(self._run(image, platform, one.tell))
+            one.task = self._tasks.start(self._run(image, platform, login, one.tell))
         assert one.task  # noqa: S101  set with the entry
         one.tell.append(tell)
         try:
@@ -70,14 +73,14 @@ class Pulls:
             raise PullFailed(end)
 
     async def _run(
-        self, image: Reference, platform: str, tell: list[Callable[[str], None]]
+        self, image: Reference, platform: str, login: str, tell: list[Callable[[str], None]]
     ) -> str | EngineGone:
         """Returns why the pull has failed; empty if the image is there."""
         progress = _Progress(image.full, tell)
         query = {"fromImage": image.name, "tag": image.wanted}
         query |= {"platform": platform} if platform else {}
         try:
-            auth = await registry_auth(self._docker_config, image.registry)
+            auth = await registry_auth(self._docker_config, image.registry, login)
             headers = {"X-Registry-Auth": auth} if auth else {}
             async with (
                 asyncio.timeout(SILENT_S) as silence,

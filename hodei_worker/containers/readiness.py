@@ -33,7 +33,7 @@ class Readiness:
                 words = self._disk(said)
             except (EngineError, EngineGone) as error:
                 words = str(error)
-            self.capabilities = [] if words else ["docker"]
+            self.capabilities = [] if words else ["docker", "secrets"]
             if words != self._words:
                 warn(f"no container jobs: {words}" if words else "container jobs are taken again")
             self._words = words

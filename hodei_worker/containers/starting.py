@@ -42,7 +42,8 @@ class Starting:
             raise Refused(Reason.START_FAILED, "this worker runs only jobs with an image")
         try:
             host.allowed.check_image(reference.read(spec["image"]))
-            image = await host.images.get(spec, self.tell)
+            login = self._start.secrets.get(spec.get("registry_secret", ""), "")
+            image = await host.images.get(spec, login, self.tell)
             await self._create(image)
             await host.engine.call("POST", f"/containers/{self._name}/start")
         except PullFailed as error:
