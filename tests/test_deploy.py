@@ -73,9 +73,10 @@ def test_systemd_finds_nothing_to_say(path: Path, tmp_path: Path) -> None:
     assert analyze("verify", path, tmp_path) == (0, "")
 
 
-def test_a_servers_unit_with_tls_is_still_one(tmp_path: Path) -> None:
-    path, tls = TREE / "deploy/systemd/hodei-server.service", TREE / "deploy/systemd/tls.conf"
-    assert analyze("verify", path, tmp_path, tls) == (0, "")
+def test_a_servers_unit_with_its_drop_ins_is_still_one(tmp_path: Path) -> None:
+    folder = TREE / "deploy/systemd"
+    drop_ins = (folder / "tls.conf", folder / "secrets.conf")
+    assert analyze("verify", folder / "hodei-server.service", tmp_path, *drop_ins) == (0, "")
 
 
 def test_a_server_is_hardly_exposed(tmp_path: Path) -> None:

@@ -153,6 +153,13 @@ def test_servers_serve_tls_and_ask_for_a_key(composed: Composed) -> None:
         assert reason in ran.stderr, ran.stderr
 
 
+def test_a_secret_is_kept(composed: Composed) -> None:
+    file = Path(composed.env["HODEI_API_KEY_FILE"]).with_name("secret")
+    file.write_text("correct-horse")
+    composed.hodei("secret", "set", "word", "--file", str(file))
+    assert "correct-horse" not in composed.hodei("secret", "list")
+
+
 def test_a_second_up_keeps_the_key_and_the_ca(composed: Composed) -> None:
     files = [Path(composed.env[name]) for name in ("HODEI_API_KEY_FILE", "HODEI_TLS_CA")]
     before = [file.read_text() for file in files]

@@ -24,7 +24,13 @@ SQL = re.compile(r"^```sql\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("cp deploy/systemd", "kubectl")
 """How blocks begin that need systemd or a cluster; the page says of each that it is not tested."""
 
-PASSWORDS = {"OWNER_PASSWORD": "o", "SERVER_PASSWORD": "s"}
+GIVEN = {
+    "OWNER_PASSWORD": "o",
+    "SERVER_PASSWORD": "s",
+    "PGPASSWORD": "o",
+    "CI_TOKEN": "never-shown",
+}
+"""What a person has in the environment, or types."""
 
 
 @dataclass
@@ -58,7 +64,7 @@ class Machine:
         ran = subprocess.run(
             ["bash", "-c", script],
             cwd=self.folder / "checkout",
-            env=environment() | PASSWORDS | {"PGPASSWORD": PASSWORDS["OWNER_PASSWORD"]},
+            env=environment() | GIVEN,
             capture_output=True,
             text=True,
             check=False,
@@ -76,7 +82,7 @@ class Machine:
 
     def start(self, name: str, replaced: dict[str, str]) -> None:
         """Starts what a unit starts, with its settings and credentials."""
-        names = {"hodei-server": ["hodei-server.service", "tls.conf"]}
+        names = {"hodei-server": ["hodei-server.service", "tls.conf", "secrets.conf"]}
         settings: dict[str, str] = {}
         for part in names.get(name, [f"{name}.service"]):
             settings |= of_unit(self.here((TREE / "deploy/systemd" / part).read_text()))
@@ -156,6 +162,7 @@ def test_the_page_leads_to_an_installation_that_runs_jobs(machine: Machine) -> N
 
     assert "has the rights that a server needs" in said["hodei db check"]
     assert "hello from" in said["hodei worker list"]
+    assert "the token is ***" in said['printf %s "$CI_TOKEN" | hodei secret set ci-token']
     assert '"servers": 2' in said["HODEI_API_KEY_FILE=/etc/hodei/monitoring-key hodei status"]
     assert "Consumed" in said["hodei db restored"]
     assert "no credential any more" in said["hodei apikey revoke nightly-import"]
