@@ -68,6 +68,15 @@ class Link:
         found = dict.fromkeys(word for words in now for word in words)
         return [*only, *(word for word in found if word != "secrets" or not lacks)]
 
+    @property
+    def leftovers(self) -> list[wire.Leftover]:
+        """Containers of other workers, of any cluster, on the engine that this worker uses."""
+        return self._containers.leftovers if self._containers else []
+
+    def remove_leftover(self, one: wire.Leftover) -> None:
+        if self._containers:
+            self._containers.connection.send("purge", lease=one["lease"], job_id=one["job_id"])
+
     @classmethod
     async def open(cls, settings: Settings, worker_id: str = "") -> "Link":
         """Raises BadSetting if a supervisor cannot be started, and SupervisorGone if it closed the
@@ -157,6 +166,8 @@ class Link:
     ) -> None:
         if header["op"] == "capabilities":
             one.capabilities = header["capabilities"]
+        elif header["op"] == "leftovers":
+            one.leftovers = header["leftovers"]
         else:
             on_frame(header, payload)
 

@@ -50,6 +50,7 @@ class Outbox:
         self._logs: deque[pb.LogChunk] = deque()
         self._heartbeat: pb.Heartbeat | None = None
         self._next_credential_sha256 = b""
+        self._leftovers: list[pb.Leftover] = []
         self._hurry.clear()
 
     @property
@@ -121,6 +122,10 @@ class Outbox:
         self._next_credential_sha256 = sha256
         self._wake.set()
 
+    def set_leftovers(self, messages: list[pb.Leftover]) -> None:
+        """They go with the next heartbeat."""
+        self._leftovers = messages
+
     async def wait_until_due(self) -> None:
         """Returns when a message is due. Only accepts have a delay."""
         while (due_in_s := self._due_in_s()) != 0:
@@ -154,7 +159,8 @@ class Outbox:
         del self._rejects[:most], self._stopping[:most], self._cancels[:most], self._started[:most]
         if self._heartbeat is not None:
             frame.heartbeat.CopyFrom(self._heartbeat)
-            self._heartbeat = None
+            frame.leftovers.extend(self._leftovers)
+            self._heartbeat, self._leftovers = None, []
         self._move_logs(frame)
         self._move_results(frame)
         self._move_accepts(frame)

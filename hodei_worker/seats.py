@@ -56,6 +56,7 @@ class ConnectedSupervisor:
         self.capabilities = hello.get(
             "capabilities", ["process"]
         )  # an older release does not send them
+        self.leftovers: list[wire.Leftover] = []
         self._early_frames = early_frames  # received since the hello
 
     def deliver_frames(self, on_frame: wire.OnFrame) -> None:

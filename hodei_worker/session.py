@@ -19,7 +19,7 @@ from hodei.protocol import hodei_pb2_grpc
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import open_channel
-from hodei_worker import checks, containers_only, limited, stream_end
+from hodei_worker import checks, containers_only, leftovers, limited, stream_end
 from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
@@ -209,7 +209,7 @@ class Session:
         self._last_frame_at = time.monotonic()
 
     def _hello(self, address: Address) -> pb.Hello:
-        self._said = self._slots.capabilities
+        self._said = self._slots.supervisor.capabilities
         return pb.Hello(
             protocol_min=1,
             protocol_max=1,
@@ -251,6 +251,7 @@ class Session:
             self._slots.on_secrets(given.lease, dict(given.values))
         if frame.recall:
             self._slots.on_recall(frame.recall)
+        leftovers.remove(self._slots, frame.abandoned)
         for cancel in frame.cancel:
             self._slots.on_cancel(cancel.lease, cancel.reason, cancel.message)
         if frame.drain:
@@ -283,6 +284,7 @@ class Session:
         """Sends a heartbeat every heartbeat_s, and within a second after the held leases change."""
         while True:
             self._slots.held_changed.clear()
+            self._outbox.set_leftovers(leftovers.messages(self._slots))
             self._outbox.set_heartbeat(self._slots.heartbeat())
             await asyncio.sleep(min(1.0, self._heartbeat_s))
             try:
@@ -309,11 +311,9 @@ class Session:
                 warned = stalled
                 if (sha256 := self._credentials.announcement()) is not None:
                     self._outbox.set_next_credential(sha256)
-                if self._slots.capabilities != self._said:
+                if self._slots.supervisor.capabilities != self._said:
                     raise SentAway("what this worker can run has changed") from None
-                if time.monotonic() - self._last_frame_at > 2.5 * self._heartbeat_s:
-                    raise StreamOver(
-                        f"the server was silent for {2.5 * self._heartbeat_s:g} s"
-                    ) from None
+                if time.monotonic() - self._last_frame_at > (silent_s := 2.5 * self._heartbeat_s):
+                    raise StreamOver(f"the server was silent for {silent_s:g} s") from None
         await call.done_writing()
         raise SentAway("this worker is stopping")

@@ -32,7 +32,7 @@ class Slots:
         self.slots = slots
         self.limit = JobLimit()
         self.lines = JobLines(worker_id)
-        self._supervisor = supervisor
+        self.supervisor = supervisor
         self._supervisor_is_away = False
         self._outbox = outbox
         self._held: dict[int, Held] = {}
@@ -42,11 +42,6 @@ class Slots:
         self._waiting: deque[int] = deque()
         self.draining = False
         self.held_changed = asyncio.Event()  # set: a heartbeat is due
-
-    @property
-    def capabilities(self) -> list[str]:
-        """What new jobs can be here, in words of Hello.capabilities."""
-        return self._supervisor.capabilities
 
     # ── what is held ──
 
@@ -99,17 +94,17 @@ class Slots:
         If it died, the next supervisor has ended the jobs in its journal and reports each with a
         result; a job that the journal does not name is killed by its lease and reported lost. If it
         only closed the connection, its jobs are reported without a result and still run."""
-        self._supervisor = supervisor
+        self.supervisor = supervisor
         results = {entry["lease"]: entry.get("result") for entry in known}
         for job in list(self._held.values()):
             if job.phase is Phase.WAITING:
                 continue
             if job.lease not in results:
-                self._supervisor.send("purge", lease=job.lease, job_id=job.job_id)
+                self.supervisor.send("purge", lease=job.lease, job_id=job.job_id)
             found = results.get(job.lease)
             if job.phase is Phase.RUNNING and (found or job.lease not in results):
                 self._on_end(job, Result.from_json(found) if found else job.died_with_supervisor())
-            job.send_secrets(self._supervisor)
+            job.send_secrets(self.supervisor)
             self._send_again(job)
         self._supervisor_is_away = False
         self._start_next_jobs()
@@ -138,7 +133,7 @@ class Slots:
             self._set_phase(job, Phase.RUNNING)
             job.started_us = time.time_ns() // 1000
             payload, header = job.start_frame(self.cluster_id)
-            self._supervisor.send("start", payload, **header)
+            self.supervisor.send("start", payload, **header)
             self._outbox.add_accept(job.lease)
             waited_s = time.monotonic() - job.offered_at
             line = partial(received, job.lease, job.attempt, job.spec, waited_s)
@@ -151,7 +146,7 @@ class Slots:
         """The values of an attempt that this worker adopted."""
         if (job := self._held.get(lease)) and job.phase is Phase.RUNNING:
             job.secrets = Values(values)
-            job.send_secrets(self._supervisor)
+            job.send_secrets(self.supervisor)
 
     def on_cancel(self, lease: int, reason: str, message: str) -> None:
         job = self._held.get(lease)
@@ -209,13 +204,13 @@ class Slots:
         `reading`): sent now, they would leave a gap in the log."""
         job.sent, job.reported = job.acked, False
         job.reading += 1
-        self._supervisor.send("read", lease=job.lease, seq=job.acked, reading=job.reading)
+        self.supervisor.send("read", lease=job.lease, seq=job.acked, reading=job.reading)
         self._report_result(job)
 
     def on_log_ack(self, lease: int, next_seq: int) -> None:
         if (job := self._held.get(lease)) and job.acked < next_seq <= job.sent:
             job.acked, job.progress_at = next_seq, time.monotonic()
-            self._supervisor.send("ack", lease=lease, seq=next_seq)
+            self.supervisor.send("ack", lease=lease, seq=next_seq)
 
     def on_result_ack(self, lease: int) -> None:
         if (job := self._held.get(lease)) and job.reported:
@@ -247,7 +242,7 @@ class Slots:
         if header["op"] == "warning":
             logger.warning("the supervisor reports: {}", header["words"])
             return
-        if header["op"] == "hello" or header["op"] == "capabilities":
+        if header["op"] == "hello" or header["op"] == "capabilities" or header["op"] == "leftovers":
             return
         if (job := self._held.get(header["lease"])) is None:
             return
@@ -295,7 +290,7 @@ class Slots:
             self._waiting.remove(job.lease)
         self._set_phase(job, Phase.ENDED)
         del self._held[job.lease]
-        self._supervisor.send("forget", lease=job.lease)
+        self.supervisor.send("forget", lease=job.lease)
         self.held_changed.set()
 
     # ── the end of this worker ──
@@ -317,4 +312,4 @@ class Slots:
     def _stop_job(self, job: Held, cause: Cause, grace_s: float | None = None) -> None:
         """`grace_s`: seconds between TERM and KILL; None: as the job's spec says."""
         grace: dict[str, Any] = {} if grace_s is None else {"grace": grace_s}
-        self._supervisor.send("stop", lease=job.lease, **cause._asdict(), **grace)
+        self.supervisor.send("stop", lease=job.lease, **cause._asdict(), **grace)

@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+from hodei_worker.supervisor.wire import Leftover
+
 
 class ToSupervisor(Protocol):
     """The link, or a test that records the frames."""
@@ -9,5 +11,11 @@ class ToSupervisor(Protocol):
     @property
     def capabilities(self) -> list[str]:
         """What new jobs can be here, in words of Hello.capabilities."""
+
+    @property
+    def leftovers(self) -> list[Leftover]:
+        """Containers of other workers, of any cluster."""
+
+    def remove_leftover(self, one: Leftover) -> None: ...
 
     def send(self, op: str, payload: bytes = b"", **header: Any) -> None: ...

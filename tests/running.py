@@ -35,9 +35,16 @@ def _created(base: str, options: str) -> str:
 
 
 def database_with_schema(pg_server: SimpleNamespace) -> str:
-    """A copy of one database to which schema.sql was applied: that takes four times as long."""
+    """A copy of one database to which schema.sql was applied: that takes four times as long. It is
+    adopted, as a copy has to be before its servers make workers or remove containers."""
     base = _base(pg_server)
-    return _created(base, f"TEMPLATE {_template(base)}")
+    url = _created(base, f"TEMPLATE {_template(base)}")
+    with psycopg.connect(url) as conn:
+        conn.execute(ADOPTED)
+    return url
+
+
+ADOPTED = "UPDATE hodei_schema SET cluster_id = gen_random_uuid(), lives_in = hodei_lives_in()"
 
 
 @functools.cache

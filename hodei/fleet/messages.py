@@ -77,6 +77,12 @@ class CutOff(NamedTuple):
     on: bool
 
 
+class Abandoned(NamedTuple):
+    """The worker removes the containers of these leases, which workers that are gone have left."""
+
+    leases: list[int]
+
+
 class ServerHeartbeat(NamedTuple):
     """A sign of life, by which the worker finds a half-open stream."""
 
@@ -93,5 +99,6 @@ Message = (
     | GoAway
     | CutOff
     | NextCredentialStored
+    | Abandoned
     | ServerHeartbeat
 )

@@ -18,12 +18,14 @@ from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.give_back import give_back
 from hodei.flow.late import record_late_result
+from hodei.flow.leftovers import judge_leftovers
 from hodei.flow.reports import Report, Reports
 from hodei.flow.set_aside import set_aside_lease
 from hodei.store import leases, sqlstate
 from hodei.store.database import TROUBLE, Database
 from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
+from hodei.store.leftovers import Leftover
 from hodei.store.results import Result
 
 NOT_YOURS = "this lease no longer holds: the job was given away, cancelled or has ended"
@@ -139,11 +141,15 @@ class Settler:
             if report.claimant.lease not in locked:
                 await self._answer(stream, [report], await self._batches.submit_all([report]))
 
-    # ── late results, starts and rejected offers ──
+    # ── late results, starts, rejected offers and leftovers ──
 
     async def record_late_result(self, stream: WorkerStream, late: Late) -> None:
         """Keeps a result for the record whose lease no longer holds, and acknowledges it."""
         await record_late_result(self._database, stream, late)
+
+    async def judge_leftovers(self, stream: WorkerStream, found: Sequence[Leftover]) -> None:
+        """Tells a worker which containers of other workers nobody will end."""
+        await judge_leftovers(self._database, stream, found)
 
     async def record_starts(self, stream: WorkerStream, started: Sequence[int]) -> None:
         """Writes down that the processes of these leases run: their start_timeout is over."""

@@ -52,7 +52,7 @@ class RegisterResponse(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ...) -> None: ...
 
 class WorkerFrame(_message.Message):
-    __slots__ = ("hello", "heartbeat", "accepts", "rejects", "logs", "results", "stopping", "cancels_received", "started", "next_credential_sha256")
+    __slots__ = ("hello", "heartbeat", "accepts", "rejects", "logs", "results", "stopping", "cancels_received", "started", "leftovers", "next_credential_sha256")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTS_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class WorkerFrame(_message.Message):
     STOPPING_FIELD_NUMBER: _ClassVar[int]
     CANCELS_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
+    LEFTOVERS_FIELD_NUMBER: _ClassVar[int]
     NEXT_CREDENTIAL_SHA256_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
@@ -72,8 +73,19 @@ class WorkerFrame(_message.Message):
     stopping: _containers.RepeatedCompositeFieldContainer[Stopping]
     cancels_received: _containers.RepeatedScalarFieldContainer[int]
     started: _containers.RepeatedScalarFieldContainer[int]
+    leftovers: _containers.RepeatedCompositeFieldContainer[Leftover]
     next_credential_sha256: bytes
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ..., next_credential_sha256: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., accepts: _Optional[_Iterable[_Union[Accept, _Mapping]]] = ..., rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[LogChunk, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., stopping: _Optional[_Iterable[_Union[Stopping, _Mapping]]] = ..., cancels_received: _Optional[_Iterable[int]] = ..., started: _Optional[_Iterable[int]] = ..., leftovers: _Optional[_Iterable[_Union[Leftover, _Mapping]]] = ..., next_credential_sha256: _Optional[bytes] = ...) -> None: ...
+
+class Leftover(_message.Message):
+    __slots__ = ("lease", "job_id", "worker_id")
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    lease: int
+    job_id: str
+    worker_id: str
+    def __init__(self, lease: _Optional[int] = ..., job_id: _Optional[str] = ..., worker_id: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol_min", "protocol_max", "instance", "name", "version", "slots", "labels", "capabilities", "held", "addresses", "job_user", "about", "projects")
@@ -249,7 +261,7 @@ class Stopping(_message.Message):
     def __init__(self, lease: _Optional[int] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "recall", "cut_off", "reaches_database", "secrets", "beat_unix_us", "next_credential_stored")
+    __slots__ = ("welcome", "run", "cancel", "log_acks", "result_acks", "refused", "drain", "undrain", "go_away", "recall", "cut_off", "reaches_database", "secrets", "beat_unix_us", "next_credential_stored", "abandoned")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
@@ -265,6 +277,7 @@ class ServerFrame(_message.Message):
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     BEAT_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     NEXT_CREDENTIAL_STORED_FIELD_NUMBER: _ClassVar[int]
+    ABANDONED_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     run: _containers.RepeatedCompositeFieldContainer[RunJob]
     cancel: _containers.RepeatedCompositeFieldContainer[CancelJob]
@@ -280,7 +293,8 @@ class ServerFrame(_message.Message):
     secrets: _containers.RepeatedCompositeFieldContainer[LeaseSecrets]
     beat_unix_us: int
     next_credential_stored: bytes
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., cut_off: _Optional[bool] = ..., reaches_database: _Optional[bool] = ..., secrets: _Optional[_Iterable[_Union[LeaseSecrets, _Mapping]]] = ..., beat_unix_us: _Optional[int] = ..., next_credential_stored: _Optional[bytes] = ...) -> None: ...
+    abandoned: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., run: _Optional[_Iterable[_Union[RunJob, _Mapping]]] = ..., cancel: _Optional[_Iterable[_Union[CancelJob, _Mapping]]] = ..., log_acks: _Optional[_Iterable[_Union[LogAck, _Mapping]]] = ..., result_acks: _Optional[_Iterable[int]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., drain: _Optional[bool] = ..., undrain: _Optional[bool] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., recall: _Optional[_Iterable[int]] = ..., cut_off: _Optional[bool] = ..., reaches_database: _Optional[bool] = ..., secrets: _Optional[_Iterable[_Union[LeaseSecrets, _Mapping]]] = ..., beat_unix_us: _Optional[int] = ..., next_credential_stored: _Optional[bytes] = ..., abandoned: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("protocol", "session", "heartbeat_s", "lost_after_s", "clock_unix_us", "resume", "server_id", "cluster_id", "capabilities", "renew_credential_in_s")

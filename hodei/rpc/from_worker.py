@@ -18,6 +18,7 @@ from hodei.rpc.ids import uuid_of
 from hodei.rpc.worker_checks import CHUNK_BYTES, LATEST_US, within, within_all
 from hodei.store.job_logs import Chunk
 from hodei.store.late_results import Late
+from hodei.store.leftovers import Leftover
 from hodei.store.results import Result
 
 MOST_ADDRESSES = 64
@@ -105,6 +106,13 @@ def _about(said: pb.Hello) -> dict[str, Any]:
     if math.isfinite(about.drain_timeout_s) and about.HasField("drain_timeout_s"):
         found["drain_timeout_s"] = about.drain_timeout_s
     return found | {"capabilities": list(said.capabilities)}
+
+
+def leftover(said: pb.Leftover) -> Leftover:
+    """A container that a worker has found. Invalid: an id is none."""
+    return Leftover(
+        said.lease, uuid_of(said.job_id, "job_id"), uuid_of(said.worker_id, "worker_id")
+    )
 
 
 def heartbeat(stream: WorkerStream, said: pb.Heartbeat) -> ReceivedHeartbeat:

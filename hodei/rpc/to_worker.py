@@ -8,6 +8,7 @@ from loguru import logger
 from hodei.domain.secret import SecretValues
 from hodei.domain.timing import HEARTBEAT_S
 from hodei.fleet.messages import (
+    Abandoned,
     Cancel,
     CutOff,
     Drain,
@@ -70,6 +71,7 @@ def _bytes(values: SecretValues) -> int:
 
 
 def _put(frame: pb.ServerFrame, message: Message) -> None:
+    """Puts what is said of one job's lease, or of some leases."""
     match message:
         case Offer():
             frame.run.add(
@@ -93,6 +95,14 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
             frame.cancel.add(lease=lease, reason=reason, message=words)
         case Recall(leases):
             frame.recall.extend(leases)
+        case Abandoned(leases):
+            frame.abandoned.extend(leases)
+        case _:
+            _put_of_worker(frame, message)
+
+
+def _put_of_worker(frame: pb.ServerFrame, message: Message) -> None:
+    match message:
         case Drain(on):
             frame.drain, frame.undrain = on, not on
         case CutOff(on):

@@ -141,6 +141,7 @@ def frame(said: pb.WorkerFrame) -> None:
         raise Invalid(
             f"next_credential_sha256: expected {SHA256_BYTES} bytes, got {len(said.next_credential_sha256)}"
         )
+    leases(one.lease for one in said.leftovers)
     if said.HasField("heartbeat"):
         beat = said.heartbeat
         within(beat.busy_slots, "busy_slots", MOST_SLOTS)
@@ -157,6 +158,7 @@ def most_entries(said: pb.WorkerFrame) -> int:
         said.stopping,
         said.cancels_received,
         said.started,
+        said.leftovers,
     )
     return max(len(kind) for kind in kinds)
 

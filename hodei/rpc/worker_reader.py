@@ -114,6 +114,9 @@ class WorkerReader:
         if frame.started:
             started = list(frame.started)
             await _patiently(lambda: self._settler.record_starts(self._stream, started))
+        if frame.leftovers:
+            found = [from_worker.leftover(said) for said in frame.leftovers]
+            await _patiently(lambda: self._settler.judge_leftovers(self._stream, found))
         if frame.next_credential_sha256:
             await self._sessions.announce_credential(self._stream, frame.next_credential_sha256)
 

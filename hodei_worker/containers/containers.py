@@ -18,6 +18,7 @@ from hodei_worker.containers.settings import ContainerSettings
 from hodei_worker.containers.tasks import Tasks, log_error
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.spool import Tape
+from hodei_worker.supervisor.wire import Leftover
 
 SWEEP_S = 60.0  # seconds between two sweeps
 
@@ -46,6 +47,10 @@ class Containers:
     @property
     def capabilities(self) -> list[str]:
         return self._readiness.capabilities
+
+    @property
+    def leftovers(self) -> list[Leftover]:
+        return self._host.remover.leftovers
 
     def journal_marks(self, start: Start) -> dict[str, Any]:
         kept = {key: start.spec[key] for key in NEEDED_LATER if key in start.spec}
@@ -134,7 +139,7 @@ class Containers:
         """Everything reports itself."""
 
     def purge(self, job_id: str, lease: int) -> None:
-        self._tasks.start(self._host.remover.purge(lease))
+        self._tasks.start(self._host.remover.purge(job_id, lease))
 
     def close(self) -> None:
         """If attempts have not ended, their containers are left to the next process. Otherwise the

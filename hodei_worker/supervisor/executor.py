@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 from hodei_worker.supervisor.result import Cause, Result
 from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.spool import Chunk, Tape
+from hodei_worker.supervisor.wire import Leftover
 
 
 class Start(NamedTuple):
@@ -103,6 +104,10 @@ class Executor(Protocol):
     def capabilities(self) -> list[str]:
         """What it can run now, in words of Hello.capabilities; read twice a second."""
 
+    @property
+    def leftovers(self) -> list[Leftover]:
+        """What other workers have left here, if anything; read twice a second."""
+
     def journal_marks(self, start: Start) -> dict[str, Any]:
         """Returns what the journal keeps of an attempt besides its names: `cgroup`, `cluster` or
         `limits`, the keys of the spec that go_on needs. A later supervisor finds the
@@ -127,7 +132,7 @@ class Executor(Protocol):
         """Called twice a second."""
 
     def purge(self, job_id: str, lease: int) -> None:
-        """Ends what an attempt has left of which no journal knows."""
+        """Ends what an attempt has left of which no journal knows; of one of `leftovers` too."""
 
     def close(self) -> None:
         """Called when no attempt is left, or when all are left to the next supervisor."""

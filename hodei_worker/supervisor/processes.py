@@ -19,6 +19,7 @@ from hodei_worker.supervisor.remains import kill_remains
 from hodei_worker.supervisor.result import Cause, lost
 from hodei_worker.supervisor.spool import Tape
 from hodei_worker.supervisor.user import JobUser
+from hodei_worker.supervisor.wire import Leftover
 
 REAP_AFTER_S = 0.05
 """Seconds between a SIGCHLD and the reaping of zombies, which may come by the hundred."""
@@ -62,6 +63,10 @@ class Processes:
     @property
     def capabilities(self) -> list[str]:
         return ["process", "secrets"]
+
+    @property
+    def leftovers(self) -> list[Leftover]:
+        return []
 
     def journal_marks(self, start: Start) -> dict[str, Any]:
         return {"cgroup": str(self._cgroups.ours)} if self._cgroups else {}

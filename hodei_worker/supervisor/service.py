@@ -53,7 +53,7 @@ class Supervisor:
         self._agent: wire.Connection | None = None
         self._greeted = False  # no frame may precede our hello, which lists all jobs
         self._to_begin: deque[Attempt] = deque()  # bounded by the agent's slots
-        self._capabilities = executor.capabilities
+        self._told: dict[str, Any] = {}  # what the agent knows of the executor
         self._idle_since = time.monotonic()
         self._ending = asyncio.Event()
         self._untold: deque[str] = deque(maxlen=MOST_WARNINGS)
@@ -110,9 +110,8 @@ class Supervisor:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             self._executor.check()
-            if self._capabilities != self._executor.capabilities:
-                self._capabilities = self._executor.capabilities
-                self._send("capabilities", capabilities=self._capabilities)
+            self._tell_change("capabilities", self._executor.capabilities)
+            self._tell_change("leftovers", self._executor.leftovers)
             for job in list(self._jobs.values()):
                 if job.attempt:
                     job.attempt.check()
@@ -120,6 +119,10 @@ class Supervisor:
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > ALONE_S:
                 self._ending.set()
+
+    def _tell_change(self, op: str, now: Any) -> None:
+        if self._told.get(op) != now and self._send(op, **{op: now}):
+            self._told[op] = now
 
     def _end_all(self) -> None:
         for job in self._jobs.values():
@@ -201,14 +204,10 @@ class Supervisor:
         self._keep = header.get("keep", self._keep)
         for job in self._jobs.values():
             job.log.wait_for_read()
-        self._send(
-            "hello",
-            version=wire.VERSION,
-            release=hodei_worker.__version__,
-            jobs=[job.adoption() for job in self._jobs.values()],
-            settings=self._settings,
-            capabilities=self._capabilities,
-        )
+        self._told = {"capabilities": self._executor.capabilities, "leftovers": []}
+        about: dict[str, Any] = {"version": wire.VERSION, "release": hodei_worker.__version__}
+        about |= {"settings": self._settings, "capabilities": self._executor.capabilities}
+        self._send("hello", jobs=[job.adoption() for job in self._jobs.values()], **about)
         while self._untold:
             self._send("warning", words=self._untold.popleft())
 

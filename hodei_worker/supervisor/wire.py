@@ -92,7 +92,7 @@ class ForgetHeader(TypedDict):
 
 class PurgeHeader(TypedDict):
     """The supervisor kills all processes that carry this lease. It does not know the lease: it was
-    given to a supervisor that died."""
+    given to a supervisor that died, or it is of a leftover."""
 
     op: Literal["purge"]
     lease: int
@@ -145,6 +145,22 @@ class CapabilitiesHeader(TypedDict):
 
     op: Literal["capabilities"]
     capabilities: list[str]
+
+
+class Leftover(TypedDict):
+    """A container of another worker, on the engine that this one uses."""
+
+    lease: int
+    job_id: str
+    worker_id: str
+    cluster: str  # id of the database that the lease is of
+
+
+class LeftoversHeader(TypedDict):
+    """What was found when the supervisor looked last, if it is not the same as before."""
+
+    op: Literal["leftovers"]
+    leftovers: list[Leftover]
 
 
 class StartedHeader(TypedDict):
@@ -207,6 +223,7 @@ SupervisorHeader = (
     | ChunkHeader
     | WarningHeader
     | CapabilitiesHeader
+    | LeftoversHeader
 )
 
 OnFrame = Callable[[Any, bytes], None]

@@ -10,6 +10,7 @@ from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.result import Cause, Result, failed, lost
 from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.spool import STDOUT, Tape
+from hodei_worker.supervisor.wire import Leftover
 
 
 class Scripted:
@@ -18,6 +19,7 @@ class Scripted:
     be started), `exit N`; several are divided by "; "."""
 
     capabilities: list[str] = []  # noqa: RUF012  as the protocol has it
+    leftovers: list[Leftover] = []  # noqa: RUF012
 
     def journal_marks(self, start: Start) -> dict[str, Any]:
         return {}

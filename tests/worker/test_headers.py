@@ -19,8 +19,8 @@ from hodei_worker.slots import Slots
 from hodei_worker.supervisor import wire
 from hodei_worker.supervisor.settings import SupervisorSettings
 
-NEVER_IN_THIS_RUN = {"warning", "capabilities"}
-"""Only a folder that cannot be removed makes a warning, and only an engine changes capabilities."""
+NEVER_IN_THIS_RUN = {"warning", "capabilities", "leftovers"}
+"""Only a folder that cannot be removed makes a warning, and only an engine the other two."""
 
 
 def headers_by_op(union: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from hodei.protocol import hodei_pb2 as pb
 from hodei_worker.outbox import Outbox
 from hodei_worker.slots import Slots
+from hodei_worker.supervisor.wire import Leftover
 from tests import virtual_clock
 
 ENDED = {
@@ -25,10 +26,14 @@ class Supervisor:
     """Keeps what was said to it."""
 
     capabilities = ["process"]  # noqa: RUF012  as the protocol has it
+    leftovers: list[Leftover] = []  # noqa: RUF012
 
     def __init__(self) -> None:
         self.said: list[tuple[str, int]] = []
         self.reading = 0  # the number of the last `read`, whichever the job
+
+    def remove_leftover(self, one: Leftover) -> None:
+        raise AssertionError("there is none")
 
     def send(self, op: str, payload: bytes = b"", **header: Any) -> None:
         self.said.append((op, header["lease"]))
