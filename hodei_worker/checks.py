@@ -2,8 +2,11 @@
 fault, ends the stream; it harms no job."""
 
 import math
+import time
 import uuid
 from collections.abc import Mapping
+
+from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
 
@@ -78,3 +81,14 @@ def _check_offer(offer: pb.RunJob) -> None:
         uuid.UUID(offer.job_id)
     except ValueError:
         raise BadFrame(f"offer: expected a job's UUID, got {offer.job_id[:80]!r}") from None
+
+
+def compare_clocks(sent: pb.Welcome) -> None:
+    """Logs a clock that differs much from the server's."""
+    skew_s = time.time() - sent.clock_unix_us / 1e6
+    if abs(skew_s) > 5:
+        logger.warning(
+            "this host's clock differs from the server's by {:.0f} s;"
+            " the times of log lines will be wrong by as much",
+            skew_s,
+        )

@@ -193,13 +193,7 @@ class Session:
         )
         self._heartbeat_s = frame.welcome.heartbeat_s or 10.0
         self._lost_after_s = frame.welcome.lost_after_s or self._lost_after_s
-        skew_s = time.time() - frame.welcome.clock_unix_us / 1e6
-        if abs(skew_s) > 5:
-            logger.warning(
-                "this host's clock differs from the server's by {:.0f} s;"
-                " the times of log lines will be wrong by as much",
-                skew_s,
-            )
+        checks.compare_clocks(frame.welcome)
         # What was added since the last stream is dropped: its logs are sent again from the first
         # unacknowledged chunk, and a result that was kept here would be sent before them.
         self._outbox.clear()

@@ -85,6 +85,9 @@ FOR_ONE_PROJECT = frozenset(
         "hodei.v1.FleetService/ListWorkers",
         "hodei.v1.FleetService/GetStatus",
         "hodei.v1.ProjectService/ListProjects",
+        "hodei.v1.SecretService/SetSecret",
+        "hodei.v1.SecretService/ListSecrets",
+        "hodei.v1.SecretService/RemoveSecret",
         "hodei.v1.AccessService/WhoAmI",
         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def project() -> None:
     """List projects; say which roles of the database may enqueue into them.
 
-    A project is there as soon as a job, an API key or a grant names it. `hodei apikey create
+    A project is there as soon as a job, an API key, a secret or a grant names it. `hodei apikey create
     --project` binds a key to one."""
 
 
@@ -27,7 +27,7 @@ def project() -> None:
 @show.format_option
 @click.pass_obj
 def list_projects(servers: str, output: str) -> None:
-    """Projects that jobs, API keys or grants name."""
+    """Projects that jobs, API keys, secrets or grants name."""
     with connect(servers) as client:
         answer = projects_of(client)
     found = [wire.read(Project, one) for one in answer.projects]

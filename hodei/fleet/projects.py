@@ -29,7 +29,7 @@ class Projects:
         self._database = database
 
     async def list_all(self, who: Principal) -> ProjectList:
-        """The projects that jobs, keys or grants name; for a caller that is bound to one, that."""
+        """The projects that jobs, keys, secrets or grants name; for a caller that is bound to one, that."""
         found, more = await self._database.run(
             lambda conn: project_grants.list_all(conn, who.project)
         )

@@ -66,6 +66,8 @@ class Wait(NamedTuple):
     sets: tuple[str, ...] = ()
     """Where it waits for a slot or its turn: the labels of the workers that fit, each set once, as
     JSON."""
+    projects: tuple[str, ...] = ()
+    """Likewise the projects that these workers are limited to; empty: one of them takes any job."""
 
 
 def waiting_for(job: Situation, fleet: Sequence[Worker]) -> str:
@@ -119,13 +121,15 @@ def _for_a_slot(required: dict[str, str], project: str, fleet: Sequence[Worker])
     if all(w.state == WorkerState.DRAINING for w in fitting):
         return Wait(Cause.DRAINING, "a worker: those that fit are draining")
     sets = tuple({json.dumps(w.labels, sort_keys=True) for w in fitting})
+    limited = all(w.projects for w in fitting)
+    projects = tuple({name for w in fitting for name in w.projects}) if limited else ()
     total = sum(w.slots for w in fitting)
     if sum(w.busy_slots for w in fitting) < total:
-        return Wait(Cause.TURN, "its turn", sets)
+        return Wait(Cause.TURN, "its turn", sets, projects)
     of_whom = "" if len(fitting) == len(connected) else " of the workers that fit"
     all_slots = f"all {total} slots" if total > 1 else "the only slot"
     verb = "are" if total > 1 else "is"
-    return Wait(Cause.SLOT, f"a free slot: {all_slots}{of_whom} {verb} busy", sets)
+    return Wait(Cause.SLOT, f"a free slot: {all_slots}{of_whom} {verb} busy", sets, projects)
 
 
 def _lacking(required: dict[str, str], connected: Sequence[Worker]) -> str:

@@ -75,7 +75,7 @@ class Waits:
         if wait.cause not in (Cause.SLOT, Cause.TURN):
             return wait.words
         sets = wait.sets if len(wait.sets) <= MOST_SETS else ()
-        before = await self._reads.run(lambda conn: waits.before(conn, job_id, sets))
+        before = await self._reads.run(lambda conn: waits.before(conn, job_id, sets, wait.projects))
         return with_place(wait, before)
 
     async def _see(self) -> _Seen:

@@ -116,8 +116,8 @@ def _put_of_worker(frame: pb.ServerFrame, message: Message) -> None:
 
 
 CAPABILITIES = ("containers-only", "projects")
-"""What workers may rely on. A worker that runs only containers leaves a server without this word: an
-older release would give it plain processes."""
+"""What workers may rely on. A worker that runs only containers, or that takes jobs of some projects
+only, leaves a server without the word for it: an older release would give it other jobs, too."""
 
 
 def welcome(opened: Opened, server_id: str, lost_after_s: float) -> pb.ServerFrame:

@@ -32,6 +32,8 @@ WITH RECURSIVE of_jobs AS (
      FROM api_keys k
      WHERE k.project IS NOT NULL AND k.revoked_at IS NULL
      LIMIT %(most)s + 1)
+    UNION
+    (SELECT DISTINCT s.project FROM secrets s WHERE s.ended_at IS NULL LIMIT %(most)s + 1)
 )
 SELECT left(n.project, 200),
        (SELECT count(*)
@@ -61,7 +63,7 @@ class Project(NamedTuple):
 
 
 async def list_all(conn: Connection, project: str | None = None) -> tuple[list[Project], bool]:
-    """Returns projects that jobs, keys or grants have, by name, MOST at most, or the one that is
+    """Returns projects that jobs, keys, secrets or grants have, by name, MOST at most, or the one that is
     named; and whether there are more."""
     parameters = {"project": project, "most": MOST, "most_roles": MOST_ROLES}
     found = [Project(*row) for row in await rows(conn, LIST, parameters)]

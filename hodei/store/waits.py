@@ -62,24 +62,26 @@ WITH mine AS MATERIALIZED (
       AND q.waiting IS NULL
 )
 SELECT count(b.labels) FILTER (
-           WHERE cardinality(%(sets)s::jsonb[]) = 0
-              OR EXISTS (
-                  SELECT FROM unnest(%(sets)s::jsonb[]) AS w (labels)
-                  WHERE b.labels <@ w.labels
-                    AND (b.labels ? 'hodei/executor' OR NOT w.labels ? 'hodei/containers-only'))),
+           WHERE (cardinality(%(projects)s::text[]) = 0 OR b.project = ANY (%(projects)s::text[]))
+             AND (cardinality(%(sets)s::jsonb[]) = 0
+                  OR EXISTS (
+                      SELECT FROM unnest(%(sets)s::jsonb[]) AS w (labels)
+                      WHERE b.labels <@ w.labels
+                        AND (b.labels ? 'hodei/executor'
+                             OR NOT w.labels ? 'hodei/containers-only')))),
        count(b.labels) > %(most)s
 FROM mine
 LEFT JOIN LATERAL (
-    SELECT h.labels
+    SELECT h.labels, h.project
     FROM (
-        (SELECT q.labels
+        (SELECT q.labels, q.project
          FROM job_queue q
          WHERE q.waiting IS NULL
            AND q.priority > (SELECT m.priority FROM mine m)
          ORDER BY q.priority DESC, q.enqueued_at, q.job_id
          LIMIT %(most)s + 1)
         UNION ALL
-        (SELECT q.labels
+        (SELECT q.labels, q.project
          FROM job_queue q
          WHERE q.waiting IS NULL
            AND q.priority = (SELECT m.priority FROM mine m)
@@ -94,9 +96,17 @@ GROUP BY mine.job_id
 """
 
 
-async def before(conn: Connection, job_id: uuid.UUID, sets: Sequence[str]) -> Before | None:
+async def before(
+    conn: Connection, job_id: uuid.UUID, sets: Sequence[str], projects: Sequence[str] = ()
+) -> Before | None:
     """Returns how many jobs are before this one that workers with one of these sets of labels (as
-    JSON) could take; no set: all of them. None: it is not ready in the queue."""
-    parameters = {"job": job_id, "sets": array(sets), "most": MOST_BEFORE}
+    JSON) could take; no set: all of them. `projects`: only jobs of these; none: of all. None: it is
+    not ready in the queue."""
+    parameters = {
+        "job": job_id,
+        "sets": array(sets),
+        "projects": array(projects),
+        "most": MOST_BEFORE,
+    }
     (found,) = await guarded_rows(conn, (BEFORE, parameters))
     return Before(min(found[0][0], MOST_BEFORE), found[0][1]) if found else None

@@ -14,6 +14,7 @@ import pytest
 from hodei.access.roles import FOR_ONE_PROJECT, LEAST
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc as rpc
+from tests.end_to_end.asked_of_jobs import REQUESTS
 from tests.eventually import eventually
 from tests.running import Hodei, start
 
@@ -28,6 +29,8 @@ class Caller:
             rpc.JobServiceStub(channel),
             rpc.FleetServiceStub(channel),
             rpc.ProjectServiceStub(channel),
+            rpc.SecretServiceStub(channel),
+            rpc.AccessServiceStub(channel),
         ]
 
     def __getattr__(self, method: str) -> Callable[[Any], Any]:
@@ -97,64 +100,6 @@ def scene(pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) 
         waits = blue.submit('{"command": "true", "labels": {"at": "nowhere"}}')[0].job_id
         yield Scene(hodei, root, red, blue, jobs, waits)
 
-
-def filters(job_id: str, correlation: str) -> list[pb.JobFilter]:
-    return [
-        pb.JobFilter(correlation_id=correlation),
-        pb.JobFilter(name="red-*"),
-        pb.JobFilter(actor="api:red"),
-        pb.JobFilter(labels={"at": "here"}),
-        pb.JobFilter(workers=["worker"], states=["RUNNING"]),
-    ]
-
-
-NEW_ID = str(uuid.uuid4())
-
-REQUESTS: dict[str, Callable[[str, str], list[Any]]] = {
-    "GetJob": lambda job, _: [pb.JobRef(job_id=job)],
-    "GetTimeline": lambda job, _: [pb.JobRef(job_id=job)],
-    "GetAttempts": lambda job, _: [pb.JobRef(job_id=job)],
-    "ResolveJobs": lambda job, _: [
-        pb.ResolveJobsRequest(parts=parts) for parts in ([job], [job[:18]], [job[-8:], job], [""])
-    ],
-    "ListJobs": lambda job, correlation: [
-        pb.ListJobsRequest(before_job_id=job),
-        pb.ListJobsRequest(correlation_id=correlation),
-        *(pb.ListJobsRequest(filter=one) for one in filters(job, correlation)),
-    ],
-    "FindJobs": lambda job, correlation: [
-        pb.FindJobsRequest(job_ids=[job]),
-        pb.FindJobsRequest(before_job_id=job),
-        *(pb.FindJobsRequest(filter=one) for one in filters(job, correlation)),
-    ],
-    "ReadLogs": lambda job, _: [
-        pb.ReadLogsRequest(job_id=job),
-        pb.ReadLogsRequest(job_id=job, follow=True, tell_waiting=True),
-        pb.ReadLogsRequest(job_id=job, attempt=1),
-        pb.ReadLogsRequest(job_id=job, attempt=7),
-        pb.ReadLogsRequest(job_id=job, tail_lines=5),
-        pb.ReadLogsRequest(job_id=job, cursor="1.0"),
-        pb.ReadLogsRequest(job_id=job, cursor="nonsense"),
-    ],
-    "WaitJobs": lambda job, _: [
-        pb.WaitJobsRequest(job_ids=[job]),
-        pb.WaitJobsRequest(job_ids=[job, NEW_ID], any=True),
-        pb.WaitJobsRequest(job_ids=[job], goes_on=True, tell_waiting=True),
-    ],
-    "CancelJob": lambda job, _: [pb.CancelJobRequest(job_id=job)],
-    "CancelJobs": lambda job, _: [
-        pb.CancelJobsRequest(job_ids=[NEW_ID, job, job]),
-        pb.CancelJobsRequest(job_ids=[job], states=["RUNNING"]),
-    ],
-    "RetryJob": lambda job, _: [
-        pb.RetryJobRequest(job_id=job),
-        pb.RetryJobRequest(job_id=job, new_job_id=NEW_ID),
-    ],
-    "RetryJobs": lambda job, _: [
-        pb.RetryJobsRequest(retries=[pb.RetryJobRequest(job_id=one) for one in (job, NEW_ID)]),
-    ],
-}
-"""What is asked of each method, of a job and of a correlation id."""
 
 APART = {"CreateJobs"}
 """Methods with a test of their own below."""
@@ -275,7 +220,7 @@ def test_why_a_job_waits_names_no_job_of_others(scene: Scene) -> None:
 
     assert eventually(words, 30).endswith(", 2 jobs before it")
     for job_id in [*taken, before.job_id]:
-        scene.red.CancelJob(pb.CancelJobRequest(job_id=job_id))
+        scene.red.answer("CancelJob", pb.CancelJobRequest(job_id=job_id))
     scene.hodei.until(mine.job_id, "SUCCEEDED")
 
 
@@ -287,11 +232,48 @@ def test_what_concerns_all_projects_is_refused_whatever_the_role(scene: Scene) -
         "ListTokens": pb.ListTokensRequest(),
         "RevokeToken": pb.TokenRef(token="x"),
         "GrantProject": pb.GrantProjectRequest(role="postgres", project="blue"),
+        "RotateSecrets": pb.RotateSecretsRequest(),
+        "CreateApiKey": pb.CreateApiKeyRequest(name="x", role="admin"),
+        "ListApiKeys": pb.ListApiKeysRequest(),
+        "RevokeApiKey": pb.ApiKeyRef(key="root"),
     }
+    known = {method.partition("/")[2] for method in LEAST if method.startswith("hodei.v1.")}
+    of_workers = {"Register", "Connect"}
+    asked = {method.partition("/")[2] for method in FOR_ONE_PROJECT}
+    assert known - of_workers - asked == set(refused), "each other method is refused"
     for method, request in refused.items():
         assert scene.blue.answer(method, request).decode() == (
             "StatusCode.PERMISSION_DENIED the API key blue reaches only project blue:"
             " expected one of all projects for this"
         )
-    here = {method.partition("/")[2] for method in FOR_ONE_PROJECT}
-    assert not here & set(refused)
+
+
+def test_secrets_of_another_project_do_not_exist(scene: Scene) -> None:
+    scene.hodei.sql(
+        "INSERT INTO secrets (project, name, version, key_id, sealed) VALUES "
+        "('red', 'red-only', 1, 'k', 'x'), ('blue', 'blue-only', 1, 'k', 'x')"
+    )
+    theirs, absent = (
+        scene.blue.answer("RemoveSecret", pb.SecretRef(name=name)).replace(name.encode(), b"it")
+        for name in ("red-only", "nix-only")
+    )
+    assert theirs == absent
+    assert theirs.startswith(b"StatusCode.NOT_FOUND")
+    mine = scene.blue.ListSecrets(pb.ListSecretsRequest()).secrets
+    assert [one.name for one in mine] == ["blue-only"]
+    for method, request in (("ListSecrets", pb.ListSecretsRequest), ("RemoveSecret", pb.SecretRef)):
+        red, nix = (
+            scene.blue.answer(method, request(project=name, **more)).replace(name.encode(), b"it")
+            for name in ("red", "nix")
+            for more in ([{"name": "a"}] if method == "RemoveSecret" else [{}])
+        )
+        assert red == nix
+        assert b"PERMISSION_DENIED" in red
+    spec = '{"command": "true", "env": {"A": {"secret": "%s"}}}'
+    entries = scene.blue.submit(spec % "red-only", spec % "nix-only")
+    words = [
+        entry.error.replace(n, "it")
+        for entry, n in zip(entries, ("red-only", "nix-only"), strict=True)
+    ]
+    assert words[0] == words[1] != ""
+    assert scene.hodei.sql("SELECT count(*) FROM secrets WHERE ended_at IS NULL") == [(2,)]

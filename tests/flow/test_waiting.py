@@ -1,5 +1,6 @@
 """Why a job waits, in words."""
 
+import dataclasses
 import uuid
 from typing import Any
 
@@ -35,6 +36,10 @@ def with_labels(name: str, **labels: str) -> Worker:
 
 
 ONLY = {"hodei/containers-only": "yes", "hodei/executor": "docker"}
+LIMITED = [
+    dataclasses.replace(worker("w1", zone="a"), projects=["web", "shop"]),
+    dataclasses.replace(worker("w2", zone="b"), projects=["web"]),
+]
 BUSY = [worker("w1", zone="a"), worker("w2", zone="b")]
 
 
@@ -46,6 +51,24 @@ BUSY = [worker("w1", zone="a"), worker("w2", zone="b")]
             [worker("w1"), worker("w3", zone="a")],
             Cause.LABELS,
             "a worker with gpu=a100: the nearest, w1, lacks it",
+        ),
+        (
+            job(project="blue", required={"zone": "a"}),
+            LIMITED,
+            Cause.PROJECT,
+            "a worker that takes jobs of project blue: none with its labels does",
+        ),
+        (
+            job(project="blue"),
+            LIMITED,
+            Cause.PROJECT,
+            "a worker that takes jobs of project blue: none does",
+        ),
+        (
+            job(project="shop"),
+            LIMITED,
+            Cause.SLOT,
+            "a free slot: all 4 slots of the workers that fit are busy",
         ),
         (
             job(required={"gpu": "a100", "zone": "a"}),
@@ -121,3 +144,12 @@ def test_the_place_in_the_queue(before: Before | None, words: str) -> None:
     wait = wait_of(job(), BUSY)
     assert wait
     assert with_place(wait, before) == words
+
+
+def test_the_projects_of_workers_that_fit_are_told_unless_one_takes_any() -> None:
+    wait = wait_of(job(project="web"), LIMITED)
+    assert wait
+    assert set(wait.projects) == {"web", "shop"}
+    with_any = wait_of(job(project="web"), [*LIMITED, worker("any")])
+    assert with_any
+    assert with_any.projects == ()

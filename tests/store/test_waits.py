@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -28,11 +29,13 @@ def queue(
     return job_id
 
 
-def before(url: str, job_id: uuid.UUID, *sets: dict[str, str]) -> Before | None:
+def before(
+    url: str, job_id: uuid.UUID, *sets: dict[str, str], projects: Sequence[str] = ()
+) -> Before | None:
     async def ask() -> Before | None:
         async with Database(url) as database:
             texts = [json.dumps(one) for one in sets]
-            return await database.run(lambda conn: waits.before(conn, job_id, texts))
+            return await database.run(lambda conn: waits.before(conn, job_id, texts, projects))
 
     return asyncio.run(ask())
 
@@ -52,6 +55,17 @@ def test_those_of_higher_priority_and_the_older_ones_are_before_it(
     assert before(database_url, uuid.uuid4()) is None
 
 
+def test_workers_that_are_limited_to_projects_would_not_take_the_others(
+    db: Connection, database_url: str
+) -> None:
+    mine, *others = (queue(db, 0, age_s) for age_s in (1, 2, 3, 4))
+    for job_id, project in zip(others, ("web", "web", "shop"), strict=True):
+        db.execute("UPDATE job_queue SET project = %s WHERE job_id = %s", [project, job_id])
+    for projects, jobs in (((), 3), (("web",), 2), (("web", "shop"), 3), (("blue",), 0)):
+        found = before(database_url, mine, {"zone": "a"}, projects=projects)
+        assert found == Before(jobs, more=False)
+
+
 @pytest.fixture
 def many(db: Connection) -> uuid.UUID:
     """The job in the middle of 100,000."""
@@ -69,7 +83,12 @@ def test_it_looks_at_a_bounded_part_of_the_queue(
 ) -> None:
     assert before(database_url, many) == Before(MOST_BEFORE, more=True)
     text, names = numbered(waits.BEFORE)
-    values: dict[str, Any] = {"job": f"'{many}'", "sets": "'{}'", "most": "1000"}
+    values: dict[str, Any] = {
+        "job": f"'{many}'",
+        "sets": "'{}'",
+        "projects": "'{}'",
+        "most": "1000",
+    }
     for mode in ("force_custom_plan", "force_generic_plan"):
         with db.transaction(force_rollback=True):
             db.execute(KEEP_THE_PLAN)

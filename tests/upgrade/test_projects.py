@@ -18,15 +18,12 @@ def one(releases: Both, statement: str, *parameters: object) -> object:
     return row[0] if row else None
 
 
-def limited(releases: Both, addresses: list[str], token: str | None) -> Part:
+def limited(releases: Both, addresses: list[str], token: str) -> Part:
     """A worker of this release that takes jobs of project web alone."""
-    return releases.new.stack.worker(
-        "limited",
-        ",".join(addresses),
-        releases.trace.parent / "limited",
-        token,
-        *("--project", "web", "--label", "at=limited", "--name", "limited"),
-    )
+    argv = ["hodei_worker", "--server", ",".join(addresses), "--name", "limited"]
+    argv += ["--state-dir", str(releases.trace.parent / "limited"), "--on-worker-exit", "kill"]
+    argv += ["--project", "web", "--label", "at=limited"]
+    return releases.new.stack.start("limited", argv, {"HODEI_OTP_TOKEN": token})
 
 
 def test_forward_beside_each_other_and_back(releases: Both) -> None:
@@ -44,7 +41,7 @@ def test_forward_beside_each_other_and_back(releases: Both) -> None:
 
     token = old.run("token", "create", server=at_old).text.strip()
     worker = limited(releases, [at_old, at_new], token)
-    said = "does not know --project"
+    said = "gives jobs of any project to every worker"
     eventually(lambda: said in worker.log.read_text(), 40)
     of_all = new.run(*submit, server=at_old).text.strip()
 

@@ -6,7 +6,7 @@ import pytest
 
 from hodei.tls.address import Address
 from hodei_worker import identity
-from hodei_worker.config import BadSetting, Settings, addresses, labels
+from hodei_worker.config import BadSetting, Settings, addresses, labels, projects
 
 
 def test_addresses_with_and_without_scheme() -> None:
@@ -28,6 +28,17 @@ def test_labels() -> None:
     assert labels(("a=1", "b=x=y,c=")) == {"a": "1", "b": "x=y", "c": ""}
     with pytest.raises(BadSetting, match="expected KEY=VALUE"):
         labels(("a",))
+
+
+def test_projects() -> None:
+    assert projects(()) == ()
+    assert projects(("web,shop", "web")) == ("web", "shop")
+    for text in ("", "web,", "a b", "-a", "x" * 64, "é"):  # "" would take the limit away
+        with pytest.raises(BadSetting, match="expected 1 to 63 letters"):
+            projects((text,))
+    with pytest.raises(BadSetting, match="at most 100 projects, got 101"):
+        many = tuple(f"p{n}" for n in range(101))
+        Settings((Address("a:1"),), None, 1, {}, Path("/x"), "x", projects=many)
 
 
 def test_what_is_no_utf_8_is_refused() -> None:
