@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from hodei.local.stack import Stack, mint_token
+from hodei.store import cluster
 from tests.conftest import SCHEMA, Connection
 from tests.eventually import eventually
 from tests.forked import forker
@@ -37,7 +38,9 @@ def _created(base: str, options: str) -> str:
 def database_with_schema(pg_server: SimpleNamespace) -> str:
     """A copy of one database to which schema.sql was applied: that takes four times as long."""
     base = _base(pg_server)
-    return _created(base, f"TEMPLATE {_template(base)}")
+    url = _created(base, f"TEMPLATE {_template(base)}")
+    cluster.adopt_sync(url, keep_id=False)
+    return url
 
 
 @functools.cache
