@@ -25,6 +25,7 @@ FOR_CALLERS = (
     "hodei.v1.FleetService",
     "hodei.v1.AccessService",
     "hodei.v1.SecretService",
+    "hodei.v1.ProviderService",
 )
 FOR_WORKERS = "hodei.v1.WorkerService"
 

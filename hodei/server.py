@@ -29,6 +29,7 @@ from hodei.fleet.heartbeats import Heartbeats
 from hodei.fleet.operations import Fleet
 from hodei.fleet.presence import Presence
 from hodei.fleet.projects import Projects
+from hodei.fleet.providers import Providers
 from hodei.fleet.registration import Registration
 from hodei.fleet.secrets import Secrets
 from hodei.fleet.sessions import Sessions
@@ -52,14 +53,14 @@ from hodei.flow.watch import Watch
 from hodei.health import Health
 from hodei.listeners import AddServices, Listeners
 from hodei.notices import Notices
+from hodei.on_demand import keeper_of
 from hodei.protocol import hodei_pb2, hodei_pb2_grpc
-from hodei.providers.keeper import Keeper
-from hodei.providers.look import Here
 from hodei.rpc.access_service import AccessService
 from hodei.rpc.answering import Answering
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
 from hodei.rpc.project_service import ProjectService
+from hodei.rpc.provider_service import ProviderService
 from hodei.rpc.secret_service import SecretService
 from hodei.rpc.worker_service import WorkerService
 from hodei.secrets import keys
@@ -126,8 +127,7 @@ class Server:
                 self._keys.ids,
             ),
         )
-        here = Here(self._presence.server_id, settings.advertise, settings.only_loopback)
-        self._providers = Keeper(database, here)
+        self._providers = keeper_of(database, self._presence.server_id, settings)
         self._notices = Notices(
             settings.listen_url,
             self._presence,
@@ -240,6 +240,7 @@ class Server:
         access = AccessService(Access(self._limits.database, self._gate))
         projects = ProjectService(Projects(self._limits.database))
         secrets = SecretService(Secrets(self._limits.database, self._keys))
+        providers = ProviderService(Providers(self._limits.database))
         ours = [service.full_name for service in hodei_pb2.DESCRIPTOR.services_by_name.values()]
         names = (*ours, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflecting = reflection.aio.ReflectionServicer(names)
@@ -252,6 +253,7 @@ class Server:
             hodei_pb2_grpc.add_AccessServiceServicer_to_server(access, answering)
             hodei_pb2_grpc.add_ProjectServiceServicer_to_server(projects, answering)
             hodei_pb2_grpc.add_SecretServiceServicer_to_server(secrets, answering)
+            hodei_pb2_grpc.add_ProviderServiceServicer_to_server(providers, answering)
             health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, answering)
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, answering)
 

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from hodei.local.stack import Stack, mint_token
+from hodei.store import cluster
 from tests.conftest import SCHEMA, Connection
 from tests.eventually import eventually
 from tests.forked import forker
@@ -39,12 +40,8 @@ def database_with_schema(pg_server: SimpleNamespace) -> str:
     adopted, as a copy has to be before its servers make workers or remove containers."""
     base = _base(pg_server)
     url = _created(base, f"TEMPLATE {_template(base)}")
-    with psycopg.connect(url) as conn:
-        conn.execute(ADOPTED)
+    cluster.adopt_sync(url, keep_id=False)
     return url
-
-
-ADOPTED = "UPDATE hodei_schema SET cluster_id = gen_random_uuid(), lives_in = hodei_lives_in()"
 
 
 @functools.cache

@@ -43,6 +43,7 @@ class Client:
         self.access = hodei_pb2_grpc.AccessServiceStub(channel)
         self.projects = hodei_pb2_grpc.ProjectServiceStub(channel)
         self.secrets = hodei_pb2_grpc.SecretServiceStub(channel)
+        self.providers = hodei_pb2_grpc.ProviderServiceStub(channel)
         self.metadata = (("hodei-actor", f"cli:{caller()}"), *_key_for(address))
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:

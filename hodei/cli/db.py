@@ -7,6 +7,7 @@ import click
 
 from hodei.cli import show
 from hodei.cli.database_url import database_url_options
+from hodei.cli.db_adopt_copy import adopt_copy
 from hodei.cli.groups import Group
 from hodei.domain.text import shown
 from hodei.shapes.fleet import Maintenance, Restoration, SchemaReport
@@ -18,6 +19,9 @@ from hodei.shapes.fleet import Maintenance, Restoration, SchemaReport
 )
 def db() -> None:
     """Apply and check the database's schema; maintain its tables."""
+
+
+db.add_command(adopt_copy)
 
 
 @db.command(epilog="\b\nExample:\n  hodei db apply")

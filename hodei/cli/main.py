@@ -12,6 +12,7 @@ COMMANDS = {
         "hodei.cli.worker", "worker", "List, show, drain and revoke workers; run one here."
     ),
     "token": Lazy("hodei.cli.token", "token", "Mint and revoke one-time tokens for workers."),
+    "provider": Lazy("hodei.cli.provider", "provider", "Where servers make workers on demand."),
     "apikey": Lazy("hodei.cli.apikey", "apikey", "Create, list and revoke API keys."),
     "project": Lazy(
         "hodei.cli.project", "project", "List projects; grant them to roles of the database."

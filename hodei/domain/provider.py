@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import hodei
 from hodei.domain import durations
 from hodei.domain.errors import Invalid
 from hodei.domain.text import shown
@@ -25,6 +26,8 @@ class Status(StrEnum):
 
 TYPES = ("Docker",)
 """The known values of `provider_type`, as they are shown."""
+
+DEFAULT_IMAGE = f"hodei:{hodei.__version__}"
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 

@@ -1278,3 +1278,112 @@ class RotateSecretsResponse(_message.Message):
     rotated: int
     key_id: str
     def __init__(self, rotated: _Optional[int] = ..., key_id: _Optional[str] = ...) -> None: ...
+
+class AddProviderRequest(_message.Message):
+    __slots__ = ("name", "provider_type", "config", "max_workers", "priority")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_TYPE_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    MAX_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    provider_type: str
+    config: str
+    max_workers: int
+    priority: int
+    def __init__(self, name: _Optional[str] = ..., provider_type: _Optional[str] = ..., config: _Optional[str] = ..., max_workers: _Optional[int] = ..., priority: _Optional[int] = ...) -> None: ...
+
+class ProviderRef(_message.Message):
+    __slots__ = ("provider",)
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    def __init__(self, provider: _Optional[str] = ...) -> None: ...
+
+class RemoveProviderRequest(_message.Message):
+    __slots__ = ("provider", "force")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    force: bool
+    def __init__(self, provider: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class ListProvidersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListProvidersResponse(_message.Message):
+    __slots__ = ("providers", "more")
+    PROVIDERS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    providers: _containers.RepeatedCompositeFieldContainer[Provider]
+    more: bool
+    def __init__(self, providers: _Optional[_Iterable[_Union[Provider, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class Provider(_message.Message):
+    __slots__ = ("provider_id", "name", "provider_type", "status", "status_reason", "priority", "max_workers", "workers", "starting", "busy", "demand", "engine_id", "server_id", "failures", "failed_unix_us", "created_unix_us", "wrong", "engine", "image", "network", "slots", "labels", "server_address", "warm_slots", "idle_time_s", "boot_timeout_s", "ephemeral", "docker_socket", "job_user")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_REASON_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    MAX_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    STARTING_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    DEMAND_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_ID_FIELD_NUMBER: _ClassVar[int]
+    SERVER_ID_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    FAILED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    CREATED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    WRONG_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    WARM_SLOTS_FIELD_NUMBER: _ClassVar[int]
+    IDLE_TIME_S_FIELD_NUMBER: _ClassVar[int]
+    BOOT_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    EPHEMERAL_FIELD_NUMBER: _ClassVar[int]
+    DOCKER_SOCKET_FIELD_NUMBER: _ClassVar[int]
+    JOB_USER_FIELD_NUMBER: _ClassVar[int]
+    provider_id: str
+    name: str
+    provider_type: str
+    status: str
+    status_reason: str
+    priority: int
+    max_workers: int
+    workers: int
+    starting: int
+    busy: int
+    demand: int
+    engine_id: str
+    server_id: str
+    failures: int
+    failed_unix_us: int
+    created_unix_us: int
+    wrong: str
+    engine: str
+    image: str
+    network: str
+    slots: int
+    labels: _containers.ScalarMap[str, str]
+    server_address: str
+    warm_slots: int
+    idle_time_s: float
+    boot_timeout_s: float
+    ephemeral: bool
+    docker_socket: bool
+    job_user: str
+    def __init__(self, provider_id: _Optional[str] = ..., name: _Optional[str] = ..., provider_type: _Optional[str] = ..., status: _Optional[str] = ..., status_reason: _Optional[str] = ..., priority: _Optional[int] = ..., max_workers: _Optional[int] = ..., workers: _Optional[int] = ..., starting: _Optional[int] = ..., busy: _Optional[int] = ..., demand: _Optional[int] = ..., engine_id: _Optional[str] = ..., server_id: _Optional[str] = ..., failures: _Optional[int] = ..., failed_unix_us: _Optional[int] = ..., created_unix_us: _Optional[int] = ..., wrong: _Optional[str] = ..., engine: _Optional[str] = ..., image: _Optional[str] = ..., network: _Optional[str] = ..., slots: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., server_address: _Optional[str] = ..., warm_slots: _Optional[int] = ..., idle_time_s: _Optional[float] = ..., boot_timeout_s: _Optional[float] = ..., ephemeral: _Optional[bool] = ..., docker_socket: _Optional[bool] = ..., job_user: _Optional[str] = ...) -> None: ...

@@ -1687,3 +1687,350 @@ class SecretService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ProviderServiceStub:
+    """─────────────────────────────── workers on demand ───────────────────────────────
+
+    A provider is named by its name or its id. NOT_FOUND: there is none; INVALID_ARGUMENT: several have this name, and the message
+    lists them.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.AddProvider = channel.unary_unary(
+                '/hodei.v1.ProviderService/AddProvider',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.AddProviderRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+                _registered_method=True)
+        self.GetProvider = channel.unary_unary(
+                '/hodei.v1.ProviderService/GetProvider',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ProviderRef.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+                _registered_method=True)
+        self.ListProviders = channel.unary_unary(
+                '/hodei.v1.ProviderService/ListProviders',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ListProvidersRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListProvidersResponse.FromString,
+                _registered_method=True)
+        self.PauseProvider = channel.unary_unary(
+                '/hodei.v1.ProviderService/PauseProvider',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ProviderRef.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+                _registered_method=True)
+        self.ResumeProvider = channel.unary_unary(
+                '/hodei.v1.ProviderService/ResumeProvider',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ProviderRef.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+                _registered_method=True)
+        self.AdoptEngine = channel.unary_unary(
+                '/hodei.v1.ProviderService/AdoptEngine',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ProviderRef.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+                _registered_method=True)
+        self.RemoveProvider = channel.unary_unary(
+                '/hodei.v1.ProviderService/RemoveProvider',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.RemoveProviderRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+                _registered_method=True)
+
+
+class ProviderServiceServicer:
+    """─────────────────────────────── workers on demand ───────────────────────────────
+
+    A provider is named by its name or its id. NOT_FOUND: there is none; INVALID_ARGUMENT: several have this name, and the message
+    lists them.
+    """
+
+    def AddProvider(self, request, context):
+        """FAILED_PRECONDITION: the name is taken, or there are too many
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProvider(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProviders(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseProvider(self, request, context):
+        """makes no workers; idle ones are removed
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeProvider(self, request, context):
+        """ACTIVE, and what has failed before is forgotten
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdoptEngine(self, request, context):
+        """takes the engine that answers next
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveProvider(self, request, context):
+        """FAILED_PRECONDITION: it has workers, and force is not set
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ProviderServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'AddProvider': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddProvider,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.AddProviderRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Provider.SerializeToString,
+            ),
+            'GetProvider': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProvider,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ProviderRef.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Provider.SerializeToString,
+            ),
+            'ListProviders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProviders,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListProvidersRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ListProvidersResponse.SerializeToString,
+            ),
+            'PauseProvider': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseProvider,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ProviderRef.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Provider.SerializeToString,
+            ),
+            'ResumeProvider': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeProvider,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ProviderRef.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Provider.SerializeToString,
+            ),
+            'AdoptEngine': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdoptEngine,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ProviderRef.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Provider.SerializeToString,
+            ),
+            'RemoveProvider': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveProvider,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.RemoveProviderRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.Provider.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'hodei.v1.ProviderService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('hodei.v1.ProviderService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ProviderService:
+    """─────────────────────────────── workers on demand ───────────────────────────────
+
+    A provider is named by its name or its id. NOT_FOUND: there is none; INVALID_ARGUMENT: several have this name, and the message
+    lists them.
+    """
+
+    @staticmethod
+    def AddProvider(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.ProviderService/AddProvider',
+            hodei_dot_protocol_dot_hodei__pb2.AddProviderRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProvider(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.ProviderService/GetProvider',
+            hodei_dot_protocol_dot_hodei__pb2.ProviderRef.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProviders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.ProviderService/ListProviders',
+            hodei_dot_protocol_dot_hodei__pb2.ListProvidersRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ListProvidersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseProvider(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.ProviderService/PauseProvider',
+            hodei_dot_protocol_dot_hodei__pb2.ProviderRef.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeProvider(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.ProviderService/ResumeProvider',
+            hodei_dot_protocol_dot_hodei__pb2.ProviderRef.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdoptEngine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.ProviderService/AdoptEngine',
+            hodei_dot_protocol_dot_hodei__pb2.ProviderRef.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveProvider(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.ProviderService/RemoveProvider',
+            hodei_dot_protocol_dot_hodei__pb2.RemoveProviderRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.Provider.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -98,6 +98,7 @@ class Docker:
         return self._client
 
     def _contact(self, client: Client) -> Engine:
+        client.close()  # an old connection may lead to an engine that the path leads to no more
         info = client.info()
         machine = str(info["Architecture"])[:60]
         try:

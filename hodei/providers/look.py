@@ -14,10 +14,9 @@ from enum import Enum
 
 from loguru import logger
 
-import hodei
 from hodei.domain import provider as rows
 from hodei.domain.errors import Invalid
-from hodei.domain.provider import Settings, Status
+from hodei.domain.provider import DEFAULT_IMAGE, Settings, Status
 from hodei.domain.text import shown
 from hodei.providers import outcome as outcomes
 from hodei.providers.carry_out import Crew
@@ -28,8 +27,6 @@ from hodei.store import provider_configs
 from hodei.store.cluster import Cluster
 from hodei.store.database import Database
 from hodei.store.provider_configs import Outcome, Row
-
-DEFAULT_IMAGE = f"hodei:{hodei.__version__}"
 
 IS_A_COPY = (
     "this database is a copy: its original may have workers on the same engine; `hodei db"

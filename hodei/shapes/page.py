@@ -22,6 +22,7 @@ from hodei.shapes.fleet import (
     WorkerJob,
 )
 from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk, Submitted
+from hodei.shapes.provider import Provider
 
 WHERE: dict[type, str] = {
     Job: "`hodei job get` prints one; `hodei job list` prints a list; `hodei job wait` prints one a line,"
@@ -40,6 +41,8 @@ WHERE: dict[type, str] = {
     ApiKey: "`hodei apikey create` and `revoke` print one; `hodei apikey list` prints a list.",
     Identity: "`hodei login` prints it.",
     Secret: "`hodei secret set` and `remove` print one; `hodei secret list` prints a list.",
+    Provider: "`hodei provider list` prints a list; `add`, `show`, `pause`, `resume`, `adopt-engine` and `remove`"
+    " print one.",
     Status: "`hodei status` prints it.",
     ListeningServer: "In `listening` of the status.",
     Unservable: "In `unservable_sets` of the status.",

@@ -21,6 +21,11 @@ class AuditKind(StrEnum):
     SECRET_SET = "SecretSet"  # noqa: S105  a kind
     SECRET_REMOVED = "SecretRemoved"  # noqa: S105
     SECRETS_ROTATED = "SecretsRotated"
+    PROVIDER_ADDED = "ProviderAdded"
+    PROVIDER_PAUSED = "ProviderPaused"
+    PROVIDER_RESUMED = "ProviderResumed"
+    PROVIDER_ENGINE_ADOPTED = "ProviderEngineAdopted"
+    PROVIDER_REMOVED = "ProviderRemoved"
 
 
 WRITE = """

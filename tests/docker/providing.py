@@ -158,7 +158,16 @@ def add_server(running: Providing, host: str, *flags: str, advertise: str = "its
     address = f"{host}:{free_port()}"
     told = ("--advertise", address if advertise == "itself" else advertise) if advertise else ()
     name = f"server-{len(running.addresses)}"
-    argv = ["hodei.cli.server", "--grpc", address, "--insecure", *told, *flags]
+    argv = [
+        "hodei.cli.server",
+        "--grpc",
+        address,
+        "--insecure",
+        "--anonymous-role",
+        "admin",
+        *told,
+        *flags,
+    ]
     part = running.stack.start(name, argv, {"DATABASE_URL": running.url})
     running.stack.await_words(part, "hodei-server is ready")
     running.addresses.append(address)

@@ -9,6 +9,7 @@ from typing import Any
 from hodei.fleet.access import Access
 from hodei.fleet.operations import Fleet
 from hodei.fleet.projects import Projects
+from hodei.fleet.providers import Providers
 from hodei.fleet.secrets import Secrets
 from hodei.flow.jobs import Jobs
 from hodei.protocol import hodei_pb2 as pb
@@ -16,6 +17,7 @@ from hodei.rpc.access_service import AccessService
 from hodei.rpc.fleet_service import FleetService
 from hodei.rpc.job_service import JobService
 from hodei.rpc.project_service import ProjectService
+from hodei.rpc.provider_service import ProviderService
 from hodei.rpc.secret_service import SecretService
 
 VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
@@ -72,6 +74,28 @@ VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
             "RotateSecrets": {"rotate"},
         },
     ),
+    ProviderService: (
+        Providers,
+        {
+            "AddProvider": {"add"},
+            "GetProvider": {"get"},
+            "ListProviders": {"list_all"},
+            "PauseProvider": {"pause"},
+            "ResumeProvider": {"resume"},
+            "AdoptEngine": {"adopt_engine"},
+            "RemoveProvider": {"remove"},
+        },
+    ),
+}
+
+
+OWNERS = {
+    "self._jobs",
+    "self._fleet",
+    "self._access",
+    "self._projects",
+    "self._secrets",
+    "self._providers",
 }
 
 
@@ -81,9 +105,7 @@ def verbs_of(call: Any) -> set[str]:
     return {
         node.attr
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and ast.unparse(node.value)
-        in {"self._jobs", "self._fleet", "self._access", "self._projects", "self._secrets"}
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in OWNERS
     }
 
 

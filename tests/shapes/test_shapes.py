@@ -28,6 +28,7 @@ from hodei.shapes.fleet import (
 )
 from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk, Submitted
 from hodei.shapes.page import WHERE, page
+from hodei.shapes.provider import Provider
 from hodei.shapes.rendering import EARLIEST, LATEST, as_dict, rfc3339
 from hodei.shapes.size import size_of
 from tests.conftest import TREE
@@ -48,6 +49,7 @@ MESSAGES: dict[type, Any] = {
     Unservable: pb.Unservable,
     ApiKey: pb.ApiKey,
     Identity: pb.Identity,
+    Provider: pb.Provider,
 }
 
 ONLY_DETAILS = {"jobs", "jobs_in_all", "lacking", "other_jobs"}

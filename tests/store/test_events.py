@@ -24,6 +24,7 @@ from hodei.store import (
     invariants,
     late_results,
     project_grants,
+    provider_view,
     releases,
     restored,
     results,
@@ -219,6 +220,16 @@ async def _secrets(conn: AsyncConnection) -> None:
         assert not (await after.rotate(who)).rotated
 
 
+async def _providers(conn: AsyncConnection) -> None:
+    for name, on_behalf_of in (("Docker", ""), ("big", "cli:ana")):
+        who = provider_view.Who("api:root", on_behalf_of)
+        added = await provider_view.add(conn, provider_view.New(name, "Docker", {}, 0, 3), who)
+        assert added
+        for change in (provider_view.pause, provider_view.resume, provider_view.adopt_engine):
+            assert await change(conn, added, who)
+        assert await provider_view.remove(conn, added, who)
+
+
 def test_what_is_written_is_what_the_page_says(database_url: str, db: Connection) -> None:
     on(database_url, _jobs)
     on(database_url, _fleet)
@@ -226,6 +237,7 @@ def test_what_is_written_is_what_the_page_says(database_url: str, db: Connection
     on(database_url, _keys)
     on(database_url, lambda conn: _restore(conn, database_url))
     on(database_url, _secrets)
+    on(database_url, _providers)
     written: dict[str, list[dict[str, Any]]] = {}
     for kind, payload in db.execute("SELECT event_type, payload FROM domain_events ORDER BY id"):
         written.setdefault(kind, []).append(payload)

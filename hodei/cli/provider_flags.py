@@ -1,0 +1,62 @@
+"""The flags of `hodei provider add`, which become the keys of a provider's config."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+TEXTS = {
+    "socket_path": ("PATH", "The engine's socket on the servers' hosts; /var/run/docker.sock."),
+    "host": ("tcp://HOST:PORT", "The engine's address, with TLS, in place of a socket."),
+    "tls_ca": ("FILE", "CA of that address, on the servers' hosts."),
+    "tls_cert": ("FILE", "Certificate for it, on the servers' hosts."),
+    "tls_key": ("FILE", "Key of the certificate, on the servers' hosts."),
+    "image": ("IMAGE", "The workers' image, which must be on the engine; hodei:<version>."),
+    "network": ("NAME", "A network of the engine; bridge."),
+    "server_address": ("HOST:PORT[,…]", "Where workers connect to; what servers advertise."),
+    "idle_time": ("TIME", "How long a worker is idle before it is removed; 5m."),
+    "boot_timeout": ("TIME", "How long a worker may take until it is connected; 2m."),
+    "job_user": ("USER", "The user of the image that jobs run as; hodei."),
+}
+NUMBERS = {
+    "slots": "Jobs that one worker runs at a time; 1.",
+    "warm_slots": "Slots that are kept free while nothing waits; 0.",
+}
+SWITCHES = {
+    "ephemeral": "Each worker runs one job and ends.",
+    "docker_socket": "Workers get the engine's socket: they are root on its host.",
+}
+
+
+def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds a flag for each key, and `--label`."""
+    for key, about in reversed(SWITCHES.items()):
+        command = click.option(_flag(key), is_flag=True, help=about)(command)
+    for key, about in reversed(NUMBERS.items()):
+        command = click.option(_flag(key), type=int, metavar="NUMBER", help=about)(command)
+    for key, (metavar, about) in reversed(TEXTS.items()):
+        command = click.option(_flag(key), metavar=metavar, help=about)(command)
+    label = click.option(
+        "--label", "label", multiple=True, metavar="K=V", help="A label of workers; repeatable."
+    )
+    return label(command)
+
+
+def config_of(given: dict[str, Any]) -> dict[str, Any]:
+    """The keys of which a flag was given. Servers check them."""
+    config = {
+        key: value
+        for key, value in given.items()
+        if key != "label" and value is not None and value is not False
+    }
+    labels = {}
+    for text in given["label"]:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise click.UsageError(f"--label: expected K=V, got {text[:80]!r}")
+        labels[key] = value
+    return config | ({"labels": labels} if labels else {})
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
