@@ -2,6 +2,7 @@
 certificates that are replaced while jobs run."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,6 +123,39 @@ def test_a_certificate_replaces_no_key(system: WithTls, monkeypatch: pytest.Monk
     ran = system.run(system.beyond, "status")
     assert ran.code == 125
     assert "API key" in ran.err
+
+
+def test_an_interrupt_cancels_over_tls(system: WithTls) -> None:
+    """The cancel goes out in a thread of its own."""
+    hodei, server = system.hodei, f"https://{system.encrypted}"
+    label = ("--label", "to=cancel")
+    worker = hodei.stack.worker(
+        "cancelled", server, hodei.folder / "c", hodei.token(), *system.trust, *label
+    )
+    flags = (*label, "--cancel-on-interrupt", "--command", "echo begun; sleep 600")
+    argv = ["hodei.cli.main", "--server", server, *system.trust, "job", "run", *flags]
+    part = hodei.stack.start("followed", argv)
+    hodei.stack.await_words(part, "begun")
+    part.process.send_signal(signal.SIGINT)
+    assert part.process.wait(30) == 130
+    assert "requested" in part.log.read_text()
+    hodei.stack.stop_part(worker)
+
+
+def test_a_shell_completes_over_tls(system: WithTls, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = system.hodei.stack.worker(
+        "named",
+        f"https://{system.encrypted}",
+        system.hodei.folder / "named",
+        system.hodei.token(),
+        *(*system.trust, "--name", "completed-by-name"),
+    )
+    words = ["hodei", "--server", f"https://{system.encrypted}", *system.trust, "worker", "get", ""]
+    monkeypatch.setenv("_HODEI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "\n".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    eventually(lambda: "completed-by-name" in system.run("127.0.0.1:1").text, 30)
+    system.hodei.stack.stop_part(worker)
 
 
 @pytest.mark.parametrize(
