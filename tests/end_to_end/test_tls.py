@@ -47,9 +47,8 @@ class WithTls:
         self.hodei.addresses = [server]
         return self.hodei.run(*arguments)
 
-    def init(self, *hosts: str) -> None:
-        flags = [word for host in hosts for word in ("--host", host)]
-        self.hodei.ok("tls", "init", str(self.folder), *flags)
+    def init(self, host: str, *flags: str) -> None:
+        self.hodei.ok("tls", "init", str(self.folder), "--host", host, *flags)
 
 
 @pytest.fixture(scope="module")
@@ -276,9 +275,9 @@ def test_files_are_replaced_while_streams_stand(system: WithTls) -> None:
             return "got another one" in hodei.log("tls")
 
         eventually(refused, 30)
-        system.init("renewed.example")
+        system.init("renewed.example", "--days", "3")
         renewed = ("status", *system.trust, "--tls-name", "renewed.example")
-        eventually(lambda: system.run(server, *renewed).code == 0, 30)
+        eventually(lambda: "expires in 3 d" in system.run(server, *renewed).text, 30)
         flag.touch()
         rest = b"".join(chunk.data for chunk in log)
         assert (first.data + rest).decode().split()[-1] == "end"
@@ -293,11 +292,12 @@ def test_files_are_replaced_while_streams_stand(system: WithTls) -> None:
 def test_a_server_that_cannot_have_tls_does_not_start(system: WithTls) -> None:
     for flags, words in (
         (("--tls-cert", "/no", "--tls-key", "/no"), "--tls-cert /no: No such file or directory"),
+        ((), "--grpc: expected HOST:PORT, got 'nowhere'"),  # the second one in HODEI_GRPC
         (("--grpc", "0.0.0.0:0"), "beyond loopback the connection needs TLS"),
         ((*system.own, "--grpc", "127.0.0.1:0,client-ca=/no"), "client-ca /no: No such file"),
     ):
-        part = system.hodei.stack.start(
-            "none", ["hodei.cli.server", "--database-url", system.hodei.url, *flags]
-        )
+        argv = ["hodei.cli.server", "--database-url", system.hodei.url, *flags]
+        environment = {"HODEI_GRPC": "127.0.0.1:0 nowhere"} if not flags else {}
+        part = system.hodei.stack.start("none", argv, environment)
         assert part.process.wait(30) == 2
         assert words in part.log.read_text()
