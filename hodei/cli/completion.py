@@ -123,7 +123,11 @@ def _is_plain(text: str) -> bool:
 
 def _asked(ctx: click.Context, ask: Callable[[Client], Sequence[T]]) -> Sequence[T]:
     try:
-        with connect(ctx.obj or "127.0.0.1:50051", within_s=ASK_S) as client:
+        # The context has been left, and with it the flags by which servers are reached.
+        with (
+            ctx.scope(cleanup=False),
+            connect(ctx.obj or "127.0.0.1:50051", within_s=ASK_S) as client,
+        ):
             return ask(client)
     except Exception:  # noqa: BLE001  whatever it is: words of ours would stand in what is being typed
         return []

@@ -4,11 +4,12 @@ be replaced while it runs. Streams that are open stand.
 Failure: what is new in the files is checked before it is taken. If it does not fit, what was served
 before is served on, and the log has a warning."""
 
+import contextlib
 import stat
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -23,6 +24,9 @@ from hodei.tls.pair import Pair, checked_pair, load_certificates
 LOOK_EVERY_S = 1.0
 """Seconds between two looks at the files: many handshakes may come at once."""
 
+SOON = timedelta(days=21)
+"""Before the end of a certificate, when the log begins to warn of it."""
+
 T = TypeVar("T")
 Stamp = tuple[tuple[int, int, int], ...]
 
@@ -30,10 +34,17 @@ Stamp = tuple[tuple[int, int, int], ...]
 class Watched(Generic[T]):
     """The content of files, as `check` has made it of their bytes. Any thread may ask for it."""
 
-    def __init__(self, files: dict[str, str], check: Callable[..., T]) -> None:
-        """`files`: the path of each file, by the flag that gave it. BadTls: they do not fit."""
+    def __init__(
+        self,
+        files: dict[str, str],
+        check: Callable[..., T],
+        taken: Callable[[T], None] = lambda _content: None,
+    ) -> None:
+        """`files`: the path of each file, by the flag that gave it. `taken` is called with each new
+        content. BadTls: they do not fit."""
         self._files = files
         self._check = check
+        self._taken = taken
         self._looking = threading.Lock()
         self._looked_at = time.monotonic()
         self._stamp = self._stamped()
@@ -58,6 +69,7 @@ class Watched(Generic[T]):
             logger.warning(words, shown(str(error)))
         else:
             logger.info("the files {} were replaced: now {}", self._named(), self.content)
+            self._taken(self.content)
 
     def _read(self) -> T:
         found = [read(path, flag) for flag, path in self._files.items()]
@@ -93,9 +105,10 @@ class ServedPair:
 
     def __init__(self, cert: str, key: str) -> None:
         """BadTls: they do not fit together, or are of no use for gRPC."""
-        self._pair = Watched({"--tls-cert": cert, "--tls-key": key}, checked_pair)
-        _warn_of_readers(key)
+        files = {"--tls-cert": cert, "--tls-key": key}
+        self._pair = Watched(files, checked_pair, lambda pair: _warn(pair, key))
         logger.info("TLS: {}", self._pair.content)
+        _warn(self._pair.content, key)
 
     @property
     def expires_at(self) -> datetime:
@@ -128,6 +141,11 @@ def _configuration(pair: Pair, cas: ClientCas | None) -> grpc.ServerCertificateC
     )
 
 
-def _warn_of_readers(key: str) -> None:
-    if Path(key).stat().st_mode & stat.S_IROTH:
-        logger.warning("every user of this host can read --tls-key {}: chmod o-r", shown(key))
+def _warn(pair: Pair, key: str) -> None:
+    """Warns of what is served all the same."""
+    if pair.expires_at - datetime.now(UTC) < SOON:
+        logger.warning("the certificate that is served expires soon: it is {}", pair)
+    with contextlib.suppress(OSError):  # it may be gone again
+        if Path(key).stat().st_mode & stat.S_IROTH:
+            words = "every user of this host can read --tls-key {}: chmod o-r"
+            logger.warning(words, shown(key))

@@ -2,6 +2,7 @@
 certificates that are replaced while jobs run."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,9 +47,8 @@ class WithTls:
         self.hodei.addresses = [server]
         return self.hodei.run(*arguments)
 
-    def init(self, *hosts: str) -> None:
-        flags = [word for host in hosts for word in ("--host", host)]
-        self.hodei.ok("tls", "init", str(self.folder), *flags)
+    def init(self, host: str, *flags: str) -> None:
+        self.hodei.ok("tls", "init", str(self.folder), "--host", host, *flags)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,39 @@ def test_a_certificate_replaces_no_key(system: WithTls, monkeypatch: pytest.Monk
     ran = system.run(system.beyond, "status")
     assert ran.code == 125
     assert "API key" in ran.err
+
+
+def test_an_interrupt_cancels_over_tls(system: WithTls) -> None:
+    """The cancel goes out in a thread of its own."""
+    hodei, server = system.hodei, f"https://{system.encrypted}"
+    label = ("--label", "to=cancel")
+    worker = hodei.stack.worker(
+        "cancelled", server, hodei.folder / "c", hodei.token(), *system.trust, *label
+    )
+    flags = (*label, "--cancel-on-interrupt", "--command", "echo begun; sleep 600")
+    argv = ["hodei.cli.main", "--server", server, *system.trust, "job", "run", *flags]
+    part = hodei.stack.start("followed", argv)
+    hodei.stack.await_words(part, "begun")
+    part.process.send_signal(signal.SIGINT)
+    assert part.process.wait(30) == 130
+    assert "requested" in part.log.read_text()
+    hodei.stack.stop_part(worker)
+
+
+def test_a_shell_completes_over_tls(system: WithTls, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = system.hodei.stack.worker(
+        "named",
+        f"https://{system.encrypted}",
+        system.hodei.folder / "named",
+        system.hodei.token(),
+        *(*system.trust, "--name", "completed-by-name"),
+    )
+    words = ["hodei", "--server", f"https://{system.encrypted}", *system.trust, "worker", "get", ""]
+    monkeypatch.setenv("_HODEI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "\n".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    eventually(lambda: "completed-by-name" in system.run("127.0.0.1:1").text, 30)
+    system.hodei.stack.stop_part(worker)
 
 
 @pytest.mark.parametrize(
@@ -242,9 +275,9 @@ def test_files_are_replaced_while_streams_stand(system: WithTls) -> None:
             return "got another one" in hodei.log("tls")
 
         eventually(refused, 30)
-        system.init("renewed.example")
+        system.init("renewed.example", "--days", "3")
         renewed = ("status", *system.trust, "--tls-name", "renewed.example")
-        eventually(lambda: system.run(server, *renewed).code == 0, 30)
+        eventually(lambda: "expires in 3 d" in system.run(server, *renewed).text, 30)
         flag.touch()
         rest = b"".join(chunk.data for chunk in log)
         assert (first.data + rest).decode().split()[-1] == "end"
@@ -259,11 +292,12 @@ def test_files_are_replaced_while_streams_stand(system: WithTls) -> None:
 def test_a_server_that_cannot_have_tls_does_not_start(system: WithTls) -> None:
     for flags, words in (
         (("--tls-cert", "/no", "--tls-key", "/no"), "--tls-cert /no: No such file or directory"),
+        ((), "--grpc: expected HOST:PORT, got 'nowhere'"),  # the second one in HODEI_GRPC
         (("--grpc", "0.0.0.0:0"), "beyond loopback the connection needs TLS"),
         ((*system.own, "--grpc", "127.0.0.1:0,client-ca=/no"), "client-ca /no: No such file"),
     ):
-        part = system.hodei.stack.start(
-            "none", ["hodei.cli.server", "--database-url", system.hodei.url, *flags]
-        )
+        argv = ["hodei.cli.server", "--database-url", system.hodei.url, *flags]
+        environment = {"HODEI_GRPC": "127.0.0.1:0 nowhere"} if not flags else {}
+        part = system.hodei.stack.start("none", argv, environment)
         assert part.process.wait(30) == 2
         assert words in part.log.read_text()

@@ -3,6 +3,7 @@ handshake."""
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -109,6 +110,33 @@ def test_peers_that_begin_no_handshake_keep_nobody_out(bare: Hodei) -> None:
             with contextlib.suppress(ConnectionResetError):
                 assert one.recv(100) in (b"", b"\x15\x03\x01\x00\x02\x022"), "it is closed in time"
         assert time.monotonic() - begun < 30
+
+
+def test_a_flood_of_handshakes_keeps_nobody_out(bare: Hodei) -> None:
+    """Connections that do nothing but the handshake, which costs most, as fast as they can be made."""
+    ca = Ca(bare.folder / "ca")
+    address = bare.stack.server("tls", bare.url, 0, *flags_of(ca.make("server", "localhost")))
+    port, over, tls = address.rpartition(":")[2], threading.Event(), Tls(ca=str(ca.file))
+    context = ssl.create_default_context(cafile=tls.ca)
+
+    def flood() -> int:
+        made = 0
+        while not over.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("localhost", port)) as raw:
+                context.wrap_socket(raw, server_hostname="localhost").close()
+                made += 1
+        return made
+
+    with ThreadPoolExecutor(16) as threads, Client(f"https://localhost:{port}", tls=tls) as client:
+        floods = [threads.submit(flood) for _ in range(16)]
+        took = []
+        for _ in range(100):
+            begun = time.monotonic()
+            client.submit(command="true")
+            took.append(time.monotonic() - begun)
+        over.set()
+        assert sum(one.result() for one in floods) > 300
+    assert max(took) < 1.5, sorted(took)[-5:]
 
 
 def test_workers_spread_over_servers_with_tls(bare: Hodei) -> None:

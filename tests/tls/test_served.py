@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from loguru import logger
 
 from hodei.tls.bad import BadTls
 from hodei.tls.pair import checked_pair
@@ -114,6 +115,25 @@ def test_a_key_is_never_in_the_words_for_a_pair(ca: Ca) -> None:
     shown = repr(ServedPair(*made)._pair.content)
     assert shown.startswith("a certificate for localhost, a\\x1b.example, valid until 2")
     assert "PRIVATE" not in shown
+
+
+def test_the_log_warns_of_what_is_served_all_the_same(ca: Ca) -> None:
+    said: list[str] = []
+    sink = logger.add(lambda line: said.append(str(line)), level="WARNING", format="{message}")
+    try:
+        made = ca.make("s", "localhost", days=30)
+        Path(made.key).chmod(0o640)
+        ServedPair(*made)
+        assert said == []
+        made = ca.make("s", "localhost", days=20)
+        Path(made.key).chmod(0o644)
+        ServedPair(*made)
+    finally:
+        logger.remove(sink)
+    assert said[0].startswith(
+        "the certificate that is served expires soon: it is a certificate for"
+    )
+    assert said[1] == f"every user of this host can read --tls-key {made.key}: chmod o-r\n"
 
 
 def test_files_of_any_content_raise_nothing_else(ca: Ca) -> None:
