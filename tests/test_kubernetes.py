@@ -119,6 +119,9 @@ def test_workers_keep_the_addresses_of_servers_that_are_not_ready() -> None:
     assert headless["spec"]["clusterIP"] == "None"
     assert headless["spec"]["publishNotReadyAddresses"] is True
     assert "publishNotReadyAddresses" not in callers["spec"]
+    worker = one("Deployment", "hodei-worker")["spec"]["template"]["spec"]["containers"][0]
+    (address,) = (one["value"] for one in worker["env"] if one["name"] == "HODEI_SERVER")
+    assert address == "https://hodei-servers:50051"
 
 
 def test_a_server_has_time_to_drain_and_lives_without_its_database() -> None:
@@ -131,7 +134,7 @@ def test_a_server_has_time_to_drain_and_lives_without_its_database() -> None:
     assert container["readinessProbe"]["exec"]["command"][-1] == ""
 
 
-@pytest.mark.parametrize("name", ["hodei-server"])
+@pytest.mark.parametrize("name", ["hodei-server", "hodei-worker"])
 def test_selectors_fit_the_pods(name: str) -> None:
     labels = one("Deployment", name)["spec"]["template"]["metadata"]["labels"]
     assert one("Deployment", name)["spec"]["selector"]["matchLabels"] == labels
@@ -140,3 +143,21 @@ def test_selectors_fit_the_pods(name: str) -> None:
         assert one("PodDisruptionBudget", name)["spec"]["selector"]["matchLabels"] == labels
         for service in ("hodei", "hodei-servers"):
             assert one("Service", service)["spec"]["selector"] == labels
+
+
+def test_a_worker_has_time_for_its_jobs_to_end() -> None:
+    pod = one("Deployment", "hodei-worker")["spec"]["template"]["spec"]
+    *_, drain = pod["containers"][0]["command"]
+    assert drain == "10m"
+    assert pod["terminationGracePeriodSeconds"] > 10 * 60 + 30
+
+
+def test_jobs_do_not_reach_the_metadata_address() -> None:
+    egress = one("NetworkPolicy", "hodei-worker")["spec"]["egress"]
+    blocks = [to["ipBlock"] for rule in egress for to in rule.get("to", []) if "ipBlock" in to]
+    excluded = {block["cidr"]: block["except"] for block in blocks}
+    assert excluded.keys() == {"0.0.0.0/0", "::/0"}
+    assert "169.254.0.0/16" in excluded["0.0.0.0/0"]
+    assert "fd00:ec2::254/128" in excluded["::/0"]
+    open_rules = [rule for rule in egress if "to" not in rule]
+    assert {port["port"] for rule in open_rules for port in rule["ports"]} == {53}
