@@ -64,7 +64,8 @@ async def start_timeouts(conn: Connection) -> None:
 
 
 # The release before puts jobs back into the queue without their project, and claims for workers that
-# are limited to projects leave such rows out.
+# are limited to projects leave such rows out. A row without a job, or whose job a hand has left
+# without a project, is filed as well, so that it does not come back.
 FILE = """
 WITH unfiled AS MATERIALIZED (
     SELECT q.job_id
@@ -75,9 +76,9 @@ WITH unfiled AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE job_queue q
-SET project = j.project
+SET project = coalesce(nullif(j.project, ''), 'default')
 FROM unfiled u
-JOIN jobs j ON j.id = u.job_id
+LEFT JOIN jobs j ON j.id = u.job_id
 WHERE q.job_id = u.job_id
 """
 

@@ -189,6 +189,24 @@ def test_a_claim_for_limited_workers_takes_jobs_of_their_projects_alone(
     ]
 
 
+def test_rows_that_a_hand_has_left_are_filed_once(database_url: str, db: Connection) -> None:
+    """More of them than a sweep takes do not keep the others from being filed."""
+    db.execute(
+        "INSERT INTO job_queue (job_id) SELECT gen_random_uuid() FROM generate_series(1, 1500)"
+    )
+    left = "SELECT count(*) FROM job_queue WHERE project = ''"
+
+    async def story() -> list[object]:
+        async with Database(database_url) as database:
+            counts: list[object] = [db.execute(left).fetchone()]
+            for _ in range(2):
+                await database.run(job_queue.file)
+                counts.append(db.execute(left).fetchone())
+            return counts
+
+    assert asyncio.run(story()) == [(1500,), (500,), (0,)]
+
+
 def test_what_waits_again_keeps_its_project(database_url: str, db: Connection) -> None:
     """A release and a mended job; tests/end_to_end/test_projects.py has a retry."""
     job_id = uuid7()
