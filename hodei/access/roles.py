@@ -52,6 +52,7 @@ LEAST: dict[str, Role] = {
     "hodei.v1.AccessService/ListApiKeys": Role.ADMIN,
     "hodei.v1.AccessService/RevokeApiKey": Role.ADMIN,
     "hodei.v1.ProjectService/GrantProject": Role.ADMIN,
+    "hodei.v1.AccessService/ListEvents": Role.ADMIN,
     # Open to everybody. Register and Connect check a token or a worker's credential themselves.
     "hodei.v1.WorkerService/Register": Role.NONE,
     "hodei.v1.WorkerService/Connect": Role.NONE,
