@@ -36,8 +36,12 @@ class Principal(NamedTuple):
     """What a caller says of itself whose actor is known otherwise."""
 
 
-principal: contextvars.ContextVar[Principal] = contextvars.ContextVar("principal")
-"""The principal of the call at hand."""
+NO_PRINCIPAL = Principal("local", Role.NONE, None)
+
+principal: contextvars.ContextVar[Principal] = contextvars.ContextVar(
+    "principal", default=NO_PRINCIPAL
+)
+"""The principal of the call at hand; outside of any call one that may do nothing."""
 
 caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("caller", default=NOBODY)
 """The caller of the call at hand."""

@@ -63,6 +63,7 @@ LEAST: dict[str, Role] = {
     "hodei.v1.SecretService/ListSecrets": Role.ADMIN,
     "hodei.v1.SecretService/RemoveSecret": Role.ADMIN,
     "hodei.v1.SecretService/RotateSecrets": Role.ADMIN,
+    "hodei.v1.AccessService/ListEvents": Role.ADMIN,
     # Open to everybody. Register and Connect check a token or a worker's credential themselves.
     "hodei.v1.WorkerService/Register": Role.NONE,
     "hodei.v1.WorkerService/Connect": Role.NONE,

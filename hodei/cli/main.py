@@ -18,6 +18,9 @@ COMMANDS = {
         "hodei.cli.project", "project", "List projects; grant them to roles of the database."
     ),
     "secret": Lazy("hodei.cli.secret", "secret", "Keep values that jobs are given."),
+    "audit": Lazy(
+        "hodei.cli.audit", "audit", "Who did what: keys, tokens, workers, refused calls."
+    ),
     "status": Lazy("hodei.cli.status", "status", "Jobs, queue, workers and servers at a glance."),
     "dev": Lazy("hodei.cli.dev", "dev", "A whole Hodei on this machine, in the foreground."),
     "server": Lazy("hodei.cli.server", "server", "Run a server (as hodei-server)."),

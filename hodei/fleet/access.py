@@ -1,5 +1,5 @@
-"""What may be asked of API keys, and by whom a call is made: the one way in, as operations.py is for
-workers and tokens."""
+"""What may be asked of API keys and of the audit, and by whom a call is made: the one way in, as
+operations.py is for workers and tokens."""
 
 from typing import NamedTuple
 
@@ -14,10 +14,12 @@ from hodei.domain import api_key
 from hodei.domain import project as projects
 from hodei.domain.api_key import NAME, NAME_SHAPE
 from hodei.domain.errors import Conflict, Forbidden, Invalid, NotFound
-from hodei.fleet import access_shapes
+from hodei.fleet import access_shapes, audit
+from hodei.fleet.audit import EventPage
 from hodei.shapes.access import ApiKey, Identity
 from hodei.store import api_keys
 from hodei.store.api_keys import MOST_USABLE, Key, NewKey
+from hodei.store.audit_search import Filter
 
 LONGEST_S = 315_576_000.0
 """Seconds for which a key may be valid, unless it does not expire: ten years."""
@@ -94,6 +96,14 @@ class Access:
         self._log.info("API key {} ({}) was revoked by {}", meant.id, meant.name, who.actor)
         return access_shapes.of_key(revoked)
 
+    async def list_events(
+        self, wanted: Filter, before: int | None, limit: int, who: Principal
+    ) -> EventPage:
+        """Events of the audit (audit.page_of has the rules and errors). Forbidden: the caller
+        reaches one project alone."""
+        _check_all_projects(who)
+        return await audit.page_of(self._database, wanted, before, limit)
+
 
 def new_key(
     name: str, role: str, project: str, expires_s: float, actor: str, on_behalf_of: str = ""
@@ -114,7 +124,7 @@ def new_key(
 def _check_all_projects(who: Principal) -> None:
     if who.project is not None:
         raise Forbidden(
-            f"keys are managed by admins of all projects, and this key reaches only {who.project}"
+            f"keys and events are for admins of all projects, and this key reaches only {who.project}"
         )
 
 

@@ -1,5 +1,6 @@
 """Rows of jobs, attempts and events as their shapes."""
 
+from hodei.flow.shown_spec import shown_spec
 from hodei.shapes.fields import Json, Time
 from hodei.shapes.job import Attempt, Event, Job
 from hodei.store import job_story, jobs
@@ -9,14 +10,14 @@ LONGEST_MESSAGE = 2000
 
 
 def of_job(row: jobs.Job, waiting_for: str = "", *, with_spec: bool = True) -> Job:
-    """A job, with words for what it waits for."""
+    """A job as the caller at hand may see it, with words for what it waits for."""
     return Job(
         job_id=str(row.id),
         name=row.name,
         state=row.state,
         reason=row.reason or None,
         message=(row.message or "")[:LONGEST_MESSAGE] or None,
-        spec=Json(row.spec) if with_spec else None,
+        spec=Json(shown_spec(row.spec)) if with_spec else None,
         attempts=row.attempts,
         priority=row.priority,
         correlation_id=row.correlation_id,

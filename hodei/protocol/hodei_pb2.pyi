@@ -1185,6 +1185,36 @@ class ListApiKeysResponse(_message.Message):
     more: bool
     def __init__(self, keys: _Optional[_Iterable[_Union[ApiKey, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
 
+class ListEventsRequest(_message.Message):
+    __slots__ = ("kinds", "with_jobs", "actor", "about", "since_unix_us", "until_unix_us", "limit", "before_event_id")
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    WITH_JOBS_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    SINCE_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    with_jobs: bool
+    actor: str
+    about: str
+    since_unix_us: int
+    until_unix_us: int
+    limit: int
+    before_event_id: int
+    def __init__(self, kinds: _Optional[_Iterable[str]] = ..., with_jobs: _Optional[bool] = ..., actor: _Optional[str] = ..., about: _Optional[str] = ..., since_unix_us: _Optional[int] = ..., until_unix_us: _Optional[int] = ..., limit: _Optional[int] = ..., before_event_id: _Optional[int] = ...) -> None: ...
+
+class ListEventsResponse(_message.Message):
+    __slots__ = ("events", "next_before_event_id", "searched")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_BEFORE_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEARCHED_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Timeline.Event]
+    next_before_event_id: int
+    searched: int
+    def __init__(self, events: _Optional[_Iterable[_Union[Timeline.Event, _Mapping]]] = ..., next_before_event_id: _Optional[int] = ..., searched: _Optional[int] = ...) -> None: ...
+
 class Project(_message.Message):
     __slots__ = ("project", "keys", "roles")
     PROJECT_FIELD_NUMBER: _ClassVar[int]

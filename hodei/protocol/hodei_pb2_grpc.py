@@ -1176,6 +1176,11 @@ class AccessServiceStub:
                 request_serializer=hodei_dot_protocol_dot_hodei__pb2.ApiKeyRef.SerializeToString,
                 response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ApiKey.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/hodei.v1.AccessService/ListEvents',
+                request_serializer=hodei_dot_protocol_dot_hodei__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer:
@@ -1211,6 +1216,13 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvents(self, request, context):
+        """the audit
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1233,6 +1245,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.RevokeApiKey,
                     request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ApiKeyRef.FromString,
                     response_serializer=hodei_dot_protocol_dot_hodei__pb2.ApiKey.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=hodei_dot_protocol_dot_hodei__pb2.ListEventsRequest.FromString,
+                    response_serializer=hodei_dot_protocol_dot_hodei__pb2.ListEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1345,6 +1362,33 @@ class AccessService:
             '/hodei.v1.AccessService/RevokeApiKey',
             hodei_dot_protocol_dot_hodei__pb2.ApiKeyRef.SerializeToString,
             hodei_dot_protocol_dot_hodei__pb2.ApiKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hodei.v1.AccessService/ListEvents',
+            hodei_dot_protocol_dot_hodei__pb2.ListEventsRequest.SerializeToString,
+            hodei_dot_protocol_dot_hodei__pb2.ListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ from hodei.access.principal import principal
 from hodei.fleet.access import Access
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
+from hodei.rpc import from_caller
 from hodei.shapes import wire
 
 
@@ -28,6 +29,21 @@ class AccessService(hodei_pb2_grpc.AccessServiceServicer):
         found = await self._access.list_keys(principal.get())
         return pb.ListApiKeysResponse(
             keys=[wire.fill(pb.ApiKey, one) for one in found.keys], more=found.more
+        )
+
+    async def ListEvents(
+        self, request: pb.ListEventsRequest, context: Any
+    ) -> pb.ListEventsResponse:
+        found = await self._access.list_events(
+            from_caller.wanted_events(request),
+            request.before_event_id or None,
+            request.limit,
+            principal.get(),
+        )
+        return pb.ListEventsResponse(
+            events=[wire.fill(pb.Timeline.Event, one) for one in found.events],
+            next_before_event_id=found.go_on_before or 0,
+            searched=found.searched,
         )
 
     async def RevokeApiKey(self, request: pb.ApiKeyRef, context: Any) -> pb.ApiKey:

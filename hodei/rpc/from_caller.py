@@ -11,6 +11,7 @@ from hodei.flow.job_filter import Wanted
 from hodei.flow.log_place import WantedLog
 from hodei.protocol import hodei_pb2 as pb
 from hodei.rpc.ids import uuid_of, uuid_or_none
+from hodei.store.audit_search import Filter as EventFilter
 from hodei.store.retry_many import Repeat
 
 LAST_FROM_US = 1 << 52
@@ -75,3 +76,14 @@ def wanted_log(request: pb.ReadLogsRequest) -> WantedLog:
 def wanted_ends(request: pb.WaitJobsRequest) -> WantedEnds:
     ids = [uuid_of(text, "job_ids") for text in request.job_ids]
     return WantedEnds(ids, request.any, request.tell_waiting, request.goes_on)
+
+
+def wanted_events(request: pb.ListEventsRequest) -> EventFilter:
+    return EventFilter(
+        kinds=request.kinds,
+        with_jobs=request.with_jobs,
+        actor=request.actor or None,
+        about=request.about or None,
+        since=request.since_unix_us if request.HasField("since_unix_us") else None,
+        until=request.until_unix_us if request.HasField("until_unix_us") else None,
+    )

@@ -30,7 +30,7 @@ WHERE: dict[type, str] = {
     Submitted: "`hodei job submit` prints one a line (JSON lines); `hodei job run --detach` prints one.",
     JobChange: "`hodei job cancel` and `retry` print a list.",
     Attempt: "`hodei job attempts` prints a list.",
-    Event: "`hodei job timeline` prints a list.",
+    Event: "`hodei job timeline` and `hodei audit` print a list.",
     LogChunk: "`hodei job logs` prints one a line, as they come (JSON lines).",
     Worker: "`hodei worker list` prints a list; `hodei worker drain` and `revoke` print one, or a list"
     " if they were given several.",

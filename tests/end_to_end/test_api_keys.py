@@ -149,6 +149,24 @@ def test_the_actor_is_the_key_and_what_a_caller_says_is_only_written_down(keyed:
     assert used
 
 
+def test_a_viewer_sees_no_value_of_an_environment_and_no_input(keyed: Hodei, with_key: Any) -> None:
+    job = keyed.submit("-i", "--env", "TOKEN=hidden-word", "cat", stdin=b"hidden-input")
+    keys = {role: new_key(keyed, role, f"sees-{role}") for role in ("viewer", "submitter")}
+    shown = {
+        role: with_key(key, "job", "get", job, "--format", "json") for role, key in keys.items()
+    }
+    spec = shown["viewer"].json["spec"]
+    assert (spec["env"], spec["stdin"], spec["command"]) == ({"TOKEN": "***"}, "***", ["cat"])
+    assert "hidden" not in shown["viewer"].text
+    spec = shown["submitter"].json["spec"]
+    assert (spec["env"], spec["stdin"]) == ({"TOKEN": "hidden-word"}, "hidden-input")
+    with channel(keyed) as calls:
+        read: Any = calls.unary_stream("/hodei.v1.JobService/ReadLogs")
+        request = pb.ReadLogsRequest(job_id=job).SerializeToString()
+        raw = b"".join(read(request, metadata=bearer(keys["viewer"])))
+    assert b"hidden" not in raw
+
+
 @contextmanager
 def followed(hodei: Hodei, key: str, server: int) -> Iterator[Any]:
     """A stream that goes on: the log of a job that nobody runs."""
@@ -192,6 +210,29 @@ def test_refused_calls_are_counted_in_the_audit(keyed: Hodei) -> None:
     ((payload,),) = eventually(lambda: keyed.sql(asked, key_id))
     assert payload.keys() == {"address", "calls", "key_id"}
     assert payload["address"] == "127.0.0.1"
+
+
+def test_the_audit_shows_who_did_what(keyed: Hodei) -> None:
+    new_key(keyed, "viewer", "audited")
+    keyed.ok("apikey", "revoke", "audited")
+    (made,) = [
+        one["payload"]["key_id"]
+        for one in keyed.ok("audit", "--kind", "KeyCreated", "--limit", "1000", "-o", "json").json
+        if one["payload"]["name"] == "audited"
+    ]
+    shown = keyed.ok("audit", "--about", made).text.splitlines()
+    assert [line.split()[1:4] for line in shown[1:]] == [
+        ["KeyRevoked", made, "api:root"],
+        ["KeyCreated", made, "api:root"],
+    ]
+    keyed.submit("true")
+    everything = keyed.ok("audit", "--jobs", "--limit", "1000", "--format", "json").json
+    by_sql = keyed.sql("SELECT event_type, aggregate_id FROM domain_events ORDER BY id DESC")
+    assert [(one["event_type"], one["aggregate_id"]) for one in everything] == by_sql
+    mine = keyed.ok("audit", "--actor", "api:root", "--since", "1h", "-o", "json").json
+    assert {one["actor"] for one in mine} == {"api:root"}
+    assert not any(one["event_type"].startswith("Job") for one in mine)
+    assert keyed.ok("audit", "--until", "1h").err == "no events\n"
 
 
 def test_on_loopback_no_key_is_needed_until_there_is_one(fresh: Hodei) -> None:

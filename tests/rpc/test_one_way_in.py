@@ -59,6 +59,7 @@ VERBS: dict[type, tuple[type, dict[str, set[str]]]] = {
             "CreateApiKey": {"create_key"},
             "ListApiKeys": {"list_keys"},
             "RevokeApiKey": {"revoke_key"},
+            "ListEvents": {"list_events"},
         },
     ),
     ProjectService: (
