@@ -108,14 +108,8 @@ class Server:
         self._log_intake = LogIntake(database, self._followed.wake)
         self._balancer = Balancer(database, self._presence)
         self._maintainer = Maintainer(database, settings.keep_days, heal=self._heal)
-        self._sweeper = Sweeper(
-            database,
-            self._presence,
-            self._dispatcher,
-            self._canceller,
-            self._lost,
-            settings.lost_after_s,
-        )
+        work = self._presence, self._dispatcher, self._canceller
+        self._sweeper = Sweeper(database, *work, self._lost, settings.lost_after_s)
         self._announcement = Announcement(
             database,
             servers.Self(
@@ -125,17 +119,11 @@ class Server:
                 hodei.__version__,
                 settings.lost_after_s,
                 self._keys.ids,
+                settings.anonymous_role,
             ),
         )
         self._providers = keeper_of(database, self._presence.server_id, settings)
-        self._notices = Notices(
-            settings.listen_url,
-            self._presence,
-            self._dispatcher,
-            self._canceller,
-            self._sessions,
-            self._keyring,
-        )
+        self._notices = Notices(settings.listen_url, *work, self._sessions, self._keyring)
         self._health = Health(self._sweeper)
         self._stop = Stop()
         self._unsound: Unsound | None = None

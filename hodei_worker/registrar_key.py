@@ -30,12 +30,12 @@ class RegistrarKey:
         except BadKey as error:
             raise BadSetting(str(error)) from None
 
-    def metadata(self, address: str, *, encrypted: bool) -> tuple[tuple[str, str], ...]:
+    def metadata(self, address: str, *, private: bool) -> tuple[tuple[str, str], ...]:
         """What a registration at this HOST:PORT says. Raises BadSetting if there is no key, or it
         must not be sent there."""
         key = self.read()
         try:
-            api_key.check_way(address, self.environment, encrypted=encrypted)
+            api_key.check_way(address, self.environment, private=private)
         except BadKey as error:
             raise BadSetting(str(error)) from None
         return api_key.metadata(key)

@@ -154,7 +154,7 @@ class Registration:
         if self._settings.token is not None or key is None:
             return ()
         try:
-            return key.metadata(address.target, encrypted=address.tls)
+            return key.metadata(address.target, private=address.is_private)
         except BadSetting as error:
             raise GiveUp(str(error)) from error
 
