@@ -78,7 +78,7 @@ def test_hosts_reach_only_the_servers_whose_ca_they_trust(
 ) -> None:
     """Both workers know both servers. Each works for the one that it trusts, and callers are told why
     they cannot use the other one. An API key travels by TLS only."""
-    made = ("apikey", "create", "--role", "submitter", "--name", "host")
+    made = ("apikey", "create", "--role", "admin", "--name", "host")
     database = running.folder / "url"
     database.write_text(running.url)
     key = running.ok(*made, "--database-url-file", str(database)).text.strip()

@@ -27,15 +27,17 @@ class Files(NamedTuple):
 class Ca:
     """A CA whose files are in a folder; ca.pem is its own."""
 
-    def __init__(self, folder: Path, name: str = "test CA") -> None:
+    def __init__(self, folder: Path, name: str = "test CA", above: "Ca | None" = None) -> None:
+        """`above`: the CA that signs this one; otherwise it signs itself."""
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = self._builder(self._name, self._key.public_key(), -1, 30)
+        signer = above or self
+        made = signer._builder(self._name, self._key.public_key(), -1, 30)
         made = made.add_extension(x509.BasicConstraints(True, None), True)
         self.file = folder / "ca.pem"
-        self.file.write_bytes(pem(made.sign(self._key, hashes.SHA256())))
+        self.file.write_bytes(pem(made.sign(signer._key, hashes.SHA256())))
 
     def make(
         self,
