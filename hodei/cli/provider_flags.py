@@ -14,6 +14,7 @@ TEXTS = {
     "image": ("IMAGE", "The workers' image, which must be on the engine; hodei:<version>."),
     "network": ("NAME", "A network of the engine; bridge."),
     "server_address": ("HOST:PORT[,…]", "Where workers connect to; what servers advertise."),
+    "server_ca": ("FILE", "CAs of the servers' certificates, on the servers' hosts."),
     "idle_time": ("TIME", "How long a worker is idle before it is removed; 5m."),
     "boot_timeout": ("TIME", "How long a worker may take until it is connected; 2m."),
     "job_user": ("USER", "The user of the image that jobs run as; hodei."),

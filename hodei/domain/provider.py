@@ -64,6 +64,7 @@ class Settings:
     slots: int = 1
     labels: dict[str, str] = field(default_factory=dict)
     server_address: tuple[str, ...] = ()  # HOST:PORT; empty: the server's --advertise
+    server_ca: str = ""  # a file on the servers' hosts, with the CAs of their certificates
     warm_slots: int = 0
     idle_time_s: float = 300.0
     boot_timeout_s: float = 120.0
@@ -79,7 +80,15 @@ class Settings:
 
 KEYS = (
     *("socket_path", "host", "tls_ca", "tls_cert", "tls_key", "image", "network", "slots"),
-    *("labels", "server_address", "warm_slots", "idle_time", "boot_timeout", "ephemeral"),
+    *(
+        "labels",
+        "server_address",
+        "server_ca",
+        "warm_slots",
+        "idle_time",
+        "boot_timeout",
+        "ephemeral",
+    ),
     *("docker_socket", "job_user"),
 )
 """The keys of `config`."""
@@ -143,6 +152,7 @@ def _config(given: dict[str, Any], default_image: str) -> dict[str, Any]:
         "slots": _number(given, "slots", 1, 1, MOST_SLOTS),
         "labels": _labels(given.get("labels", {})),
         "server_address": addresses(text.get("server_address", ""), "config.server_address"),
+        "server_ca": _path(text, "server_ca"),
         "warm_slots": _number(given, "warm_slots", 0, 0, MOST_WORKERS * MOST_SLOTS),
         "idle_time_s": _duration(given, "idle_time", 300.0, 1.0),
         "boot_timeout_s": _duration(given, "boot_timeout", 120.0, 5.0),
@@ -150,6 +160,14 @@ def _config(given: dict[str, Any], default_image: str) -> dict[str, Any]:
         "docker_socket": flag.get("docker_socket"),
         "job_user": text.get("job_user", "") or "hodei",
     }
+
+
+def _path(text: "_Texts", key: str) -> str:
+    """The absolute path of a file, or nothing."""
+    path = text.get(key, "")
+    if path and not path.startswith("/"):
+        raise Invalid(f"config.{key}: expected an absolute path, got {_quoted(path)}")
+    return path
 
 
 def _check_place(settings: Settings) -> None:

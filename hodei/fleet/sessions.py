@@ -139,15 +139,21 @@ class Sessions:
             addresses=hello.addresses,
             projects=hello.projects,
         )
-        if not self._cluster_id:
-            self._cluster_id = str(await self._database.run(cluster.cluster_id))
         resumed = await self._resume(stream, hello.held)
         renew_in_s = (
             0.0
             if session.outdated
             else renew_credential_in_s(hello.worker_id, session.credential_age_s)
         )
-        return Opened(stream, resumed, self._cluster_id, renew_in_s)
+        return Opened(stream, resumed, await self._cluster(), renew_in_s)
+
+    async def _cluster(self) -> str:
+        """The database's id; empty while it is a copy, whose containers would be taken for those of
+        its original."""
+        if not self._cluster_id:
+            found = await self._database.run(cluster.where)
+            self._cluster_id = "" if found.is_copy else str(found.cluster_id)
+        return self._cluster_id
 
     async def _connect(self, hello: Hello) -> sessions.Session:
         running = sum(1 for held in hello.held if held.running)

@@ -7,7 +7,8 @@ can read neither the token nor the worker's credential."""
 import io
 import tarfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docker.errors
@@ -36,6 +37,9 @@ CLUSTER, PROVIDER, WORKER, NUMBER, MADE = (
 worker's takes another worker."""
 
 TOKEN_PLACE = "run/hodei/token"  # noqa: S105  a path
+CA_PLACE = "run/hodei/ca.pem"
+
+MOST_CA_BYTES = 1 << 20
 
 SOCKET = "/var/run/docker.sock"
 """Where a worker finds the engine's socket in its container."""
@@ -149,6 +153,7 @@ def _instance(entry: Any) -> Instance | None:
 
 def _make(client: Client, order: Order) -> None:
     settings = order.settings
+    files = {TOKEN_PLACE: f"{order.token}\n".encode()} | _ca(settings.server_ca)
     try:
         container = client.create_container(
             settings.image,
@@ -158,6 +163,7 @@ def _make(client: Client, order: Order) -> None:
             environment={
                 "HODEI_SERVER_ADDRESS": ",".join(order.servers),
                 "HODEI_OTP_TOKEN_FILE": f"/{TOKEN_PLACE}",
+                **({"HODEI_TLS_CA": f"/{CA_PLACE}"} if CA_PLACE in files else {}),
             },
             labels={
                 CLUSTER: str(order.cluster_id),
@@ -173,7 +179,7 @@ def _make(client: Client, order: Order) -> None:
             return
         raise
     try:
-        client.put_archive(container["Id"], "/", _archive(order.token))
+        client.put_archive(container["Id"], "/", _archive(files))
         client.start(container["Id"])
     except docker.errors.APIError:
         client.remove_container(container["Id"], v=True, force=True)
@@ -210,18 +216,32 @@ def _host_config(client: Client, settings: Settings) -> Any:
     )
 
 
-def _archive(token: str) -> bytes:
-    """A tar of the token's file and its folder, which only root can enter."""
+def _ca(path: str) -> dict[str, bytes]:
+    """The file with the CAs, by its place in the container; nothing without a path."""
+    if not path:
+        return {}
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MOST_CA_BYTES + 1)
+    except OSError as error:
+        raise ProviderError(f"server_ca: {path}: {error.strerror}") from error
+    if len(content) > MOST_CA_BYTES:
+        raise ProviderError(f"server_ca: {path}: expected at most {MOST_CA_BYTES} bytes")
+    return {CA_PLACE: content}
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
+    """A tar of these files and their folder, which only root can enter."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        folder, content = TOKEN_PLACE.rpartition("/")[0], f"{token}\n".encode()
-        for name, mode in (("run", 0o755), (folder, 0o700)):
+        for name, mode in (("run", 0o755), (TOKEN_PLACE.rpartition("/")[0], 0o700)):
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             tar.addfile(entry)
-        file = tarfile.TarInfo(TOKEN_PLACE)
-        file.size, file.mode = len(content), 0o400
-        tar.addfile(file, io.BytesIO(content))
+        for name, content in files.items():
+            file = tarfile.TarInfo(name)
+            file.size, file.mode = len(content), 0o400
+            tar.addfile(file, io.BytesIO(content))
     return packed.getvalue()
 
 

@@ -22,6 +22,11 @@ ANSWER_S = 15
 class Client(docker.APIClient):
     """Answers are read to their end here, as far as they may go."""
 
+    def merge_environment_settings(self, *args: Any) -> Any:
+        """Nothing of the environment counts: neither a proxy, nor other CAs than the row's."""
+        self.trust_env = False
+        return super().merge_environment_settings(*args)
+
     def send(self, request: Any, **kwargs: Any) -> requests.Response:
         """requests.ConnectionError: an answer is too long, or takes too long."""
         streamed = kwargs.get("stream", False)
@@ -45,6 +50,8 @@ def connect(settings: Settings) -> Client:
     """Returns a client, which has asked the engine for the version of its API. Unanswered: none
     answers there, or this process may not ask."""
     if settings.host:
+        if refusal := _unreadable(settings.tls_ca, settings.tls_cert, settings.tls_key):
+            raise Unanswered(refusal)
         tls = TLSConfig(
             client_cert=(settings.tls_cert, settings.tls_key),
             ca_cert=settings.tls_ca,
@@ -55,6 +62,17 @@ def connect(settings: Settings) -> Client:
     if refusal := _refusal(settings.socket_path):
         raise Unanswered(refusal)
     return Client(base_url=f"unix://{settings.socket_path}", version="auto", timeout=ANSWER_S)
+
+
+def _unreadable(*paths: str) -> str:
+    """Which of these files this process cannot read, and why; empty: it can read all."""
+    for path in paths:
+        try:
+            with open(path, "rb"):  # noqa: PTH123
+                pass
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+    return ""
 
 
 def _refusal(path: str) -> str:

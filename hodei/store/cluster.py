@@ -8,17 +8,6 @@ from hodei.store.connecting import connect, in_words
 from hodei.store.database import Connection
 from hodei.store.statements import rows
 
-CLUSTER_ID = """
-SELECT s.cluster_id
-FROM hodei_schema s
-"""
-
-
-async def cluster_id(conn: Connection) -> uuid.UUID:
-    """Returns the id that was drawn when the schema was applied first."""
-    found: uuid.UUID = (await rows(conn, CLUSTER_ID))[0][0]
-    return found
-
 
 class Cluster(NamedTuple):
     """The database's id, and the two places: where it was when the id was drawn or adopted, and
