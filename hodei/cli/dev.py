@@ -126,12 +126,23 @@ def run(
         else:
             data.mkdir(parents=True, exist_ok=True)
         stack = ends.enter_context(Stack(data / "logs"))
+        key = ("--secret-key-file", str(_secret_key(data)))
         addresses = [
-            stack.server(f"server-{n + 1}", database_url, port + n) for n in range(servers)
+            stack.server(f"server-{n + 1}", database_url, port + n, *key) for n in range(servers)
         ]
         _start_worker(stack, addresses, data / "worker", slots, database_url)
         click.echo(how_to_go_on(addresses, psql, data), err=True)
         _watch(stack, verbose=verbose)
+
+
+def _secret_key(data: Path) -> Path:
+    """Returns the file with the key that encrypts secrets; it is made when it is missing."""
+    path = data / "secret-key"
+    with contextlib.suppress(FileExistsError):
+        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(made, "w") as file:
+            file.write(os.urandom(32).hex() + "\n")
+    return path
 
 
 def _start_postgres(ends: contextlib.ExitStack, data: Path) -> tuple[str, str]:

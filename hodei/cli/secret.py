@@ -22,7 +22,7 @@ PROJECT = click.option(
 @click.group(
     cls=Group,
     epilog='\b\nExample:\n  printf %s "$TOKEN" | hodei secret set ci-token\n'
-    "  hodei job run --secret TOKEN=ci-token -- ./deploy.sh",
+    "  hodei job run --secret TOKEN=ci-token -- sh -c 'test -n \"$TOKEN\"'",
 )
 def secret() -> None:
     """Keep values that jobs are given: tokens and passwords. No command prints one."""

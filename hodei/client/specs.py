@@ -31,7 +31,7 @@ class Spec(TypedDict, total=False):
     command: str | Sequence[str]
     script: str
     interpreter: str | Sequence[str]
-    env: Mapping[str, str]
+    env: Mapping[str, str | Mapping[str, str]]  # or {"secret": NAME}
     workdir: str
     stdin: str | bytes
     stdin_base64: str
@@ -58,6 +58,7 @@ class Spec(TypedDict, total=False):
     cpus: str
     pids: int
     network: str
+    registry_secret: str
     volumes: Sequence[str]
     user: str
     read_only: bool

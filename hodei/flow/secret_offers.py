@@ -11,6 +11,7 @@ from typing import Any
 from loguru import logger
 
 from hodei.domain import spec_secrets
+from hodei.domain.errors import Locked
 from hodei.domain.job import Outcome, Reason
 from hodei.domain.spec_keys import SECRETS
 from hodei.domain.text import words_of
@@ -65,7 +66,7 @@ class SecretOffers:
                     await self._hand_back(offer, outcome.missing_key)
                 elif outcome and outcome.refusal:
                     await self._end(offer, outcome.refusal)
-        except TROUBLE as error:
+        except (Locked, *TROUBLE) as error:
             self._log.warning("offers with secrets are not sent: {}", words_of(error))
             return [offer for offer in offers if not wanted.get(offer.lease)]
         return ready

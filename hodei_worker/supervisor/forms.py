@@ -3,6 +3,7 @@ JSON and URLs make of them, and base64."""
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
@@ -24,11 +25,15 @@ def forms(values: Iterable[bytes]) -> set[bytes]:
 
 def _recoded(text: bytes) -> Iterator[bytes]:
     yield text
-    yield from _escaped(text)
+    if not PLAIN.fullmatch(text):
+        yield from _escaped(text)
     for form in _base64(text):
         yield form
         yield form.translate(URL_SAFE)
 
+
+PLAIN = re.compile(rb"[A-Za-z0-9_.~-]*")
+"""Text that neither JSON nor a URL changes."""
 
 URL_SAFE = bytes.maketrans(b"+/", b"-_")
 

@@ -18,6 +18,10 @@ HEAD_BYTES = 8
 would take 100 MB for a few large values."""
 
 
+SHORT_BYTES = 256
+"""Bytes of a form that is compared so fast that it does not matter whether it repeats itself."""
+
+
 class Piece(NamedTuple):
     """A part of what a stream is masked to."""
 
@@ -33,14 +37,14 @@ class Masks:
         from ahocorasick_rs import BytesAhoCorasick  # only for jobs with secrets
 
         by_head: dict[bytes, list[bytes]] = defaultdict(list)
-        self._beginnings: set[bytes] = set()  # shorter than a head, and not whole forms
         self._periods: dict[bytes, int] = {}  # of the forms that repeat themselves
         for form in sorted(forms(value.encode() for value in values), key=len, reverse=True):
             by_head[form[:HEAD_BYTES]].append(form)
-            self._beginnings |= {form[:n] for n in range(1, min(HEAD_BYTES, len(form)))}
-            if (length := period(form)) <= len(form) // 2:
+            if len(form) > SHORT_BYTES and (length := period(form)) <= len(form) // 2:
                 self._periods[form] = length
         self._forms = list(by_head.values())  # by the number of their head, the longest first
+        # of forms: shorter than a head, and no whole ones
+        self._beginnings = {head[:n] for head in by_head for n in range(1, len(head))}
         self._equal_heads = len({len(head) for head in by_head}) == 1
         self._heads = BytesAhoCorasick(list(by_head)) if by_head else None
 

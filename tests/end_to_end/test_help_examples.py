@@ -34,8 +34,21 @@ def examples() -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def give_key(hodei: Hodei, key: Path) -> None:
+    """Starts the servers again, with a key of secrets."""
+    key.write_text("0f" * 32)
+    for number, address in enumerate(hodei.addresses):
+        (part,) = [one for one in hodei.stack.parts if one.name == f"server-{number}"]
+        hodei.stack.stop_part(part)
+        hodei.stack.parts.remove(part)
+        port = int(address.rpartition(":")[2])
+        hodei.stack.server(part.name, hodei.url, port, "--secret-key-file", str(key))
+
+
 def prepared(hodei: Hodei, folder: Path) -> dict[str, str]:
     """What the examples need, in a home of their own. Returns what is put for what."""
+    give_key(hodei, folder / "secret-key")
+    (folder / "ci-token").write_text("a-token-of-ci")
     (folder / ".config/fish/completions").mkdir(parents=True)
     (folder / "backup.sh").write_text("#!/bin/sh\necho $DAY\n")
     (folder / "specs.yaml").write_text("command: echo 1\n---\ncommand: echo 2\n")
@@ -56,6 +69,7 @@ def prepared(hodei: Hodei, folder: Path) -> dict[str, str]:
         WORKER: worker,
         TOKEN: token,
         "/etc/hodei/database-url": str(folder / "url"),
+        "/run/secrets/ci-token": str(folder / "ci-token"),
         "/etc/hodei/tls": str(folder / "tls"),
         "https://server-1:50051 --tls-ca ca.pem": hodei.addresses[0],
         "https://staging:50051": hodei.addresses[1],
@@ -75,6 +89,7 @@ def test_each_example_of_the_help_runs(
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
+        "TOKEN": "a-token-of-ci",
         "HODEI_SERVER_ADDRESS": ",".join(fresh.addresses),
         "HODEI_DATABASE_URL_FILE": str(tmp_path / "url"),
         "HODEI_API_KEY_FILE": str(tmp_path / "key"),
