@@ -30,5 +30,5 @@ VOLUME /var/lib/hodei
 USER 1000:1000
 WORKDIR /var/lib/hodei
 EXPOSE 50051
-HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["/opt/hodei/bin/python", "-P", "/opt/hodei/healthy.py"]
+HEALTHCHECK --interval=5s --timeout=15s --retries=5 --start-period=30s CMD ["/opt/hodei/bin/python", "-P", "/opt/hodei/healthy.py"]
 CMD ["hodei-server"]

@@ -18,7 +18,7 @@ from hodei.tls.address import Address, parse_all
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import Tls, open_channel
 
-WITHIN_S = 4
+WITHIN_S = 10
 """Less than the time-out of the image's HEALTHCHECK, so that the message is seen."""
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")

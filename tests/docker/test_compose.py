@@ -153,11 +153,13 @@ def test_servers_serve_tls_and_ask_for_a_key(composed: Composed) -> None:
         assert reason in ran.stderr, ran.stderr
 
 
-def test_a_secret_is_kept(composed: Composed) -> None:
+def test_a_job_is_given_a_secret_also_in_a_container(composed: Composed) -> None:
     file = Path(composed.env["HODEI_API_KEY_FILE"]).with_name("secret")
     file.write_text("correct-horse")
     composed.hodei("secret", "set", "word", "--file", str(file))
-    assert "correct-horse" not in composed.hodei("secret", "list")
+    show = ("--secret", "WORD=word", "--command", "echo $WORD ${#WORD}")
+    for flags in ((), composed.container_flags()):
+        assert composed.hodei("job", "run", *flags, *show) == "*** 13"
 
 
 def test_a_second_up_keeps_the_key_and_the_ca(composed: Composed) -> None:
@@ -220,7 +222,7 @@ def test_the_guides_scripts_and_a_clean(composed: Composed) -> None:
 
 def until_healthy(composed: Composed, name: str) -> None:
     command = ("docker", "inspect", "--format", "{{.State.Health.Status}}", name)
-    eventually(lambda: composed.run(*command) == "healthy")
+    eventually(lambda: composed.run(*command) == "healthy", 120)
 
 
 def job_containers(composed: Composed) -> list[str]:
