@@ -15,7 +15,6 @@ from loguru import logger
 
 import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
-from hodei.protocol import hodei_pb2_grpc
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import open_channel
@@ -136,9 +135,7 @@ class Session:
 
     async def _run_stream(self, address: Address, backoff: Backoff) -> None:
         async with open_channel(grpc.aio, address, self._settings.tls, CHANNEL_OPTIONS) as channel:
-            call = hodei_pb2_grpc.WorkerServiceStub(channel).Connect(
-                metadata=self._credentials.metadata
-            )
+            call = stream_end.connect(channel, self._credentials.metadata)
             try:
                 await self._open_stream(call, address)
             except (grpc.aio.AioRpcError, StreamOver) as end:
@@ -178,7 +175,7 @@ class Session:
         except asyncio.InvalidStateError:
             frame = grpc.aio.EOF
         if not isinstance(frame, pb.ServerFrame):
-            await stream_end.raise_status(call)
+            await stream_end.raise_status(call, frame)
         try:
             checks.check_welcome(frame.welcome)
         except checks.BadFrame as error:
@@ -224,7 +221,7 @@ class Session:
         while True:
             frame = await call.read()
             if not isinstance(frame, pb.ServerFrame):
-                await stream_end.raise_status(call)
+                await stream_end.raise_status(call, frame)
             self._last_frame_at = time.monotonic()
             self._on_frame(frame)
 

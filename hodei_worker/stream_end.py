@@ -1,10 +1,13 @@
-"""The ways in which a stream to a server ends."""
+"""How a stream to a server begins and ends."""
 
 from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from loguru import logger
+
+from hodei.protocol import hodei_pb2 as pb
 
 FINAL_CODES = {
     grpc.StatusCode.FAILED_PRECONDITION,
@@ -27,9 +30,32 @@ class NewCredential(SentAway):
     """This worker ended the stream to connect to the same server with its new secret."""
 
 
-async def raise_status(call: Any) -> NoReturn:
+UNREADABLE = object()
+"""What a read returns for bytes that are no frame. gRPC would write a traceback to the log."""
+
+
+def _parsed(raw: bytes) -> object:
+    try:
+        return pb.ServerFrame.FromString(raw)
+    except DecodeError:
+        return UNREADABLE
+
+
+def connect(channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...]) -> Any:
+    """Begins a stream. Its reads return frames, UNREADABLE, or gRPC's word for the end."""
+    method = channel.stream_stream(
+        "/hodei.v1.WorkerService/Connect",
+        request_serializer=pb.WorkerFrame.SerializeToString,
+        response_deserializer=_parsed,
+    )
+    return method(metadata=metadata)
+
+
+async def raise_status(call: Any, read: object) -> NoReturn:
     """Raises the error with which the call has ended; StreamOver if the server closed it without an
-    error."""
+    error, or sent bytes that are no frame. `read`: what was read in place of a frame."""
+    if read is UNREADABLE:
+        raise StreamOver("the server sent bytes that are no frame")
     code, details = await call.code(), await call.details()
     if code == grpc.StatusCode.OK:
         raise StreamOver("the server closed it")

@@ -243,9 +243,18 @@ class _FirstInTurn:
 
     async def _read_first(self) -> Any:
         async with self._turns.of(self._who):
-            first = await self._context.read()
-        self.read = self._context.read
+            first = await self._read_one()
+        self.read = self._read_one
         return first
+
+    async def _read_one(self) -> Any:
+        """The next message, or gRPC's word for the end. Invalid: bytes that are no message."""
+        try:
+            return await self._context.read()
+        except DecodeError:
+            raise Invalid(
+                "expected a message of this call's type, got bytes that do not parse"
+            ) from None
 
 
 class _Serialising:

@@ -31,7 +31,10 @@ SELECT (SELECT md5(string_agg(j::text, ',' ORDER BY j.id)) FROM jobs j),
        (SELECT count(*) FROM worker_bootstrap_tokens),
        (SELECT count(*) FROM worker_bootstrap_tokens WHERE revoked_at IS NOT NULL),
        (SELECT count(*) FROM api_keys),
-       (SELECT count(*) FROM api_keys WHERE revoked_at IS NOT NULL)
+       (SELECT count(*) FROM api_keys WHERE revoked_at IS NOT NULL),
+       (SELECT count(*) FROM project_grants),
+       (SELECT count(*) FROM secrets),
+       (SELECT count(*) FROM provider_configs)
 """
 
 NOT_INTERNAL = re.compile(r"by a fault of the server|Traceback")

@@ -1,7 +1,9 @@
 """A worker is trusted with its own jobs only, and what it sends costs its own stream only."""
 
 import json
+import queue
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -275,3 +277,26 @@ def test_a_stream_announces_one_next_secret(hodei: Hodei) -> None:
         assert evil.ends() == grpc.StatusCode.INVALID_ARGUMENT, evil.words
     asked = "SELECT next_credential_sha256 FROM workers WHERE id = %s"
     assert hodei.sql(asked, evil.id) == [(b"n" * 32,)]
+
+
+@pytest.mark.parametrize("greets", [False, True])
+def test_bytes_that_are_no_frame_are_refused_in_words(one: Hodei, greets: bool) -> None:
+    """Before the hello nothing is known of who sends them."""
+    evil = HostileWorker(one.addresses[0], one.token())
+    hello = pb.Hello(protocol_min=1, protocol_max=1, slots=1, instance=str(uuid.uuid4()))
+    raw: queue.Queue[bytes | None] = queue.Queue()
+    if greets:
+        raw.put(pb.WorkerFrame(hello=hello).SerializeToString())
+    raw.put(b"\xff\xff\xff")
+    said = (("authorization", f"Bearer {evil.id}:{evil.secret.hex()}"),)
+    with grpc.insecure_channel(one.addresses[0]) as channel:
+        method = channel.stream_stream("/hodei.v1.WorkerService/Connect", bytes, bytes)
+        call: Any = method(iter(raw.get, None), metadata=said, timeout=20)
+        with pytest.raises(grpc.RpcError) as refusal:
+            list(call)
+        raw.put(None)
+    assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "bytes that do not parse" in str(refusal.value.details())
+    words = one.log("server-0")
+    assert "Traceback" not in words
+    assert "ERROR" not in words
