@@ -172,7 +172,7 @@ def test_a_pull_that_says_nothing(
         try:
             async with asyncio.TaskGroup() as group:
                 one = Pulls(engine, "", Tasks(group))
-                await one.pull(reference.read("busybox"), "", print)
+                await one.pull(reference.read("busybox"), "", "", print)
         finally:
             await engine.close()
 
