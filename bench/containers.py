@@ -69,7 +69,8 @@ async def _by_hand(engine: Engine, number: int, place: Place, image_id: str) -> 
     begun = time.perf_counter()
     await engine.call("POST", "/containers/create", body, {"name": name})
     await engine.call("POST", f"/containers/{name}/start")
-    await engine.wait(name)
+    code = await engine.wait(name)
+    assert code == 0, code  # noqa: S101
     await engine.call("DELETE", f"/containers/{name}", query={"force": "1", "v": "1"})
     return time.perf_counter() - begun
 

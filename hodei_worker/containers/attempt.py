@@ -268,8 +268,10 @@ class ContainerAttempt:
             self._host.remover.remove(self._name, may_come=may_come)
 
     def _log_is_gone(self, ended: Ended | None) -> bool:
-        """Whether the end of the log could not be read: it is removed with the container."""
-        return bool(self._unreadable) or (self._running and (ended is None or ended.removing))
+        """Whether the end of the log could not be read: it is removed with the container, and an
+        engine that is away loses what is written."""
+        gone = ended is None or ended.removing or ended.unseen
+        return bool(self._unreadable) or (self._running and gone)
 
     def _forget(self) -> None:
         """Breaks the cycles of references, so that it is freed at once."""

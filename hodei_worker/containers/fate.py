@@ -21,23 +21,27 @@ class Fate:
     def __init__(self, engine: Engine, container: str) -> None:
         self._engine = engine
         self._container = container
+        self._was_away = False  # the engine, since we ask
 
     async def await_end(self, is_stopped: Callable[[], bool]) -> Ended | None:
         """Returns how the container ended; None if it is gone. `is_stopped`: whether we asked it to
         end."""
-        was_away = False
+        unseen = False
         while True:
             try:
+                if self._was_away:
+                    unseen = (await self._state()).ended is not None
                 await self._engine.wait(self._container)
                 state = await self._state()
                 if ended := state.ended:
-                    return await self._explained(ended, state, was_away, is_stopped())
+                    explained = await self._explained(ended, state, is_stopped())
+                    return explained._replace(unseen=unseen)
             except EngineGone:
-                was_away = True
+                self._was_away = True
             except EngineError as error:
                 if error.status == 404:
                     return None
-                was_away = True
+                self._was_away = True
             await asyncio.sleep(ENGINE_BACK_S)
 
     async def ask_state(self) -> State | None:
@@ -49,15 +53,13 @@ class Fate:
                 if error.status == 404:
                     return None
             except EngineGone:
-                pass
+                self._was_away = True
             await asyncio.sleep(ENGINE_BACK_S)
 
     async def _state(self) -> State:
         return state_of(await self._engine.json("GET", f"/containers/{self._container}/json"))
 
-    async def _explained(
-        self, ended: Ended, state: State, was_away: bool, is_stopped: bool
-    ) -> Ended:
+    async def _explained(self, ended: Ended, state: State, is_stopped: bool) -> Ended:
         """Adds why it was killed, if the engine knows. Raises EngineGone if the engine is being
         stopped."""
         if is_stopped:
@@ -66,7 +68,7 @@ class Fate:
             raise EngineGone("it is being stopped")
         if ended.exit_code and state.has_memory_limit and not ended.out_of_memory:
             ended = ended._replace(out_of_memory=await self._was_out_of_memory(state))
-        return ended._replace(by_engine=was_away and ended.was_killed)
+        return ended._replace(by_engine=self._was_away and ended.was_killed)
 
     async def _was_out_of_memory(self, state: State) -> bool:
         """Asks for the event of which the engine may learn after the end."""

@@ -23,6 +23,7 @@ class Ended(NamedTuple):
     removing: bool  # somebody removes it
     error: str  # the engine's words
     by_engine: bool = False  # the engine was restarted, and ended it
+    unseen: bool = False  # the engine was away when it ended: what it wrote then may be lost
 
     @property
     def was_killed(self) -> bool:

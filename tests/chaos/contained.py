@@ -22,6 +22,9 @@ REMOVED_S = 60.0
 """For all containers to be removed, at rest."""
 
 LOST_WITH_PROCESS = "lost by no fault"
+ENDED_UNSEEN = "succeeded with an incomplete log"
+"""An engine that is away when a container ends loses what it wrote then; the log says so."""
+
 BY_HAND = "ended INTERNAL: container removed by somebody else"
 
 
@@ -115,6 +118,6 @@ class Contained:
         """Whether it is what a container's removal by hand has to bring about, or the loss of a
         container job that the process for containers was just told to start when it was killed."""
         job_id, _, words = violation.partition(": ")
-        if words.startswith(LOST_WITH_PROCESS):
+        if words.startswith(LOST_WITH_PROCESS) or words == ENDED_UNSEEN:
             return job_id in self.jobs
         return words == BY_HAND and job_id in self.removed

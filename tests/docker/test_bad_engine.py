@@ -1,5 +1,6 @@
 """An engine that breaks off, floods and answers with what is no answer; and names that are taken."""
 
+import asyncio
 import json
 import socket
 import tempfile
@@ -10,6 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from hodei_worker.containers import pulls, reference
+from hodei_worker.containers.engine import Engine
+from hodei_worker.containers.pulls import PullFailed, Pulls
+from hodei_worker.containers.tasks import Tasks
 from tests.docker.engine_proxy import EngineProxy, chunked
 from tests.docker.tiny_image import NAME as IMAGE
 from tests.docker.workers import DockerWorker, docker
@@ -134,3 +139,45 @@ def test_a_name_that_somebody_else_has_taken(worker: DockerWorker) -> None:
         assert docker("ps", "-aq", "--filter", f"name={name}").split()
     finally:
         docker("rm", "-f", name)
+
+
+def test_a_log_that_cannot_be_read(worker: DockerWorker, proxy: EngineProxy) -> None:
+    """The job ends for that reason, and its container with it."""
+    words = b'{"message": "configured logging driver does not support reading"}'
+
+    def refuse(client: socket.socket) -> None:
+        client.sendall(answer_with("500 Internal Server Error", words))
+
+    with proxy.answering("GET .*/logs", refuse):
+        ended = worker.finish("sleep 600")
+    assert (ended.state, ended.reason, ended.complete) == ("FAILED", "INTERNAL", False), ended
+    why = "its log cannot be read: configured logging driver does not support reading"
+    assert ended.message.startswith(why)
+    eventually(lambda: worker.containers("-a") == [])
+
+
+def test_a_pull_that_says_nothing(
+    proxy: EngineProxy, docker_socket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has failed after two minutes without a byte; here after less."""
+    monkeypatch.setattr(pulls, "SILENT_S", 0.5)
+
+    def nothing(client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.recv(1)  # until the other side gives up
+
+    async def pull() -> None:
+        engine = Engine(proxy.path)
+        engine.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                one = Pulls(engine, "", Tasks(group))
+                await one.pull(reference.read("busybox"), "", "", print)
+        finally:
+            await engine.close()
+
+    with proxy.answering("/images/create", nothing), pytest.raises(ExceptionGroup) as raised:
+        asyncio.run(pull())
+    (error,) = raised.value.exceptions
+    assert isinstance(error, PullFailed)
+    assert str(error) == "nothing came for 0.5 s"

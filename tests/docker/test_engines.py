@@ -16,7 +16,7 @@ from tests.docker.engine_proxy import EngineProxy
 from tests.docker.engines import OwnEngine, can_be_started
 from tests.docker.registry import serving
 from tests.docker.workers import BOTH, DockerWorker
-from tests.eventually import eventually
+from tests.eventually import eventually, gone
 from tests.hosts import make
 from tests.running import Hodei, start
 
@@ -121,6 +121,31 @@ def test_an_engine_that_is_restarted(
             ended = worker.ended(job_id)
             assert (ended.state, ended.attempts) == ("SUCCEEDED", 2), ended
             assert ended.text.endswith(LINES)
+        eventually(lambda: worker.containers("-a") == [])
+    finally:
+        worker.stop()
+
+
+def test_a_container_that_ends_while_the_engine_is_away(
+    hodei: Hodei, tmp_path: Path, engine: OwnEngine
+) -> None:
+    """Its end is known, and the log says that its own end may be missing."""
+    worker = DockerWorker.on(hodei, tmp_path / "w", engine.socket)
+    worker.up(hodei.token())
+    try:
+        job_id = worker.submit("echo up; until [ -e /tmp/go ]; do sleep 0.05; done; echo down")
+        worker.wrote(job_id, "up\n")
+        (container,) = worker.containers()
+        top = engine.docker("top", container, "-o", "pid").stdout.split()[1:]
+        pid = int(top[0])  # of the init process
+        engine.kill()
+        Path(f"/proc/{pid}/root/tmp/go").touch()
+        eventually(lambda: gone(pid))
+        engine.up()
+        ended = worker.ended(job_id)
+        assert (ended.state, ended.attempts, ended.complete) == ("SUCCEEDED", 1, False), ended
+        assert ended.text.startswith("up\n")
+        assert "[the end of the log may be missing" in ended.text
         eventually(lambda: worker.containers("-a") == [])
     finally:
         worker.stop()

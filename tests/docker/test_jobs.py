@@ -248,6 +248,18 @@ def test_what_a_container_is(worker: DockerWorker) -> None:
     assert worker.ended(job_id).state == "CANCELLED"
 
 
+def test_what_a_job_has_used(worker: DockerWorker) -> None:
+    """Sampled once a second while it runs."""
+    used = (
+        "n=0; while [ $n -lt 300000 ]; do n=$((n+1)); done; head -c 30m /dev/zero | tail | sleep 3"
+    )
+    ended = worker.finish(used)
+    asked = "SELECT peak_memory_bytes, cpu_us FROM jobs WHERE id = %s"
+    ((memory, cpu_us),) = worker.hodei.sql(asked, ended.id)
+    assert memory > 10 << 20
+    assert cpu_us > 50_000
+
+
 def test_adoption(worker: DockerWorker) -> None:
     """The agent, the process for containers, and both are killed while a container writes."""
     command = (

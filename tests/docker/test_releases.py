@@ -25,7 +25,8 @@ def releases(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Both]:
 def test_no_container_job_runs_on_a_host(
     releases: Both, tmp_path: Path, docker_socket: str
 ) -> None:
-    """Old and new servers, and an old worker that even claims the label, beside a new one."""
+    """An old server with an old and a new worker, then a new server with an old worker that even
+    claims the label, and at last with a new one."""
     old, new = releases.old, releases.new
     new.db("apply")
     on_host = tmp_path / "on-host"
@@ -33,8 +34,15 @@ def test_no_container_job_runs_on_a_host(
     old_server = old.server("server", releases.ports[0])
     old.worker("old", releases.addresses[:1], "a")
     waits = releases.enqueue_spec(spec)
-    releases.until(releases.enqueue("a"), "SUCCEEDED")
+    docker = (*BOTH, "--docker-socket", docker_socket)
+    token = mint_token(new.url)
+    at_old = new.stack.worker(
+        "at-old", releases.addresses[0], tmp_path / "at-old", token, *docker, "--label", "at=c"
+    )
+    for at in ("a", "c"):
+        releases.until(releases.enqueue(at), "SUCCEEDED")
     assert releases.state(waits) == "PENDING"
+    new.end(at_old)
     new_server = new.server("server", releases.ports[1])
     old.end(old_server)
     old.stack.worker(
@@ -57,9 +65,7 @@ def test_no_container_job_runs_on_a_host(
         releases.addresses[1],
         tmp_path / "new",
         mint_token(new.url),
-        *BOTH,
-        "--docker-socket",
-        docker_socket,
+        *docker,
     )
     releases.until(waits, "SUCCEEDED")
     assert not on_host.exists()

@@ -12,7 +12,7 @@ from tests.docker.postgres_image import shared_by
 NAME = "hodei-test/tiny:local"
 PROGRAMS = (
     *("sh", "cat", "head", "tail", "sleep", "env", "id", "touch", "dd", "ls", "mkdir", "tr"),
-    *("date", "seq", "yes", "wc", "sha256sum", "nproc", "stat", "printf"),
+    *("date", "seq", "true", "yes", "wc", "sha256sum", "nproc", "stat", "printf"),
 )
 
 
