@@ -221,7 +221,8 @@ ALTER TABLE IF EXISTS hodei_listening                        -- since revision 4
 
 ALTER TABLE IF EXISTS hodei_servers                          -- since revision 6
     ADD COLUMN IF NOT EXISTS certificate_expires_at timestamptz,
-    ADD COLUMN IF NOT EXISTS secret_keys jsonb NOT NULL DEFAULT '[]';
+    ADD COLUMN IF NOT EXISTS secret_keys jsonb NOT NULL DEFAULT '[]',
+    ADD COLUMN IF NOT EXISTS anonymous_role text NOT NULL DEFAULT 'none';
 
 -- Since revision 3 events and logs lie in a partition for each day. The table of an older revision
 -- is renamed to the partition of today, which hodei_make_days attaches from the beginning of time.
@@ -627,7 +628,8 @@ CREATE TABLE IF NOT EXISTS hodei_servers (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_beat timestamptz NOT NULL DEFAULT clock_timestamp(),
     certificate_expires_at timestamptz,     -- of the one that it serves now; NULL: plain text
-    secret_keys jsonb NOT NULL DEFAULT '[]' -- ids of the keys with which it decrypts secrets
+    secret_keys jsonb NOT NULL DEFAULT '[]',  -- ids of the keys with which it decrypts secrets
+    anonymous_role text NOT NULL DEFAULT 'none'  -- of calls without an API key
 ) WITH (fillfactor = 50);
 
 -- ───────────────────────── days: partitions of events and logs ─────────────────────────

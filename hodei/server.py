@@ -125,6 +125,7 @@ class Server:
                 hodei.__version__,
                 settings.lost_after_s,
                 self._keys.ids,
+                settings.anonymous_role,
             ),
         )
         self._providers = keeper_of(database, self._presence.server_id, settings)

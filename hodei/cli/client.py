@@ -34,7 +34,7 @@ CALL_S = 60.0
 class Client:
     """Stubs of one server. `jobs`, `fleet` and `health` are made on first use."""
 
-    def __init__(self, channel: "grpc.Channel", address: Address) -> None:
+    def __init__(self, channel: "grpc.Channel", address: Address, key: str | None = None) -> None:
         from hodei.protocol import hodei_pb2_grpc
 
         self.address = str(address)
@@ -44,7 +44,7 @@ class Client:
         self.projects = hodei_pb2_grpc.ProjectServiceStub(channel)
         self.secrets = hodei_pb2_grpc.SecretServiceStub(channel)
         self.providers = hodei_pb2_grpc.ProviderServiceStub(channel)
-        self.metadata = (("hodei-actor", f"cli:{caller()}"), *_key_for(address))
+        self.metadata = (("hodei-actor", f"cli:{caller()}"), *_key_for(address, key))
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:
         return method(request, metadata=self.metadata, timeout=CALL_S)
@@ -54,13 +54,17 @@ class Client:
         return stream
 
 
-def _key_for(address: Address) -> tuple[tuple[str, str], ...]:
-    """What calls to a server say of the API key. Failure: it is none, or must not be sent there."""
+def _key_for(address: Address, key: str | None) -> tuple[tuple[str, str], ...]:
+    """What calls to a server say of the API key: the one that is given, or the environment's, or
+    that of the context. Failure: it is none, or must not be sent there."""
     from hodei.protocol import api_key
 
     try:
-        if key := api_key.from_environment(os.environ):
-            api_key.check_way(address.target, os.environ, encrypted=address.tls)
+        key = key or api_key.from_environment(os.environ)
+        if key is None and (chosen := of_this_call().context):
+            key = api_key.checked(chosen.api_key, "the key of the context")
+        if key:
+            api_key.check_way(address.target, os.environ, private=address.is_private)
     except api_key.BadKey as error:
         raise Failure(str(error), "unauthenticated") from None
     return api_key.metadata(key)
@@ -82,9 +86,11 @@ def addresses(text: str, *, tls: bool = False) -> tuple[Address, ...]:
 
 
 @contextmanager
-def connect(servers: str, *, within_s: float | None = None) -> Iterator[Client]:
-    """A client of the first server that answers, within CONNECT_S if nothing else is said. Failure:
-    what went wrong, in one line."""
+def connect(
+    servers: str, *, within_s: float | None = None, key: str | None = None
+) -> Iterator[Client]:
+    """A client of the first server that answers, within CONNECT_S if nothing else is said; with this
+    API key, or the one that is set. Failure: what went wrong, in one line."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
 
@@ -97,7 +103,7 @@ def connect(servers: str, *, within_s: float | None = None) -> Iterator[Client]:
         raise click.UsageError(str(error)) from None
     try:
         with channel:
-            yield Client(channel, address)
+            yield Client(channel, address, key)
     except grpc.RpcError as error:
         raise Failure(words(error), kind(error)) from error
 

@@ -1,13 +1,15 @@
 """How this call connects to servers, apart from their addresses: the flags for TLS, which stand
-anywhere on the command line."""
+anywhere on the command line, and the context that says the servers."""
 
 from typing import NamedTuple
 
 import click
 
+from hodei.cli.contexts import Context
 from hodei.tls.caller import FLAGS, VARIABLES, Tls
 
 KEY = "hodei.connection"
+CONTEXT_KEY = "hodei.context"
 """Where click's context has them."""
 
 
@@ -19,6 +21,14 @@ class Connection(NamedTuple):
 
     tls: Tls
 
+    context: Context | None = None
+    """That of `hodei login`, if the servers were taken from it."""
+
+
+def note_context(ctx: click.Context, chosen: Context | None) -> None:
+    """Keeps the context that says the servers; None: a flag says them after all."""
+    ctx.meta[CONTEXT_KEY] = chosen
+
 
 def note(ctx: click.Context, flag: str, value: str | bool) -> None:
     """Keeps the value of a flag; that of a command is noted after that of `hodei` itself."""
@@ -29,11 +39,15 @@ def of_this_call() -> Connection:
     """Where there is no call of the command line, nothing was said."""
     context = click.get_current_context(silent=True)
     said = context.meta.get(KEY, {}) if context else {}
-    return Connection(bool(said.get("--tls")), Tls(*(said.get(flag) for flag in FLAGS)))
+    chosen = context.meta.get(CONTEXT_KEY) if context else None
+    tls = Tls(*(said.get(flag) for flag in FLAGS))
+    if chosen and chosen.tls_ca and not tls.ca:
+        tls = tls._replace(ca=chosen.tls_ca)
+    return Connection(bool(said.get("--tls")), tls, chosen)
 
 
 def as_environment() -> dict[str, str]:
     """The same for a program that is started in our place."""
-    every_tls, tls = of_this_call()
+    every_tls, tls, _ = of_this_call()
     said = {name: value for name, value in zip(VARIABLES, tls, strict=True) if value}
     return said | ({"HODEI_TLS": "1"} if every_tls else {})

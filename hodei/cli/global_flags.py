@@ -1,13 +1,16 @@
 """The flags that stand before a command or after it: --server, --tls and its like, --utc, --version;
 and what else every command gets: the names of its flags in the environment."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import hodei
-from hodei.cli import connection, show
+from hodei.cli import connection, contexts, show
+from hodei.cli.errors import Failure
 from hodei.tls.caller import FLAGS, VARIABLES
 
 ABOUT = "Also: --server, --tls…, --utc, --version and --help, as `hodei --help` explains them."
@@ -17,9 +20,26 @@ class GlobalFlag(click.Option):
     """A flag of `hodei` itself. In the help of a command only ABOUT tells of it."""
 
 
-def _server(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        ctx.obj = value
+def _server(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Of the root command the context of `hodei login` goes before the default."""
+    if value is None:
+        return
+    chosen = None
+    if ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT:
+        chosen = _context(ctx)
+    connection.note_context(ctx, chosen)
+    ctx.obj = chosen.server if chosen else value
+
+
+def _context(ctx: click.Context) -> contexts.Context | None:
+    """The context that is used. Failure: there is something wrong with it; completion then goes on
+    without one."""
+    try:
+        return contexts.read().chosen(os.environ)
+    except Failure:
+        if not ctx.resilient_parsing:
+            raise
+        return None
 
 
 def _note_tls(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> None:

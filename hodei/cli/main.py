@@ -13,6 +13,8 @@ COMMANDS = {
     ),
     "token": Lazy("hodei.cli.token", "token", "Mint and revoke one-time tokens for workers."),
     "provider": Lazy("hodei.cli.provider", "provider", "Where servers make workers on demand."),
+    "login": Lazy("hodei.cli.login", "login", "Keep a server, its CA and an API key in a context."),
+    "context": Lazy("hodei.cli.login", "context", "List, choose and remove contexts."),
     "apikey": Lazy("hodei.cli.apikey", "apikey", "Create, list and revoke API keys."),
     "project": Lazy(
         "hodei.cli.project", "project", "List projects; grant them to roles of the database."

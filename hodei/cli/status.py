@@ -59,6 +59,7 @@ def status(servers: str, output: str) -> None:
             ("tokens", f"{now.tokens_usable} usable"),
             ("servers", f"{now.servers}; {address} answered, version {now.version}"),
             ("certificate", _first_to_expire(now)),
+            ("no key", _without_key(now)),
             ("database", f"PostgreSQL {now.database}, schema {_schema(now)}"),
         ]
     )
@@ -120,6 +121,15 @@ def _first_to_expire(now: Status) -> str:
         return ""
     when = f"expires in {show.duration(left_s)}" if left_s > 0 else f"expired {show.clock(at)}"
     return f"that of {address} {when}"
+
+
+def _without_key(now: Status) -> str:
+    """Returns what others may do without an API key; empty where that is nothing."""
+    roles = {one.anonymous_role: one.address for one in now.listening if one.anonymous_role}
+    return ", ".join(
+        f"whoever reaches {address} has the role {role} (--anonymous-role)"
+        for role, address in roles.items()
+    )
 
 
 def _tell_unservable(now: Status) -> None:

@@ -103,6 +103,7 @@ def of_server(row: servers.Listed) -> ListeningServer:
         lost_after_s=row.lost_after_s,
         workers=row.workers,
         certificate_expires_at=_time(row.certificate_expires_at),
+        anonymous_role=row.anonymous_role if row.anonymous_role != "none" else None,
     )
 
 

@@ -1092,7 +1092,7 @@ class Unservable(_message.Message):
     def __init__(self, labels: _Optional[_Mapping[str, str]] = ..., jobs: _Optional[int] = ..., oldest_s: _Optional[float] = ..., draining: _Optional[bool] = ...) -> None: ...
 
 class Server(_message.Message):
-    __slots__ = ("server_id", "address", "host", "version", "started_unix_us", "lost_after_s", "workers", "certificate_expires_unix_us")
+    __slots__ = ("server_id", "address", "host", "version", "started_unix_us", "lost_after_s", "workers", "certificate_expires_unix_us", "anonymous_role")
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -1101,6 +1101,7 @@ class Server(_message.Message):
     LOST_AFTER_S_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_EXPIRES_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    ANONYMOUS_ROLE_FIELD_NUMBER: _ClassVar[int]
     server_id: str
     address: str
     host: str
@@ -1109,7 +1110,8 @@ class Server(_message.Message):
     lost_after_s: float
     workers: int
     certificate_expires_unix_us: int
-    def __init__(self, server_id: _Optional[str] = ..., address: _Optional[str] = ..., host: _Optional[str] = ..., version: _Optional[str] = ..., started_unix_us: _Optional[int] = ..., lost_after_s: _Optional[float] = ..., workers: _Optional[int] = ..., certificate_expires_unix_us: _Optional[int] = ...) -> None: ...
+    anonymous_role: str
+    def __init__(self, server_id: _Optional[str] = ..., address: _Optional[str] = ..., host: _Optional[str] = ..., version: _Optional[str] = ..., started_unix_us: _Optional[int] = ..., lost_after_s: _Optional[float] = ..., workers: _Optional[int] = ..., certificate_expires_unix_us: _Optional[int] = ..., anonymous_role: _Optional[str] = ...) -> None: ...
 
 class WhoAmIRequest(_message.Message):
     __slots__ = ()

@@ -156,6 +156,9 @@ class ListeningServer:
     certificate_expires_at: Annotated[
         Time | None, "When the certificate expires that it serves now; null: plain text."
     ] = None
+    anonymous_role: Annotated[
+        str | None, "The role of calls without an API key (--anonymous-role); null: none."
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

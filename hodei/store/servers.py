@@ -28,6 +28,7 @@ class Self(NamedTuple):
     version: str
     lost_after_s: float
     secret_keys: list[str] = []  # noqa: RUF012  ids of its keys; nobody changes it
+    anonymous_role: str = "none"  # of calls without an API key
 
 
 # A row that lies ahead was written before the clock was set back.
@@ -45,10 +46,11 @@ WITH gone AS (
     WHERE s.id = g.id
 )
 INSERT INTO hodei_servers (
-    id, address, host, version, lost_after_s, certificate_expires_at, secret_keys)
+    id, address, host, version, lost_after_s, certificate_expires_at, secret_keys,
+    anonymous_role)
 VALUES (
     %(id)s, %(address)s, %(host)s, %(version)s, %(lost_after_s)s, %(certificate_expires_at)s,
-    %(secret_keys)s::jsonb)
+    %(secret_keys)s::jsonb, %(anonymous_role)s)
 ON CONFLICT (id) DO UPDATE
 SET last_beat = clock_timestamp(),
     certificate_expires_at = excluded.certificate_expires_at
@@ -84,7 +86,7 @@ WITH listeners AS (
     GROUP BY 1, CASE WHEN a.application_name = 'hodei-server listener' THEN a.pid END
 ), there AS (
     SELECT s.id::text AS id, s.address, s.host, s.version, s.lost_after_s, s.started_at,
-           s.certificate_expires_at
+           s.certificate_expires_at, s.anonymous_role
     FROM hodei_servers s
     WHERE abs(extract(epoch FROM clock_timestamp() - s.last_beat)) < %(there_within_s)s
 ), held AS (
@@ -100,7 +102,8 @@ SELECT id,
        coalesce(t.started_at, l.since),
        t.lost_after_s,
        coalesce(h.workers, 0),
-       t.certificate_expires_at
+       t.certificate_expires_at,
+       left(t.anonymous_role, 50)
 FROM there t
 FULL JOIN listeners l USING (id)
 LEFT JOIN held h USING (id)
@@ -120,6 +123,7 @@ class Listed(NamedTuple):
     lost_after_s: float | None
     workers: int  # whose streams it holds
     certificate_expires_at: int | None  # microseconds since 1970; None: plain text
+    anonymous_role: str | None
 
 
 async def listed(conn: Connection) -> list[Listed]:

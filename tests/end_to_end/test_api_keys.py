@@ -249,7 +249,10 @@ def test_on_loopback_no_key_is_needed_until_there_is_one(fresh: Hodei) -> None:
         assert status(calls, STATUS, bearer(key)).name == "OK"
 
 
-def test_roles_without_a_key_are_what_the_server_is_told(fresh: Hodei) -> None:
+def test_roles_without_a_key_are_what_the_server_is_told(
+    fresh: Hodei, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HODEI_API_KEY", raising=False)
     fresh.ok("apikey", "create", "--role", "admin", "--name", "a", "--database-url", fresh.url)
     flags = ("--loopback-role", "submitter")
     address = fresh.stack.server("local", fresh.url, 0, *flags)
@@ -263,3 +266,6 @@ def test_roles_without_a_key_are_what_the_server_is_told(fresh: Hodei) -> None:
     with grpc.insecure_channel(address) as calls:
         assert status(calls, STATUS, (("x-forwarded-for", "x"),)).name == "OK"
         assert status(calls, STATUS).name == "OK"
+    told = f"whoever reaches {address} has the role viewer (--anonymous-role)"
+    fresh.addresses[0] = address
+    eventually(lambda: told in fresh.ok("status", server=0).text, 20)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+import pytest
 
 from hodei.cli import suggestions
 from hodei.cli.help import context_of
@@ -56,11 +57,18 @@ def prepared(hodei: Hodei, folder: Path) -> dict[str, str]:
         TOKEN: token,
         "/etc/hodei/database-url": str(folder / "url"),
         "/etc/hodei/tls": str(folder / "tls"),
+        "https://server-1:50051 --tls-ca ca.pem": hodei.addresses[0],
+        "https://staging:50051": hodei.addresses[1],
         "/tmp/etc.tgz /etc": f"{folder}/few.tgz {folder}/few",
     }
 
 
-def test_each_example_of_the_help_runs(fresh: Hodei, tmp_path: Path) -> None:
+def test_each_example_of_the_help_runs(
+    fresh: Hodei, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_admin = ("--role", "admin", "--name", "root", "--database-url", fresh.url)
+    (tmp_path / "key").write_text(fresh.ok("apikey", "create", *of_admin).text)
+    monkeypatch.setenv("HODEI_API_KEY_FILE", str(tmp_path / "key"))
     put = prepared(fresh, tmp_path)
     ended = fresh.submit("--command", "true")
     fresh.finish(ended)
@@ -69,6 +77,7 @@ def test_each_example_of_the_help_runs(fresh: Hodei, tmp_path: Path) -> None:
         "HOME": str(tmp_path),
         "HODEI_SERVER_ADDRESS": ",".join(fresh.addresses),
         "HODEI_DATABASE_URL_FILE": str(tmp_path / "url"),
+        "HODEI_API_KEY_FILE": str(tmp_path / "key"),
     }
     lines = [one for one in examples() if not any(word in one for word in RUN_UNTIL_ENDED)]
     assert len(lines) > 30

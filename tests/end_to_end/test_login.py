@@ -1,0 +1,124 @@
+"""`hodei login`: a server, its CA and a key in a file of the user's own, and which commands use them."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.running import Hodei, Ran
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(fresh: Hodei, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the program without --server, with a home of its own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in [name for name in os.environ if name.startswith("HODEI_")]:
+        monkeypatch.delenv(name)
+
+    def run(*words: str, stdin: str = "", **environment: str) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "hodei.cli.main", *words],
+            input=stdin.encode(),
+            env=os.environ | environment,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def key(fresh: Hodei) -> str:
+    made = ("--role", "admin", "--name", "ana", "--database-url", fresh.url)
+    return fresh.ok("apikey", "create", *made).text.strip()
+
+
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "config" / "hodei" / "contexts.json"
+
+
+def test_a_login_is_kept_for_all_commands_and_flags_go_before_it(
+    fresh: Hodei, run: Run, key: str, tmp_path: Path
+) -> None:
+    one, two = fresh.addresses
+    logged = run("login", "--server", one, stdin=f"{key}\n")
+    assert logged.code == 0, logged
+    assert logged.text.startswith(f"{one} knows this key as api:ana, role admin; context default ")
+    file = place(tmp_path)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    shown = run("status")
+    assert (shown.code, f"{one} answered" in shown.text) == (0, True), shown
+    elsewhere = run("status", "--server", two)
+    assert (elsewhere.code, "needs an API key" in elsewhere.err) == (125, True), (
+        "a context's key goes to no other server"
+    )
+    assert run("status", HODEI_SERVER_ADDRESS=two).code == 125
+    with_key = run("status", HODEI_SERVER_ADDRESS=two, HODEI_API_KEY=key)
+    assert f"{two} answered" in with_key.text
+    assert key not in shown.text + logged.text + logged.err + run("context", "list").text
+
+
+def test_contexts_are_chosen_and_removed(fresh: Hodei, run: Run, key: str, tmp_path: Path) -> None:
+    for name, server in zip(("one", "two"), fresh.addresses, strict=True):
+        assert run("login", "--name", name, "--server", server, stdin=key).code == 0
+    assert f"{fresh.addresses[1]} answered" in run("status").text
+    assert f"{fresh.addresses[0]} answered" in run("status", HODEI_CONTEXT="one").text
+    assert run("context", "use", "one").code == 0
+    assert f"{fresh.addresses[0]} answered" in run("status").text
+    listed = [line.split() for line in run("context", "list").text.splitlines()[1:]]
+    assert [line[:2] for line in listed] == [["one", "yes"], ["two", fresh.addresses[1]]]
+    assert run("context", "remove", "one").code == 0
+    assert "one" not in json.loads(place(tmp_path).read_text())["contexts"]
+    for words in (("context", "use", "one"), ("context", "remove", "one")):
+        ran = run(*words)
+        assert (ran.code, "expected one of them (two)" in ran.err) == (125, True)
+    assert "HODEI_CONTEXT: expected one of" in run("status", HODEI_CONTEXT="one").err
+
+
+def test_a_key_that_is_not_valid_is_not_kept(
+    fresh: Hodei, run: Run, key: str, tmp_path: Path
+) -> None:
+    said = {"": "got 0 characters", "x": "got 1 characters", key[:-1] + "_": "mistyped"}
+    for text, words in said.items():
+        ran = run("login", "--server", fresh.addresses[0], stdin=text)
+        assert (ran.code, words in ran.err, ran.err.count("\n")) == (125, True, 1), ran
+    assert not place(tmp_path).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [
+        ("{}", 0o644, "other users may read it"),
+        ("{", 0o600, "got something else"),
+        ('{"current": 1, "contexts": {}}', 0o600, "got something else"),
+        ("[" * 100_000, 0o600, "got something else"),
+        ("\0" * (2 << 20), 0o600, "got something else"),
+    ],
+    ids=["mode", "half", "number", "deep", "large"],
+)
+def test_a_file_that_is_not_ours_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, mode: int, words: str
+) -> None:
+    file = place(tmp_path)
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    file.chmod(mode)
+    ran = subprocess.run(
+        [sys.executable, "-m", "hodei.cli.main", "status"],
+        env={"XDG_CONFIG_HOME": str(tmp_path / "config"), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ran.returncode, words in ran.stderr, ran.stderr.count("\n")) == (125, True, 1), ran
