@@ -64,7 +64,7 @@ def _key_for(address: Address, key: str | None) -> tuple[tuple[str, str], ...]:
         if key is None and (chosen := of_this_call().context):
             key = api_key.checked(chosen.api_key, "the key of the context")
         if key:
-            api_key.check_way(address.target, os.environ, private=address.is_private)
+            api_key.check_way(address.target, os.environ, encrypted=address.tls)
     except api_key.BadKey as error:
         raise Failure(str(error), "unauthenticated") from None
     return api_key.metadata(key)

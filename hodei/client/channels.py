@@ -175,7 +175,7 @@ def _key_for(addresses: Sequence[Address], key: str | None) -> tuple[tuple[str, 
         given = api_key.checked(key, "api_key") if key else None
         key = given or api_key.from_environment(os.environ)
         for address in addresses if key else ():
-            api_key.check_way(address.target, os.environ, private=address.is_private)
+            api_key.check_way(address.target, os.environ, encrypted=address.tls)
     except api_key.BadKey as error:
         raise Invalid(str(error)) from None
     return api_key.metadata(key)

@@ -61,11 +61,21 @@ def metadata(key: str | None) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {key}"),) if key else ()
 
 
-def check_way(address: str, environment: Mapping[str, str], *, private: bool) -> None:
-    """BadKey: a key must not be sent to this HOST:PORT. `private`: nobody else can read what is sent
-    there."""
-    if not private and environment.get(PLAINTEXT_VARIABLE) != "1":
+def check_way(address: str, environment: Mapping[str, str], *, encrypted: bool) -> None:
+    """BadKey: a key must not be sent to this HOST:PORT, as others could read it on the way."""
+    if encrypted or _is_loopback(address.rpartition(":")[0].strip("[]")):
+        return
+    if environment.get(PLAINTEXT_VARIABLE) != "1":
         raise BadKey(
             f"the API key is not sent to {address} without encryption: use TLS (https://{address}),"
             f" or set {PLAINTEXT_VARIABLE}=1 where you trust the network"
         )
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress  # costs 4 ms, and is needed only with a key
+
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

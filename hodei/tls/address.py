@@ -29,11 +29,6 @@ class Address(NamedTuple):
         return self.target.rpartition(":")[0].strip("[]")
 
     @property
-    def is_private(self) -> bool:
-        """Whether nobody on the way can read what is sent there."""
-        return self.tls or is_loopback(self.host)
-
-    @property
     def port(self) -> int:
         return int(self.target.rpartition(":")[2])
 
