@@ -46,7 +46,8 @@ WITH gone AS (
     WHERE s.id = g.id
 )
 INSERT INTO hodei_servers (
-    id, address, host, version, lost_after_s, certificate_expires_at, secret_keys, anonymous_role)
+    id, address, host, version, lost_after_s, certificate_expires_at, secret_keys,
+    anonymous_role)
 VALUES (
     %(id)s, %(address)s, %(host)s, %(version)s, %(lost_after_s)s, %(certificate_expires_at)s,
     %(secret_keys)s::jsonb, %(anonymous_role)s)
