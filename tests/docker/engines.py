@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,17 @@ class OwnEngine:
             if left := self.docker("ps", "-aq", check=False).stdout.split():
                 self.docker("rm", "-f", *left, check=False)
             self.down()
+        self._end_shims()
         unmount(self._folder)
+
+    def _end_shims(self) -> None:
+        """A crash of an engine may leave the parents of its containers behind."""
+        ours = f"{self._folder}/exec/containerd/".encode()
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                command = (entry / "cmdline").read_bytes()
+                if b"containerd-shim" in command and ours in command:
+                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 def can_be_started() -> str:
