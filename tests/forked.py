@@ -59,7 +59,9 @@ class Forker:
             socket.send_fds(self._link, [b"run"], [*files, writer])
             os.close(writer)
             (pid,) = NUMBER.unpack(os.read(reader, NUMBER.size))
-            if not select.select([reader], [], [], timeout)[0]:
+            ended = select.poll()
+            ended.register(reader)
+            if not ended.poll(timeout * 1000):
                 os.kill(pid, signal.SIGKILL)
                 raise subprocess.TimeoutExpired(list(arguments), timeout)
             (code,) = NUMBER.unpack(os.read(reader, NUMBER.size))
