@@ -1424,7 +1424,15 @@ DECLARE
     created uuid[];
     ready boolean;
     begun timestamptz := clock_timestamp();
+    said jsonb;                             -- by id, for whom the caller says that it acts
 BEGIN
+    IF jsonb_path_exists(records, '$[*].on_behalf_of') THEN
+        SELECT jsonb_object_agg(r.id, r.on_behalf_of)
+        INTO said
+        FROM jsonb_to_recordset(records) AS r (id uuid, on_behalf_of text)
+        WHERE r.on_behalf_of <> '';
+    END IF;
+
     WITH wanted AS (
         -- Rows are in the order of their key, as locks are taken. `at` is in the order of the call,
         -- a microsecond apart, so that jobs of one priority run in that order whatever their ids
@@ -1510,6 +1518,11 @@ BEGIN
                    'name', n.name,
                    'new_state', 'PENDING',
                    'priority', n.priority)
+               || CASE
+                      WHEN said ? n.id::text
+                          THEN jsonb_build_object('on_behalf_of', said -> n.id::text)
+                      ELSE '{}'
+                  END
         FROM new_jobs n
     )
     SELECT array_agg(q.job_id), bool_or(q.waiting IS NULL)

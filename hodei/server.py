@@ -15,10 +15,9 @@ from loguru import logger
 
 import hodei
 from hodei.access.failed_logins import FailedLogins
-from hodei.access.gate import Gate, WithoutKey
+from hodei.access.gate import Gate, without_key
 from hodei.access.keyring import Keyring
 from hodei.access.limits import Limits
-from hodei.access.roles import Role
 from hodei.config import Settings
 from hodei.domain.errors import Conflict
 from hodei.domain.text import words_of
@@ -92,7 +91,11 @@ class Server:
         callers = self._limits.database
         self._keyring = Keyring(database, callers)
         self._failed_logins = FailedLogins(database)
-        self._gate = Gate(self._keyring, self._failed_logins, _without_key(settings))
+        self._gate = Gate(
+            self._keyring,
+            self._failed_logins,
+            without_key(settings.loopback_role, settings.anonymous_role),
+        )
         self._presence = Presence()
         self._keys = keys.read(settings.secret_key_files)
         values = Values(database, self._keys)
@@ -286,11 +289,6 @@ class Server:
         else:
             if words.startswith("applied"):
                 logger.warning(words)
-
-
-def _without_key(settings: Settings) -> WithoutKey:
-    local = settings.loopback_role
-    return WithoutKey(Role(local) if local else None, Role(settings.anonymous_role))
 
 
 def run(settings: Settings) -> None:

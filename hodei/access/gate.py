@@ -43,6 +43,11 @@ class WithoutKey(NamedTuple):
     elsewhere: Role
 
 
+def without_key(loopback_role: str | None, anonymous_role: str) -> WithoutKey:
+    """The roles that a server's flags say."""
+    return WithoutKey(Role(loopback_role) if loopback_role else None, Role(anonymous_role))
+
+
 class Gate:
     """One for all listeners of a server."""
 

@@ -16,6 +16,7 @@ from hodei.access.limits import CallersDatabase
 from hodei.access.principal import Principal
 from hodei.access.roles import Role
 from hodei.domain import api_key
+from hodei.domain.actor import Actor
 from hodei.domain.errors import HodeiError, Unauthenticated, Unavailable
 from hodei.domain.text import words_of
 from hodei.store import api_keys
@@ -74,7 +75,8 @@ class KnownKey:
             if len(self._principals) >= MOST_ACTORS:
                 self._principals.clear()
             key = self._stored
-            found = Principal(f"api:{key.name}", Role(key.role), key.project, said)
+            actor = Actor(f"api:{key.name}", said)
+            found = Principal(actor, Role(key.role), key.project, said)
             self._principals[said] = found
         return found
 

@@ -24,8 +24,8 @@ class Principal(NamedTuple):
     """Who makes a call, and what it may do."""
 
     actor: str
-    """For the audit: what the caller says of itself, as `cli:<user>`, or `local` when it says
-    nothing."""
+    """For the audit: `api:` and the name of its key. Without a key what the caller says of itself,
+    as `cli:<user>`, or `local` when it says nothing."""
 
     role: Role
 

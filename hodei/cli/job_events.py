@@ -16,6 +16,7 @@ WORDS = {
     "failures": "{} failed so far",
     "losses": "{} lost so far",
     "not_before": "not before {}",
+    "on_behalf_of": "for {}",
     "lease": "lease {}",
 }
 """How the values of a payload are said, in this order. A 0 is said of an exit code alone."""

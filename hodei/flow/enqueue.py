@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from loguru import logger
 
+from hodei.domain.actor import with_addition
 from hodei.domain.errors import Duplicate, HodeiError, Invalid, Locked
 from hodei.domain.ids import uuid7
 from hodei.domain.job import Creation
@@ -172,5 +173,5 @@ def _job_of(text: str, actor: str, project: str) -> NewJob:
     if len(text) > LONGEST_TEXT:
         raise Invalid(f"spec: expected at most {LONGEST_TEXT} characters of JSON, got {len(text)}")
     spec = normalise(text)
-    said = f"{actor}:{spec.actor}" if spec.actor else actor
+    said = with_addition(actor, spec.actor) if spec.actor else actor
     return NewJob(spec.id or uuid7(), said, spec.normal, project)

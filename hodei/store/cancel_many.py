@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hodei.domain.actor import said_by
 from hodei.domain.job import JobState
 from hodei.store.database import Connection
 from hodei.store.parameters import array
@@ -39,6 +40,7 @@ END_CHOSEN = """
                'old_state', 'PENDING',
                'new_state', 'CANCELLED',
                'reason', 'CANCELLED')
+           || %(said)s::jsonb
     FROM cancelled c
 )
 SELECT c.id, c.correlation_id FROM cancelled c
@@ -116,6 +118,7 @@ WITH free AS MATERIALIZED (
     SELECT r.updated_at, 'JobCancelRequested', r.id::text, r.correlation_id, %(actor)s::text,
            r.worker_id,
            jsonb_build_object('job_id', r.id, 'worker_id', r.worker_id, 'lease', r.lease)
+           || %(said)s::jsonb
     FROM requested r
 ), told AS (
     SELECT pg_notify('hodei_cancel', w.worker_id::text)
@@ -155,6 +158,7 @@ async def cancel_many(
         "jobs": array(ids),
         "states": array(states) if states else None,
         "actor": actor,
+        "said": said_by(actor),
     }
     # Queued first: what a claim takes meanwhile is in flight for the next one.
     queued, in_flight, stray, now = await guarded_rows(

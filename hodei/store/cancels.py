@@ -3,6 +3,7 @@
 import uuid
 from typing import LiteralString, NamedTuple
 
+from hodei.domain.actor import said_by
 from hodei.store.database import Connection
 from hodei.store.statements import brief_rows
 
@@ -36,6 +37,7 @@ SELECT c.updated_at, 'JobStatusChanged', c.id::text, c.correlation_id, %(actor)s
            'old_state', 'PENDING',
            'new_state', 'CANCELLED',
            'reason', 'CANCELLED')
+       || %(said)s::jsonb
 FROM cancelled c
 RETURNING correlation_id
 """
@@ -66,6 +68,7 @@ SELECT c.updated_at, 'JobStatusChanged', c.id::text, c.correlation_id, %(actor)s
            'old_state', 'PENDING',
            'new_state', 'CANCELLED',
            'reason', 'CANCELLED')
+       || %(said)s::jsonb
 FROM cancelled c
 RETURNING correlation_id
 """
@@ -86,7 +89,12 @@ async def cancel_stray(conn: Connection, job_id: uuid.UUID, actor: str) -> str |
 async def _cancelled(
     conn: Connection, statement: LiteralString, job_id: uuid.UUID, actor: str
 ) -> str | None:
-    parameters = {"job": job_id, "actor": actor, "message": f"cancelled by {actor}"}
+    parameters = {
+        "job": job_id,
+        "actor": actor,
+        "said": said_by(actor),
+        "message": f"cancelled by {actor}",
+    }
     found = await brief_rows(conn, statement, parameters)
     return found[0][0] if found else None
 
@@ -109,6 +117,7 @@ WITH requested AS (
     SELECT r.updated_at, 'JobCancelRequested', r.id::text, r.correlation_id, %(actor)s,
            r.worker_id,
            jsonb_build_object('job_id', r.id, 'worker_id', r.worker_id, 'lease', r.lease)
+           || %(said)s::jsonb
     FROM requested r
 )
 SELECT r.correlation_id, r.worker_id, pg_notify('hodei_cancel', r.worker_id::text)
@@ -126,5 +135,7 @@ class Requested(NamedTuple):
 async def request_cancel(conn: Connection, job_id: uuid.UUID, actor: str) -> Requested | None:
     """Requests the cancel of a job in flight, and notifies the server that holds its worker's
     stream. None: it is not in flight, or its cancel was requested before."""
-    found = await brief_rows(conn, CANCEL_IN_FLIGHT, {"job": job_id, "actor": actor})
+    found = await brief_rows(
+        conn, CANCEL_IN_FLIGHT, {"job": job_id, "actor": actor, "said": said_by(actor)}
+    )
     return Requested(*found[0][:2]) if found else None

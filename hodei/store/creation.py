@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from hodei.domain.actor import on_behalf_of
 from hodei.domain.job import Creation
 from hodei.domain.project import DEFAULT
 from hodei.store import claims
@@ -32,11 +33,15 @@ CROSS JOIN LATERAL hodei_create_jobs(CASE WHEN s.set <> '' THEN %(records)s::jso
 
 
 def _creating(new: Sequence[NewJob]) -> Call:
-    records = [
-        {"id": str(job.id), "actor": job.actor, "spec": job.spec, "project": job.project}
-        for job in new
-    ]
+    records = [_record(job) for job in new]
     return CREATE, {"records": json.dumps(records, ensure_ascii=False)}
+
+
+def _record(job: NewJob) -> dict[str, Any]:
+    record = {"id": str(job.id), "actor": job.actor, "spec": job.spec, "project": job.project}
+    if said := on_behalf_of(job.actor):
+        record["on_behalf_of"] = said
+    return record
 
 
 def _created(found: Sequence[tuple[Any, ...]]) -> dict[uuid.UUID, Creation]:

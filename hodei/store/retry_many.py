@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hodei.domain.actor import said_by
 from hodei.domain.job import Creation, JobState
 from hodei.store.database import Connection
 from hodei.store.parameters import arrays
@@ -28,6 +29,7 @@ WITH wanted AS MATERIALIZED (
                    'project', j.project,
                    'spec', (j.spec - 'run_at')
                        || jsonb_build_object('correlation_id', j.correlation_id))
+                   || %(said)s::jsonb
                ORDER BY r.place) AS records
     FROM unnest(%(old)s::uuid[], %(new)s::uuid[]) WITH ORDINALITY AS r (old, new, place)
     JOIN jobs j ON j.id = r.old
@@ -84,7 +86,7 @@ async def retry_many(conn: Connection, repeats: Sequence[Repeat], actor: str) ->
     parameters = arrays(Repeat._fields, repeats)
     created, _, old = await guarded_rows(
         conn,
-        (CREATE, {**parameters, "actor": actor}),
+        (CREATE, {**parameters, "actor": actor, "said": said_by(actor)}),
         (NAME_ORIGINS, parameters),
         (OLD, {"old": parameters["old"]}),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from hodei.domain.actor import said_by
 from hodei.domain.token import NIL_ID, TokenState
 from hodei.store.database import Connection
 from hodei.store.statements import rows
@@ -207,7 +208,7 @@ WITH revoked AS (
         occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
     SELECT clock_timestamp(), 'TokenRevoked', hodei_token_fingerprint(r.token),
            hodei_token_fingerprint(r.token), %(actor)s,
-           jsonb_build_object('token_id', hodei_token_fingerprint(r.token))
+           jsonb_build_object('token_id', hodei_token_fingerprint(r.token)) || %(said)s::jsonb
     FROM revoked r
 )
 SELECT r.token, hodei_token_fingerprint(r.token), r.worker_id, r.created_at, r.expires_at,
@@ -218,7 +219,7 @@ FROM revoked r
 
 async def revoke(conn: Connection, which: str, actor: str) -> Token | None:
     """Revokes a token, named by itself or by its fingerprint. None: there is no usable one."""
-    found = await rows(conn, REVOKE, {"which": which, "actor": actor})
+    found = await rows(conn, REVOKE, {"which": which, "actor": actor, "said": said_by(actor)})
     return _token(found[0]) if found else None
 
 

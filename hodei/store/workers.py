@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from hodei.domain.actor import said_by
 from hodei.domain.timing import LISTENING_GAP_S
 from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
@@ -66,6 +67,7 @@ WITH before AS MATERIALIZED (
                'new_status', initcap(c.state),
                'last_heartbeat', c.last_heartbeat,
                'reason', %(why)s::text)
+           || %(said)s::jsonb
     FROM changed c
     WHERE c.old_state <> c.state OR %(revoked)s
 )
@@ -96,6 +98,7 @@ async def change(
         "connected": connected,
         "revoked": revoked,
         "actor": actor,
+        "said": said_by(actor),
         "why": why,
     }
     return bool(await brief_rows(conn, CHANGE, parameters))

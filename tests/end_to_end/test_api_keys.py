@@ -136,6 +136,8 @@ def test_the_actor_is_the_key_and_what_a_caller_says_is_only_written_down(keyed:
     with Client(keyed.addresses[0], api_key=key, actor="mallory") as client:
         job = client.get(client.submit(command="true"))
         assert job.actor == "api:nightly"
+        (created, *_) = client.timeline(job)
+        assert created.payload["on_behalf_of"] == "python:mallory"
         with pytest.raises(Unauthenticated, match="no API key"):
             Client(keyed.addresses[0], api_key=key[:-1]).list()
     viewer = new_key(keyed, "viewer", "v")

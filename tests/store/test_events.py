@@ -14,12 +14,9 @@ import pytest
 from hodei.access.principal import Principal
 from hodei.access.roles import Role
 from hodei.cli.job_events import summary
-from hodei.domain import api_key
 from hodei.fleet.secrets import Secrets
 from hodei.secrets.keys import SecretKeys
 from hodei.store import (
-    api_keys,
-    audit_events,
     cancels,
     invariants,
     late_results,
@@ -32,7 +29,6 @@ from hodei.store import (
     worker_bootstrap_tokens,
     workers,
 )
-from hodei.store.api_keys import NewKey
 from hodei.store.audit_events import AuditKind
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.late_results import Late
@@ -50,6 +46,7 @@ from tests.factories import (
     running_job,
     word,
 )
+from tests.store import access_events
 
 
 class Key(NamedTuple):
@@ -132,6 +129,7 @@ async def _jobs(conn: AsyncConnection) -> None:
     assert await expire(conn) == [], "its term begins when a server first sees it"
     await conn.execute("UPDATE job_queue SET expires_at = now() - interval '1 s'")
     assert len(await expire(conn)) == 1
+    await access_events.for_somebody(conn)
     await _again(conn)
     await _by_hand(conn)
 
@@ -180,18 +178,6 @@ async def _projects(conn: AsyncConnection) -> None:
         assert await project_grants.ungrant(conn, "postgres", "shop", "api:root", on_behalf_of)
 
 
-async def _keys(conn: AsyncConnection) -> None:
-    for project, expires_s, on_behalf_of in ((None, None, ""), ("blue", 60.0, "cli:ana")):
-        key = api_key.make("viewer")
-        new = NewKey(key, "ci", "viewer", project, expires_s, "api:root", on_behalf_of)
-        assert await api_keys.create(conn, new)
-        assert await api_keys.revoke(conn, key.id, "api:root", on_behalf_of)
-    failed = AuditKind.LOGIN_FAILED
-    for key_id in ("abc", None):
-        payload = {"address": "192.0.2.7", "calls": 2, "key_id": key_id}
-        await audit_events.write(conn, failed, "192.0.2.7", "system:access", payload)
-
-
 async def _restore(conn: AsyncConnection, url: str) -> None:
     """A worker redeemed a token, and one has it still; a claim is lost."""
     token = await worker_bootstrap_tokens.mint(conn, UUID(int=0), 3600, "cli:ana")
@@ -234,7 +220,7 @@ def test_what_is_written_is_what_the_page_says(database_url: str, db: Connection
     on(database_url, _jobs)
     on(database_url, _fleet)
     on(database_url, _projects)
-    on(database_url, _keys)
+    on(database_url, access_events.keys)
     on(database_url, lambda conn: _restore(conn, database_url))
     on(database_url, _secrets)
     on(database_url, _providers)
