@@ -57,9 +57,11 @@ class Listeners:
 
     async def stop(self, grace_s: float | None) -> None:
         """Takes no further calls, and ends those that have not ended after so many seconds."""
+        first, *others = self._servers
         async with asyncio.TaskGroup() as group:
-            for server in self._servers:
+            for server in others:
                 group.create_task(server.stop(grace_s))
+            await first.stop(grace_s)
 
 
 def _served_pair(settings: Settings) -> ServedPair | None:

@@ -20,7 +20,7 @@ class Masking:
     def __init__(self, position: Position) -> None:
         self._position = position
         self._masks: Masks | None = None
-        self._come = asyncio.Event()
+        self._come = asyncio.Event()  # set too when they are waited for no longer
         self._streams: dict[int, MaskedStream] = {}
 
     def give(self, values: Values) -> None:
@@ -31,20 +31,18 @@ class Masking:
     async def wait(self, ended: asyncio.Event) -> bool:
         """Waits for the values. False: they have not come, VALUES_WITHIN_S after the container has
         ended."""
-        if self._come.is_set():
+        if self._masks is not None:
             return True
-        came = asyncio.create_task(self._come.wait())
-        over = asyncio.create_task(ended.wait())
-        try:
-            await asyncio.wait([came, over], return_when=asyncio.FIRST_COMPLETED)
-            async with asyncio.timeout(VALUES_WITHIN_S):
-                await self._come.wait()
-        except TimeoutError:
-            return False
-        finally:
-            came.cancel()
-            over.cancel()
-        return True
+        async with asyncio.TaskGroup() as group:
+            giving_up = group.create_task(self._give_up_after(ended))
+            await self._come.wait()
+            giving_up.cancel()
+        return self._masks is not None
+
+    async def _give_up_after(self, ended: asyncio.Event) -> None:
+        await ended.wait()
+        await asyncio.sleep(VALUES_WITHIN_S)
+        self._come.set()
 
     def begin_again(self) -> None:
         """Each stream goes on as the position says."""
