@@ -120,6 +120,10 @@ class Hodei:
 
         eventually(there, 60)
 
+    def until_beaten(self, job_id: str) -> None:
+        """Waits until a heartbeat has said that the job runs."""
+        eventually(lambda: self.sql("SELECT id FROM workers WHERE current_job_id = %s", job_id), 60)
+
     def back_off_ends(self, job_id: str) -> None:
         """Waits until it has been lost, and lets it run again now instead of 10 s later."""
         due = "UPDATE job_queue SET ready_at = now() WHERE job_id = %s AND waiting = 'BACKOFF' RETURNING job_id"

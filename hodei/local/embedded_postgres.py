@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -276,8 +277,14 @@ def unprivileged_user() -> pwd.struct_passwd | None:
     )
 
 
+LOW_PORTS = range(15_000, 32_000)
+"""Ports that Linux gives to no outgoing connection: a program that starts again finds its port free."""
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 on which nobody listens."""
+    for port in [*random.sample(LOW_PORTS, 100), 0]:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise OSError("no port of 127.0.0.1 is free")

@@ -79,6 +79,7 @@ def every_state(hodei: Hodei) -> dict[str, str]:
     hodei.ok("job", "cancel", jobs[JobState.CANCELLED])
     for state, job_id in jobs.items():
         hodei.until(job_id, state)
+    hodei.until_beaten(jobs[JobState.RUNNING])
     return {str(state): job_id for state, job_id in jobs.items()}
 
 

@@ -38,6 +38,7 @@ def test_workers_are_found_shown_and_drained(fresh: Hodei) -> None:
     a, b = id_of(fresh, "a"), id_of(fresh, "b")
     running = fresh.submit("--label", "zone=a", "--name", "work", "--command", "sleep 600")
     fresh.until(running, "RUNNING")
+    fresh.until_beaten(running)
     fresh.sql("UPDATE jobs SET name = E'at\\x1b[2Jwork'")
     for _ in range(2):
         fresh.submit("--label", "zone=b", "--label", "gpu=h100", "--command", "true")

@@ -81,7 +81,8 @@ def test_a_revoked_key_is_told_to_servers(database_url: str, db: Connection) -> 
         return made.key.id
 
     key_id = on(database_url, revoke)
-    assert [notice.payload for notice in db.notifies(timeout=10, stop_after=1)] == [key_id]
+    # One of the creation and one of the end: they may come together.
+    assert {notice.payload for notice in db.notifies(timeout=10, stop_after=1)} == {key_id}
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ A_CLAIM = {
     "avoid": "{}",
 }
 MANY = "{" + ",".join([ID] * 40) + "}"
-A_CANCEL = {"jobs": MANY, "states": "{PENDING}", "actor": "a"}
+A_CANCEL = {"jobs": MANY, "states": "{PENDING}", "actor": "a", "said": "{}"}
 A_CHUNK = Chunk(1, ID, 0, 1, 0, 1, 1, b"")  # type: ignore[arg-type]
 
 
@@ -94,7 +94,11 @@ HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
     "cancel in flight": (cancel_many.IN_FLIGHT, A_CANCEL, ""),
     "cancel stray": (cancel_many.STRAY, A_CANCEL, ""),
     "cancel: states": (cancel_many.STATES, {"jobs": MANY}, ""),
-    "retry: create": (retry_many.CREATE, {"old": MANY, "new": MANY, "actor": "a"}, ""),
+    "retry: create": (
+        retry_many.CREATE,
+        {"old": MANY, "new": MANY, "actor": "a", "said": "{}"},
+        "",
+    ),
     "retry: origins": (retry_many.NAME_ORIGINS, {"old": MANY, "new": MANY}, ""),
     "retry: old": (retry_many.OLD, {"old": MANY}, ""),
     "unknown": (stray_leases.UNKNOWN, several((1, ID), ("leases", "workers")), ""),
