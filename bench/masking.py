@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.masking import Masked, Masks
@@ -107,10 +108,13 @@ def whole() -> dict[str, float]:
     return {kind: round(statistics.median(of), 1) for kind, of in rates.items()}
 
 
+def measure(seconds: float = 0.5) -> dict[str, dict[str, Any]]:
+    return {"search_mb_per_s": search(seconds), "worker_mb_per_s": whole()}
+
+
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 0.5
-    result = {"search_mb_per_s": search(seconds), "worker_mb_per_s": whole()}
-    print(json.dumps(result, indent=2))
+    print(json.dumps(measure(seconds), indent=2))
 
 
 if __name__ == "__main__":

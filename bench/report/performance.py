@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bench.report import cost, speed
+from bench.report import cost, secrecy, speed
 from bench.report.figures import Figures, at
 from bench.report.target_table import targets_section
 from bench.report.words import (
@@ -98,6 +98,8 @@ SECTIONS: list[tuple[str, str, Callable[[Any, Figures], Iterable[str]]]] = [
     ("logs", "One job's log", speed.logs),
     ("telling", "What log lines cost", speed.telling),
     ("tls", "What TLS costs", speed.tls),
+    ("keys", "What an API key costs", secrecy.keys),
+    ("masking", "What masked logs cost", secrecy.masking),
     ("claims", "Claims from a deep or dirty queue", cost.claims),
     ("idle", "A thousand idle workers", cost.idle),
     ("memory", "Memory", cost.memory),
