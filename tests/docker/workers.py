@@ -39,6 +39,16 @@ class DockerWorker(Worker):
     def process_job(self, command: str) -> Ended:
         return self.ended(self.submit_process(command))
 
+    def cancel_took_s(self, job_id: str) -> float:
+        """Seconds from the request to the end, by the audit."""
+        asked = """
+            SELECT extract(epoch FROM j.completed_at - e.occurred_at)
+            FROM jobs j JOIN domain_events e ON e.aggregate_id = j.id::text
+            WHERE j.id = %s AND e.event_type = 'JobCancelRequested'
+        """
+        ((took,),) = self.hodei.sql(asked, job_id)
+        return float(took)
+
     @property
     def takes_containers(self) -> bool:
         """Whether servers know it as one that does."""
