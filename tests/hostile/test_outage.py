@@ -70,6 +70,11 @@ def system(open_folder: Path, tmp_path: Path) -> Iterator[tuple[Hodei, EmbeddedP
             hodei.conn.close()
 
 
+def streams_opened(hodei: Hodei) -> list[int]:
+    """By each of the four workers, so far."""
+    return [hodei.log(f"worker-{number}").count("connected to") for number in range(4)]
+
+
 def test_no_stream_is_cut_and_no_attempt_is_spent(system: tuple[Hodei, EmbeddedPostgres]) -> None:
     hodei, postgres = system
     for number in range(4):
@@ -89,8 +94,10 @@ def test_no_stream_is_cut_and_no_attempt_is_spent(system: tuple[Hodei, EmbeddedP
         probe.start()
 
     hodei.conn.close()
+    before = streams_opened(hodei)
     postgres.stop()
     time.sleep(AWAY_S)
+    assert streams_opened(hodei) == before, "none is cut while the database is away"
     assert [probe.acted for probe in probes] == [False, True] * 2, "live, and not ready"
     postgres.start()
     hodei.conn = psycopg.connect(hodei.url, autocommit=True, options="-c timezone=UTC")
@@ -98,12 +105,10 @@ def test_no_stream_is_cut_and_no_attempt_is_spent(system: tuple[Hodei, EmbeddedP
     hodei.all_succeeded([*long, *short])
     attempts = "SELECT sum(attempts), max(attempts) FROM jobs"
     assert hodei.sql(attempts) == [(len(long) + len(short), 1)]
-    for number in range(4):
+    for number, opened in enumerate(streams_opened(hodei)):
         log = hodei.log(f"worker-{number}")
-        spread = log.count(
-            "workers are spread over the servers"
-        )  # before the outage, by the balancer
-        assert log.count("connected to") == 1 + spread, log
+        moved_by_balancer = log.count("workers are spread over the servers")
+        assert opened == 1 + moved_by_balancer, log
     assert hodei.wrote(long[0]).split() == [str(n) for n in range(1, 1001)]
     assert violations(hodei.conn, undisturbed=True) == []
     eventually(lambda: not any(probe.failed for probe in probes))
