@@ -24,9 +24,11 @@ LOOK_EVERY_S = 2.0
 ANSWER_WITHIN_S = 2.0
 """Seconds within which a server must answer: one that does not is of no use."""
 
-CONFIRM_S = 3.0
-"""Seconds between the answer of a server that serves and leaving for it. If the database is back for
-all of them, this worker's own server says so meanwhile: it stores heartbeats once a second."""
+CONFIRM_S = 10.0
+"""Seconds between the answer of a server that serves and leaving for it. When the database is back,
+servers find it some seconds apart, because each tries again with a back-off; then this worker's own
+server says so meanwhile. With the 10 s after which a server says that it is cut off, the worker is
+elsewhere before others call it UNREACHABLE."""
 
 
 class Elsewhere:
