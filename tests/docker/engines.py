@@ -143,7 +143,7 @@ class OwnEngine:
         """Nothing is left of it."""
         if self._process and self._process.poll() is None:
             if left := self.docker("ps", "-aq", check=False).stdout.split():
-                self.docker("rm", "-f", *left, check=False)
+                self.docker("rm", "-f", "-v", *left, check=False)
             self.down()
         self._end_shims()
         unmount(self._folder)

@@ -106,4 +106,4 @@ def test_after_the_database_was_cleaned(worker: DockerWorker) -> None:
         assert [there(container) for container in others] == [True] * len(others)
         assert worker.finish("echo on").text == "on\n"
     finally:
-        docker("rm", "-f", *(one for one in (ours, *others) if there(one)))
+        docker("rm", "-f", "-v", *(one for one in (ours, *others) if there(one)))

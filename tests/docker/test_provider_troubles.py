@@ -99,7 +99,7 @@ def test_leftovers_of_a_provider_that_is_gone_are_removed_and_others_never(
         eventually(lambda: left not in hodei.containers("-a"), 40, 0.2)
         assert others in hodei.docker("ps", "-a", "--format", "{{.Names}}").split()
     finally:
-        hodei.docker("rm", "-f", others)
+        hodei.docker("rm", "-f", "-v", others)
 
 
 def test_a_container_that_a_hand_removes_is_made_again_and_its_job_runs_again(
@@ -117,7 +117,7 @@ def test_a_container_that_a_hand_removes_is_made_again_and_its_job_runs_again(
 def test_after_the_guides_clean_new_jobs_get_new_workers(hodei: Providing, image: str) -> None:
     hodei.add(image=image)
     hodei.all_succeeded(hodei.jobs(2, "true"))
-    hodei.docker("rm", "-f", *hodei.containers("-a"))
+    hodei.docker("rm", "-f", "-v", *hodei.containers("-a"))
     hodei.sql(CLEAN if isinstance(CLEAN, str) else CLEAN.decode())
     eventually(lambda: hodei.run("job", "list").code == 0, 30)
     hodei.all_succeeded(hodei.jobs(2, "true"))
