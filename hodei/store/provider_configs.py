@@ -15,7 +15,7 @@ from hodei.store.parameters import array
 from hodei.store.statements import brief_rows, rows
 
 MOST_PROVIDERS = 100
-"""Rows that are looked after, those of the highest priority; the others are said to be too many."""
+"""Rows that are looked after: those of the highest priority. The others wait until there are fewer."""
 
 MOST_CONFIG = 20_000
 """Characters of a `config`. A longer one is cut, which makes it no JSON: the row is refused."""

@@ -156,7 +156,7 @@ class Chaos(Faults):
             )
             found += self.wild.violations(conn)
             if self.contained:
-                found = [one for one in found if not self.contained.forgiven(one)]
+                found = [one for one in found if not self.contained.forgiven(one, self.faults)]
                 found += self.contained.violations()
             return found + found_faults + ([f"{deadlocks} deadlocks"] if deadlocks else [])
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +114,14 @@ class Contained:
             time.sleep(0.5)
         return [f"container {name} is left" for name in left]
 
-    def forgiven(self, violation: str) -> bool:
-        """Whether it is what a container's removal by hand has to bring about, or the loss of a
-        container job that the process for containers was just told to start when it was killed."""
+    def forgiven(self, violation: str, faults: Mapping[str, int]) -> bool:
+        """Whether a fault of this run has to bring it about: a container's removal by hand, an engine
+        that was away when a container ended, or the death of the process for containers when it was
+        just told to start a job."""
         job_id, _, words = violation.partition(": ")
-        if words.startswith(LOST_WITH_PROCESS) or words == ENDED_UNSEEN:
-            return job_id in self.jobs
+        if words.startswith(LOST_WITH_PROCESS):
+            return job_id in self.jobs and faults["containers_process_killed"] > 0
+        if words == ENDED_UNSEEN:
+            away = faults["engine_restarted"] + faults["engine_crashed"]
+            return job_id in self.removed or (job_id in self.jobs and away > 0)
         return words == BY_HAND and job_id in self.removed
