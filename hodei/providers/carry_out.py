@@ -28,7 +28,7 @@ class Done:
 
     made: int = 0
     removed: int = 0
-    failed: str = ""  # why the last worker that failed did not come up; empty: none failed
+    failed: str = ""  # why the last worker whose failure counts did not come up; empty: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Crew:
         try:
             if removal.failed:
                 words = await self._why_it_failed(removal)
-                done.failed = words
+                done.failed = words if removal.counts else done.failed
             await self._change(workers.revoke, one.worker_id)
             await self.provider.remove(one.name)
         except Unanswered:

@@ -38,4 +38,5 @@ class Idleness:
             slots=one.slots,
             busy=one.busy,
             idle_s=min(one.quiet_s, busy_ago_s),
+            came_up_s=one.came_up_s,
         )

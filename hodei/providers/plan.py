@@ -43,6 +43,7 @@ class Known:
     idle_s: float = (
         0.0  # since its last job, or since it connected; of one that is lost, since then
     )
+    came_up_s: float = 0.0  # when it registered, of the database's clock
 
     @property
     def takes_jobs(self) -> bool:
@@ -77,6 +78,7 @@ class Removal:
     instance: Instance
     why: str
     failed: bool = False  # it did not come up
+    counts: bool = False  # as a failure of the provider
 
 
 @dataclass(slots=True)
@@ -105,9 +107,13 @@ def plan(view: View) -> Plan:
     found = Plan()
     mine = [one for one in view.instances if one.provider_id == view.settings.provider_id]
     orphans = [one for one in view.instances if one.provider_id not in view.providers]
-    found.remove = [removal for one in [*mine, *orphans] if (removal := _end_of(one, view))]
-    gone = {removal.instance for removal in found.remove}
     live = {one: view.workers[one.worker_id] for one in mine if _is_live(one, view)}
+    newest_live_s = max((one.made_s for one in live), default=float("-inf"))
+    found.remove = [
+        *(removal for one in mine if (removal := _end_of(one, view, newest_live_s))),
+        *(removal for one in orphans if (removal := _end_of(one, view, float("inf")))),
+    ]
+    gone = {removal.instance for removal in found.remove}
     starting = [one for one in mine if one not in gone and _is_starting(one, view)]
     found.there, found.starting = len(mine), len(starting)
     found.busy = sum(worker.busy > 0 for worker in live.values())
@@ -129,14 +135,16 @@ def plan(view: View) -> Plan:
 # ── what becomes of one instance ──
 
 
-def _end_of(one: Instance, view: View) -> Removal | None:
-    """Whether an instance is to be removed, and why."""
+def _end_of(one: Instance, view: View, newest_live_s: float) -> Removal | None:
+    """Whether an instance is to be removed, and why. One that did not come up counts unless another
+    one that was made with it or later did: failures count one after the other."""
     worker = view.workers.get(one.worker_id)
     timeout_s = view.settings.boot_timeout_s
     if worker is None or not worker.beaten:
         late = view.now_s - one.made_s >= timeout_s
         words = "it has ended" if one.ended else f"it did not connect within {timeout_s:g} s"
-        return Removal(one, words, failed=True) if one.ended or late else None
+        counts = one.made_s > newest_live_s
+        return Removal(one, words, failed=True, counts=counts) if one.ended or late else None
     why = (
         "it has ended"
         if one.ended
@@ -166,7 +174,7 @@ def _recovered(view: View, live: Mapping[Instance, Known]) -> bool:
     if not view.failures:
         return False
     failed_at_s = view.now_s - (view.failed_ago_s or 0.0)
-    return any(one.made_s > failed_at_s for one in live)
+    return any(known.came_up_s > failed_at_s for known in live.values())
 
 
 # ── more workers, or fewer ──

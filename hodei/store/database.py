@@ -49,6 +49,10 @@ POOL_SIZE = 6
 (access/limits.py). Claims, creates, results, logs and heartbeats have the others, and these three as
 well while nobody calls."""
 
+RECONNECT_S = 2.0
+"""Seconds after which the pool gives up an attempt to connect and begins another one. Within an
+attempt it tries again after 1 s, then after ever longer pauses: without a bound a server would find
+its database up to a minute after its return. Workers wait 10 s for that (hodei_worker/elsewhere.py)."""
 
 POOL_ERRORS = (psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed)
 
@@ -86,6 +90,8 @@ class Database:
             max_size=POOL_SIZE,
             open=False,
             timeout=10.0,
+            reconnect_timeout=RECONNECT_S,
+            reconnect_failed=_connect_again,
             check=_still_open,
             kwargs={
                 "autocommit": True,
@@ -181,6 +187,11 @@ def _unavailable(error: Exception) -> Unavailable | None:
     if isinstance(error, TimeoutError):
         return Unavailable("the database did not answer in time; try again")
     return sqlstate.unavailable(error)
+
+
+async def _connect_again(pool: psycopg_pool.AsyncConnectionPool[Connection]) -> None:
+    """Begins another attempt if the pool has no connection left: its waiting callers cause none."""
+    await pool.check()
 
 
 async def _still_open(conn: Connection) -> None:

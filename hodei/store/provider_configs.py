@@ -267,6 +267,7 @@ class Seen(NamedTuple):
     slots: int
     busy: int  # slots, of the larger of what it said and of what it holds
     quiet_s: float  # since its last change of state, or since it connected
+    came_up_s: float  # when it registered, of the database's clock
 
 
 WORKERS = """
@@ -283,7 +284,8 @@ SELECT w.id,
            w.busy_slots,
            (SELECT count(*)::integer FROM leases l WHERE l.worker_id = w.id)),
        extract(
-           epoch FROM clock_timestamp() - greatest(w.updated_at, w.connected_at))::float8
+           epoch FROM clock_timestamp() - greatest(w.updated_at, w.connected_at))::float8,
+       extract(epoch FROM w.created_at)::float8
 FROM workers w
 WHERE w.id = ANY (%(workers)s::uuid[])
 """

@@ -13,6 +13,7 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hodei.local.embedded_postgres import EmbeddedPostgres
+from hodei_worker.elsewhere import CONFIRM_S
 from tests.conftest import TREE
 from tests.eventually import eventually
 from tests.hostile.test_postgres import server_of
@@ -70,6 +71,10 @@ def system(open_folder: Path, tmp_path: Path) -> Iterator[tuple[Hodei, EmbeddedP
             hodei.conn.close()
 
 
+def is_back(hodei: Hodei, server: int) -> bool:
+    return "the database is back: serving" in hodei.log(f"server-{server}")
+
+
 def streams_opened(hodei: Hodei) -> list[int]:
     """By each of the four workers, so far."""
     return [hodei.log(f"worker-{number}").count("connected to") for number in range(4)]
@@ -100,6 +105,7 @@ def test_no_stream_is_cut_and_no_attempt_is_spent(system: tuple[Hodei, EmbeddedP
     assert streams_opened(hodei) == before, "none is cut while the database is away"
     assert [probe.acted for probe in probes] == [False, True] * 2, "live, and not ready"
     postgres.start()
+    eventually(lambda: all(is_back(hodei, n) for n in range(len(hodei.addresses))), CONFIRM_S)
     hodei.conn = psycopg.connect(hodei.url, autocommit=True, options="-c timezone=UTC")
 
     hodei.all_succeeded([*long, *short])

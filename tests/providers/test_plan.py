@@ -132,11 +132,30 @@ def test_after_failures_one_is_tried_at_a_time_and_ever_more_rarely() -> None:
     assert [backoff_s(n) for n in (0, 1, 2, 3, 8, 1000)] == [0, 5, 10, 20, 600, 600]
     assert planned(demand=9, failures=2, failed_ago_s=9.9).make == []
     assert planned(demand=9, failures=2, failed_ago_s=10.0).make == [1]
-    came_up = (an_instance(1, age_s=5), ready())
-    before = (an_instance(1, age_s=50), ready())
+    came_up = (an_instance(1, age_s=50), ready(came_up_s=NOW - 5))
+    before = (an_instance(1, age_s=50), ready(came_up_s=NOW - 45))
     assert planned(came_up, failures=2, failed_ago_s=10.0).recovered
     assert not planned(before, failures=2, failed_ago_s=10.0).recovered
     assert planned(came_up, demand=9, failures=2, failed_ago_s=10.0).make == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("failed", "counts"),
+    [
+        (an_instance(2, 4, ended=True), True),
+        (an_instance(2, 5, ended=True), False),
+        (an_instance(2, 130), False),
+        (an_instance(2, 130, OTHER), False),
+    ],
+)
+def test_a_failure_counts_unless_a_worker_made_with_it_or_later_is_there(
+    failed: Instance, counts: bool
+) -> None:
+    came_up = (an_instance(1, age_s=5), ready())
+    (removal,) = planned(came_up, (failed, None)).remove
+    assert (removal.failed, removal.counts) == (True, counts)
+    (alone,) = planned((failed, None)).remove
+    assert alone.counts == (failed.provider_id == PROVIDER)
 
 
 def test_a_paused_provider_makes_none_and_lets_idle_ones_go() -> None:
