@@ -2,13 +2,12 @@
 
 Around every write a commit may succeed though the client saw an error, or fail before anything was
 written; the callers here then do what the real ones do: say it again (creates, accepts, results,
-logs), or forget it and leave it to the sweeps (claims, releases)."""
+logs), or forget it and leave it to the sweeps (claims, releases). tests/hostile/test_store.py does
+it for longer."""
 
 import uuid
-from collections.abc import Iterator
 
 import psycopg
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -35,7 +34,6 @@ from hodei.store.database import Connection as AsyncConnection
 from hodei.store.job_logs import Chunk
 from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
-from tests.conftest import Connection
 from tests.factories import NOW_US, claim, word
 from tests.store.any_order import Sweeps, commits
 from verify.checker import violations
@@ -212,26 +210,23 @@ class Store(Sweeps):
         self._final = {job_id: state for job_id, state in now.items() if state in FINAL}
 
 
-@pytest.fixture
-def judge(database_url: str) -> Iterator[Connection]:
-    with psycopg.connect(database_url, autocommit=True, options="-c timezone=UTC") as conn:
-        yield conn
-
-
-def test_any_order_of_all_verbs_with_ambiguous_commits(
-    database_url: str, judge: Connection
-) -> None:
-    class Here(Store):
-        pass
-
-    Here.url, Here.judge = database_url, judge
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=150,
-            stateful_step_count=50,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+def explore(database_url: str, runs: int) -> None:
+    """Runs of 50 steps each, of random rules; a failing one is made as short as it can be."""
+    bounds = settings(
+        max_examples=runs,
+        stateful_step_count=50,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
     )
+    with psycopg.connect(database_url, autocommit=True, options="-c timezone=UTC") as conn:
+
+        class Here(Store):
+            url = database_url
+            judge = conn
+
+        run_state_machine_as_test(Here, settings=bounds)
+
+
+def test_any_order_of_all_verbs_with_ambiguous_commits(database_url: str) -> None:
+    explore(database_url, 50)

@@ -121,38 +121,37 @@ NO_URLS = [
 ]
 
 
-@pytest.mark.parametrize("url", NO_URLS)
-def test_what_is_no_url_is_said_without_any_of_it(url: str) -> None:
-    for words, environment in (
-        (["server", "--grpc", "127.0.0.1:0"], {"DATABASE_URL": url}),
-        (["db", "check", "--database-url", url], {}),
-        (["dev", "--database-url", url, "--data-dir", "/nowhere"], {}),
-        (
-            ["server", "--grpc", "127.0.0.1:0", "--listen-url", url],
-            {"DATABASE_URL": "postgresql://u@h/x"},
-        ),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", *words],
-            env=environment,
-            cwd=TREE,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert (done.returncode, done.stderr.count("\n")) == (2, 2), done.stderr
-        assert " is no database URL: expected postgresql://" in done.stderr
-        named = (
-            "--listen-url"
-            if "--listen-url" in words
-            else "--database-url"
-            if not environment
-            else "DATABASE_URL"
-        )
-        assert done.stderr.startswith(f"Error: {named} is"), done.stderr
-        for part in ("S3", "CRET", "RET", "%zz", "host/"):
-            assert part not in done.stderr + done.stdout
+PLACES = ["DATABASE_URL", "--database-url", "--listen-url"]
+"""Where each program may be given a URL. Each URL is tried in one of them, the first one in all."""
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        *((NO_URLS[0], place) for place in PLACES),
+        *((url, PLACES[n % len(PLACES)]) for n, url in enumerate(NO_URLS[1:])),
+    ],
+)
+def test_what_is_no_url_is_said_without_any_of_it(url: str, place: str) -> None:
+    sound = "postgresql://u@h/x"
+    words, environment = {
+        "DATABASE_URL": (["server", "--grpc", "127.0.0.1:0"], {"DATABASE_URL": url}),
+        "--database-url": (["dev", "--database-url", url, "--data-dir", "/nowhere"], {}),
+        "--listen-url": (["server", "--listen-url", url], {"DATABASE_URL": sound}),
+    }[place]
+    done = subprocess.run(
+        [sys.executable, "-m", "hodei.cli.main", *words],
+        env=environment,
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2), done.stderr
+    assert f"Error: {place} is no database URL: expected postgresql://" in done.stderr
+    for part in ("S3", "CRET", "RET", "%zz", "host/"):
+        assert part not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize(
