@@ -1,5 +1,4 @@
-"""What dies, and what then: supervisors, frozen processes, whole deploys; and that nothing is left
-behind."""
+"""What dies, and what then: supervisors, whole deploys; and that nothing is left behind."""
 
 import os
 import signal
@@ -183,29 +182,3 @@ def test_a_rolling_restart_of_every_server_under_load_spends_no_attempt(fresh: H
         return log.count("worker connected") - log.count("worker's stream")
 
     eventually(lambda: [connected(part) for part in servers.values()] == [2, 2], 60)
-
-
-def test_a_blocked_worker_is_noticed_within_30_s_and_goes_on_when_it_can(fresh: Hodei) -> None:
-    """Stopped for 32 s: its stream is closed, it counts as UNREACHABLE, its job is not given away,
-    and it comes back by itself."""
-    part = fresh.stack.worker(
-        "worker",
-        ",".join(fresh.addresses),
-        fresh.folder / "w",
-        fresh.token(),
-        "--on-worker-exit",
-        "keep",
-    )
-    job_id = fresh.submit(
-        "--command", "n=0; while [ $n -lt 40 ]; do n=$((n + 1)); echo $n; sleep 1; done"
-    )
-    fresh.wrote(job_id)
-    begun = time.monotonic()
-    os.kill(part.process.pid, signal.SIGSTOP)
-    eventually(lambda: "worker's stream" in fresh.log("server-0") + fresh.log("server-1"), 35)
-    assert time.monotonic() - begun < 30
-    eventually(lambda: fresh.sql("SELECT state FROM workers") == [("UNREACHABLE",)], 45)
-    os.kill(part.process.pid, signal.SIGCONT)
-    eventually(lambda: fresh.sql("SELECT state FROM workers") == [("READY",)], 30)
-    job = fresh.finish(job_id)
-    assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)

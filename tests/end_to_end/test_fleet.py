@@ -1,13 +1,10 @@
-"""Workers that are revoked, drained and spread over servers, by operators who do as the help
-says."""
+"""Workers that are revoked and drained by operators who do as the help says."""
 
 import json
-import time
 import uuid
 from pathlib import Path
 
 import grpc
-import pytest
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
@@ -141,46 +138,3 @@ def test_a_drain_of_a_worker_that_is_gone_is_refused_in_words(fresh: Hodei, tmp_
         f"Error: worker {me} is TERMINATED: there is nothing to drain\n",
     )
     assert "no worker" in fresh.run("worker", "drain", str(uuid.uuid4())).err
-
-
-@pytest.mark.slow
-def test_a_server_that_no_worker_lists_moves_nobody_and_one_that_they_list_gets_its_share(
-    fresh: Hodei, tmp_path: Path
-) -> None:
-    fresh.stack.server("elsewhere", fresh.url)
-    first, second = fresh.addresses
-    for number in range(3):
-        start_worker(
-            fresh, f"only-{number}", tmp_path / f"only-{number}", fresh.token(), servers=first
-        )
-    for number in range(3):
-        start_worker(
-            fresh,
-            f"both-{number}",
-            tmp_path / f"both-{number}",
-            fresh.token(),
-            servers=f"{first},{second}",
-        )
-
-    def held() -> list[int]:
-        found = fresh.sql(
-            "SELECT count(*) FROM workers WHERE connected GROUP BY server_id ORDER BY 1"
-        )
-        return [row[0] for row in found]
-
-    def sessions() -> list[tuple[object, ...]]:
-        return fresh.sql("SELECT id, session FROM workers ORDER BY id")
-
-    rest_since, before = time.monotonic(), sessions()
-    deadline = rest_since + 200
-    while time.monotonic() - rest_since < 33:  # more than two looks of each server
-        assert time.monotonic() < deadline, "they wander for ever"
-        if (now := sessions()) != before:
-            rest_since, before = time.monotonic(), now
-        time.sleep(0.5)
-    assert held() == [3, 3], "all of them, at either of the two"
-    for number in range(3):
-        assert "spread over" not in fresh.log(f"only-{number}"), (
-            "who has one address is never sent away"
-        )
-    assert fresh.ok("status", "--format", "json").json["servers"] == 3
