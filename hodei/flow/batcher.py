@@ -97,8 +97,15 @@ class Batcher(Generic[T, R]):
 
     async def _submit(self, items: Sequence[T], size: int) -> list[R | Exception]:
         answers: asyncio.Future[list[R | Exception]] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Group(items, size, answers))
+        await self.put(items, size, answers)
         return await answers
+
+    async def put(
+        self, items: Sequence[T], size: int, answers: "asyncio.Future[list[R | Exception]]"
+    ) -> None:
+        """Leaves items, of which there is at least one, to be flushed: `answers` gets what becomes
+        of each, in order, or the error of all."""
+        await self._queue.put(_Group(items, size, answers))
 
     async def _wait_for_locks(self, items: Sequence[T], answers: list[R | Exception]) -> None:
         """Tries the locked items again, each by itself, so that no other item waits with them, and

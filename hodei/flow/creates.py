@@ -1,7 +1,5 @@
 """One batch of creates: the jobs are stored, and each gets its outcome."""
 
-import uuid
-
 from loguru import logger
 
 from hodei.domain.errors import Invalid
@@ -23,17 +21,9 @@ class Creates:
         self._dispatcher = dispatcher
 
     async def store(self, new: list[NewJob]) -> list[Creation | Invalid]:
-        """Stores a batch and has it dispatched. A job whose id comes a second time is stored after
-        the first one, and so meets it."""
-        first: dict[uuid.UUID, NewJob] = {}
-        twice = [job for job in new if first.setdefault(job.id, job) is not job]
-        outcomes = await self._dispatcher.create_and_dispatch(list(first.values()))
-        again: dict[int, Creation | Invalid] = {}
-        for job in twice:
-            again[id(job)] = (await self.store_alone([job]))[0]
-        return [
-            again[id(job)] if id(job) in again else outcomes.get(job.id, SWALLOWED) for job in new
-        ]
+        """Stores a batch of different ids and has it dispatched."""
+        outcomes = await self._dispatcher.create_and_dispatch(new)
+        return [outcomes.get(job.id, SWALLOWED) for job in new]
 
     async def store_alone(self, new: list[NewJob]) -> list[Creation | Invalid]:
         """Stores jobs that others must not wait for. Dispatchers are woken by the notification that

@@ -5,7 +5,6 @@ Creates that come together are one batch.
 """
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from hodei.domain.ids import uuid7
 from hodei.domain.job import Creation
 from hodei.domain.spec import normalise
 from hodei.flow import named_secrets
-from hodei.flow.batcher import Batcher
+from hodei.flow.create_queue import CreateQueue
 from hodei.flow.creates import Creates
 from hodei.flow.dispatch import JobDispatcher
 from hodei.store import sqlstate
@@ -27,16 +26,6 @@ from hodei.store.database import Database
 
 MOST_SPECS = 1000
 """Specs of one call."""
-
-MOST_BYTES = 4 << 20
-"""Bytes of the specs of one batch: as many as one call may bring."""
-
-MOST_APART = 100
-"""Creates whose ids are locked and that wait to be tried one by one. When there are more, further
-ones are refused at once."""
-
-LOCKED_S = 5.0
-"""Seconds for which an id that was locked is tried apart from all others."""
 
 CHECKED_BYTES = 128 << 10
 """Bytes of specs that are checked at a stretch, some 2 ms; then all others have their turn on the
@@ -58,21 +47,11 @@ class Created(NamedTuple):
 class Enqueuer:
     def __init__(self, database: Database, dispatcher: JobDispatcher) -> None:
         self._database = database
-        creates = Creates(database, dispatcher)
-        self._creates: Batcher[NewJob, Creation] = Batcher(
-            creates.store, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=1.0
-        )
-        self._apart: Batcher[NewJob, Creation] = Batcher(
-            creates.store_alone, most=1, waiting=MOST_APART
-        )
-        # Until when each id that somebody's open transaction is creating is tried apart.
-        self._locked: dict[uuid.UUID, float] = {}
+        self._queue = CreateQueue(Creates(database, dispatcher))
 
     async def run(self) -> None:
         """Stores creates, for ever."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._creates.run())
-            await self._apart.run()
+        await self._queue.run()
 
     async def create(self, specs: Sequence[str], actor: str, project: str) -> list[Created]:
         """Creates a job of each spec in a project; a refused spec does not touch the others. Returns an answer
@@ -91,35 +70,10 @@ class Enqueuer:
         for place, refusal in (await named_secrets.refused(self._database, new)).items():
             created[place] = Created(None, existed=False, error=refusal)
             del new[place]
-        outcomes = await self._submit(list(new.values()), sum(map(len, specs)))
+        outcomes = await self._queue.store(list(new.values()), sum(map(len, specs)))
         for (place, job), outcome in zip(new.items(), outcomes, strict=True):
             created[place] = _created(job, outcome)
         return [one for one in created if one]
-
-    async def _submit(self, new: list[NewJob], size: int) -> list[Creation | Exception]:
-        """The outcome of each job, in order. Jobs whose ids turned out locked are tried apart for
-        a while: they hold up only each other."""
-        now = time.monotonic()
-        self._locked = {job_id: until for job_id, until in self._locked.items() if until > now}
-        together = [job for job in new if job.id not in self._locked]
-        outcomes = dict(
-            zip(map(id, together), await self._creates.submit_all(together, size), strict=True)
-        )
-        for job in new:
-            if id(job) not in outcomes:
-                (outcomes[id(job)],) = await self._try_apart(job)
-            if isinstance(outcomes[id(job)], Locked) and len(self._locked) < MOST_APART:
-                self._locked[job.id] = now + LOCKED_S
-        return [outcomes[id(job)] for job in new]
-
-    async def _try_apart(self, job: NewJob) -> list[Creation | Exception]:
-        if self._apart.full:
-            return [
-                Locked(
-                    f"id: job {job.id} is being created by another transaction, and many wait for such ids"
-                )
-            ]
-        return await self._apart.submit_all([job])
 
 
 def _created(job: NewJob, outcome: Creation | Exception) -> Created:

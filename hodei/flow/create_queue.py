@@ -1,0 +1,111 @@
+"""Creates wait here to be stored, many together. An id that another create or somebody's open
+transaction is creating holds up nobody but those who ask for the same id."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+
+from hodei.domain.errors import Locked
+from hodei.domain.job import Creation
+from hodei.flow.batcher import Batcher
+from hodei.flow.creates import Creates
+from hodei.store.creation import NewJob
+
+MOST_BYTES = 4 << 20
+"""Bytes of the specs of one batch: as many as one call may bring."""
+
+MOST_APART = 100
+"""Creates whose ids are locked and that wait to be tried one by one. When there are more, further
+ones are refused at once."""
+
+LOCKED_S = 5.0
+"""Seconds for which an id that was locked is tried apart from all others."""
+
+Outcome = Creation | Exception
+
+
+class CreateQueue:
+    """A batch has each id at most once: of a locked id it would wait for the lock again and again."""
+
+    def __init__(self, creates: Creates) -> None:
+        self._together: Batcher[NewJob, Creation] = Batcher(
+            creates.store, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=1.0
+        )
+        self._apart: Batcher[NewJob, Creation] = Batcher(
+            creates.store_alone, most=1, waiting=MOST_APART
+        )
+        # The ids that are being stored together, each with the answers of its call. A caller that
+        # leaves takes nothing back.
+        self._under_way: dict[uuid.UUID, asyncio.Future[list[Outcome]]] = {}
+        # Until when each id that somebody's open transaction is creating is tried apart.
+        self._locked: dict[uuid.UUID, float] = {}
+
+    async def run(self) -> None:
+        """Stores creates, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._together.run())
+            await self._apart.run()
+
+    async def store(self, new: Sequence[NewJob], size: int) -> list[Outcome]:
+        """Returns what became of each job, in order; `size`: bytes of their specs. A job whose id
+        comes a second time, in this call or while another one is under way, is stored after the
+        first one, and so meets it. Unavailable: none was stored."""
+        now = time.monotonic()
+        self._locked = {job_id: until for job_id, until in self._locked.items() if until > now}
+        first: dict[uuid.UUID, NewJob] = {}
+        for job in new:
+            if job.id not in self._locked and job.id not in self._under_way:
+                first.setdefault(job.id, job)
+        outcomes = await self._store_together(first, size)
+        if len(first) == len(new):
+            return outcomes
+        found = {id(job): outcome for job, outcome in zip(first.values(), outcomes, strict=True)}
+        locked = {id_: end for id_, end in zip(first, outcomes, strict=True) if is_lock(end)}
+        for job in new:
+            if id(job) not in found:
+                found[id(job)] = locked.get(job.id) or await self._store_after_others(job)
+                if is_lock(found[id(job)]):
+                    locked[job.id] = found[id(job)]
+        return [found[id(job)] for job in new]
+
+    async def _store_together(self, first: dict[uuid.UUID, NewJob], size: int) -> list[Outcome]:
+        if not first:
+            return []
+        answers: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        answers.add_done_callback(lambda done: self._note(first, done))
+        self._under_way.update(dict.fromkeys(first, answers))
+        try:
+            await self._together.put(list(first.values()), size, answers)
+        except asyncio.CancelledError:
+            answers.cancel()
+            raise
+        return await asyncio.shield(answers)
+
+    def _note(self, first: dict[uuid.UUID, NewJob], done: asyncio.Future[list[Outcome]]) -> None:
+        for job_id in first:
+            del self._under_way[job_id]
+        if done.cancelled() or done.exception():
+            return
+        for job_id, outcome in zip(first, done.result(), strict=True):
+            self._note_lock(job_id, outcome)
+
+    def _note_lock(self, job_id: uuid.UUID, outcome: Outcome) -> None:
+        if is_lock(outcome) and len(self._locked) < MOST_APART:
+            self._locked[job_id] = time.monotonic() + LOCKED_S
+
+    async def _store_after_others(self, job: NewJob) -> Outcome:
+        """Stores a job whose id is locked, or under way for another call."""
+        if other := self._under_way.get(job.id):
+            await asyncio.wait([other])
+        if self._apart.full:
+            return Locked(
+                f"id: job {job.id} is being created by another transaction, and many wait for such ids"
+            )
+        (outcome,) = await self._apart.submit_all([job])
+        self._note_lock(job.id, outcome)
+        return outcome
+
+
+def is_lock(outcome: Outcome) -> bool:
+    return isinstance(outcome, Locked)
