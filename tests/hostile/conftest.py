@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,10 @@ import pytest
 
 from hodei.protocol import api_key, hodei_pb2_grpc
 from hodei.protocol import hodei_pb2 as pb
+from tests.hostile.keyed import keyed
 from tests.running import Hodei, start
+
+__all__ = ["keyed"]  # a fixture
 
 MOST_RSS = 512 << 20
 """As deploy/systemd allows."""
@@ -95,27 +97,52 @@ def watched(one: Hodei, address: str = "", key: str = "") -> Iterator[Watched]:
             thread.join()
 
 
+class Attacker:
+    """A process that makes one attack after the other."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.hostile.attack"]
+        self._process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True)
+
+    def __call__(
+        self, name: str, *arguments: object, key: str = "", say: Sequence[Sequence[str]] = ()
+    ) -> Any:
+        """The attack's counts of outcomes, once all its calls have one or are held; they are held
+        until the next attack. `key` and `say`: the API key and further metadata of each call."""
+        self.begin(name, *arguments, key=key, say=say)
+        return self.counts()
+
+    def begin(
+        self, name: str, *arguments: object, key: str = "", say: Sequence[Sequence[str]] = ()
+    ) -> None:
+        asked = {"name": name, "arguments": [*map(str, arguments)], "key": key, "say": say}
+        assert self._process.stdin
+        print(json.dumps(asked), file=self._process.stdin, flush=True)
+
+    def counts(self) -> Any:
+        assert self._process.stdout
+        return json.loads(self._process.stdout.readline())
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
 @contextmanager
 def attack(name: str, *arguments: object, key: str = "") -> Iterator[dict[str, Any]]:
-    """Its counts of outcomes, once all its calls have one or are held; the calls are held until the
-    block ends. They are made with this API key."""
-    command = [sys.executable, "-m", "tests.hostile.attack", name, *map(str, arguments)]
-    environment = os.environ | {"HODEI_API_KEY": key}
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    )
-    assert process.stdin
-    assert process.stdout
+    """The counts of an attack by a process of its own, whose calls are held until the block ends."""
+    attacker = Attacker()
     try:
-        line = process.stdout.readline()
-        while line == b"ready\n":
-            line = process.stdout.readline()
-        yield json.loads(line)
+        yield attacker(name, *arguments, key=key)
     finally:
-        process.stdin.close()
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        attacker.end()
+
+
+@pytest.fixture
+def attacker() -> Iterator[Attacker]:
+    one = Attacker()
+    yield one
+    one.end()
 
 
 @contextmanager

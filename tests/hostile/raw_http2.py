@@ -4,7 +4,7 @@ import asyncio
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 INITIAL_WINDOW_SIZE = 4
 
@@ -43,7 +43,8 @@ def message(body: bytes, length: int | None = None) -> bytes:
 
 
 class Connection:
-    """`window`: what the server may send of each answer."""
+    """`window`: what the server may send of each answer. `over`: the calls to which the server has
+    sent a status."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -53,6 +54,7 @@ class Connection:
             0: 65_535
         }  # what may be sent, of the connection and of each stream
         self._unsent: dict[int, bytes] = {}
+        self.over: set[int] = set()
 
     @classmethod
     async def open(cls, address: str, window: int = 65_535) -> "Connection":
@@ -63,11 +65,16 @@ class Connection:
         return cls(reader, writer)
 
     def call(self, path: str, body: bytes, *, ends: bool = True, credential: str = "") -> None:
-        """Its request goes as far as the server opens its window."""
+        """Its request goes as far as the server opens its window; with `ends` false it is not over,
+        and `finish` sends the rest."""
         stream, self._next = self._next, self._next + 2
         self._writer.write(frame(HEADERS, END_HEADERS, stream, headers(path, credential)))
         self._room[stream], self._unsent[stream] = 65_535, body
         self._send(stream, ends=ends)
+
+    def finish(self, stream: int, body: bytes) -> None:
+        self._unsent[stream] += body
+        self._send(stream, ends=True)
 
     def _send(self, stream: int, *, ends: bool = False) -> None:
         while (unsent := self._unsent.get(stream)) and (
@@ -87,6 +94,8 @@ class Connection:
                 payload = await self._reader.readexactly(int.from_bytes(head[:3], "big"))
                 if head[3] in (PING, SETTINGS) and not head[4] & ACK:
                     self._writer.write(frame(head[3], ACK, 0, payload if head[3] == PING else b""))
+                if head[3] == RST_STREAM or (head[3] == HEADERS and head[4] & END_STREAM):
+                    self.over.add(int.from_bytes(head[5:], "big"))
                 if head[3] == WINDOW_UPDATE:
                     stream = int.from_bytes(head[5:], "big")
                     self._room[stream] = self._room.get(stream, 0) + int.from_bytes(payload, "big")
@@ -94,3 +103,8 @@ class Connection:
                         self._send(waiting)
         except (asyncio.IncompleteReadError, ConnectionError):
             return
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._writer.close()

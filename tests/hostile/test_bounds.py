@@ -16,7 +16,8 @@ LATER = "2900-01-01T00:00:00Z"
 
 
 def test_followers_that_read_nothing(one: Hodei) -> None:
-    job_id = with_log(one, megabytes=40)
+    job_id = one.submit("--run-at", LATER, "--command", "true")
+    fill_log(one, job_id, megabytes=40)
     with (
         watched(one) as seen,
         attack("follow_and_read_nothing", one.addresses[0], job_id, 1000) as counts,
@@ -147,8 +148,7 @@ def test_another_address_has_its_share_when_one_uses_up_its_own(one: Hodei) -> N
     seen.check()
 
 
-def with_log(one: Hodei, megabytes: int) -> str:
-    job_id = one.submit("--run-at", LATER, "--command", "true")
+def fill_log(one: Hodei, job_id: str, megabytes: int) -> None:
     one.sql(
         """
         INSERT INTO job_logs
@@ -159,4 +159,3 @@ def with_log(one: Hodei, megabytes: int) -> str:
         job_id,
         megabytes * 16 - 1,
     )
-    return job_id
