@@ -2,7 +2,7 @@
 
 A key that was seen before is found by the text of its header, without a hash and without the
 database. The server reads the keys that it knows again every READ_EVERY_S, and at once when it is
-notified: then the streams of a revoked key end. While the database is away, known keys are valid
+notified: then the calls of a revoked key end that are under way. While the database is away, known keys are valid
 for KEEP_S."""
 
 import asyncio
@@ -33,7 +33,7 @@ LOOK_UP_S = 5.0
 """Seconds that the look-up of an unknown key may take."""
 
 MOST_KNOWN = 10_000
-"""Keys that are known at the same time. For a further one the oldest without a stream is forgotten,
+"""Keys that are known at the same time. For a further one the oldest without a call under way is forgotten,
 which costs a look-up when it comes again."""
 
 MOST_ACTORS = 100
@@ -47,13 +47,13 @@ NO_KEY = (
 
 
 class KnownKey:
-    """A key that was looked up, and the streams that it holds here."""
+    """A key that was looked up, and its calls that are under way here."""
 
-    __slots__ = ("_principals", "_stored", "header", "streams", "until", "used")
+    __slots__ = ("_principals", "_stored", "calls", "header", "until", "used")
 
     def __init__(self, stored: Stored) -> None:
         self._principals: dict[str, Principal] = {}
-        self.streams: set[_Stream] = set()
+        self.calls: set[_Call] = set()
         self.header = ""  # with which it came; empty: it has not come yet
         self.used = False
         self.take(stored)
@@ -98,7 +98,7 @@ class KnownKey:
         )
 
 
-class _Stream:
+class _Call:
     """A call that goes on for as long as its key is valid."""
 
     __slots__ = ("error", "task")
@@ -159,19 +159,19 @@ class Keyring:
 
     @contextmanager
     def held(self, known: KnownKey) -> Iterator[None]:
-        """A stream of the task at hand, which ends when the key does. HodeiError: it has ended."""
+        """A call of the task at hand, which ends when the key does. HodeiError: it has ended."""
         task = asyncio.current_task()
         assert task  # noqa: S101  gRPC runs each call as one
-        stream = _Stream(task)
-        known.streams.add(stream)
+        call = _Call(task)
+        known.calls.add(call)
         try:
             yield
         except asyncio.CancelledError:
-            if stream.error is None or task.uncancel():  # cancelled by others too
+            if call.error is None or task.uncancel():  # cancelled by others too
                 raise
-            raise stream.error from None
+            raise call.error from None
         finally:
-            known.streams.discard(stream)
+            known.calls.discard(call)
 
     async def _read_one(self, key_id: str) -> KnownKey | None:
         if self._trouble:
@@ -188,7 +188,7 @@ class Keyring:
 
     def _make_room(self) -> None:
         if len(self._by_id) >= MOST_KNOWN:
-            oldest = next((id_ for id_, one in self._by_id.items() if not one.streams), None)
+            oldest = next((id_ for id_, one in self._by_id.items() if not one.calls), None)
             if oldest is None:
                 raise Unavailable(f"this server knows {MOST_KNOWN} API keys already: try another")
             self._forget(oldest)
@@ -218,7 +218,7 @@ class Keyring:
             self._wake.clear()
 
     async def read(self) -> None:
-        """Reads the known keys, and ends the streams of those that are not valid any more. Trouble
+        """Reads the known keys, and ends the calls of those that are not valid any more. Trouble
         is logged once, until it has passed."""
         ids = [*self._by_id]
         used = [key_id for key_id in ids if self._by_id[key_id].used]
@@ -234,7 +234,7 @@ class Keyring:
             self._trouble = ""
             self._read_at = time.monotonic()
             self._take(ids, found)
-        self._end_streams()
+        self._end_calls()
 
     def _take(self, ids: list[str], found: dict[str, Stored]) -> None:
         for key_id in ids:
@@ -246,21 +246,21 @@ class Keyring:
             else:  # its row was deleted
                 known.until = 0.0
                 self._forget(key_id)
-                _end_streams_of(known, Unauthenticated(INVALID))
+                _end_calls_of(known, Unauthenticated(INVALID))
 
-    def _end_streams(self) -> None:
+    def _end_calls(self) -> None:
         too_old = time.monotonic() - self._read_at >= KEEP_S
         for known in self._by_id.values():
             if not known.is_valid:
-                _end_streams_of(known, known.refusal())
+                _end_calls_of(known, known.refusal())
             elif too_old:
                 words = f"the API keys could not be read for {KEEP_S:g} s: {self._trouble}"
-                _end_streams_of(known, Unavailable(words))
+                _end_calls_of(known, Unavailable(words))
 
 
-def _end_streams_of(known: KnownKey, error: HodeiError) -> None:
-    for stream in known.streams:
-        stream.end(error)
+def _end_calls_of(known: KnownKey, error: HodeiError) -> None:
+    for call in known.calls:
+        call.end(error)
 
 
 async def _read(

@@ -122,7 +122,8 @@ class Answering:
         return enter
 
     def _held(self, key: KnownKey | None) -> AbstractContextManager[None]:
-        """A stream, which ends when its key does."""
+        """A call that was admitted, which ends when its key does: the caller decides how long its
+        request takes to come, and others how long it waits for its turns."""
         return self._gate.keyring.held(key) if key else nullcontext()
 
     def _unary(
@@ -136,17 +137,18 @@ class Answering:
         limits = self._limits
 
         async def reply_to(context: Context) -> bytes:
-            who, _ = await enter(context)
-            raw = await self._receive(context, who, longest)
-            if not large:
-                return self._send(
-                    context, who, serialise(await behaviour(_parsed(parse, raw), context))
-                )
-            async with limits.at_work(who, len(raw)):
-                request = _parsed(parse, raw)
-                del raw
-                reply = await behaviour(request, context)
-            return self._send(context, who, serialise(reply))
+            who, key = await enter(context)
+            with self._held(key):
+                raw = await self._receive(context, who, longest)
+                if not large:
+                    return self._send(
+                        context, who, serialise(await behaviour(_parsed(parse, raw), context))
+                    )
+                async with limits.at_work(who, len(raw)):
+                    request = _parsed(parse, raw)
+                    del raw
+                    reply = await behaviour(request, context)
+                return self._send(context, who, serialise(reply))
 
         async def answer(_requests: Any, context: Context) -> Any:
             try:
@@ -169,8 +171,8 @@ class Answering:
 
         async def write_all(context: Context) -> None:
             who, key = await enter(context)
-            request = _parsed(parse, await self._receive(context, who, longest))
             with self._held(key):
+                request = _parsed(parse, await self._receive(context, who, longest))
                 await answer_to(request, context)
 
         async def answer_to(request: Any, context: Context) -> None:
