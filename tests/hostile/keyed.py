@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import grpc
 import pytest
 
-from hodei.access.roles import OF_KEYS, Role, may
+from hodei.access.roles import LADDER, OF_KEYS, Role, may
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
 from tests.running import Hodei
 
 LATER = "2900-01-01T00:00:00Z"
@@ -95,19 +98,27 @@ class Keyed:
             assert key not in log
 
 
+def new_keys(address: str, names: dict[str, Role]) -> dict[str, str]:
+    """Makes a key of each name and role. The first one is an admin's, and makes the others."""
+    said: list[tuple[str, str]] = []
+    keys: dict[str, str] = {}
+    with grpc.insecure_channel(address) as channel:
+        access = hodei_pb2_grpc.AccessServiceStub(channel)
+        for name, role in names.items():
+            request = pb.CreateApiKeyRequest(name=name, role=role)
+            keys[name] = access.CreateApiKey(request, metadata=said, timeout=10).key
+            said = said or [("authorization", f"Bearer {keys[name]}")]
+    return keys
+
+
 @pytest.fixture
 def keyed(one: Hodei) -> Iterator[Keyed]:
     job_ids = [one.submit("--run-at", LATER, "--command", "true") for _ in range(5)]
     one.sql("INSERT INTO workers (id, name, state) VALUES (gen_random_uuid(), 'w', 'READY')")
     token = one.ok("token", "create").text.strip()
-    names = {str(role): role for role in reversed(OF_KEYS)}
+    names = {str(role): role for role in reversed(LADDER[1:])} | {"registrar": Role.REGISTRAR}
     names |= {INNOCENT: Role.SUBMITTER, "spare": Role.ADMIN}
-    made = {
-        name: one.ok(
-            "apikey", "create", "--role", role, "--name", name, "--database-url", one.url
-        ).text.strip()
-        for name, role in names.items()
-    }
+    made = new_keys(one.addresses[0], names)
     ((worker_id,),) = one.sql("SELECT id::text FROM workers")
     ((spare,),) = one.sql("SELECT id FROM api_keys WHERE name = 'spare'")
     keys = {role: made[role] for role in OF_KEYS}

@@ -11,15 +11,15 @@ from typing import Any
 
 import grpc
 
+from hodei.protocol import api_key, hodei_pb2_grpc
 from hodei.protocol import hodei_pb2 as pb
-from hodei.protocol import hodei_pb2_grpc
 
 
 class HostileWorker:
     """Connects on entry; `status` is how its stream ended. Jobs that require no label may come to
-    it."""
+    it. `key`: the API key with which it registers."""
 
-    def __init__(self, address: str, token: str, **hello: Any) -> None:
+    def __init__(self, address: str, token: str, *, key: str = "", **hello: Any) -> None:
         self.id = str(uuid.uuid4())
         self.secret = secrets.token_bytes(32)
         self._channel = grpc.insecure_channel(address)
@@ -40,7 +40,7 @@ class HostileWorker:
             secret_sha256=hashlib.sha256(self.secret).digest(),
             name="evil",
         )
-        self._stub.Register(request, timeout=10)
+        self._stub.Register(request, metadata=api_key.metadata(key), timeout=10)
 
     def __enter__(self) -> "HostileWorker":
         self.connect()
