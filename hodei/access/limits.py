@@ -6,7 +6,7 @@ wait in turn. Both refuse with Exhausted: nothing was done, and the same call ma
 moment or at another server. Workers' streams stand apart: what they send is bounded by their frames
 and windows.
 
-What clients can fill of our memory, each at most: 16 requests and 16 hellos that are being read, 4
+What clients can fill of our memory, each at most: 24 requests and 16 hellos that are being read, 4
 MB each; 64 KiB of each call that waits to be read (rpc/options.WINDOW_BYTES); 96 MB of large
 requests at work or waiting, and some ten times the 8 MB of those at work; 48 MB of answers that are
 not taken, twice, and 8 KiB of each small one; 1 KB of each job that is waited for (flow/ends.py);
@@ -24,9 +24,6 @@ from hodei.domain.errors import Exhausted, Invalid
 from hodei.store.database import CALL_TIMEOUT_S, Connection, Database
 
 T = TypeVar("T")
-
-READ_S = 10.0
-"""A request that has not come whole after so many seconds is refused: 4 MiB at 3.5 Mbit/s."""
 
 SMALL_BYTES = 64 << 10
 """A request up to this size does not wait behind large ones."""
@@ -81,35 +78,35 @@ class Quota:
 
 
 class Readings:
-    """The requests that are being read, each for READ_S at most. They are looked at once a second,
-    all together: a timer for each would cost a lone create 2 %."""
+    """The requests that are being read, each within a time. They are looked at once a second, all
+    together: a timer for each would cost a lone create 2 %."""
 
     def __init__(self) -> None:
-        # Loop tasks by when they began to read; bounded by the turns to be read.
-        self._begun: dict[asyncio.Task[Any], float] = {}
+        # Loop tasks by when they are late; bounded by the turns to be read.
+        self._late_at: dict[asyncio.Task[Any], float] = {}
 
     async def run(self) -> None:
         """Ends the readings that take too long, for ever."""
         while True:
             await asyncio.sleep(1.0)
-            late = time.monotonic() - READ_S
-            for task, begun in list(self._begun.items()):
-                if begun < late:
+            now = time.monotonic()
+            for task, late_at in list(self._late_at.items()):
+                if late_at < now:
                     task.cancel(_LATE)
 
-    async def within_time(self, read: Awaitable[T]) -> T:
-        """Returns what `read` returns. Invalid: it took too long."""
+    async def within_time(self, read: Awaitable[T], within_s: float) -> T:
+        """Returns what `read` returns. Invalid: it took longer, by up to a second."""
         task = asyncio.current_task()
         assert task  # noqa: S101  gRPC runs each call as one
-        self._begun[task] = time.monotonic()
+        self._late_at[task] = time.monotonic() + within_s
         try:
             return await read
         except asyncio.CancelledError as error:
             if error.args != (_LATE,) or task.uncancel():  # cancelled by others too
                 raise
-            raise Invalid(f"the request did not come whole within {READ_S:g} s") from None
+            raise Invalid(f"the request did not come whole within {within_s:g} s") from None
         finally:
-            del self._begun[task]
+            del self._late_at[task]
 
 
 class CallersDatabase:
@@ -142,6 +139,9 @@ class Limits:
 
     def __init__(self, database: Database) -> None:
         self.calls = Quota("calls", 2_000, 1_000)
+        # Apart from the others, so that callers without a key take nothing from those with one.
+        self.open_calls = Quota("calls that need no key", 2_000, 400)
+        self.health_watches = Quota("watches of health", 1_000, 200)
         self.creates = Quota("creates", 2_000, 1_000)
         self.log_readers = Quota("log readers", MOST_READERS, 400)
         self.waits = Quota("waits for jobs", 1_000, 400)
@@ -150,6 +150,7 @@ class Limits:
         self.large = Quota("bytes of large requests", 96 << 20, 64 << 20)
         self.answers = Quota("bytes of answers that are not taken", 48 << 20, 24 << 20)
         self.reading = Turns("to be read", 16)
+        self.reading_open = Turns("to be read", 8)
         self.readings = Readings()
         self.hellos = Turns("to say hello", 16)
         self.small_at_work = Turns("to be worked on", 16 << 20)

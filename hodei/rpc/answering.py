@@ -5,7 +5,6 @@ A call's request is read when its turn has come, not when it arrives: until then
 client's own window. So every call is a stream to gRPC, of one request where the contract says so;
 clients do not see the difference."""
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -26,27 +25,16 @@ from hodei.domain.errors import Exhausted, Invalid
 from hodei.rpc.errors import status_of
 from hodei.rpc.options import MESSAGE_BYTES
 from hodei.rpc.principal import calling, said_in
+from hodei.rpc.receiving import Receiving
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 Enter = Callable[[Context], Awaitable[tuple[Caller, KnownKey | None]]]
 """What a call passes first: who calls, and with which key."""
 
-LARGE_REQUESTS = ("CreateJobs", "FindJobs", "CancelJobs", "RetryJobs")
-"""Calls whose request may fill a message; any other request has at most REQUEST_BYTES."""
-
-REQUEST_BYTES = 16 << 10
-
-LONG_REQUESTS = {"WaitJobs": 64 << 10, "SetSecret": 72 << 10}
-"""Bytes of calls whose request is longer: a thousand ids, a value of 64 KiB."""
-
 SMALL_ANSWER = 8 << 10
 """An answer up to so many bytes is not counted among the bytes of answers: the number of calls
 bounds it."""
-
-LEFT_S = 0.05
-"""A client that sends no request has left, as a rule, and gRPC cancels its call within so many
-seconds."""
 
 WORDS_BYTES = 2_000
 """Bytes of an error's words. They travel in a header, up to three times as long, of which clients
@@ -79,23 +67,31 @@ class Answering:
         self._server.add_registered_method_handlers(service, bounded)
 
     def _bounded(self, method: str, name: str, handler: Any) -> Any:
+        enter = self._entrance(method, self._quota(method, name))
         if handler.request_streaming:
-            counted = self._limits.worker_streams if name == "Connect" else self._limits.calls
             return grpc.stream_stream_rpc_method_handler(
-                self._duplex(handler.stream_stream, self._entrance(method, counted)),
+                self._duplex(handler.stream_stream, enter),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
+        receiving = Receiving(self._limits, method)
         if not handler.response_streaming:
-            counted = self._limits.creates if name == "CreateJobs" else self._limits.calls
-            enter, large = self._entrance(method, counted), name in LARGE_REQUESTS
-            longest = MESSAGE_BYTES if large else LONG_REQUESTS.get(name, REQUEST_BYTES)
-            unary = self._unary(handler, enter, longest, large=large)
+            unary = self._unary(handler, enter, receiving)
             return grpc.stream_unary_rpc_method_handler(unary, None, None)
-        quotas = {"ReadLogs": self._limits.log_readers, "WaitJobs": self._limits.waits}
-        enter = self._entrance(method, quotas.get(name, self._limits.calls))
-        answer = self._stream(handler, enter, LONG_REQUESTS.get(name, REQUEST_BYTES))
+        answer = self._stream(handler, enter, receiving)
         return grpc.stream_stream_rpc_method_handler(answer, None, None)
+
+    def _quota(self, method: str, name: str) -> Quota:
+        limits = self._limits
+        own = {
+            "Connect": limits.worker_streams,
+            "CreateJobs": limits.creates,
+            "ReadLogs": limits.log_readers,
+            "WaitJobs": limits.waits,
+            "Watch": limits.health_watches,
+        }
+        needs_key = LEAST.get(method) is not Role.NONE
+        return own.get(name, limits.calls if needs_key else limits.open_calls)
 
     def _entrance(self, method: str, counted: Quota) -> Enter:
         """What each call of a method passes first. It is counted until it is over and its answer is
@@ -127,7 +123,7 @@ class Answering:
         return self._gate.keyring.held(key) if key else nullcontext()
 
     def _unary(
-        self, handler: Any, enter: Enter, longest: int, *, large: bool
+        self, handler: Any, enter: Enter, receiving: Receiving
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         behaviour, serialise, parse = (
             handler.unary_unary,
@@ -139,8 +135,8 @@ class Answering:
         async def reply_to(context: Context) -> bytes:
             who, key = await enter(context)
             with self._held(key):
-                raw = await self._receive(context, who, longest)
-                if not large:
+                raw = await receiving.request(context, who)
+                if not receiving.is_large:
                     return self._send(
                         context, who, serialise(await behaviour(_parsed(parse, raw), context))
                     )
@@ -159,7 +155,7 @@ class Answering:
         return answer
 
     def _stream(
-        self, handler: Any, enter: Enter, longest: int
+        self, handler: Any, enter: Enter, receiving: Receiving
     ) -> Callable[[Any, Context], Awaitable[None]]:
         """A call with one request and many answers. While the client does not take an answer, only
         its bytes are kept."""
@@ -172,7 +168,7 @@ class Answering:
         async def write_all(context: Context) -> None:
             who, key = await enter(context)
             with self._held(key):
-                request = _parsed(parse, await self._receive(context, who, longest))
+                request = _parsed(parse, await receiving.request(context, who))
                 await answer_to(request, context)
 
         async def answer_to(request: Any, context: Context) -> None:
@@ -207,16 +203,6 @@ class Answering:
                 await _abort(context, error)
 
         return stream
-
-    async def _receive(self, context: Context, who: Caller, longest: int) -> bytes:
-        async with self._limits.reading.of(who):
-            raw = await self._limits.readings.within_time(context.read())
-        if not isinstance(raw, bytes):
-            await asyncio.sleep(LEFT_S)
-            raise Invalid("expected a request, got none")
-        if len(raw) > longest:
-            raise Invalid(f"expected a request of at most {longest} bytes, got {len(raw)}")
-        return raw
 
     def _send(self, context: Context, who: Caller, raw: bytes) -> bytes:
         """Returns the answer, which is counted until the client has taken it. Exhausted: it is too

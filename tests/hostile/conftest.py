@@ -146,8 +146,8 @@ def attacker() -> Iterator[Attacker]:
 
 
 @contextmanager
-def through_another_address(address: str) -> Iterator[str]:
-    """A way to the server on which it sees its client at 127.0.0.2."""
+def through_another_address(address: str, seen_at: str = "127.0.0.2") -> Iterator[str]:
+    """A way to the server on which it sees its client at this address."""
     host, _, port = address.rpartition(":")
     ready, over = threading.Event(), threading.Event()
     found: list[int] = []
@@ -161,7 +161,7 @@ def through_another_address(address: str) -> Iterator[str]:
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(
-            host, int(port), local_addr=("127.0.0.2", 0)
+            host, int(port), local_addr=(seen_at, 0)
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(pipe(reader, up_writer))

@@ -6,6 +6,7 @@ import time
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
@@ -145,6 +146,35 @@ def test_another_address_has_its_share_when_one_uses_up_its_own(one: Hodei) -> N
             with grpc.insecure_channel(other, options=options) as channel:
                 hodei_pb2_grpc.FleetServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=5)
     print(counts, seen.rss >> 20, max(seen.creates_s))
+    seen.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("take_nothing", ("/grpc.health.v1.Health/Watch",)),
+        ("stall", ("/grpc.health.v1.Health/Check", 100)),
+        ("stall", ("/hodei.v1.AccessService/WhoAmI", 100)),
+    ],
+)
+def test_open_calls_leave_all_others_to_those_with_a_key(
+    one: Hodei, name: str, more: tuple[object, ...]
+) -> None:
+    """From two addresses, each with as many as it may have, and more."""
+    with (
+        through_another_address(one.addresses[0]) as second,
+        through_another_address(one.addresses[0], "127.0.0.3") as third,
+        watched(one, third) as seen,
+        attack(name, one.addresses[0], 1500, 15, *more) as counts,
+        attack(name, second, 1500, 15, *more),
+        grpc.insecure_channel(third) as channel,
+    ):
+        stub = hodei_pb2_grpc.FleetServiceStub(channel)
+        for _ in range(10):
+            stub.GetStatus(pb.GetStatusRequest(), timeout=5)
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    assert counts["over"] >= 1000
     seen.check()
 
 

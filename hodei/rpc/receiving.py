@@ -1,0 +1,59 @@
+"""How the one request of a call is received: when its turn has come, within a time, and up to a
+length."""
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+
+from hodei.access.limits import Limits
+from hodei.access.principal import Caller
+from hodei.access.roles import LEAST, Role
+from hodei.domain.errors import Invalid
+from hodei.rpc.options import MESSAGE_BYTES
+
+LARGE_REQUESTS = ("CreateJobs", "FindJobs", "CancelJobs", "RetryJobs")
+"""Calls whose request may fill a message; any other request has at most REQUEST_BYTES."""
+
+REQUEST_BYTES = 16 << 10
+
+LONG_REQUESTS = {"WaitJobs": 64 << 10, "SetSecret": 72 << 10}
+"""Bytes of calls whose request is longer: a thousand ids, a value of 64 KiB."""
+
+READ_S = 10.0
+"""A request that has not come whole after so many seconds is refused: 4 MiB at 3.5 Mbit/s."""
+
+OPEN_READ_S = 2.0
+"""The same for a call that needs no key, whose request is short."""
+
+LEFT_S = 0.05
+"""A client that sends no request has left, as a rule, and gRPC cancels its call within so many
+seconds."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Receiving:
+    """For one method, by its service and name. Calls that need no key have turns of their own:
+    whoever needs none takes none from those who have one."""
+
+    def __init__(self, limits: Limits, method: str) -> None:
+        name = method.rpartition("/")[2]
+        is_open = LEAST.get(method) is Role.NONE
+        self.is_large = name in LARGE_REQUESTS
+        self._longest = MESSAGE_BYTES if self.is_large else LONG_REQUESTS.get(name, REQUEST_BYTES)
+        self._turns = limits.reading_open if is_open else limits.reading
+        self._within_s = OPEN_READ_S if is_open else READ_S
+        self._readings = limits.readings
+
+    async def request(self, context: Context, who: Caller) -> bytes:
+        """Returns the bytes of a call's request. Invalid: there is none, or it is too long or too
+        late; Exhausted: it had no turn in time."""
+        async with self._turns.of(who):
+            raw = await self._readings.within_time(context.read(), self._within_s)
+        if not isinstance(raw, bytes):
+            await asyncio.sleep(LEFT_S)
+            raise Invalid("expected a request, got none")
+        if len(raw) > self._longest:
+            raise Invalid(f"expected a request of at most {self._longest} bytes, got {len(raw)}")
+        return raw
