@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
 from hodei.store.parameters import array
-from hodei.store.statements import brief_rows, rows
+from hodei.store.statements import brief_rows, guarded_rows, rows
 
 MOST_PROVIDERS = 100
 """Rows that are looked after: those of the highest priority. The others wait until there are fewer."""
@@ -184,7 +184,8 @@ READY_FOR_S = 1.0
 """Seconds that a job has been ready before it counts: any worker with a free slot has taken it by
 then."""
 
-# `before_us`: labels of workers of providers that come first and have room.
+# `before_us`: labels of workers of providers that come first and have room. Statistics of an empty
+# queue would have all of it read and sorted.
 DEMAND = """
 SELECT count(*)
 FROM (
@@ -222,7 +223,8 @@ async def demand(
         "ready_for_s": READY_FOR_S,
         "most": most,
     }
-    count: int = (await rows(conn, DEMAND, parameters))[0][0]
+    ((found,),) = await guarded_rows(conn, (DEMAND, parameters))
+    count: int = found[0]
     return count
 
 
