@@ -206,6 +206,9 @@ ALTER TABLE IF EXISTS workers                                -- since revision 4
     ADD COLUMN IF NOT EXISTS next_credential_sha256 bytea,
     ADD COLUMN IF NOT EXISTS previous_credential_sha256 bytea;
 
+ALTER TABLE IF EXISTS worker_bootstrap_tokens                -- since revision 6
+    ADD COLUMN IF NOT EXISTS on_behalf_of text;
+
 ALTER TABLE IF EXISTS provider_configs                       -- since revision 6
     ADD COLUMN IF NOT EXISTS status_reason text NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS engine_id text,
@@ -494,7 +497,8 @@ CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
     consumed_by uuid,
     revoked_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    created_by text NOT NULL DEFAULT 'sql:' || session_user
+    created_by text NOT NULL DEFAULT 'sql:' || session_user,
+    on_behalf_of text                       -- what a caller with a key said of itself; NULL: nothing
 );
 
 CREATE SEQUENCE IF NOT EXISTS domain_events_id_seq AS bigint;
@@ -789,9 +793,10 @@ BEGIN
         hodei_token_fingerprint(NEW.token),
         hodei_token_fingerprint(NEW.token),
         NEW.created_by,
-        jsonb_build_object(
+        jsonb_strip_nulls(jsonb_build_object(
             'token_id', hodei_token_fingerprint(NEW.token),
-            'expires_at', NEW.expires_at));
+            'expires_at', NEW.expires_at,
+            'on_behalf_of', left(NEW.on_behalf_of, 200))));
     RETURN NULL;
 END $$;
 

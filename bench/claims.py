@@ -1,8 +1,9 @@
 """`python -m bench.claims`: how long a claim of 50 jobs takes where the queue is deep, or its head
 full of dead rows.
 
-The claim itself, without a server; and at last a server at work while somebody holds an old
-snapshot open, so that no vacuum helps."""
+The claim itself, without a server, also for workers that are limited to a project, beside those
+that are not; and at last a server at work while somebody holds an old snapshot open, so that no
+vacuum helps."""
 
 import argparse
 import asyncio
@@ -11,6 +12,7 @@ import statistics
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -27,6 +29,15 @@ from hodei.store.database import SOCKET, Connection
 
 LABELS = {"kind": "bench"}
 SPEC = json.dumps({"command": "true", "labels": LABELS})
+
+ENQUEUE_IN_TURN = """SELECT count(*) FROM hodei_create_jobs((
+    SELECT jsonb_agg(
+        jsonb_build_object('id', hodei_uuid7(), 'actor', 'bench', 'spec', %s::jsonb, 'project',
+            (%s::text[])[1 + n %% %s]))
+    FROM generate_series(1, %s) n))"""
+"""The jobs belong to the projects in turn."""
+
+OF_ALL, LIMITED = "a worker of all projects", "a worker limited to one"
 
 CLAIMED = 50
 """Jobs of one claim."""
@@ -70,12 +81,44 @@ async def _direct(url: str, claims: int, deep: int, dead: int) -> dict[str, Any]
         for queued in (10_000, deep):
             await _filled(conn, queued)
             figures[f"{queued:,} queued"] = await _timed(conn, claims, tidy=True)
+        for words, projects in (
+            ("one project", ["web"]),
+            ("two projects in turn", ["web", "shop"]),
+        ):
+            figures[f"10,000 of {words}"] = await _side_by_side(conn, claims, projects)
         await conn.execute("ALTER TABLE job_queue SET (autovacuum_enabled = false)")
         figures[f"{dead:,} dead rows"] = await _dead_rows(conn, claims, dead)
         figures[f"{dead:,} dead rows, an old snapshot"] = await _old_snapshot(
             conn, url, claims, dead
         )
         return figures
+
+
+async def _side_by_side(
+    conn: Connection, claims: int, projects: list[str]
+) -> dict[str, dict[str, float]]:
+    """Both kinds of workers claim in turn from the same queue, by turns one or the other first, so
+    that nothing else is different between them."""
+    await _emptied(conn)
+    await _enqueue_in_turn(conn, projects, 10_000)
+    await _at_rest(conn)
+    took: dict[str, list[float]] = {OF_ALL: [], LIMITED: []}
+    for n in range(claims):
+        for kind in (OF_ALL, LIMITED) if n % 2 else (LIMITED, OF_ALL):
+            begun = time.perf_counter()
+            claimed = await _claim(conn, projects=projects[:1] if kind is LIMITED else ())
+            took[kind].append((time.perf_counter() - begun) * 1000)
+            _check_all(claimed)
+        await _enqueue_in_turn(conn, projects, 2 * CLAIMED)
+        if n % TIDY_EVERY == TIDY_EVERY - 1:
+            await dead_rows.vacuum(conn)
+    return {kind: _spread(kind, ms) for kind, ms in took.items()}
+
+
+async def _enqueue_in_turn(conn: Connection, projects: list[str], jobs: int) -> None:
+    for start in range(0, jobs, 5000):
+        some = [SPEC, projects, len(projects), min(5000, jobs - start)]
+        await conn.execute(ENQUEUE_IN_TURN, some)
 
 
 async def _dead_rows(conn: Connection, claims: int, dead: int) -> dict[str, Any]:
@@ -106,19 +149,37 @@ async def _old_snapshot(conn: Connection, url: str, claims: int, dead: int) -> d
 
 
 async def _filled(conn: Connection, jobs: int) -> None:
-    """So many wait, and nothing else is there; as at rest: analysed, and on the disk."""
-    await conn.execute("TRUNCATE jobs, job_queue, leases, domain_events, job_logs")
+    """So many wait, and nothing else is there."""
+    await _emptied(conn)
     for start in range(0, jobs, 5000):
         await conn.execute(ENQUEUE, [SPEC, min(5000, jobs - start)])
+    await _at_rest(conn)
+
+
+async def _emptied(conn: Connection) -> None:
+    await conn.execute("TRUNCATE jobs, job_queue, leases, domain_events, job_logs")
+
+
+async def _at_rest(conn: Connection) -> None:
+    """Analysed, and on the disk."""
     await conn.execute("VACUUM (ANALYZE) jobs, job_queue, leases")
     await conn.execute("CHECKPOINT")
 
 
 async def _claim(
-    conn: Connection, jobs: int = CLAIMED, beyond: claims.Position | None = None
+    conn: Connection,
+    jobs: int = CLAIMED,
+    beyond: claims.Position | None = None,
+    projects: Sequence[str] = (),
 ) -> claims.Claimed:
-    wish = claims.ClaimRequest([uuid.UUID(int=n % 10) for n in range(jobs)], LABELS, beyond)
+    workers = [uuid.UUID(int=n % 10) for n in range(jobs)]
+    wish = claims.ClaimRequest(workers, LABELS, beyond, projects=projects)
     return await claims.claim(conn, wish, ACCEPT_WITHIN_S)
+
+
+def _check_all(claimed: claims.Claimed) -> None:
+    if len(claimed.offers) != CLAIMED:
+        raise SystemExit(f"a claim found {len(claimed.offers)} jobs")
 
 
 async def _claim_all(conn: Connection, jobs: int) -> None:
@@ -138,15 +199,18 @@ async def _timed(
         begun = time.perf_counter()
         claimed = await _claim(conn, beyond=beyond)
         took.append((time.perf_counter() - begun) * 1000)
-        if len(claimed.offers) != CLAIMED:
-            raise SystemExit(f"a claim found {len(claimed.offers)} jobs")
+        _check_all(claimed)
         beyond = claimed.last if skip else None
         await conn.execute(ENQUEUE, [SPEC, CLAIMED])
         if tidy and n % TIDY_EVERY == TIDY_EVERY - 1:
             await dead_rows.vacuum(conn)
+    return _spread("claims", took)
+
+
+def _spread(name: str, took: list[float]) -> dict[str, float]:
     cuts = statistics.quantiles(took, n=100, method="inclusive")
     figures = {"p50": cuts[49], "p99": cuts[98], "most": max(took), "first": took[0]}
-    return _said("claims", {name: round(ms, 2) for name, ms in figures.items()})
+    return _said(name, {kind: round(ms, 2) for kind, ms in figures.items()})
 
 
 async def _vacuumed_ms(conn: Connection) -> float:

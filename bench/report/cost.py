@@ -22,6 +22,11 @@ def claims(section: Figures, _: Figures) -> Iterable[str]:
         "its log.",
     )
     cases = dict(claim_rows(section))
+    if any("limited" in words for words in cases):
+        yield prose(
+            "A worker that is limited to a project passes over the jobs of the others; it and a worker",
+            "of all projects claimed in turn from the same queue.",
+        )
     kinds = ("p50", "p99", "most", "first")
     yield table(
         ["queue", *kinds],

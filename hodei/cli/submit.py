@@ -6,7 +6,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -20,11 +20,8 @@ from hodei.domain.errors import Invalid
 from hodei.domain.ids import following, uuid7
 from hodei.domain.spec import normalise, plain_times
 from hodei.domain.text import shown
+from hodei.protocol.pieces import pieces
 from hodei.shapes.job import Submitted
-
-PIECE_SPECS = 1000
-PIECE_BYTES = 3_000_000
-"""Specs and bytes of one message: servers take 1,000 specs and 4 MiB."""
 
 MOST_WORDS = 20
 """Refused specs that are named; the others are counted."""
@@ -96,19 +93,6 @@ def _as_json(spec: dict[str, Any]) -> str:
         raise Invalid("spec: expected a JSON object, got one that is nested too deeply") from None
     except UnicodeEncodeError:
         raise Invalid("spec: expected valid Unicode text") from None
-
-
-def pieces(specs: Sequence[Ready]) -> Iterator[Sequence[Ready]]:
-    """Yields the specs in order, in pieces each as large as a message may be."""
-    start, size = 0, 0
-    for end, spec in enumerate(specs):
-        weight = len(spec.text.encode()) + 8
-        if end > start and (size + weight > PIECE_BYTES or end - start == PIECE_SPECS):
-            yield specs[start:end]
-            start, size = end, 0
-        size += weight
-    if specs:
-        yield specs[start:]
 
 
 class BrokeOff(click.ClickException):

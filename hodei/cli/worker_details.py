@@ -79,11 +79,23 @@ def _times(one: WorkerDetails) -> list[tuple[str, str]]:
     here = one.state in (WorkerState.READY, WorkerState.BUSY, WorkerState.DRAINING)
     return [
         ("registered", show.clock(one.registered_at)),
+        ("credential", _credential(one)),
         ("connected", show.clock(one.connected_at) or (UNKNOWN if here else "never")),
         ("server", show.short_id(one.server_id)),
         ("heartbeat", "never" if age is None else f"{show.duration(age)} ago"),
         ("drained", f"{drained} by {one.drained_by or UNKNOWN}" if drained else ""),
     ]
+
+
+def _credential(one: WorkerDetails) -> str:
+    """How old it is, and when it is renewed; empty: it is revoked, or a server of an older release
+    does not say it."""
+    age_s, since, renews = one.credential_age_s, one.credential_since_at, one.credential_renews_at
+    if age_s is None or since is None or renews is None:
+        return ""
+    left_s = (renews - since) / 1e6 - age_s
+    when = f"to be renewed in {show.duration(left_s)}" if left_s > 0 else "to be renewed now"
+    return f"{show.duration(age_s)} old, {when}"
 
 
 def _new_jobs(one: WorkerDetails) -> str:

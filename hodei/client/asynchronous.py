@@ -46,17 +46,22 @@ class AsyncHodei:
         spec: AnySpec | None = None,
         /,
         *,
+        project: str | None = None,
         call_timeout: float | None = None,
         **keys: Unpack[Spec],
     ) -> str:
         """Does as Hodei.submit."""
-        return await self._run(verbs.submit(one_spec(spec, keys)), call_timeout)
+        return await self._run(verbs.submit(one_spec(spec, keys), project), call_timeout)
 
     async def submit_many(
-        self, specs: Iterable[AnySpec], *, call_timeout: float | None = None
+        self,
+        specs: Iterable[AnySpec],
+        *,
+        project: str | None = None,
+        call_timeout: float | None = None,
     ) -> list[str]:
         """Does as Hodei.submit_many."""
-        return await self._run(verbs.submit_many(specs), call_timeout)
+        return await self._run(verbs.submit_many(specs, project), call_timeout)
 
     async def get(self, job: JobId, *, call_timeout: float | None = None) -> Job:
         """Does as Hodei.get."""
@@ -150,12 +155,12 @@ class AsyncHodei:
     async def _answer(self, call: verbs.Call, call_timeout: float | None) -> Any:
         call.tries = tries = self._channels.tries(call_timeout)
         while True:
-            place, seconds = tries.next()
+            place = tries.next().place
             try:
-                method = getattr(self._stub(place), call.method)
-                answer = await method(
-                    call.request, timeout=seconds, metadata=self._channels.metadata
-                )
+                stub, metadata = self._stub(place), self._channels.metadata
+                for name, request in call.steps:
+                    method, seconds = getattr(stub, name), tries.next().seconds
+                    answer = await method(request, timeout=seconds, metadata=metadata)
             except _failures() as error:
                 status, words = self._status(error)
             else:

@@ -53,22 +53,31 @@ class Hodei:
         spec: AnySpec | None = None,
         /,
         *,
+        project: str | None = None,
         call_timeout: float | None = None,
         **keys: Unpack[Spec],
     ) -> str:
-        """Creates a job and returns its id. The spec is a mapping, keys, or both.
+        """Creates a job and returns its id. The spec is a mapping, keys, or both. The job belongs to
+        `project`, otherwise to the one that the API key is bound to, or else to `default`.
 
-        Invalid: a server refuses the spec. Duplicate: the id exists with another spec."""
-        return self._run(verbs.submit(one_spec(spec, keys)), call_timeout)
+        Invalid: a server refuses the spec, or the key is bound to another project. Duplicate: the
+        id exists with another spec, or in another project. Unsupported: a server of an older
+        release has no projects; nothing is stored."""
+        return self._run(verbs.submit(one_spec(spec, keys), project), call_timeout)
 
     def submit_many(
-        self, specs: Iterable[AnySpec], *, call_timeout: float | None = None
+        self,
+        specs: Iterable[AnySpec],
+        *,
+        project: str | None = None,
+        call_timeout: float | None = None,
     ) -> list[str]:
         """Creates jobs and returns their ids in order. Up to 1,000 specs and 3 MB are stored
         together or not at all; more go in pieces of that size, each with the call's time.
+        `project` is as in submit, and so is Unsupported.
 
         Invalid, Duplicate: a spec is refused, and with it its piece and those behind it."""
-        return self._run(verbs.submit_many(specs), call_timeout)
+        return self._run(verbs.submit_many(specs, project), call_timeout)
 
     def get(self, job: JobId, *, call_timeout: float | None = None) -> Job:
         """Returns a job. NotFound."""
@@ -137,7 +146,8 @@ class Hodei:
         last job of the list that this one continues. The servers look at all jobs until there are
         so many: `since` bounds that.
 
-        Invalid: a filter is wrong. NotFound: `before` is no job."""
+        Invalid: a filter is wrong. NotFound: `before` is no job. Unsupported: a server of an older
+        release does not know the filter."""
         listing = verbs.list_jobs(wanted, before, limit)
         return self._run(listing, call_timeout)
 
@@ -177,10 +187,12 @@ class Hodei:
 
         call.tries = tries = self._channels.tries(call_timeout)
         while True:
-            place, seconds = tries.next()
+            place = tries.next().place
             try:
-                method = getattr(self._channels.stub(place), call.method)
-                answer = method(call.request, timeout=seconds, metadata=self._channels.metadata)
+                stub, metadata = self._channels.stub(place), self._channels.metadata
+                for name, request in call.steps:
+                    method, seconds = getattr(stub, name), tries.next().seconds
+                    answer = method(request, timeout=seconds, metadata=metadata)
             except (grpc.RpcError, ValueError) as error:
                 status, words = self._status(error)
             else:

@@ -94,11 +94,9 @@ class Channels:
             if place not in self._opened:
                 if "grpc" not in sys.modules:  # else its core writes raw lines to standard error
                     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-                from hodei.protocol.hodei_pb2_grpc import JobServiceStub
-
                 with _in_words_of_python():
                     channel = self._open_channel(self.servers.addresses[place], self._tls)
-                self._opened[place] = channel, JobServiceStub(channel)
+                self._opened[place] = channel, _stub(channel)
                 self._process = os.getpid()
             return self._opened[place][1]
 
@@ -143,6 +141,15 @@ class Channels:
             self._opened.clear()
             self._former.clear()
         return channels
+
+
+def _stub(channel: Any) -> Any:
+    """The calls of jobs, and the one that says whether a server has projects."""
+    from hodei.protocol.hodei_pb2_grpc import JobServiceStub, ProjectServiceStub
+
+    stub: Any = JobServiceStub(channel)
+    stub.ListProjects = ProjectServiceStub(channel).ListProjects
+    return stub
 
 
 @contextmanager

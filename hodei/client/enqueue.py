@@ -6,62 +6,91 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Unpack
 
-from hodei.client.specs import AnySpec, Ready, Spec, one_spec, pieces, ready
+from hodei.client.filters import project_of
+from hodei.client.specs import AnySpec, Ready, Spec, one_spec, ready
 from hodei.domain import spec_json
-from hodei.domain.errors import Duplicate, Invalid
+from hodei.domain.errors import Duplicate, Forbidden, Invalid
 from hodei.domain.text import shown
+from hodei.protocol.pieces import pieces
 from hodei.store import enqueue as store
 
 INVALID, DUPLICATE, NO_RIGHT, NO_FUNCTION = "22023", "23505", "42501", "42883"
 """SQLSTATEs of hodei_enqueue and of the way to it."""
 
 NOTES = {
-    NO_RIGHT: "hodei: the role needs GRANT EXECUTE ON FUNCTION hodei_enqueue(jsonb)",
+    NO_RIGHT: "hodei: the role needs GRANT EXECUTE ON FUNCTION hodei_enqueue(jsonb), or with a project "
+    "hodei_enqueue(jsonb, text)",
     NO_FUNCTION: "hodei: hodei_enqueue is not on this connection's search_path: apply the schema "
     "(hodei db apply), or name its schema with schema=",
 }
 
 
 def enqueue(
-    conn: Any, spec: AnySpec | None = None, /, *, schema: str | None = None, **keys: Unpack[Spec]
+    conn: Any,
+    spec: AnySpec | None = None,
+    /,
+    *,
+    project: str | None = None,
+    schema: str | None = None,
+    **keys: Unpack[Spec],
 ) -> str:
     """Creates a job in the transaction that is open on `conn`, a connection of psycopg or Django, and
-    returns its id. The spec is a mapping, keys, or both. `schema` is Hodei's, where it
-    is not on the search_path.
+    returns its id. The spec is a mapping, keys, or both. `project` is one of several that the role
+    is granted. `schema` is Hodei's, where it is not on the search_path.
 
-    Invalid, Duplicate: as Hodei.submit. As after any statement that failed, PostgreSQL then takes
-    no further one of the transaction. All other errors are the driver's own."""
-    (job_id,) = enqueue_many(conn, [one_spec(spec, keys)], schema=schema)
+    Invalid, Duplicate: as Hodei.submit. Forbidden: the role is not granted the project. As after any
+    statement that failed, PostgreSQL then takes no further one of the transaction. All other errors
+    are the driver's own."""
+    (job_id,) = enqueue_many(conn, [one_spec(spec, keys)], project=project, schema=schema)
     return job_id
 
 
-def enqueue_many(conn: Any, specs: Iterable[AnySpec], *, schema: str | None = None) -> list[str]:
+def enqueue_many(
+    conn: Any,
+    specs: Iterable[AnySpec],
+    *,
+    project: str | None = None,
+    schema: str | None = None,
+) -> list[str]:
     """Creates jobs as enqueue does, and returns their ids in order."""
+    named = project_of(project)
     many = _ready(specs)
     _check(conn, is_async=False)
     for piece in pieces(many):
         with _words():
-            store.enqueue(conn, _json(piece), schema)
+            store.enqueue(conn, _json(piece), named, schema)
     return [one.job_id for one in many]
 
 
 async def enqueue_async(
-    conn: Any, spec: AnySpec | None = None, /, *, schema: str | None = None, **keys: Unpack[Spec]
+    conn: Any,
+    spec: AnySpec | None = None,
+    /,
+    *,
+    project: str | None = None,
+    schema: str | None = None,
+    **keys: Unpack[Spec],
 ) -> str:
     """Does as enqueue, on an AsyncConnection of psycopg."""
-    (job_id,) = await enqueue_many_async(conn, [one_spec(spec, keys)], schema=schema)
+    given = [one_spec(spec, keys)]
+    (job_id,) = await enqueue_many_async(conn, given, project=project, schema=schema)
     return job_id
 
 
 async def enqueue_many_async(
-    conn: Any, specs: Iterable[AnySpec], *, schema: str | None = None
+    conn: Any,
+    specs: Iterable[AnySpec],
+    *,
+    project: str | None = None,
+    schema: str | None = None,
 ) -> list[str]:
     """Does as enqueue_many, on an AsyncConnection of psycopg."""
+    named = project_of(project)
     many = _ready(specs)
     _check(conn, is_async=True)
     for piece in pieces(many):
         with _words():
-            await store.enqueue_async(conn, _json(piece), schema)
+            await store.enqueue_async(conn, _json(piece), named, schema)
     return [one.job_id for one in many]
 
 
@@ -102,6 +131,8 @@ def _words() -> Iterator[None]:
             raise Invalid(words) from error
         if state == DUPLICATE and words.startswith("id: "):
             raise Duplicate(words) from error
+        if state == NO_RIGHT and words.startswith("project: "):
+            raise Forbidden(words) from error
         if state in NOTES:
             error.add_note(NOTES[state])
         raise

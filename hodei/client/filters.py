@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
+from hodei.domain import project
 from hodei.domain.errors import Invalid
 from hodei.domain.spec_json import UNTELLABLE
 
@@ -39,6 +40,7 @@ class Filter(TypedDict, total=False):
 
     actor: str
     correlation_id: str
+    project: str
 
 
 def request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,9 +68,18 @@ def _filter(given: Mapping[str, Any]) -> Any:
             if not isinstance(value, Mapping):
                 raise Invalid(f"labels: expected a mapping, got {type(value).__name__}")
             values[key] = {_text(k, key): _text(v, key) for k, v in value.items()}
+        elif key == "project":
+            values[key] = project_of(value)
         else:
             values[key] = _text(value, key)
     return hodei_pb2.JobFilter(**values)
+
+
+def project_of(given: str | None) -> str:
+    """The project that a request names; empty: the caller's. Invalid: it is not the name of one."""
+    if given is not None and not isinstance(given, str):
+        raise Invalid(f"project: expected text, got {type(given).__name__}")
+    return "" if given is None else project.checked(given)
 
 
 def log_fields(

@@ -5,16 +5,13 @@ servers."""
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 from uuid import UUID
 
 from hodei.domain.errors import Invalid
 from hodei.domain.ids import uuid7
-
-PIECE_SPECS, PIECE_BYTES = 1000, 3_000_000
-"""Specs and bytes of one message: servers take 1,000 specs and 4 MiB."""
 
 LONGEST_SPEC = 1 << 20
 """Characters of a spec's JSON. No server takes a longer one; its normal form has at most 256 KiB."""
@@ -122,16 +119,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return list(value)
     raise TypeError(f"got a value of type {type(value).__name__}")
-
-
-def pieces(specs: Sequence[Ready]) -> Iterator[Sequence[Ready]]:
-    """Yields the specs in order, in pieces each as large as a message may be."""
-    start, size = 0, 0
-    for end, spec in enumerate(specs):
-        weight = len(spec.text.encode()) + 8
-        if end > start and (size + weight > PIECE_BYTES or end - start == PIECE_SPECS):
-            yield specs[start:end]
-            start, size = end, 0
-        size += weight
-    if specs:
-        yield specs[start:]

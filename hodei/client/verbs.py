@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from hodei.client import records
 from hodei.client.errors import TimedOut, Unsupported
-from hodei.client.filters import FIRST_RELEASE, request_fields
+from hodei.client.filters import FIRST_RELEASE, project_of, request_fields
 from hodei.client.reading import JobId, id_of, record
 from hodei.client.servers import Tries
-from hodei.client.specs import AnySpec, Ready, pieces, ready
+from hodei.client.specs import AnySpec, Ready, ready
 from hodei.domain.errors import (
     Conflict,
     Duplicate,
@@ -23,6 +23,7 @@ from hodei.domain.errors import (
 from hodei.domain.ids import uuid7
 from hodei.domain.job import JobState
 from hodei.domain.text import shown
+from hodei.protocol.pieces import pieces
 
 T = TypeVar("T")
 
@@ -32,14 +33,26 @@ MOST_BYTES = 4 << 20
 MOST_LIMIT = 1000
 """Jobs of one answer of ListJobs, at most."""
 
+NO_PROJECTS = "the server is of an older release, which has no projects"
+
 
 @dataclass(slots=True)
 class Call:
-    """One call of JobService. Whoever makes it notes its tries."""
+    """One call of JobService. Whoever makes it notes its tries.
+
+    `in_project`: it names a project, which a server of an older release would ignore."""
 
     method: str
     request: Any
+    in_project: bool = False
     tries: Tries | None = None
+
+    @property
+    def steps(self) -> list[tuple[str, Any]]:
+        """The methods and requests of one try, all of one server; the last one has the answer. One of
+        an older release does not know the first, if there are two."""
+        asked = [("ListProjects", request_of("ListProjects"))] if self.in_project else []
+        return [*asked, (self.method, self.request)]
 
     @property
     def may_be_done(self) -> bool:
@@ -50,16 +63,18 @@ class Call:
 Verb = Generator[Call, Any, T]
 
 
-def submit(spec: AnySpec) -> Verb[str]:
+def submit(spec: AnySpec, project: str | None) -> Verb[str]:
     """Creates a job and returns its id."""
+    named = project_of(project)
     one = ready(spec)
-    yield from _create([one], 0, 1)
+    yield from _create([one], named, 0, 1)
     return one.job_id
 
 
-def submit_many(specs: Iterable[AnySpec]) -> Verb[list[str]]:
+def submit_many(specs: Iterable[AnySpec], project: str | None) -> Verb[list[str]]:
     """Creates jobs, in pieces that are each stored together or not at all, and returns their ids in
     order. All specs are looked at before the first piece is sent."""
+    named = project_of(project)
     many = []
     for number, spec in enumerate(specs):
         try:
@@ -68,15 +83,17 @@ def submit_many(specs: Iterable[AnySpec]) -> Verb[list[str]]:
             raise Invalid(f"specs[{number}]: {error}") from None
     stored = 0
     for piece in pieces(many):
-        yield from _create(piece, stored, len(many))
+        yield from _create(piece, named, stored, len(many))
         stored += len(piece)
     return [one.job_id for one in many]
 
 
-def _create(piece: Sequence[Ready], stored: int, of: int) -> Verb[None]:
-    """Stores a piece of `of` specs, behind the `stored` ones that stand. An error says what stands,
-    and what may stand."""
-    call = _call("CreateJobs", specs=[one.text for one in piece], all_or_nothing=True)
+def _create(piece: Sequence[Ready], project: str, stored: int, of: int) -> Verb[None]:
+    """Stores a piece of `of` specs, behind the `stored` ones that stand; without a name the project
+    is the caller's. An error says what stands, and what may stand."""
+    texts = [one.text for one in piece]
+    call = _call("CreateJobs", specs=texts, all_or_nothing=True, project=project)
+    call.in_project = bool(project)
     try:
         answer = yield call
         for number, entry in enumerate(answer.entries, stored):
@@ -84,7 +101,7 @@ def _create(piece: Sequence[Ready], stored: int, of: int) -> Verb[None]:
                 where = f"specs[{number}]: " if of > 1 else ""
                 raise _refusal(entry.error_code, f"{where}{shown(entry.error)}")
     except HodeiError as error:
-        words = str(error)
+        words = NO_PROJECTS if call.in_project and isinstance(error, Unsupported) else str(error)
         if stored:
             words += f"; the first {stored} of {of} jobs are stored"
         if call.may_be_done and isinstance(error, Unavailable | TimedOut | Exhausted):
@@ -123,6 +140,8 @@ def list_jobs(
         if "filter" in fields and not answer.filtered:
             known = ", ".join(FIRST_RELEASE)
             raise Unsupported(f"the server is of an older release: it knows only one {known}")
+        if wanted.get("project") is not None and not answer.by_project:
+            raise Unsupported(NO_PROJECTS)
         found += [record(records.Job, one) for one in answer.jobs]
         if len(answer.jobs) < most and not answer.next_before_job_id:
             break
@@ -169,6 +188,7 @@ REQUESTS = {
     "CreateJobs": "CreateJobsRequest",
     "GetJob": "JobRef",
     "ListJobs": "ListJobsRequest",
+    "ListProjects": "ListProjectsRequest",
     "CancelJob": "CancelJobRequest",
     "RetryJob": "RetryJobRequest",
     "GetTimeline": "JobRef",

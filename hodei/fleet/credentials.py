@@ -16,8 +16,12 @@ JITTER = 0.1
 registered together do not renew together."""
 
 
-def renew_credential_in_s(worker_id: uuid.UUID, age_s: float) -> float:
-    """Returns the seconds until this worker is to renew its secret, which is so old; 0: at once.
-    The same worker always gets the same time."""
+def renew_credential_after_s(worker_id: uuid.UUID) -> float:
+    """Returns the seconds for which this worker uses one secret, always the same."""
     jitter = random.Random(worker_id.int).uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-    return max(0.0, LIFE_S * RENEW_AT * jitter - age_s)
+    return LIFE_S * RENEW_AT * jitter
+
+
+def renew_credential_in_s(worker_id: uuid.UUID, age_s: float) -> float:
+    """Returns the seconds until this worker is to renew its secret, which is so old; 0: at once."""
+    return max(0.0, renew_credential_after_s(worker_id) - age_s)

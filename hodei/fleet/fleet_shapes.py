@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from hodei.fleet.credentials import renew_credential_after_s
 from hodei.shapes.fields import Time
 from hodei.shapes.fleet import (
     Lacking,
@@ -34,7 +35,15 @@ def of_details(
         jobs_in_all=held.in_all,
         other_jobs=held.others,
         lacking=[Lacking(labels=_labels(one.labels), jobs=one.jobs) for one in lacking],
+        credential_since_at=_time(row.credential_since),
+        credential_age_s=row.credential_age_s,
+        credential_renews_at=None if row.revoked else _renews(row),
     )
+
+
+def _renews(row: workers.Worker) -> Time:
+    after_us = int(renew_credential_after_s(row.id) * 1e6)
+    return Time(min(row.credential_since + after_us, LAST))
 
 
 def _fields(row: workers.Worker) -> dict[str, Any]:
@@ -62,6 +71,9 @@ def _fields(row: workers.Worker) -> dict[str, Any]:
         **_about(row.about),
     )
 
+
+LAST = (1 << 63) - 1
+"""The last time that a message can hold."""
 
 TEXTS = ("host", "system", "python", "on_worker_exit", "on_disconnect")
 COUNTS = {"cpus": (1 << 32) - 1, "memory_bytes": 1 << 62, "log_limit_bytes": 1 << 62}

@@ -7,9 +7,16 @@ from hodei.domain.errors import Invalid
 from hodei.domain.provider import DEFAULT_IMAGE
 from hodei.shapes.fields import Time
 from hodei.shapes.provider import Provider
+from hodei.store.provider_configs import MOST_PROVIDERS
 from hodei.store.provider_view import Shown
 
 MOST = (1 << 31) - 1
+
+BEYOND = (
+    f"servers look after {MOST_PROVIDERS} providers, and as many come before this one: give it a"
+    " higher priority, or remove others"
+)
+"""Nobody looks after its row, and whatever is written there is of an earlier time."""
 
 
 def of_provider(row: Shown) -> Provider:
@@ -20,7 +27,7 @@ def of_provider(row: Shown) -> Provider:
         name=row.name,
         provider_type=row.provider_type,
         status=row.status,
-        status_reason=row.status_reason or None,
+        status_reason=BEYOND if row.beyond else row.status_reason or None,
         priority=row.priority,
         max_workers=row.max_workers,
         workers=_number(seen, "workers"),

@@ -805,7 +805,7 @@ class WaitJobsResponse(_message.Message):
     def __init__(self, ended: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., deleted_job_ids: _Optional[_Iterable[str]] = ..., waiting_for: _Optional[str] = ..., waiting_job_id: _Optional[str] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user", "connected_unix_us", "last_heartbeat_unix_us", "draining", "drained_by", "drained_unix_us", "capabilities", "host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s", "server_id", "jobs", "jobs_in_all", "lacking", "current_job_name", "projects", "other_jobs")
+    __slots__ = ("worker_id", "name", "state", "labels", "slots", "busy_slots", "heartbeat_age_s", "version", "current_job_id", "registered_unix_us", "revoked", "job_user", "connected_unix_us", "last_heartbeat_unix_us", "draining", "drained_by", "drained_unix_us", "capabilities", "host", "system", "python", "cpus", "memory_bytes", "log_limit_bytes", "on_worker_exit", "on_disconnect", "drain_timeout_s", "server_id", "jobs", "jobs_in_all", "lacking", "current_job_name", "projects", "other_jobs", "credential_since_unix_us", "credential_age_s", "credential_renews_unix_us")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -847,6 +847,9 @@ class Worker(_message.Message):
     CURRENT_JOB_NAME_FIELD_NUMBER: _ClassVar[int]
     PROJECTS_FIELD_NUMBER: _ClassVar[int]
     OTHER_JOBS_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_SINCE_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_AGE_S_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_RENEWS_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     name: str
     state: str
@@ -881,7 +884,10 @@ class Worker(_message.Message):
     current_job_name: str
     projects: _containers.RepeatedScalarFieldContainer[str]
     other_jobs: int
-    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ..., connected_unix_us: _Optional[int] = ..., last_heartbeat_unix_us: _Optional[int] = ..., draining: _Optional[bool] = ..., drained_by: _Optional[str] = ..., drained_unix_us: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., system: _Optional[str] = ..., python: _Optional[str] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., log_limit_bytes: _Optional[int] = ..., on_worker_exit: _Optional[str] = ..., on_disconnect: _Optional[str] = ..., drain_timeout_s: _Optional[float] = ..., server_id: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[WorkerJob, _Mapping]]] = ..., jobs_in_all: _Optional[int] = ..., lacking: _Optional[_Iterable[_Union[Lacking, _Mapping]]] = ..., current_job_name: _Optional[str] = ..., projects: _Optional[_Iterable[str]] = ..., other_jobs: _Optional[int] = ...) -> None: ...
+    credential_since_unix_us: int
+    credential_age_s: float
+    credential_renews_unix_us: int
+    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., busy_slots: _Optional[int] = ..., heartbeat_age_s: _Optional[float] = ..., version: _Optional[str] = ..., current_job_id: _Optional[str] = ..., registered_unix_us: _Optional[int] = ..., revoked: _Optional[bool] = ..., job_user: _Optional[str] = ..., connected_unix_us: _Optional[int] = ..., last_heartbeat_unix_us: _Optional[int] = ..., draining: _Optional[bool] = ..., drained_by: _Optional[str] = ..., drained_unix_us: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., host: _Optional[str] = ..., system: _Optional[str] = ..., python: _Optional[str] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., log_limit_bytes: _Optional[int] = ..., on_worker_exit: _Optional[str] = ..., on_disconnect: _Optional[str] = ..., drain_timeout_s: _Optional[float] = ..., server_id: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[WorkerJob, _Mapping]]] = ..., jobs_in_all: _Optional[int] = ..., lacking: _Optional[_Iterable[_Union[Lacking, _Mapping]]] = ..., current_job_name: _Optional[str] = ..., projects: _Optional[_Iterable[str]] = ..., other_jobs: _Optional[int] = ..., credential_since_unix_us: _Optional[int] = ..., credential_age_s: _Optional[float] = ..., credential_renews_unix_us: _Optional[int] = ...) -> None: ...
 
 class WorkerJob(_message.Message):
     __slots__ = ("job_id", "name", "state", "since_unix_us")

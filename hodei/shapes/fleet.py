@@ -93,6 +93,13 @@ class WorkerDetails(Worker):
     lacking: Annotated[
         list[Lacking], "What ready jobs require and it does not have; at most 20 entries."
     ] = field(default_factory=list)
+    credential_since_at: Annotated[Time | None, "When its credential came into force."] = None
+    credential_age_s: Annotated[float | None, "Time since then."] = None
+    credential_renews_at: Annotated[
+        Time | None,
+        "When it is to be renewed (security.md); null: it is revoked. A worker of an older release"
+        " keeps its credential.",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

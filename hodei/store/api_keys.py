@@ -1,7 +1,7 @@
 """API keys: made, listed, revoked, and read again by each server for the keys that it knows."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from hodei.domain.api_key import ApiKey
 from hodei.store.database import Connection
@@ -33,8 +33,19 @@ class Key(NamedTuple):
     """USABLE, EXPIRED or REVOKED."""
 
 
+SHOWN: LiteralString = """
+SELECT k.id, k.name, k.role, k.project, k.created_at, k.created_by, k.expires_at, k.revoked_at,
+       k.used_at,
+       CASE
+           WHEN k.revoked_at IS NOT NULL THEN 'REVOKED'
+           WHEN k.expires_at <= clock_timestamp() THEN 'EXPIRED'
+           ELSE 'USABLE'
+       END
+"""
+"""Begins the statements that return a Key."""
+
 # The event and the row are written together; a key beyond the bound is not written.
-CREATE = """
+CREATED: LiteralString = """
 WITH made AS (
     INSERT INTO api_keys AS k (id, name, role, project, secret_sha256, created_by, expires_at)
     SELECT %(id)s::text, %(name)s::text, %(role)s::text, %(project)s::text,
@@ -65,16 +76,8 @@ WITH made AS (
     SELECT pg_notify('hodei_key', k.id)
     FROM made k
 )
-SELECT k.id, k.name, k.role, k.project, k.created_at, k.created_by, k.expires_at, k.revoked_at,
-       k.used_at,
-       CASE
-           WHEN k.revoked_at IS NOT NULL THEN 'REVOKED'
-           WHEN k.expires_at <= clock_timestamp() THEN 'EXPIRED'
-           ELSE 'USABLE'
-       END
-FROM made k
-LEFT JOIN told ON true
 """
+CREATE = CREATED + SHOWN + "FROM made k LEFT JOIN told ON true"
 
 
 class NewKey(NamedTuple):
@@ -103,18 +106,12 @@ async def create(conn: Connection, new: NewKey) -> Key | None:
     return Key(*found[0]) if found else None
 
 
-LIST = """
-SELECT k.id, k.name, k.role, k.project, k.created_at, k.created_by, k.expires_at, k.revoked_at,
-       k.used_at,
-       CASE
-           WHEN k.revoked_at IS NOT NULL THEN 'REVOKED'
-           WHEN k.expires_at <= clock_timestamp() THEN 'EXPIRED'
-           ELSE 'USABLE'
-       END
+IN_ORDER: LiteralString = """
 FROM api_keys k
 ORDER BY k.created_at DESC, k.id
 LIMIT 1001
 """
+LIST = SHOWN + IN_ORDER
 
 
 class Keys(NamedTuple):
@@ -130,20 +127,14 @@ async def list_newest(conn: Connection) -> Keys:
     return Keys(found[:MOST_LISTED], len(found) > MOST_LISTED)
 
 
-MEANT = """
-SELECT k.id, k.name, k.role, k.project, k.created_at, k.created_by, k.expires_at, k.revoked_at,
-       k.used_at,
-       CASE
-           WHEN k.revoked_at IS NOT NULL THEN 'REVOKED'
-           WHEN k.expires_at <= clock_timestamp() THEN 'EXPIRED'
-           ELSE 'USABLE'
-       END
+OF_ID_OR_NAME: LiteralString = """
 FROM api_keys k
 WHERE k.id = %(which)s::text
    OR k.name = %(which)s::text
 ORDER BY k.revoked_at IS NOT NULL, k.created_at DESC
 LIMIT 10
 """
+MEANT = SHOWN + OF_ID_OR_NAME
 
 
 async def meant(conn: Connection, which: str) -> list[Key]:
@@ -151,7 +142,7 @@ async def meant(conn: Connection, which: str) -> list[Key]:
     return [Key(*row) for row in await rows(conn, MEANT, {"which": which})]
 
 
-REVOKE = """
+REVOKED: LiteralString = """
 WITH revoked AS (
     UPDATE api_keys k
     SET revoked_at = clock_timestamp()
@@ -171,16 +162,8 @@ WITH revoked AS (
     SELECT pg_notify('hodei_key', k.id)
     FROM revoked k
 )
-SELECT k.id, k.name, k.role, k.project, k.created_at, k.created_by, k.expires_at, k.revoked_at,
-       k.used_at,
-       CASE
-           WHEN k.revoked_at IS NOT NULL THEN 'REVOKED'
-           WHEN k.expires_at <= clock_timestamp() THEN 'EXPIRED'
-           ELSE 'USABLE'
-       END
-FROM revoked k
-LEFT JOIN told ON true
 """
+REVOKE = REVOKED + SHOWN + "FROM revoked k LEFT JOIN told ON true"
 
 
 async def revoke(conn: Connection, key_id: str, actor: str, on_behalf_of: str = "") -> Key | None:

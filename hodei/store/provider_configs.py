@@ -5,17 +5,18 @@ has what callers see and change."""
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from psycopg.types.json import Jsonb
 
 from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
 from hodei.store.parameters import array
-from hodei.store.statements import brief_rows, rows
+from hodei.store.statements import brief_rows, guarded_rows, rows
 
 MOST_PROVIDERS = 100
-"""Rows that are looked after: those of the highest priority. The others wait until there are fewer."""
+"""Rows that are looked after: those of the highest priority. The others wait until there are fewer,
+which lists say of them."""
 
 MOST_CONFIG = 20_000
 """Characters of a `config`. A longer one is cut, which makes it no JSON: the row is refused."""
@@ -23,18 +24,19 @@ MOST_CONFIG = 20_000
 LEASE_S = 30.0
 """Seconds for which a server has a row unless it says so again."""
 
-LOOKED_AFTER = """
+LOOKED_AFTER: LiteralString = """
 SELECT p.id
 FROM provider_configs p
 WHERE upper(btrim(p.status)) IN ('ACTIVE', 'PAUSED', 'DEGRADED')
 ORDER BY p.priority DESC, p.id
-LIMIT %(most)s
+LIMIT %(most_providers)s
 """
 
 
 async def looked_after(conn: Connection) -> list[uuid.UUID]:
     """Returns the rows whose status is known, MOST_PROVIDERS at most."""
-    return [row[0] for row in await rows(conn, LOOKED_AFTER, {"most": MOST_PROVIDERS})]
+    found = await rows(conn, LOOKED_AFTER, {"most_providers": MOST_PROVIDERS})
+    return [row[0] for row in found]
 
 
 class Row(NamedTuple):
@@ -184,7 +186,8 @@ READY_FOR_S = 1.0
 """Seconds that a job has been ready before it counts: any worker with a free slot has taken it by
 then."""
 
-# `before_us`: labels of workers of providers that come first and have room.
+# `before_us`: labels of workers of providers that come first and have room. Statistics of an empty
+# queue would have all of it read and sorted.
 DEMAND = """
 SELECT count(*)
 FROM (
@@ -222,7 +225,8 @@ async def demand(
         "ready_for_s": READY_FOR_S,
         "most": most,
     }
-    count: int = (await rows(conn, DEMAND, parameters))[0][0]
+    ((found,),) = await guarded_rows(conn, (DEMAND, parameters))
+    count: int = found[0]
     return count
 
 

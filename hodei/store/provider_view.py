@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from hodei.store.audit_events import AuditKind
 from hodei.store.database import Connection
-from hodei.store.provider_configs import MOST_CONFIG
+from hodei.store.provider_configs import LOOKED_AFTER, MOST_CONFIG, MOST_PROVIDERS
 from hodei.store.statements import rows
 
 MOST_LISTED = 1000
@@ -36,9 +36,11 @@ class Shown(NamedTuple):
     failed_at: int | None
     created_at: int
     seen: Any
+    beyond: bool  # as many as servers look after come before it: nobody looks after it
 
 
-SHOWN: LiteralString = """
+SHOWN: LiteralString = (
+    """
 SELECT p.id,
        left(p.name, 200),
        left(p.provider_type, 200),
@@ -52,9 +54,17 @@ SELECT p.id,
        p.failures,
        p.failed_at,
        p.created_at,
-       CASE WHEN octet_length(p.seen::text) <= %(most_config)s THEN p.seen END
+       CASE WHEN octet_length(p.seen::text) <= %(most_config)s THEN p.seen END,
+       upper(btrim(p.status)) IN ('ACTIVE', 'PAUSED', 'DEGRADED') AND l.id IS NULL
 FROM provider_configs p
+LEFT JOIN ("""
+    + LOOKED_AFTER
+    + """) l ON l.id = p.id
 """
+)
+
+BOUNDS = {"most_config": MOST_CONFIG, "most_providers": MOST_PROVIDERS}
+"""Parameters of SHOWN."""
 
 IN_ORDER: LiteralString = """
 ORDER BY p.priority DESC, p.name, p.id
@@ -67,7 +77,7 @@ LIST = SHOWN + IN_ORDER
 async def list_all(conn: Connection) -> tuple[list[Shown], bool]:
     """Returns the providers, those of the highest priority first, MOST_LISTED at most, and whether
     there are more."""
-    parameters = {"most_config": MOST_CONFIG, "most": MOST_LISTED + 1}
+    parameters = BOUNDS | {"most": MOST_LISTED + 1}
     found = [Shown(*row) for row in await rows(conn, LIST, parameters)]
     return found[:MOST_LISTED], len(found) > MOST_LISTED
 
@@ -84,7 +94,7 @@ MEANT = SHOWN + OF_NAME_OR_ID
 
 async def meant(conn: Connection, which: str) -> list[Shown]:
     """Returns the providers of this name or id, 11 at most."""
-    parameters = {"most_config": MOST_CONFIG, "which": which}
+    parameters = BOUNDS | {"which": which}
     return [Shown(*row) for row in await rows(conn, MEANT, parameters)]
 
 

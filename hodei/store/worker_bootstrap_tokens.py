@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hodei.domain.actor import said_by
+from hodei.domain.actor import on_behalf_of, said_by
 from hodei.domain.token import NIL_ID, TokenState
 from hodei.store.database import Connection
 from hodei.store.statements import rows
@@ -150,11 +150,12 @@ def _token(row: Sequence[Any]) -> Token:
 
 
 MINT = """
-INSERT INTO worker_bootstrap_tokens AS t (worker_id, expires_at, created_by)
+INSERT INTO worker_bootstrap_tokens AS t (worker_id, expires_at, created_by, on_behalf_of)
 VALUES (
     %(worker)s::uuid,
     clock_timestamp() + make_interval(secs => %(ttl_s)s::float8),
-    %(actor)s::text)
+    %(actor)s::text,
+    nullif(%(on_behalf_of)s::text, ''))
 RETURNING t.token, hodei_token_fingerprint(t.token), t.worker_id, t.created_at, t.expires_at,
           t.consumed_at, t.consumed_by, 'USABLE'
 """
@@ -162,7 +163,13 @@ RETURNING t.token, hodei_token_fingerprint(t.token), t.worker_id, t.created_at, 
 
 async def mint(conn: Connection, worker_id: uuid.UUID, ttl_s: float, actor: str) -> Token:
     """Makes a token. `worker_id` NIL_ID: any worker may redeem it."""
-    (minted,) = await rows(conn, MINT, {"worker": worker_id, "ttl_s": ttl_s, "actor": actor})
+    parameters = {
+        "worker": worker_id,
+        "ttl_s": ttl_s,
+        "actor": actor,
+        "on_behalf_of": on_behalf_of(actor),
+    }
+    (minted,) = await rows(conn, MINT, parameters)
     return _token(minted)
 
 

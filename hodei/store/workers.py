@@ -222,6 +222,8 @@ class Worker:
     drained_by: str | None
     server_id: uuid.UUID | None
     projects: list[str]
+    credential_since: int
+    credential_age_s: float | None  # None: it came into force at infinity, as a hand has set it
 
 
 # Names and labels of rows that no check has seen (of an older release, or set by hand) are cut.
@@ -258,7 +260,13 @@ SELECT w.id,
        w.drained_at,
        left(w.drained_by, 500) AS drained_by,
        w.server_id,
-       w.projects[:100]
+       w.projects[:100],
+       coalesce(w.credential_since, w.created_at) AS credential_since,
+       CASE
+           WHEN isfinite(coalesce(w.credential_since, w.created_at))
+           THEN extract(
+               epoch FROM clock_timestamp() - coalesce(w.credential_since, w.created_at))::float8
+       END AS credential_age_s
 FROM workers w
 LEFT JOIN LATERAL (
     SELECT j.id, left(j.name, 200) AS name

@@ -254,11 +254,11 @@ class ContainerAttempt:
         self._timers.cancel()
         if ended and ended.out_of_memory and ended.exit_code == 0:
             self._guard(self._log.notice, CHILD_KILLED)
-        if log_is_gone := self._log_is_gone(ended):
-            self._guard(self._log.notice, LOG_GONE)
+        if end_is_missing := self._end_of_log_is_missing(ended):
+            self._guard(self._log.notice, end_is_missing)
         self._guard(self._log.close)
         result = self._result(ended)
-        if log_is_gone:  # servers know by the count that some of the log is missing
+        if end_is_missing:  # servers know by the count that some of the log is missing
             result.log_chunks = (result.spooled or 0) + 1
         self._forget()
         self._listener.on_ended(result)
@@ -267,11 +267,13 @@ class ContainerAttempt:
             may_come = not (self._running or self._starting.created)
             self._host.remover.remove(self._name, may_come=may_come)
 
-    def _log_is_gone(self, ended: Ended | None) -> bool:
-        """Whether the end of the log could not be read: it is removed with the container, and an
-        engine that is away loses what is written."""
+    def _end_of_log_is_missing(self, ended: Ended | None) -> str:
+        """Returns why the end of the log could not be read; empty: it was. It is removed with the
+        container, and an engine that is away loses what is written."""
+        if self._unreadable and ended and not ended.removing:
+            return self._unreadable
         gone = ended is None or ended.removing or ended.unseen
-        return bool(self._unreadable) or (self._running and gone)
+        return LOG_GONE if self._unreadable or (self._running and gone) else ""
 
     def _forget(self) -> None:
         """Breaks the cycles of references, so that it is freed at once."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench import throughput
-from bench.report import DOCS, outdated, pages
+from bench.report import DOCS, cost, outdated, pages
 from bench.report.targets import TARGETS
 
 FIGURES: dict[str, Any] = json.loads((DOCS / "figures.json").read_text())
@@ -53,3 +53,16 @@ def test_a_small_bench_runs_and_its_database_is_sound() -> None:
         "sh -c true, real worker": True,
     }
     assert measured["cpu_us_per_job"]["sh -c true, real worker"]["jobs"] > 0
+
+
+def test_claims_of_a_limited_worker_stand_beside_those_of_one_of_all_projects() -> None:
+    """Figures of before do not have them, and the page says nothing of them then."""
+    ms = dict.fromkeys(("p50", "p99", "most", "first"), 1.5)
+    both = {"a worker of all projects": ms, "a worker limited to one": ms}
+    section: dict[str, Any] = {"claims": 200, "jobs_per_claim": 50, "ms": {"10,000 queued": ms}}
+    assert "limited" not in "\n".join(cost.claims(section, {}))
+    section["ms"]["10,000 of two projects in turn"] = both
+    page = "\n".join(cost.claims(section, {}))
+    assert "A worker that is limited to a project passes over" in page
+    for kind in both:
+        assert f"| 10,000 of two projects in turn: {kind} | 1.5" in page

@@ -70,18 +70,6 @@ def test_ids_are_counted_by_place_also_past_those_that_are_given_and_null() -> N
     ]
 
 
-def test_pieces_are_cut_by_bytes_and_by_count() -> None:
-    small = [submit.Ready(0, "", ONE)] * 2500
-    assert [len(piece) for piece in submit.pieces(small)] == [1000, 1000, 500]
-    large = [submit.Ready(0, "", "é" * 120_000)] * 30  # 240 kB each
-    cut = list(submit.pieces(large))
-    assert sum(len(piece) for piece in cut) == 30
-    assert all(
-        sum(len(ready.text.encode()) for ready in piece) <= submit.PIECE_BYTES for piece in cut
-    )
-    assert list(submit.pieces([])) == []
-
-
 def test_a_submit_that_broke_off_has_its_ids_again_and_one_that_stands_has_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,7 +124,8 @@ def test_the_right_to_execute_is_enough_and_its_absence_is_told(
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
         enqueue(app, command="true")
     assert caught.value.__notes__ == [
-        "hodei: the role needs GRANT EXECUTE ON FUNCTION hodei_enqueue(jsonb)"
+        "hodei: the role needs GRANT EXECUTE ON FUNCTION hodei_enqueue(jsonb), or with a project "
+        "hodei_enqueue(jsonb, text)"
     ]
     db.execute(f"GRANT EXECUTE ON FUNCTION hodei_enqueue(jsonb) TO {role}".encode())
     enqueue(app, command="true", actor="ana")

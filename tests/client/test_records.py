@@ -14,10 +14,11 @@ import hodei.client
 from hodei.client import AsyncHodei, Hodei, Job, Spec
 from hodei.client.channels import ADDRESS
 from hodei.client.reading import record, when
-from hodei.client.specs import LONGEST_SPEC, PIECE_BYTES, Ready, pieces
+from hodei.client.specs import LONGEST_SPEC, Ready
 from hodei.domain.spec_keys import KNOWN
 from hodei.flow.enqueue import LONGEST_TEXT
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol.pieces import PIECE_BYTES, pieces
 from hodei.shapes.records import source
 from tests.conftest import TREE
 
@@ -52,9 +53,9 @@ def test_a_spec_has_each_key_that_there_is() -> None:
 
 
 def test_pieces_fit_a_message() -> None:
-    small, large = Ready("id", "x"), Ready("id", "x" * (PIECE_BYTES // 2))
+    small, large = Ready("id", "x"), Ready("id", "é" * (PIECE_BYTES // 4))
     assert [len(piece) for piece in pieces([small] * 2001)] == [1000, 1000, 1]
-    assert [len(piece) for piece in pieces([large] * 3)] == [1, 1, 1]
+    assert [len(piece) for piece in pieces([large] * 3)] == [1, 1, 1], "bytes count, not characters"
     assert list(pieces([])) == []
     assert LONGEST_SPEC == LONGEST_TEXT
 

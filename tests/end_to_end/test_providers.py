@@ -157,3 +157,26 @@ def test_a_copy_makes_nothing_until_it_is_adopted(fresh: Hodei) -> None:
     assert "This database is no copy" in fresh.ok(*adopt).text
     reason(fresh, "Docker", "no address")
     assert not cluster.adopt_sync(fresh.url, keep_id=False)[0]
+
+
+def test_a_provider_that_nobody_looks_after_says_so(hodei: Hodei, name: str) -> None:
+    """100 others have a higher priority. One with a word of its own as status counts for nothing."""
+    hodei.ok("provider", "add", name, "--socket-path", "/nowhere/docker.sock", "--max-workers", "1")
+    others = """
+        INSERT INTO provider_configs (name, provider_type, status, priority, config)
+        SELECT %s || '-' || n, 'Docker', CASE WHEN n > 0 THEN 'PAUSED' ELSE 'OFF' END, 7,
+               '{"socket_path": "/nowhere/docker.sock"}'
+        FROM generate_series(%s::integer, %s::integer) n
+        """
+    hodei.sql(others, name, 0, 99)
+    assert "servers look after 100 providers" not in (shown(hodei, name)["status_reason"] or "")
+    hodei.sql(others, name, 100, 100)
+    words = "servers look after 100 providers, and as many come before this one: give it a higher"
+    assert shown(hodei, name)["status_reason"].startswith(words)
+    assert words in hodei.ok("provider", "show", name).text
+    listed = {
+        one["name"]: one["status_reason"]
+        for one in hodei.ok("provider", "list", "--format", "json").json
+    }
+    beyond = [one for one, reason in listed.items() if (reason or "").startswith(words)]
+    assert beyond == [name]

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 import stat
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,9 +70,23 @@ def test_it_renews_under_a_running_job_and_after_the_database_was_restored(hodei
     job_id = hodei.submit("--command", f"sh -c 'until [ -e {go} ]; do sleep 0.1; done'")
     hodei.until(job_id, "RUNNING")
 
+    hodei.sql("UPDATE workers SET credential_since = now() - interval '10 days 3 hours'")
+    shown = hodei.ok("worker", "get", worker_id(state), "--format", "json").json
+    assert 10.1 < shown["credential_age_s"] / 86_400 < 10.2
+    since, renews = map(
+        datetime.fromisoformat, (shown["credential_since_at"], shown["credential_renews_at"])
+    )
+    assert timedelta(days=20) < renews - since < timedelta(days=25)
+    text = hodei.ok("worker", "get", worker_id(state)).text
+    assert re.search(r"^credential +10 d 3 h old, to be renewed in (9|1[0-4]) d \d+ h$", text, re.M)
+
     hodei.sql(DUE)
+    text = hodei.ok("worker", "get", worker_id(state)).text
+    assert re.search(r"^credential +26 d 0 h old, to be renewed now$", text, re.M)
     reconnect(hodei)
     await_renewal(hodei, 1)
+    shown = hodei.ok("worker", "get", worker_id(state), "--format", "json").json
+    assert shown["credential_age_s"] < 60
     second = eventually(lambda: kept(state)["secret"] != first and kept(state)["secret"])
     assert hodei.sql(HASHES) == [(sha256(second), None, sha256(first))]
     assert [one["secret"] for one in kept(state)["secrets"]] == [second, first]

@@ -30,7 +30,10 @@ VOLATILE = (
     (r"cli:[^\s,]+", "USER"),
     (r"PostgreSQL [\d.]+", "PostgreSQL"),
     (r"\bbuild-\d\b", "WORKER"),  # which of them took a job
-    (r"(?m)^(host|system|hardware|python|jobs run as|as root|server|heartbeat) .*$", r"\1"),
+    (
+        r"(?m)^(host|system|hardware|python|jobs run as|as root|server|heartbeat|credential) .*$",
+        r"\1",
+    ),
     (r"(?m)hodei/arch=.*$", "LABELS"),  # cut where the columns before leave room
     (r"[─-]{3,}", "---"),
     (r"[ \t]+", " "),

@@ -53,6 +53,7 @@ MESSAGES: dict[type, Any] = {
 }
 
 ONLY_DETAILS = {"jobs", "jobs_in_all", "lacking", "other_jobs"}
+ONLY_DETAILS |= {"credential_since", "credential_age_s", "credential_renews"}
 """Fields of a worker that lists do not have."""
 
 

@@ -87,3 +87,27 @@ def refused(releases: Both, server: str) -> str:
         cwd=releases.old.stack.tree,
     )
     return done.stderr.decode() if done.returncode else ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("releases", [BEFORE, REVISION_5], indirect=True)
+def test_a_worker_with_a_registrars_key_waits_for_a_server_that_knows_keys(releases: Both) -> None:
+    """The server of the release before takes the key for a missing token: the worker says what that
+    means, and asks the next server."""
+    old, new, (at_old, at_new) = releases.old, releases.new, releases.addresses
+    new.db("apply")
+    key = create_key(releases, "registrar")
+    old.server("server", releases.ports[0])
+    argv = ["hodei_worker", "--server", f"{at_old},{at_new}", "--label", "at=keyed"]
+    argv += ["--state-dir", str(releases.trace.parent / "keyed"), "--on-worker-exit", "kill"]
+    worker = new.stack.start("keyed", argv, {"HODEI_API_KEY": key})
+    said = f"{at_old} is of an older release, which registers workers with tokens only"
+    eventually(lambda: said in worker.log.read_text(), 40)
+    assert releases.conn.execute("SELECT count(*) FROM workers").fetchone() == (0,)
+    assert not worker.ended
+    waits = releases.enqueue("keyed")
+    new.server("new", releases.ports[1])
+    releases.until(waits, "SUCCEEDED", 60)
+    found = "SELECT created_by FROM worker_bootstrap_tokens WHERE consumed_at IS NOT NULL"
+    assert releases.conn.execute(found).fetchall() == [("api:registrar",)]
+    assert key not in worker.log.read_text()

@@ -3,6 +3,7 @@ project, and a worker that is limited to projects takes nothing from them."""
 
 import pytest
 
+from hodei.client import Hodei, Unsupported
 from hodei.local.stack import Part
 from tests.eventually import eventually
 from tests.upgrade.releases import Both
@@ -37,6 +38,11 @@ def test_forward_beside_each_other_and_back(releases: Both) -> None:
     listed = new.run("job", "list", "--project", "web", server=at_old, code=125)
     assert "does not know --project" in listed.err
     assert "which has no projects" in new.run("project", "list", server=at_old, code=125).err
+    with Hodei(at_old) as program:
+        with pytest.raises(Unsupported, match="which has no projects"):
+            program.submit(command="true", project="web")
+        with pytest.raises(Unsupported, match="of an older release"):
+            program.list(project="web")
     assert one(releases, "SELECT count(*) FROM jobs") == 1, "nothing was stored by them"
 
     token = old.run("token", "create", server=at_old).text.strip()
