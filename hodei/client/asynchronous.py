@@ -159,6 +159,7 @@ class AsyncHodei:
             try:
                 stub, metadata = self._stub(place), self._channels.metadata
                 for name, request in call.steps:
+                    only_asked = name != call.method
                     method, seconds = getattr(stub, name), tries.next().seconds
                     answer = await method(request, timeout=seconds, metadata=metadata)
             except _failures() as error:
@@ -166,7 +167,7 @@ class AsyncHodei:
             else:
                 tries.succeeded()
                 return answer
-            await self._pause(tries, tries.failed, status, words)
+            await self._pause(tries, partial(tries.failed, only_asked=only_asked), status, words)
 
     async def _pause(
         self, tries: Tries, after: Callable[[str, str], float], status: str, words: str

@@ -191,6 +191,7 @@ class Hodei:
             try:
                 stub, metadata = self._channels.stub(place), self._channels.metadata
                 for name, request in call.steps:
+                    only_asked = name != call.method
                     method, seconds = getattr(stub, name), tries.next().seconds
                     answer = method(request, timeout=seconds, metadata=metadata)
             except (grpc.RpcError, ValueError) as error:
@@ -198,7 +199,7 @@ class Hodei:
             else:
                 tries.succeeded()
                 return answer
-            self._pause(tries, tries.failed, status, words)
+            self._pause(tries, partial(tries.failed, only_asked=only_asked), status, words)
 
     def _pause(
         self, tries: Tries, after: Callable[[str, str], float], status: str, words: str

@@ -80,13 +80,14 @@ class Tries:
         self._number += 1
         return pause
 
-    def failed(self, status: str, words: str) -> float:
+    def failed(self, status: str, words: str, *, only_asked: bool = False) -> float:
         """Returns the seconds to wait before the next try. HodeiError: there is none, because the
-        server refused the call, or its time has passed."""
+        server refused the call, or its time has passed. `only_asked`: the try changes nothing."""
         if status not in PASSING:
             self.succeeded()
             raise error_of(status, words)
-        self.may_be_done = self.may_be_done or not was_not_done(status, words)
+        if not only_asked and not was_not_done(status, words):
+            self.may_be_done = True
         if was_not_sent(words):
             place = (self._first + self._number) % len(self._servers.addresses)
             self.unconnected[place] = words

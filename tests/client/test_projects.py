@@ -15,6 +15,7 @@ from hodei.client import (
     Duplicate,
     Forbidden,
     Invalid,
+    Unavailable,
     Unsupported,
     enqueue,
     enqueue_many_async,
@@ -80,12 +81,21 @@ class WithoutProjects(hodei_pb2_grpc.JobServiceServicer):
         return pb.CreateJobsResponse(entries=[pb.CreateJobsResponse.Entry(job_id=new_id())])
 
 
+class AwayProjects(hodei_pb2_grpc.ProjectServiceServicer):
+    """A server whose database is away."""
+
+    def ListProjects(self, _request: Any, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.UNAVAILABLE, "the database is away")
+
+
 @contextmanager
-def serving(service: WithoutProjects) -> Iterator[str]:
+def serving(service: WithoutProjects, projects: AwayProjects | None = None) -> Iterator[str]:
     """Its address."""
     with ThreadPoolExecutor(2) as threads:
         server = grpc.server(threads)
         hodei_pb2_grpc.add_JobServiceServicer_to_server(service, server)
+        if projects:
+            hodei_pb2_grpc.add_ProjectServiceServicer_to_server(projects, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         yield f"127.0.0.1:{port}"
@@ -110,6 +120,15 @@ def test_a_server_without_projects_creates_nothing(hodei: Hodei, make: Make) -> 
         job_id = beside.submit(NEVER, project="web")
         assert beside.cancel(job_id).project == "web"
         assert len(old.created) == 1
+
+
+def test_nothing_may_be_stored_while_a_server_was_only_asked_for_its_projects(make: Make) -> None:
+    service = WithoutProjects()
+    with serving(service, AwayProjects()) as address:
+        with pytest.raises(Unavailable) as caught:
+            make(address, call_timeout=0.3).submit(NEVER, project="web")
+        assert str(caught.value) == f"the database is away (tried {address} for 0.3 s)"
+    assert service.created == []
 
 
 def test_a_list_of_a_server_without_projects_is_refused() -> None:

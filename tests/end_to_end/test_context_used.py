@@ -86,6 +86,7 @@ def test_a_worker_is_given_the_contexts_servers_and_ca(system: Hodei, run: Run) 
     part = run("by-context")
     eventually(lambda: "connected to https://" in part.log.read_text(), 30)
     assert f"HODEI_TLS_CA={system.folder}/tls/ca.pem" in environment(part)
+    assert "HODEI_API_KEY" not in environment(part)
 
 
 def test_a_worker_of_other_servers_is_not_given_the_contexts_ca(system: Hodei, run: Run) -> None:
