@@ -99,10 +99,16 @@ class Launchers:
 
     def _spawn_waiting(self) -> None:
         while self._waiting:
-            launcher = min(self._launchers, key=_load, default=None)
+            launcher = min(self._launchers, key=Launcher.load, default=None)
             if launcher is None or launcher.pending:
                 return
-            self._spawn(launcher, self._waiting.popleft())
+            spawn = self._waiting.popleft()
+            try:
+                self._spawn(launcher, spawn)
+            except Exception as error:  # noqa: BLE001  whatever it is: the other jobs go on
+                if spawn.cgroup:
+                    spawn.cgroup.tenant = None  # the launcher keeps it for the next job
+                spawn.guard(spawn.on_error, error)
 
     def _spawn(self, launcher: Launcher, spawn: Spawn) -> None:
         spawn.requested_at = time.monotonic()
@@ -176,9 +182,9 @@ class Launchers:
             kind, rest, whole = kind | LARGE, b"", rest
             os.pwrite(large, whole, 0)
             streams = (*streams, large)
-        launcher.pending.append(Pending(self._number, spawn, launcher.cgroup))
         try:
             message = REQUEST.pack(kind, self._number, *counts) + rest
+            launcher.pending.append(Pending(self._number, spawn, launcher.cgroup))
             ancillary = [
                 (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(streams)}i", *streams))
             ]
@@ -301,10 +307,3 @@ class Launchers:
                 os.waitpid(launcher.pid, 0)
             except ChildProcessError:
                 continue
-
-
-def _load(launcher: Launcher) -> tuple[int, float]:
-    """The key by which a launcher is chosen, least first: no pending request, then no job in its
-    cgroup, then the oldest job."""
-    tenant = launcher.cgroup.tenant if launcher.cgroup else None
-    return len(launcher.pending), tenant.requested_at if tenant else 0.0

@@ -41,6 +41,9 @@ class Spawn(Protocol):
 
     def on_failed(self, why: str) -> None: ...
 
+    def on_error(self, error: Exception) -> None:
+        """The request could not be made. Raises the error, for `guard` to handle."""
+
     def on_ended(self, status: int, usage: Usage) -> None:
         """`status`: the wait status."""
 
@@ -76,3 +79,9 @@ class Launcher:
     cgroup: Cgroup | None = None  # where it will be after all pending requests
     pending: deque[Pending] = field(default_factory=deque)  # oldest first
     may_be_in: set[Cgroup] = field(default_factory=set)  # all cgroups in which it may be now
+
+    def load(self) -> tuple[int, float]:
+        """The key by which a launcher is chosen, least first: no pending request, then no job in
+        its cgroup, then the oldest job."""
+        tenant = self.cgroup.tenant if self.cgroup else None
+        return len(self.pending), tenant.requested_at if tenant else 0.0

@@ -124,6 +124,10 @@ class Starting(Spawn):
             why = f"bad interpreter: {why}"
         self._outcomes.on_not_started(failed(Reason.START_FAILED, why), None)
 
+    def on_error(self, error: Exception) -> None:
+        self._close_descriptors()
+        raise error
+
     def on_unsure(self) -> None:
         """The launcher was killed while it started the process, perhaps by this job. The process is
         searched for."""

@@ -277,6 +277,17 @@ async def one_of_a_supervisor_before_has_ended(stage: Stage) -> None:
     assert cause.message
 
 
+async def a_request_that_cannot_be_made_ends_one_attempt(stage: Stage) -> None:
+    """A request to a launcher counts its words in 16 bits. (No door takes a spec of so many.)"""
+    stage.attempt("exit", command=["true", *"a" * 65_536]).begin()
+    for _ in range(8):
+        stage.attempt("exit").begin()
+    await stage.until(lambda: len(stage.results) == 9)
+    reasons = [result.reason for result in stage.results]
+    assert sorted(reasons) == ["EXIT_NONZERO"] * 8 + ["INTERNAL"], stage.results
+    assert stage.told.count("started") == 8
+
+
 CASES: dict[str, Callable[[Stage], Awaitable[None]]] = {
     case.__name__: case
     for case in (
@@ -295,10 +306,12 @@ CASES: dict[str, Callable[[Stage], Awaitable[None]]] = {
     )
 }
 
+OF_PROCESSES = {case.__name__: case for case in (a_request_that_cannot_be_made_ends_one_attempt,)}
+
 
 async def run(kind: str, case: str, folder: Path) -> None:
     async with staged(kind, folder) as stage:
-        await CASES[case](stage)
+        await (CASES | OF_PROCESSES)[case](stage)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.executor_cases import CASES, run
+from tests.worker.executor_cases import CASES, OF_PROCESSES, run
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *OF_PROCESSES])
 def test_processes(case: str, tmp_path: Path) -> None:
     command = [
         sys.executable,
