@@ -202,6 +202,12 @@ class Keyring:
 
     # ── reading again ──
 
+    def key_was_made(self) -> None:
+        """A key was made here: calls without one are answered accordingly from now on, not only
+        when the keys have been read."""
+        self._any = True
+        self.wake()
+
     def wake(self) -> None:
         """Has the keys read at once: one was revoked, or the first one was made."""
         self._wake.set()

@@ -70,7 +70,7 @@ class Access:
             raise Conflict(
                 f"there are {MOST_USABLE} API keys that can be used: expected fewer; revoke some first"
             )
-        self._gate.keyring.wake()
+        self._gate.keyring.key_was_made()
         self._log.info("API key {} ({}, {}) was made by {}", made.id, name, role, who.actor)
         return access_shapes.of_key(made, text=key.key.text)
 

@@ -121,6 +121,21 @@ def test_a_stream_ends_when_nobody_can_tell_any_more(
     with_keyring(database_url, work)
 
 
+def test_a_key_that_was_made_here_counts_at_once(database_url: str) -> None:
+    """Not only when the keys are read: calls without one are refused from then on, and the next key
+    need not be an admin's."""
+
+    async def work(database: Database, ring: Keyring) -> None:
+        assert not ring.some_exist()
+        await stored(database)
+        ring.key_was_made()
+        assert ring.some_exist()
+        await ring.read()
+        assert ring.some_exist()
+
+    with_keyring(database_url, work)
+
+
 def test_a_key_expires_by_itself(database_url: str) -> None:
     async def work(database: Database, ring: Keyring) -> None:
         key = await stored(database, expires_s=1.0)
