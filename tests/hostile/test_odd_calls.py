@@ -13,11 +13,14 @@ from pathlib import Path
 import click
 import pytest
 
+from hodei.access.roles import OF_KEYS, Role
 from hodei.cli import program, suggestions
 from hodei.cli.main import cli
+from tests.hostile.keyed import Keyed
 from tests.running import Hodei
 
 CALLS = 400
+OF_EACH_ROLE = 80
 SEED = 20261126
 
 LEFT_OUT = {("dev",), ("server",), ("worker", "run")}
@@ -87,12 +90,14 @@ def values(chance: random.Random, files: list[str], ids: list[str]) -> Iterator[
         yield chance.choice(chance.choice([odd, odd, files, ids]))
 
 
-def calls(files: list[str], ids: list[str]) -> Iterator[list[str]]:
+def calls(
+    files: list[str], ids: list[str], count: int = CALLS, seed: int = SEED
+) -> Iterator[list[str]]:
     """Calls of commands with flags of theirs, and with some that they do not have."""
-    chance = random.Random(SEED)
+    chance = random.Random(seed)
     known = commands()
     value = values(chance, files, ids)
-    for _ in range(CALLS):
+    for _ in range(count):
         path = chance.choice(list(known))
         words = [*path, *ALWAYS.get(path, ())]
         options = [p for p in known[path].params if isinstance(p, click.Option)]
@@ -115,19 +120,51 @@ def test_arguments_by_chance_end_with_words(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: PTH123, SIM115  closed with the process
     monkeypatch.setenv("HODEI_SERVER", ",".join(fresh.addresses))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DATABASE_URL", raising=False)
     ids = [fresh.submit("--command", "true"), fresh.submit("--script", "-", stdin=b"true")]
     ids += [ids[0][-8:], ids[1][:6], ids[1][:-1], str(uuid.uuid4()), "abcdef", "0123456"]
-    codes, wrong = set(), []
-    for words in calls(odd_files(tmp_path), ids):
+    assert {0, 2, 125} <= codes_of(calls(odd_files(tmp_path), ids), capsys)
+
+
+@pytest.mark.parametrize("role", OF_KEYS)
+def test_arguments_by_chance_with_a_key_of_each_role(
+    keyed: Keyed,
+    role: Role,
+    tmp_path: Path,
+    submits: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: PTH123, SIM115  closed with the process
+    monkeypatch.setenv("HODEI_SERVER", keyed.address)
+    monkeypatch.setenv("HODEI_API_KEY", keyed.keys[role])
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    before = keyed.rows()
+    some = calls(odd_files(tmp_path), keyed.ids, OF_EACH_ROLE, SEED + OF_KEYS.index(role))
+    assert {2, 125} <= codes_of(some, capsys, keyed.keys[role])
+    keyed.check_unchanged(role, before)
+
+
+def codes_of(
+    some: Iterator[list[str]], capsys: pytest.CaptureFixture[str], key: str = "no key"
+) -> set[object]:
+    """The exit codes of calls that end as they should, and never tell a key."""
+    codes: set[object] = set()
+    wrong = []
+    for words in some:
         with pytest.raises(SystemExit) as end:
             program.run(cli, "hodei", args=words, failed=125, tracebacks=False)
         said = capsys.readouterr()
         codes.add(end.value.code)
-        if bad := what_is_wrong(end.value.code, said.out, said.err):
+        bad = what_is_wrong(end.value.code, said.out, said.err)
+        if bad or key in said.out + said.err:
             wrong.append((bad, [word[:100] for word in words], said.err[:1000]))
     assert wrong == []
-    assert {0, 2, 125} <= codes
+    return codes
 
 
 def what_is_wrong(code: object, out: str, err: str) -> list[str]:
