@@ -10,6 +10,7 @@ from hodei.cli.database_url import database_url_options
 from hodei.cli.errors import Failure
 from hodei.cli.groups import Group
 from hodei.cli.times import seconds
+from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.access import ApiKey
 
@@ -159,7 +160,7 @@ def revoke(servers: str, which: str, output: str) -> None:
         request = pb.ApiKeyRef(key=which)
         one = wire.read(ApiKey, _asked(client, client.access.RevokeApiKey, request))
     if not show.emit(output, one):
-        click.echo(f"key {one.key_id} ({one.name}) is revoked")
+        click.echo(shown(f"key {one.key_id} ({one.name}) is revoked"))
 
 
 def _asked(client: Client, method: Any, request: Any) -> Any:

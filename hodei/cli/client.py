@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hodei.cli import unreadable
 from hodei.cli.connection import of_this_call
 from hodei.cli.errors import Failure
 from hodei.cli.first_server import Unanswered, first_that_answers
@@ -47,11 +48,17 @@ class Client:
         self.metadata = (("hodei-actor", f"cli:{caller()}"), *_key_for(address, key))
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:
-        return method(request, metadata=self.metadata, timeout=CALL_S)
+        """The answer to a call. Failure: the call has ended without one."""
+        answer = method(request, metadata=self.metadata, timeout=CALL_S)
+        unreadable.answered(self.address)
+        if answer is None:
+            raise Failure(f"{shown(self.address)} ended the call without an answer", "internal")
+        return answer
 
     def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
-        stream: Iterator[Any] = method(request, metadata=self.metadata)
-        return stream
+        for answer in method(request, metadata=self.metadata):
+            unreadable.answered(self.address)
+            yield answer
 
 
 def _key_for(address: Address, key: str | None) -> tuple[tuple[str, str], ...]:
@@ -108,6 +115,10 @@ def connect(
         raise Failure(words(error), kind(error)) from error
 
 
+UNPARSABLE = "Exception deserializing response!"
+"""gRPC's words for an answer that is no message."""
+
+
 def words(error: "grpc.RpcError") -> str:
     """The words of an error on one line, whatever a server, or a proxy before it, wrote there."""
     code, details = error.code(), error.details() or ""
@@ -115,6 +126,8 @@ def words(error: "grpc.RpcError") -> str:
         return (
             "the server does not know this call: it is of an older release than this command line"
         )
+    if details == UNPARSABLE:
+        return "the server's answer cannot be read: is it a server of Hodei?"
     return shown(without_grpc(details)) if details else f"the server answered {code.name}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hodei.cli.client import Client
+from hodei.cli.errors import Failure
 from hodei.cli.reconnecting import answers
 from hodei.cli.say import say
 from hodei.cli.show import short_id
@@ -33,8 +34,10 @@ class EndStream:
         """Yields each job as it has ended; while it waits it says on stderr why a job does.
         ClickException: a job is unknown, or no server answers."""
         come_back = "the same command"
+        ended = False
         for answer in answers(self._servers, self._ask, again=True, come_back=come_back):
             self._found = True
+            ended = ended or bool(answer.ended)
             for one in answer.ended:
                 self.left.pop(one.job_id, None)
                 yield wire.read(Job, one)
@@ -43,6 +46,8 @@ class EndStream:
                 say(f"hodei: job {job_id} has been deleted meanwhile: its end is not known")
             if answer.waiting_for:
                 self._tell(answer.waiting_job_id, answer.waiting_for)
+        if self.left and not (self._any_one and ended):
+            raise Failure(f"the server has told no end of job {next(iter(self.left))}", "internal")
 
     def _tell(self, job_id: str, waiting_for: str) -> None:
         words = f"hodei: job {short_id(job_id)} waits for {shown(waiting_for)}"

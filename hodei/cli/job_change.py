@@ -158,7 +158,7 @@ def _print_plan(verb: Verb, found: Sequence[FoundJob], words: str, options: Opti
     if options.quiet:
         for one in plan:
             if one.change:
-                click.echo(one.job_id)
+                click.echo(shown(one.job_id))
     elif not show.emit(options.output, plan):
         click.echo(words)
 
@@ -167,13 +167,13 @@ def _print_done(verb: Verb, changes: list[JobChange], wanted: Wanted, options: O
     done = [one for one in changes if one.change]
     if options.quiet:
         for one in done:
-            click.echo(one.new_job_id or one.job_id)
+            click.echo(shown(one.new_job_id or one.job_id))
     elif not show.emit(options.output, changes):
         if wanted:
             click.echo(_summary(verb, changes))
         else:
             for one in done:
-                click.echo(verb.words(one))
+                click.echo(shown(verb.words(one)))
 
 
 CHANGED_MEANWHILE = (Refusal.ENDED, Refusal.NOT_ENDED, Refusal.OTHER_STATE)

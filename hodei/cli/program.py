@@ -12,7 +12,7 @@ from typing import IO, NoReturn
 
 import click
 
-from hodei.cli import errors
+from hodei.cli import errors, unreadable
 from hodei.domain.text import words_of
 
 BROKEN_PIPE = 141
@@ -36,6 +36,7 @@ def run(
     code of its own. Without `tracebacks` a defect of ours is one line too."""
     _take_any_text()
     words = sys.argv[1:] if args is None else list(args)
+    unreadable.begin()
     told = Told(failed, as_json=errors.wants_document(words, os.environ))
     code = _outcome(command, name, words, told, tracebacks=tracebacks)
     sys.exit(_flushed(code, told))
@@ -105,7 +106,7 @@ def _outcome(
             raise
         what = f"{type(error).__name__}: {words_of(error)}"
         hint = "this is a defect of Hodei; HODEI_TRACEBACK=1 shows where it is"
-        ended = told.words(f"{what[:400]}; {hint}", "internal")
+        ended = told.words(unreadable.words(error) or f"{what[:400]}; {hint}", "internal")
     return ended if isinstance(ended, int) else int(ended is not None)
 
 

@@ -61,7 +61,7 @@ def add(
     with connect(servers) as client:
         one = wire.read(Provider, _asked(client, client.providers.AddProvider, request))
     if not show.emit(output, one):
-        click.echo(f"provider {shown(one.name)} ({one.provider_id}) is {one.status}")
+        click.echo(shown(f"provider {one.name} ({one.provider_id}) is {one.status}"))
 
 
 @provider.command(name="list", epilog="\b\nExample:\n  hodei provider list")
@@ -171,7 +171,7 @@ def _command(name: str, method: str, done: Callable[[Provider], str], about: str
             answer = _asked(client, getattr(client.providers, method), request)
         one = wire.read(Provider, answer)
         if not show.emit(output, one):
-            click.echo(f"provider {shown(one.name)} {done(one)}")
+            click.echo(shown(f"provider {one.name} {done(one)}"))
 
     return change
 

@@ -7,6 +7,7 @@ from hodei.cli.client import connect
 from hodei.cli.groups import Group
 from hodei.cli.spec_input import read_file
 from hodei.domain.secret import MOST_BYTES
+from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.fleet import Secret
 
@@ -127,7 +128,7 @@ def remove(servers: str, name: str, project: str, output: str) -> None:
     with connect(servers) as client:
         one = wire.read(Secret, client.call(client.secrets.RemoveSecret, request))
     if not show.emit(output, one):
-        click.echo(f"secret {one.name} is removed (project {one.project})")
+        click.echo(shown(f"secret {one.name} is removed (project {one.project})"))
 
 
 @secret.command(epilog="\b\nExample:\n  hodei secret rotate")
@@ -142,4 +143,6 @@ def rotate(servers: str) -> None:
 
     with connect(servers) as client:
         answer = client.call(client.secrets.RotateSecrets, pb.RotateSecretsRequest())
-    click.echo(f"{answer.rotated} versions are encrypted anew, all now with key {answer.key_id}")
+    click.echo(
+        shown(f"{answer.rotated} versions are encrypted anew, all now with key {answer.key_id}")
+    )

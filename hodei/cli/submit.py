@@ -120,7 +120,7 @@ def teller(output: str) -> Tell:
 
     def tell(job_id: str) -> None:
         if not emit_line(output, Submitted(job_id=job_id)):
-            click.echo(job_id)
+            click.echo(shown(job_id))
 
     return tell
 

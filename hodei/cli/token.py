@@ -7,6 +7,7 @@ from hodei.cli.client import connect
 from hodei.cli.groups import Group
 from hodei.cli.older_worker_calls import asked
 from hodei.cli.times import seconds
+from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.fleet import Token
 
@@ -96,4 +97,4 @@ def revoke(servers: str, which: str, output: str) -> None:
     with connect(servers) as client:
         one = wire.read(Token, client.call(client.fleet.RevokeToken, pb.TokenRef(token=which)))
     if not show.emit(output, one):
-        click.echo(f"token {one.token_id} is revoked")
+        click.echo(shown(f"token {one.token_id} is revoked"))

@@ -128,7 +128,7 @@ def _change_each(
     if changed and not show.emit(output, changed if len(which) > 1 else changed[0]):
         for found in changed:
             name = shown(found.name)
-            click.echo(f"worker {found.worker_id} ({name}) {done}; it is {found.state}")
+            click.echo(shown(f"worker {found.worker_id} ({name}) {done}; it is {found.state}"))
     if refused:
         raise click.ClickException("\n".join(refused))
 

@@ -48,8 +48,9 @@ class OddRequests:
             return
         here, count = getattr(message, field.name), self._chance.choice([1, 2, 50])
         if field.message_type and field.message_type.GetOptions().map_entry:
+            value = field.message_type.fields_by_name["value"]
             for _ in range(count):
-                here[self._text()] = self._text()
+                here[self._text()] = self._value(value)
         elif field.message_type:
             for _ in range(count if depth < 2 else 1):
                 made = GetMessageClass(field.message_type)()
