@@ -4,7 +4,7 @@ import uuid
 
 from hodei.config import Settings
 from hodei.providers.keeper import Keeper
-from hodei.providers.look import Here
+from hodei.providers.reconciliation import Here
 from hodei.store.database import Database
 
 

@@ -63,7 +63,7 @@ from hodei.rpc.provider_service import ProviderService
 from hodei.rpc.secret_service import SecretService
 from hodei.rpc.worker_service import WorkerService
 from hodei.secrets import keys
-from hodei.secrets.values import Values
+from hodei.secrets.values import SecretReader
 from hodei.services import EXIT_UNSOUND, Unsound, start
 from hodei.stop import Stop
 from hodei.store import schema, servers
@@ -98,7 +98,7 @@ class Server:
         )
         self._presence = Presence()
         self._keys = keys.read(settings.secret_key_files)
-        values = Values(database, self._keys)
+        values = SecretReader(database, self._keys)
         self._dispatcher = JobDispatcher(database, self._presence, values, self._wake_watchers)
         self._enqueuer = Enqueuer(database, self._dispatcher)
         self._followed = Watch(database, ends_only=False)

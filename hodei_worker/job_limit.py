@@ -4,12 +4,14 @@ import asyncio
 
 
 class JobLimit:
+    """Counts the jobs that a worker has taken."""
+
     def __init__(self, most: int = 0) -> None:
         """`most`: jobs in all; 0: no limit."""
         self._left = most or None
         self.used_up = asyncio.Event()  # set: the last job has ended
 
-    def take(self) -> bool:
+    def count_job(self) -> bool:
         """Counts a job. Returns whether it was the last one."""
         if self._left is None:
             return False

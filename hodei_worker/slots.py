@@ -139,7 +139,7 @@ class Slots:
             line = partial(received, job.lease, job.attempt, job.spec, waited_s)
             self.lines.add("INFO", job, line)
             job.spec = ""
-            if self.limit.take():
+            if self.limit.count_job():
                 self.drain()
 
     def on_secrets(self, lease: int, values: dict[str, str]) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from hodei.domain.api_key import KeyState
 from hodei.domain.job import Creation, JobState, Outcome, Reason, Waiting
+from hodei.domain.provider import Status
 from hodei.domain.token import TokenState
 from hodei.domain.worker import WorkerState
 from tests.conftest import TREE
@@ -249,14 +251,35 @@ def test_sql_stands_only_in_the_store() -> None:
                 ), path
 
 
+STATUSES_OF_GRPC = {"hodei/cli/client.py": {"INTERNAL"}, "hodei/client/errors.py": {"CANCELLED"}}
+"""Words of gRPC that are the same as words of ours."""
+
+
 def test_states_and_reasons_are_words_of_the_domain() -> None:
     """In Python they are members of a type; only SQL texts and the types themselves name them."""
-    kinds = (JobState, Outcome, Reason, Creation, Waiting, WorkerState, TokenState)
+    kinds = (JobState, Outcome, Reason, Waiting, WorkerState, TokenState, KeyState, Status)
     words = {str(word) for kind in kinds for word in kind}
-    for path in [*files("hodei.store"), *files("hodei_worker")]:
-        texts = (
-            node.value
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        )
-        assert words.isdisjoint(texts), path
+    types = {"hodei/protocol/words.py", "hodei/flow/waiting.py"}
+    paths = {
+        str(path.relative_to(TREE)): path for path in [*files("hodei"), *files("hodei_worker")]
+    }
+    assert len(paths) > 300
+    for name, path in paths.items():
+        if name not in types and not name.startswith("hodei/domain/"):
+            assert bare_words(path).isdisjoint(words - STATUSES_OF_GRPC.get(name, set())), name
+
+
+def test_outcomes_of_a_create_are_words_of_the_domain() -> None:
+    """Elsewhere the same words name columns and the states of an engine."""
+    words = set(map(str, Creation))
+    for package in ("hodei.store", "hodei.flow", "hodei.rpc", "hodei_worker"):
+        for path in files(package):
+            assert bare_words(path).isdisjoint(words), path
+
+
+def bare_words(path: Path) -> set[str]:
+    return {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }

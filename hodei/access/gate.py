@@ -136,7 +136,9 @@ def _key_needed(role: Role, least: Role | None, *, on_loopback: bool) -> HodeiEr
     if least is None:
         return Forbidden("nobody may call this method of this server")
     has = "" if role is Role.NONE else f" (without one it has the role {role})"
-    more = "; --loopback-role of the server lets calls from its host do without" * on_loopback
+    more = (
+        "; --loopback-role of the server lets calls from its host do without" if on_loopback else ""
+    )
     return Unauthenticated(
         f"this needs an API key of the role {_at_least(least)}{has}: {GET_ONE}{more}"
     )

@@ -2,13 +2,14 @@
 
 A key that was seen before is found by the text of its header, without a hash and without the
 database. The server reads the keys that it knows again every READ_EVERY_S, and at once when it is
-notified: then the calls of a revoked key end that are under way. While the database is away, known keys are valid
-for KEEP_S."""
+notified: then the calls of a revoked key end that are under way. While the database is away, known
+keys are valid for KEEP_S."""
 
 import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from loguru import logger
 
@@ -33,8 +34,8 @@ LOOK_UP_S = 5.0
 """Seconds that the look-up of an unknown key may take."""
 
 MOST_KNOWN = 10_000
-"""Keys that are known at the same time. For a further one the oldest without a call under way is forgotten,
-which costs a look-up when it comes again."""
+"""Keys that are known at the same time. For a further one the oldest without a call under way is
+forgotten, which costs a look-up when it comes again."""
 
 MOST_ACTORS = 100
 """Principals that are kept of one key, by what callers say of themselves."""
@@ -56,10 +57,10 @@ class KnownKey:
         self.calls: set[_Call] = set()
         self.header = ""  # with which it came; empty: it has not come yet
         self.used = False
-        self.take(stored)
+        self.update(stored)
 
-    def take(self, stored: Stored) -> None:
-        """Takes what was read of it, now."""
+    def update(self, stored: Stored) -> None:
+        """Replaces what is known of the key by what was read of it now."""
         self._stored = stored
         self._principals.clear()
         self.until = 0.0
@@ -85,10 +86,12 @@ class KnownKey:
         return time.monotonic() < self.until
 
     def fits(self, key: api_key.ApiKey) -> bool:
+        """Whether a key has the secret of this one."""
         return key.fits(self._stored.secret_sha256)
 
     def refusal(self) -> Unauthenticated:
-        """Why its holder is refused, who may know it."""
+        """The error for calls with this key while it is not valid: it has expired, or was revoked. It
+        names the key, since only its holder gets it."""
         left_s = self._stored.expires_in_s
         expired = left_s is not None and (left_s <= 0 or self._stored.usable)
         why = "has expired" if expired else "was revoked"
@@ -230,25 +233,25 @@ class Keyring:
         used = [key_id for key_id in ids if self._by_id[key_id].used]
         try:
             async with asyncio.timeout(READ_EVERY_S + LOOK_UP_S):
-                found, self._any = await self._database.run(lambda conn: _read(conn, ids, used))
+                reading = await self._database.run(lambda conn: _read(conn, ids, used))
         except (*TROUBLE, TimeoutError) as error:
             words = words_of(error)
             if not self._trouble:
                 self._log.warning("API keys cannot be read: {}", words)
             self._trouble = words
         else:
-            self._trouble = ""
+            self._trouble, self._any = "", reading.any_exists
             self._read_at = time.monotonic()
-            self._take(ids, found)
+            self._update_known(ids, reading.found)
         self._end_calls()
 
-    def _take(self, ids: list[str], found: dict[str, Stored]) -> None:
+    def _update_known(self, ids: list[str], found: dict[str, Stored]) -> None:
         for key_id in ids:
             known = self._by_id.get(key_id)
             if known is None:
                 continue
             if key_id in found:
-                known.take(found[key_id])
+                known.update(found[key_id])
             else:  # its row was deleted
                 known.until = 0.0
                 self._forget(key_id)
@@ -269,10 +272,15 @@ def _end_calls_of(known: KnownKey, error: HodeiError) -> None:
         call.end(error)
 
 
-async def _read(
-    conn: Connection, ids: list[str], used: list[str]
-) -> tuple[dict[str, Stored], bool]:
+class _Reading(NamedTuple):
+    """The known keys that there are still, by id, and whether a key was ever made."""
+
+    found: dict[str, Stored]
+    any_exists: bool
+
+
+async def _read(conn: Connection, ids: list[str], used: list[str]) -> _Reading:
     if used:
         await api_keys.mark_used(conn, used)
     found = await api_keys.stored(conn, ids) if ids else {}
-    return found, await api_keys.any_exists(conn)
+    return _Reading(found, await api_keys.any_exists(conn))

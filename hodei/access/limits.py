@@ -52,23 +52,24 @@ class Quota:
         self._taken: dict[str, int] = {}
         self._in_all = 0
 
-    def take(self, address: str, amount: int = 1) -> None:
+    def acquire(self, address: str, amount: int = 1) -> None:
         """Exhausted, in words: it is full, and nothing was taken."""
         mine = self._taken.get(address, 0)
         if mine + amount > self._of_address:
             raise Exhausted(
-                f"{mine} {self._what} from this address already: expected at most {self._of_address}; try again when one has ended"
+                f"{mine} {self._what} from this address already: expected at most"
+                f" {self._of_address}; try again when one has ended"
             )
         if self._in_all + amount > self._most:
             raise Exhausted(
-                f"this server has {self._in_all} {self._what} already: expected at most {self._most}; "
-                "try again in a moment, or another server"
+                f"this server has {self._in_all} {self._what} already: expected at most"
+                f" {self._most}; try again in a moment, or another server"
             )
         self._taken[address] = mine + amount
         self._in_all += amount
 
     def give_back(self, address: str, amount: int = 1) -> None:
-        """Ends what `take` began."""
+        """Ends what `acquire` began."""
         self._in_all -= amount
         left = self._taken[address] - amount
         if left:
@@ -165,7 +166,7 @@ class Limits:
 
     @asynccontextmanager
     async def _large_at_work(self, who: Caller, size: int) -> AsyncIterator[None]:
-        self.large.take(who.address, size)
+        self.large.acquire(who.address, size)
         try:
             async with self.large_at_work.of(who, size):
                 yield

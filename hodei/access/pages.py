@@ -1,4 +1,5 @@
-"""Pages of a list: a list ends at so many entries or so many bytes, and says whether it goes on.
+"""Pages of a list: a page ends at a number of entries or of bytes, and says whether the list may go
+on.
 
 What a client does not take stays in our memory: so pages are small, and there are more of them."""
 
@@ -20,13 +21,13 @@ class Page(NamedTuple, Generic[T]):
     """Entries of a list, in its order."""
 
     entries: list[T]
-    ended_by: str
-    """`end`: the list has no more; `count`: the page has as many as were asked for; `bytes`."""
+    more: bool
+    """Whether the list may go on: the page ended at its number of entries or of bytes."""
 
 
 async def read_page(read: Callable[[T | None, int], Awaitable[list[T]]], most: int) -> Page[T]:
-    """Reads at most `most` entries. `read` gives so many of those that follow an entry, or, for
-    None, the first ones."""
+    """Reads at most `most` entries. `read(entry, count)` returns up to `count` of those that follow
+    an entry, or, for None, the first ones."""
     entries: list[T] = []
     size = 0
     while len(entries) < most:
@@ -35,8 +36,8 @@ async def read_page(read: Callable[[T | None, int], Awaitable[list[T]]], most: i
         for entry in found:
             size += size_of(entry)
             if size > PAGE_BYTES and entries:
-                return Page(entries, "bytes")
+                return Page(entries, more=True)
             entries.append(entry)
         if len(found) < count:
-            return Page(entries, "end")
-    return Page(entries, "count")
+            return Page(entries, more=False)
+    return Page(entries, more=True)

@@ -33,7 +33,7 @@ class Refusals:
         self._counted[address] = self._counted.get(address, 0) + 1
         if self._counted[address] > A_SECOND:
             raise Exhausted(
-                f"more than {A_SECOND} calls from this address were refused within a second for want of a valid API key; "
-                "try again in a second, with a valid key"
+                f"more than {A_SECOND} calls from this address were refused within a second for"
+                " want of a valid API key; try again in a second, with a valid key"
             )
         await asyncio.sleep(PAUSE_S)

@@ -29,7 +29,7 @@ class Turns:
         than an address may have waits until that address has nothing."""
         return Turn(self, who, weight)
 
-    def take_now(self, who: Caller, weight: int) -> bool:
+    def acquire_now(self, who: Caller, weight: int) -> bool:
         """Takes a turn if nobody waits and there is room; False: it has to be waited for."""
         if self._waiting or not self._fits(who.address, weight):
             return False
@@ -74,7 +74,8 @@ class Turns:
             self._serve()
             if isinstance(error, TimeoutError):
                 raise Exhausted(
-                    f"this server is busy: {WAIT_S:g} s have passed without a turn {self._what}; try again in a moment, or another server"
+                    f"this server is busy: {WAIT_S:g} s have passed without a turn {self._what};"
+                    " try again in a moment, or another server"
                 ) from None
             raise
 
@@ -127,7 +128,7 @@ class Turn:
         self._weight = weight
 
     async def __aenter__(self) -> None:
-        if not self._turns.take_now(self._who, self._weight):
+        if not self._turns.acquire_now(self._who, self._weight):
             await self._turns.wait(self._who, self._weight)
 
     async def __aexit__(self, *error: object) -> None:

@@ -50,10 +50,10 @@ def check(database_url: str, output: str) -> None:
     """Check that the schema is complete and that this role has a server's rights; exit code 1 when
     not."""
     from hodei.domain.errors import HodeiError
-    from hodei.store import schema
+    from hodei.store import schema_check
 
     try:
-        complete, words = schema.check_sync(database_url)
+        complete, words = schema_check.check_sync(database_url)
     except HodeiError as error:
         raise click.ClickException(str(error)) from error
     findings = [*_sentences(words.splitlines())]

@@ -157,7 +157,7 @@ def server(
     from hodei import log
     from hodei.config import Settings, listener, seconds
     from hodei.domain.errors import HodeiError, Invalid
-    from hodei.domain.provider import addresses
+    from hodei.domain.provider_keys import addresses
 
     url = needed(database_url)
     try:

@@ -8,6 +8,7 @@ import hmac
 import re
 import secrets
 import zlib
+from enum import StrEnum
 from typing import NamedTuple
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -18,6 +19,15 @@ SECRET_LENGTH = 43
 
 CHECKSUM_LENGTH = 6
 """Characters of 62 kinds that hold a CRC-32."""
+
+
+class KeyState(StrEnum):
+    """Whether a key is valid, or why it is not."""
+
+    USABLE = "USABLE"
+    REVOKED = "REVOKED"
+    EXPIRED = "EXPIRED"
+
 
 FORM = re.compile(
     f"hodei_([a-z])_([0-9a-z]{{{ID_LENGTH}}})"

@@ -12,7 +12,7 @@ from hodei.access.principal import Principal
 from hodei.access.roles import OF_KEYS, Role
 from hodei.domain import api_key
 from hodei.domain import project as projects
-from hodei.domain.api_key import NAME, NAME_SHAPE
+from hodei.domain.api_key import NAME, NAME_SHAPE, KeyState
 from hodei.domain.errors import Conflict, Forbidden, Invalid, NotFound
 from hodei.fleet import access_shapes, audit
 from hodei.fleet.audit import EventPage
@@ -131,7 +131,7 @@ def _check_all_projects(who: Principal) -> None:
 def _one_of(which: str, meant: list[Key]) -> Key:
     """The key with this id, or the only one with this name that was not revoked."""
     by_id = [key for key in meant if key.id == which]
-    live = [key for key in meant if key.state != "REVOKED"]
+    live = [key for key in meant if key.state is not KeyState.REVOKED]
     found = by_id or live or meant[:1]
     if not found:
         raise NotFound(

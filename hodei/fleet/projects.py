@@ -30,10 +30,8 @@ class Projects:
 
     async def list_all(self, who: Principal) -> ProjectList:
         """The projects that jobs, keys, secrets or grants name; for a caller that is bound to one, that."""
-        found, more = await self._database.run(
-            lambda conn: project_grants.list_all(conn, who.project)
-        )
-        return ProjectList([_shape(one) for one in found], more)
+        listed = await self._database.run(lambda conn: project_grants.list_all(conn, who.project))
+        return ProjectList([_shape(one) for one in listed.projects], listed.more)
 
     async def grant(self, role: str, name: str, who: Principal) -> Project:
         """Lets a role of the database, and its members, enqueue into a project by hodei_enqueue.
@@ -64,8 +62,8 @@ class Projects:
 
     async def _one(self, name: str) -> Project:
         """A project as it is now; it need not be used any more."""
-        found, _ = await self._database.run(lambda conn: project_grants.list_all(conn, name))
-        return _shape(found[0]) if found else Project(project=name)
+        listed = await self._database.run(lambda conn: project_grants.list_all(conn, name))
+        return _shape(listed.projects[0]) if listed.projects else Project(project=name)
 
 
 def _shape(row: project_grants.Project) -> Project:

@@ -10,7 +10,6 @@ from loguru import logger
 from hodei.access.principal import Principal
 from hodei.domain import provider
 from hodei.domain.errors import Conflict, Forbidden, Invalid, NotFound
-from hodei.domain.provider import DEFAULT_IMAGE
 from hodei.domain.text import shown
 from hodei.fleet import provider_shapes
 from hodei.shapes.provider import Provider
@@ -34,8 +33,8 @@ class List(NamedTuple):
 class Providers:
     """The verbs. Any of them may raise Unavailable (the database is away) or Exhausted (a limit of
     callers is reached), and those that change something Forbidden: the caller reaches one project
-    alone, and the workers of a provider run the jobs of all. `which` is a name or an id: NotFound: there is none; Invalid: several have
-    this name."""
+    alone, and the workers of a provider run the jobs of all. `which` is a name or an id:
+    NotFound: there is none; Invalid: several have this name."""
 
     def __init__(self, database: Runs) -> None:
         self._database = database
@@ -63,7 +62,7 @@ class Providers:
                 f"config: expected at most {MOST_CONFIG} characters of JSON, got {len(config)}"
             )
         kind, text = provider_type or provider.TYPES[0], config or "{}"
-        provider.read(uuid.UUID(int=0), name, kind, text, max_workers, DEFAULT_IMAGE)
+        provider.read(uuid.UUID(int=0), name, kind, text, max_workers)
         new = New(name, kind, json.loads(text), priority, max_workers)
         by = Who(who.actor, who.on_behalf_of)
         added = await self._database.run(lambda conn: provider_view.add(conn, new, by))
@@ -81,8 +80,8 @@ class Providers:
 
     async def list_all(self) -> List:
         """The providers, at most 1,000."""
-        found, more = await self._database.run(provider_view.list_all)
-        return List([provider_shapes.of_provider(row) for row in found], more)
+        listed = await self._database.run(provider_view.list_all)
+        return List([provider_shapes.of_provider(row) for row in listed.providers], listed.more)
 
     async def pause(self, which: str, who: Principal) -> Provider:
         """Makes no workers any more. Those that are there go on, and idle ones are removed."""
@@ -93,7 +92,7 @@ class Providers:
         return await self._change(which, provider_view.resume, "resumed", who)
 
     async def adopt_engine(self, which: str, who: Principal) -> Provider:
-        """Takes the engine that answers next in place of the one that was met first."""
+        """Takes the engine that answers next in place of the first one."""
         words = "told to adopt the engine that answers next"
         return await self._change(which, provider_view.adopt_engine, words, who)
 

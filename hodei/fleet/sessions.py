@@ -30,7 +30,7 @@ from hodei.fleet.reach import Address
 from hodei.fleet.registration import fingerprint
 from hodei.fleet.stream import WorkerStream
 from hodei.secrets.keys import SecretKeys
-from hodei.secrets.values import Values
+from hodei.secrets.values import SecretReader
 from hodei.store import cluster, leases, sessions, worker_credentials, workers
 from hodei.store.database import TROUBLE, Database
 from hodei.store.worker_credentials import Refused
@@ -97,10 +97,10 @@ class Sessions:
         database: Database,
         presence: Presence,
         slots_freed: Callable[[], None],
-        values: Values | None = None,
+        values: SecretReader | None = None,
     ) -> None:
         """`values`: of secrets."""
-        self._values = values or Values(database, SecretKeys())
+        self._values = values or SecretReader(database, SecretKeys())
         self._database = database
         self._presence = presence
         self._slots_freed = slots_freed

@@ -30,7 +30,7 @@ from hodei.flow.reminder import Reminder
 from hodei.flow.secret_offers import SecretOffers, may_need_values
 from hodei.flow.set_aside import set_aside
 from hodei.secrets.keys import SecretKeys
-from hodei.secrets.values import Values
+from hodei.secrets.values import SecretReader
 from hodei.store import claims, creation
 from hodei.store.claims import Claimed, ClaimRequest, Offer
 from hodei.store.creation import NewJob
@@ -69,7 +69,7 @@ class JobDispatcher:
         self,
         database: Database,
         presence: Presence,
-        values: Values | None = None,
+        values: SecretReader | None = None,
         ended: Callable[[uuid.UUID], None] = lambda _: None,
     ) -> None:
         """`values`: of secrets. `ended` is called with the id of each job of which an attempt has
@@ -83,7 +83,7 @@ class JobDispatcher:
         self._heads: dict[Kind, QueueHead] = {}
         self._label_sets = LabelSets(database)
         self._detour = Detour(database)
-        values = values or Values(database, SecretKeys())
+        values = values or SecretReader(database, SecretKeys())
         self._secret_offers = SecretOffers(database, values, self._detour, ended)
         self._reminder = Reminder(presence)
         self._claimed_before = 0  # as of the last look at the queue

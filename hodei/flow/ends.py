@@ -82,7 +82,7 @@ class Ends:
     @contextmanager
     def _counted(self, count: int) -> Iterator[None]:
         address = caller.get().address
-        self._jobs_waited_for.take(address, count)
+        self._jobs_waited_for.acquire(address, count)
         try:
             yield
         finally:

@@ -25,7 +25,8 @@ class _Stream:
     last_line: int = 0  # of the attempt at hand
     found: bool = False
 
-    def take(self, chunk: ChunkLines) -> None:
+    def count(self, chunk: ChunkLines) -> None:
+        """Counts the lines of the chunk before the last one that was counted."""
         if self.start is None or chunk.lease != self.start.lease:
             if self.start:
                 self.lines -= self.last_line - self.oldest_line + 1
@@ -53,7 +54,7 @@ async def starts_of(
         for chunk in chunks:
             stream = streams.get(chunk.stream)
             if stream and not stream.found:
-                stream.take(chunk)
+                stream.count(chunk)
         if len(chunks) < log_lines.PAGE or all(stream.found for stream in streams.values()):
             nothing_before = ANYWHERE
             break

@@ -17,7 +17,7 @@ class WantedLog(NamedTuple):
     cursor: str = ""  # of an earlier answer; empty: from the beginning
     follow: bool = False
     attempt: int = 0  # only of this attempt; 0: of all
-    last_lines: int | None = None  # of each stream only so many of the last lines
+    last_lines: int | None = None  # of each stream only this number of the last lines
     since: int = 0  # only what was read from then on, in microseconds since 1970
     tell_waiting: bool = False  # why the job does not run, while it is PENDING
 
@@ -49,8 +49,8 @@ class Place:
         starts = (f":{stream}.{'.'.join(map(str, start))}" for stream, start in self.starts.items())
         return f"{self.lease}.{self.seq}{''.join(starts)}"
 
-    def take(self, chunks: Iterable[StoredChunk]) -> list[StoredChunk]:
-        """Moves behind the chunks, and returns what is wanted of them: a chunk in which a stream
+    def advance(self, chunks: Iterable[StoredChunk]) -> list[StoredChunk]:
+        """Moves behind these chunks, and returns what is wanted of them: a chunk in which a stream
         starts without the lines before."""
         wanted = []
         for chunk in chunks:

@@ -64,7 +64,7 @@ class LogReader:
                 progress = await self._begin(job_id, wanted, place, who)
                 while True:
                     while chunks := await self._chunks(job_id, progress, wanted, place):
-                        yield LogPage(place.take(chunks), place.cursor)
+                        yield LogPage(place.advance(chunks), place.cursor)
                     if not wanted.follow:
                         yield LogPage([], place.cursor)
                         return

@@ -70,7 +70,8 @@ class Maintainer:
         report = Maintenance()
         report.days_made = await self._permitted(report, retention.make_days) or 0
         await self._database.run(secrets.delete_ended)
-        report.stray_events, report.stray_chunks = await self._database.run(retention.strays)
+        outside = await self._database.run(retention.outside_days)
+        report.stray_events, report.stray_chunks = outside
         if not self._keep_days:
             return report
         days = self._keep_days

@@ -18,7 +18,7 @@ from hodei.domain.text import words_of
 from hodei.flow.detour import Detour
 from hodei.flow.give_back import give_back
 from hodei.flow.reports import Report, Reports
-from hodei.secrets.values import Values
+from hodei.secrets.values import SecretReader
 from hodei.store.claims import Offer
 from hodei.store.database import TROUBLE, Database
 from hodei.store.leases import Claimant
@@ -39,7 +39,11 @@ def may_need_values(offer: Offer) -> bool:
 
 class SecretOffers:
     def __init__(
-        self, database: Database, values: Values, detour: Detour, ended: Callable[[uuid.UUID], None]
+        self,
+        database: Database,
+        values: SecretReader,
+        detour: Detour,
+        ended: Callable[[uuid.UUID], None],
     ) -> None:
         """`ended` is called with the id of each job of which an attempt has ended."""
         self._database = database

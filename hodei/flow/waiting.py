@@ -43,8 +43,8 @@ class Situation(Protocol):
     def project(self) -> str: ...
 
 
-class Cause(StrEnum):
-    """The kinds of causes. The words of one kind differ in numbers and names."""
+class WaitKind(StrEnum):
+    """What a job waits for. The words of one kind differ in numbers and names."""
 
     TIME = "TIME"
     BACKOFF = "BACKOFF"
@@ -61,7 +61,7 @@ class Cause(StrEnum):
 class Wait(NamedTuple):
     """Why a job waits."""
 
-    cause: Cause
+    cause: WaitKind
     words: str
     sets: tuple[str, ...] = ()
     """Where it waits for a slot or its turn: the labels of the workers that fit, each set once, as
@@ -85,9 +85,9 @@ def wait_of(job: Situation, fleet: Sequence[Worker]) -> Wait | None:
         return wait
     if not job.queued:
         words = "the next look of a server: it is in no queue at the moment"
-        return Wait(Cause.NO_QUEUE, words)
+        return Wait(WaitKind.NO_QUEUE, words)
     if not isinstance(required := job.required or {}, dict):  # a hand has set it
-        return Wait(Cause.LABELS, "labels that no worker can have")
+        return Wait(WaitKind.LABELS, "labels that no worker can have")
     labels = {key: str(value) for key, value in required.items()}
     return _for_a_slot(labels, job.project, fleet)
 
@@ -97,39 +97,39 @@ def _for_a_time(job: Situation) -> Wait | None:
     if job.waiting and job.ready_at:
         at = instant(job.ready_at)
         if job.waiting == Waiting.RUN_AT:
-            return Wait(Cause.TIME, f"its time, {at}")
+            return Wait(WaitKind.TIME, f"its time, {at}")
         words = f"its back-off after a failed or lost attempt, until {at}"
-        return Wait(Cause.BACKOFF, words)
+        return Wait(WaitKind.BACKOFF, words)
     if job.accept_by:
         words = f"worker {job.worker_id} to accept it, until {instant(job.accept_by)}"
-        return Wait(Cause.ACCEPT, words)
+        return Wait(WaitKind.ACCEPT, words)
     return None
 
 
 def _for_a_slot(required: dict[str, str], project: str, fleet: Sequence[Worker]) -> Wait:
     connected = [w for w in fleet if w.state in CONNECTED]
     if not connected:
-        return Wait(Cause.NO_WORKER, "a worker: none is connected")
+        return Wait(WaitKind.NO_WORKER, "a worker: none is connected")
     fitting = [w for w in connected if can_take(w.labels, required)]
     if not fitting:
-        return Wait(Cause.LABELS, _lacking(required, connected))
+        return Wait(WaitKind.LABELS, _lacking(required, connected))
     fitting = [w for w in fitting if not w.projects or project in w.projects]
     if not fitting:
         with_labels = " with its labels" if required else ""
         words = f"a worker that takes jobs of project {project}: none{with_labels} does"
-        return Wait(Cause.PROJECT, words)
+        return Wait(WaitKind.PROJECT, words)
     if all(w.state == WorkerState.DRAINING for w in fitting):
-        return Wait(Cause.DRAINING, "a worker: those that fit are draining")
+        return Wait(WaitKind.DRAINING, "a worker: those that fit are draining")
     sets = tuple({json.dumps(w.labels, sort_keys=True) for w in fitting})
     limited = all(w.projects for w in fitting)
     projects = tuple({name for w in fitting for name in w.projects}) if limited else ()
     total = sum(w.slots for w in fitting)
     if sum(w.busy_slots for w in fitting) < total:
-        return Wait(Cause.TURN, "its turn", sets, projects)
+        return Wait(WaitKind.TURN, "its turn", sets, projects)
     of_whom = "" if len(fitting) == len(connected) else " of the workers that fit"
     all_slots = f"all {total} slots" if total > 1 else "the only slot"
     verb = "are" if total > 1 else "is"
-    return Wait(Cause.SLOT, f"a free slot: {all_slots}{of_whom} {verb} busy", sets, projects)
+    return Wait(WaitKind.SLOT, f"a free slot: {all_slots}{of_whom} {verb} busy", sets, projects)
 
 
 def _lacking(required: dict[str, str], connected: Sequence[Worker]) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hodei.access.shared import SharedReading
 from hodei.domain.job import JobState
-from hodei.flow.waiting import MOST_SETS, Cause, Situation, Wait, wait_of, with_place
+from hodei.flow.waiting import MOST_SETS, Situation, Wait, WaitKind, wait_of, with_place
 from hodei.store import waits, workers
 from hodei.store.database import Runs
 from hodei.store.waits import WaitingJob
@@ -72,7 +72,7 @@ class Waits:
 
     async def with_place(self, job_id: uuid.UUID, wait: Wait) -> str:
         """The words for a wait of the job; for a slot or its turn with the jobs before it."""
-        if wait.cause not in (Cause.SLOT, Cause.TURN):
+        if wait.cause not in (WaitKind.SLOT, WaitKind.TURN):
             return wait.words
         sets = wait.sets if len(wait.sets) <= MOST_SETS else ()
         before = await self._reads.run(lambda conn: waits.before(conn, job_id, sets, wait.projects))
@@ -93,7 +93,7 @@ class Telling:
 
     def __init__(self, all_waits: Waits) -> None:
         self._waits = all_waits
-        self._told: tuple[uuid.UUID, Cause] | None = None
+        self._told: tuple[uuid.UUID, WaitKind] | None = None
         self._told_at = 0.0
 
     async def until(

@@ -1,5 +1,5 @@
 """Carries out a plan: in the database first, then at the engine, so that whatever is left half done
-is found by the next look."""
+is found by the next reconciliation."""
 
 import time
 import uuid
@@ -32,8 +32,8 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
-    """The workers of one provider."""
+class ProviderWorkers:
+    """The workers of one provider, for which plans are carried out."""
 
     database: Database
     provider: Provider

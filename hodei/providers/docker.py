@@ -8,7 +8,6 @@ import io
 import tarfile
 import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import docker.errors
@@ -27,6 +26,8 @@ from hodei.providers.contract import (
     Unanswered,
 )
 from hodei.providers.docker_client import Client, connect
+from hodei.tls import caller
+from hodei.tls.bad import BadTls
 
 T = TypeVar("T")
 
@@ -39,8 +40,6 @@ worker's takes another worker."""
 TOKEN_PLACE = "run/hodei/token"  # noqa: S105  a path
 CA_PLACE = "run/hodei/ca.pem"
 
-MOST_CA_BYTES = 1 << 20
-
 SOCKET = "/var/run/docker.sock"
 """Where a worker finds the engine's socket in its container."""
 
@@ -51,7 +50,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 """The engine's name → the one of the label hodei/arch; other names are the same."""
 
 LAST_LINES = 20
-"""Lines of an ended container's log that are looked at."""
+"""Lines of an ended container's log that are read."""
 
 
 class Docker:
@@ -221,13 +220,9 @@ def _ca(path: str) -> dict[str, bytes]:
     if not path:
         return {}
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MOST_CA_BYTES + 1)
-    except OSError as error:
-        raise ProviderError(f"server_ca: {path}: {error.strerror}") from error
-    if len(content) > MOST_CA_BYTES:
-        raise ProviderError(f"server_ca: {path}: expected at most {MOST_CA_BYTES} bytes")
-    return {CA_PLACE: content}
+        return {CA_PLACE: caller.read(path, "config.server_ca")}
+    except BadTls as error:
+        raise ProviderError(str(error)) from None
 
 
 def _archive(files: Mapping[str, bytes]) -> bytes:

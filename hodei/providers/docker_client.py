@@ -10,7 +10,10 @@ import requests
 from docker.tls import TLSConfig
 
 from hodei.domain.provider import Settings
+from hodei.domain.provider_keys import TLS_FILES
 from hodei.providers.contract import Unanswered
+from hodei.tls import caller
+from hodei.tls.bad import BadTls
 
 MOST_BYTES = 16 << 20
 """Bytes of one answer."""
@@ -50,8 +53,7 @@ def connect(settings: Settings) -> Client:
     """Returns a client, which has asked the engine for the version of its API. Unanswered: none
     answers there, or this process may not ask."""
     if settings.host:
-        if refusal := _unreadable(settings.tls_ca, settings.tls_cert, settings.tls_key):
-            raise Unanswered(refusal)
+        _check_readable(settings)
         tls = TLSConfig(
             client_cert=(settings.tls_cert, settings.tls_key),
             ca_cert=settings.tls_ca,
@@ -64,15 +66,14 @@ def connect(settings: Settings) -> Client:
     return Client(base_url=f"unix://{settings.socket_path}", version="auto", timeout=ANSWER_S)
 
 
-def _unreadable(*paths: str) -> str:
-    """Which of these files this process cannot read, and why; empty: it can read all."""
-    for path in paths:
-        try:
-            with open(path, "rb"):  # noqa: PTH123
-                pass
-        except OSError as error:
-            return f"{path}: {error.strerror}"
-    return ""
+def _check_readable(settings: Settings) -> None:
+    """Unanswered: this process cannot read one of the files for TLS."""
+    paths = (settings.tls_ca, settings.tls_cert, settings.tls_key)
+    try:
+        for key, path in zip(TLS_FILES, paths, strict=True):
+            caller.read(path, f"config.{key.name}")
+    except BadTls as error:
+        raise Unanswered(str(error)) from None
 
 
 def _refusal(path: str) -> str:

@@ -1,4 +1,5 @@
-"""How long workers have been idle, from what is seen of them at each look.
+"""How long workers have been idle, from what is seen of them at each
+reconciliation.
 
 The database knows when a worker last changed its state. Between two changes a worker with several
 slots may run short jobs without a pause: whoever sees it busy remembers that. A server that begins
@@ -10,14 +11,16 @@ import uuid
 from collections.abc import Mapping
 
 from hodei.providers.plan import Known
-from hodei.store.provider_configs import Seen
+from hodei.store.provider_configs import WorkerOnDemand
 
 
 class Idleness:
+    """When this server last saw each worker of one provider busy."""
+
     def __init__(self) -> None:
         self._busy_at: dict[uuid.UUID, float] = {}
 
-    def of(self, seen: Mapping[uuid.UUID, Seen]) -> dict[uuid.UUID, Known]:
+    def of(self, seen: Mapping[uuid.UUID, WorkerOnDemand]) -> dict[uuid.UUID, Known]:
         """Returns what is known of these workers; of others nothing is remembered."""
         now = time.monotonic()
         busy = {one.worker_id: now for one in seen.values() if one.busy}
@@ -26,12 +29,12 @@ class Idleness:
         }
         return {worker: self._known(one, now) for worker, one in seen.items()}
 
-    def _known(self, one: Seen, now: float) -> Known:
+    def _known(self, one: WorkerOnDemand, now: float) -> Known:
         busy_ago_s = now - self._busy_at.get(one.worker_id, float("-inf"))
         return Known(
             state=one.state,
             revoked=one.revoked,
-            beaten=one.beaten,
+            has_heartbeat=one.has_heartbeat,
             draining=one.draining,
             drained_by=one.drained_by,
             drained_for_s=one.drained_for_s,

@@ -19,13 +19,13 @@ DRAINED_FOR_S = 3.0
 """Seconds after a drain in which a server that has not heard of it may still send a job."""
 
 MOST_MADE = 10
-"""Workers that are made in one look."""
+"""Workers that are made in one reconciliation."""
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 600.0
 """Seconds without a new worker after one that did not come up, doubled each time."""
 
 DEGRADED_AFTER = 3
-"""So many such workers, one after the other, make a provider DEGRADED."""
+"""Such workers, one after the other, that make a provider DEGRADED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Known:
 
     state: WorkerState
     revoked: bool = False
-    beaten: bool = True  # a heartbeat of it has come
+    has_heartbeat: bool = True  # a heartbeat of it has come
     draining: bool = False
     drained_by: str = ""
     drained_for_s: float | None = None
@@ -96,7 +96,7 @@ class Plan:
 
 
 def backoff_s(failures: int) -> float:
-    """Returns for how long nothing is made after so many failures."""
+    """Returns for how many seconds nothing is made after this number of failures."""
     if failures <= 0:
         return 0.0
     return min(FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 20), LONGEST_BACKOFF_S)
@@ -106,12 +106,12 @@ def plan(view: View) -> Plan:
     """Returns what to do now."""
     found = Plan()
     mine = [one for one in view.instances if one.provider_id == view.settings.provider_id]
-    orphans = [one for one in view.instances if one.provider_id not in view.providers]
+    without_provider = [one for one in view.instances if one.provider_id not in view.providers]
     live = {one: view.workers[one.worker_id] for one in mine if _is_live(one, view)}
     newest_live_s = max((one.made_s for one in live), default=float("-inf"))
     found.remove = [
         *(removal for one in mine if (removal := _end_of(one, view, newest_live_s))),
-        *(removal for one in orphans if (removal := _end_of(one, view, float("inf")))),
+        *(removal for one in without_provider if (removal := _end_of(one, view, float("inf")))),
     ]
     gone = {removal.instance for removal in found.remove}
     starting = [one for one in mine if one not in gone and _is_starting(one, view)]
@@ -128,7 +128,7 @@ def plan(view: View) -> Plan:
         _make(view, mine, short, found)
     elif not view.demand:
         _drain_idle(view, taking, -short, found)
-    _drain_others(view, taking, orphans, found)
+    _drain_others(view, taking, without_provider, found)
     return found
 
 
@@ -140,7 +140,7 @@ def _end_of(one: Instance, view: View, newest_live_s: float) -> Removal | None:
     one that was made with it or later did: failures count one after the other."""
     worker = view.workers.get(one.worker_id)
     timeout_s = view.settings.boot_timeout_s
-    if worker is None or not worker.beaten:
+    if worker is None or not worker.has_heartbeat:
         late = view.now_s - one.made_s >= timeout_s
         words = "it has ended" if one.ended else f"it did not connect within {timeout_s:g} s"
         counts = one.made_s > newest_live_s
@@ -167,7 +167,7 @@ def _is_live(one: Instance, view: View) -> bool:
 
 def _is_starting(one: Instance, view: View) -> bool:
     worker = view.workers.get(one.worker_id)
-    return worker is None or not worker.beaten
+    return worker is None or not worker.has_heartbeat
 
 
 def _recovered(view: View, live: Mapping[Instance, Known]) -> bool:
@@ -218,12 +218,14 @@ def _drain_idle(view: View, taking: Mapping[Instance, Known], surplus: int, foun
 
 
 def _drain_others(
-    view: View, taking: Mapping[Instance, Known], orphans: Sequence[Instance], found: Plan
+    view: View, taking: Mapping[Instance, Known], without_provider: Sequence[Instance], found: Plan
 ) -> None:
     """Drains workers beyond max_workers, and those of a provider that is gone."""
     beyond = [one for one in taking if one.number > view.settings.max_workers]
     left = [
-        one for one in orphans if _is_live(one, view) and not view.workers[one.worker_id].draining
+        one
+        for one in without_provider
+        if _is_live(one, view) and not view.workers[one.worker_id].draining
     ]
     for one in [*beyond, *left]:
         if one.worker_id not in found.drain:

@@ -103,7 +103,7 @@ class Answering:
         async def enter(context: Context) -> tuple[Caller, KnownKey | None]:
             who = calling(context.peer())
             caller.set(who)
-            counted.take(who.address)
+            counted.acquire(who.address)
             _when_over(context, counted, who.address, 1)
             said = said_in(context.invocation_metadata() or ())
             if not reads_key:
@@ -211,7 +211,7 @@ class Answering:
         if size > MESSAGE_BYTES:
             raise Exhausted(f"the answer has {size} bytes: expected at most {MESSAGE_BYTES}")
         if size > SMALL_ANSWER:
-            self._limits.answers.take(who.address, size)
+            self._limits.answers.acquire(who.address, size)
             _when_over(context, self._limits.answers, who.address, size)
         return raw
 

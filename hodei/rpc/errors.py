@@ -20,8 +20,8 @@ STATUS: dict[type[errors.HodeiError], grpc.StatusCode] = {
 
 def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     """The status of a call that ended with this error, and its words."""
-    told = known(error)
-    if told is None:
+    error_for_caller = known(error)
+    if error_for_caller is None:
         return grpc.StatusCode.INTERNAL, "internal error: the server's log says more"
-    (status,) = (status for kind, status in STATUS.items() if isinstance(told, kind))
-    return status, str(told)
+    (status,) = (status for kind, status in STATUS.items() if isinstance(error_for_caller, kind))
+    return status, str(error_for_caller)

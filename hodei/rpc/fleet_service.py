@@ -28,10 +28,9 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
             states=request.states,
             labels=dict(request.labels),
         )
-        goes_on = page.ended_by != "end"
         return pb.ListWorkersResponse(
             workers=[to_caller.worker(one) for one in page.entries],
-            next_before_worker_id=page.entries[-1].worker_id if goes_on else "",
+            next_before_worker_id=page.entries[-1].worker_id if page.more else "",
         )
 
     async def DrainWorker(self, request: pb.DrainWorkerRequest, context: Any) -> pb.Worker:

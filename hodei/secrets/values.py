@@ -16,15 +16,17 @@ AT_ONCE = 16
 """Leases whose rows are read by one statement: 5 MB at most."""
 
 
-class Outcome(NamedTuple):
-    """What a lease gets. Of the last three fields one at most says something."""
+class LeaseSecrets(NamedTuple):
+    """The values of one lease, or why it gets none: only one of the fields says something."""
 
     values: SecretValues | None = None
     missing_key: str = ""  # words: another server may have it
     refusal: str = ""  # words: no server can give them
 
 
-class Values:
+class SecretReader:
+    """Reads and decrypts the values of secrets, for leases."""
+
     def __init__(self, database: Database, keys: SecretKeys) -> None:
         self._database = database
         self._keys = keys
@@ -34,50 +36,52 @@ class Values:
         """Whether this server has a key at all: else its workers get no jobs with secrets."""
         return bool(self._keys.ids)
 
-    async def give(self, wanted: dict[int, list[str]]) -> dict[int, Outcome]:
+    async def give(self, wanted: dict[int, list[str]]) -> dict[int, LeaseSecrets]:
         """Returns, by lease, the newest versions of the secrets that are wanted by name. A lease
         that no longer holds is missing. Unavailable, psycopg.Error: as of any statement."""
         asked = [(lease, names) for lease, names in wanted.items() if names]
-        outcomes: dict[int, Outcome] = {}
+        found: dict[int, LeaseSecrets] = {}
         for first in range(0, len(asked), AT_ONCE):
             some = [
                 (lease, name) for lease, names in asked[first : first + AT_ONCE] for name in names
             ]
             given = await self._database.run(lambda conn, some=some: secrets.give(conn, some))  # type: ignore[misc]
-            outcomes |= self._opened(given)
-        return outcomes
+            found |= self._opened(given)
+        return found
 
-    async def of_leases(self, worker_id: uuid.UUID, leases: Sequence[int]) -> dict[int, Outcome]:
+    async def of_leases(
+        self, worker_id: uuid.UUID, leases: Sequence[int]
+    ) -> dict[int, LeaseSecrets]:
         """Returns the values that leases of a worker were given. A lease that was given none is
         missing."""
-        outcomes: dict[int, Outcome] = {}
+        found: dict[int, LeaseSecrets] = {}
         for first in range(0, len(leases), AT_ONCE):
             some = [Claimant(lease, worker_id) for lease in leases[first : first + AT_ONCE]]
             given = await self._database.run(lambda conn, some=some: secrets.of_leases(conn, some))  # type: ignore[misc]
-            outcomes |= self._opened(given)
-        return outcomes
+            found |= self._opened(given)
+        return found
 
-    def _opened(self, given: Sequence[Given]) -> dict[int, Outcome]:
+    def _opened(self, given: Sequence[Given]) -> dict[int, LeaseSecrets]:
         """Decrypts each row once, whatever number of leases has it."""
         opened: dict[Sealed, str] = {}
-        outcomes: dict[int, Outcome] = {}
+        found: dict[int, LeaseSecrets] = {}
         for lease, name, sealed, _ in given:
-            before = outcomes.setdefault(lease, Outcome(SecretValues()))
+            before = found.setdefault(lease, LeaseSecrets(SecretValues()))
             if before.values is None:
                 continue
             if sealed is None:
-                outcomes[lease] = Outcome(refusal=_absent(given, lease, name))
+                found[lease] = LeaseSecrets(refusal=_absent(given, lease, name))
                 continue
             try:
                 if sealed not in opened:
                     opened[sealed] = self._keys.open(sealed)
             except NoKey as error:
-                outcomes[lease] = Outcome(missing_key=str(error))
+                found[lease] = LeaseSecrets(missing_key=str(error))
             except Damaged as error:
-                outcomes[lease] = Outcome(refusal=str(error))
+                found[lease] = LeaseSecrets(refusal=str(error))
             else:
                 before.values[name] = opened[sealed]
-        return outcomes
+        return found
 
 
 def _absent(given: Sequence[Given], lease: int, name: str) -> str:

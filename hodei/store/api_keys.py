@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, LiteralString, NamedTuple
 
-from hodei.domain.api_key import ApiKey
+from hodei.domain.api_key import ApiKey, KeyState
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import execute, rows
@@ -29,8 +29,7 @@ class Key(NamedTuple):
     expires_at: int | None
     revoked_at: int | None
     used_at: int | None
-    state: str
-    """USABLE, EXPIRED or REVOKED."""
+    state: KeyState
 
 
 SHOWN: LiteralString = """
@@ -100,10 +99,15 @@ def creating(new: NewKey) -> dict[str, Any]:
     return fields
 
 
+def _key(row: Sequence[Any]) -> Key:
+    key = Key(*row)
+    return key._replace(state=KeyState(key.state))
+
+
 async def create(conn: Connection, new: NewKey) -> Key | None:
     """Stores a key. None: there are MOST_USABLE already, and nothing was stored."""
     found = await rows(conn, CREATE, creating(new))
-    return Key(*found[0]) if found else None
+    return _key(found[0]) if found else None
 
 
 IN_ORDER: LiteralString = """
@@ -123,7 +127,7 @@ class Keys(NamedTuple):
 
 async def list_newest(conn: Connection) -> Keys:
     """Returns the newest keys, MOST_LISTED at most."""
-    found = [Key(*row) for row in await rows(conn, LIST)]
+    found = [_key(row) for row in await rows(conn, LIST)]
     return Keys(found[:MOST_LISTED], len(found) > MOST_LISTED)
 
 
@@ -139,7 +143,7 @@ MEANT = SHOWN + OF_ID_OR_NAME
 
 async def meant(conn: Connection, which: str) -> list[Key]:
     """Returns the keys with this id or name, ten at most, those that were not revoked first."""
-    return [Key(*row) for row in await rows(conn, MEANT, {"which": which})]
+    return [_key(row) for row in await rows(conn, MEANT, {"which": which})]
 
 
 REVOKED: LiteralString = """
@@ -170,7 +174,7 @@ async def revoke(conn: Connection, key_id: str, actor: str, on_behalf_of: str = 
     """Revokes a key by its id, and tells servers. None: there is none, or it was revoked before."""
     parameters = {"id": key_id, "actor": actor, "on_behalf_of": on_behalf_of}
     found = await rows(conn, REVOKE, parameters)
-    return Key(*found[0]) if found else None
+    return _key(found[0]) if found else None
 
 
 # ── what servers check calls with ──

@@ -45,16 +45,22 @@ RETURNING s.cluster_id
 """
 
 
-def adopt_sync(url: str, *, keep_id: bool) -> tuple[bool, uuid.UUID]:
-    """Makes a copy a database of its own, with a new id unless `keep_id`. Returns whether it was a
-    copy, and its id now; a database that is none stays as it is. Conflict, Unavailable: it cannot be
-    done."""
+class Adopted(NamedTuple):
+    """What became of a database."""
+
+    was_copy: bool
+    cluster_id: uuid.UUID  # its id now
+
+
+def adopt_sync(url: str, *, keep_id: bool) -> Adopted:
+    """Makes a copy a database of its own, with a new id unless `keep_id`. A database that is no copy
+    stays as it is. Conflict, Unavailable: it cannot be done."""
     with connect(url, "hodei db adopt-copy") as conn, in_words("the copy could not be adopted"):
         row = conn.execute(WHERE).fetchone()
         if row is None:
             raise Conflict("the schema has no id: run `hodei db apply` first")
         found = Cluster(*row)
         if not found.is_copy:
-            return False, found.cluster_id
+            return Adopted(False, found.cluster_id)
         adopted = conn.execute(ADOPT, {"keep_id": keep_id}).fetchone()
-        return True, adopted[0] if adopted else found.cluster_id
+        return Adopted(True, adopted[0] if adopted else found.cluster_id)

@@ -62,12 +62,18 @@ class Project(NamedTuple):
     roles: list[str]  # of the database, that may enqueue into it
 
 
-async def list_all(conn: Connection, project: str | None = None) -> tuple[list[Project], bool]:
-    """Returns projects that jobs, keys, secrets or grants have, by name, MOST at most, or the one that is
-    named; and whether there are more."""
+class Listed(NamedTuple):
+    """Projects by name, MOST at most."""
+
+    projects: list[Project]
+    more: bool  # there are others
+
+
+async def list_all(conn: Connection, project: str | None = None) -> Listed:
+    """Returns the projects that jobs, keys, secrets or grants have, or the one that is named."""
     parameters = {"project": project, "most": MOST, "most_roles": MOST_ROLES}
     found = [Project(*row) for row in await rows(conn, LIST, parameters)]
-    return found[:MOST], len(found) > MOST
+    return Listed(found[:MOST], len(found) > MOST)
 
 
 GRANT = """

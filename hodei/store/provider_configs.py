@@ -5,10 +5,12 @@ has what callers see and change."""
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, LiteralString, NamedTuple
+from typing import LiteralString, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from hodei.domain import provider_seen
+from hodei.domain.provider_seen import Seen
 from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
 from hodei.store.parameters import array
@@ -53,13 +55,13 @@ class Row(NamedTuple):
     engine_id: str
     failures: int
     failed_ago_s: float | None
-    seen: Any
+    seen: Seen
     now_s: float  # seconds since 1970
 
 
 # The lease is committed before the engine is called. One that ends too far ahead was taken before
 # the clock was set back.
-TAKE = """
+TAKE_LEASE = """
 UPDATE provider_configs p
 SET reconciler_id = %(server)s::uuid,
     reconciler_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
@@ -86,8 +88,8 @@ RETURNING p.id,
 """
 
 
-async def take(conn: Connection, provider_id: uuid.UUID, server_id: uuid.UUID) -> Row | None:
-    """Takes the row for this server, for LEASE_S seconds, or for as long again. None: another server
+async def take_lease(conn: Connection, provider_id: uuid.UUID, server_id: uuid.UUID) -> Row | None:
+    """Takes the lease of the row for this server, for LEASE_S seconds, or for as long again. None: another server
     has it, or it is gone, or its status is none that is looked after."""
     parameters = {
         "provider": provider_id,
@@ -95,11 +97,14 @@ async def take(conn: Connection, provider_id: uuid.UUID, server_id: uuid.UUID) -
         "lease_s": LEASE_S,
         "most_config": MOST_CONFIG,
     }
-    found = await brief_rows(conn, TAKE, parameters)
-    return Row(*found[0]) if found else None
+    found = await brief_rows(conn, TAKE_LEASE, parameters)
+    if not found:
+        return None
+    row = Row(*found[0])
+    return row._replace(seen=provider_seen.read(row.seen))
 
 
-MEET_ENGINE = """
+SET_ENGINE = """
 UPDATE provider_configs p
 SET engine_id = %(engine)s
 WHERE p.id = %(provider)s
@@ -109,23 +114,23 @@ RETURNING p.id
 """
 
 
-async def meet_engine(
+async def set_engine(
     conn: Connection, provider_id: uuid.UUID, server_id: uuid.UUID, engine_id: str
 ) -> bool:
-    """Keeps the id of the engine that was met first. False: the row has one, or another server has
+    """Stores the id of the first engine that was reached. False: the row has one, or another server has
     the row."""
     parameters = {"provider": provider_id, "server": server_id, "engine": engine_id}
-    return bool(await brief_rows(conn, MEET_ENGINE, parameters))
+    return bool(await brief_rows(conn, SET_ENGINE, parameters))
 
 
-class Outcome(NamedTuple):
-    """What a look at a provider came to."""
+class Conclusion(NamedTuple):
+    """What a reconciliation of a provider came to."""
 
     reason: str  # why it makes no workers now; empty: it would
     degraded: bool
     failures: int
     failed_now: bool  # one more failure: its time is now
-    seen: Mapping[str, Any]
+    seen: Seen
     keeps: bool = True  # the server looks after the row again; False: another may
 
 
@@ -153,14 +158,14 @@ WHERE p.id = %(provider)s
 
 
 async def note(
-    conn: Connection, provider_id: uuid.UUID, server_id: uuid.UUID, outcome: Outcome
+    conn: Connection, provider_id: uuid.UUID, server_id: uuid.UUID, conclusion: Conclusion
 ) -> None:
-    """Writes down what a look came to, unless another server has the row by now."""
+    """Writes down what a reconciliation came to, unless another server has the row by now."""
     parameters = {
         "provider": provider_id,
         "server": server_id,
-        **outcome._asdict(),
-        "seen": Jsonb(dict(outcome.seen)),
+        **conclusion._asdict(),
+        "seen": Jsonb(conclusion.seen.as_json()),
     }
     await brief_rows(conn, NOTE, parameters)
 
@@ -247,24 +252,27 @@ class Other(NamedTuple):
     """Another provider, as the one that asks sees it."""
 
     id: uuid.UUID
-    seen: Any
+    seen: Seen
     comes_first: bool  # it makes workers now, and has a higher priority, or the same and a lower id
 
 
 async def all_providers(conn: Connection, provider_id: uuid.UUID) -> list[Other]:
     """Returns all providers, this one among them, which never comes first."""
     found = [Other(*row) for row in await rows(conn, OTHERS, {"provider": provider_id})]
-    return [one._replace(comes_first=bool(one.comes_first)) for one in found]
+    return [
+        one._replace(seen=provider_seen.read(one.seen), comes_first=bool(one.comes_first))
+        for one in found
+    ]
 
 
-class Seen(NamedTuple):
+class WorkerOnDemand(NamedTuple):
     """A worker that was made on demand, as servers know it."""
 
     worker_id: uuid.UUID
     state: WorkerState
     connected: bool
     revoked: bool
-    beaten: bool  # a heartbeat of it has come
+    has_heartbeat: bool  # a heartbeat of it has come
     draining: bool
     drained_by: str
     drained_for_s: float | None
@@ -295,8 +303,8 @@ WHERE w.id = ANY (%(workers)s::uuid[])
 """
 
 
-async def workers(conn: Connection, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Seen]:
+async def workers(conn: Connection, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, WorkerOnDemand]:
     """Returns what servers know of these workers. One that is not in the answer never registered,
     or its row was deleted."""
-    found = [Seen(*row) for row in await rows(conn, WORKERS, {"workers": array(ids)})]
+    found = [WorkerOnDemand(*row) for row in await rows(conn, WORKERS, {"workers": array(ids)})]
     return {one.worker_id: one._replace(state=WorkerState(one.state)) for one in found}

@@ -8,6 +8,8 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from hodei.domain import provider_seen
+from hodei.domain.provider_seen import Seen
 from hodei.store.audit_events import AuditKind
 from hodei.store.database import Connection
 from hodei.store.provider_configs import LOOKED_AFTER, MOST_CONFIG, MOST_PROVIDERS
@@ -35,7 +37,7 @@ class Shown(NamedTuple):
     failures: int
     failed_at: int | None
     created_at: int
-    seen: Any
+    seen: Seen
     beyond: bool  # as many as servers look after come before it: nobody looks after it
 
 
@@ -74,12 +76,23 @@ LIMIT %(most)s
 LIST = SHOWN + IN_ORDER
 
 
-async def list_all(conn: Connection) -> tuple[list[Shown], bool]:
-    """Returns the providers, those of the highest priority first, MOST_LISTED at most, and whether
-    there are more."""
+class Listed(NamedTuple):
+    """Providers, MOST_LISTED at most."""
+
+    providers: list[Shown]
+    more: bool  # there are others
+
+
+def _shown(row: tuple[Any, ...]) -> Shown:
+    shown = Shown(*row)
+    return shown._replace(seen=provider_seen.read(shown.seen))
+
+
+async def list_all(conn: Connection) -> Listed:
+    """Returns the providers, those of the highest priority first."""
     parameters = BOUNDS | {"most": MOST_LISTED + 1}
-    found = [Shown(*row) for row in await rows(conn, LIST, parameters)]
-    return found[:MOST_LISTED], len(found) > MOST_LISTED
+    found = [_shown(row) for row in await rows(conn, LIST, parameters)]
+    return Listed(found[:MOST_LISTED], len(found) > MOST_LISTED)
 
 
 OF_NAME_OR_ID: LiteralString = """
@@ -95,7 +108,7 @@ MEANT = SHOWN + OF_NAME_OR_ID
 async def meant(conn: Connection, which: str) -> list[Shown]:
     """Returns the providers of this name or id, 11 at most."""
     parameters = BOUNDS | {"which": which}
-    return [Shown(*row) for row in await rows(conn, MEANT, parameters)]
+    return [_shown(row) for row in await rows(conn, MEANT, parameters)]
 
 
 STORY: LiteralString = """

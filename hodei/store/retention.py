@@ -51,16 +51,22 @@ async def make_days(conn: Connection) -> int:
     return made
 
 
-STRAYS = """
+OUTSIDE_DAYS = """
 SELECT (SELECT count(*) FROM (SELECT FROM domain_events_default LIMIT 10000) e),
        (SELECT count(*) FROM (SELECT FROM job_logs_default LIMIT 10000) g)
 """
 
 
-async def strays(conn: Connection) -> tuple[int, int]:
-    """Returns how many events and log chunks lie in no day's partition, counted up to 10,000."""
-    events, chunks = (await rows(conn, STRAYS))[0]
-    return events, chunks
+class OutsideDays(NamedTuple):
+    """Rows that lie in no day's partition, each kind counted up to 10,000."""
+
+    events: int
+    chunks: int  # of logs
+
+
+async def outside_days(conn: Connection) -> OutsideDays:
+    """Returns how many rows lie in the default partitions."""
+    return OutsideDays(*(await rows(conn, OUTSIDE_DAYS))[0])
 
 
 # Oldest first, by the index of creation. A job that was created that long ago and is not final

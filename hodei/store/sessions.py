@@ -179,7 +179,7 @@ WITH said AS (
     WHERE w.id = ANY (%(worker_id)s::uuid[])
     ORDER BY w.id
     FOR UPDATE OF w
-), beaten AS (
+), recorded AS (
     UPDATE workers w
     SET last_heartbeat = clock_timestamp(),
         busy_slots = b.busy_slots,
@@ -202,7 +202,7 @@ WITH said AS (
                'old_status', initcap(b.old_state),
                'new_status', initcap(b.state),
                'last_heartbeat', b.last_heartbeat)
-    FROM beaten b
+    FROM recorded b
     WHERE b.old_state <> b.state
 )
 SELECT b.id,
@@ -214,7 +214,7 @@ SELECT b.id,
              AND (l.missing_since IS NOT NULL
                   OR (l.lease, l.worker_id) NOT IN (
                       SELECT * FROM unnest(%(held)s::bigint[], %(held_by)s::uuid[]))))
-FROM beaten b
+FROM recorded b
 """
 
 

@@ -51,7 +51,7 @@ WITH ahead AS MATERIALIZED (
     SET last_heartbeat = clock_timestamp()
     WHERE EXISTS (SELECT FROM ahead)
       AND w.last_heartbeat > clock_timestamp()
-), beaten AS (
+), recorded AS (
     UPDATE hodei_listening h
     SET listening_since = CASE
             WHEN abs(extract(epoch FROM clock_timestamp() - h.last_beat)) > %(gap_s)s

@@ -28,9 +28,8 @@ NEEDED_LATER = ("timeout", "silence_timeout", "grace", "term", "log_limit")
 """Keys of the spec that the journal keeps, for a later process that goes on with the container. None
 of them can be a secret."""
 
-
 SECRETS = "secrets"
-"""Among them: the names of the secrets whose values its log must not have."""
+"""The journal's key for the names of the secrets whose values the job's log must not have."""
 
 
 class Containers:
@@ -121,14 +120,14 @@ class Containers:
             self._live.discard(lease)
             listener.on_ended(*result)
 
-        told = Listener(
+        until_ended = Listener(
             listener.on_chunk,
             listener.on_started,
             listener.on_stopping,
             on_ended,
             listener.on_processes,
         )
-        return ContainerAttempt(start, self._host, tape, told, waits=waits)
+        return ContainerAttempt(start, self._host, tape, until_ended, waits=waits)
 
     def go_on(self, start: Start, tape: Tape, listener: Listener) -> ContainerAttempt:
         attempt = self._attempt(start, tape, listener, waits=bool(start.spec.get(SECRETS)))

@@ -128,15 +128,15 @@ class Log:
                 while data := await content.read(READ_BYTES):
                     for message in frames.feed(data):
                         for mended in lines.mend(message):
-                            self.take(mended)
+                            self.gather(mended)
                     if self._tape.full:
                         await self._wait_for_room()
         if not follow:
             for message in lines.end():
-                self.take(message)
+                self.gather(message)
 
     def begin_again(self) -> bytes:
-        """Keeps what was read. Returns the time from which on the log is needed; `take` leaves out
+        """Keeps what was read. Returns the time from which on the log is needed; `gather` leaves out
         what of it is kept."""
         self._gathered.flush()
         since, self._resumed = self.position.again(_a_little_before)
@@ -148,7 +148,7 @@ class Log:
         self._room.clear()
         await self._room.wait()
 
-    def take(self, message: Message) -> None:
+    def gather(self, message: Message) -> None:
         """Gathers what of a message was not kept before."""
         stream, time, data = message
         self.position.seen = time

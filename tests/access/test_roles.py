@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hodei.access.roles import LADDER, LEAST, WITHOUT_KEY, Role, may
+from hodei.access.roles import LADDER, LEAST, OF_KEYS, WITHOUT_KEY, Role, may
+from hodei.cli import apikey
 from hodei.config import Listener, Settings
 from hodei.server import Server
 from tests.conftest import TREE
@@ -50,6 +51,11 @@ def test_each_role_may_what_the_roles_below_it_may() -> None:
         assert [least for least in LADDER if may(role, least)] == list(LADDER[: place + 1])
         assert not may(role, Role.REGISTRAR)
     assert [least for least in Role if may(Role.REGISTRAR, least)] == [Role.NONE, Role.REGISTRAR]
+
+
+def test_the_command_line_offers_the_roles_that_a_key_may_have() -> None:
+    """It has them as words: each of its starts would pay for the module."""
+    assert tuple(map(str, OF_KEYS)) == apikey.ROLES
 
 
 def rows() -> Iterator[tuple[str, str]]:

@@ -66,7 +66,7 @@ class Reader:
         since = self.log.begin_again()
         for message in messages:
             if message.time >= since:
-                self.log.take(message)
+                self.log.gather(message)
 
 
 def written(dice: random.Random) -> list[Message]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import hodei
 from hodei.domain import provider
 from hodei.domain.errors import Invalid
 from hodei.domain.provider import Settings, Status
@@ -15,13 +16,13 @@ ID = uuid.UUID(int=1)
 
 def read(config: Any, kind: str = "Docker", max_workers: int = 10) -> Settings:
     text = config if isinstance(config, str) else json.dumps(config)
-    return provider.read(ID, "Docker", kind, text, max_workers, "hodei:1")
+    return provider.read(ID, "Docker", kind, text, max_workers)
 
 
 @pytest.mark.parametrize("kind", ["Docker", "docker", "DOCKER", " docker "])
 def test_the_guides_row_has_a_default_for_each_key_that_it_lacks(kind: str) -> None:
     found = read({"socket_path": "/var/run/docker.sock"}, kind)
-    assert found == Settings(ID, "Docker", "docker", 10, image="hodei:1")
+    assert found == Settings(ID, "Docker", "docker", 10, image=f"hodei:{hodei.__version__}")
     assert (found.network, found.slots, found.warm_slots) == ("bridge", 1, 0)
     assert not found.ephemeral
     assert not found.docker_socket
@@ -62,12 +63,13 @@ WRONG: list[tuple[Any, str]] = [
     ("nonsense", "config: expected a JSON object"),
     ("[" * 100_000, "config: expected a JSON object"),
     ({"max_worker": 3}, "config: expected keys among socket_path, host, "),
-    ({"slots": 0}, 'config.slots: expected a number from 1 to 1000, got "0"'),
+    ({"slots": 0}, "config.slots: expected a number from 1 to 1000, got 0"),
     ({"slots": True}, "config.slots: expected a number"),
-    ({"slots": "4"}, "config.slots: expected a number"),
+    ({"slots": "4"}, 'config.slots: expected a number from 1 to 1000, got "4"'),
+    ({"slots": [[[]] * 100] * 100}, "config.slots: expected a number from 1 to 1000, got [[[]"),
     ({"slots": 1e300}, "config.slots: expected a number"),
     ({"slots": 2, "ephemeral": True}, "config.slots: expected 1 with ephemeral, got 2"),
-    ({"image": 7}, 'config.image: expected a text without control characters, got "7"'),
+    ({"image": 7}, "config.image: expected a text without control characters, got 7"),
     ({"image": "a\u001b[31m"}, "config.image: expected a text without control characters"),
     ({"socket_path": "docker.sock"}, "config.socket_path: expected an absolute path"),
     ({"host": "docker-1:2376"}, "config.host: expected tcp://HOST:PORT"),
@@ -79,7 +81,10 @@ WRONG: list[tuple[Any, str]] = [
     ({"server_address": "here"}, "config.server_address: expected HOST:PORT[,HOST:PORT…]"),
     ({"server_address": "a:0"}, "config.server_address: expected HOST:PORT[,HOST:PORT…]"),
     ({"server_ca": "ca.pem"}, "config.server_ca: expected an absolute path"),
-    ({"idle_time": "soon"}, "config.idle_time: expected a time of 1 s to 365 days"),
+    (
+        {"idle_time": "5x"},
+        'config.idle_time: expected a time of 1 s to 365 days, as 90, "90s" or "1h30m", got "5x"',
+    ),
     ({"idle_time": -1}, "config.idle_time: expected a time"),
     ({"boot_timeout": False}, "config.boot_timeout: expected a time"),
     ({"ephemeral": "yes"}, "config.ephemeral: expected true or false"),

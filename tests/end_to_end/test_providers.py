@@ -63,7 +63,7 @@ def reason(hodei: Hodei, name: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--slots", "0"), 'config.slots: expected a number from 1 to 1000, got "0"'),
+        (("--slots", "0"), "config.slots: expected a number from 1 to 1000, got 0"),
         (("--host", "tcp://a:1"), "config.tls_ca: expected the path of a file"),
         (("--label", "zone"), "--label: expected K=V, got 'zone'"),
         (("--label", "hodei/os=linux"), "do not begin with hodei/"),

@@ -8,7 +8,7 @@ import pytest
 
 from hodei.domain.job import JobState
 from hodei.domain.worker import WorkerState
-from hodei.flow.waiting import Cause, wait_of, waiting_for, with_place
+from hodei.flow.waiting import WaitKind, wait_of, waiting_for, with_place
 from hodei.store.waits import Before, WaitingJob
 from hodei.store.workers import Worker
 
@@ -49,72 +49,87 @@ BUSY = [worker("w1", zone="a"), worker("w2", zone="b")]
         (
             job(required={"gpu": "a100"}),
             [worker("w1"), worker("w3", zone="a")],
-            Cause.LABELS,
+            WaitKind.LABELS,
             "a worker with gpu=a100: the nearest, w1, lacks it",
         ),
         (
             job(project="blue", required={"zone": "a"}),
             LIMITED,
-            Cause.PROJECT,
+            WaitKind.PROJECT,
             "a worker that takes jobs of project blue: none with its labels does",
         ),
         (
             job(project="blue"),
             LIMITED,
-            Cause.PROJECT,
+            WaitKind.PROJECT,
             "a worker that takes jobs of project blue: none does",
         ),
         (
             job(project="shop"),
             LIMITED,
-            Cause.SLOT,
+            WaitKind.SLOT,
             "a free slot: all 4 slots of the workers that fit are busy",
         ),
         (
             job(required={"gpu": "a100", "zone": "a"}),
             BUSY,
-            Cause.LABELS,
+            WaitKind.LABELS,
             "a worker with gpu=a100, zone=a: the nearest, w1, lacks gpu=a100",
         ),
         (
             job(required={f"l{n}": "x" * 300 for n in range(7)}),
             [worker("w1", zone="a")],
-            Cause.LABELS,
+            WaitKind.LABELS,
             " and 2 more: the nearest, w1, lacks l0=",
         ),
         (
             job(),
             [with_labels("w1", **ONLY)],
-            Cause.LABELS,
+            WaitKind.LABELS,
             "a worker that runs plain processes: the nearest, w1, runs only containers",
         ),
         (
             job(required={"zone": "a"}),
             [worker("w1"), with_labels("w2", zone="a", **ONLY)],
-            Cause.LABELS,
+            WaitKind.LABELS,
             "a worker that runs plain processes with zone=a: the nearest, w2, runs only containers",
         ),
-        (job(), BUSY, Cause.SLOT, "a free slot: all 8 slots are busy"),
+        (job(), BUSY, WaitKind.SLOT, "a free slot: all 8 slots are busy"),
         (
             job(required={"zone": "a"}),
             BUSY,
-            Cause.SLOT,
+            WaitKind.SLOT,
             "a free slot: all 4 slots of the workers that fit are busy",
         ),
-        (job(), [worker("w1", busy=3)], Cause.TURN, "its turn"),
-        (job(), [], Cause.NO_WORKER, "a worker: none is connected"),
-        (job(), [worker("w", state="UNREACHABLE")], Cause.NO_WORKER, "none is connected"),
-        (job(), [worker("w", state="DRAINING")], Cause.DRAINING, "those that fit are draining"),
-        (job(waiting="RUN_AT", ready_at=1_790_000_000_000_000), [], Cause.TIME, "its time, 2026-"),
-        (job(waiting="BACKOFF", ready_at=1_790_000_000_000_000), [], Cause.BACKOFF, "until 2026-"),
-        (job(accept_by=1_790_000_000_000_000, worker_id=ID), [], Cause.ACCEPT, f"worker {ID} to"),
-        (job(queued=False), BUSY, Cause.NO_QUEUE, "the next look of a server"),
-        (job(required=["gpu"]), BUSY, Cause.LABELS, "labels that no worker can have"),
-        (job(required={"n": 1}), [worker("w", n="1")], Cause.SLOT, "all 4 slots are busy"),
+        (job(), [worker("w1", busy=3)], WaitKind.TURN, "its turn"),
+        (job(), [], WaitKind.NO_WORKER, "a worker: none is connected"),
+        (job(), [worker("w", state="UNREACHABLE")], WaitKind.NO_WORKER, "none is connected"),
+        (job(), [worker("w", state="DRAINING")], WaitKind.DRAINING, "those that fit are draining"),
+        (
+            job(waiting="RUN_AT", ready_at=1_790_000_000_000_000),
+            [],
+            WaitKind.TIME,
+            "its time, 2026-",
+        ),
+        (
+            job(waiting="BACKOFF", ready_at=1_790_000_000_000_000),
+            [],
+            WaitKind.BACKOFF,
+            "until 2026-",
+        ),
+        (
+            job(accept_by=1_790_000_000_000_000, worker_id=ID),
+            [],
+            WaitKind.ACCEPT,
+            f"worker {ID} to",
+        ),
+        (job(queued=False), BUSY, WaitKind.NO_QUEUE, "the next look of a server"),
+        (job(required=["gpu"]), BUSY, WaitKind.LABELS, "labels that no worker can have"),
+        (job(required={"n": 1}), [worker("w", n="1")], WaitKind.SLOT, "all 4 slots are busy"),
     ],
 )
 def test_the_words_of_each_cause(
-    one: WaitingJob, fleet: list[Worker], cause: Cause, words: str
+    one: WaitingJob, fleet: list[Worker], cause: WaitKind, words: str
 ) -> None:
     wait = wait_of(one, fleet)
     assert wait

@@ -17,15 +17,15 @@ from hodei.rpc.principal import calling
 
 def test_a_quota_refuses_in_words_what_is_beyond_it_in_all_or_for_an_address() -> None:
     quota = Quota("calls", 3, 2)
-    quota.take("a")
-    quota.take("a")
+    quota.acquire("a")
+    quota.acquire("a")
     with pytest.raises(Exhausted, match="2 calls from this address already: expected at most 2"):
-        quota.take("a")
-    quota.take("b")
+        quota.acquire("a")
+    quota.acquire("b")
     with pytest.raises(Exhausted, match="this server has 3 calls already"):
-        quota.take("c")
+        quota.acquire("c")
     quota.give_back("a")
-    quota.take("c")
+    quota.acquire("c")
 
 
 @pytest.mark.parametrize(

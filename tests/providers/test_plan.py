@@ -113,7 +113,11 @@ def test_drained_workers_are_taken_back_before_new_ones_are_made() -> None:
     [
         (an_instance(age_s=119), None, []),
         (an_instance(age_s=120), None, [(1, True)]),
-        (an_instance(age_s=120), ready(state=WorkerState.REGISTERING, beaten=False), [(1, True)]),
+        (
+            an_instance(age_s=120),
+            ready(state=WorkerState.REGISTERING, has_heartbeat=False),
+            [(1, True)],
+        ),
         (an_instance(ended=True), None, [(1, True)]),
         (an_instance(ended=True), ready(), [(1, False)]),
         (an_instance(), ready(revoked=True), [(1, False)]),

@@ -199,10 +199,10 @@ class Sweeps(Callers):
         )
         held = [Claimant(offer.lease, worker.id) for offer in mine] if lists else []
         self.judge.execute("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
-        ((beaten, astray),) = self.say(
+        ((worker_id, astray),) = self.say(
             commit, lambda conn: sessions.beat(conn, [beat], held)
         ).items()
-        assert beaten == worker.id
+        assert worker_id == worker.id
         self.say(commit, lambda conn: leases.renew_offers(conn, held, 10.0))
         unknown = self.on(lambda conn: stray_leases.unknown(conn, held))
         for claimant in unknown:

@@ -9,7 +9,7 @@ import pytest
 
 from hodei.domain.errors import Conflict
 from hodei.flow.maintain import Maintainer
-from hodei.store import catalog, schema
+from hodei.store import catalog, schema, schema_check
 from hodei.store.database import Database
 from tests.conftest import Connection
 from tests.eventually import eventually
@@ -73,14 +73,16 @@ def test_each_thing_that_is_gone_is_named_and_mended(db: Connection, database_ur
     whole = db.execute(CATALOG).fetchall()
     for statement in GONE:
         db.execute(statement.encode())
-        stands, words = schema.check_sync(database_url)
+        stands, words = schema_check.check_sync(database_url)
         assert not stands, statement
         name = statement.removesuffix(" CASCADE").split()[-1].partition("(")[0]
         assert words.startswith("missing: "), statement
         if statement.startswith(("DROP", "ALTER TABLE")) and name not in ("DEFAULT", "NULL"):
             assert name.split(".")[-1] in words or "DROP TRIGGER" in statement, (statement, words)
         assert schema.apply_sync(database_url) == "applied schema version 1.6", statement
-        assert schema.check_sync(database_url) == (True, "schema version 1.6 stands"), statement
+        assert schema_check.check_sync(database_url) == (True, "schema version 1.6 stands"), (
+            statement
+        )
     assert {row[:3] for row in db.execute(CATALOG).fetchall()} == {row[:3] for row in whole}
     db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
 
@@ -102,9 +104,9 @@ def test_a_running_server_heals_what_it_trips_over(fresh: Hodei) -> None:
     ):
         fresh.sql(gone)
     assert fresh.submit("--command", "true")
-    eventually(lambda: schema.check_sync(fresh.url)[0], 30)
+    eventually(lambda: schema_check.check_sync(fresh.url)[0], 30)
     fresh.sql("ALTER TABLE hodei_listening DROP CONSTRAINT hodei_listening_pkey")
-    eventually(lambda: schema.check_sync(fresh.url)[0], 30)
+    eventually(lambda: schema_check.check_sync(fresh.url)[0], 30)
 
 
 def test_a_maintainer_looks_for_what_nobody_trips_over(db: Connection, database_url: str) -> None:
@@ -123,7 +125,7 @@ def test_a_maintainer_looks_for_what_nobody_trips_over(db: Connection, database_
             task.cancel()
 
     asyncio.run(begin())
-    assert schema.check_sync(database_url)[0]
+    assert schema_check.check_sync(database_url)[0]
 
 
 def test_two_releases_do_not_mend_each_other(db: Connection, database_url: str) -> None:
@@ -141,11 +143,11 @@ def test_two_releases_do_not_mend_each_other(db: Connection, database_url: str) 
     ):
         db.execute(change.encode())
     before = db.execute(CATALOG).fetchall()
-    assert schema.check_sync(database_url) == (True, "schema version 1.99 stands")
+    assert schema_check.check_sync(database_url) == (True, "schema version 1.99 stands")
     assert schema.apply_sync(database_url) == "schema version 1.99 stands; nothing to do"
     assert db.execute(CATALOG).fetchall() == before
     db.execute("DROP FUNCTION hodei_create_jobs")
-    stands, words = schema.check_sync(database_url)
+    stands, words = schema_check.check_sync(database_url)
     assert (stands, words) == (
         False,
         "missing: function hodei_create_jobs(jsonb); run `hodei db apply`",

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from hodei.domain.provider_seen import Seen
 from hodei.store import cluster, provider_configs
 from hodei.store.database import Connection, Database
-from hodei.store.provider_configs import Outcome
+from hodei.store.provider_configs import Conclusion
 from tests.conftest import Connection as Sql
 
 ME, OTHER = uuid.UUID(int=7), uuid.UUID(int=8)
@@ -38,13 +39,13 @@ def test_one_server_at_a_time_has_a_row_until_its_lease_passes(db: Sql, database
 
     async def work(conn: Connection) -> list[bool]:
         took = [
-            await provider_configs.take(conn, provider, server) is not None
+            await provider_configs.take_lease(conn, provider, server) is not None
             for server in (ME, OTHER, ME)
         ]
         await conn.execute("UPDATE provider_configs SET reconciler_until = now() - interval '1 s'")
-        took.append(await provider_configs.take(conn, provider, OTHER) is not None)
+        took.append(await provider_configs.take_lease(conn, provider, OTHER) is not None)
         await provider_configs.leave(conn, OTHER)
-        took.append(await provider_configs.take(conn, provider, ME) is not None)
+        took.append(await provider_configs.take_lease(conn, provider, ME) is not None)
         return took
 
     assert run(database_url, work) == [True, False, True, True, True]
@@ -56,7 +57,7 @@ def test_a_lease_of_the_future_is_no_lease(db: Sql, database_url: str) -> None:
         "UPDATE provider_configs SET reconciler_id = %s, reconciler_until = now() + interval '1 y'",
         [OTHER],
     )
-    assert run(database_url, lambda conn: provider_configs.take(conn, provider, ME))
+    assert run(database_url, lambda conn: provider_configs.take_lease(conn, provider, ME))
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "active", " Degraded", "paused"])
@@ -70,7 +71,7 @@ def test_known_words_of_status_are_looked_after_in_any_case(
 def test_other_words_are_left_alone(db: Sql, database_url: str) -> None:
     provider = add(db, status="MAINTENANCE")
     assert run(database_url, provider_configs.looked_after) == []
-    assert run(database_url, lambda conn: provider_configs.take(conn, provider, ME)) is None
+    assert run(database_url, lambda conn: provider_configs.take_lease(conn, provider, ME)) is None
 
 
 def test_only_the_server_that_has_the_row_notes_and_a_pause_stays(
@@ -78,29 +79,29 @@ def test_only_the_server_that_has_the_row_notes_and_a_pause_stays(
 ) -> None:
     provider = add(db)
     asked = "SELECT status, status_reason, failures, failed_at IS NOT NULL FROM provider_configs"
-    outcome = Outcome("no engine", True, 3, True, {"workers": 1})
+    conclusion = Conclusion("no engine", True, 3, True, Seen(workers=1))
 
-    def note(server: uuid.UUID, what: Outcome = outcome) -> tuple[Any, ...]:
+    def note(server: uuid.UUID, what: Conclusion = conclusion) -> tuple[Any, ...]:
         run(database_url, lambda conn: provider_configs.note(conn, provider, server, what))
         return db.execute(asked).fetchone()  # type: ignore[return-value]
 
-    run(database_url, lambda conn: provider_configs.take(conn, provider, ME))
+    run(database_url, lambda conn: provider_configs.take_lease(conn, provider, ME))
     assert note(OTHER) == ("ACTIVE", "", 0, False)
     assert note(ME) == ("DEGRADED", "no engine", 3, True)
-    assert note(ME, Outcome("", False, 0, False, {})) == ("ACTIVE", "", 0, False)
+    assert note(ME, Conclusion("", False, 0, False, Seen())) == ("ACTIVE", "", 0, False)
     db.execute("UPDATE provider_configs SET status = 'paused'")
     assert note(ME) == ("paused", "no engine", 3, True)
-    note(ME, outcome._replace(keeps=False))
-    assert run(database_url, lambda conn: provider_configs.take(conn, provider, OTHER))
+    note(ME, conclusion._replace(keeps=False))
+    assert run(database_url, lambda conn: provider_configs.take_lease(conn, provider, OTHER))
 
 
 def test_the_first_engine_stays_the_rows(db: Sql, database_url: str) -> None:
     provider = add(db)
 
     async def work(conn: Connection) -> list[bool]:
-        await provider_configs.take(conn, provider, ME)
+        await provider_configs.take_lease(conn, provider, ME)
         return [
-            await provider_configs.meet_engine(conn, provider, server, engine)
+            await provider_configs.set_engine(conn, provider, server, engine)
             for server, engine in ((OTHER, "B"), (ME, "A"), (ME, "B"))
         ]
 

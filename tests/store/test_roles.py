@@ -15,7 +15,7 @@ from loguru import logger
 
 from hodei.flow.maintain import Maintainer
 from hodei.local.stack import Stack, mint_token
-from hodei.store import dead_rows, rights, schema
+from hodei.store import dead_rows, rights, schema_check
 from hodei.store.database import Database
 from tests.conftest import TREE, Connection
 from tests.eventually import eventually
@@ -111,12 +111,12 @@ def test_each_right_that_is_missing_is_named(roles: Roles) -> None:
         if (privilege, what) == ("SELECT", "hodei_schema"):  # the version itself cannot be read
             continue
         roles.owner.execute(f"REVOKE {privilege} ON {what} FROM {role}".encode())
-        stands, words = schema.check_sync(url)
+        stands, words = schema_check.check_sync(url)
         missing = [line for line in words.splitlines() if line.startswith("missing")]
         assert (stands, len(missing)) == (False, 1)
         assert missing[0].startswith(f"missing right: {privilege} ON {what}")
         roles.owner.execute(f"GRANT {privilege} ON {what} TO {role}".encode())
-    assert schema.check_sync(url)[0]
+    assert schema_check.check_sync(url)[0]
 
 
 def test_who_enqueues_may_do_nothing_else(roles: Roles) -> None:
@@ -216,7 +216,7 @@ def test_a_vacuum_that_postgresql_skips_is_known(roles: Roles) -> None:
     assert asyncio.run(vacuum(roles.url("owner"))) == []
     assert (
         f"note: role {roles.name('server')} may not vacuum job_queue and leases"
-        in schema.check_sync(roles.url("server"))[1]
+        in schema_check.check_sync(roles.url("server"))[1]
     )
 
 

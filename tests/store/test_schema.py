@@ -10,7 +10,7 @@ import pytest
 
 from hodei.local import binaries
 from hodei.local.embedded_postgres import EmbeddedPostgres
-from hodei.store import schema
+from hodei.store import schema, schema_check
 from tests.conftest import SCHEMA, Connection
 
 CLEAN = """
@@ -78,7 +78,7 @@ def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(
         assert db.execute(
             "SELECT to_regclass('jobs'), to_regclass('job_events'), to_regclass('workers')"
         ).fetchone() == (None, None, None)
-        assert schema.check_sync(database_url)[0] is False
+        assert schema_check.check_sync(database_url)[0] is False
         assert schema.apply_sync(database_url) == "applied schema version 1.6"
         assert db.execute(CATALOG).fetchall() == before
     assert db.execute("SELECT event_type FROM domain_events").fetchall() == [("JobCreated",)]
@@ -108,7 +108,7 @@ def test_a_filled_database_of_an_older_revision_is_upgraded(
             "SELECT job_id, lease, seq, data FROM job_logs",
         )
         filled = [conn.execute(look.encode()).fetchall() for look in kept]
-        assert schema.check_sync(empty_database_url) == (
+        assert schema_check.check_sync(empty_database_url) == (
             False,
             f"the database's schema is version 1.{revision}, this program's is 1.6; run `hodei db apply`",
         )
@@ -157,7 +157,7 @@ def test_what_older_doors_took_and_nobody_can_run_ends_rejected(empty_database_u
 def test_a_newer_revision_is_no_reason_to_refuse(db: Connection, database_url: str) -> None:
     """Servers of the commit before run beside newer ones on one database."""
     db.execute("UPDATE hodei_schema SET revision = 99")
-    assert schema.check_sync(database_url) == (True, "schema version 1.99 stands")
+    assert schema_check.check_sync(database_url) == (True, "schema version 1.99 stands")
     assert schema.apply_sync(database_url) == "schema version 1.99 stands; nothing to do"
     db.execute(CLEAN)
     with pytest.raises(
@@ -169,7 +169,7 @@ def test_a_newer_revision_is_no_reason_to_refuse(db: Connection, database_url: s
 
 def test_a_newer_schema_is_refused_and_left_alone(db: Connection, database_url: str) -> None:
     db.execute("UPDATE hodei_schema SET version = 99")
-    stands, words = schema.check_sync(database_url)
+    stands, words = schema_check.check_sync(database_url)
     assert not stands
     assert "newer" in words
     with pytest.raises(Exception, match=r"version 99\.6, newer than this program's 1\.6"):

@@ -9,7 +9,7 @@ import pytest
 
 from hodei.local import binaries
 from hodei.local.stack import Stack, mint_token
-from hodei.store import schema
+from hodei.store import schema_check
 from tests.conftest import SCHEMA, TREE, Connection
 from tests.eventually import eventually
 from tests.store.conftest import Roles, hodei
@@ -152,4 +152,4 @@ def test_a_restore_of_the_data_alone_loses_no_token(
         for table in ("worker_bootstrap_tokens", "jobs", "job_queue", "hodei_schema"):
             look = f"SELECT * FROM {table}".encode()
             assert conn.execute(look).fetchall() == db.execute(look).fetchall()
-    assert schema.check_sync(empty_database_url) == (True, "schema version 1.6 stands")
+    assert schema_check.check_sync(empty_database_url) == (True, "schema version 1.6 stands")

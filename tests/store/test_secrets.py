@@ -8,7 +8,7 @@ import pytest
 
 from hodei.domain.errors import Invalid
 from hodei.secrets.keys import Damaged, NoKey, SecretKeys, key_id, read
-from hodei.secrets.values import Values
+from hodei.secrets.values import SecretReader
 from hodei.store import secrets
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.database import Database
@@ -56,7 +56,7 @@ def test_a_version_is_kept_until_no_lease_names_it(database_url: str, db: Connec
 
 async def _given(url: str) -> None:
     async with Database(url) as database:
-        values = Values(database, KEYS)
+        values = SecretReader(database, KEYS)
         async with database.pool.connection() as conn:
             worker = await ready_worker(conn)
             jobs = [await running_job(conn, worker) for _ in range(4)]
@@ -79,7 +79,7 @@ async def _given(url: str) -> None:
         assert "its secrets have more than 262144 bytes together" in outcomes[third].refusal
         assert "damaged of project default is not what was encrypted" in outcomes[fourth].refusal
         assert "of default" not in repr(outcomes)
-        stranger = Values(database, SecretKeys([b"b" * 32]))
+        stranger = SecretReader(database, SecretKeys([b"b" * 32]))
         missing = (await stranger.of_leases(worker.id, [first]))[first]
         assert missing.values is None
         assert "does not have the key" in missing.missing_key

@@ -14,7 +14,7 @@ import pytest
 from hodei.domain.errors import Unavailable
 from hodei.local.embedded_postgres import EmbeddedPostgres, free_port
 from hodei.local.stack import Stack
-from hodei.store import schema, worker_bootstrap_tokens
+from hodei.store import schema, schema_check, worker_bootstrap_tokens
 from hodei.store.database import Database
 from tests.conftest import SCHEMA, Connection
 from tests.eventually import eventually
@@ -119,7 +119,7 @@ def test_time_outs_and_read_only_roles_do_not_stop_the_schema(
         )
     else:
         assert schema.apply_sync(empty_database_url) == "applied schema version 1.6"
-    assert schema.check_sync(empty_database_url)[0]
+    assert schema_check.check_sync(empty_database_url)[0]
 
 
 # ── a server that is read-only ──

@@ -1,9 +1,9 @@
-"""One look at a provider: take its row, see what is there, do what the plan says, note what came of
-it.
+"""One reconciliation of a provider: take its row, see what is there, do what the plan says, write
+down what came of it.
 
 Level-triggered: nothing is remembered that is needed. What fails is said in the row's
-`status_reason`, and the next look begins anew. Failure of this server in the middle: the row's
-lease passes, and another server's look finds what is there."""
+`status_reason`, and the next one begins anew. Failure of this server in the middle: the row's
+lease passes, and another server finds what is there."""
 
 import asyncio
 import time
@@ -11,22 +11,23 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from loguru import logger
 
 from hodei.domain import provider as rows
 from hodei.domain.errors import Invalid
-from hodei.domain.provider import DEFAULT_IMAGE, Settings, Status
+from hodei.domain.provider import Settings, Status
 from hodei.domain.text import shown
-from hodei.providers import outcome as outcomes
-from hodei.providers.carry_out import Crew
+from hodei.providers import conclusion as conclusions
+from hodei.providers.carry_out import ProviderWorkers
 from hodei.providers.contract import Engine, Provider, ProviderError, Unanswered
 from hodei.providers.idleness import Idleness
 from hodei.providers.plan import View, plan
 from hodei.store import provider_configs
 from hodei.store.cluster import Cluster
 from hodei.store.database import Database
-from hodei.store.provider_configs import Outcome, Row
+from hodei.store.provider_configs import Conclusion, Row
 
 IS_A_COPY = (
     "this database is a copy: its original may have workers on the same engine; `hodei db"
@@ -35,7 +36,7 @@ IS_A_COPY = (
 
 
 class Next(Enum):
-    """When to look next."""
+    """When to reconcile next."""
 
     SOON = "something has changed"
     AGAIN = "as ever"
@@ -65,8 +66,15 @@ class Here:
         return ""
 
 
-class Look:
-    """Looks at one provider, again and again; holds its connection to the engine."""
+class Reconciled(NamedTuple):
+    """What came of a row, and whether anything was made or removed."""
+
+    conclusion: Conclusion
+    changed: bool = False
+
+
+class Reconciliation:
+    """Reconciles one provider, again and again; holds its connection to the engine."""
 
     def __init__(
         self,
@@ -83,28 +91,30 @@ class Look:
         self._provider: Provider | None = None
         self._idleness = Idleness()
         self._log = logger.bind(component="Providers")
-        self._told = ""
+        self._logged = ""
 
     async def once(self, cluster: Cluster) -> Next:
-        """One look. Errors of the database are raised."""
+        """Once. Errors of the database are raised."""
         row = await self._database.run(
-            lambda conn: provider_configs.take(conn, self.provider_id, self._here.server_id)
+            lambda conn: provider_configs.take_lease(conn, self.provider_id, self._here.server_id)
         )
         if row is None:
             return Next.AGAIN
-        soon = False
+        changed = False
         try:
             async with asyncio.timeout(provider_configs.LEASE_S):
-                outcome, soon = await self._look(row, cluster)
+                conclusion, changed = await self._reconcile(row, cluster)
         except (Invalid, ProviderError) as error:
-            outcome = outcomes.refused(row, str(error), keeps=not isinstance(error, Unanswered))
+            conclusion = conclusions.refused(
+                row, str(error), keeps=not isinstance(error, Unanswered)
+            )
         except TimeoutError:
-            words = f"a look at it took longer than {provider_configs.LEASE_S:g} s"
-            outcome = outcomes.refused(row, words)
-        await self._note(row, outcome)
-        if not outcome.keeps:
+            words = f"one reconciliation took longer than {provider_configs.LEASE_S:g} s"
+            conclusion = conclusions.refused(row, words)
+        await self._note(row, conclusion)
+        if not conclusion.keeps:
             return Next.YIELD
-        return Next.SOON if soon else Next.AGAIN
+        return Next.SOON if changed else Next.AGAIN
 
     async def close(self) -> None:
         """Gives up the connection to the engine."""
@@ -115,27 +125,25 @@ class Look:
             except ProviderError:
                 return  # there is nothing left to close
 
-    async def _look(self, row: Row, cluster: Cluster) -> tuple[Outcome, bool]:
+    async def _reconcile(self, row: Row, cluster: Cluster) -> Reconciled:
         begun = time.monotonic()
         if cluster.is_copy:
-            return outcomes.refused(row, IS_A_COPY), False
-        settings = rows.read(
-            row.id, row.name, row.provider_type, row.config, row.max_workers, DEFAULT_IMAGE
-        )
+            return Reconciled(conclusions.refused(row, IS_A_COPY))
+        settings = rows.read(row.id, row.name, row.provider_type, row.config, row.max_workers)
         if lacking := self._here.lacks(settings):
-            return outcomes.refused(row, lacking, keeps=False), False
+            return Reconciled(conclusions.refused(row, lacking, keeps=False))
         provider = await self._of(settings)
         engine = await provider.contact()
-        if refusal := await self._is_another(row, engine):
-            return outcomes.refused(row, refusal, keeps=False), False
+        if refusal := await self._engine_refusal(row, engine):
+            return Reconciled(conclusions.refused(row, refusal, keeps=False))
         view = await self._view(row, settings, engine, cluster, provider)
         todo = plan(view)
         servers = settings.server_address or self._here.advertised
-        crew = Crew(self._database, provider, settings, cluster.cluster_id, servers)
+        mine = ProviderWorkers(self._database, provider, settings, cluster.cluster_id, servers)
         until = begun + provider_configs.LEASE_S / 2
-        done = await crew.carry_out(todo, view.now_s, until)
-        outcome = outcomes.of_look(row, settings, engine, view.demand, todo, done)
-        return outcome, bool(done.made or done.removed)
+        done = await mine.carry_out(todo, view.now_s, until)
+        conclusion = conclusions.of_plan(row, settings, engine, view.demand, todo, done)
+        return Reconciled(conclusion, changed=bool(done.made or done.removed))
 
     async def _of(self, settings: Settings) -> Provider:
         """The provider for these settings; other settings get another one."""
@@ -144,17 +152,17 @@ class Look:
             self._provider, self._settings = self._make_provider(settings), settings
         return self._provider
 
-    async def _is_another(self, row: Row, engine: Engine) -> str:
+    async def _engine_refusal(self, row: Row, engine: Engine) -> str:
         """Why this engine is not the row's, in words; empty: it is, or is from now on."""
         if not engine.id:
             return "the engine gives no id of itself"
         if not row.engine_id:
-            met = await self._database.run(
-                lambda conn: provider_configs.meet_engine(
+            is_first = await self._database.run(
+                lambda conn: provider_configs.set_engine(
                     conn, row.id, self._here.server_id, engine.id
                 )
             )
-            return "" if met else "another server has met its engine first"
+            return "" if is_first else "another server has stored the id of its engine first"
         if row.engine_id != engine.id:
             return (
                 f"no server reaches engine {shown(row.engine_id)}: the one that answers is"
@@ -170,11 +178,12 @@ class Look:
         ids = [one.worker_id for one in instances]
         seen = await self._database.run(lambda conn: provider_configs.workers(conn, ids))
         known = self._idleness.of(seen)
-        labels = outcomes.labels_of(settings, engine)
+        labels = conclusions.labels_of(settings, engine)
         first = [
             theirs
             for one in others
-            if one.comes_first and (theirs := outcomes.labels_that_come_first(one.seen)) is not None
+            if one.comes_first
+            and (theirs := conclusions.labels_that_come_first(one.seen)) is not None
         ]
         most = settings.max_workers * settings.slots + 1
         paused = rows.status_of(row.status) is Status.PAUSED
@@ -198,12 +207,12 @@ class Look:
             failed_ago_s=row.failed_ago_s,
         )
 
-    async def _note(self, row: Row, outcome: Outcome) -> None:
-        if outcome.reason != self._told:
-            self._told = outcome.reason
-            if outcome.reason:
-                self._log.warning("provider {}: {}", shown(row.name), outcome.reason)
-        if not outcome.keeps or outcomes.differs(row, outcome):
+    async def _note(self, row: Row, conclusion: Conclusion) -> None:
+        if conclusion.reason != self._logged:
+            self._logged = conclusion.reason
+            if conclusion.reason:
+                self._log.warning("provider {}: {}", shown(row.name), conclusion.reason)
+        if not conclusion.keeps or conclusions.differs(row, conclusion):
             await self._database.run(
-                lambda conn: provider_configs.note(conn, row.id, self._here.server_id, outcome)
+                lambda conn: provider_configs.note(conn, row.id, self._here.server_id, conclusion)
             )

@@ -1,4 +1,4 @@
-"""Looks at a provider, with a real database and an engine that is scripted: what is made, what is
+"""Reconciliations of a provider, with a real database and an engine that is scripted: what is made, what is
 said, and what a second server does."""
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hodei.providers.contract import Provider
-from hodei.providers.look import Here, Look, Next
+from hodei.providers.reconciliation import Here, Next, Reconciliation
 from hodei.store import cluster
 from hodei.store.database import Database
 from tests.conftest import Connection
@@ -40,25 +40,25 @@ def provider(db: Connection, database_url: str) -> uuid.UUID:
     return found
 
 
-def looks(
+def reconciled(
     url: str,
     provider: uuid.UUID,
     dummy: Dummy,
     *heres: Here,
     between: Callable[[], object] = lambda: None,
 ) -> list[Next]:
-    """One look of each server, one after the other; `between` is called before each."""
+    """One reconciliation of each server, one after the other; `between` is called before each."""
 
     async def all_of_them() -> list[Next]:
         async with Database(url) as database:
             found = []
-            known: dict[uuid.UUID, Look] = {}
+            known: dict[uuid.UUID, Reconciliation] = {}
             where = await database.run(cluster.where)
             for here in heres or (HERE,):
                 between()
                 make: Callable[[Any], Provider] = lambda _: dummy  # noqa: E731
-                look = known.setdefault(here.server_id, Look(database, here, provider, make))
-                found.append(await look.once(where))
+                one = Reconciliation(database, here, provider, make)
+                found.append(await known.setdefault(here.server_id, one).once(where))
             return found
 
     return asyncio.run(all_of_them())
@@ -84,7 +84,7 @@ def registered(db: Connection, dummy: Dummy, **columns: str) -> None:
 def test_the_guides_row_makes_workers_with_a_token_for_each_alone(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
-    assert looks(database_url, provider, dummy) == [Next.SOON]
+    assert reconciled(database_url, provider, dummy) == [Next.SOON]
     assert [order.number for order in dummy.orders] == [1, 2]
     assert [order.servers for order in dummy.orders] == [("server-1:50051",)] * 2
     tokens = db.execute(
@@ -94,7 +94,7 @@ def test_the_guides_row_makes_workers_with_a_token_for_each_alone(
     assert tokens == [
         (order.token, order.worker_id, "system:providers", True) for order in dummy.orders
     ]
-    assert looks(database_url, provider, dummy) == [Next.AGAIN], "what is starting counts"
+    assert reconciled(database_url, provider, dummy) == [Next.AGAIN], "what is starting counts"
     assert len(dummy.orders) == 2
     assert row(db, "status_reason, engine_id, seen->>'starting'") == ("", "ENGINE-A", "2")
 
@@ -103,10 +103,10 @@ def test_a_second_server_waits_until_the_first_has_gone(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
     other = replace(HERE, server_id=TWO)
-    assert looks(database_url, provider, dummy, HERE, other, other)[1:] == [Next.AGAIN] * 2
+    assert reconciled(database_url, provider, dummy, HERE, other, other)[1:] == [Next.AGAIN] * 2
     assert row(db, "reconciler_id") == (ONE,)
     db.execute("UPDATE provider_configs SET reconciler_until = now() - interval '1 s'")
-    looks(database_url, provider, dummy, other)
+    reconciled(database_url, provider, dummy, other)
     assert row(db, "reconciler_id") == (TWO,)
     assert len(dummy.orders) == 2, "it goes on with what is there"
 
@@ -117,10 +117,10 @@ def test_a_server_that_cannot_leaves_the_row_to_one_that_can(
     on_loopback = Here(TWO, ("server-1:50051",), only_loopback=True)
     silent = Here(TWO, (), only_loopback=False)
     for here, words in ((on_loopback, "loopback only"), (silent, "no address")):
-        assert looks(database_url, provider, dummy, here) == [Next.YIELD]
+        assert reconciled(database_url, provider, dummy, here) == [Next.YIELD]
         assert words in row(db, "status_reason")[0]
         assert row(db, "reconciler_id, status, failures") == (None, "ACTIVE", 0)
-    assert looks(database_url, provider, dummy, HERE, on_loopback) == [Next.SOON, Next.AGAIN]
+    assert reconciled(database_url, provider, dummy, HERE, on_loopback) == [Next.SOON, Next.AGAIN]
     assert row(db, "status_reason") == ("",)
 
 
@@ -128,7 +128,7 @@ def test_an_engine_without_the_image_makes_none_and_is_no_failure(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
     dummy.engine = replace(dummy.engine, has_image=False)
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert row(db, "status_reason")[0].startswith("no image hodei:")
     assert (dummy.orders, row(db, "failures, status")) == ([], (0, "ACTIVE"))
 
@@ -136,29 +136,29 @@ def test_an_engine_without_the_image_makes_none_and_is_no_failure(
 def test_another_engine_is_not_taken_until_it_is_adopted(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     other = Dummy(replace(dummy.engine, id="ENGINE-B\x1b[31m"))
-    assert looks(database_url, provider, other) == [Next.YIELD]
+    assert reconciled(database_url, provider, other) == [Next.YIELD]
     words = "no server reaches engine ENGINE-A: the one that answers is ENGINE-B\\x1b[31m"
     assert words in row(db, "status_reason")[0]
     assert other.orders == []
     db.execute("UPDATE provider_configs SET engine_id = NULL")
-    looks(database_url, provider, other)
+    reconciled(database_url, provider, other)
     assert len(other.orders) == 2
 
 
 def test_a_copy_of_the_database_touches_nothing(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     for name in list(dummy.made):
         dummy.end(name)
     db.execute("UPDATE hodei_schema SET lives_in = '1/2'")
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert "this database is a copy" in row(db, "status_reason")[0]
     assert len(dummy.made) == 2
     cluster.adopt_sync(database_url, keep_id=False)
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert len(dummy.made) == 4, "the original's two are left, under other names"
     assert len({order.cluster_id for order in dummy.orders}) == 2
 
@@ -167,10 +167,10 @@ def test_an_engine_that_is_away_is_said_and_comes_back(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
     dummy.gone = "no engine answers at /var/run/docker.sock: Connection refused"
-    assert looks(database_url, provider, dummy) == [Next.YIELD]
+    assert reconciled(database_url, provider, dummy) == [Next.YIELD]
     assert row(db, "status_reason, failures") == (dummy.gone, 0)
     dummy.gone = ""
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert row(db, "status_reason") == ("",)
 
 
@@ -179,21 +179,21 @@ def test_failures_open_the_breaker_and_a_worker_that_comes_up_closes_it(
 ) -> None:
     later = "UPDATE provider_configs SET failed_at = failed_at - interval '1 h'"
     dummy.refuses = "the engine refused: no space left on device"
-    looks(database_url, provider, dummy, HERE, HERE)
-    assert row(db, "failures, status") == (1, "ACTIVE"), "the second look waits"
+    reconciled(database_url, provider, dummy, HERE, HERE)
+    assert row(db, "failures, status") == (1, "ACTIVE"), "the second one waits"
     words = "could not be started: the engine refused: no space left on device; the next one"
     assert words in row(db, "status_reason")[0]
-    looks(database_url, provider, dummy, HERE, HERE, between=lambda: db.execute(later))
+    reconciled(database_url, provider, dummy, HERE, HERE, between=lambda: db.execute(later))
     assert row(db, "failures, status") == (3, "DEGRADED")
     revoked = "SELECT count(*) FROM worker_bootstrap_tokens WHERE revoked_at IS NULL"
     assert db.execute(revoked).fetchone() == (0,)
     dummy.refuses = ""
     db.execute(later)
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert len(dummy.orders) == 1, "one at a time"
     assert row(db, "failures, status") == (3, "DEGRADED")
     registered(db, dummy)
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert row(db, "failures, status, status_reason") == (0, "ACTIVE", "")
     assert len(dummy.orders) == 2
 
@@ -201,30 +201,30 @@ def test_failures_open_the_breaker_and_a_worker_that_comes_up_closes_it(
 def test_a_worker_that_never_comes_is_removed_and_its_address_is_named(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     for name, (cluster_id, one) in list(dummy.made.items()):
         dummy.made[name] = cluster_id, replace(one, made_s=one.made_s - 200)
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert dummy.made == {}
     said = row(db, "status_reason")[0]
     assert "did not come up at server-1:50051: it did not connect within 120 s" in said
-    assert row(db, "failures") == (1,), "several in one look are one failure"
+    assert row(db, "failures") == (1,), "several in one reconciliation are one failure"
 
 
 def test_idle_workers_are_drained_revoked_and_removed(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     registered(db, dummy, updated_at="now() - interval '1 h'")
     db.execute("UPDATE workers SET connected_at = now() - interval '1 h'")
     db.execute("DELETE FROM job_queue")
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     drained = "SELECT count(*) FROM workers WHERE draining AND drained_by = 'system:providers'"
     assert db.execute(drained).fetchone() == (2,)
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert len(dummy.made) == 2, "a server may not have heard of it yet"
     db.execute("UPDATE workers SET drained_at = now() - interval '4 s'")
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert dummy.made == {}
     assert db.execute("SELECT count(*) FROM workers WHERE revoked_at IS NOT NULL").fetchone() == (
         2,
@@ -240,13 +240,13 @@ def test_of_two_providers_the_higher_priority_makes_the_workers(
     ).fetchone()
     assert second
     db.execute("DELETE FROM job_queue")
-    looks(database_url, second[0], Dummy())
+    reconciled(database_url, second[0], Dummy())
     db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
     db.execute("UPDATE job_queue SET enqueued_at = now() - interval '5 s'")
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert dummy.orders == []
     db.execute("UPDATE provider_configs SET status_reason = 'no engine' WHERE name = 'first'")
-    looks(database_url, provider, dummy)
+    reconciled(database_url, provider, dummy)
     assert len(dummy.orders) == 1
 
 
@@ -254,7 +254,7 @@ def test_settings_that_changed_get_another_connection_to_the_engine(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
     statements = iter(["SELECT", "SELECT", "UPDATE provider_configs SET config = '{\"slots\": 2}'"])
-    looks(
+    reconciled(
         database_url,
         provider,
         dummy,
