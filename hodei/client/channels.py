@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hodei.client.errors import Closed
+from hodei.client.python_words import for_python
 from hodei.client.servers import Servers, Tries
 from hodei.domain.errors import Invalid, Unavailable
 from hodei.domain.text import shown
@@ -58,9 +59,11 @@ class Channels:
         key: str | None = None,
     ) -> None:
         """Without `tls` the environment says it. Invalid: a setting is not as expected."""
+        if "grpc" not in sys.modules:  # its core would write raw lines to standard error
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         given = _from_environment(os.environ) if servers is None else servers
         self.servers = Servers(given, tls=tls is None and bool(os.environ.get("HODEI_TLS")))
-        self._tls = from_environment(os.environ) if tls is None else tls
+        self._tls = from_environment(os.environ) if tls is None else _checked_tls(tls)
         with _in_words_of_python():
             self._tls.check(self.servers.addresses)
         self.metadata = (
@@ -92,8 +95,6 @@ class Channels:
             if self.closed:
                 raise Closed("this client is closed: make another one")
             if place not in self._opened:
-                if "grpc" not in sys.modules:  # else its core writes raw lines to standard error
-                    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
                 with _in_words_of_python():
                     channel = self._open_channel(self.servers.addresses[place], self._tls)
                 self._opened[place] = channel, _stub(channel)
@@ -120,7 +121,7 @@ class Channels:
         looked: dict[Address, str] = {}
         for place, words in list(tries.unconnected.items())[:MOST_DIAGNOSED]:
             address = self.servers.addresses[place]
-            found = why(address, self._tls, words, DIAGNOSE_S).words
+            found = for_python(why(address, self._tls, words, DIAGNOSE_S).words)
             if found not in ("", REFUSED):
                 looked[address] = found
         if not looked:
@@ -158,7 +159,17 @@ def _in_words_of_python() -> Iterator[None]:
     try:
         yield
     except BadTls as error:
-        raise Invalid(str(error).replace("--tls-", "tls ")) from None
+        raise Invalid(for_python(str(error))) from None
+
+
+def _checked_tls(tls: Any) -> Tls:
+    """Invalid: it is no Tls, or one of its fields has another type."""
+    if not isinstance(tls, Tls):
+        raise Invalid(f"tls: expected a Tls, got {type(tls).__name__}")
+    for name, value in zip(Tls._fields, tls, strict=True):
+        if not isinstance(value, str | None):
+            raise Invalid(f"tls.{name}: expected text, got {type(value).__name__}")
+    return tls
 
 
 def checked_seconds(value: Any, what: str) -> float:
@@ -178,6 +189,8 @@ def _key_for(addresses: Sequence[Address], key: str | None) -> tuple[tuple[str, 
     none, or must not be sent to one of the servers."""
     from hodei.protocol import api_key
 
+    if key is not None and not isinstance(key, str):
+        raise Invalid(f"api_key: expected text, got {type(key).__name__}")
     try:
         given = api_key.checked(key, "api_key") if key else None
         key = given or api_key.from_environment(os.environ)

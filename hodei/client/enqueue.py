@@ -55,7 +55,7 @@ def enqueue_many(
     """Creates jobs as enqueue does, and returns their ids in order."""
     named = project_of(project)
     many = _ready(specs)
-    _check(conn, is_async=False)
+    _check(conn, schema, is_async=False)
     for piece in pieces(many):
         with _words():
             store.enqueue(conn, _json(piece), named, schema)
@@ -87,7 +87,7 @@ async def enqueue_many_async(
     """Does as enqueue_many, on an AsyncConnection of psycopg."""
     named = project_of(project)
     many = _ready(specs)
-    _check(conn, is_async=True)
+    _check(conn, schema, is_async=True)
     for piece in pieces(many):
         with _words():
             await store.enqueue_async(conn, _json(piece), named, schema)
@@ -97,14 +97,18 @@ async def enqueue_many_async(
 def _ready(specs: Iterable[AnySpec]) -> list[Ready]:
     """The specs, none of which PostgreSQL could not read: that is found here, before a statement
     fails for it and the transaction with it."""
+    if not isinstance(specs, Iterable):
+        raise Invalid(f"specs: expected several specs, got {type(specs).__name__}")
     many = [ready(spec) for spec in specs]
     for one in many:
         spec_json.read(one.text)
     return many
 
 
-def _check(conn: Any, *, is_async: bool) -> None:
-    """Invalid: the connection is none, or of the other kind."""
+def _check(conn: Any, schema: str | None, *, is_async: bool) -> None:
+    """Invalid: the connection is none, or of the other kind, or the schema is no text."""
+    if schema is not None and not isinstance(schema, str):
+        raise Invalid(f"schema: expected text, got {type(schema).__name__}")
     kind = type(conn).__name__
     if not callable(getattr(conn, "cursor", None)):
         raise Invalid(

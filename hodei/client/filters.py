@@ -1,7 +1,7 @@
 """Which jobs a list is of, and which part of a log is read, as Python gives it and as a request says
 it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
@@ -19,7 +19,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Filter(TypedDict, total=False):
-    """Each key must hold; of several values one."""
+    """Each key must hold; of several values one. None is no filter. An empty sequence or text is an
+    error, as no job would match it."""
 
     state: str | Sequence[str]
     reason: str | Sequence[str]
@@ -50,6 +51,9 @@ def request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         known = ", ".join(Filter.__annotations__)
         raise Invalid(f"{strangers[0]}: no such filter; known are {known}")
     plain = {key: value for key, value in given.items() if value is not None}
+    for key, value in plain.items():  # a request would not say it, and so mean all jobs
+        if isinstance(value, str | Sequence | Set) and not value:
+            raise Invalid(f"{key}: expected at least one value, or None, got {value!r}")
     if all(key in FIRST_RELEASE and isinstance(value, str) for key, value in plain.items()):
         return {key: _text(value, key) for key, value in plain.items()}
     return {"filter": _filter(plain)}
@@ -103,7 +107,7 @@ def _whole(value: Any, what: str, least: int, most: int) -> int:
 
 
 def _texts(value: Any, what: str) -> list[str]:
-    if not isinstance(value, str) and isinstance(value, Sequence | set | frozenset):
+    if not isinstance(value, str) and isinstance(value, Sequence | Set):
         return [_text(one, what) for one in value]
     return [_text(value, what)]
 
@@ -119,8 +123,12 @@ def _text(value: Any, what: str) -> str:
 
 def _unix_us(value: Any, what: str) -> int:
     """Microseconds since 1970 of a time, or of a time so long ago."""
-    if isinstance(value, timedelta):
-        value = datetime.now(UTC) - value
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise Invalid(f"{what}: expected a datetime with its offset or a timedelta, got {value!r}")
-    return (value - EPOCH) // timedelta(microseconds=1)
+    given = value
+    try:
+        if isinstance(value, timedelta):
+            value = datetime.now(UTC) - value
+        if isinstance(value, datetime) and value.utcoffset() is not None:
+            return (value - EPOCH) // timedelta(microseconds=1)
+    except OverflowError:
+        raise Invalid(f"{what}: expected a time of the years 1970 to 9999, got {given!r}") from None
+    raise Invalid(f"{what}: expected a datetime with its offset or a timedelta, got {given!r}")

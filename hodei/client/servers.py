@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hodei.client.errors import PASSING, TimedOut, error_of, was_not_done
+from hodei.client.python_words import for_python
 from hodei.domain.errors import HodeiError, Invalid, Unavailable
 from hodei.tls.address import BadAddress, parse_each
 from hodei.tls.grpc_words import was_not_sent
@@ -28,7 +29,7 @@ class Servers:
         try:
             self.addresses = parse_each(parts, given, tls=tls)
         except BadAddress as error:
-            raise Invalid(f"servers: {error}") from None
+            raise Invalid(f"servers: {for_python(str(error))}") from None
         self.current = 0
 
     def __str__(self) -> str:

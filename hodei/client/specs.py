@@ -12,9 +12,13 @@ from uuid import UUID
 
 from hodei.domain.errors import Invalid
 from hodei.domain.ids import uuid7
+from hodei.domain.text import shown
 
 LONGEST_SPEC = 1 << 20
 """Characters of a spec's JSON. No server takes a longer one; its normal form has at most 256 KiB."""
+
+UNTELLABLE = (TypeError, ValueError, OverflowError, RecursionError)
+"""Errors of what JSON cannot say, and of a time beyond the calendar."""
 
 Duration = float | str | timedelta
 """Seconds, a text as a spec has it, or a timedelta."""
@@ -97,11 +101,31 @@ def ready(spec: AnySpec) -> Ready:
     plain.setdefault("id", new_id())
     try:
         text = json.dumps(plain, default=_plain, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"spec: expected what JSON can say: {str(error)[:200]}") from None
+    except UNTELLABLE as error:
+        where = shown(_place(plain))[:200]
+        raise Invalid(f"{where}: expected what JSON can say: {shown(str(error))[:200]}") from None
     if len(text) > LONGEST_SPEC:
         raise Invalid(f"spec: expected at most {LONGEST_SPEC} characters of JSON, got {len(text)}")
     return Ready(str(plain["id"]), text)
+
+
+def _place(spec: Mapping[str, Any]) -> str:
+    """The key of a spec, or the entry of one such as `env.NAME`, that JSON cannot say; `spec` where
+    each of them can be said alone."""
+    for key, value in spec.items():
+        if not _can_be_said({key: value}):
+            entries = value.items() if isinstance(value, Mapping) else ()
+            inner = (f"{key}.{name}" for name, one in entries if not _can_be_said({name: one}))
+            return next(inner, str(key))
+    return "spec"
+
+
+def _can_be_said(value: Mapping[Any, Any]) -> bool:
+    try:
+        json.dumps(value, default=_plain, allow_nan=False)
+    except UNTELLABLE:
+        return False
+    return True
 
 
 def _plain(value: Any) -> Any:

@@ -75,6 +75,8 @@ def submit_many(specs: Iterable[AnySpec], project: str | None) -> Verb[list[str]
     """Creates jobs, in pieces that are each stored together or not at all, and returns their ids in
     order. All specs are looked at before the first piece is sent."""
     named = project_of(project)
+    if not isinstance(specs, Iterable):
+        raise Invalid(f"specs: expected several specs, got {type(specs).__name__}")
     many = []
     for number, spec in enumerate(specs):
         try:

@@ -94,7 +94,7 @@ def test_a_fault_of_the_spec_has_the_servers_words(db: Connection) -> None:
             "^retries: expected a whole number from 0 to",
         ),
         ({"command": "x\0"}, Invalid, "^command: expected text without NUL$"),
-        ({"command": object()}, Invalid, "^spec: expected what JSON can say: "),
+        ({"command": object()}, Invalid, "^command: expected what JSON can say: "),
         ({"id": mine, "command": "false"}, Duplicate, f"^id: job {mine} exists with another spec$"),
     ]
     for spec, kind, words in cases:

@@ -1,7 +1,7 @@
 """Each verb of both clients, on a real system."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -185,16 +185,21 @@ def test_what_is_no_id_is_refused_before_anything_is_sent(
 CYCLE: dict[str, Any] = {}
 CYCLE["env"] = CYCLE
 
+LAST_TIME = datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))
+"""In UTC it is beyond the calendar."""
+
 ODD_SPECS: list[tuple[Any, str]] = [
     ({}, "^command: expected a command or a script, got neither$"),
     ({"comand": "x"}, "^comand: unknown key; known are id, "),
     ({"command": "x\0"}, "^command: expected text without NUL$"),
     ({"command": "\ud800"}, "^command: expected valid Unicode text$"),
-    ({"command": "true", "timeout": float("nan")}, "^spec: expected what JSON can say: "),
-    ({"command": "true", "env": {"A": object()}}, "^spec: expected what JSON can say: "),
-    ({"command": "true", "run_at": datetime(2026, 1, 1)}, "^spec: .* a time with its offset"),
-    ({"command": b"true"}, "^spec: expected what JSON can say: .* type bytes$"),
-    (CYCLE, "^spec: expected what JSON can say: "),
+    ({"command": "true", "timeout": float("nan")}, "^timeout: expected what JSON can say: "),
+    ({"command": "true", "env": {"A": object()}}, "^env.A: expected what JSON can say: "),
+    ({"command": "true", "run_at": datetime(2026, 1, 1)}, "^run_at: .* a time with its offset"),
+    ({"command": b"true"}, "^command: expected what JSON can say: .* type bytes$"),
+    ({"command": "true", "labels": {"a", "b"}}, "^labels: .* a value of type set$"),
+    ({"command": "true", "run_at": LAST_TIME}, "^run_at: expected what JSON can say: "),
+    (CYCLE, "^env.env: expected what JSON can say: "),
     ({"command": "true", "id": "x"}, "^id: expected a UUID, got "),
     ({"command": "true", "name": "a\nb"}, "^name: expected text without control characters$"),
     ({"command": "x" * (10 << 20)}, "^spec: expected at most 1048576 characters of JSON, got "),
@@ -232,6 +237,11 @@ def test_a_list_has_filters(client: Any) -> None:
         client.cancel(job_id)
 
 
+SEVERAL = ("state", "reason", "worker")
+ONE = ("name", "actor", "correlation_id", "project")
+"""Filters whose request would mean all jobs if they were empty."""
+
+
 def test_odd_lists_are_refused_in_words(client: Any) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"state": "DONE"}, "^state: expected one of PENDING, .*, got 'DONE'$"),
@@ -246,6 +256,11 @@ def test_odd_lists_are_refused_in_words(client: Any) -> None:
         ({"labels": ["a"]}, "^labels: expected a mapping, got list$"),
         ({"labels": {"a": "\0"}}, "^labels: expected valid Unicode text without NUL, got "),
         ({"since": datetime(2026, 1, 1)}, "^since: expected a datetime with its offset or a "),
+        ({"since": timedelta.max}, "^since: expected a time of the years 1970 to 9999, got "),
+        ({"until": timedelta.min}, "^until: expected a time of the years 1970 to 9999, got "),
+        *(({key: []}, f"^{key}: expected at least one value") for key in SEVERAL),
+        *(({key: ""}, f"^{key}: expected at least one value") for key in (*SEVERAL, *ONE)),
+        ({"worker": frozenset()}, "^worker: expected at least one value"),
         ({"until": timedelta(days=365 * 100)}, "^until: expected a time of the years 1970 to "),
         ({"correlation_id": "x" * (10 << 20)}, "^ListJobs: expected a request of at most 4194304 "),
         ({"correlation_id": "x" * (1 << 20)}, "^expected a request of at most 16384 bytes"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hodei.client import errors
 from tests.conftest import TREE
 from tests.running import Hodei
 
@@ -40,3 +41,9 @@ def test_an_example_runs(
     here = code.replace("127.0.0.1:50051", ",".join(hodei.addresses))
     exec(compile(here, "docs/client.md", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out == said
+
+
+def test_the_table_of_errors_has_each_of_them() -> None:
+    _, _, table = PAGE.partition("| error | meaning |\n")
+    named = re.findall(r"^\| `(\w+)` \|", table, re.M)
+    assert sorted(named) == sorted({*errors.__all__} - {"HodeiError"})

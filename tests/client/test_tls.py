@@ -66,7 +66,7 @@ def test_the_environment_says_what_a_program_does_not(
     monkeypatch.setenv("HODEI_TLS_CA", str(ca.file))
     monkeypatch.setenv("HODEI_TLS_CERT", own.cert)
     port = free_port()
-    with pytest.raises(Invalid, match="tls cert and tls key: expected both or none, got one"):
+    with pytest.raises(Invalid, match=r"tls\.cert and tls\.key: expected both or none, got one"):
         make(f"localhost:{port}")
     monkeypatch.setenv("HODEI_TLS_KEY", own.key)
     with ThreadPoolExecutor(2) as pool:
