@@ -7,8 +7,8 @@ import click
 from hodei.cli import show
 from hodei.cli.client import Client, caller, connect
 from hodei.cli.database_url import database_url_options
-from hodei.cli.errors import Failure
 from hodei.cli.groups import Group
+from hodei.cli.older_server import unless_older
 from hodei.cli.times import seconds
 from hodei.domain.text import shown
 from hodei.shapes import wire
@@ -38,9 +38,13 @@ def apikey() -> None:
     required=True,
     help="Who uses it: `api:` and the name stands in events. Two keys may have one name.",
 )
-@click.option("--project", default="", help="The only project that it reaches; otherwise all.")
+@click.option("--project", default="", help="The only project that it reaches.", show_default="all")
 @click.option(
-    "--expires", default="", metavar="TIME", help="For how long it is valid, as 90d; else for ever."
+    "--expires",
+    default="",
+    metavar="TIME",
+    help="For how long it is valid, as 90d.",
+    show_default="for ever",
 )
 @database_url_options(
     ambient=False, about="Where no key exists yet: the database itself, as postgres://…"
@@ -165,14 +169,5 @@ def revoke(servers: str, which: str, output: str) -> None:
 
 def _asked(client: Client, method: Any, request: Any) -> Any:
     """Calls. Failure: the server is of a release without API keys."""
-    import grpc
-
-    try:
+    with unless_older(client, "has no API keys: upgrade it"):
         return client.call(method, request)
-    except grpc.RpcError as error:
-        if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-            raise
-        raise Failure(
-            f"the server at {client.address} is of an older release, which has no API keys: upgrade it",
-            "unsupported",
-        ) from error

@@ -7,8 +7,8 @@ import click
 
 from hodei.cli import show
 from hodei.cli.client import Client, connect
-from hodei.cli.errors import Failure
 from hodei.cli.job_events import actor as actor_of
+from hodei.cli.older_server import unless_older
 from hodei.cli.past import Past
 from hodei.cli.say import say
 from hodei.shapes import wire
@@ -87,7 +87,8 @@ def _found(client: Client, kinds: list[str], wanted: dict[str, Any]) -> list[Eve
     searched = 0
     while len(found) < wanted["limit"]:
         request.limit = min(PAGE, wanted["limit"] - len(found))
-        answer = _asked(client, request)
+        with unless_older(client, "has no `hodei audit`: upgrade it"):
+            answer = client.call(client.access.ListEvents, request)
         found += [wire.read(Event, one) for one in answer.events]
         searched += answer.searched
         if not answer.next_before_event_id:
@@ -97,21 +98,6 @@ def _found(client: Client, kinds: list[str], wanted: dict[str, Any]) -> list[Eve
             break
         request.before_event_id = answer.next_before_event_id
     return found
-
-
-def _asked(client: Client, request: Any) -> Any:
-    """Failure: the server is of a release without an audit."""
-    import grpc
-
-    try:
-        return client.call(client.access.ListEvents, request)
-    except grpc.RpcError as error:
-        if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-            raise
-        raise Failure(
-            f"the server at {client.address} is of an older release, which has no `hodei audit`: upgrade it",
-            "unsupported",
-        ) from error
 
 
 def _what(event: Event) -> str:

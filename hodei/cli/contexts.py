@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
+
 from hodei.cli.errors import Failure
 
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
@@ -131,7 +133,7 @@ def _replace(place: Path, content: bytes) -> None:
 
 
 def check_name(name: str) -> str:
-    """Failure: it cannot be a context's name."""
+    """UsageError: it cannot be a context's name."""
     if not NAME.fullmatch(name):
-        raise Failure(f"--name: expected {NAME_SHAPE}, got {name[:80]!r}")
+        raise click.UsageError(f"--name: expected {NAME_SHAPE}, got {name[:80]!r}")
     return name

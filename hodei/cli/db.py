@@ -124,7 +124,7 @@ def maintain(database_url: str, keep_days: int, output: str) -> None:
 def _maintained(report: Maintenance, keep_days: int) -> Iterator[str]:
     """What the maintenance did, in sentences."""
     if report.days_made:
-        yield f"Created {_number(report.days_made, 'partition')} for the next days."
+        yield f"Created {show.counted(report.days_made, 'partition')} for the next days."
     else:
         yield "No partition for the next days was created."
     yield from _deleted(report, keep_days)
@@ -134,7 +134,7 @@ def _maintained(report: Maintenance, keep_days: int) -> Iterator[str]:
         yield f"{name} stays for now, because another transaction holds a lock on it."
     if report.stray_events or report.stray_chunks:
         yield (
-            f"{_number(report.stray_events, 'event')} and {_number(report.stray_chunks, 'log chunk')}"
+            f"{show.counted(report.stray_events, 'event')} and {show.counted(report.stray_chunks, 'log chunk')}"
             " are in the default partitions, because there was no partition for their day."
         )
 
@@ -144,11 +144,11 @@ def _deleted(report: Maintenance, keep_days: int) -> Iterator[str]:
         yield "Nothing was deleted, because --keep-days is 0."
         return
     yield (
-        f"Deleted what is older than {_number(keep_days, 'day')}:"
-        f" {_number(report.jobs_deleted, 'final job')},"
-        f" {_number(report.workers_deleted, 'terminated worker')},"
-        f" {_number(report.tokens_deleted, 'dead token')},"
-        f" {_number(len(report.days_dropped), 'partition')} of events and logs."
+        f"Deleted what is older than {show.counted(keep_days, 'day')}:"
+        f" {show.counted(report.jobs_deleted, 'final job')},"
+        f" {show.counted(report.workers_deleted, 'terminated worker')},"
+        f" {show.counted(report.tokens_deleted, 'dead token')},"
+        f" {show.counted(len(report.days_dropped), 'partition')} of events and logs."
     )
     if report.days_dropped:
         yield f"The partitions were {', '.join(report.days_dropped)}."
@@ -188,10 +188,10 @@ def _made_safe(report: Restoration) -> Iterator[str]:
         " restored time is refused, and its results are kept as JobLateResult."
     )
     yield (
-        f"Consumed {_number(report.tokens_consumed, 'token')}. Make new ones with"
+        f"Consumed {show.counted(report.tokens_consumed, 'token')}. Make new ones with"
         " `hodei token create` for workers that have registered since."
     )
-    yield f"Paused {_number(len(report.providers_paused), 'provider')}" + (
+    yield f"Paused {show.counted(len(report.providers_paused), 'provider')}" + (
         f": {', '.join(report.providers_paused)}." if report.providers_paused else "."
     )
     yield (
@@ -200,13 +200,9 @@ def _made_safe(report: Restoration) -> Iterator[str]:
     )
     if report.servers:
         yield (
-            f"{_number(report.servers, 'server')} ran before this command and may have given numbers"
+            f"{show.counted(report.servers, 'server')} ran before this command and may have given numbers"
             " to a worker that holds them already: stop the servers first, the next time."
         )
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _say(sentences: Iterable[str]) -> None:

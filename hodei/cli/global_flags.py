@@ -160,7 +160,7 @@ def _name_in_environment(option: click.Option, words: Sequence[str]) -> None:
     if not option.allow_from_autoenv:
         return
     option.show_envvar = True
-    if option.default == "":
+    if option.default == "" and not isinstance(option.show_default, str):
         option.show_default = False  # nothing is what it says
     if option.envvar is None:
         flag = max(option.opts, key=len).lstrip("-")

@@ -49,8 +49,12 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shown = [name for name in self.list_commands(ctx) if not self._is_hidden(name)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self._about(name)) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, self._about(name)) for name in shown])
+
+    def _is_hidden(self, name: str) -> bool:
+        return name not in self._lazy and self.commands[name].hidden
 
     def _about(self, name: str) -> str:
         lazy = self._lazy.get(name)

@@ -11,6 +11,7 @@ import click
 from hodei.cli import completion, show
 from hodei.cli.client import Client, connect
 from hodei.cli.errors import Failure
+from hodei.cli.older_server import unless_older
 from hodei.domain.text import shown
 
 if TYPE_CHECKING:
@@ -116,20 +117,10 @@ def _check(text: str) -> None:
 
 
 def _ask(client: Client, parts: list[str]) -> "Sequence[pb.ResolveJobsResponse.Meant]":
-    import grpc
-
     from hodei.protocol import hodei_pb2 as pb
 
-    try:
+    with unless_older(client, "knows neither parts of ids nor --last: give the whole id"):
         answer = client.call(client.jobs.ResolveJobs, pb.ResolveJobsRequest(parts=parts))
-    except grpc.RpcError as error:
-        if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-            raise
-        raise Failure(
-            f"the server at {client.address} is of an older release, which knows neither parts "
-            "of ids nor --last: give the whole id",
-            "unsupported",
-        ) from None
     found: Sequence[pb.ResolveJobsResponse.Meant] = answer.meant
     return found
 

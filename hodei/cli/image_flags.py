@@ -11,19 +11,22 @@ OPTIONS = (
     click.option(
         "--pull",
         type=click.Choice(["always", "missing", "never"]),
-        help="When the image is pulled; if it is missing otherwise.",
+        help="When the image is pulled.",
+        show_default="missing",
     ),
     click.option("--memory", metavar="SIZE", help="Limit, as 512m or 2g, swap included."),
     click.option("--cpus", metavar="N", help="Limit of processors, as 1.5."),
     click.option("--pids", type=int, metavar="N", help="Limit of processes and threads."),
-    click.option("--network", metavar="NAME", help="bridge otherwise; none for no network."),
+    click.option("--network", metavar="NAME", help="none for no network.", show_default="bridge"),
     click.option(
         "--volume",
         multiple=True,
         metavar="SRC:DST[:ro]",
         help="Folder of the worker's host that it allows; repeatable.",
     ),
-    click.option("--user", metavar="USER[:GROUP]", help="In the container; the image's otherwise."),
+    click.option(
+        "--user", metavar="USER[:GROUP]", help="In the container.", show_default="the image's"
+    ),
     click.option("--read-only", is_flag=True, help="No writes to the container's root."),
     click.option(
         "--tmpfs", multiple=True, metavar="PATH[:OPTIONS]", help="Folder in memory; repeatable."

@@ -103,11 +103,12 @@ def _found(client: Client, verb: Verb, wanted: Wanted) -> list[FoundJob]:
 def _counted(verb: Verb, found: Sequence[FoundJob], missing: int = 0) -> tuple[str, list[str]]:
     """What was found in words, and the ids of the jobs to which it can be done."""
     ids = [one.job_id for one in found if verb.may(one.state)]
-    words = f"{_number(len(found))} match, {_number(len(ids))} can be {verb.past}"
+    matches = "matches" if len(found) == 1 else "match"
+    words = f"{_number(len(found))} {matches}, {_number(len(ids))} can be {verb.past}"
     if cannot := len(found) - len(ids):
         words += f", {_number(cannot)} {verb.cannot}"
     if missing:
-        words += f", {_number(missing)} do not exist"
+        words += f", {_number(missing)} {'does' if missing == 1 else 'do'} not exist"
     return words, ids
 
 

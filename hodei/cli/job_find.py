@@ -7,6 +7,7 @@ from hodei.cli.client import Client
 from hodei.cli.errors import Failure
 from hodei.cli.ids import resolve_jobs
 from hodei.cli.job_filter import Wanted
+from hodei.cli.older_server import older, unless_older
 from hodei.cli.say import say
 from hodei.domain.job import JobState
 from hodei.domain.text import shown
@@ -106,27 +107,14 @@ def _before(client: Client, wanted: Wanted) -> str:
 
 
 def _find(client: Client, request: "pb.FindJobsRequest") -> "pb.FindJobsResponse":
-    import grpc
-
-    try:
+    lacks = "finds no jobs to cancel or retry: give their ids, without --dry-run"
+    with unless_older(client, lacks):
         answer: pb.FindJobsResponse = client.call(client.jobs.FindJobs, request)
-    except grpc.RpcError as error:
-        if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-            raise
-        raise Failure(
-            f"the server at {client.address} is of an older release, which finds no jobs to "
-            "cancel or retry: give their ids, without --dry-run",
-            "unsupported",
-        ) from None
     return answer
 
 
 def _too_old(client: Client, unknown: Sequence[str]) -> Failure:
-    flags = shown(", ".join(unknown))
-    return Failure(
-        f"the server at {client.address} is of an older release, which does not know {flags}",
-        "unsupported",
-    )
+    return older(client, f"does not know {shown(', '.join(unknown))}")
 
 
 class _Searched:

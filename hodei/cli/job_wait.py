@@ -50,7 +50,7 @@ def wait(servers: str, job_ids: list[str], any_one: bool, timeout: str | None, o
                 ended[job.job_id] = job
                 _show(job, output)
     except TimeIsUp:
-        say(f"hodei: {_words(ends.left)} not ended within {timeout}")
+        say(f"hodei: {_words(ends.left)} not ended within {show.duration(limit_s or 0)}")
         sys.exit(HODEI_FAILED)
     except KeyboardInterrupt as interrupt:
         say(f"\nhodei: {_words(ends.left)} not ended; nothing is cancelled")

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from hodei.cli.client import Client
 from hodei.cli.errors import Failure
+from hodei.cli.older_server import older
 from hodei.cli.reconnecting import answers
 from hodei.cli.say import say
 from hodei.cli.show import short_id
@@ -105,11 +106,8 @@ class LogStream:
         from hodei.protocol import hodei_pb2 as pb
 
         if self._selection.last_lines is not None:
-            raise Failure(
-                f"the server at {shown(client.address)} is of an older release, which cannot count "
-                "lines from the end of a log: leave --tail out, or use --since",
-                "unsupported",
-            )
+            lacks = "cannot count lines from the end of a log: leave --tail out, or use --since"
+            raise older(client, lacks)
         if attempt := self._selection.attempt:
             found = client.call(client.jobs.GetAttempts, pb.JobRef(job_id=self._job_id))
             there = [one.attempt for one in found.attempts]

@@ -12,6 +12,7 @@ from hodei.cli.connection import of_this_call
 from hodei.cli.contexts import Context, Contexts
 from hodei.cli.errors import Failure
 from hodei.cli.groups import Group
+from hodei.cli.older_server import unless_older
 from hodei.cli.say import say
 from hodei.domain.text import shown
 from hodei.protocol import api_key
@@ -64,20 +65,13 @@ def _key() -> str:
 
 def _identity(servers: str, key: str) -> Identity:
     """Who the servers say the key is. Failure: they do not take it."""
-    import grpc
-
     from hodei.protocol import hodei_pb2 as pb
 
-    with connect(servers, key=key) as client:
-        try:
-            return wire.read(Identity, client.call(client.access.WhoAmI, pb.WhoAmIRequest()))
-        except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-                raise
-            raise Failure(
-                f"the server at {client.address} is of an older release, which has no API keys: upgrade it",
-                "unsupported",
-            ) from error
+    with (
+        connect(servers, key=key) as client,
+        unless_older(client, "has no API keys: upgrade it"),
+    ):
+        return wire.read(Identity, client.call(client.access.WhoAmI, pb.WhoAmIRequest()))
 
 
 def _with(known: Contexts, name: str, servers: str, key: str) -> Contexts:

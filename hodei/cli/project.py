@@ -6,13 +6,17 @@ import click
 
 from hodei.cli import show
 from hodei.cli.client import Client, connect
-from hodei.cli.errors import Failure
 from hodei.cli.groups import Group
+from hodei.cli.older_server import unless_older
+from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.fleet import Project
 
 if TYPE_CHECKING:
     from hodei.protocol import hodei_pb2 as pb
+
+NO_PROJECTS = "has no projects"
+"""What a server of an older release lacks."""
 
 
 @click.group(cls=Group, epilog="\b\nExample:\n  hodei project grant shop_app shop")
@@ -61,7 +65,7 @@ def grant(servers: str, role: str, name: str, output: str) -> None:
     Its members may, too. With a first grant a role loses the project `default`, unless that is
     granted to it as well."""
     if not show.emit(output, _granted(servers, role, name, undo=False)):
-        click.echo(f"role {role} may enqueue into project {name}")
+        click.echo(shown(f"role {role} may enqueue into project {name}"))
 
 
 @project.command(
@@ -78,33 +82,24 @@ def ungrant(servers: str, role: str, name: str, output: str) -> None:
 
     A role without any grant enqueues into the project `default`."""
     if not show.emit(output, _granted(servers, role, name, undo=True)):
-        click.echo(f"role {role} may no longer enqueue into project {name}")
+        click.echo(shown(f"role {role} may no longer enqueue into project {name}"))
 
 
 def _granted(servers: str, role: str, name: str, *, undo: bool) -> Project:
     from hodei.protocol import hodei_pb2 as pb
 
-    with connect(servers) as client:
-        request = pb.GrantProjectRequest(role=role, project=name, undo=undo)
+    request = pb.GrantProjectRequest(role=role, project=name, undo=undo)
+    with connect(servers) as client, unless_older(client, NO_PROJECTS):
         return wire.read(Project, client.call(client.projects.GrantProject, request))
 
 
 def projects_of(client: Client) -> "pb.ListProjectsResponse":
     """Asks a server for its projects. Failure: it is of a release that has none, and would create
     each job in the same one."""
-    import grpc
-
     from hodei.protocol import hodei_pb2 as pb
 
-    try:
+    with unless_older(client, NO_PROJECTS):
         found: pb.ListProjectsResponse = client.call(
             client.projects.ListProjects, pb.ListProjectsRequest()
         )
-    except grpc.RpcError as error:
-        if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-            raise
-        raise Failure(
-            f"the server at {client.address} is of an older release, which has no projects",
-            "unsupported",
-        ) from None
     return found

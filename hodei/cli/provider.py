@@ -8,9 +8,9 @@ import click
 
 from hodei.cli import show
 from hodei.cli.client import Client, connect
-from hodei.cli.errors import Failure
 from hodei.cli.groups import Group
-from hodei.cli.provider_flags import config_of, config_options
+from hodei.cli.older_server import unless_older
+from hodei.cli.provider_flags import check, config_of, config_options
 from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.provider import Provider
@@ -23,7 +23,7 @@ WHICH = click.argument("which", metavar="PROVIDER")
     epilog="\b\nExample:\n  hodei provider add Docker --max-workers 10\n  hodei provider list",
 )
 def provider() -> None:
-    """Where servers make workers on demand: add, list, show, pause, resume, remove."""
+    """Where servers make workers on demand: add, list, get, pause, resume, remove."""
 
 
 @provider.command(
@@ -52,9 +52,11 @@ def add(
     """Add a provider: workers in containers of a Docker Engine that the servers reach."""
     from hodei.protocol import hodei_pb2 as pb
 
+    keys = config_of(config)
+    check(keys, max_workers)
     request = pb.AddProviderRequest(
         name=name,
-        config=json.dumps(config_of(config)),
+        config=json.dumps(keys),
         max_workers=max_workers,
         priority=priority,
     )
@@ -107,11 +109,11 @@ def list_providers(servers: str, output: str) -> None:
     )
 
 
-@provider.command(name="show", epilog="\b\nExample:\n  hodei provider show Docker")
+@provider.command(epilog="\b\nExample:\n  hodei provider get Docker")
 @WHICH
 @show.format_option
 @click.pass_obj
-def show_provider(servers: str, which: str, output: str) -> None:
+def get(servers: str, which: str, output: str) -> None:
     """Show a provider: its settings, and why it makes no workers."""
     from hodei.protocol import hodei_pb2 as pb
 
@@ -122,6 +124,12 @@ def show_provider(servers: str, which: str, output: str) -> None:
         _tell(one)
 
 
+provider.add_command(
+    click.Command("show", hidden=True, callback=get.callback, params=[*get.params], help=get.help)
+)
+"""Its name before it had that of `job get` and `worker get`."""
+
+
 def _tell(one: Provider) -> None:
     labels = " ".join(f"{key}={value}" for key, value in sorted(one.labels.items()))
     pairs = {
@@ -130,7 +138,7 @@ def _tell(one: Provider) -> None:
         "Status": one.status,
         "Makes none": one.status_reason or one.wrong,
         "Workers": f"{one.workers} of {one.max_workers}, {one.starting} starting, {one.busy} busy",
-        "Demand": f"{one.demand} jobs",
+        "Demand": show.counted(one.demand, "job"),
         "Priority": str(one.priority),
         "Failures": f"{one.failures}, last {show.clock(one.failed_at)}" if one.failures else None,
         "Engine": one.engine,
@@ -176,11 +184,16 @@ def _command(name: str, method: str, done: Callable[[Provider], str], about: str
     return change
 
 
+def _paused(one: Provider) -> str:
+    go_on = "goes on" if one.workers == 1 else "go on"
+    return f"is {one.status}; {show.counted(one.workers, 'worker')} {go_on}"
+
+
 provider.add_command(
     _command(
         "pause",
         "PauseProvider",
-        lambda one: f"is {one.status}; its {one.workers} workers go on",
+        _paused,
         "Make no workers any more; those that are there go on, and idle ones are removed.",
     )
 )
@@ -220,12 +233,5 @@ def remove(servers: str, which: str, force: bool, output: str) -> None:
 
 def _asked(client: Client, method: Any, request: Any) -> Any:
     """Calls. Failure: the server is of a release without workers on demand."""
-    import grpc
-
-    try:
+    with unless_older(client, "makes no workers on demand: upgrade it"):
         return client.call(method, request)
-    except grpc.RpcError as error:
-        if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-            raise
-        words = "is of an older release, which makes no workers on demand: upgrade it"
-        raise Failure(f"the server at {client.address} {words}", "unsupported") from error

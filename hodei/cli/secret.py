@@ -1,10 +1,13 @@
 """`hodei secret …`."""
 
+from typing import Any
+
 import click
 
 from hodei.cli import show
-from hodei.cli.client import connect
+from hodei.cli.client import Client, connect
 from hodei.cli.groups import Group
+from hodei.cli.older_server import unless_older
 from hodei.cli.spec_input import read_file
 from hodei.domain.secret import MOST_BYTES
 from hodei.domain.text import shown
@@ -40,7 +43,7 @@ def secret() -> None:
     default="-",
     metavar="FILE",
     help="A file with the value; - for standard input.",
-    show_default="-",
+    show_default=True,
 )
 @click.option("--allow-short", is_flag=True, help="Take a value of less than 8 bytes.")
 @PROJECT
@@ -57,14 +60,15 @@ def set_secret(
         name=name, value=_value(path), allow_short=allow_short, project=project
     )
     with connect(servers) as client:
-        one = wire.read(Secret, client.call(client.secrets.SetSecret, request))
+        one = wire.read(Secret, _asked(client, client.secrets.SetSecret, request))
     if not show.emit(output, one):
-        click.echo(f"secret {one.name} is set (version {one.version}, project {one.project})")
+        words = f"is set (version {one.version}, project {one.project})"
+        click.echo(shown(f"secret {one.name} {words}"))
 
 
 def _value(path: str) -> str:
     """Reads a value. UsageError: it is no text, or has too many bytes."""
-    data = read_file(path, "--file", MOST_BYTES + 2)
+    data = read_file(path, "--file", MOST_BYTES, len("\r\n"))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -85,7 +89,7 @@ def list_secrets(servers: str, project: str, output: str) -> None:
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
-        answer = client.call(client.secrets.ListSecrets, pb.ListSecretsRequest(project=project))
+        answer = _asked(client, client.secrets.ListSecrets, pb.ListSecretsRequest(project=project))
     found = [wire.read(Secret, one) for one in answer.secrets]
     if answer.more:
         click.echo(f"hodei: secrets behind these {len(found)} are not shown", err=True)
@@ -126,7 +130,7 @@ def remove(servers: str, name: str, project: str, output: str) -> None:
 
     request = pb.SecretRef(name=name, project=project)
     with connect(servers) as client:
-        one = wire.read(Secret, client.call(client.secrets.RemoveSecret, request))
+        one = wire.read(Secret, _asked(client, client.secrets.RemoveSecret, request))
     if not show.emit(output, one):
         click.echo(shown(f"secret {one.name} is removed (project {one.project})"))
 
@@ -142,7 +146,12 @@ def rotate(servers: str) -> None:
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
-        answer = client.call(client.secrets.RotateSecrets, pb.RotateSecretsRequest())
-    click.echo(
-        shown(f"{answer.rotated} versions are encrypted anew, all now with key {answer.key_id}")
-    )
+        answer = _asked(client, client.secrets.RotateSecrets, pb.RotateSecretsRequest())
+    are = "version is" if answer.rotated == 1 else "versions are"
+    click.echo(f"{answer.rotated} {are} encrypted anew, all now with key {answer.key_id}")
+
+
+def _asked(client: Client, method: Any, request: Any) -> Any:
+    """Calls. Failure: the server is of a release without secrets."""
+    with unless_older(client, "has no secrets: upgrade it"):
+        return client.call(method, request)

@@ -25,7 +25,8 @@ Example:
 @click.option(
     "--listen-url",
     envvar="HODEI_LISTEN_URL",
-    help=f"For LISTEN, past a transaction pooler; the database's own otherwise. {VISIBLE}",
+    help=f"For LISTEN, past a transaction pooler. {VISIBLE}",
+    show_default="the database's own",
 )
 @click.option(
     "--listen-url-file",

@@ -15,22 +15,23 @@ from hodei.domain.spec_keys import MOST_BYTES
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def read_file(name: str, flag: str, most: int = MOST_BYTES) -> bytes:
+def read_file(name: str, flag: str, most: int = MOST_BYTES, end: int = 0) -> bytes:
     """The content of a file, or of standard input for `-`. UsageError: it cannot be read, or it has
-    more than `most` bytes; no more are read, so that what never ends, as /dev/zero, is refused."""
+    more than `most` bytes; no more are read, so that what never ends, as /dev/zero, is refused.
+    `end`: further bytes that an end of line may have, which the caller takes off."""
     try:
         if name == "-":
             if sys.stdin and sys.stdin.isatty():
                 say(f"hodei: {flag} reads what you type; end it with Ctrl-D")
-            data = sys.stdin.buffer.read(most + 1) if sys.stdin else b""
+            data = sys.stdin.buffer.read(most + end + 1) if sys.stdin else b""
         else:
             with Path(name).open("rb") as file:
-                data = file.read(most + 1)
+                data = file.read(most + end + 1)
     except OSError as error:
         raise click.UsageError(f"{flag} {name}: {error.strerror}") from error
     except ValueError:  # a NUL in it
         raise click.UsageError(f"{flag}: expected the name of a file, got {name!r}") from None
-    if len(data) > most:
+    if len(data) > most + end:
         raise click.UsageError(f"{flag} {name}: expected at most {most} bytes")
     return data
 

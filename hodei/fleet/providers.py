@@ -104,8 +104,8 @@ class Providers:
         found = provider_shapes.of_provider(row)
         if found.workers and not force:
             raise Conflict(
-                f"provider {found.name} has {found.workers} workers: pause it and wait until they"
-                " are gone, or use --force, which leaves them to another provider of its engine"
+                f"provider {found.name} still has workers ({found.workers}): pause it and wait until"
+                " none is left, or use --force, which leaves them to another provider of its engine"
             )
         await self._do(row, provider_view.remove, "removed", who)
         return found

@@ -50,8 +50,8 @@ def checked(text: str, source: str) -> str:
     key = text.strip()
     if not FORM.fullmatch(key):
         raise BadKey(
-            f"{source}: expected an API key (hodei_…, as `hodei apikey create` prints it), got"
-            f" {len(key)} characters of another form"
+            f"{source}: expected an API key (hodei_…, as `hodei apikey create` prints it), got "
+            + (f"{len(key)} characters of another form" if key else "nothing")
         )
     return key
 

@@ -61,7 +61,7 @@ def test_the_page_and_the_flags_name_its_default(key: object) -> None:
     (flag,) = (one for one in context.command.params if one.name == name)
     record = flag.get_help_record(context)
     assert record
-    words = re.split(r"[\s;\[\]]+", record[1].removesuffix("."))
+    words = re.split(r"[\s;\[\]()]+", record[1].removesuffix("."))
     assert default in [as_read(word.rstrip(".")) for word in words]
 
 

@@ -93,7 +93,7 @@ def test_leftovers_of_a_provider_that_is_gone_are_removed_and_others_never(
     hodei.docker("create", "--name", others, *flags, image)
     try:
         hodei.ok("provider", "pause", "gone")
-        assert "has 1 workers" in hodei.run("provider", "remove", "gone").err
+        assert "still has workers (1)" in hodei.run("provider", "remove", "gone").err
         hodei.ok("provider", "remove", "gone", "--force")
         hodei.add("heir", image=image)
         eventually(lambda: left not in hodei.containers("-a"), 40, 0.2)

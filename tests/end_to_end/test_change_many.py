@@ -97,7 +97,7 @@ def test_a_filter_says_what_it_would_do_and_asks(hodei: Hodei, group: str) -> No
     assert quiet.stdout.split() == ids[:1:-1]
     nobody = str(uuid7())
     of_ids = here(hodei, "job", "retry", ids[0], ids[4], nobody, "--dry-run").stdout
-    assert of_ids == "2 match, 1 can be run again, 1 not ended, 1 do not exist\n"
+    assert of_ids == "2 match, 1 can be run again, 1 not ended, 1 does not exist\n"
     refused = hodei.run("job", "cancel", *flags)
     assert (refused.code, f"{words}: expected --yes" in refused.err) == (2, True)
     both = here(hodei, "job", "cancel", ids[0], *flags)

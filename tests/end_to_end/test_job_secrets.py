@@ -145,7 +145,7 @@ def test_bad_values_are_refused(secretive: Hodei, tmp_path: Path) -> None:
         (b"1234567", [], "at least 8 bytes, got 7"),
         (b"", ["--allow-short"], "at least 8 bytes, got 0"),
         (b"x" * 65_537, [], "at most 65536 bytes, got 65537"),
-        (b"x" * 100_000, [], "at most 65538 bytes"),
+        (b"x" * 100_000, [], "at most 65536 bytes"),
         (b"abc\0defgh", [], "without NUL"),
         (b"\xff" * 9, [], "expected UTF-8 text"),
     ):

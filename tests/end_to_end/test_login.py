@@ -88,10 +88,16 @@ def test_contexts_are_chosen_and_removed(fresh: Hodei, run: Run, key: str, tmp_p
 def test_a_key_that_is_not_valid_is_not_kept(
     fresh: Hodei, run: Run, key: str, tmp_path: Path
 ) -> None:
-    said = {"": "got 0 characters", "x": "got 1 characters", key[:-1] + "_": "mistyped"}
+    said = {"": "got nothing", "x": "got 1 characters", key[:-1] + "_": "mistyped"}
     for text, words in said.items():
         ran = run("login", "--server", fresh.addresses[0], stdin=text)
         assert (ran.code, words in ran.err, ran.err.count("\n")) == (125, True, 1), ran
+    assert not place(tmp_path).exists()
+
+
+def test_a_wrong_name_is_wrong_usage(fresh: Hodei, run: Run, key: str, tmp_path: Path) -> None:
+    ran = run("login", "--name", "a b", "--server", fresh.addresses[0], stdin=key)
+    assert (ran.code, "--name: expected 1 to 63 letters" in ran.err) == (2, True), ran
     assert not place(tmp_path).exists()
 
 

@@ -104,3 +104,14 @@ def test_projects_are_listed_and_granted(system: Hodei) -> None:
         role,
     )
     assert events == [("true",), ("false",)]
+
+
+def test_a_role_that_a_terminal_would_obey_is_shown_with_its_escapes(system: Hodei) -> None:
+    role = f"ro\x1b[31mle-{uuid.uuid4()}"
+    system.sql(f'CREATE ROLE "{role}"')
+    try:
+        for verb in ("grant", "ungrant"):
+            told = system.ok("project", verb, role, "web").text
+            assert (r"role ro\x1b[31mle-" in told, "\x1b" in told) == (True, False)
+    finally:
+        system.sql(f'DROP ROLE "{role}"')

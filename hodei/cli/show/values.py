@@ -112,6 +112,11 @@ def _moment(unix_us: int) -> datetime | None:
         return None
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things, named in the singular: "1 job", "2 jobs"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def duration(seconds: float) -> str:
     """A duration in its two largest units, rounded to the smaller one before it is split: "3 min
     59 s" or "4 min 0 s", never "3 min 60 s". "unknown" for what is no number."""
