@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
-from hodei.cli import show
+from hodei.cli import completion, show
 from hodei.cli.client import Client, connect
+from hodei.cli.given import Text
+from hodei.cli.ids import uuid_or_none
 from hodei.cli.job_events import actor as actor_of
 from hodei.cli.older_server import unless_older
 from hodei.cli.past import Past
@@ -28,12 +30,17 @@ MOST_SEARCHED = 1_000_000
     "kinds",
     multiple=True,
     metavar="KIND[,…]",
+    shell_complete=completion.event_kinds,
     help="Kinds of events, as KeyCreated; one of several. Otherwise all but those of jobs.",
 )
 @click.option("--jobs", is_flag=True, help="The events of jobs too.")
-@click.option("--actor", default="", help="Who did it, as api:nightly-import.")
+@click.option("--actor", default="", type=Text(), help="Who did it, as api:nightly-import.")
 @click.option(
-    "--about", default="", metavar="ID", help="The whole id of a key, worker, token or job."
+    "--about",
+    default="",
+    type=Text(),
+    metavar="ID|NAME",
+    help="The id of a key, token, worker, provider or job, or a part of one as tables show it.",
 )
 @click.option("--since", type=Past(), metavar="TIME", help="Since then: 10m or 2d ago, or a time.")
 @click.option("--until", type=Past(), metavar="TIME", help="Before then.")
@@ -55,14 +62,14 @@ def audit(servers: str, /, kinds: tuple[str, ...], output: str, **wanted: Any) -
             show.Column("time"),
             show.Column("event"),
             show.Column("about", cut=True),
-            show.Column("actor", cut=True),
-            show.Column("what", leaves=1, cut=True, least=30),
+            show.Column("actor", cut=True, least=8),
+            show.Column("what", leaves=1, cut=True),
         ],
         [
             [
                 show.clock_cell(one.occurred_at),
                 one.event_type,
-                one.aggregate_id,
+                _short(one.aggregate_id),
                 actor_of(one),
                 _what(one),
             ]
@@ -98,6 +105,11 @@ def _found(client: Client, kinds: list[str], wanted: dict[str, Any]) -> list[Eve
             break
         request.before_event_id = answer.next_before_event_id
     return found
+
+
+def _short(about: str) -> str:
+    """What an event is about: a UUID as tables show it, anything else whole."""
+    return show.short_id(about) if uuid_or_none(about) else about
 
 
 def _what(event: Event) -> str:

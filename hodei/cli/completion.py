@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from hodei.cli.client import Client, connect
 from hodei.cli.show.values import SHORT_ID
+from hodei.domain.event import KINDS
 from hodei.domain.job import JobState, Reason
 from hodei.domain.text import shown
 from hodei.domain.worker import WorkerState
@@ -102,13 +103,17 @@ def reasons(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> It
     return _words(Reason, incomplete)
 
 
+def event_kinds(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
+    return _words(KINDS, incomplete)
+
+
 def _words(known: Iterable[str], incomplete: str) -> Items:
     """The words that a list A,B,… may go on with, whose last one is incomplete."""
     before, comma, last = incomplete.rpartition(",")
     return [
         CompletionItem(f"{before}{comma}{word}")
         for word in known
-        if word.startswith(last.upper()) and word not in before.split(",")
+        if word.upper().startswith(last.upper()) and word not in before.split(",")
     ]
 
 

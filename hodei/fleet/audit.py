@@ -6,6 +6,8 @@ from typing import NamedTuple
 from hodei.access.limits import CallersDatabase
 from hodei.access.pages import PAGE_BYTES
 from hodei.domain.errors import Invalid
+from hodei.domain.event import KINDS
+from hodei.fleet.about import aggregate_of
 from hodei.shapes.fields import Json, Time
 from hodei.shapes.job import Event
 from hodei.shapes.size import size_of
@@ -38,11 +40,14 @@ async def page_of(
     database: CallersDatabase, wanted: Filter, before: int | None, limit: int
 ) -> EventPage:
     """The newest events that are wanted, or those with an id below `before`; of `limit` 0 LIMIT of
-    them. Invalid: the filter is wrong, or the limit is beyond MOST_LIMIT."""
+    them. Invalid: the filter is wrong, or the limit is beyond MOST_LIMIT. NotFound: nothing has the
+    id, the part of one or the name that they are about."""
     _check(wanted)
     limit = limit or LIMIT
     if limit > MOST_LIMIT:
         raise Invalid(f"limit: expected 1 to {MOST_LIMIT}, got {limit}")
+    if wanted.about is not None:
+        wanted = wanted._replace(about=await aggregate_of(database, wanted.about))
     found = await database.run(
         lambda conn: audit_search.search(conn, wanted, before, MOST_SEARCHED, limit)
     )
@@ -75,7 +80,8 @@ def _shape(row: FoundEvent) -> Event:
 def _check(wanted: Filter) -> None:
     if len(wanted.kinds) > MOST_KINDS:
         raise Invalid(f"kinds: expected at most {MOST_KINDS}, got {len(wanted.kinds)}")
-    _check_texts(wanted.kinds, "kinds")
+    if unknown := [kind for kind in wanted.kinds if kind not in KINDS]:
+        raise Invalid(f"kind: expected one of {', '.join(KINDS)}, got {unknown[0][:80]!r}")
     _check_texts([wanted.actor or ""], "actor")
     _check_texts([wanted.about or ""], "about")
     for what, unix_us in (("since", wanted.since), ("until", wanted.until)):

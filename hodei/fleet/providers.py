@@ -12,6 +12,7 @@ from hodei.domain import provider
 from hodei.domain.errors import Conflict, Forbidden, Invalid, NotFound
 from hodei.domain.text import shown
 from hodei.fleet import provider_shapes
+from hodei.fleet.which_worker import LEAST_FIRST, LEAST_LAST, part_of
 from hodei.shapes.provider import Provider
 from hodei.store import provider_view
 from hodei.store.database import Connection, Runs
@@ -33,8 +34,8 @@ class List(NamedTuple):
 class Providers:
     """The verbs. Any of them may raise Unavailable (the database is away) or Exhausted (a limit of
     callers is reached), and those that change something Forbidden: the caller reaches one project
-    alone, and the workers of a provider run the jobs of all. `which` is a name or an id:
-    NotFound: there is none; Invalid: several have this name."""
+    alone, and the workers of a provider run the jobs of all. `which` is a name, an id or a part of
+    one: NotFound: there is none; Invalid: several fit."""
 
     def __init__(self, database: Runs) -> None:
         self._database = database
@@ -128,18 +129,24 @@ class Providers:
                 f"provider: expected a name or an id of at most {LONGEST_NAME} characters, got"
                 f" {which[:80]!r}"
             )
-        found = await self._database.run(lambda conn: provider_view.meant(conn, which))
+        part = part_of(which)
+        fitting = await self._database.run(
+            lambda conn: provider_view.meant(
+                conn, which, part, first=len(part) >= LEAST_FIRST, last=len(part) >= LEAST_LAST
+            )
+        )
+        found = [one for one in fitting if one.name == which] or fitting
         if not found:
             raise NotFound(
-                f"no provider {which[:80]!r}: expected a name or an id; `hodei provider list`"
-                " shows them"
+                f"no provider {which[:80]!r}: expected a name, an id, its first {LEAST_FIRST} or"
+                f" more characters, or its last {LEAST_LAST} or more; `hodei provider list` shows"
+                " them"
             )
         if len(found) > 1:
-            listed = ", ".join(str(one.id) for one in found[:10])
+            listed = ", ".join(f"{one.id} ({shown(one.name)})" for one in found[:10])
             more = " and more" if len(found) > 10 else ""
             raise Invalid(
-                f"provider {which[:80]!r}: several have this name, give the id of one:"
-                f" {listed}{more}"
+                f"provider {which[:80]!r}: several fit, give the id of one: {listed}{more}"
             )
         return found[0]
 

@@ -15,21 +15,29 @@ minute begin alike, and end differently."""
 LONGEST = 200
 """Characters of a name of a worker, and more than an id has."""
 
-_WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
+WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
+"""A whole id."""
+
 _PART = re.compile(r"[0-9a-f-]+", re.IGNORECASE)
+
+
+def part_of(text: str) -> str:
+    """The hexadecimal digits of a part of an id, of which the dashes do not count; empty: it is
+    none."""
+    return text.replace("-", "").lower() if _PART.fullmatch(text) else ""
 
 
 async def worker_id_of(database: Runs, which: str) -> uuid.UUID:
     """Returns the id of the worker that is meant. A whole id is not looked up. If several workers
     fit, those that are not TERMINATED come first. NotFound: none fits. Invalid: several do, and the
     message lists them."""
-    if _WHOLE.fullmatch(which):
+    if WHOLE.fullmatch(which):
         return uuid.UUID(which)
     if not 0 < len(which) <= LONGEST or "\0" in which:
         raise Invalid(
             f"worker: expected a name or an id of at most {LONGEST} characters, got {which[:80]!r}"
         )
-    part = which.replace("-", "").lower() if _PART.fullmatch(which) else ""
+    part = part_of(which)
     found = await database.run(
         lambda conn: fleet_view.named(
             conn, which, part, first=len(part) >= LEAST_FIRST, last=len(part) >= LEAST_LAST

@@ -6,7 +6,7 @@ from typing import LiteralString, NamedTuple
 
 from hodei.store.database import Connection
 from hodei.store.parameters import array
-from hodei.store.statements import replanned_rows
+from hodei.store.statements import replanned_rows, rows
 
 
 class Filter(NamedTuple):
@@ -90,6 +90,17 @@ ORDER BY f.nth
 """
 SEARCH = HEAD + TAIL
 SEARCH_AGGREGATE = HEAD + OF_AGGREGATE + TAIL
+
+
+IS_ABOUT = """
+SELECT EXISTS (SELECT FROM domain_events e WHERE e.aggregate_id = %(about)s::text)
+"""
+
+
+async def is_about(conn: Connection, about: str) -> bool:
+    """Returns whether there is an event with this aggregate_id."""
+    ((found,),) = await rows(conn, IS_ABOUT, {"about": about})
+    return bool(found)
 
 
 async def search(

@@ -95,19 +95,23 @@ async def list_all(conn: Connection) -> Listed:
     return Listed(found[:MOST_LISTED], len(found) > MOST_LISTED)
 
 
+# The dashes of an id do not count: what was copied from a table may begin or end at any of them.
 OF_NAME_OR_ID: LiteralString = """
 WHERE p.name = %(which)s
    OR p.id::text = lower(%(which)s)
-ORDER BY p.id
+   OR (%(first)s AND starts_with(replace(p.id::text, '-', ''), %(part)s))
+   OR (%(last)s AND right(replace(p.id::text, '-', ''), length(%(part)s)) = %(part)s)
+ORDER BY p.name = %(which)s DESC, p.id
 LIMIT 11
 """
 
 MEANT = SHOWN + OF_NAME_OR_ID
 
 
-async def meant(conn: Connection, which: str) -> list[Shown]:
-    """Returns the providers of this name or id, 11 at most."""
-    parameters = BOUNDS | {"which": which}
+async def meant(conn: Connection, which: str, part: str, *, first: bool, last: bool) -> list[Shown]:
+    """Returns the providers of this name or id, and those whose id begins (`first`) or ends (`last`)
+    with `part`, hexadecimal digits without dashes: 11 at most, those of the name first."""
+    parameters = BOUNDS | {"which": which, "part": part, "first": first, "last": last}
     return [_shown(row) for row in await rows(conn, MEANT, parameters)]
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -108,8 +109,9 @@ def probe() -> tuple[click.Group, list[tuple[object, object, object]]]:
     ],
 )
 def test_global_flags_stand_before_or_after_the_command(
-    words: str, given: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+    words: str, given: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # without a context of this user
     for name in ("HODEI_SERVER", "HODEI_SERVER_ADDRESS", "HODEI_FORMAT", "HODEI_UTC"):
         monkeypatch.delenv(name, raising=False)
     root, noted = probe()

@@ -227,7 +227,8 @@ def test_the_audit_shows_who_did_what(keyed: Hodei) -> None:
         ["KeyRevoked", made, "api:root"],
         ["KeyCreated", made, "api:root"],
     ]
-    keyed.submit("true")
+    job_id = keyed.submit("true")
+    assert _about(keyed, job_id.upper()) == _about(keyed, job_id[-8:]) == _about(keyed, job_id)
     everything = keyed.ok("audit", "--jobs", "--limit", "1000", "--format", "json").json
     by_sql = keyed.sql("SELECT event_type, aggregate_id FROM domain_events ORDER BY id DESC")
     assert [(one["event_type"], one["aggregate_id"]) for one in everything] == by_sql
@@ -235,6 +236,33 @@ def test_the_audit_shows_who_did_what(keyed: Hodei) -> None:
     assert {one["actor"] for one in mine} == {"api:root"}
     assert not any(one["event_type"].startswith("Job") for one in mine)
     assert keyed.ok("audit", "--until", "1h").err == "no events\n"
+
+
+def _about(keyed: Hodei, job: str) -> Any:
+    found = keyed.ok("audit", "--jobs", "--about", job, "-o", "json").json
+    assert [one["event_type"] for one in found][-1:] == ["JobCreated"]
+    return found
+
+
+def test_a_slip_in_what_the_audit_is_asked_for_does_not_look_as_if_nothing_was_done(
+    keyed: Hodei,
+) -> None:
+    twins = [
+        keyed.submit("--id", f"0f0f0f0f-0000-4000-8000-00000000000{n}", "true") for n in (1, 2)
+    ]
+    slips = {
+        ("--kind", "keycreated"): "kind: expected one of JobCreated, JobAssigned, ",
+        ("--kind", "KeyCreated,Foo"): "got 'Foo'",
+        ("--about", "86f7648d"): "about: no event is about '86f7648d': expected the id of ",
+        ("--about", "0f0f0f0f"): f"several fit, give the id of one: {twins[1]} (job ",
+        ("--about", "nobody"): "about: no event is about 'nobody'",
+    }
+    for flags, words in slips.items():
+        ran = keyed.run("audit", *flags)
+        assert (ran.code, words in ran.err, ran.err.count("\n")) == (125, True, 1), ran
+    for flag in ("--about", "--actor"):
+        ran = keyed.run("audit", flag, "")
+        assert (ran.code, f"{flag}: expected a value, got an empty one" in ran.err) == (2, True)
 
 
 def test_on_loopback_no_key_is_needed_until_there_is_one(fresh: Hodei) -> None:

@@ -36,7 +36,10 @@ def test_a_provider_is_added_shown_paused_resumed_and_removed(hodei: Hodei, name
     assert (found["idle_time_s"], found["engine"]) == (600.0, "/nowhere/docker.sock")
     assert found["wrong"] is None
     assert "is PAUSED; 0 workers go on" in hodei.ok("provider", "pause", name).text
-    assert shown(hodei, found["provider_id"].upper())["status"] == "PAUSED"
+    for part in (found["provider_id"].upper(), found["provider_id"][-8:]):
+        assert shown(hodei, part)["status"] == "PAUSED"
+    events = hodei.ok("audit", "--about", found["provider_id"][-8:], "--format", "json").json
+    assert [event["event_type"] for event in events] == ["ProviderPaused", "ProviderAdded"]
     assert name in hodei.ok("provider", "list").text
     told = hodei.ok("provider", "get", name).text
     assert "Idle time" in told
@@ -98,7 +101,7 @@ def test_names_are_given_once_and_those_that_a_hand_has_given_twice_are_told_apa
         name,
     )[0]
     err = hodei.run("provider", "pause", name).err
-    assert "several have this name" in err
+    assert "several fit, give the id of one" in err
     assert str(twin) in err
     hodei.ok("provider", "remove", str(twin))
     hodei.ok("provider", "pause", name)

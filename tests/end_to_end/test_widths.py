@@ -196,6 +196,16 @@ def test_tokens(system: System, columns: int) -> None:
 
 
 @widths
+def test_audit(system: System, columns: int) -> None:
+    lines = terminal(system.hodei, columns, "audit", "--about", system.worker[-8:])
+    rows = table(lines, columns, "time")
+    assert {row[1] for row in rows} == {"WorkerRegistered", "WorkerStatusChanged"}
+    assert ("what" in lines[0].split()) == (columns > 40)
+    if columns > 40:
+        assert {row[2] for row in rows} == {system.worker[-8:]}, "which can be used as shown"
+
+
+@widths
 def test_status(system: System, columns: int) -> None:
     lines = terminal(system.hodei, columns, "status")
     ((jobs, *_, label, _model),) = table(lines, columns, "unservable")

@@ -14,6 +14,7 @@ import pytest
 from hodei.access.principal import Principal
 from hodei.access.roles import Role
 from hodei.cli.job_events import summary
+from hodei.domain import event
 from hodei.fleet.secrets import Secrets
 from hodei.secrets.keys import SecretKeys
 from hodei.store import (
@@ -105,6 +106,11 @@ def _kinds() -> dict[str, Kind]:
 
 
 KINDS = _kinds()
+
+
+def test_every_kind_can_be_asked_for() -> None:
+    assert sorted(event.KINDS) == sorted(KINDS)
+    assert set(AuditKind) <= set(event.KINDS)
 
 
 async def _jobs(conn: AsyncConnection) -> None:
