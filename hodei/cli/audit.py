@@ -122,4 +122,4 @@ def _what(event: Event) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return show.clock_of(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -9,6 +9,7 @@ from hodei.cli.errors import Failure
 from hodei.cli.reconnecting import answers
 from hodei.cli.say import say
 from hodei.cli.show import short_id
+from hodei.cli.waits import waits_for
 from hodei.domain.job import FINAL
 from hodei.domain.text import shown
 from hodei.shapes import wire
@@ -50,7 +51,7 @@ class EndStream:
             raise Failure(f"the server has told no end of job {next(iter(self.left))}", "internal")
 
     def _tell(self, job_id: str, waiting_for: str) -> None:
-        words = f"hodei: job {short_id(job_id)} waits for {shown(waiting_for)}"
+        words = f"hodei: job {short_id(job_id)} waits for {shown(waits_for(waiting_for))}"
         if words != self._told:  # another server says the same again
             say(words)
             self._told = words

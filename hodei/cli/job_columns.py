@@ -7,6 +7,7 @@ import click
 
 from hodei.cli import show
 from hodei.cli.job_view import took, worker
+from hodei.cli.waits import waits_for
 from hodei.shapes.job import Job
 
 
@@ -30,7 +31,7 @@ COLUMNS = {
         _Of(show.Column("attempts", leaves=5), lambda job: str(job.attempts)),
         _Of(
             show.Column("waits for", leaves=4, cut=True, least=30),
-            lambda job: job.waiting_for or "",
+            lambda job: waits_for(job.waiting_for),
         ),
         _Of(show.Column("started"), lambda job: show.clock_cell(job.started_at)),
         _Of(show.Column("completed"), lambda job: show.clock_cell(job.completed_at)),

@@ -1,7 +1,6 @@
 """Events of a job in words."""
 
 import json
-from datetime import datetime
 from typing import Any
 
 from hodei.cli import show
@@ -42,7 +41,7 @@ def summary(payload: dict[str, Any], worker_name: str = "") -> str:
     if "worker_id" in said:
         said["worker_id"] = worker_name or show.short_id(str(said["worker_id"]))
     if "not_before" in said:
-        said["not_before"] = _clock(str(said["not_before"]))
+        said["not_before"] = show.clock_of(str(said["not_before"]))
     words = [WORDS[key].format(value) for key, value in said.items()]
     return ", ".join(words)
 
@@ -51,14 +50,6 @@ def new_state(event: Event) -> str:
     """The state that the job has from this event on; empty where the event changes no state."""
     payload = json.loads(event.payload)
     return str(payload.get("new_state") or "") if isinstance(payload, dict) else ""
-
-
-def _clock(text: str) -> str:
-    """A time of a payload as tables show it; as it is where a hand has set it."""
-    try:
-        return show.clock(int(datetime.fromisoformat(text).timestamp() * 1_000_000))
-    except (ValueError, OverflowError):
-        return text
 
 
 def actor(event: Event) -> str:

@@ -3,6 +3,7 @@
 import json
 
 from hodei.cli import show
+from hodei.cli.waits import waits_for
 from hodei.domain.job import FINAL
 from hodei.domain.project import DEFAULT
 from hodei.shapes.job import Attempt, Job
@@ -45,7 +46,7 @@ def _what(job: Job) -> list[tuple[str, str]]:
         ("id", job.job_id),
         ("name", job.name),
         ("state", job.state),
-        ("waits for", job.waiting_for or ""),
+        ("waits for", waits_for(job.waiting_for)),
         ("reason", job.reason or ""),
         ("message", job.message or ""),
         ("exit code", _number(job.exit_code)),

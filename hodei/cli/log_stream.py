@@ -9,6 +9,7 @@ from hodei.cli.older_server import older
 from hodei.cli.reconnecting import answers
 from hodei.cli.say import say
 from hodei.cli.show import short_id
+from hodei.cli.waits import waits_for
 from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.job import Job
@@ -84,7 +85,7 @@ class LogStream:
 
     def _tell(self, waiting_for: str) -> None:
         if waiting_for and waiting_for != self._told:  # another server says the same again
-            say(f"hodei: job {short_id(self._job_id)} waits for {shown(waiting_for)}")
+            say(f"hodei: job {short_id(self._job_id)} waits for {shown(waits_for(waiting_for))}")
             self._told = waiting_for
 
     def _answers(self, client: Client, request: Any) -> Iterator[Any]:

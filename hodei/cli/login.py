@@ -16,6 +16,7 @@ from hodei.cli.older_server import unless_older
 from hodei.cli.say import say
 from hodei.domain.text import shown
 from hodei.protocol import api_key
+from hodei.shapes import local as shapes
 from hodei.shapes import wire
 from hodei.shapes.access import Identity
 
@@ -87,10 +88,13 @@ def context() -> None:
 
 
 @context.command(name="list", epilog="\b\nExample:\n  hodei context list")
-def list_contexts() -> None:
+@show.format_option
+def list_contexts(output: str) -> None:
     """The contexts, and which of them is used."""
     known = contexts.read()
-    chosen = known.chosen(os.environ)
+    found = [_shape(known, name) for name in sorted(known.by_name)]
+    if show.emit(output, found):
+        return
     show.table(
         [
             show.Column("context"),
@@ -100,10 +104,21 @@ def list_contexts() -> None:
             show.Column("ca", leaves=1, cut=True),
         ],
         [
-            [name, "yes" if one is chosen else "", one.server, _id_of(one.api_key), one.tls_ca]
-            for name, one in sorted(known.by_name.items())
+            [one.name, "yes" if one.used else "", one.server, one.key_id, one.tls_ca or ""]
+            for one in found
         ],
         none="no contexts: `hodei login` makes one",
+    )
+
+
+def _shape(known: Contexts, name: str) -> shapes.Context:
+    one = known.by_name[name]
+    return shapes.Context(
+        name=name,
+        used=one is known.chosen(os.environ),
+        server=one.server,
+        key_id=_id_of(one.api_key),
+        tls_ca=one.tls_ca or None,
     )
 
 
@@ -114,20 +129,29 @@ def _id_of(key: str) -> str:
 
 @context.command(epilog="\b\nExample:\n  hodei context use staging")
 @click.argument("name")
-def use(name: str) -> None:
+@show.format_option
+def use(name: str, output: str) -> None:
     """Use this context from now on."""
     known = contexts.read()
-    contexts.write(Contexts(known.by_name, _known(known, name)))
+    changed = Contexts(known.by_name, _known(known, name))
+    contexts.write(changed)
+    if not show.emit(output, _shape(changed, name)):
+        click.echo(shown(f"context {name} is used from now on"))
+    if os.environ.get(contexts.VARIABLE):
+        say(f"hodei: {contexts.VARIABLE} is set, and goes before that")
 
 
 @context.command(epilog="\b\nExample:\n  hodei context remove staging")
 @click.argument("name")
-def remove(name: str) -> None:
+@show.format_option
+def remove(name: str, output: str) -> None:
     """Forget a context with its key. The key itself stays valid: `hodei apikey revoke` ends it."""
     known = contexts.read()
     gone = _known(known, name)
     rest = {other: one for other, one in known.by_name.items() if other != gone}
     contexts.write(Contexts(rest, "" if known.current == gone else known.current))
+    if not show.emit(output, _shape(known, name)):
+        click.echo(shown(f"context {name} is removed; its API key stays valid"))
 
 
 def _known(known: Contexts, name: str) -> str:

@@ -12,7 +12,7 @@ from hodei.cli.spec_input import read_file
 from hodei.domain.secret import MOST_BYTES
 from hodei.domain.text import shown
 from hodei.shapes import wire
-from hodei.shapes.fleet import Secret
+from hodei.shapes.fleet import Rotation, Secret
 
 PROJECT = click.option(
     "--project",
@@ -136,8 +136,9 @@ def remove(servers: str, name: str, project: str, output: str) -> None:
 
 
 @secret.command(epilog="\b\nExample:\n  hodei secret rotate")
+@show.format_option
 @click.pass_obj
-def rotate(servers: str) -> None:
+def rotate(servers: str, output: str) -> None:
     """Encrypt all secrets anew, with the first --secret-key-file of the server that answers.
 
     Every server must have that key by then: give it to all as a further file first, then to all as
@@ -147,8 +148,11 @@ def rotate(servers: str) -> None:
 
     with connect(servers) as client:
         answer = _asked(client, client.secrets.RotateSecrets, pb.RotateSecretsRequest())
-    are = "version is" if answer.rotated == 1 else "versions are"
-    click.echo(f"{answer.rotated} {are} encrypted anew, all now with key {answer.key_id}")
+    done = wire.read(Rotation, answer)
+    if not show.emit(output, done):
+        are = "version is" if done.rotated == 1 else "versions are"
+        words = f"{done.rotated} {are} encrypted anew, all now with key {done.key_id}"
+        click.echo(shown(words))
 
 
 def _asked(client: Client, method: Any, request: Any) -> Any:

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import click
 
+from hodei.cli import show
 from hodei.cli.errors import Failure
 from hodei.cli.groups import Group
 from hodei.domain.text import shown
+from hodei.shapes.fields import Time
+from hodei.shapes.local import Certificates
 
 
 @click.group(
@@ -40,7 +43,8 @@ Example:
     type=click.IntRange(1, 3650),
     help="Days for which the certificates are valid. The CA is valid for ten years.",
 )
-def init(folder: Path, hosts: tuple[str, ...], days: int) -> None:
+@show.format_option
+def init(folder: Path, hosts: tuple[str, ...], days: int, output: str) -> None:
     """Make a CA and certificates for servers and clients in DIR.
 
     A CA that is already there is kept, and signs new certificates: the same command renews them, and
@@ -56,6 +60,14 @@ def init(folder: Path, hosts: tuple[str, ...], days: int) -> None:
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise Failure(f"{error.filename or folder}: {error.strerror}") from error
+    made_there = Certificates(
+        folder=str(folder),
+        new_ca=made.is_new_ca,
+        names=list(made.names),
+        expires_at=Time(round(made.expires_at.timestamp() * 1_000_000)),
+    )
+    if show.emit(output, made_there):
+        return
     where = shown(str(folder))
     click.echo(f"{where}: {'a new CA' if made.is_new_ca else 'the CA that was there'}, ca.pem")
     click.echo(f"{where}: server.pem for {', '.join(made.names)}; client.pem")

@@ -140,6 +140,14 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """Secrets that were encrypted anew."""
+
+    rotated: Annotated[int, "Versions that were encrypted anew."]
+    key_id: Annotated[str, "The id of the key that all are encrypted with now."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unservable:
     """Ready jobs that require the same labels, and that no connected worker can take."""
 

@@ -12,6 +12,7 @@ from hodei.shapes.fleet import (
     ListeningServer,
     Maintenance,
     Restoration,
+    Rotation,
     SchemaReport,
     Secret,
     Status,
@@ -22,6 +23,7 @@ from hodei.shapes.fleet import (
     WorkerJob,
 )
 from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk, Submitted
+from hodei.shapes.local import Certificates, Context
 from hodei.shapes.provider import Provider
 
 WHERE: dict[type, str] = {
@@ -41,7 +43,10 @@ WHERE: dict[type, str] = {
     ApiKey: "`hodei apikey create` and `revoke` print one; `hodei apikey list` prints a list.",
     Identity: "`hodei login` prints it.",
     Secret: "`hodei secret set` and `remove` print one; `hodei secret list` prints a list.",
-    Provider: "`hodei provider list` prints a list; `add`, `show`, `pause`, `resume`, `adopt-engine` and `remove`"
+    Rotation: "`hodei secret rotate` prints it.",
+    Context: "`hodei context list` prints a list; `hodei context use` and `remove` print one.",
+    Certificates: "`hodei tls init` prints it.",
+    Provider: "`hodei provider list` prints a list; `add`, `get`, `pause`, `resume`, `adopt-engine` and `remove`"
     " print one.",
     Status: "`hodei status` prints it.",
     ListeningServer: "In `listening` of the status.",

@@ -16,6 +16,7 @@ import hodei
 from hodei.cli import client, program, show, suggestions
 from hodei.cli.errors import described, wants_document
 from hodei.cli.groups import Group
+from hodei.cli.help import context_of
 from hodei.cli.main import cli
 from hodei.shapes.error import Error
 from hodei.shapes.fields import fields_of
@@ -202,3 +203,18 @@ def test_a_defect_is_one_line_unless_its_place_is_asked_for() -> None:
 def test_an_error_without_a_code_of_its_own_gets_the_programs() -> None:
     assert described(click.ClickException("x"), 7).exit_code == 7
     assert described(click.UsageError("x"), 7).exit_code == 2
+
+
+RUNS_OR_EXPLAINS = {"worker run", "dev", "server", "completion", "help"}
+"""Commands that print no data: they run until they are ended, or print text for a shell or a reader."""
+
+
+def test_every_other_command_knows_formats() -> None:
+    root = click.Context(cli, info_name="hodei")
+    without = set()
+    for path in suggestions.command_paths(root):
+        command = context_of(root, path).command
+        flags = {spelled for param in command.params for spelled in param.opts}
+        if not isinstance(command, click.Group) and "--format" not in flags:
+            without.add(" ".join(path))
+    assert without == RUNS_OR_EXPLAINS

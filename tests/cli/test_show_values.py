@@ -7,6 +7,7 @@ import click
 import pytest
 
 from hodei.cli import show
+from hodei.cli.waits import waits_for
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,22 @@ def test_times_beyond_the_calendar_are_never() -> None:
     assert show.instant(2**62) == show.clock(2**62) == "never"
     assert show.instant(-(2**62)) == "never"
     assert show.clock(253_402_300_799_000_000), "the calendar's last second"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("its time, 2026-01-31T12:00:00+00:00", "its time, 2026-01-31 07:00:00"),
+        ("its back-off, until 2026-01-31T12:00:00Z", "its back-off, until 2026-01-31 07:00:00"),
+        ("its time, never", "its time, never"),
+        ("its time, 9999-99-99T12:00:00Z", "its time, 9999-99-99T12:00:00Z"),
+        ("a worker with at=2026-01-31T12:00:00Z", "a worker with at=2026-01-31T12:00:00Z"),
+        ("a free slot: the only slot is busy", "a free slot: the only slot is busy"),
+        (None, ""),
+    ],
+)
+def test_why_a_job_waits_has_its_time_as_tables_have_it(words: str | None, told: str) -> None:
+    assert waits_for(words) == told
 
 
 def test_a_time_is_local_or_with_the_switch_in_utc() -> None:

@@ -75,9 +75,17 @@ def test_contexts_are_chosen_and_removed(fresh: Hodei, run: Run, key: str, tmp_p
     assert f"{fresh.addresses[0]} answered" in run("status", HODEI_CONTEXT="one").text
     assert run("context", "use", "one").code == 0
     assert f"{fresh.addresses[0]} answered" in run("status").text
+    as_json = run("context", "list", HODEI_FORMAT="json").json
+    assert [(one["name"], one["used"], one["tls_ca"]) for one in as_json] == [
+        ("one", True, None),
+        ("two", False, None),
+    ]
+    assert as_json[0].keys() == {"name", "used", "server", "key_id", "tls_ca"}
+    assert as_json[0]["key_id"] in key
     listed = [line.split() for line in run("context", "list").text.splitlines()[1:]]
     assert [line[:2] for line in listed] == [["one", "yes"], ["two", fresh.addresses[1]]]
-    assert run("context", "remove", "one").code == 0
+    removed = run("context", "remove", "one", "--format", "json").json
+    assert (removed["name"], removed["used"]) == ("one", True)
     assert "one" not in json.loads(place(tmp_path).read_text())["contexts"]
     for words in (("context", "use", "one"), ("context", "remove", "one")):
         ran = run(*words)

@@ -66,7 +66,7 @@ def test_any_and_the_timeout(hodei: Hodei) -> None:
     assert (ran.code, ran.text.count("\n")) == (4, 1)
     ran = hodei.run("job", "wait", "--timeout", "0.5s", never)
     assert ran.code == 125
-    assert ran.err == f"hodei: job {never} has not ended within 0.5s\n"
+    assert ran.err == f"hodei: job {never} has not ended within 500 ms\n"
     with waiting(hodei, never, quick) as process:
         assert process.stdout
         process.stdout.readline()

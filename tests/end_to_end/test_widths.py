@@ -200,6 +200,7 @@ def test_audit(system: System, columns: int) -> None:
     lines = terminal(system.hodei, columns, "audit", "--about", system.worker[-8:])
     rows = table(lines, columns, "time")
     assert {row[1] for row in rows} == {"WorkerRegistered", "WorkerStatusChanged"}
+    assert not any("+00:00" in line for line in lines), "times of payloads are local, too"
     assert ("what" in lines[0].split()) == (columns > 40)
     if columns > 40:
         assert {row[2] for row in rows} == {system.worker[-8:]}, "which can be used as shown"

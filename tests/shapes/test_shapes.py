@@ -17,6 +17,7 @@ from hodei.shapes.fleet import (
     ListeningServer,
     Maintenance,
     Restoration,
+    Rotation,
     SchemaReport,
     Secret,
     Status,
@@ -27,6 +28,7 @@ from hodei.shapes.fleet import (
     WorkerJob,
 )
 from hodei.shapes.job import Attempt, Event, Job, JobChange, LogChunk, Submitted
+from hodei.shapes.local import Certificates, Context
 from hodei.shapes.page import WHERE, page
 from hodei.shapes.provider import Provider
 from hodei.shapes.rendering import EARLIEST, LATEST, as_dict, rfc3339
@@ -44,6 +46,7 @@ MESSAGES: dict[type, Any] = {
     Lacking: pb.Lacking,
     Token: pb.Token,
     Secret: pb.Secret,
+    Rotation: pb.RotateSecretsResponse,
     Status: pb.Status,
     ListeningServer: pb.Server,
     Unservable: pb.Unservable,
@@ -147,6 +150,8 @@ def test_every_shape_stands_in_the_page() -> None:
     assert set(WHERE) == {
         *MESSAGES,
         LogChunk,
+        Context,
+        Certificates,
         SchemaReport,
         Maintenance,
         Restoration,

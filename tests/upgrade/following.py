@@ -24,5 +24,5 @@ def follow_by_the_server_before(new: Release, server: str, job_id: str) -> None:
         "job", "wait", "--timeout", "1.5s", doomed.text.strip(), job_id, server=server, code=125
     )
     assert late.text.startswith(job_id)
-    assert "has not ended within 1.5s" in late.err
+    assert "has not ended within 1.5 s" in late.err
     new.run("job", "cancel", doomed.text.strip(), server=server)

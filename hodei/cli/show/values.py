@@ -1,6 +1,7 @@
 """Times, durations, sizes and ids, as people read them."""
 
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -79,6 +80,19 @@ def clock(unix_us: int | None, *, milliseconds: bool = False) -> str:
         utc = True
     text = at.strftime("%H:%M:%S") if at.date() == _today(UTC if utc else None) else f"{at:%F %T}"
     return text + (f".{at.microsecond // 1000:03}" if milliseconds else "") + ("Z" if utc else "")
+
+
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
+
+
+def clock_of(text: str) -> str:
+    """A text that is a time in ISO 8601 with its offset, as `clock` shows it; any other as it is."""
+    if not _ISO.fullmatch(text):
+        return text
+    try:
+        return clock((datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1))
+    except (ValueError, OverflowError):  # a hand has set it
+        return text
 
 
 def clock_cell(unix_us: int | None, *, milliseconds: bool = False) -> str:
