@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+import hodei
 from bench import (
     claims,
     hot,
@@ -112,6 +113,9 @@ def _commit() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/bench", description="Measures Hodei beside what the machine allows."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"bin/bench, version {hodei.__version__}"
     )
     parser.add_argument(
         "--only",

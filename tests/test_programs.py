@@ -72,11 +72,22 @@ def test_every_flag_of_server_and_worker_comes_from_the_environment_too() -> Non
             assert ", ".join(names) in " ".join(shown[1].split()), option.opts
 
 
-@pytest.mark.parametrize("program", ["hodei.cli.main", "hodei.cli.server", "hodei_worker"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        *("hodei.cli.main", "hodei.cli.server", "hodei_worker"),
+        *("hodei.local.demo", "bench", "tests.chaos.attack"),
+    ],
+)
 def test_each_program_says_what_it_is(program: str) -> None:
-    for flag, words in (("-h", "Usage: "), ("--help", "Usage: "), ("--version", "version ")):
+    """Also those of bin/demo, bin/bench and bin/chaos."""
+    for flag, words in (("-h", "sage: "), ("--help", "sage: "), ("--version", ", version ")):
         ran = subprocess.run(
-            [sys.executable, "-m", program, flag], capture_output=True, text=True, check=False
+            [sys.executable, "-m", program, flag],
+            cwd=TREE,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (ran.returncode, ran.stderr) == (0, "")
         assert words in ran.stdout

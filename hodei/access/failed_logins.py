@@ -36,7 +36,9 @@ class _Count:
 
 
 class FailedLogins:
-    """What is not written when a server ends is lost; the log has each of them."""
+    """What is not written when a server ends is lost. The log has the first call of each address and
+    key, and again the first after WRITE_EVERY_S without one; of the keys of an address beyond
+    MOST_KEYS, each call."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

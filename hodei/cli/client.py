@@ -33,7 +33,7 @@ CALL_S = 60.0
 
 
 class Client:
-    """Stubs of one server. `jobs`, `fleet` and `health` are made on first use."""
+    """Stubs of one server, and what each call says of who makes it."""
 
     def __init__(self, channel: "grpc.Channel", address: Address, key: str | None = None) -> None:
         from hodei.protocol import hodei_pb2_grpc

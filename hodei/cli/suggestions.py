@@ -26,8 +26,8 @@ SYNONYMS = {
 MOST = 3
 """Suggestions at most."""
 
-ALIKE = 0.7
-"""How alike words must be, from 0 to 1, to be taken for one another."""
+ALIKE = 0.66
+"""How alike words must be, from 0 to 1, to be taken for one another: as `jbo` and `job` are."""
 
 LONGEST = 60
 """Characters of a wrong word that are compared: what is longer is no slip of the finger."""

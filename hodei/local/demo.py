@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+import hodei
 from hodei.cli import program
 from hodei.cli.database_url import database_url_options
 from hodei.domain.job import JobState
@@ -139,7 +140,8 @@ def heading(words: str) -> None:
     print(f"\n── {words}", flush=True)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(hodei.__version__)
 @database_url_options(
     ambient=False, about="Use this PostgreSQL, not an embedded one; DATABASE_URL alone is not used."
 )

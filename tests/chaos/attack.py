@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import hodei
 from tests.chaos.chaos import Chaos
 
 
@@ -73,6 +74,9 @@ def attack(
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="bin/chaos", description="Attack a real system at random, then judge it."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"bin/chaos, version {hodei.__version__}"
     )
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument(
