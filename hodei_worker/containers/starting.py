@@ -9,6 +9,7 @@ from hodei_worker.containers.create import Program
 from hodei_worker.containers.engine import EngineError
 from hodei_worker.containers.host import Host
 from hodei_worker.containers.images import Image
+from hodei_worker.containers.programs import search_path
 from hodei_worker.containers.pulls import PullFailed
 from hodei_worker.containers.reference import BadName
 from hodei_worker.supervisor.executor import Start
@@ -73,8 +74,9 @@ class Starting:
             raise
         self.created = True
         if program.files:
-            path = f"/containers/{name}/archive"
-            await host.engine.call("PUT", path, program.archive(), {"path": FILES})
-        if not await host.programs.has(name, image, program.first):
+            archive = f"/containers/{name}/archive"
+            await host.engine.call("PUT", archive, program.archive(), {"path": FILES})
+        path = search_path(image.environment, body["Env"])
+        if not await host.programs.has(name, image, path, program.first):
             words = f"{program.first}: no such program in the image"
             raise Refused(Reason.START_FAILED, words)

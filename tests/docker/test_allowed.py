@@ -113,6 +113,44 @@ def test_a_jobs_own_files_are_not_hidden(worker: DockerWorker) -> None:
         assert "hodei" in ended.message
 
 
+def test_a_worker_that_never_pulls_names_its_flag(worker: DockerWorker) -> None:
+    before = worker.flags
+    worker.end()
+    worker.flags += ("--pull-policy", "never")
+    worker.up()
+    try:
+        for spec, words in (
+            ({"image": "hodei-test/none"}, "docker.io/hodei-test/none:latest is not on the engine"),
+            (
+                {"platform": "linux/s390x"},
+                "is not on the engine as linux/s390x (it is there as linux",
+            ),
+        ):
+            ended = worker.finish("echo ran", pull="always", **spec)
+            assert ended.reason == "IMAGE_PULL_FAILED", ended
+            assert words in ended.message
+            assert ended.message.endswith(", and this worker pulls none (--pull-policy never)")
+    finally:
+        worker.end()
+        worker.flags = before
+        worker.up()
+
+
+def test_a_program_is_searched_for_in_the_path_of_the_job(worker: DockerWorker) -> None:
+    """The image's own has /bin alone. What one job has found is not taken for another's."""
+    tools = worker.hodei.folder / "tools"
+    tools.mkdir()
+    (tools / "greet").write_text("#!/bin/sh\necho ran")
+    (tools / "greet").chmod(0o755)
+    volumes = [f"{tools}:/tools:ro"]
+    paths = ["/usr/games:/tools:/bin", "/nowhere", "tools:/nowhere", "/bin"]
+    ids = [worker.submit(["greet"], env={"PATH": one}, volumes=volumes) for one in paths]
+    ended = [worker.ended(job_id) for job_id in ids]
+    assert [one.text for one in ended] == ["ran\n", "", "ran\n", ""], ended
+    assert ended[1].message == ended[3].message == "greet: no such program in the image"
+    assert worker.finish(["printf", "ran"]).text == "ran"
+
+
 def test_sizes_and_numbers_of_any_length(worker: DockerWorker) -> None:
     flags = ("--image", IMAGE, "--command", "echo ran")
     for flag in ("--memory", "--shm-size"):

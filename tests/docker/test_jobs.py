@@ -123,7 +123,7 @@ def test_how_jobs_end(worker: DockerWorker) -> None:
             (
                 "FAILED",
                 "IMAGE_PULL_FAILED",
-                "docker.io/library/nowhere:latest is not on the engine",
+                "docker.io/library/nowhere:latest is not on the engine, and pull is never",
             ),
         ),
         "a name that is none": (
@@ -132,7 +132,12 @@ def test_how_jobs_end(worker: DockerWorker) -> None:
         ),
         "another architecture": (
             {"platform": "linux/s390x", "pull": "never", "command": "x"},
-            ("FAILED", "IMAGE_PULL_FAILED", "docker.io/hodei-test/tiny:local is not on the engine"),
+            (
+                "FAILED",
+                "IMAGE_PULL_FAILED",
+                "docker.io/hodei-test/tiny:local is not on the engine as linux/s390x"
+                " (it is there as linux/amd64), and pull is never",
+            ),
         ),
         "a volume that is not allowed": (
             {"command": "x", "volumes": ["/etc:/x"]},
