@@ -48,7 +48,8 @@ def labels(start: Start, owner: str) -> dict[str, str]:
 
 
 def name(start: Start, owner: str) -> str:
-    """Leases of two databases may be equal."""
+    """Returns the container's name: the lease is unique in its database, and the beginning of the
+    cluster's id (of a server that sends none, the worker's) tells two databases apart."""
     return f"hodei-job-{start.lease}-{(start.cluster or owner)[:8]}"
 
 
