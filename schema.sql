@@ -1224,7 +1224,7 @@ BEGIN
     END IF;
     IF spec ? 'image' THEN
         PERFORM hodei_spec_text(spec, 'image', 512,
-            '^[A-Za-z0-9][A-Za-z0-9._/:@-]*$',
+            '^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@[a-z0-9]+:[0-9a-fA-F]+)?$',
             'the name of an image, as busybox or registry.example:5000/team/tool:1.2', false);
     END IF;
     IF spec ? 'entrypoint' THEN
@@ -1239,8 +1239,8 @@ BEGIN
     END IF;
     IF spec ? 'memory' THEN
         PERFORM hodei_spec_text(spec, 'memory', 16,
-            '^[0-9]{1,15}[bkmgBKMG]?$',
-            'a number of bytes as text, as "512m" or "2g"', false);
+            '^([0-9]{1,15}[bB]?|[0-9]{1,12}[kK]|[0-9]{1,9}[mM]|[0-9]{1,6}[gG])$',
+            'a number of bytes as text, as "512m" or "2g", at most 999999g', false);
     END IF;
     IF spec ? 'cpus' THEN
         PERFORM hodei_spec_text(spec, 'cpus', 8,
@@ -1278,12 +1278,12 @@ BEGIN
     END IF;
     IF spec ? 'shm_size' THEN
         PERFORM hodei_spec_text(spec, 'shm_size', 16,
-            '^[0-9]{1,15}[bkmgBKMG]?$',
-            'a number of bytes as text, as "512m" or "2g"', false);
+            '^([0-9]{1,15}[bB]?|[0-9]{1,12}[kK]|[0-9]{1,9}[mM]|[0-9]{1,6}[gG])$',
+            'a number of bytes as text, as "512m" or "2g", at most 999999g', false);
     END IF;
     IF spec ? 'platform' THEN
         PERFORM hodei_spec_text(spec, 'platform', 100,
-            '^[a-z0-9]+(/[a-z0-9]+){0,2}$',
+            '^[a-z0-9]+(/[a-z0-9]+){1,2}$',
             'OS/ARCHITECTURE, as linux/arm64', false);
     END IF;
     IF spec ? 'registry_secret' THEN

@@ -10,4 +10,10 @@ from hodei.store.database import Database
 
 def keeper_of(database: Database, server_id: uuid.UUID, settings: Settings) -> Keeper:
     """What looks after the providers of the database, for a server with this id."""
-    return Keeper(database, Here(server_id, settings.advertise, settings.only_loopback))
+    here = Here(
+        server_id,
+        settings.advertise,
+        settings.only_loopback,
+        decrypts=bool(settings.secret_key_files),
+    )
+    return Keeper(database, here)

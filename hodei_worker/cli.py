@@ -276,7 +276,8 @@ def run(settings: Settings, log_level: str, log_format: str, worker_id: str | No
     me = identity.load(settings.state_dir)
     log.configure(log_level, log_format, os.environ.get("HODEI_LOG", ""), me.worker_id)
     if settings.token:
-        logger.info("HODEI_OTP_TOKEN is set")
+        named = os.environ.get("HODEI_OTP_TOKEN")
+        logger.info("HODEI_OTP_TOKEN is set" if named else "a one-time token is given")
     tokens = ("HODEI_OTP_TOKEN", "HODEI_TOKEN", "HODEI_OTP_TOKEN_FILE", "HODEI_TOKEN_FILE")
     for name in (*tokens, *VARIABLES):
         os.environ.pop(name, None)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hodei_worker.config import ContainerFlags
+from hodei_worker.config import BadSetting, ContainerFlags
 from hodei_worker.containers.settings import DEFAULT_SOCKET
 
 OPTIONS = (
@@ -59,6 +59,16 @@ OPTIONS = (
 )
 
 
+FLAGS = {
+    "socket": "--docker-socket",
+    "images": "--allow-image",
+    "volumes": "--allow-volume",
+    "networks": "--allow-network",
+    "pull_policy": "--pull-policy",
+}
+"""The fields of ContainerFlags, with the flag of each."""
+
+
 def container_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(OPTIONS):
         command = option(command)
@@ -67,12 +77,17 @@ def container_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def container_flags(given: dict[str, Any]) -> ContainerFlags | None:
     """Reads the flags; None if this worker runs no containers. Raises BadSetting."""
-    if "docker" not in given["executor"]:
-        return None
-    return ContainerFlags(
+    flags = ContainerFlags(
         given["docker_socket"],
         given["allow_image"],
         given["allow_volume"],
         given["allow_network"],
         given["pull_policy"],
     )
+    if "docker" in given["executor"]:
+        return flags
+    for name, flag in FLAGS.items():
+        if getattr(flags, name) != getattr(ContainerFlags(), name):
+            variable = f"HODEI_{flag[2:].replace('-', '_').upper()}"
+            raise BadSetting(f"{flag} (or {variable}): expected --executor docker with it")
+    return None

@@ -240,7 +240,7 @@ class Slots:
 
     def on_supervisor_frame(self, header: SupervisorHeader, payload: bytes) -> None:
         if header["op"] == "warning":
-            logger.warning("the supervisor reports: {}", header["words"])
+            logger.warning("{}", header["words"])
             return
         if header["op"] == "hello" or header["op"] == "capabilities" or header["op"] == "leftovers":
             return

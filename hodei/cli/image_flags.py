@@ -65,5 +65,5 @@ def image_keys(flags: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         value = flags[flag]
         if isinstance(value, tuple):
             value = list(value)
-        if value not in (None, [], False):
+        if not (value is None or value is False or value == []):  # 0 is given
             yield key, value

@@ -1,6 +1,7 @@
 """A job as it is shown to people."""
 
 import json
+from typing import Any
 
 from hodei.cli import show
 from hodei.cli.waits import waits_for
@@ -30,10 +31,15 @@ def show_job(job: Job, output: str) -> None:
         )
 
 
-def _command(job: Job) -> str:
-    """What it runs, on one line; empty where a hand has left nothing of its spec."""
+def _spec(job: Job) -> dict[str, Any]:
+    """Its spec; empty where a hand has left nothing of it."""
     spec = json.loads(job.spec) if job.spec else {}
-    command = spec.get("command", "") if isinstance(spec, dict) else ""
+    return spec if isinstance(spec, dict) else {}
+
+
+def _command(job: Job) -> str:
+    """What it runs, on one line."""
+    command = _spec(job).get("command", "")
     return " ".join(map(str, command)) if isinstance(command, list) else str(command)
 
 
@@ -52,6 +58,7 @@ def _what(job: Job) -> list[tuple[str, str]]:
         ("exit code", _number(job.exit_code)),
         ("signal", _number(job.signal)),
         ("cancel", job.cancel or ""),
+        ("image", str(_spec(job).get("image", ""))),
         ("command", _command(job)),
         ("attempts", str(job.attempts)),
         ("priority", str(job.priority)),
@@ -73,9 +80,10 @@ def _when(job: Job) -> list[tuple[str, str]]:
 
 
 def _cost(job: Job) -> list[tuple[str, str]]:
+    how = " (sampled)" if "image" in _spec(job) else ""
     return [
-        ("memory", show.size(job.peak_memory_bytes) if job.peak_memory_bytes else ""),
-        ("CPU time", show.duration(job.cpu_s) if job.cpu_s else ""),
+        ("memory", f"{show.size(job.peak_memory_bytes)}{how}" if job.peak_memory_bytes else ""),
+        ("CPU time", f"{show.duration(job.cpu_s)}{how}" if job.cpu_s else ""),
         ("log", _log(job)),
         ("left over", _left_over(job)),
     ]

@@ -128,6 +128,11 @@ def _what_to_run(flags: dict[str, Any]) -> dict[str, Any]:
         )
     if flags["interpreter"] and given != ["script"]:
         raise click.UsageError("--interpreter: expected --script with it")
+    if flags["entrypoint"] and given != ["argv"]:
+        raise click.UsageError(
+            "--entrypoint: expected its arguments as -- ARGV…, or nothing else to run,"
+            f" got --{given[0]}"
+        )
     if given == ["command"]:
         return {"command": flags["command"]}
     if given == ["argv"]:

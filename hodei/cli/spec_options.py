@@ -207,4 +207,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def given_flags(flags: dict[str, Any]) -> list[str]:
     """The flags that are given, as a user writes them."""
-    return [FLAGS[name] for name, value in flags.items() if value not in (None, (), False)]
+    return [
+        FLAGS[name]
+        for name, value in flags.items()
+        if not (value is None or value is False or value == ())  # 0 is given
+    ]

@@ -3,6 +3,7 @@
 import click
 
 from hodei.cli import show
+from hodei.cli.worker_list import jobs_run_as
 from hodei.domain.worker import WorkerState
 from hodei.shapes.fleet import Lacking, WorkerDetails
 
@@ -56,7 +57,7 @@ def _settings(one: WorkerDetails) -> list[tuple[str, str]]:
     exit_word, lost_word = one.on_worker_exit or UNKNOWN, one.on_disconnect or UNKNOWN
     return [
         ("slots", f"{one.busy_slots} of {one.slots} in use"),
-        ("jobs run as", one.job_user or UNKNOWN),
+        ("jobs run as", jobs_run_as(one)),
         ("labels", " ".join(f"{key}={value}" for key, value in sorted(one.labels.items()))),
         ("projects", " ".join(one.projects)),
         ("can", " ".join(one.capabilities)),

@@ -6,6 +6,7 @@ import click
 
 from hodei.cli import completion, show
 from hodei.cli.client import Client, connect
+from hodei.domain.spec_keys import CONTAINERS_ONLY
 from hodei.domain.worker import WorkerState
 from hodei.shapes import wire
 from hodei.shapes.fleet import Worker
@@ -127,6 +128,12 @@ def _show(found: list[Worker], *, any_worker: bool) -> None:
     show.table(columns, [_row(one) for one in found], none=none)
 
 
+def jobs_run_as(one: Worker) -> str:
+    """The user that its jobs run as, in words."""
+    only_containers = one.labels.get(CONTAINERS_ONLY) and not one.job_user
+    return "containers only" if only_containers else one.job_user or "unknown"
+
+
 def _row(one: Worker) -> list[str]:
     age = one.heartbeat_age_s
     return [
@@ -134,7 +141,7 @@ def _row(one: Worker) -> list[str]:
         one.name,
         one.state,
         f"{one.busy_slots}/{one.slots}",
-        one.job_user or "unknown",
+        jobs_run_as(one),
         "never" if age is None else f"{show.duration(age)} ago",
         show.short_id(one.current_job_id),
         one.current_job_name or "",

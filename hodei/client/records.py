@@ -54,10 +54,12 @@ class Job:
     """Number of the signal that ended its process."""
 
     peak_memory_bytes: int | None
-    """The most memory that one of its processes used."""
+    """The most memory that one of its processes used; of a container all of it, sampled each
+    second."""
 
     cpu_s: float | None
-    """Processor time of its process and of those that it waited for."""
+    """Processor time of its process and of those that it waited for; of a container all of it,
+    sampled each second."""
 
     log_bytes: int
     """Bytes of stdout and stderr that are kept."""

@@ -159,8 +159,16 @@ such a job."""
 START_TIMEOUT_S = 600
 """The start_timeout of a container job whose spec gives none: its image may have to be pulled."""
 
-MEMORY = "^[0-9]{1,15}[bkmgBKMG]?$"
-MEMORY_SHAPE = 'a number of bytes as text, as "512m" or "2g"'
+IMAGE_PART = "[A-Za-z0-9][A-Za-z0-9._-]*"
+IMAGE = (
+    f"^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?{IMAGE_PART}(/{IMAGE_PART})*"
+    "(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@[a-z0-9]+:[0-9a-fA-F]+)?$"
+)
+"""[REGISTRY[:PORT]/]PART[/PART…][:TAG][@ALGORITHM:HEX]. No part is empty, `.` or `..`."""
+
+MEMORY = "^([0-9]{1,15}[bB]?|[0-9]{1,12}[kK]|[0-9]{1,9}[mM]|[0-9]{1,6}[gG])$"
+MEMORY_SHAPE = 'a number of bytes as text, as "512m" or "2g", at most 999999g'
+"""Of each unit so many digits that an engine can count the bytes (in 63 bits)."""
 
 RULES: tuple[Rule, ...] = (
     Text("id", 36, UUID, "a UUID"),
@@ -183,7 +191,7 @@ RULES: tuple[Rule, ...] = (
     Text(
         "image",
         512,
-        "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$",
+        IMAGE,
         "the name of an image, as busybox or registry.example:5000/team/tool:1.2",
     ),
     Text("entrypoint", 4096, controls=True),
@@ -199,7 +207,7 @@ RULES: tuple[Rule, ...] = (
     Flag("read_only"),
     Texts("tmpfs", 100, 4200, "^/", "/PATH or /PATH:OPTIONS"),
     Text("shm_size", 16, MEMORY, MEMORY_SHAPE),
-    Text("platform", 100, "^[a-z0-9]+(/[a-z0-9]+){0,2}$", "OS/ARCHITECTURE, as linux/arm64"),
+    Text("platform", 100, "^[a-z0-9]+(/[a-z0-9]+){1,2}$", "OS/ARCHITECTURE, as linux/arm64"),
     Text("registry_secret", 100, secret.NAME, secret.NAME_SHAPE),
     Map(
         "env", 1000, "^[A-Za-z_][A-Za-z0-9_]*$", "names of letters, digits and _", 0, controls=True

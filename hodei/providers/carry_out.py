@@ -98,17 +98,24 @@ class ProviderWorkers:
             token=str(token.token),
         )
         try:
-            await self.provider.make(order)
+            is_made = await self.provider.make(order)
         except ProviderError as error:
-            await self.database.run(
-                lambda conn: worker_bootstrap_tokens.revoke(conn, order.token, ACTOR)
-            )
+            await self._revoke(order)
             if isinstance(error, Unanswered):
                 raise
             done.failed = f"{order.name} could not be started: {error}"
             return
+        if not is_made:
+            await self._revoke(order)
+            return
         done.made += 1
         self._log(worker_id).info("{} is started", order.name)
+
+    async def _revoke(self, order: Order) -> None:
+        """Nobody can use the token of an order that came to nothing."""
+        await self.database.run(
+            lambda conn: worker_bootstrap_tokens.revoke(conn, order.token, ACTOR)
+        )
 
     @staticmethod
     def _log(worker_id: uuid.UUID) -> Any:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from hodei.domain.provider import Settings, Status, status_of
 from hodei.domain.provider_seen import Seen
-from hodei.domain.spec_keys import EXECUTOR
+from hodei.domain.spec_keys import EXECUTOR, LABEL_VALUE, SECRETS
 from hodei.providers.carry_out import Done
 from hodei.providers.contract import Engine
-from hodei.providers.plan import DEGRADED_AFTER, Plan, backoff_s
+from hodei.providers.plan import DEGRADED_AFTER, Plan, View, backoff_s
 from hodei.store.provider_configs import Conclusion, Row
 
 LONGEST_REASON = 600
@@ -27,10 +27,9 @@ def refused(row: Row, words: str, *, keeps: bool = True) -> Conclusion:
     )
 
 
-def of_plan(
-    row: Row, settings: Settings, engine: Engine, demand: int, plan: Plan, done: Done
-) -> Conclusion:
+def of_plan(row: Row, engine: Engine, view: View, plan: Plan, done: Done) -> Conclusion:
     """What was done, or what has failed."""
+    settings = view.settings
     failures = 0 if plan.recovered else row.failures
     reason = row.seen.failure if failures else ""
     if done.failed:
@@ -47,12 +46,12 @@ def of_plan(
         failures=min(failures, 1_000_000),
         failed_now=bool(done.failed),
         seen=Seen(
-            labels=labels_of(settings, engine),
+            labels=view.labels,
             room=max(settings.max_workers - there, 0),
             workers=there,
             starting=plan.starting + done.made,
             busy=plan.busy,
-            demand=demand,
+            demand=view.demand,
             failure=reason[:LONGEST_REASON] if failures else "",
         ),
     )
@@ -69,10 +68,12 @@ def differs(row: Row, conclusion: Conclusion) -> bool:
     )
 
 
-def labels_of(settings: Settings, engine: Engine) -> dict[str, str]:
-    """The labels that servers will give to a worker of this provider."""
+def labels_of(settings: Settings, engine: Engine, *, decrypts: bool) -> dict[str, str]:
+    """The labels that servers will give to a worker of this provider. `decrypts`: this server has
+    keys of secrets, so that it gives jobs with secrets."""
     labels = settings.labels | {"hodei/os": engine.os, "hodei/arch": engine.arch}
-    return labels | ({EXECUTOR: "docker"} if settings.docker_socket else {})
+    labels |= {EXECUTOR: "docker"} if settings.docker_socket else {}
+    return labels | ({SECRETS: LABEL_VALUE} if decrypts else {})
 
 
 def labels_that_come_first(seen: Seen) -> Mapping[str, str] | None:

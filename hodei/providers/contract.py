@@ -6,7 +6,8 @@ it, and a provider bounds it in time, number and bytes.
 
     contact()    which engine answers, what its machines are, whether the image is there
     instances()  every instance of this database on that engine, whoever made it
-    make(order)  makes and starts one; a name that is taken is no error: the instance is there
+    make(order)  makes and starts one. False: an instance of another worker has the name, and the
+                 order is void. A name that is taken by what is none of ours is an error
     words(name)  why an instance ended, for people
     remove(name) stops it within STOP_S and removes it; one that is gone is no error
     close()      gives up its connections
@@ -94,7 +95,7 @@ class Provider(Protocol):
 
     async def instances(self, cluster_id: uuid.UUID) -> list[Instance]: ...
 
-    async def make(self, order: Order) -> None: ...
+    async def make(self, order: Order) -> bool: ...
 
     async def words(self, name: str) -> str: ...
 

@@ -67,8 +67,8 @@ class Docker:
     async def instances(self, cluster_id: uuid.UUID) -> list[Instance]:
         return await self._run(lambda client: _instances(client, cluster_id))
 
-    async def make(self, order: Order) -> None:
-        await self._run(lambda client: _make(client, order))
+    async def make(self, order: Order) -> bool:
+        return await self._run(lambda client: _make(client, order))
 
     async def words(self, name: str) -> str:
         return await self._run(lambda client: _words(client, name))
@@ -131,26 +131,27 @@ def _cause(error: BaseException) -> str:
 def _instances(client: Client, cluster_id: uuid.UUID) -> list[Instance]:
     filters = {"label": [f"{CLUSTER}={cluster_id}"]}
     found = client.containers(all=True, filters=filters, limit=MOST_INSTANCES)
-    return [one for entry in found[:MOST_INSTANCES] if (one := _instance(entry))]
+    found = found[:MOST_INSTANCES]
+    all_of_them = (_instance(one["Names"][0], one["Labels"], one["State"]) for one in found)
+    return [one for one in all_of_them if one]
 
 
-def _instance(entry: Any) -> Instance | None:
+def _instance(name: Any, labels: Any, state: Any) -> Instance | None:
     """None: a hand has made it, with labels that are none of ours."""
-    labels = entry["Labels"]
     try:
         return Instance(
-            name=str(entry["Names"][0]).lstrip("/")[:200],
+            name=str(name).lstrip("/")[:200],
             provider_id=uuid.UUID(labels[PROVIDER]),
             worker_id=uuid.UUID(labels[WORKER]),
             number=int(labels[NUMBER]),
             made_s=float(labels[MADE]),
-            ended=entry["State"] not in {"created", "running", "restarting", "paused"},
+            ended=state not in {"created", "running", "restarting", "paused"},
         )
     except (KeyError, ValueError, TypeError, IndexError):
         return None
 
 
-def _make(client: Client, order: Order) -> None:
+def _make(client: Client, order: Order) -> bool:
     settings = order.settings
     files = {TOKEN_PLACE: f"{order.token}\n".encode()} | _ca(settings.server_ca)
     try:
@@ -174,8 +175,8 @@ def _make(client: Client, order: Order) -> None:
             host_config=_host_config(client, settings),
         )
     except docker.errors.APIError as error:
-        if error.status_code == 409:  # the name is taken: there is one of this number
-            return
+        if error.status_code == 409:
+            return _is_made(client, order)
         raise
     try:
         client.put_archive(container["Id"], "/", _archive(files))
@@ -183,6 +184,22 @@ def _make(client: Client, order: Order) -> None:
     except docker.errors.APIError:
         client.remove_container(container["Id"], v=True, force=True)
         raise
+    return True
+
+
+def _is_made(client: Client, order: Order) -> bool:
+    """Whether the container that has the name is the one of this order. ProviderError: it is none
+    of ours, and no list has it."""
+    try:
+        found = client.inspect_container(order.name)
+    except docker.errors.NotFound:
+        return False  # it has gone meanwhile, and the next reconciliation makes another one
+    labels = found["Config"]["Labels"] or {}
+    one = _instance(found["Name"], labels, found["State"]["Status"])
+    ours = str(order.cluster_id), order.settings.provider_id
+    if one is None or (labels.get(CLUSTER), one.provider_id) != ours:
+        raise ProviderError(f"the name {order.name} is taken by a container that is not ours")
+    return one.worker_id == order.worker_id
 
 
 def _command(order: Order) -> list[str]:

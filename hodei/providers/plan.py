@@ -65,6 +65,7 @@ class View:
     instances: Sequence[Instance]  # of this database, on this engine
     workers: Mapping[uuid.UUID, Known]
     providers: frozenset[uuid.UUID]  # that there are
+    labels: Mapping[str, str] = field(default_factory=dict)  # that servers give to its workers
     paused: bool = False
     may_make: bool = True
     failures: int = 0

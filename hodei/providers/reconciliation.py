@@ -50,6 +50,7 @@ class Here:
     server_id: uuid.UUID
     advertised: tuple[str, ...]  # addresses that workers are to try
     only_loopback: bool  # no other machine, and no container, can reach this server
+    decrypts: bool = False  # this server has keys of secrets
 
     def lacks(self, settings: Settings) -> str:
         """Why workers of this provider could not reach a server; empty if they could."""
@@ -142,7 +143,7 @@ class Reconciliation:
         mine = ProviderWorkers(self._database, provider, settings, cluster.cluster_id, servers)
         until = begun + provider_configs.LEASE_S / 2
         done = await mine.carry_out(todo, view.now_s, until)
-        conclusion = conclusions.of_plan(row, settings, engine, view.demand, todo, done)
+        conclusion = conclusions.of_plan(row, engine, view, todo, done)
         return Reconciled(conclusion, changed=bool(done.made or done.removed))
 
     async def _of(self, settings: Settings) -> Provider:
@@ -178,7 +179,7 @@ class Reconciliation:
         ids = [one.worker_id for one in instances]
         seen = await self._database.run(lambda conn: provider_configs.workers(conn, ids))
         known = self._idleness.of(seen)
-        labels = conclusions.labels_of(settings, engine)
+        labels = conclusions.labels_of(settings, engine, decrypts=self._here.decrypts)
         first = [
             theirs
             for one in others
@@ -198,6 +199,7 @@ class Reconciliation:
             settings=settings,
             now_s=row.now_s,
             demand=demand,
+            labels=labels,
             instances=instances,
             workers=known,
             providers=frozenset({one.id for one in others}),

@@ -25,7 +25,8 @@ class Worker:
     registered_at: Annotated[Time | None, "When its token was redeemed."] = None
     revoked: Annotated[bool, "Whether its credential was revoked."] = False
     job_user: Annotated[
-        str | None, "The user that its jobs run as; null: it does not report that."
+        str | None,
+        "The user that its jobs run as; null: it runs containers only, or does not report that.",
     ] = None
     connected_at: Annotated[Time | None, "When it opened its last stream to a server."] = None
     last_heartbeat_at: Annotated[Time | None, "When its last heartbeat came."] = None

@@ -31,11 +31,15 @@ class Job:
     worker_name: Annotated[str | None, "That worker's name; null: its row is gone."] = None
     exit_code: Annotated[int | None, "Exit code of its process."] = None
     signal: Annotated[int | None, "Number of the signal that ended its process."] = None
-    peak_memory_bytes: Annotated[int | None, "The most memory that one of its processes used."] = (
-        None
-    )
+    peak_memory_bytes: Annotated[
+        int | None,
+        "The most memory that one of its processes used; of a container all of it, sampled each"
+        " second.",
+    ] = None
     cpu_s: Annotated[
-        float | None, "Processor time of its process and of those that it waited for."
+        float | None,
+        "Processor time of its process and of those that it waited for; of a container all of it,"
+        " sampled each second.",
     ] = None
     log_bytes: Annotated[int, "Bytes of stdout and stderr that are kept."] = 0
     log_dropped_bytes: Annotated[

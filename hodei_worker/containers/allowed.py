@@ -5,17 +5,31 @@ import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hodei_worker.containers.reference import Reference
 
 BRIDGE, NONE = "bridge", "none"
 
 NEVER = ("/proc", "/sys", "/dev")
-"""Folders of the host of which no part is ever given to a job; nor are `/` and the engine's socket."""
+"""Folders of the host of which no part is ever given to a job."""
+
+SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd", "/var/run/containerd")
+"""Where engines listen that give whoever uses them the whole host. They, what is below them and the
+folders above them are never given to a job; nor is the socket of this worker's engine."""
+
+FILES = "/hodei"
+"""The folder in a container with the job's own files."""
 
 
 class NotAllowed(Exception):
     """The message names what the job asks for, and what the operator would have to allow."""
+
+
+class Volume(NamedTuple):
+    source: str  # folder or file of the engine's host
+    target: str  # its place in the container
+    read_only: bool
 
 
 @dataclass(frozen=True)
@@ -45,32 +59,48 @@ class Allowed:
                 " (--allow-network)"
             )
 
-    def check_volume(self, volume: str) -> str:
-        """Returns the engine's form of `SOURCE:TARGET[:ro]`. Raises NotAllowed."""
+    def check_volume(self, volume: str) -> Volume:
+        """Reads `SOURCE:TARGET[:ro]`. Raises NotAllowed."""
         source, separator, rest = volume.partition(":")
         target, _, mode = rest.partition(":")
         if not separator or mode not in ("", "ro", "rw"):
             raise NotAllowed(f"volume {volume}: expected /SOURCE:/TARGET or /SOURCE:/TARGET:ro")
-        for path in (source, target):
-            if not path.startswith("/") or path != posixpath.normpath(path):
-                raise NotAllowed(
-                    f"volume {volume}: expected absolute paths without . and .., got {path}"
-                )
+        _check_path(f"volume {volume}", source)
         if not self._may_mount(source):
             may = ", ".join(self.volumes) or "none"
             raise NotAllowed(
                 f"volume {source} is not allowed on this worker: it allows {may} (--allow-volume)"
             )
-        if target in ("/", "/hodei") or target.startswith("/hodei/"):
-            raise NotAllowed(f"volume {volume}: a job's own files are at {target}")
-        return f"{source}:{target}:{mode or 'rw'}"
+        check_target(f"volume {volume}", target)
+        return Volume(source, target, read_only=mode == "ro")
 
     def _may_mount(self, source: str) -> bool:
-        if source == "/" or any(_holds(never, source) for never in NEVER):
-            return False
-        if _holds(source, self.socket) or _holds(source, posixpath.realpath(self.socket)):
+        """Of a source that is on this host its links are followed, as the engine does. On another
+        host, or in a worker's container, they cannot be seen."""
+        if self._is_never(source) or self._is_never(posixpath.realpath(source)):
             return False
         return any(_glob(pattern).fullmatch(source) for pattern in self.volumes)
+
+    def _is_never(self, source: str) -> bool:
+        if any(_holds(never, source) for never in NEVER):
+            return True
+        sockets = (*SOCKETS, self.socket, posixpath.realpath(self.socket))
+        return any(_holds(source, one) or _holds(one, source) for one in sockets)
+
+
+def check_target(what: str, path: str) -> None:
+    """Raises NotAllowed if nothing can be mounted there. `what`: what the job asks for, as it gives
+    it."""
+    _check_path(what, path)
+    if path == "/" or _holds(FILES, path):
+        raise NotAllowed(f"{what}: a job's own files are at {path}")
+
+
+def _check_path(what: str, path: str) -> None:
+    """posixpath.normpath keeps two slashes at the beginning, which mean one to the kernel."""
+    normal = path.startswith("/") and not path.startswith("//") and path == posixpath.normpath(path)
+    if not normal or min(path) < " ":
+        raise NotAllowed(f"{what}: expected absolute paths without //, . and .., got {path}")
 
 
 def _holds(folder: str, path: str) -> bool:

@@ -6,13 +6,9 @@ import tarfile
 import time
 from typing import Any
 
-from hodei_worker.containers.allowed import BRIDGE, Allowed
+from hodei_worker.containers.allowed import BRIDGE, FILES, Allowed, NotAllowed, Volume, check_target
 from hodei_worker.supervisor import secrets
 from hodei_worker.supervisor.executor import Start
-
-FILES = "/hodei"
-"""An anonymous volume in the container with the job's script and standard input. Nothing of the
-worker's file system is mounted, so that the engine may be on another host."""
 
 SHELL = "/bin/sh"
 WITH_STDIN = f'exec "$@" <{FILES}/stdin'
@@ -30,11 +26,15 @@ UNLIMITED_LOG = 1 << 30  # bytes of one file, for a log without a limit
 UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
+MOST_BYTES = (1 << 63) - 1  # what an engine can read as a size
+
+
 def size(text: str) -> int:
-    """Returns the bytes that 512m says."""
-    text = text.lower()
-    unit = UNITS.get(text[-1:], 0)
-    return int(text[:-1]) * unit if unit else int(text)
+    """Returns the bytes that 512m says. NotAllowed: an engine cannot count them."""
+    number, unit = (text[:-1], UNITS[text[-1].lower()]) if text[-1].isalpha() else (text, 1)
+    if (count := int(number) * unit) > MOST_BYTES:
+        raise NotAllowed(f"a size of {text}: expected at most {MOST_BYTES} bytes")
+    return count
 
 
 def labels(start: Start, owner: str) -> dict[str, str]:
@@ -48,7 +48,8 @@ def labels(start: Start, owner: str) -> dict[str, str]:
 
 
 def name(start: Start, owner: str) -> str:
-    """Leases of two databases may be equal."""
+    """Returns the container's name: the lease is unique in its database, and the beginning of the
+    cluster's id (of a server that sends none, the worker's) tells two databases apart."""
     return f"hodei-job-{start.lease}-{(start.cluster or owner)[:8]}"
 
 
@@ -126,6 +127,8 @@ def body(
         "WorkingDir": spec.get("workdir", ""),
         "User": spec.get("user", ""),
         "Labels": labels(start, owner),
+        # Files come into an anonymous volume: nothing of the worker's file system is mounted, so
+        # that the engine may be on another host.
         "Volumes": {FILES: {}} if program.files else {},
         "HostConfig": _host_config(spec, allowed),
     }
@@ -139,7 +142,7 @@ def _host_config(spec: dict[str, Any], allowed: Allowed) -> dict[str, Any]:
         "Privileged": False,
         "SecurityOpt": ["no-new-privileges"],
         "NetworkMode": network,
-        "Binds": [allowed.check_volume(one) for one in spec.get("volumes", [])],
+        "Mounts": [_mount(allowed.check_volume(one)) for one in spec.get("volumes", [])],
         "ReadonlyRootfs": bool(spec.get("read_only", False)),
         "Tmpfs": dict(_tmpfs(one) for one in spec.get("tmpfs", [])),
         "LogConfig": _log_config(int(spec.get("log_limit", 0))),
@@ -155,8 +158,15 @@ def _host_config(spec: dict[str, Any], allowed: Allowed) -> dict[str, Any]:
     return config
 
 
+def _mount(volume: Volume) -> dict[str, Any]:
+    """Not as one of `Binds`: of these an engine makes a source that is missing, as root."""
+    source, target, read_only = volume
+    return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only}
+
+
 def _tmpfs(text: str) -> tuple[str, str]:
     path, _, options = text.partition(":")
+    check_target(f"tmpfs {text}", path)
     return path, options
 
 

@@ -13,6 +13,7 @@ import stat
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -28,6 +29,9 @@ MOST_ANSWER = 8 << 20
 
 LONGEST_WORDS = 500
 """Characters of an engine's message that are shown; the rest is cut off."""
+
+REDIRECTS = (301, 302, 303, 307, 308)
+"""An engine leads a path with `..` to another one: no call follows it."""
 
 NOTHING: Mapping[str, str] = {}
 FOR_EVER = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=None)
@@ -150,13 +154,14 @@ class Engine:
         query: Mapping[str, str],
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         assert self._session  # noqa: S101  open was called
+        url = f"http://docker{self._version}{_checked(path)}"
         more: dict[str, Any] = {"timeout": timeout} if timeout else {}
         more |= {"data": body} if isinstance(body, bytes) else {"json": body} if body else {}
         try:
             async with self._session.request(
-                method, f"http://docker{self._version}{path}", params=query, headers=headers, **more
+                method, url, params=query, headers=headers, allow_redirects=False, **more
             ) as answer:
-                if answer.status >= 400:
+                if answer.status >= 400 or answer.status in REDIRECTS:
                     raise EngineError(answer.status, _error(await _read(answer), answer.status))
                 yield answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -175,6 +180,16 @@ class Engine:
         if isinstance(cause, OSError) and cause.strerror:
             return f"{where}: {cause.strerror}"
         return f"{where}: {shown(str(error)) or type(error).__name__}"
+
+
+def _checked(path: str) -> str:
+    """Returns a path as it stands in a URL. EngineError: a name in it would lead to another path,
+    since clients and engines resolve `.`, `..` and `//`."""
+    if any(part in ("", ".", "..") for part in path.split("/")[1:]):
+        raise EngineError(
+            0, f"{shown(path)} is no path of an engine: expected parts without . and .."
+        )
+    return quote(path, safe="/:@")
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hodei_worker.containers import reference
-from hodei_worker.containers.engine import Engine, EngineError
+from hodei_worker.containers.engine import Engine, EngineError, shown
 from hodei_worker.containers.pulls import PullFailed, Pulls
 from hodei_worker.containers.reference import Reference
 
@@ -17,19 +17,22 @@ STOP_SIGNAL = "SIGTERM"
 class Image(NamedTuple):
     id: str
     config: dict[str, Any]  # Entrypoint, Cmd, Env, …
+    platform: str  # as linux/amd64
 
     @property
     def stop_signal(self) -> str:
         return str(self.config.get("StopSignal") or STOP_SIGNAL)
 
     @property
-    def path(self) -> list[str]:
-        """The folders in which a program without a slash is searched for."""
-        variables = dict(one.partition("=")[::2] for one in self.config.get("Env") or [])
-        path = (
-            variables.get("PATH") or "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        )
-        return [folder for folder in path.split(":") if folder]
+    def environment(self) -> list[str]:
+        """NAME=VALUE of each variable."""
+        return [str(one) for one in self.config.get("Env") or []]
+
+    def fits(self, platform: str) -> bool:
+        """Whether it is for this OS/ARCHITECTURE[/VARIANT]; empty: any will do. Of a variant
+        nothing is known."""
+        pairs = zip(platform.split("/"), self.platform.split("/"), strict=False)
+        return not platform or all(wanted == have for wanted, have in pairs)
 
 
 class Images:
@@ -47,19 +50,20 @@ class Images:
         policy = spec.get("pull", "missing")
         if self._policy != "missing":
             policy = self._policy
-        found = None if policy == "always" else await self._find(image, platform)
-        if found is None:
+        found = None if policy == "always" else await self._find(image)
+        if not (found and found.fits(platform)):
             if policy == "never":
-                raise PullFailed(f"{image.full} is not on the engine, and pull is never")
+                why = "this worker pulls none (--pull-policy never)"
+                why = why if self._policy == "never" else "pull is never"
+                raise PullFailed(f"{_missing(image, platform, found)}, and {why}")
             tell(f"pulling {image.full}")
             await self._pulls.pull(image, platform, login, tell)
-            found = await self._find(image, platform)
-        if found is None:
-            words = f"{image.full} is not on the engine after the pull"
-            raise PullFailed(words + (f" as {platform}" if platform else ""))
+            found = await self._find(image)
+        if not (found and found.fits(platform)):
+            raise PullFailed(f"{_missing(image, platform, found)} after the pull")
         return found
 
-    async def _find(self, image: Reference, platform: str) -> Image | None:
+    async def _find(self, image: Reference) -> Image | None:
         try:
             said = await self._engine.json("GET", f"/images/{image.full}/json")
         except EngineError as error:
@@ -68,7 +72,11 @@ class Images:
             raise
         if not isinstance(said, dict) or not isinstance(said.get("Config"), dict | None):
             raise EngineError(0, f"the Docker Engine does not describe {image.full}")
-        have = f"{said.get('Os')}/{said.get('Architecture')}"
-        if platform and not f"{platform}/".startswith(f"{have}/"):
-            return None
-        return Image(str(said.get("Id")), said.get("Config") or {})
+        platform = shown(f"{said.get('Os')}/{said.get('Architecture')}")
+        return Image(str(said.get("Id")), said.get("Config") or {}, platform)
+
+
+def _missing(image: Reference, platform: str, found: Image | None) -> str:
+    """Returns what is not on the engine. `found`: what is there under that name."""
+    words = f"{image.full} is not on the engine"
+    return f"{words} as {platform} (it is there as {found.platform})" if found else words

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from hodei_worker.containers.engine import Engine, EngineError, EngineGone
+from hodei_worker.containers.engine import Engine, EngineError, EngineGone, shown
 
 EVERY_S = 5.0  # seconds between two questions
 
@@ -21,7 +21,7 @@ class Readiness:
         self._engine = engine
         self.capabilities: list[str] = []
         self._words = ""  # why there are none, as it was told
-        self._root = ""  # of the engine; empty: not known, or not on this host
+        self._is_told = False  # that the engine's disk cannot be seen
 
     async def watch(self, warn: Callable[[str], None]) -> None:
         """Asks the engine, for ever. `warn` gets each change."""
@@ -30,7 +30,7 @@ class Readiness:
             try:
                 await self._engine.negotiate()
                 said = await self._engine.json("GET", "/info")
-                words = self._disk(said)
+                words = self._disk(said, warn)
             except (EngineError, EngineGone) as error:
                 words = str(error)
             self.capabilities = [] if words else ["docker", "secrets"]
@@ -39,15 +39,20 @@ class Readiness:
             self._words = words
             await asyncio.sleep(EVERY_S)
 
-    def _disk(self, said: Any) -> str:
-        """Returns why the engine's disk has too little room. An engine on another host has a root
-        that is not here: then nothing is known."""
+    def _disk(self, said: Any, warn: Callable[[str], None]) -> str:
+        """Returns why the engine's disk has too little room. The root of an engine on another host
+        is not here, nor is it in a worker's container: then nothing is known, which is told once."""
         root = said.get("DockerRootDir") if isinstance(said, dict) else None
-        if not isinstance(root, str) or not root.startswith("/"):
-            return ""
+        root = root if isinstance(root, str) and root.startswith("/") else ""
         try:
             disk = os.statvfs(root)
-        except OSError:
+        except (OSError, ValueError):
+            if not self._is_told:
+                warn(
+                    f"how full the Docker Engine's disk is cannot be seen here"
+                    f" ({shown(root) or 'its root'}): container jobs are taken however full it is"
+                )
+            self._is_told = True
             return ""
         least = AGAIN_FREE if self._words else LEAST_FREE
         free = disk.f_bavail / max(1, disk.f_blocks)

@@ -1,8 +1,23 @@
 """The name of an image, as people write it and in full."""
 
+import re
 from typing import NamedTuple
 
+from hodei_worker.containers.engine import shown
+
 DOCKER_HUB = "docker.io"
+
+_PART = "[A-Za-z0-9][A-Za-z0-9._-]*"
+_NAME = re.compile(
+    f"([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?{_PART}(/{_PART})*"
+    "(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@[a-z0-9]+:[0-9a-fA-F]+)?"
+)
+"""No part is empty, `.` or `..`: such a name would be matched by the operator's patterns as it stands,
+and could be read as the path of another image. The worker checks it whatever a server has checked."""
+
+
+class BadName(Exception):
+    """The message names the image and what was expected."""
 
 
 class Reference(NamedTuple):
@@ -27,7 +42,12 @@ class Reference(NamedTuple):
 
 
 def read(image: str) -> Reference:
-    """Reads a name as Docker does: `busybox` is docker.io/library/busybox:latest."""
+    """Reads a name as Docker does: `busybox` is docker.io/library/busybox:latest. Raises BadName."""
+    if not _NAME.fullmatch(image):
+        raise BadName(
+            f"image {shown(image)}: expected the name of an image, as busybox or"
+            " registry.example:5000/team/tool:1.2"
+        )
     name, _, digest = image.partition("@")
     folder, slash, last = name.rpartition("/")
     last, _, tag = last.partition(":")

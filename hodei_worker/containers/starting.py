@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from hodei.protocol.words import Reason
 from hodei_worker.containers import create, credentials, reference
-from hodei_worker.containers.allowed import NotAllowed
+from hodei_worker.containers.allowed import FILES, NotAllowed
 from hodei_worker.containers.create import Program
 from hodei_worker.containers.engine import EngineError
 from hodei_worker.containers.host import Host
 from hodei_worker.containers.images import Image
+from hodei_worker.containers.programs import search_path
 from hodei_worker.containers.pulls import PullFailed
+from hodei_worker.containers.reference import BadName
 from hodei_worker.supervisor.executor import Start
 from hodei_worker.supervisor.result import Cause, failed
 
@@ -48,7 +50,7 @@ class Starting:
             await host.engine.call("POST", f"/containers/{self._name}/start")
         except PullFailed as error:
             raise Refused(Reason.IMAGE_PULL_FAILED, str(error)) from None
-        except (NotAllowed, EngineError) as error:
+        except (BadName, NotAllowed, EngineError) as error:
             raise Refused(Reason.START_FAILED, str(error)) from None
         return f"SIG{spec['term']}" if "term" in spec else image.stop_signal
 
@@ -72,8 +74,9 @@ class Starting:
             raise
         self.created = True
         if program.files:
-            path = f"/containers/{name}/archive"
-            await host.engine.call("PUT", path, program.archive(), {"path": create.FILES})
-        if not await host.programs.has(name, image, program.first):
+            archive = f"/containers/{name}/archive"
+            await host.engine.call("PUT", archive, program.archive(), {"path": FILES})
+        path = search_path(image.environment, body["Env"])
+        if not await host.programs.has(name, image, path, program.first):
             words = f"{program.first}: no such program in the image"
             raise Refused(Reason.START_FAILED, words)

@@ -67,6 +67,28 @@ WRONG = [
         "--file: expected specs alone, got --name and --interactive with",
     ),
     (["-f", "/none", "--term-signal", "INT", "--", "x"], "got -- ARGV and --term-signal with it"),
+    (["-f", "/none", "--priority", "0"], "--file: expected specs alone, got --priority with it"),
+    (["-f", "/none", "--pids", "0"], "--file: expected specs alone, got --pids with it"),
+    (["-f", "/none", "--retries", "0"], "--file: expected specs alone, got --retries with it"),
+    (
+        ["--image", "x", "--pids", "0"],
+        "--pids: expected a whole number from 1 to 4194304, got 0",
+    ),
+    (["--pids", "0", "--", "x"], "--pids: expected a whole number from 1 to 4194304, got 0"),
+    (
+        ["--image", "x", "--memory", "99999999999999g"],
+        '--memory: expected a number of bytes as text, as "512m" or "2g", at most 999999g, got',
+    ),
+    (
+        ["--image", "x", "--entrypoint", "y", "--command", "z"],
+        "--entrypoint: expected its arguments as -- ARGV…, or nothing else to run, got --command",
+    ),
+    (
+        ["--image", "x", "--entrypoint", "y", "--script", "/dev/null"],
+        "--entrypoint: expected its arguments as -- ARGV…, or nothing else to run, got --script",
+    ),
+    (["--image", "x", "--platform", "linux"], "--platform: expected OS/ARCHITECTURE, as linux"),
+    (["--image", "a/../b"], "--image: expected the name of an image, as busybox or"),
     (["-f", "/none"], "--file /none: No such file or directory"),
     (["--partial", "--", "x"], "--partial and --ids-from: expected --file with them"),
     (

@@ -125,6 +125,8 @@ def test_two_servers_a_worker_and_both_kinds_of_jobs(composed: Composed) -> None
     assert composed.process_job("id -un") == "hodei"
     said = composed.hodei("job", "run", *composed.container_flags(), "--command", "echo boxed")
     assert said == "boxed"
+    log = composed.compose("logs", "worker")
+    assert log.count("how full the Docker Engine's disk is cannot be seen here (/") == 1
     until_healthy(composed, "hodei-worker")
 
 

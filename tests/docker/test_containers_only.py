@@ -42,6 +42,8 @@ def test_it_gets_no_plain_process(hodei: Hodei, tmp_path: Path, docker_socket: s
         waits = worker.submit_process("echo plain")
         contained = worker.finish("echo contained")
         assert (contained.state, contained.text) == ("SUCCEEDED", "contained\n")
+        for command in (("list",), ("get", worker.owner)):
+            assert "containers only" in hodei.ok("worker", *command).text
         assert hodei.job(waits)["state"] == "PENDING"
         told = hodei.ok("job", "get", waits).text
         assert "a worker that runs plain processes" in " ".join(told.split())

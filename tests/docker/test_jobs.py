@@ -120,11 +120,7 @@ def test_how_jobs_end(worker: DockerWorker) -> None:
         ),
         "never pulled": (
             {"image": "nowhere", "pull": "never", "command": "x"},
-            (
-                "FAILED",
-                "IMAGE_PULL_FAILED",
-                "docker.io/library/nowhere:latest is not on the engine",
-            ),
+            ("FAILED", "IMAGE_PULL_FAILED", "docker.io/library/nowhere:latest is not on the engi"),
         ),
         "a name that is none": (
             {"image": "UPPER/case", "command": "x"},
@@ -132,7 +128,11 @@ def test_how_jobs_end(worker: DockerWorker) -> None:
         ),
         "another architecture": (
             {"platform": "linux/s390x", "pull": "never", "command": "x"},
-            ("FAILED", "IMAGE_PULL_FAILED", "docker.io/hodei-test/tiny:local is not on the engine"),
+            (
+                "FAILED",
+                "IMAGE_PULL_FAILED",
+                f"docker.io/{IMAGE} is not on the engine as linux/s390x",
+            ),
         ),
         "a volume that is not allowed": (
             {"command": "x", "volumes": ["/etc:/x"]},
@@ -261,6 +261,9 @@ def test_what_a_job_has_used(worker: DockerWorker) -> None:
     ((memory, cpu_us),) = worker.hodei.sql(asked, ended.id)
     assert memory > 10 << 20
     assert cpu_us > 50_000
+    told = worker.hodei.ok("job", "get", ended.id).text
+    assert f" {IMAGE}\n" in told
+    assert told.count(" (sampled)\n") == 2
 
 
 def test_adoption(worker: DockerWorker) -> None:

@@ -6,12 +6,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from hodei.domain.provider import Settings
-from hodei.providers.contract import ProviderError, Unanswered
+from hodei.providers.contract import Order, Provider, ProviderError, Unanswered
 from hodei.providers.docker import Docker
 from tests.docker.workers import docker
 from tests.providers.conformance import Conformance, an_order
@@ -39,6 +40,17 @@ class TestDocker(Conformance):
         host = ("-H", f"unix://{settings.socket_path}")
         if left := docker(*host, "ps", "-aq", "--filter", label).split():
             docker(*host, "rm", "-f", "-v", *left)
+
+    @contextmanager
+    def stranger(self, provider: Provider, order: Order) -> Iterator[None]:
+        """One with the labels of another database, which no list has."""
+        host = ("-H", f"unix://{order.settings.socket_path}")
+        label = f"hodei.provider.cluster={uuid.uuid4()}"
+        docker(*host, "create", "--name", order.name, "--label", label, order.settings.image)
+        try:
+            yield
+        finally:
+            docker(*host, "rm", "-f", order.name)
 
     def test_a_container_of_ours_that_a_hand_has_made_is_left_alone(
         self, provider: Docker, settings: Settings

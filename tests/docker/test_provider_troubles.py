@@ -67,6 +67,51 @@ def test_a_worker_that_finds_no_server_is_removed_and_its_address_named(
     assert hodei.provider().failures >= 1
 
 
+def test_a_stranger_with_a_workers_name_is_said_once_and_makes_no_tokens(
+    hodei: Providing, image: str
+) -> None:
+    provider = hodei.add(image=image, max_workers=1)
+    name = f"hodei-worker-{hodei.cluster[:8]}-{provider[:8]}-1"
+    hodei.docker("create", "--name", name, image)
+    try:
+        jobs = hodei.jobs(1, "true")
+        said = hodei.reason("is taken by a container that is not ours")
+        assert said.startswith(f"{name} could not be started: the name {name} is taken by")
+        for _ in range(3):
+            hodei.looked()
+        tokens = hodei.sql("SELECT count(*), count(revoked_at) FROM worker_bootstrap_tokens")
+        assert tokens == [(hodei.provider().failures,) * 2]
+        assert hodei.provider().failures <= 2
+        assert name in hodei.docker("ps", "-a", "--format", "{{.Names}}").split()
+    finally:
+        hodei.docker("rm", name)
+    hodei.sql("UPDATE provider_configs SET failed_at = now() - interval '1 h'")
+    hodei.all_succeeded(jobs)
+
+
+def test_a_token_that_somebody_else_has_spent_is_said_in_the_workers_words(
+    hodei: Providing, image: str
+) -> None:
+    hodei.sql(
+        "CREATE FUNCTION spend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " NEW.consumed_at := clock_timestamp(); NEW.consumed_by := gen_random_uuid();"
+        " RETURN NEW; END $$"
+    )
+    trigger = "spent BEFORE INSERT ON worker_bootstrap_tokens FOR EACH ROW EXECUTE FUNCTION spend()"
+    hodei.sql(f"CREATE TRIGGER {trigger}")
+    hodei.add(image=image, max_workers=1)
+    jobs = hodei.jobs(1, "true")
+    said = hodei.reason("did not come up")
+    assert "it has ended" in said
+    assert "token" in said, said
+    assert hodei.provider().failures >= 1
+    (token, *_) = hodei.sql("SELECT token::text FROM worker_bootstrap_tokens")[0]
+    assert token not in said
+    hodei.sql("DROP TRIGGER spent ON worker_bootstrap_tokens")
+    hodei.sql("UPDATE provider_configs SET failed_at = now() - interval '1 h'")
+    hodei.all_succeeded(jobs)
+
+
 def test_without_the_image_nothing_is_made_until_it_is_there(hodei: Providing, image: str) -> None:
     wanted = f"hodei-test/{uuid.uuid4().hex[:8]}:local"
     hodei.add(image=wanted)

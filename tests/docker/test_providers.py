@@ -85,6 +85,20 @@ def test_neither_the_engine_nor_a_log_nor_a_job_shows_the_token(
     assert about["HostConfig"]["CapDrop"] == ["ALL"]
 
 
+def test_a_job_with_a_secret_makes_a_worker_which_masks_it(
+    pg_server: SimpleNamespace, tmp_path: Path, docker_socket: str, host: str, image: str
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("0f" * 32)
+    flags = ("--secret-key-file", str(key))
+    with providing(pg_server, tmp_path, docker_socket, host, *flags) as hodei:
+        hodei.add(image=image, max_workers=1)
+        hodei.ok("secret", "set", "token", stdin=b"Tr0ub4dor&3/correct horse")
+        (job,) = hodei.jobs(1, "echo got $TOKEN", env={"TOKEN": {"secret": "token"}})
+        hodei.all_succeeded([job])
+        assert hodei.wrote(job, "got ***")
+
+
 def test_an_ephemeral_worker_runs_one_job(hodei: Providing, image: str) -> None:
     hodei.add(image=image, max_workers=2, ephemeral=True)
     jobs = hodei.jobs(4, "true")

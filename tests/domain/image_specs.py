@@ -67,6 +67,23 @@ GOOD_IMAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "labels": {"hodei/executor": "docker"} | {f"l{n}": "" for n in range(32)},
         },
     ),
+    **{
+        f"the image {name} of {size}": (
+            {"image": name, "memory": size, "start_timeout": 1},
+            {
+                "image": name,
+                "memory": size,
+                "command": [],
+                "start_timeout": 1,
+                "labels": {"hodei/executor": "docker"},
+            },
+        )
+        for name, size in (
+            *(("localhost:5000/a", "999999g"), ("a.b/c/d_e/f--g:H_.-1", "999999999M")),
+            *(("127.0.0.1:1/x:none", "999999999999k"), ("a/b..c", "999999999999999b")),
+            *(("x:1@sha512:AB", "999999999999999"), ("_".join("ab") * 100, "0512m")),
+        )
+    },
     "a container job that became a process": (
         {"command": "x", "labels": {"hodei/executor": "docker"}},
         {"command": "x", "labels": {}},
@@ -85,7 +102,35 @@ BAD_IMAGES: dict[str, tuple[Any, str]] = {
     ),
     "memory as a number": (
         {"image": "x", "memory": 512},
-        'memory: expected a number of bytes as text, as "512m" or "2g", got number',
+        'memory: expected a number of bytes as text, as "512m" or "2g", at most 999999g,'
+        " got number",
+    ),
+    **{
+        f"a size of {size}": (
+            {"image": "x", key: size},
+            f'{key}: expected a number of bytes as text, as "512m" or "2g", at most 999999g,'
+            f' got "{size}"',
+        )
+        for key, size in (
+            *(("memory", "99999999999999g"), ("shm_size", "1000000g"), ("memory", "1000000000m")),
+            *(("memory", "9999999999999k"), ("shm_size", "1000000000000000"), ("memory", "-1")),
+        )
+    },
+    **{
+        f"the image {name}": (
+            {"image": name},
+            "image: expected the name of an image, as busybox or"
+            f' registry.example:5000/team/tool:1.2, got "{name}"',
+        )
+        for name in (
+            *("a/x/../../b/tool:1", "a/../b", "a/..", "a/.", "a/./b", "a//b", "a/", "a/.b/c"),
+            *("a@x/../../b", "a@sha256", "a@sha256:", "a@sha256:x", "a@:ab", "a@sha256:ab/../b"),
+            *("a:1/b:2:3", "a:", "a:..", "a:.x", "a/b:1/c", "a%2e%2e/b", "a?b", "a#b"),
+        )
+    },
+    "a platform without an architecture": (
+        {"image": "x", "platform": "linux"},
+        'platform: expected OS/ARCHITECTURE, as linux/arm64, got "linux"',
     ),
     "umask with an image": ({"image": "x", "umask": "0022"}, "umask: expected no image with it"),
     "entrypoint and a command text": (

@@ -95,7 +95,8 @@ def test_names_are_given_once_and_those_that_a_hand_has_given_twice_are_told_apa
     hodei: Hodei, name: str
 ) -> None:
     hodei.ok("provider", "add", name)
-    assert f"there is a provider '{name}'" in hodei.run("provider", "add", name).err
+    words = f"there is a provider '{name}': `hodei provider list` shows them"
+    assert words in hodei.run("provider", "add", name).err
     (twin,) = hodei.sql(
         "INSERT INTO provider_configs (name, provider_type) VALUES (%s, 'Docker') RETURNING id",
         name,

@@ -4,6 +4,7 @@ below this one, with a fixture `provider` and one `settings` that fit each other
 import asyncio
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
@@ -23,6 +24,10 @@ def an_order(settings: Settings, number: int = 1) -> Order:
 
 
 class Conformance:
+    def stranger(self, provider: Provider, order: Order) -> AbstractContextManager[None]:
+        """What is none of ours has the name of this order."""
+        raise NotImplementedError
+
     @pytest.fixture
     def order(self, provider: Provider, settings: Settings) -> Order:
         return an_order(settings)
@@ -42,7 +47,9 @@ class Conformance:
     ) -> None:
         assert self.instances(provider, order) == []
         for _ in range(2):
-            asyncio.run(provider.make(order))
+            assert asyncio.run(provider.make(order))
+        another = replace(order, worker_id=uuid.uuid4())
+        assert not asyncio.run(provider.make(another)), "the name is the first one's"
         expected = Instance(
             order.name, order.settings.provider_id, order.worker_id, 1, 1000.25, ended=False
         )
@@ -81,6 +88,16 @@ class Conformance:
         assert 0 < len(str(refused.value)) <= MOST_WORDS
         assert str(refused.value).isprintable()
         assert self.instances(provider, order) == []
+
+    def test_a_name_that_is_taken_by_a_stranger_is_an_error(
+        self, provider: Provider, order: Order
+    ) -> None:
+        with self.stranger(provider, order):
+            with pytest.raises(ProviderError, match=f"the name {order.name} is taken by a contain"):
+                asyncio.run(provider.make(order))
+            assert self.instances(provider, order) == []
+        assert asyncio.run(provider.make(order))
+        asyncio.run(provider.remove(order.name))
 
     def test_an_order_does_not_show_its_token(self, order: Order) -> None:
         assert TOKEN not in repr(order)

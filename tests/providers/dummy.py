@@ -18,6 +18,7 @@ class Dummy:
     orders: list[Order] = field(default_factory=list)
     gone: str = ""  # why no engine answers
     refuses: str = ""  # why nothing can be made
+    taken: set[str] = field(default_factory=set)  # names of what is none of ours
     closed: int = 0
 
     async def contact(self) -> Engine:
@@ -28,10 +29,12 @@ class Dummy:
         self._answer()
         return [one for cluster, one in self.made.values() if cluster == cluster_id]
 
-    async def make(self, order: Order) -> None:
+    async def make(self, order: Order) -> bool:
         self._answer()
         if self.refuses or order.settings.image == "no-such-image":
             raise ProviderError(self.refuses or "no such image")
+        if order.name in self.taken:
+            raise ProviderError(f"the name {order.name} is taken by a container that is not ours")
         self.orders.append(order)
         instance = Instance(
             order.name,
@@ -41,7 +44,8 @@ class Dummy:
             order.made_s,
             ended=order.settings.job_user == NO_SUCH_USER,
         )
-        self.made.setdefault(order.name, (order.cluster_id, instance))
+        _, made = self.made.setdefault(order.name, (order.cluster_id, instance))
+        return made.worker_id == order.worker_id
 
     async def words(self, name: str) -> str:
         self._answer()

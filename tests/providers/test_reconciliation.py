@@ -99,6 +99,52 @@ def test_the_guides_row_makes_workers_with_a_token_for_each_alone(
     assert row(db, "status_reason, engine_id, seen->>'starting'") == ("", "ENGINE-A", "2")
 
 
+def test_jobs_with_secrets_are_demand_where_this_server_decrypts(
+    db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
+) -> None:
+    db.execute("DELETE FROM job_queue")
+    db.execute(
+        "INSERT INTO secrets (project, name, version, key_id, sealed)"
+        " VALUES ('default', 'a', 1, 'k', '')"
+    )
+    db.execute("""SELECT hodei_enqueue('{"command": "x", "env": {"A": {"secret": "a"}}}')""")
+    db.execute("UPDATE job_queue SET enqueued_at = now() - interval '5 s'")
+    reconciled(database_url, provider, dummy)
+    assert dummy.orders == []
+    decrypting = replace(HERE, decrypts=True)
+    reconciled(database_url, provider, dummy, decrypting)
+    assert len(dummy.orders) == 1
+    assert row(db, "seen->'labels'->>'hodei/secrets', seen->>'demand'") == ("yes", "1")
+
+
+def test_a_stranger_with_a_workers_name_is_a_failure_and_leaves_no_token(
+    db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
+) -> None:
+    (cluster_id,) = db.execute("SELECT cluster_id FROM hodei_schema").fetchone() or ()
+    name = f"hodei-worker-{cluster_id.hex[:8]}-{provider.hex[:8]}-1"
+    dummy.taken.add(name)
+    reconciled(database_url, provider, dummy, HERE, HERE, HERE)
+    words = f"{name} could not be started: the name {name} is taken by a container that is not ours"
+    assert words in row(db, "status_reason")[0]
+    assert row(db, "failures") == (1,), "it is tried again after a while"
+    tokens = "SELECT count(*), count(revoked_at) FROM worker_bootstrap_tokens"
+    assert db.execute(tokens).fetchone() == (1, 1)
+
+
+def test_an_order_whose_instance_another_server_has_made_is_void(
+    db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
+) -> None:
+    reconciled(database_url, provider, dummy)
+    made, dummy.made = dummy.made, {}
+    others = {name: (uuid.UUID(int=0), one) for name, (_, one) in made.items()}
+    dummy.made.update(others)  # not listed: it came after the list
+    reconciled(database_url, provider, dummy)
+    assert dummy.made == others
+    tokens = "SELECT count(*), count(revoked_at) FROM worker_bootstrap_tokens"
+    assert db.execute(tokens).fetchone() == (4, 2)
+    assert row(db, "failures, status_reason") == (0, "")
+
+
 def test_a_second_server_waits_until_the_first_has_gone(
     db: Connection, database_url: str, provider: uuid.UUID, dummy: Dummy
 ) -> None:
