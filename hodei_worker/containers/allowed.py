@@ -10,6 +10,10 @@ from hodei_worker.containers.reference import Reference
 
 BRIDGE, NONE = "bridge", "none"
 
+FILES = "/hodei"
+"""An anonymous volume in the container with the job's script and standard input. Nothing of the
+worker's file system is mounted, so that the engine may be on another host."""
+
 NEVER = ("/proc", "/sys", "/dev")
 """Folders of the host of which no part is ever given to a job; nor are `/` and the engine's socket."""
 
@@ -61,7 +65,7 @@ class Allowed:
             raise NotAllowed(
                 f"volume {source} is not allowed on this worker: it allows {may} (--allow-volume)"
             )
-        if target in ("/", "/hodei") or target.startswith("/hodei/"):
+        if target == "/" or _holds(FILES, target):
             raise NotAllowed(f"volume {volume}: a job's own files are at {target}")
         return f"{source}:{target}:{mode or 'rw'}"
 

@@ -6,13 +6,9 @@ import tarfile
 import time
 from typing import Any
 
-from hodei_worker.containers.allowed import BRIDGE, Allowed
+from hodei_worker.containers.allowed import BRIDGE, FILES, Allowed
 from hodei_worker.supervisor import secrets
 from hodei_worker.supervisor.executor import Start
-
-FILES = "/hodei"
-"""An anonymous volume in the container with the job's script and standard input. Nothing of the
-worker's file system is mounted, so that the engine may be on another host."""
 
 SHELL = "/bin/sh"
 WITH_STDIN = f'exec "$@" <{FILES}/stdin'
@@ -48,7 +44,8 @@ def labels(start: Start, owner: str) -> dict[str, str]:
 
 
 def name(start: Start, owner: str) -> str:
-    """Leases of two databases may be equal."""
+    """The name of a job's container. It has the beginning of the database's id, as leases of two
+    databases may be equal."""
     return f"hodei-job-{start.lease}-{(start.cluster or owner)[:8]}"
 
 

@@ -48,7 +48,7 @@ class MaskedStream:
         return out[known:]
 
     def keep(self, length: int) -> None:
-        """Notes that so many further bytes of what was given out are kept."""
+        """Notes that `length` further bytes of what was given out are kept."""
         while self._pieces:
             out, raw, masked = self._pieces[0]
             if not out:  # of a form that overlaps the one before

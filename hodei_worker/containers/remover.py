@@ -47,10 +47,6 @@ class Remover:
             self._under_way.add(container)
             self._tasks.start(self._remove(container, may_come))
 
-    @property
-    def idle(self) -> bool:
-        return not self._under_way
-
     async def _remove(self, container: str, may_come: bool) -> None:
         try:
             for wait_s in TRIES_S:
