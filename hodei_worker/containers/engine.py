@@ -47,6 +47,8 @@ class EngineGone(Exception):
 
 
 class Engine:
+    """A client of one Docker Engine, for the calls that jobs need."""
+
     def __init__(self, socket: str) -> None:
         """`socket`: path of the engine's unix socket. No call may be made before `open`."""
         self._socket = socket

@@ -16,6 +16,8 @@ class Restart(NamedTuple):
 
 
 class MaskedStream:
+    """What of one stream is given out, and where its masking may begin again."""
+
     def __init__(self, masks: Masks, restart: Restart) -> None:
         """`restart`: where an earlier reading ended; its `raw` counts as 0."""
         self._masked = Masked(masks, restart.covered)

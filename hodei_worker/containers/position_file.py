@@ -72,6 +72,8 @@ def _places(values: Iterator[Any]) -> dict[int, Place]:
 
 
 class PositionFile:
+    """The file in which the position of one log is kept."""
+
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(exist_ok=True, mode=0o700)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -11,6 +11,8 @@ MOST_KNOWN = 1000  # programs that are remembered; others are searched for each 
 
 
 class Programs:
+    """Looks for programs in containers, and remembers which images have them."""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._known: set[tuple[str, str]] = set()  # (image's id, program) that were found

@@ -28,6 +28,8 @@ AT_ONCE = 4
 
 
 class Remover:
+    """The removals of containers that are under way, and what other workers have left."""
+
     def __init__(
         self, engine: Engine, owner: str, tasks: Tasks, warn: Callable[[str], None]
     ) -> None:
