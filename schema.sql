@@ -606,7 +606,7 @@ CREATE TABLE IF NOT EXISTS provider_configs (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     status_reason text NOT NULL DEFAULT '', -- why it makes no workers now; empty: it would
-    engine_id text,                         -- of the engine that was met first; no other will do
+    engine_id text,                         -- of the first engine that a server reached; no other will do
     -- The one server that looks after this row, and until when unless it says so again.
     reconciler_id uuid,
     reconciler_until timestamptz,

@@ -149,7 +149,7 @@ async def _old_snapshot(conn: Connection, url: str, claims: int, dead: int) -> d
 
 
 async def _filled(conn: Connection, jobs: int) -> None:
-    """So many wait, and nothing else is there."""
+    """This number of jobs wait, and nothing else is there."""
     await _emptied(conn)
     for start in range(0, jobs, 5000):
         await conn.execute(ENQUEUE, [SPEC, min(5000, jobs - start)])
@@ -228,7 +228,7 @@ def _said(name: str, figures: dict[str, float]) -> dict[str, float]:
 
 
 def _through_a_server(under_test: System, drained: int) -> dict[str, Any]:
-    """Windows until so many jobs are done under the old snapshot (or four times as long as it
+    """Windows until this number of jobs is done under the old snapshot (or four times as long as it
     should take), and two when it is gone."""
     bench = Bench(under_test)
     under_test.bench_worker(0, slots=400)

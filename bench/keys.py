@@ -28,7 +28,7 @@ SPEC = json.dumps({"command": "true", "labels": {"kind": "nobody"}})
 """Waits for a worker that there is not: nothing runs while it is timed."""
 
 CREATES, CALLERS = 3_000, 64
-"""Creates of one job each that are timed together, from so many callers at once."""
+"""Creates of one job each that are timed together, from this number of callers at once."""
 
 Metadata = tuple[tuple[str, str], ...]
 

@@ -72,14 +72,14 @@ async def _run(secrets: Values, folder: Path) -> float:
     start = Start(1, "0" * 36, 1, "", "", 1, spec, secrets=secrets)
     async with asyncio.TaskGroup() as group:
         executor.open(group, print)
-        tape = spool.tape(1)
+        job_spool = spool.of_job(1)
 
         def stored(chunk: Chunk) -> None:
-            tape.ack(chunk.seq + 1)
+            job_spool.ack(chunk.seq + 1)
 
         listener = Listener(stored, _nothing, _nothing, lambda _: ended.set(), lambda _: None)
         begun = time.process_time()
-        attempt = executor.attempt(start, tape, listener)
+        attempt = executor.attempt(start, job_spool, listener)
         attempt.begin()
         while not ended.is_set():
             attempt.resume()

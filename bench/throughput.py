@@ -59,7 +59,7 @@ class Bench:
             self.conn.execute(ENQUEUE, [json.dumps(spec), min(500, jobs - start)])
 
     def ended(self, jobs: int) -> None:
-        """Waits until so many have succeeded since the last truncate."""
+        """Waits until this number has succeeded since the last truncate."""
         deadline = time.monotonic() + 300
         while True:
             ((left,),) = self.conn.execute(LEFT).fetchall()
@@ -108,7 +108,7 @@ class Bench:
         return per_s[0]
 
     def single_creates_per_s(self, jobs: int, clients: int = 64) -> float:
-        """One job a call, from so many callers at once: until the last call is answered."""
+        """One job a call, from this number of callers at once: until the last call is answered."""
         self.clear()
         with self.timed(jobs) as per_s:
             asyncio.run(self._create_singly(jobs, clients))

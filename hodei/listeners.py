@@ -56,7 +56,8 @@ class Listeners:
             await server.start()
 
     async def stop(self, grace_s: float | None) -> None:
-        """Takes no further calls, and ends those that have not ended after so many seconds."""
+        """Takes no further calls, and ends those that have not ended after `grace_s`
+        seconds."""
         first, *others = self._servers
         async with asyncio.TaskGroup() as group:
             for server in others:

@@ -13,7 +13,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 minute of life."""
 
 MOST_DEATHS, WITHIN_S = 10, 60.0
-"""A loop that dies so often within so many seconds is unsound: the server ends."""
+"""A loop that dies 10 times within 60 s is unsound: the server ends."""
 
 EXIT_UNSOUND = 70
 """Exit code of a server that ends for that (EX_SOFTWARE of sysexits.h)."""

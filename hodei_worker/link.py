@@ -15,16 +15,16 @@ from loguru import logger
 
 from hodei_worker import containers_only
 from hodei_worker.config import Settings
-from hodei_worker.container_seat import open_containers
-from hodei_worker.seats import (
+from hodei_worker.container_process import open_containers
+from hodei_worker.supervisor import wire
+from hodei_worker.supervisor.secrets import unpacked
+from hodei_worker.supervisor_folder import (
     ConnectedSupervisor,
     connect,
     has_unreported_jobs,
-    seats,
+    supervisor_folders,
     wanted_settings,
 )
-from hodei_worker.supervisor import wire
-from hodei_worker.supervisor.secrets import unpacked
 
 
 class SupervisorDied(Exception):
@@ -94,10 +94,10 @@ class Link:
     @classmethod
     async def _open(cls, settings: Settings) -> "Link | None":
         current, old, free = None, [], []
-        for seat in seats(settings.state_dir):
-            found = await connect(seat, settings, start=has_unreported_jobs(seat))
+        for folder in supervisor_folders(settings.state_dir):
+            found = await connect(folder, settings, start=has_unreported_jobs(folder))
             if found is None:
-                free.append(seat)
+                free.append(folder)
             elif not current and settings.processes and found.settings == wanted_settings(settings):
                 current = found
             elif found.jobs:
@@ -105,7 +105,7 @@ class Link:
             else:
                 logger.info("replacing an idle supervisor that has other settings")
                 await found.exit()
-                free.append(seat)
+                free.append(folder)
         if current is None and free and settings.processes:
             current = await connect(free[0], settings, start=True)
         if current is None and settings.processes:

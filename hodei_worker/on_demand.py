@@ -27,7 +27,7 @@ OPTIONS = (
         default=0,
         show_default=True,
         type=click.IntRange(0, MOST_JOBS),
-        help="End after so many jobs; 0: no limit.",
+        help="End after this number of jobs; 0: no limit.",
     ),
 )
 

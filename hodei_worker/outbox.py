@@ -26,7 +26,7 @@ alone, which saves the server one update of the job's row."""
 
 
 class _QueuedResult(NamedTuple):
-    after_chunks: int  # it is sent once so many chunks have been sent
+    after_chunks: int  # it is sent once this number of chunks has been sent
     message: pb.Result
 
 

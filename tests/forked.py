@@ -47,7 +47,7 @@ class Forker:
     def run(
         self, arguments: Sequence[str], stdin: bytes, timeout: float
     ) -> subprocess.CompletedProcess[bytes]:
-        """What subprocess.run returns. TimeoutExpired: it was killed after so many seconds."""
+        """What subprocess.run returns. TimeoutExpired: it was killed after that many seconds."""
         wanted = {
             "arguments": arguments,
             "environment": dict(os.environ),

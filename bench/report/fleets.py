@@ -26,7 +26,7 @@ DISK_MB_PER_S = 500.0
 
 @dataclass(frozen=True)
 class Fleet:
-    """What the model says of so many servers and workers and one database; each wall in jobs per
+    """What the model says of these numbers of servers and workers and one database; each wall in jobs per
     second."""
 
     servers: int

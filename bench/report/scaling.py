@@ -20,7 +20,7 @@ CURVES = {
     ),
     "depths": (
         "queued jobs",
-        "Two servers, two workers; the first jobs of a queue with so many jobs.",
+        "Two servers, two workers; the first jobs of a queue with that many jobs.",
     ),
     "slots": (
         "slots",

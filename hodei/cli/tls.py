@@ -52,7 +52,7 @@ def init(folder: Path, hosts: tuple[str, ...], days: int, output: str) -> None:
     need only ca.pem, and server.pem or client.pem with its key."""
     from hodei.tls.authority import make
     from hodei.tls.bad import BadTls
-    from hodei.tls.pair import written
+    from hodei.tls.words import utc
 
     try:
         made = make(folder, hosts, days)
@@ -71,6 +71,4 @@ def init(folder: Path, hosts: tuple[str, ...], days: int, output: str) -> None:
     where = shown(str(folder))
     click.echo(f"{where}: {'a new CA' if made.is_new_ca else 'the CA that was there'}, ca.pem")
     click.echo(f"{where}: server.pem for {', '.join(made.names)}; client.pem")
-    click.echo(
-        f"valid until {written(made.expires_at)}; the keys are beside them, as server-key.pem"
-    )
+    click.echo(f"valid until {utc(made.expires_at)}; the keys are beside them, as server-key.pem")

@@ -14,6 +14,9 @@ ON_WORKER_EXIT = {
     "keep": "running jobs go on, and the next worker with its state folder adopts them",
     "kill": "running jobs are stopped",
 }
+RUNS = {"process": "processes", "docker": "containers", "secrets": "jobs with secrets"}
+"""By the words of a worker's capabilities; those for its server alone are left out."""
+
 ON_DISCONNECT = {"keep": "running jobs go on", "stop": "running jobs are stopped"}
 
 
@@ -60,12 +63,19 @@ def _settings(one: WorkerDetails) -> list[tuple[str, str]]:
         ("jobs run as", jobs_run_as(one)),
         ("labels", " ".join(f"{key}={value}" for key, value in sorted(one.labels.items()))),
         ("projects", " ".join(one.projects)),
-        ("can", " ".join(one.capabilities)),
+        ("runs", _runs(one)),
         ("log limit", _log_limit(one)),
         ("when stopped", ON_WORKER_EXIT.get(exit_word, exit_word)),
         ("when lost", ON_DISCONNECT.get(lost_word, lost_word)),
         ("drains for", UNKNOWN if one.drain_timeout_s is None else f"{one.drain_timeout_s:g} s"),
     ]
+
+
+def _runs(one: WorkerDetails) -> str:
+    """What it runs now. JSON has all words of the worker."""
+    if not one.capabilities:
+        return UNKNOWN
+    return ", ".join(words for word, words in RUNS.items() if word in one.capabilities) or "nothing"
 
 
 def _log_limit(one: WorkerDetails) -> str:

@@ -54,8 +54,8 @@ class Access:
     async def create_key(
         self, name: str, role: str, project: str, expires_s: float, who: Principal
     ) -> ApiKey:
-        """Makes a key for a role, in all projects or one, that is valid for so many seconds (0: it
-        does not expire). The answer is the only one that has the key itself. Invalid. Forbidden: the
+        """Makes a key for a role, in all projects or one, that is valid for `expires_s` (0: it does
+        not expire). The answer is the only one that has the key itself. Invalid. Forbidden: the
         caller reaches one project alone. Conflict: there are too many keys, or it is the first and
         no admin's, so that nobody could make a second one."""
         _check_all_projects(who)

@@ -10,7 +10,7 @@ WORTH_S = 0.2
 no longer for it."""
 
 RECALL_AFTER_S = 0.5
-"""An offer that no slot has taken for so many seconds was sent on a wrong guess: it is asked back,
+"""Seconds after which an offer that no slot has taken was sent on a wrong guess: it is asked back,
 and goes to a worker with a free slot."""
 
 STALLED_MEAN_S = 60.0

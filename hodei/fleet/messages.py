@@ -64,7 +64,7 @@ class NextCredentialStored(NamedTuple):
 
 
 class GoAway(NamedTuple):
-    """The worker leaves this server after so many seconds and connects to another one."""
+    """The worker leaves this server after `reconnect_after_s` and connects to another one."""
 
     reconnect_after_s: float
     why: str

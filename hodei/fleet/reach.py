@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from hodei.store.server import Live
 
 STARTING_S = 10.0
-"""A server younger than so many seconds may not have listened yet when a worker tried its address."""
+"""Seconds from its start within which a server may not have listened yet when a worker tried its
+address."""
 
 
 @dataclass(frozen=True, slots=True)

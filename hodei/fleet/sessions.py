@@ -36,7 +36,7 @@ from hodei.store.database import TROUBLE, Database
 from hodei.store.worker_credentials import Refused
 
 SILENT_AFTER_S = 2.5 * HEARTBEAT_S
-"""A stream on which nothing was heard for so many seconds is dead, whatever TCP says."""
+"""Seconds without a message after which a stream is dead, whatever TCP says."""
 
 MOST_ENDS = 10_000
 """Ends of streams that wait to be written down. When there are more, the database has been away for

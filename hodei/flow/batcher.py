@@ -24,7 +24,7 @@ AGAIN_S = 0.25
 """Seconds between two tries of items whose row somebody else's transaction has locked."""
 
 MOST_LOCKED = 1000
-"""Groups that wait for locks. When there are so many, further ones get Locked at once."""
+"""Groups that wait for locks at the same time. Further ones get Locked at once."""
 
 
 class _Group(NamedTuple, Generic[T, R]):

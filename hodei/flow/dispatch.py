@@ -41,7 +41,7 @@ CLAIM_AT_MOST = 200
 """Jobs of one claim: larger ones make slots wait for each other."""
 
 REST = 3.0
-"""The dispatcher rests so many times as long as a claim took that found less than it asked for: a
+"""After a claim that found less than it asked for the dispatcher rests 3 times as long as it took: a
 busy machine claims more at a time, and an idle one is ready again after a few milliseconds."""
 
 MOST_REST_S = 0.02

@@ -22,8 +22,8 @@ from hodei.store.database import Runs
 from hodei.store.job_logs import NOTICE, STDERR, STDOUT, Part, Progress, StoredChunk
 
 PAGES_BYTES = 64 << 20
-"""Bytes of all readers' pages together, unless there are so many readers (access/limits.py) that
-SMALLEST_PAGE for each is more. A page may end one chunk (64 KiB) beyond its part."""
+"""Bytes of all readers' pages together, or SMALLEST_PAGE for each of them (access/limits.py) where
+that is more. A page may end one chunk (64 KiB) beyond its part."""
 
 SMALLEST_PAGE, LARGEST_PAGE = 16 << 10, 256 << 10
 """Bytes of one page."""

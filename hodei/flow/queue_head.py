@@ -10,10 +10,10 @@ and offers that returned.
 from hodei.store.claims import Position
 
 WADES_S = 0.025
-"""A claim from the head that took so many seconds waded through dead rows."""
+"""Seconds from which on a claim from the head is taken to have waded through dead rows."""
 
 PATIENCE = 10.0
-"""The next claim from the head comes after so many times as long as the last one took, but after
+"""The next claim from the head comes after 10 times as long as the last one took, but after
 MOST_PATIENCE_S at the latest."""
 
 MOST_PATIENCE_S = 5.0

@@ -21,7 +21,7 @@ FOLLOWED_EVERY_S, WAITED_FOR_EVERY_S = 0.1, 1.0
 waited for."""
 
 REST = 5.0
-"""A look that took long is followed by a pause of so many times as long: however many jobs are
+"""A look that took long is followed by a pause 5 times as long: however many jobs are
 watched, it takes a sixth of one connection at most."""
 
 

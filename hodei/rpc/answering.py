@@ -33,7 +33,7 @@ Enter = Callable[[Context], Awaitable[tuple[Caller, KnownKey | None]]]
 """What a call passes first: who calls, and with which key."""
 
 SMALL_ANSWER = 8 << 10
-"""An answer up to so many bytes is not counted among the bytes of answers: the number of calls
+"""Bytes of an answer up to which it is not counted among the bytes of answers: the number of calls
 bounds it."""
 
 WORDS_BYTES = 2_000

@@ -21,7 +21,7 @@ LONG_REQUESTS = {"WaitJobs": 64 << 10, "SetSecret": 72 << 10}
 """Bytes of calls whose request is longer: a thousand ids, a value of 64 KiB."""
 
 READ_S = 10.0
-"""A request that has not come whole after so many seconds is refused: 4 MiB at 3.5 Mbit/s."""
+"""Seconds within which a request has to come whole: 4 MiB at 3.5 Mbit/s."""
 
 OPEN_READ_S = 2.0
 """The same for a call that needs no key, whose request is short."""

@@ -27,7 +27,9 @@ class Provider:
         "Ready jobs that only new workers could take, at that time; counted up to one more than the"
         " slots of all workers that it may have.",
     ] = 0
-    engine_id: Annotated[str | None, "The id of its engine; null: none was met yet."] = None
+    engine_id: Annotated[
+        str | None, "The id of its engine; null: no server has reached it yet."
+    ] = None
     server_id: Annotated[str | None, "The server that looks after it; null: none does."] = None
     failures: Annotated[int, "Workers that did not come up, one after the other."] = 0
     failed_at: Annotated[Time | None, "When the last of them failed."] = None

@@ -9,7 +9,7 @@ from hodei.store.parameters import array
 from hodei.store.statements import execute, rows
 
 MOST_USABLE = 10_000
-"""Keys that can be used at the same time. With so many a further one is refused."""
+"""Keys that can be used at the same time. A further one is refused."""
 
 MOST_LISTED = 1_000
 

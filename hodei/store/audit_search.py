@@ -42,7 +42,7 @@ class Search(NamedTuple):
     searched: int  # how many events up to there
 
 
-# A search ends when it has found enough, after so many events, or after 2 s. It goes along the
+# A search ends when it has found enough, after %(most_searched)s events, or after 2 s. It goes along the
 # primary key, of each day's partition at once: a page costs the same however far back it lies. A
 # payload that somebody made larger than any of ours is replaced by its size.
 HEAD: LiteralString = """

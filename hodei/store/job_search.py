@@ -44,9 +44,9 @@ class Search(NamedTuple):
     searched: int  # how many jobs up to there
 
 
-# A search ends when it has found enough, after so many jobs, or after 2 s: a spec may be a quarter of
-# a megabyte, and is unpacked for its labels. The job at which it ended is in the answer, wanted or
-# not.
+# A search ends when it has found enough, after %(most_searched)s jobs, or after 2 s: a spec may be a
+# quarter of a megabyte, and is unpacked for its labels. The job at which it ended is in the answer,
+# wanted or not.
 #
 # It goes by keyset along an index that has the order of the list, or of the list of one project: a
 # page costs the same however far back it lies, and jobs of other projects are neither searched nor

@@ -10,12 +10,14 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import Tls
 from hodei.tls.grpc_words import is_refused, is_unresolved
+from hodei.tls.words import MOST_NAMES, utc
 
 WITHIN_S = 3.0
 """Seconds for each step of the connection."""
@@ -29,9 +31,6 @@ settings."""
 
 PROXIES, SPARING = ("grpc_proxy", "https_proxy", "http_proxy"), ("no_grpc_proxy", "no_proxy")
 """The variables that gRPC obeys: which proxy it uses, and for which hosts it uses none."""
-
-MOST_NAMES = 10
-"""Names of a certificate that are quoted."""
 
 
 class Finding(NamedTuple):
@@ -191,9 +190,9 @@ def _of_certificate(certificate: Any, name: str) -> str:
         return f"its certificate has expired: it was valid until {_date(certificate['notAfter'])}"
     if now < ssl.cert_time_to_seconds(certificate["notBefore"]):
         begins = _date(certificate["notBefore"])
-        return f"its certificate is valid only from {begins} (this host says {_written(now)})"
+        return f"its certificate is valid only from {begins} (this host says {utc(datetime.fromtimestamp(now, UTC))})"
     named = certificate.get("subjectAltName", ())
-    names = [_written_name(value) for kind, value in named if kind in ("DNS", "IP Address")]
+    names = [_shown_name(value) for kind, value in named if kind in ("DNS", "IP Address")]
     if is_named(name, names):
         return ""
     quoted = ", ".join(names[:MOST_NAMES]) or "no host at all"
@@ -212,7 +211,7 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _written_name(name: str) -> str:
+def _shown_name(name: str) -> str:
     """A name of a certificate; OpenSSL writes the whole of an IPv6 address."""
     try:
         return str(ipaddress.ip_address(name.strip()))
@@ -228,12 +227,8 @@ def is_named(name: str, names: Iterable[str]) -> bool:
         host = name.lower().rstrip(".")
         rest = host.partition(".")[2]
         return any(n.lower() in (host, f"*.{rest}") for n in names)
-    return any(_written_name(one) == str(wanted) for one in names)
+    return any(_shown_name(one) == str(wanted) for one in names)
 
 
 def _date(openssl: str) -> str:
-    return _written(ssl.cert_time_to_seconds(openssl))
-
-
-def _written(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))
+    return utc(datetime.fromtimestamp(ssl.cert_time_to_seconds(openssl), UTC))

@@ -17,10 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hodei.domain.text import shown
 from hodei.tls.bad import BadTls
+from hodei.tls.words import MOST_NAMES, utc
 
 LEAST_RSA_BITS = 2048
-MOST_NAMES = 10
-"""Names of a certificate that are shown."""
 
 CURVES = ("secp256r1", "secp384r1")
 """The kinds of keys that clients of gRPC take. With any other one each handshake would fail."""
@@ -37,7 +36,7 @@ class Pair:
 
     def __repr__(self) -> str:  # without the key
         names = ", ".join(self.names[:MOST_NAMES]) or "no host"
-        return f"a certificate for {shown(names)}, valid until {written(self.expires_at)}"
+        return f"a certificate for {shown(names)}, valid until {utc(self.expires_at)}"
 
 
 def checked_pair(certificates: bytes, key: bytes) -> Pair:
@@ -61,7 +60,7 @@ def _checked(certificates: bytes, key: bytes) -> Pair:
         )
     _check_kind(public)
     if own.not_valid_after_utc < datetime.now(UTC):
-        until = written(own.not_valid_after_utc)
+        until = utc(own.not_valid_after_utc)
         raise BadTls(f"the certificate has expired: it was valid until {until}")
     return Pair(certificates, key, names_of(own), own.not_valid_after_utc)
 
@@ -112,8 +111,3 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     dns = found.get_values_for_type(x509.DNSName)
     addresses = found.get_values_for_type(x509.IPAddress)
     return (*dns, *map(str, addresses))
-
-
-def written(moment: datetime) -> str:
-    """A moment in UTC, for people."""
-    return moment.strftime("%Y-%m-%d %H:%M:%SZ")

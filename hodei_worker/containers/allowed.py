@@ -11,16 +11,16 @@ from hodei_worker.containers.reference import Reference
 
 BRIDGE, NONE = "bridge", "none"
 
+FILES = "/hodei"
+"""An anonymous volume in the container with the job's script and standard input. Nothing of the
+worker's file system is mounted, so that the engine may be on another host."""
+
 NEVER = ("/proc", "/sys", "/dev")
 """Folders of the host of which no part is ever given to a job."""
 
 SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd", "/var/run/containerd")
 """Where engines listen that give whoever uses them the whole host. They, what is below them and the
 folders above them are never given to a job; nor is the socket of this worker's engine."""
-
-FILES = "/hodei"
-"""The folder in a container with the job's own files."""
-
 
 class NotAllowed(Exception):
     """The message names what the job asks for, and what the operator would have to allow."""

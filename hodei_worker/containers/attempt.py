@@ -8,10 +8,10 @@ from hodei.protocol.words import Reason
 from hodei_worker.containers import create, position
 from hodei_worker.containers.engine import EngineError, EngineGone
 from hodei_worker.containers.fate import Fate
-from hodei_worker.containers.host import Host
 from hodei_worker.containers.log import Log, Unreadable
+from hodei_worker.containers.parts import Parts
 from hodei_worker.containers.starting import Refused, Starting
-from hodei_worker.containers.state import Ended
+from hodei_worker.containers.state import REMOVED, Ended
 from hodei_worker.containers.tasks import log_error
 from hodei_worker.containers.usage import Usage
 from hodei_worker.supervisor import spec
@@ -20,42 +20,49 @@ from hodei_worker.supervisor.guard import Guard, Timers
 from hodei_worker.supervisor.kept import smaller_limit
 from hodei_worker.supervisor.result import Cause, Result, failed, lost
 from hodei_worker.supervisor.secrets import Values
-from hodei_worker.supervisor.spool import Tape
+from hodei_worker.supervisor.spool import JobSpool
 
 KILLED_WITHIN_S = 10.0
 """Seconds after KILL; a container that runs then is named in the result and left to the remover."""
 
 DISK_FULL = "the worker's disk is full: the job's log cannot be kept"
-REMOVED = "container removed by somebody else"
 LOG_GONE = "the end of the log may be missing: the Docker Engine no longer has it"
 CHILD_KILLED = "the kernel killed a process of this job: its memory limit was reached"
 
 
 class ContainerAttempt:
+    """One attempt of a job, in one container. It fulfils executor.Attempt."""
+
     def __init__(
-        self, start: Start, host: Host, tape: Tape, listener: Listener, *, waits: bool = False
+        self,
+        start: Start,
+        parts: Parts,
+        job_spool: JobSpool,
+        listener: Listener,
+        *,
+        waits: bool = False,
     ) -> None:
         """`waits`: it goes on, and the values of its secrets come later."""
         self._start = start
         self._spec = start.spec
-        self._host = host
+        self._parts = parts
         self._listener = listener
         self._guard = Guard(self.fail)
         self._timers = Timers(self._guard)
-        self._name = create.name(start, host.settings.owner)
-        limit = smaller_limit(int(self._spec.get("log_limit", 0)), host.settings.log_limit)
+        self._name = create.name(start, parts.settings.owner)
+        limit = smaller_limit(int(self._spec.get("log_limit", 0)), parts.settings.log_limit)
         self._log = Log(
-            host.engine,
-            tape,
+            parts.engine,
+            job_spool,
             limit,
-            host.positions / str(start.lease),
+            parts.positions / str(start.lease),
             self._guard,
             listener.on_chunk,
             self._on_disk_full,
             _to_mask(start) if start.secrets or waits else None,
         )
         self._begun = time.monotonic()
-        self._starting = Starting(host, start, self._name, self._log.notice)
+        self._starting = Starting(parts, start, self._name, self._log.notice)
         self._start_task: asyncio.Task[Any] | None = None
         self._stop_signal = ""
         self._running = False
@@ -63,7 +70,7 @@ class ContainerAttempt:
         self._given_up = asyncio.Event()
         self._cause: Cause | None = None
         self._stop_grace_s = 0.0  # set with a cause by `stop`
-        self._fate = Fate(host.engine, self._name)
+        self._fate = Fate(parts.engine, self._name)
         self._usage = Usage()
         self._unreadable = ""  # why its log cannot be read
         self._finished = False
@@ -71,10 +78,10 @@ class ContainerAttempt:
     # ── the contract ──
 
     def begin(self) -> None:
-        self._host.tasks.start(self._begin(), self._fail_now)
+        self._parts.tasks.start(self._begin(), self._fail_now)
 
     def go_on(self) -> None:
-        self._host.tasks.start(self._go_on(), self._fail_now)
+        self._parts.tasks.start(self._go_on(), self._fail_now)
 
     def stop(self, cause: Cause, grace_s: float | None = None) -> None:
         if self._cause or self._finished or self._ended.is_set():
@@ -95,7 +102,7 @@ class ContainerAttempt:
             self._log.resume()
 
     def check(self) -> None:
-        """Everything reports itself."""
+        """Does nothing: the tasks of an attempt see each change by themselves."""
 
     def fail(self, error: Exception) -> None:
         log_error(error)
@@ -112,7 +119,7 @@ class ContainerAttempt:
     async def _begin(self) -> None:
         ran = False
         if self._cause is None:
-            self._start_task = self._host.tasks.start(self._start_container(), self.fail)
+            self._start_task = self._parts.tasks.start(self._start_container(), self.fail)
             await asyncio.wait([self._start_task])
             ran = not self._start_task.cancelled() and bool(self._start_task.result())
         if ran:
@@ -160,9 +167,9 @@ class ContainerAttempt:
 
     async def _watch(self) -> None:
         """Follows the log and waits for the end, then finishes."""
-        run = self._host.tasks.start
+        run = self._parts.tasks.start
         log = run(self._read_log(), self.fail)
-        usage = run(self._usage.sample(self._host.engine, self._name))
+        usage = run(self._usage.sample(self._parts.engine, self._name))
         end = run(self._fate.await_end(lambda: self._cause is not None), self.fail)
         given_up = run(self._given_up.wait())
         await asyncio.wait([end, given_up], return_when=asyncio.FIRST_COMPLETED)
@@ -186,7 +193,7 @@ class ContainerAttempt:
     async def _go_on(self) -> None:
         self._starting.asked = self._starting.created = True
         self._begun -= max(0.0, time.time() - self._start.started_us / 1e6)
-        self._start_task = self._host.tasks.start(self._fate.ask_state())
+        self._start_task = self._parts.tasks.start(self._fate.ask_state())
         await asyncio.wait([self._start_task])
         state = None if self._start_task.cancelled() else self._start_task.result()
         if self._cause and state is None:
@@ -208,7 +215,7 @@ class ContainerAttempt:
 
     def _begin_to_end(self) -> None:
         self._listener.on_stopping()
-        self._host.tasks.start(self._end(self._stop_grace_s), self.fail)
+        self._parts.tasks.start(self._end(self._stop_grace_s), self.fail)
 
     async def _end(self, grace_s: float) -> None:
         """Sends the stop signal, and KILL after the grace."""
@@ -225,7 +232,7 @@ class ContainerAttempt:
     async def _signal(self, number: str) -> None:
         try:
             path = f"/containers/{self._name}/kill"
-            await self._host.engine.call("POST", path, query={"signal": number})
+            await self._parts.engine.call("POST", path, query={"signal": number})
         except (EngineError, EngineGone):
             return  # it has ended, or KILL follows
 
@@ -262,10 +269,10 @@ class ContainerAttempt:
             result.log_chunks = (result.spooled or 0) + 1
         self._forget()
         self._listener.on_ended(result)
-        self._host.tasks.start(position.remove(self._host.positions / str(self._start.lease)))
+        self._parts.tasks.start(position.remove(self._parts.positions / str(self._start.lease)))
         if self._running or self._starting.asked:
             may_come = not (self._running or self._starting.created)
-            self._host.remover.remove(self._name, may_come=may_come)
+            self._parts.remover.remove(self._name, may_come=may_come)
 
     def _end_of_log_is_missing(self, ended: Ended | None) -> str:
         """Returns why the end of the log could not be read; empty: it was. It is removed with the

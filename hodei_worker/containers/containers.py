@@ -8,8 +8,8 @@ from typing import Any
 from hodei_worker.containers.allowed import Allowed
 from hodei_worker.containers.attempt import ContainerAttempt
 from hodei_worker.containers.engine import Engine, EngineError, EngineGone
-from hodei_worker.containers.host import Host
 from hodei_worker.containers.images import Images
+from hodei_worker.containers.parts import Parts
 from hodei_worker.containers.programs import Programs
 from hodei_worker.containers.pulls import Pulls
 from hodei_worker.containers.readiness import Readiness
@@ -17,7 +17,7 @@ from hodei_worker.containers.remover import Remover
 from hodei_worker.containers.settings import ContainerSettings
 from hodei_worker.containers.tasks import Tasks, log_error
 from hodei_worker.supervisor.executor import Listener, Start
-from hodei_worker.supervisor.spool import Tape
+from hodei_worker.supervisor.spool import JobSpool
 from hodei_worker.supervisor.wire import Leftover
 
 SWEEP_S = 60.0  # seconds between two sweeps
@@ -49,7 +49,7 @@ class Containers:
 
     @property
     def leftovers(self) -> list[Leftover]:
-        return self._host.remover.leftovers
+        return self._parts.remover.leftovers
 
     def journal_marks(self, start: Start) -> dict[str, Any]:
         kept = {key: start.spec[key] for key in NEEDED_LATER if key in start.spec}
@@ -67,7 +67,7 @@ class Containers:
         self._tasks = Tasks(group)
         remover = Remover(engine, settings.owner, self._tasks, warn)
         pulls = Pulls(engine, settings.docker_config, self._tasks)
-        self._host = Host(
+        self._parts = Parts(
             engine,
             Images(engine, pulls, settings.pull_policy),
             Programs(engine),
@@ -91,11 +91,11 @@ class Containers:
     async def _sweep(self) -> None:
         """Removes, for ever, what attempts have left that this process does not know."""
         while True:
-            for path in self._host.positions.glob("*"):
+            for path in self._parts.positions.glob("*"):
                 if path.name not in self._live:
                     path.unlink(missing_ok=True)
             try:
-                await self._host.remover.sweep(lambda: set(self._live))
+                await self._parts.remover.sweep(lambda: set(self._live))
             except (EngineError, EngineGone):
                 pass  # the readiness says so
             await asyncio.sleep(SWEEP_S)
@@ -107,11 +107,11 @@ class Containers:
             await asyncio.sleep(0.02)
         await self._engine.close()
 
-    def attempt(self, start: Start, tape: Tape, listener: Listener) -> ContainerAttempt:
-        return self._attempt(start, tape, listener)
+    def attempt(self, start: Start, job_spool: JobSpool, listener: Listener) -> ContainerAttempt:
+        return self._attempt(start, job_spool, listener)
 
     def _attempt(
-        self, start: Start, tape: Tape, listener: Listener, *, waits: bool = False
+        self, start: Start, job_spool: JobSpool, listener: Listener, *, waits: bool = False
     ) -> ContainerAttempt:
         lease = str(start.lease)
         self._live.add(lease)
@@ -127,18 +127,18 @@ class Containers:
             on_ended,
             listener.on_processes,
         )
-        return ContainerAttempt(start, self._host, tape, until_ended, waits=waits)
+        return ContainerAttempt(start, self._parts, job_spool, until_ended, waits=waits)
 
-    def go_on(self, start: Start, tape: Tape, listener: Listener) -> ContainerAttempt:
-        attempt = self._attempt(start, tape, listener, waits=bool(start.spec.get(SECRETS)))
+    def go_on(self, start: Start, job_spool: JobSpool, listener: Listener) -> ContainerAttempt:
+        attempt = self._attempt(start, job_spool, listener, waits=bool(start.spec.get(SECRETS)))
         attempt.go_on()
         return attempt
 
     def check(self) -> None:
-        """Everything reports itself."""
+        """Does nothing: the tasks of attempts see each change by themselves."""
 
     def purge(self, job_id: str, lease: int) -> None:
-        self._tasks.start(self._host.remover.purge(job_id, lease))
+        self._tasks.start(self._parts.remover.purge(job_id, lease))
 
     def close(self) -> None:
         """If attempts have not ended, their containers are left to the next process. Otherwise the

@@ -51,6 +51,8 @@ class EngineGone(Exception):
 
 
 class Engine:
+    """A client of one Docker Engine, for the calls that jobs need."""
+
     def __init__(self, socket: str) -> None:
         """`socket`: path of the engine's unix socket. No call may be made before `open`."""
         self._socket = socket
@@ -80,7 +82,7 @@ class Engine:
         newest = _version(said.get("ApiVersion"))
         least = _version(said.get("MinAPIVersion"))
         if newest < OLDEST_API:
-            words = f"the Docker Engine speaks API {_text(newest)}: expected 1.41 or later"
+            words = f"the Docker Engine speaks API {_text(newest)}: expected {_text(OLDEST_API)} or later"
             raise EngineError(0, words)
         self._version = "/v" + _text(max(min(newest, NEWEST_API), least))
         with contextlib.suppress(ValueError, AttributeError):

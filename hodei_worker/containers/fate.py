@@ -18,6 +18,8 @@ ENGINE_BACK_S = 0.5
 
 
 class Fate:
+    """The end of one container, whatever becomes of the engine meanwhile."""
+
     def __init__(self, engine: Engine, container: str) -> None:
         self._engine = engine
         self._container = container

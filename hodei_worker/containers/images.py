@@ -8,13 +8,12 @@ from hodei_worker.containers import reference
 from hodei_worker.containers.engine import Engine, EngineError, shown
 from hodei_worker.containers.pulls import PullFailed, Pulls
 from hodei_worker.containers.reference import Reference
-
-POLICIES = ("never", "missing", "always")
-
-STOP_SIGNAL = "SIGTERM"
+from hodei_worker.containers.state import STOP_SIGNAL
 
 
 class Image(NamedTuple):
+    """An image on the engine."""
+
     id: str
     config: dict[str, Any]  # Entrypoint, Cmd, Env, …
     platform: str  # as linux/amd64
@@ -36,6 +35,8 @@ class Image(NamedTuple):
 
 
 class Images:
+    """Finds the images of jobs on the engine, and has them pulled."""
+
     def __init__(self, engine: Engine, pulls: Pulls, policy: str) -> None:
         """`policy`: the worker's. With `always` no image is used that merely lies there; with
         `never` none is pulled."""

@@ -1,5 +1,5 @@
-"""The log of one container, from the engine to the tape: followed while the container runs, and read
-to its end when it has ended. After a break it goes on behind the last byte that was kept."""
+"""The log of one container, from the engine to the job's spool: followed while the container runs,
+and read to its end when it has ended. After a break it goes on behind the last byte that was kept."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from hodei_worker.supervisor.gathered import Gathered
 from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.kept import Kept
 from hodei_worker.supervisor.secrets import Values
-from hodei_worker.supervisor.spool import STDERR, Chunk, Tape
+from hodei_worker.supervisor.spool import STDERR, Chunk, JobSpool
 
 READ_BYTES = 1 << 18
 
@@ -43,10 +43,12 @@ class Unreadable(Exception):
 
 
 class Log:
+    """The log of one attempt's container."""
+
     def __init__(
         self,
         engine: Engine,
-        tape: Tape,
+        job_spool: JobSpool,
         limit: int,
         path: Path,
         guard: Guard,
@@ -57,10 +59,10 @@ class Log:
         """`limit`: bytes to keep, 0: all. `path`: file of the position. `secrets`: values to mask;
         empty: they come later, and nothing is read before; None: the job has none."""
         self._engine = engine
-        self._tape = tape
+        self._job_spool = job_spool
         self._on_chunk = on_chunk
-        self.kept = Kept(tape, limit, on_chunk, on_disk_full)
-        self.position = Position(path, tape, self.kept, masked=secrets is not None)
+        self.kept = Kept(job_spool, limit, on_chunk, on_disk_full)
+        self.position = Position(path, job_spool, self.kept, masked=secrets is not None)
         self._masking = Masking(self.position) if secrets is not None else None
         store = self.position.store if self._masking is None else self._masking.store
         self._gathered = Gathered(guard, store)
@@ -85,17 +87,17 @@ class Log:
         return words if self._masking is None else self._masking.of_text(words)
 
     def silence_s(self) -> float:
-        """Returns the seconds since the container last wrote; 0 while the tape is full."""
+        """Returns the seconds since the container last wrote; 0 while the job's spool is full."""
         return 0.0 if not self._room.is_set() else self._gathered.silence_s()
 
     def notice(self, words: str) -> None:
         self._gathered.flush()
-        self._on_chunk(self._tape.append_notice(f"[{self.masked(words)}]\n".encode()))
+        self._on_chunk(self._job_spool.append_notice(f"[{self.masked(words)}]\n".encode()))
         self.position.write()
 
     def resume(self) -> None:
         """Called when chunks were acknowledged."""
-        if not self._tape.full:
+        if not self._job_spool.full:
             self._room.set()
 
     async def read_all(self, container: str, ended: asyncio.Event) -> None:
@@ -129,7 +131,7 @@ class Log:
                     for message in frames.feed(data):
                         for mended in lines.mend(message):
                             self.gather(mended)
-                    if self._tape.full:
+                    if self._job_spool.full:
                         await self._wait_for_room()
         if not follow:
             for message in lines.end():
@@ -191,7 +193,7 @@ class Log:
         self._gathered.flush()
         if self._masking is not None:
             self._masking.forget(stream)
-        self._on_chunk(self._tape.append_notice(LOST))
+        self._on_chunk(self._job_spool.append_notice(LOST))
 
     def close(self) -> None:
         """Keeps what was read. Called at the attempt's end."""

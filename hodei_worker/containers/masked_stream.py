@@ -16,6 +16,8 @@ class Restart(NamedTuple):
 
 
 class MaskedStream:
+    """What of one stream is given out, and where its masking may begin again."""
+
     def __init__(self, masks: Masks, restart: Restart) -> None:
         """`restart`: where an earlier reading ended; its `raw` counts as 0."""
         self._masked = Masked(masks, restart.covered)
@@ -48,7 +50,7 @@ class MaskedStream:
         return out[known:]
 
     def keep(self, length: int) -> None:
-        """Notes that so many further bytes of what was given out are kept."""
+        """Notes that `length` further bytes of what was given out are kept."""
         while self._pieces:
             out, raw, masked = self._pieces[0]
             if not out:  # of a form that overlaps the one before

@@ -3,7 +3,8 @@ a double.
 
 The engine can send a log again from a time on. For each stream the position has the time of the
 last message that was kept, and how many bytes under that time. Of a masked log these count the
-job's bytes, while the tape counts what they are masked to; `more` counts as the tape does."""
+job's bytes, while the job's spool counts what they are masked to; `more` counts as the spool
+does."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from hodei_worker.containers.frames import BEFORE_ALL
 from hodei_worker.containers.masked_stream import MaskedStream, Restart
 from hodei_worker.containers.position_file import Place, PositionFile, Record
 from hodei_worker.supervisor.kept import Kept
-from hodei_worker.supervisor.spool import NOTICE, STDERR, STDOUT, Tape
+from hodei_worker.supervisor.spool import NOTICE, STDERR, STDOUT, JobSpool
 
 
 @dataclass
@@ -49,11 +50,13 @@ class Position:
     """Kept in a file that each chunk overwrites. It is written after the spool: a process that dies
     between both has a chunk in the spool that the file does not know."""
 
-    def __init__(self, path: Path, tape: Tape, kept: Kept, *, masked: bool = False) -> None:
-        """Reads what an earlier process has written there, if there is something, and makes the tape
+    def __init__(
+        self, path: Path, job_spool: JobSpool, kept: Kept, *, masked: bool = False
+    ) -> None:
+        """Reads what an earlier process has written there, if there is something, and makes the spool
         go on from it."""
         self._is_masked = masked
-        self._tape = tape
+        self._job_spool = job_spool
         self._kept = kept
         self._streams = {STDOUT: _Stream(), STDERR: _Stream()}
         self._needed = BEFORE_ALL
@@ -65,12 +68,12 @@ class Position:
 
     def _load(self, record: Record) -> None:
         self.started, self._needed = record.started, record.needed
-        written = self._tape.written
+        written = self._job_spool.written
         written.offsets, written.lines = [*record.offsets], [*record.lines]
         written.in_line = [*record.in_line]
         kept = self._kept
         kept.written, kept.bytes, kept.lost = record.written, record.kept, record.lost
-        self._tape.go_on_from(record.next_seq)
+        self._job_spool.go_on_from(record.next_seq)
         self._count_unknown(record.next_seq)
         for stream, place in record.places.items():
             unknown = written.offsets[stream] - record.offsets[stream]
@@ -80,10 +83,12 @@ class Position:
 
     def _count_unknown(self, seq: int) -> None:
         """Counts the chunks in the spool from `seq` on: the last one, and those of a tail."""
-        for number in range(max(self._tape.acked, seq), self._tape.next_seq):
-            if chunk := self._tape.read(number):
+        for number in range(max(self._job_spool.acked, seq), self._job_spool.next_seq):
+            if chunk := self._job_spool.read(number):
                 self._kept.bytes += len(chunk.data) if chunk.stream != NOTICE else 0
-                self._tape.written.count_again(chunk.stream, chunk.offset, chunk.line, chunk.data)
+                self._job_spool.written.count_again(
+                    chunk.stream, chunk.offset, chunk.line, chunk.data
+                )
 
     def again(self, slack: Callable[[bytes], bytes]) -> Again:
         """Returns how to continue. What was read and not kept is forgotten. `slack` makes a time a
@@ -94,7 +99,7 @@ class Position:
         for stream, one in self._streams.items():
             one.ahead.clear()
             one.kept = 0
-            one.read = 0 if self._is_masked else self._tape.written.offsets[stream]
+            one.read = 0 if self._is_masked else self._job_spool.written.offsets[stream]
             kept = one.mark
             under = kept.under if kept.time >= since else 0
             more = 0 if self._is_masked else kept.more
@@ -125,7 +130,7 @@ class Position:
     def store(self, stream: int, data: bytes) -> None:
         """Keeps a chunk and writes down the new position."""
         one = self._streams[stream]
-        mark, offsets = one.mark, self._tape.written.offsets
+        mark, offsets = one.mark, self._job_spool.written.offsets
         begin = offsets[stream] - mark.under - mark.more
         self._kept.store(stream, data)
         end = offsets[stream]
@@ -153,13 +158,13 @@ class Position:
     def write(self) -> None:
         """Writes the position down. A full disk leaves the one before: after a crash some output
         would be kept twice."""
-        written, kept = self._tape.written, self._kept
+        written, kept = self._job_spool.written, self._kept
         self._needed = self._first_unkept() or self.seen
         marks = {stream: one.mark for stream, one in self._streams.items()}
         self._file.write(
             Record(
                 started=self.started,
-                next_seq=self._tape.next_seq,
+                next_seq=self._job_spool.next_seq,
                 offsets=[*written.offsets],
                 lines=[*written.lines],
                 in_line=[*written.in_line],
@@ -173,7 +178,7 @@ class Position:
 
     def _first_unkept(self) -> bytes:
         """Returns the time of the first message that was read and is not kept whole."""
-        offsets = self._tape.written.offsets
+        offsets = self._job_spool.written.offsets
         times = [
             one.mark.time
             for stream, one in self._streams.items()

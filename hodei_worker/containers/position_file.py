@@ -29,10 +29,10 @@ class Place(NamedTuple):
 
 class Record(NamedTuple):
     started: bool  # the container was
-    next_seq: int  # of the tape
-    offsets: list[int]  # of the tape, by stream
-    lines: list[int]  # of the tape, by stream
-    in_line: list[bool]  # of the tape, by stream
+    next_seq: int  # of the job's spool
+    offsets: list[int]  # of the job's spool, by stream
+    lines: list[int]  # of the job's spool, by stream
+    in_line: list[bool]  # of the job's spool, by stream
     written: int  # bytes, as kept.py counts them
     kept: int
     lost: int
@@ -72,6 +72,8 @@ def _places(values: Iterator[Any]) -> dict[int, Place]:
 
 
 class PositionFile:
+    """The file in which the position of one log is kept."""
+
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(exist_ok=True, mode=0o700)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

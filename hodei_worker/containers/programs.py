@@ -23,6 +23,8 @@ def search_path(*environments: Sequence[str]) -> str:
 
 
 class Programs:
+    """Looks for programs in containers, and remembers which images have them."""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._known: set[tuple[str, str, str]] = set()  # (image's id, PATH, program), found ones

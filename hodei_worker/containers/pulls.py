@@ -38,6 +38,8 @@ class _Pull:
 
 
 class Pulls:
+    """The pulls of images that are under way."""
+
     def __init__(self, engine: Engine, docker_config: str, tasks: Tasks) -> None:
         self._engine = engine
         self._tasks = tasks

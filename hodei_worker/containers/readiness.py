@@ -17,6 +17,8 @@ AGAIN_FREE = 0.06
 
 
 class Readiness:
+    """Asks the engine regularly, and has the capabilities that follow: none while it is not ready."""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.capabilities: list[str] = []
@@ -58,4 +60,7 @@ class Readiness:
         free = disk.f_bavail / max(1, disk.f_blocks)
         if free >= least:
             return ""
-        return f"{root} of the Docker Engine has {free:.1%} of its disk free: expected at least {least:.0%}"
+        return (
+            f"{root} of the Docker Engine has {free:.1%} of its disk free: expected at least"
+            f" {least:.0%}"
+        )

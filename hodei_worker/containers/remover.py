@@ -28,6 +28,8 @@ AT_ONCE = 4
 
 
 class Remover:
+    """The removals of containers that are under way, and what other workers have left."""
+
     def __init__(
         self, engine: Engine, owner: str, tasks: Tasks, warn: Callable[[str], None]
     ) -> None:
@@ -46,10 +48,6 @@ class Remover:
         if container not in self._under_way:
             self._under_way.add(container)
             self._tasks.start(self._remove(container, may_come))
-
-    @property
-    def idle(self) -> bool:
-        return not self._under_way
 
     async def _remove(self, container: str, may_come: bool) -> None:
         try:

@@ -7,8 +7,8 @@ from hodei_worker.containers import create, credentials, reference
 from hodei_worker.containers.allowed import FILES, NotAllowed
 from hodei_worker.containers.create import Program
 from hodei_worker.containers.engine import EngineError
-from hodei_worker.containers.host import Host
 from hodei_worker.containers.images import Image
+from hodei_worker.containers.parts import Parts
 from hodei_worker.containers.programs import search_path
 from hodei_worker.containers.pulls import PullFailed
 from hodei_worker.containers.reference import BadName
@@ -27,9 +27,11 @@ class Refused(Exception):
 
 
 class Starting:
-    def __init__(self, host: Host, start: Start, name: str, tell: Callable[[str], None]) -> None:
+    """The start of one container, which may fail at each of its steps."""
+
+    def __init__(self, parts: Parts, start: Start, name: str, tell: Callable[[str], None]) -> None:
         """`tell` gets lines about the pull, for the job's log."""
-        self._host = host
+        self._parts = parts
         self._start = start
         self._name = name
         self.tell = tell
@@ -39,15 +41,15 @@ class Starting:
     async def run(self) -> str:
         """Returns the signal that stops the container, when it has been started. Raises Refused or
         EngineGone."""
-        host, spec = self._host, self._start.spec
+        parts, spec = self._parts, self._start.spec
         if "image" not in spec:
             raise Refused(Reason.START_FAILED, "this worker runs only jobs with an image")
         try:
-            host.allowed.check_image(reference.read(spec["image"]))
+            parts.allowed.check_image(reference.read(spec["image"]))
             login = self._start.secrets.get(spec.get("registry_secret", ""), "")
-            image = await host.images.get(spec, login, self.tell)
+            image = await parts.images.get(spec, login, self.tell)
             await self._create(image)
-            await host.engine.call("POST", f"/containers/{self._name}/start")
+            await parts.engine.call("POST", f"/containers/{self._name}/start")
         except PullFailed as error:
             raise Refused(Reason.IMAGE_PULL_FAILED, str(error)) from None
         except (BadName, NotAllowed, EngineError) as error:
@@ -55,28 +57,28 @@ class Starting:
         return f"SIG{spec['term']}" if "term" in spec else image.stop_signal
 
     async def _create(self, image: Image) -> None:
-        host, start, name = self._host, self._start, self._name
+        parts, start, name = self._parts, self._start, self._name
         program = Program(start.spec, image.config)
         if not program.first:
             words = "neither the job nor its image names a program to run"
             raise Refused(Reason.START_FAILED, words)
-        proxies = credentials.proxies(host.settings.docker_config)
-        owner = host.settings.owner
-        body = create.body(start, program, image.id, host.allowed, owner, proxies)
+        proxies = credentials.proxies(parts.settings.docker_config)
+        owner = parts.settings.owner
+        body = create.body(start, program, image.id, parts.allowed, owner, proxies)
         query = {"name": name}
         if "platform" in start.spec:
             query["platform"] = start.spec["platform"]
         self.asked = True
         try:
-            await host.engine.call("POST", "/containers/create", body, query)
+            await parts.engine.call("POST", "/containers/create", body, query)
         except EngineError as error:
             self.asked = error.status != NAME_TAKEN
             raise
         self.created = True
         if program.files:
             archive = f"/containers/{name}/archive"
-            await host.engine.call("PUT", archive, program.archive(), {"path": FILES})
+            await parts.engine.call("PUT", archive, program.archive(), {"path": FILES})
         path = search_path(image.environment, body["Env"])
-        if not await host.programs.has(name, image, path, program.first):
+        if not await parts.programs.has(name, image, path, program.first):
             words = f"{program.first}: no such program in the image"
             raise Refused(Reason.START_FAILED, words)

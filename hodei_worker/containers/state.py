@@ -8,6 +8,10 @@ from hodei.protocol.words import Outcome, Reason
 from hodei_worker.containers.engine import EngineError, shown
 from hodei_worker.supervisor.result import Result, failed, lost
 
+REMOVED = "container removed by somebody else"
+
+STOP_SIGNAL = "SIGTERM"  # where neither the image nor the container names one
+
 NO_TIME = "0001-01-01"  # how an engine writes that something has not happened
 
 NOT_STARTED = re.compile(rb"\[FATAL tini \(\d+\)\] exec (.*) failed: (.*)\n?", re.DOTALL)
@@ -18,6 +22,8 @@ KILLED_CODES = {137, 143, 255}
 
 
 class Ended(NamedTuple):
+    """How a container ended."""
+
     exit_code: int
     out_of_memory: bool
     removing: bool  # somebody removes it
@@ -33,8 +39,7 @@ class Ended(NamedTuple):
         """`first_error`: the beginning of what the container wrote to stderr."""
         code = self.exit_code
         if self.removing:
-            words = "container removed by somebody else"
-            return Result.of(failed(Reason.INTERNAL, words), exit_code=code)
+            return Result.of(failed(Reason.INTERNAL, REMOVED), exit_code=code)
         if self.by_engine:
             return Result.of(lost("the Docker Engine was restarted and ended the container"))
         if code == 0:
@@ -50,6 +55,8 @@ class Ended(NamedTuple):
 
 
 class State(NamedTuple):
+    """A container at one moment."""
+
     started: float  # seconds since 1970; 0: it was not started
     stop_signal: str
     has_memory_limit: bool
@@ -68,7 +75,7 @@ def state_of(said: Any) -> State:
             state["Status"] == "removing" or bool(state["Dead"]),
             shown(str(state["Error"])),
         )
-        stop_signal = str(config.get("StopSignal") or "SIGTERM")
+        stop_signal = str(config.get("StopSignal") or STOP_SIGNAL)
         limited = bool(said["HostConfig"]["Memory"])
         return State(started, stop_signal, limited, ended if over else None)
     except (KeyError, TypeError, ValueError, AttributeError):

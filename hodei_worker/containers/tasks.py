@@ -16,6 +16,8 @@ def log_error(error: Exception) -> None:
 
 
 class Tasks:
+    """The tasks that run now."""
+
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
         self._running: set[asyncio.Task[Any]] = set()

@@ -12,6 +12,8 @@ ONE_SAMPLE = {"stream": "false", "one-shot": "true"}
 
 
 class Usage:
+    """The most memory and the processor time that were seen of one container."""
+
     def __init__(self) -> None:
         self._peak_bytes = 0
         self._cpu_us = 0

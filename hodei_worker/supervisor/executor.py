@@ -2,11 +2,11 @@
 
 One attempt, in order:
 
-    executor.attempt(start, tape, listener)
+    executor.attempt(start, job_spool, listener)
     begin()     prepares and starts it. An attempt that cannot start ends with START_FAILED
                   → listener.on_started()      once, when it runs
-                  → listener.on_chunk(chunk)   for each chunk of its output, after the tape has
-                    stored it. While the tape is full, no output is read and the job waits; the
+                  → listener.on_chunk(chunk)   for each chunk of its output, after its spool has
+                    stored it. While the spool is full, no output is read and the job waits; the
                     supervisor calls resume() when there is room
     stop()      asks it to end, and ends it by force after the grace
                   → listener.on_stopping()     once, unless it has ended or has not started
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 from hodei_worker.supervisor.result import Cause, Result
 from hodei_worker.supervisor.secrets import Values
-from hodei_worker.supervisor.spool import Chunk, Tape
+from hodei_worker.supervisor.spool import Chunk, JobSpool
 from hodei_worker.supervisor.wire import Leftover
 
 
@@ -90,7 +90,7 @@ class Attempt(Protocol):
         no output before. Others ignore it."""
 
     def resume(self) -> None:
-        """Called when chunks were acknowledged. Output is read again if the tape has room."""
+        """Called when chunks were acknowledged. Output is read again if its spool has room."""
 
     def fail(self, error: Exception) -> None:
         """Ends the attempt by force. Its result is INTERNAL and shows the error."""
@@ -122,9 +122,9 @@ class Executor(Protocol):
         """Called once, before the first attempt. `warn` gets a text for the person who looks after
         this host; it may be called in another thread."""
 
-    def attempt(self, start: Start, tape: Tape, listener: Listener) -> Attempt: ...
+    def attempt(self, start: Start, job_spool: JobSpool, listener: Listener) -> Attempt: ...
 
-    def go_on(self, start: Start, tape: Tape, listener: Listener) -> Attempt:
+    def go_on(self, start: Start, job_spool: JobSpool, listener: Listener) -> Attempt:
         """Continues an attempt for which `adopt` returned None. It has begun: the callbacks follow
         as after `begin`, on_started too."""
 

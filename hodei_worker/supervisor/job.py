@@ -40,7 +40,7 @@ class Job:
             "actor": self.start.actor,
             "started_us": self.start.started_us,
             "result": result,
-            "acked": self.log.tape.acked,
+            "acked": self.log.spool.acked,
             "spawned": self.start_reported,
         }
 

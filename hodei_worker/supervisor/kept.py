@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor.result import Result, failed
-from hodei_worker.supervisor.spool import FULL_BYTES, NOTICE, Chunk, Tape, left_out
+from hodei_worker.supervisor.spool import FULL_BYTES, NOTICE, Chunk, JobSpool, left_out
 from hodei_worker.supervisor.tail import Tail
 
 LEAST_TAIL, MOST_TAIL = 65_536, FULL_BYTES
@@ -27,16 +27,16 @@ def smaller_limit(*limits: int) -> int:
 
 
 class Kept:
-    """`on_chunk` is called for each chunk on the tape, `on_disk_full` when a write has failed."""
+    """`on_chunk` is called for each chunk that is stored, `on_disk_full` when a write has failed."""
 
     def __init__(
         self,
-        tape: Tape,
+        job_spool: JobSpool,
         limit: int,
         on_chunk: Callable[[Chunk], None],
         on_disk_full: Callable[[], None],
     ) -> None:
-        self._tape = tape
+        self._job_spool = job_spool
         self._head = limit - tail_of(limit)
         self._limit = limit  # bytes of both streams together; 0: no limit
         self._on_chunk = on_chunk
@@ -58,10 +58,10 @@ class Kept:
             if cut:
                 self._append(stream, data[:cut])
                 data = data[cut:]
-            self._tail = self._tape.tail(tail_of(self._limit))
+            self._tail = self._job_spool.tail(tail_of(self._limit))
         try:
             if data:
-                self._tape.write_to_tail(self._tail, stream, data)
+                self._job_spool.write_to_tail(self._tail, stream, data)
         except OSError:
             self._lose(stream, data)
 
@@ -71,7 +71,7 @@ class Kept:
         room = max(0, self._head - self.bytes)
         if at := data.rfind(b"\n", 0, room) + 1:
             return at
-        if self.bytes and self._tape.written.begins_line(stream):
+        if self.bytes and self._job_spool.written.begins_line(stream):
             return 0
         while 0 < room < len(data) and data[room] & 0xC0 == 0x80:
             room -= 1
@@ -80,9 +80,9 @@ class Kept:
     def _append(self, stream: int, data: bytes) -> None:
         try:
             if self._gap:
-                self._on_chunk(self._tape.append(NOTICE, left_out(self._gap, DISK_FULL)))
+                self._on_chunk(self._job_spool.append(NOTICE, left_out(self._gap, DISK_FULL)))
                 self._gap = 0
-            chunk = self._tape.append(stream, data)
+            chunk = self._job_spool.append(stream, data)
         except OSError:
             self._lose(stream, data)
             return
@@ -90,7 +90,7 @@ class Kept:
         self._on_chunk(chunk)
 
     def _lose(self, stream: int, data: bytes) -> None:
-        self._tape.written.count(stream, data)
+        self._job_spool.written.count(stream, data)
         self._gap += len(data)
         self.lost += len(data)
         self._on_disk_full()
@@ -100,7 +100,7 @@ class Kept:
         if self._tail:
             wanted = self._tail.kept_bytes()
             try:
-                for chunk in self._tape.append_tail(self._tail):
+                for chunk in self._job_spool.append_tail(self._tail):
                     if chunk.stream != NOTICE:
                         self.bytes += len(chunk.data)
                         wanted -= len(chunk.data)
@@ -112,13 +112,13 @@ class Kept:
             self._tail.remove()
             self._tail = None
         if self._gap:
-            self._on_chunk(self._tape.append_notice(left_out(self._gap, DISK_FULL)))
+            self._on_chunk(self._job_spool.append_notice(left_out(self._gap, DISK_FULL)))
             self._gap = 0
 
     def add_to(self, result: Result) -> None:
         """Fills in the figures of the log. If the disk was full, one chunk more than
         there are is counted: servers then know that the log is incomplete."""
-        chunks = self._tape.next_seq
+        chunks = self._job_spool.next_seq
         result.log_chunks = chunks + bool(self.lost)
         result.spooled = chunks
         result.log_bytes = self.bytes

@@ -12,7 +12,7 @@ from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.kept import Kept
 from hodei_worker.supervisor.masking import Masked, Masks, Piece
 from hodei_worker.supervisor.poller import Poller
-from hodei_worker.supervisor.spool import CHUNK_BYTES, STDERR, STDOUT, Chunk, Tape
+from hodei_worker.supervisor.spool import CHUNK_BYTES, STDERR, STDOUT, Chunk, JobSpool
 
 DRAIN_READS = 4
 """Number of reads of each pipe in one turn of the loop, so that other jobs are read too."""
@@ -23,13 +23,13 @@ fewer turns of the loop."""
 
 
 class Output:
-    """Both pipes of a job. `on_chunk` is called for each chunk on the tape, `on_disk_full` when the
+    """Both pipes of a job. `on_chunk` is called for each chunk in its spool, `on_disk_full` when the
     disk is full, `on_end` when both pipes are at their end."""
 
     def __init__(
         self,
         poller: Poller,
-        tape: Tape,
+        job_spool: JobSpool,
         limit: int,
         guard: Guard,
         on_chunk: Callable[[Chunk], None],
@@ -40,9 +40,9 @@ class Output:
         """`masks`: of the job's secrets; None: it has none."""
         self._masked = {s: Masked(masks) for s in (STDOUT, STDERR)} if masks else None
         self._poller = poller
-        self._tape = tape
+        self._job_spool = job_spool
         self._guard = guard
-        self.kept = Kept(tape, limit, on_chunk, on_disk_full)
+        self.kept = Kept(job_spool, limit, on_chunk, on_disk_full)
         self._on_end = on_end
         self._gathered = Gathered(guard, self.kept.store)
         self._fds: dict[int, int] = {}  # stream → our end of its pipe
@@ -57,7 +57,7 @@ class Output:
         return bool(self._fds)
 
     def silence_s(self) -> float:
-        """Returns the seconds since the job last wrote; 0 while its pipes are not read (its tape is
+        """Returns the seconds since the job last wrote; 0 while its pipes are not read (its spool is
         full)."""
         return 0.0 if self.paused else self._gathered.silence_s()
 
@@ -120,7 +120,7 @@ class Output:
             if len(data) == CHUNK_BYTES == wanted:
                 self._widen(stream)
             self._gathered.add(stream, data)
-        if self._tape.full:
+        if self._job_spool.full:
             self._pause()
         elif len(data) == wanted and self._watched:
             self._poller.rearm(self._fds[stream])
@@ -146,8 +146,8 @@ class Output:
             self._poller.unwatch(fd)
 
     def resume(self) -> None:
-        """Called after acknowledgements. Reads on if the tape has room."""
-        if self.paused and not self._tape.full:
+        """Called after acknowledgements. Reads on if the job's spool has room."""
+        if self.paused and not self._job_spool.full:
             self.paused = False
             if self._watched:
                 for stream in self._fds:

@@ -23,7 +23,7 @@ from hodei_worker.supervisor.prepare import StartFailed, prepare
 from hodei_worker.supervisor.result import Cause, Result, failed
 from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.spawn import Exit, Usage
-from hodei_worker.supervisor.spool import Tape
+from hodei_worker.supervisor.spool import JobSpool
 from hodei_worker.supervisor.starting import Starting
 from hodei_worker.supervisor.verdict import DISK_FULL, name_processes, verdict
 
@@ -36,7 +36,7 @@ DRAIN_S = 2.0
 
 
 class JobProcess:
-    def __init__(self, start: Start, host: Host, tape: Tape, listener: Listener) -> None:
+    def __init__(self, start: Start, host: Host, job_spool: JobSpool, listener: Listener) -> None:
         self._start = start
         self._spec = start.spec
         self._grace_s = spec.grace_s(start.spec)
@@ -50,7 +50,7 @@ class JobProcess:
         limit = smaller_limit(int(self._spec.get("log_limit", 0)), host.log_limit)
         masks = Masks(start.secrets.values()) if start.secrets else None
         calls = (listener.on_chunk, self._on_disk_full, self._on_output_ended)
-        self.output = Output(host.poller, tape, limit, self._guard, *calls, masks)
+        self.output = Output(host.poller, job_spool, limit, self._guard, *calls, masks)
         self._starting = Starting(start, host, self._guard, self._call_after, self)
         self._begun = time.monotonic()
         self._pid = 0

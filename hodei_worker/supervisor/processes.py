@@ -17,7 +17,7 @@ from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.process import JobProcess
 from hodei_worker.supervisor.remains import kill_remains
 from hodei_worker.supervisor.result import Cause, lost
-from hodei_worker.supervisor.spool import Tape
+from hodei_worker.supervisor.spool import JobSpool
 from hodei_worker.supervisor.user import JobUser
 from hodei_worker.supervisor.wire import Leftover
 
@@ -91,10 +91,10 @@ class Processes:
         )
         loop.add_signal_handler(signal.SIGCHLD, self._reap_soon)
 
-    def attempt(self, start: Start, tape: Tape, listener: Listener) -> JobProcess:
-        return JobProcess(start, self._host, tape, listener)
+    def attempt(self, start: Start, job_spool: JobSpool, listener: Listener) -> JobProcess:
+        return JobProcess(start, self._host, job_spool, listener)
 
-    def go_on(self, start: Start, tape: Tape, listener: Listener) -> JobProcess:
+    def go_on(self, start: Start, job_spool: JobSpool, listener: Listener) -> JobProcess:
         raise AssertionError("no attempt goes on: adopt has ended each of an earlier supervisor")
 
     def check(self) -> None:

@@ -47,7 +47,7 @@ class Supervisor:
         self._journal = Journal(state / "journal")
         self._spool, recovered = recover(state, self._journal, self._executor)
         self._jobs = {
-            one.start.lease: Job(one.start, self._window(one.start, one.tape), result=one.result)
+            one.start.lease: Job(one.start, self._window(one.start, one.spool), result=one.result)
             for one in recovered
         }
         self._agent: wire.Connection | None = None
@@ -71,8 +71,8 @@ class Supervisor:
             "hand_over": self._hand_over,
         }
 
-    def _window(self, start: Start, tape: Any) -> LogWindow:
-        return LogWindow(start.lease, tape, self._send)
+    def _window(self, start: Start, job_spool: Any) -> LogWindow:
+        return LogWindow(start.lease, job_spool, self._send)
 
     # ── life ──
 
@@ -104,7 +104,7 @@ class Supervisor:
         """Continues attempts of an earlier supervisor that may still run."""
         for job in self._jobs.values():
             if job.result is None:
-                job.attempt = self._executor.go_on(job.start, job.log.tape, self._listener(job))
+                job.attempt = self._executor.go_on(job.start, job.log.spool, self._listener(job))
 
     async def _check_attempts(self) -> None:
         while True:
@@ -195,7 +195,7 @@ class Supervisor:
         traceback.print_exception(error, file=sys.stderr)
         if job.result is None:
             words = f"the worker could not begin the job: {error!r}"
-            self._on_ended(job, not_begun(words, job.log.tape.next_seq))
+            self._on_ended(job, not_begun(words, job.log.spool.next_seq))
 
     # ── operations of the agent ──
 
@@ -217,7 +217,7 @@ class Supervisor:
             return
         payload, values = secrets.unpacked(header.get("secrets") or {}, payload)
         start = Start.from_entry(header | {"started_us": time_us()})._replace(secrets=values)
-        job = Job(start, self._window(start, tape := self._spool.tape(lease)))
+        job = Job(start, self._window(start, job_spool := self._spool.of_job(lease)))
         self._jobs[lease] = job
         words = ""
         try:
@@ -229,7 +229,7 @@ class Supervisor:
         if words:
             self._on_ended(job, not_begun(words))
             return
-        job.attempt = self._executor.attempt(start, tape, self._listener(job))
+        job.attempt = self._executor.attempt(start, job_spool, self._listener(job))
         if not self._to_begin:
             self._loop.call_soon(self._begin_attempts)
         self._to_begin.append(job.attempt)
@@ -277,7 +277,7 @@ class Supervisor:
         job = self._jobs.get(header["lease"])
         if job and job.result is not None:
             del self._jobs[header["lease"]]
-            job.log.tape.close()
+            job.log.spool.close()
             if self._journal.flushed:  # else its flush is due already: they come by the hundred
                 self._loop.call_soon(self._journal.flush)
             self._journal.add_forgotten(header["lease"])

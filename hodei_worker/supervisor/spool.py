@@ -81,7 +81,7 @@ class _Segment:
 
 
 class Spool:
-    """The spool of one supervisor. `tape` returns one job's part of it."""
+    """The spool of one supervisor. `of_job` returns one job's part of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder  # it is made with the first chunk
@@ -89,11 +89,11 @@ class Spool:
         self._newest = 0
 
     @classmethod
-    def recover(cls, folder: Path, leases: Iterable[int]) -> tuple["Spool", dict[int, "Tape"]]:
+    def recover(cls, folder: Path, leases: Iterable[int]) -> tuple["Spool", dict[int, "JobSpool"]]:
         """Reads what a dead supervisor has left of these leases, up to the chunk that it was
         writing. The output of other leases is removed."""
         spool = cls(folder)
-        tapes = {lease: Tape(spool, lease) for lease in leases}
+        job_spools = {lease: JobSpool(spool, lease) for lease in leases}
         segments = (int(path.stem) for path in folder.glob("*.log") if path.stem.isdigit())
         for number in sorted(segments):
             spool._segments[number] = segment = _Segment(folder / f"{number}.log", 0)
@@ -106,20 +106,20 @@ class Spool:
                 position += HEADER.size
                 if position + length > segment.bytes:
                     break
-                if tape := tapes.get(lease):
-                    tape._add_recovered(seq, _StoredChunk(number, position, length, *values))
+                if job_spool := job_spools.get(lease):
+                    job_spool._add_recovered(seq, _StoredChunk(number, position, length, *values))
                 position += length
         for number in list(spool._segments):
             spool._remove_if_dead(number)
         spool._newest += 1  # the last segment may end with half a chunk
-        for tape in tapes.values():
-            tape._recover_tail()
+        for job_spool in job_spools.values():
+            job_spool._recover_tail()
         for path in folder.glob("*.tail?"):
             path.unlink(missing_ok=True)
-        return spool, tapes
+        return spool, job_spools
 
-    def tape(self, lease: int) -> "Tape":
-        return Tape(self, lease)
+    def of_job(self, lease: int) -> "JobSpool":
+        return JobSpool(self, lease)
 
     def write(self, header: bytes, data: bytes) -> Position:
         """Returns where the data is. Raises OSError if the disk is full; nothing was added then."""
@@ -168,7 +168,7 @@ class Spool:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Tape:
+class JobSpool:
     """One job's output: numbered chunks, from the first unacknowledged one on."""
 
     def __init__(self, spool: Spool, lease: int) -> None:

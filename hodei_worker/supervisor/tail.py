@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 RECORD = struct.Struct(">QQB?QQqI")
-"""Next number of the tape, bytes that the tail got before, stream, whether it begins a line,
+"""Next number of the job's spool, bytes that the tail got before, stream, whether it begins a line,
 offset, line, time (µs since 1970), length of the data, which follows."""
 
 SUFFIXES = (".tail0", ".tail1")
@@ -61,7 +61,7 @@ class _PieceHeader(NamedTuple):
 
 
 class Tail:
-    """The tail of one job. `keep`: bytes of the end to keep; `next_seq`: the number on the tape
+    """The tail of one job. `keep`: bytes of the end to keep; `next_seq`: the number in its spool
     that the first piece will get at least."""
 
     def __init__(self, folder: Path, lease: int, keep: int, next_seq: int) -> None:

@@ -3,7 +3,7 @@ bound."""
 
 from typing import Any, Protocol
 
-from hodei_worker.supervisor.spool import Chunk, Tape
+from hodei_worker.supervisor.spool import Chunk, JobSpool
 
 WINDOW_BYTES = 1_500_000
 """Bytes of one attempt's log that are sent and that no server has acknowledged. When they reach it,
@@ -17,8 +17,8 @@ class Send(Protocol):
 
 
 class LogWindow:
-    def __init__(self, lease: int, tape: Tape, send: Send) -> None:
-        self.tape = tape
+    def __init__(self, lease: int, job_spool: JobSpool, send: Send) -> None:
+        self.spool = job_spool
         self._lease = lease
         self._send = send
         self._reading = 0  # the agent's number for its last `read`
@@ -33,23 +33,23 @@ class LogWindow:
     def read_from(self, seq: int, reading: int) -> None:
         """Sends all chunks from `seq` on, also those that were sent before. Those before `seq` are
         stored by a server."""
-        self.tape.ack(seq)
-        self._next_seq, self._sent_bytes, self._sizes = max(seq, self.tape.acked), 0, {}
+        self.spool.ack(seq)
+        self._next_seq, self._sent_bytes, self._sizes = max(seq, self.spool.acked), 0, {}
         self._reading = reading
         self.send_more()
 
     def on_ack(self, seq: int) -> None:
         """A server has stored all chunks before `seq`."""
-        for stored in range(self.tape.acked, seq):
+        for stored in range(self.spool.acked, seq):
             self._sent_bytes -= self._sizes.pop(stored, 0)
-        self.tape.ack(seq)
+        self.spool.ack(seq)
 
     def send_more(self, fresh: Chunk | None = None) -> None:
         """Sends as much as the window allows. `fresh`: a chunk that was just written, so that it is
         not read from the disk again."""
         while self._next_seq is not None and self._sent_bytes < WINDOW_BYTES:
             known = fresh if fresh and fresh.seq == self._next_seq else None
-            chunk = known or self.tape.read(self._next_seq)
+            chunk = known or self.spool.read(self._next_seq)
             if chunk is None or not self._send_chunk(chunk):
                 return
             self._next_seq += 1

@@ -1,7 +1,6 @@
 """The keys that a server knows, on a real database that goes away."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -136,11 +135,20 @@ def test_a_key_that_was_made_here_counts_at_once(database_url: str) -> None:
     with_keyring(database_url, work)
 
 
-def test_a_key_expires_by_itself(database_url: str) -> None:
+class Later:
+    """The clock of the keyring, at a moment that a test has chosen."""
+
+    def __init__(self, now_s: float) -> None:
+        self.monotonic = lambda: now_s
+
+
+def test_a_key_expires_by_itself(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(database: Database, ring: Keyring) -> None:
-        key = await stored(database, expires_s=1.0)
+        key = await stored(database, expires_s=30.0)
         known = await ring.look_up(header(key), key)
-        await asyncio.sleep(max(0.0, known.until - time.monotonic()))
+        monkeypatch.setattr(keyring, "time", Later(known.until - 0.001))
+        assert ring.recall(header(key)) is known
+        monkeypatch.setattr(keyring, "time", Later(known.until))
         assert ring.recall(header(key)) is None
         with pytest.raises(Unauthenticated, match="has expired"):
             await ring.look_up(header(key), key)

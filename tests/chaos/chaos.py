@@ -73,7 +73,7 @@ class Chaos(Faults):
             yield
 
     def run(self, seconds: float, at_least: int = 0, only: Sequence[str] = ()) -> None:
-        """For so long, and until there were so many faults."""
+        """For this long, and until there were that many faults."""
         faults = [fault for fault in self._all_faults() if not only or _name(fault) in only]
         end = time.monotonic() + seconds
         while time.monotonic() < end or self.faults.total() < at_least:

@@ -25,16 +25,16 @@ class Reader:
 
     def __init__(self, folder: Path, chunks: dict[int, Chunk], *, adopts: bool) -> None:
         """`chunks`: by number, as servers store them. `adopts`: the values come later."""
-        _, tapes = Spool.recover(folder / "spool", [LEASE])
-        self.tape = tapes[LEASE]
+        _, job_spools = Spool.recover(folder / "spool", [LEASE])
+        self.job_spool = job_spools[LEASE]
         self._chunks = chunks
         guard, path = Guard(self._fail), folder / "p" / "7"
         values = Values() if adopts else VALUES
         calls = (self._on_chunk, self._on_disk_full)
-        self.log = Log(Engine("/nowhere"), self.tape, 0, path, guard, *calls, values)
+        self.log = Log(Engine("/nowhere"), self.job_spool, 0, path, guard, *calls, values)
         self.log.give_secrets(VALUES)
-        for seq in range(self.tape.acked, self.tape.next_seq):
-            if chunk := self.tape.read(seq):
+        for seq in range(self.job_spool.acked, self.job_spool.next_seq):
+            if chunk := self.job_spool.read(seq):
                 self._on_chunk(chunk)
 
     def _on_chunk(self, chunk: Chunk) -> None:
@@ -85,8 +85,8 @@ async def read_with_breaks(dice: random.Random, folder: Path) -> None:
         reader.read(messages[: dice.randint(0, len(messages))])
         if dice.random() < 0.3:
             reader.log.notice("a notice")
-        if reader.tape.next_seq and dice.random() < 0.5:
-            reader.tape.ack(dice.randint(0, reader.tape.next_seq))
+        if reader.job_spool.next_seq and dice.random() < 0.5:
+            reader.job_spool.ack(dice.randint(0, reader.job_spool.next_seq))
         if dice.random() < 0.7:  # this process dies with what it has gathered and held back
             reader = Reader(folder, chunks, adopts=True)
     reader.read(messages)

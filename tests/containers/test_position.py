@@ -23,16 +23,16 @@ class Reader:
 
     def __init__(self, folder: Path, chunks: dict[int, Chunk]) -> None:
         """`chunks`: by number, as servers store them."""
-        _, tapes = Spool.recover(folder / "spool", [LEASE])
-        self.tape = tapes[LEASE]
+        _, job_spools = Spool.recover(folder / "spool", [LEASE])
+        self.job_spool = job_spools[LEASE]
         self._chunks = chunks
         engine, guard = Engine("/nowhere"), Guard(self._fail)
         self.log = Log(
-            engine, self.tape, 0, folder / "p" / "7", guard, self._on_chunk, self._on_disk_full
+            engine, self.job_spool, 0, folder / "p" / "7", guard, self._on_chunk, self._on_disk_full
         )
         self.keep_records()
-        for seq in range(self.tape.acked, self.tape.next_seq):
-            if chunk := self.tape.read(seq):
+        for seq in range(self.job_spool.acked, self.job_spool.next_seq):
+            if chunk := self.job_spool.read(seq):
                 self._on_chunk(chunk)
 
     def _on_chunk(self, chunk: Chunk) -> None:
@@ -58,7 +58,7 @@ class Reader:
 
     def lose_last_record(self) -> None:
         """As if the process had died behind the spool and before the file of the position."""
-        if len(self.records) > 1 and self.tape.acked <= self.records[-2].next_seq:
+        if len(self.records) > 1 and self.job_spool.acked <= self.records[-2].next_seq:
             self.log.position._file.write(self.records[-2])
 
     def read(self, messages: list[Message]) -> None:
@@ -89,8 +89,8 @@ async def read_with_breaks(dice: random.Random, folder: Path, acknowledge: bool)
     reader.log.begin()
     for _ in range(12):
         reader.read(messages[: dice.randint(0, len(messages))])
-        if acknowledge and reader.tape.next_seq:
-            reader.tape.ack(dice.randint(0, reader.tape.next_seq))
+        if acknowledge and reader.job_spool.next_seq:
+            reader.job_spool.ack(dice.randint(0, reader.job_spool.next_seq))
         if dice.random() < 0.7:  # this process dies with what it has gathered
             if dice.random() < 0.5:
                 reader.lose_last_record()

@@ -26,7 +26,7 @@ class EngineProxy:
         self.cut = 0  # answers that were cut
 
     def cut_logs_after(self, *numbers: int) -> None:
-        """The next answers with a log break off after so many bytes."""
+        """The next answers with a log break off after that many bytes."""
         self._cuts += numbers
 
     @contextlib.contextmanager

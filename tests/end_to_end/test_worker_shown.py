@@ -61,7 +61,14 @@ def test_workers_are_found_shown_and_drained(fresh: Hodei) -> None:
     assert held == {"a": (running, "at\x1b[2Jwork"), "b": (None, None)}
     assert f"{running}  at\\x1b[2Jwork" in fresh.ok("worker", "list").text
     table = on_a_terminal(fresh, 80, "worker", "get", "a")
-    for words in (running[-8:], "at\\x1b[2Jwork", "gpu=h100 zone=b", "4.0 KiB of each attempt"):
+    runs = "runs          processes, jobs with secrets"
+    for words in (
+        runs,
+        running[-8:],
+        "at\\x1b[2Jwork",
+        "gpu=h100 zone=b",
+        "4.0 KiB of each attempt",
+    ):
         assert words in table, table
     assert max(map(len, table.splitlines())) <= 80
     lacks_one_label = fresh.ok("worker", "get", "b", "-o", "json").json["lacking"]
@@ -151,6 +158,7 @@ def test_a_worker_that_says_nothing_or_nonsense(fresh: Hodei, tmp_path: Path) ->
         text = fresh.ok("worker", "get", "old").text
         assert "host          unknown\n" in text
         assert "log limit     unknown\n" in text
+        assert "runs          unknown\n" in text
         fresh.sql(
             """UPDATE workers SET about = '{"host": 7, "cpus": -1, "memory_bytes": "x",
             "drain_timeout_s": true, "capabilities": [1, "\\u001b[2J"]}' WHERE id = %s""",

@@ -155,7 +155,7 @@ async def take_nothing(
 async def stall(
     address: str, number: str, connections: str, path: str, size: str = "3900000"
 ) -> Counts:
-    """Calls whose requests, of 4 MB as they say, stop after so many bytes."""
+    """Calls whose requests, of 4 MB as they say, stop after that many bytes."""
     begun = raw_http2.message(b"x" * int(size), 4_000_000)
     return await raw(address, number, connections, 65_535, path, begun, ends=False)
 

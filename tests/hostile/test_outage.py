@@ -24,7 +24,7 @@ AWAY_S = 90.0
 
 
 class Probe(threading.Thread):
-    """Asks a server's health like a kubelet: each period, within a time-out; after so many failures
+    """Asks a server's health like a kubelet: each period, within a time-out; after this number of failures
     one behind the other it would act."""
 
     def __init__(self, address: str, service: str, probe: dict[str, int]) -> None:

@@ -51,7 +51,7 @@ def test_jobs_that_are_waited_for_are_bounded_and_cost_nobody_else(
 
 
 def _told(jobs: hodei_pb2_grpc.JobServiceStub, made: list[str], count: int) -> bool:
-    """Whether a wait is taken that tells so many ends."""
+    """Whether a wait is taken that tells this number of ends."""
     try:
         ended = [
             job

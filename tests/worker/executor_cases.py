@@ -23,14 +23,14 @@ from hodei_worker.supervisor import spool
 from hodei_worker.supervisor.executor import Attempt, Executor, Listener, Start
 from hodei_worker.supervisor.processes import Processes
 from hodei_worker.supervisor.result import Cause, Result
-from hodei_worker.supervisor.spool import Chunk, Tape
+from hodei_worker.supervisor.spool import Chunk, JobSpool
 from tests.docker.engines import socket
 from tests.docker.tiny_image import NAME as IMAGE
 from tests.worker.scripted import Scripted
 
 CANCELLED = Cause(Outcome.CANCELLED, Reason.CANCELLED, "cancelled by a test")
 LATER = Cause(Outcome.FAILED, Reason.TIMEOUT, "a second cause")
-FULL_BYTES, FLOOD_CHUNKS = 1 << 20, 40  # of 64 KiB: more than the tape takes unacknowledged
+FULL_BYTES, FLOOD_CHUNKS = 1 << 20, 40  # of 64 KiB: more than the job's spool takes unacknowledged
 
 PROGRAMS: dict[str, dict[str, str]] = {
     "processes": {
@@ -67,7 +67,7 @@ class Stage:
         self._kind = kind
         self.executor = executor
         spool.FULL_BYTES = FULL_BYTES
-        self.tape: Tape = spool.Spool(folder / "spool").tape(7)
+        self.job_spool: JobSpool = spool.Spool(folder / "spool").of_job(7)
         self.told: list[str] = []
         self.output = b""
         self.results: list[Result] = []
@@ -83,7 +83,7 @@ class Stage:
             spec |= {"image": IMAGE, "network": "none"}
         lease = next(self._leases)
         start = Start(lease, f"00000000-0000-0000-0000-{lease:012}", 1, "c", "a", 1_000, spec)
-        return self.executor.attempt(start, self.tape, self.listener())
+        return self.executor.attempt(start, self.job_spool, self.listener())
 
     def listener(self) -> Listener:
         tell = functools.partial
@@ -155,7 +155,7 @@ async def its_start_output_and_end_are_told_in_order(stage: Stage) -> None:
     assert stage.told == ["started", "wrote", "ended"], stage.told
     assert (result.outcome, result.exit_code) == ("SUCCEEDED", 0), result
     assert stage.output == b"hello\n"
-    assert result.spooled == stage.tape.next_seq == 1
+    assert result.spooled == stage.job_spool.next_seq == 1
 
 
 async def an_exit_code_is_a_failure(stage: Stage) -> None:
@@ -222,21 +222,21 @@ async def a_stop_after_its_end_is_nothing(stage: Stage) -> None:
     assert (await stage.end(), result.outcome) == (result, "SUCCEEDED")
 
 
-async def it_waits_while_its_tape_is_full(stage: Stage) -> None:
+async def it_waits_while_its_job_spool_is_full(stage: Stage) -> None:
     attempt = stage.attempt("flood")
     attempt.begin()
-    await stage.until(lambda: stage.tape.full)
+    await stage.until(lambda: stage.job_spool.full)
     await asyncio.sleep(0.1)
     assert not stage.results
     held = len(stage.output)
     assert held < FLOOD_CHUNKS * 65_536
     while not stage.results:
-        stage.tape.ack(stage.tape.next_seq)
+        stage.job_spool.ack(stage.job_spool.next_seq)
         attempt.resume()
         await asyncio.sleep(0.01)
     result = await stage.end()
     assert len(stage.output) == FLOOD_CHUNKS * 65_536
-    assert (result.outcome, result.spooled) == ("SUCCEEDED", stage.tape.next_seq)
+    assert (result.outcome, result.spooled) == ("SUCCEEDED", stage.job_spool.next_seq)
 
 
 async def a_fault_ends_it_as_internal(stage: Stage) -> None:
@@ -270,7 +270,7 @@ async def one_of_a_supervisor_before_has_ended(stage: Stage) -> None:
     cause: Cause | Result | None
     cause = stage.executor.adopt(entry | stage.executor.journal_marks(start))
     if cause is None:
-        stage.executor.go_on(start, stage.tape, stage.listener())
+        stage.executor.go_on(start, stage.job_spool, stage.listener())
         cause = await stage.end()
         assert stage.told == ["ended"]
     assert (cause.outcome, cause.reason) == ("LOST", "WORKER_LOST")
@@ -299,7 +299,7 @@ CASES: dict[str, Callable[[Stage], Awaitable[None]]] = {
         a_stop_at_once_ends_it_too,
         what_does_not_listen_is_ended_by_force_after_the_grace,
         a_stop_after_its_end_is_nothing,
-        it_waits_while_its_tape_is_full,
+        it_waits_while_its_job_spool_is_full,
         a_fault_ends_it_as_internal,
         what_has_ended_is_freed_without_the_collector,
         one_of_a_supervisor_before_has_ended,

@@ -9,12 +9,12 @@ from hodei.protocol.words import Outcome, Reason
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.result import Cause, Result, failed, lost
 from hodei_worker.supervisor.secrets import Values
-from hodei_worker.supervisor.spool import STDOUT, Tape
+from hodei_worker.supervisor.spool import STDOUT, JobSpool
 from hodei_worker.supervisor.wire import Leftover
 
 
 class Scripted:
-    """An Executor. Commands: `write TEXT`, `fill N` (chunks of 64 KiB, as far as the tape takes
+    """An Executor. Commands: `write TEXT`, `fill N` (chunks of 64 KiB, as far as the job's spool takes
     them), `stay` (until it is stopped), `deaf` (stays though it is asked to end), `missing` (cannot
     be started), `exit N`; several are divided by "; "."""
 
@@ -30,10 +30,10 @@ class Scripted:
     def adopt(self, entry: dict[str, Any]) -> Cause:
         return lost(f"the script of lease {entry['lease']} has ended")
 
-    def attempt(self, start: Start, tape: Tape, listener: Listener) -> "ScriptedAttempt":
-        return ScriptedAttempt(start, tape, listener)
+    def attempt(self, start: Start, job_spool: JobSpool, listener: Listener) -> "ScriptedAttempt":
+        return ScriptedAttempt(start, job_spool, listener)
 
-    def go_on(self, start: Start, tape: Tape, listener: Listener) -> "ScriptedAttempt":
+    def go_on(self, start: Start, job_spool: JobSpool, listener: Listener) -> "ScriptedAttempt":
         raise AssertionError("no attempt goes on: adopt has ended each")
 
     def check(self) -> None:
@@ -50,10 +50,10 @@ class Scripted:
 
 
 class ScriptedAttempt:
-    def __init__(self, start: Start, tape: Tape, listener: Listener) -> None:
+    def __init__(self, start: Start, job_spool: JobSpool, listener: Listener) -> None:
         self._steps = start.spec["command"].split("; ")
         self._grace_s = float(start.spec.get("grace", 10.0))
-        self._tape = tape
+        self._job_spool = job_spool
         self._listener = listener
         self._cause: Cause | None = None
         self._running = self._over = False
@@ -81,14 +81,14 @@ class ScriptedAttempt:
             if word == "fill" and not self._filled(int(value)):
                 return
             if word == "write":
-                self._listener.on_chunk(self._tape.append(STDOUT, value.encode()))
+                self._listener.on_chunk(self._job_spool.append(STDOUT, value.encode()))
             self._steps.pop(0)
         self._end(Result(Outcome.SUCCEEDED, exit_code=0))
 
     def _filled(self, chunks: int) -> bool:
-        """False: the tape is full before so many are written; the rest comes later."""
-        while chunks and not self._tape.full:
-            self._listener.on_chunk(self._tape.append(STDOUT, b"x" * 65_536))
+        """False: the job's spool is full before all of them are written; the rest comes later."""
+        while chunks and not self._job_spool.full:
+            self._listener.on_chunk(self._job_spool.append(STDOUT, b"x" * 65_536))
             chunks -= 1
         self._steps[0] = f"fill {chunks}"
         return not chunks
@@ -120,5 +120,5 @@ class ScriptedAttempt:
     def _end(self, result: Result) -> None:
         if not self._over:
             self._over = True
-            result.spooled = self._tape.next_seq
+            result.spooled = self._job_spool.next_seq
             self._listener.on_ended(result)

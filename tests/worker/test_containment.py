@@ -31,6 +31,11 @@ def sleepers(number: int) -> list[int]:
     return [pid for pid in found if not gone(pid)]
 
 
+def is_in_journal(worker: Worker, pid: int) -> bool:
+    """Whether the next supervisor would know this process of a job without a cgroup."""
+    return f"[{pid}," in (worker.state / "journal").read_text()
+
+
 @pytest.fixture
 def number() -> int:
     """Of seconds, so that a sleep is known by it."""
@@ -80,8 +85,9 @@ def test_what_a_dead_supervisor_left_is_killed_before_the_next_attempt(
     bare = any_worker.submit(["/usr/bin/env", "-i", "/bin/sleep", str(number + 1)], on_lost="fail")
     any_worker.wrote(shell, "attempt 1")
     eventually(lambda: sleepers(number) and sleepers(number + 1))
-    time.sleep(1.2)  # without a cgroup it is known by two looks
     contained = any_worker.contained
+    left = [*sleepers(number), *sleepers(number + 1)]
+    eventually(lambda: contained or all(is_in_journal(any_worker, pid) for pid in left))
     os.kill(supervisors(any_worker.state)[0], signal.SIGKILL)
     any_worker.hodei.back_off_ends(shell)
     job, lost = any_worker.ended(shell), any_worker.ended(bare)

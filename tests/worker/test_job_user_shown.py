@@ -80,7 +80,7 @@ def test_a_worker_that_does_not_say_is_unknown_and_no_root(system: Hodei) -> Non
 
 
 def on_a_terminal(hodei: Hodei, columns: int, *arguments: str) -> str:
-    """What stands on a terminal of so many columns."""
+    """What stands on a terminal of that many columns."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [sys.executable, "-m", "hodei.cli.main", "--server", hodei.addresses[0], *arguments]

@@ -263,18 +263,18 @@ FAULTY_START = """
 import os, sys
 if "hodei_worker.supervisor" in " ".join(sys.orig_argv):
     from hodei_worker.supervisor.spool import Spool
-    tape = Spool.tape
-    def no_tape(self, lease):
-        if os.path.exists("FLAG"): raise RuntimeError("no tape today")
-        return tape(self, lease)
-    Spool.tape = no_tape
+    job_spool = Spool.of_job
+    def no_spool(self, lease):
+        if os.path.exists("FLAG"): raise RuntimeError("no spool today")
+        return job_spool(self, lease)
+    Spool.of_job = no_spool
 """
 
 
 def test_a_fault_before_a_job_is_known_ends_that_job_alone(
     host_system: Hodei, hosts_folder: Path
 ) -> None:
-    """Planted: its tape cannot be made."""
+    """Planted: its spool cannot be made."""
     flag = hosts_folder / "flag"
     (hosts_folder / "sitecustomize.py").write_text(FAULTY_START.replace("FLAG", str(flag)))
     one = make(host_system, hosts_folder, "ordinary", "faulty")
@@ -287,7 +287,7 @@ def test_a_fault_before_a_job_is_known_ends_that_job_alone(
         flag.touch()
         job = one.finish("true")
         assert (job.state, job.reason, job.attempts) == ("FAILED", "INTERNAL", 1)
-        assert "no tape today" in job.message
+        assert "no spool today" in job.message
         flag.unlink()
         assert one.finish("echo on").text == "on\n"
         assert one.attempts(other) == ("RUNNING", 1)

@@ -3,7 +3,6 @@ has."""
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,9 @@ WHOLE = "".join(f"{n}\n" for n in range(1, 26))
 
 def all_supervisors(worker: Worker) -> list[int]:
     return [
-        pid for seat in (worker.state, *worker.state.glob("seat-*")) for pid in supervisors(seat)
+        pid
+        for folder in (worker.state, *worker.state.glob("seat-*"))
+        for pid in supervisors(folder)
     ]
 
 
@@ -91,7 +92,8 @@ def test_jobs_of_both_are_cancelled_adopted_and_counted_in_the_same_slots(one: W
         one.up()
         second = [one.submit("echo up; sleep 600") for _ in range(5)]
         eventually(lambda: sum(one.attempts(job_id)[0] == "RUNNING" for job_id in second) == 3)
-        time.sleep(0.5)
+        busy = "SELECT busy_slots FROM workers WHERE labels ->> 'as' = %s"
+        eventually(lambda: (8,) in one.hodei.sql(busy, one.label), 30)
         assert sum(one.attempts(job_id)[0] == "RUNNING" for job_id in second) == 3, "8 slots in all"
         one.end()
         one.up()

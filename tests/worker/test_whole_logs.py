@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -84,6 +83,12 @@ def test_the_smaller_of_the_workers_and_the_jobs_limit_holds(
         one.stop()
 
 
+def tails(worker: Worker) -> str:
+    """What is on the worker's disk of the ends of logs over their limits."""
+    paths = (worker.state / "spool").glob("*.tail*")
+    return "".join(path.read_text(errors="replace") for path in paths)
+
+
 def test_a_supervisor_that_dies_leaves_the_tail(host_system: Hodei, hosts_folder: Path) -> None:
     """What came last before its death is told, behind a notice of what is missing."""
     one = make(host_system, hosts_folder, "root" if os.geteuid() == 0 else "ordinary", "dying")
@@ -96,7 +101,7 @@ def test_a_supervisor_that_dies_leaves_the_tail(host_system: Hodei, hosts_folder
         eventually((Path(mark) / job_id).exists, 30)
         Path(mark, job_id).unlink()
         eventually(lambda: one.text(job_id).startswith("100000\n"), 30)
-        time.sleep(1)  # what it wrote is read 0.1 s later
+        eventually(lambda: "199999\n" in tails(one), 30)
         one.kill()
         one.up()
         job = one.ended(job_id)

@@ -1,5 +1,5 @@
-"""The process that handles containers, from the agent's side. It has a seat of its own, beside those
-of the supervisors of processes."""
+"""The process that handles containers, from the agent's side. It has a folder of its own, beside
+those of the supervisors of processes."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ import orjson
 
 from hodei_worker.config import ContainerFlags, Settings
 from hodei_worker.containers.settings import ContainerSettings
-from hodei_worker.seats import ConnectedSupervisor, Module, connect, has_unreported_jobs
+from hodei_worker.supervisor_folder import ConnectedSupervisor, Module, connect, has_unreported_jobs
 
 FIRST_WORD_S = 3.0
 """Seconds that the agent waits until the process knows whether an engine answers: so that the first
@@ -39,12 +39,12 @@ async def open_containers(settings: Settings, owner: str) -> ConnectedSupervisor
     """Returns None if this worker runs no container jobs and none are left from before, or if the
     process closes each connection at once. (One that is being killed does so once.) Raises
     BadSetting if the process cannot be started."""
-    seat = settings.state_dir / "containers"
-    start = settings.containers is not None or has_unreported_jobs(seat)
+    folder = settings.state_dir / "containers"
+    start = settings.containers is not None or has_unreported_jobs(folder)
     wanted = wanted_settings(settings, owner)
     module = Module("hodei_worker.containers", [orjson.dumps(wanted._asdict()).decode()])
     for _ in range(TRIES):
-        found = await connect(seat, settings, start, module)
+        found = await connect(folder, settings, start, module)
         if found and settings.containers and found.settings != wanted._asdict():
             await found.hand_over()
         elif found:

@@ -13,7 +13,9 @@ from hodei_worker.containers.tasks import Tasks
 
 
 @dataclass
-class Host:
+class Parts:
+    """What each container job is given of its process."""
+
     engine: Engine
     images: Images
     programs: Programs

@@ -1,6 +1,5 @@
-"""One supervisor from the agent's side: its folder, how it is started and how it is reached.
-
-A seat is a folder that one supervisor at a time uses."""
+"""One supervisor from the agent's side: its folder, which no other supervisor uses meanwhile, how it
+is started and how it is reached."""
 
 import asyncio
 import os
@@ -18,16 +17,18 @@ from hodei_worker.supervisor.__main__ import socket_in
 from hodei_worker.supervisor.settings import SupervisorSettings, supervisor_settings
 from hodei_worker.supervisor.user import JobUser
 
-SEATS = 8
-"""Number of seats: the state folder itself, and folders in it for supervisors that are started
-while one with other settings still has jobs. If all are taken, the agent does not start."""
+MOST_SUPERVISORS = 8
+"""Supervisors of processes at the same time: the first one uses the state folder itself, and those
+that are started while one with other settings still has jobs use folders in it. If all are taken,
+the agent does not start."""
 
 SCOPE_WITHIN_S = 5.0
 """Seconds that systemd may take to create a scope; after that the supervisor starts without one."""
 
 
-def seats(state: Path) -> list[Path]:
-    return [state, *(state / f"seat-{number}" for number in range(1, SEATS))]
+def supervisor_folders(state: Path) -> list[Path]:
+    """The folders that supervisors of processes may use. Releases before this one know their names."""
+    return [state, *(state / f"seat-{number}" for number in range(1, MOST_SUPERVISORS))]
 
 
 def wanted_settings(settings: Settings) -> SupervisorSettings:
@@ -44,12 +45,12 @@ class ConnectedSupervisor:
 
     def __init__(
         self,
-        seat: Path,
+        folder: Path,
         connection: wire.Connection,
         hello: wire.SupervisorHelloHeader,
         early_frames: list[Frame],
     ) -> None:
-        self.seat = seat
+        self.folder = folder
         self.connection = connection
         self.jobs = hello["jobs"]
         self.settings = hello.get("settings")  # an older release does not send them
@@ -94,7 +95,7 @@ class Module(NamedTuple):
 
 
 async def connect(
-    seat: Path, settings: Settings, start: bool, module: Module | None = None
+    folder: Path, settings: Settings, start: bool, module: Module | None = None
 ) -> ConnectedSupervisor | None:
     """`module`: what runs there; None: a supervisor of processes. Returns None if no supervisor runs
     there (and `start` is False), or if it closed the connection at once. Raises BadSetting if it
@@ -106,7 +107,7 @@ async def connect(
         frames.append(Frame(header, payload))
         first_frame.set()
 
-    connection = await _open_connection(seat, settings, on_frame, module, start)
+    connection = await _open_connection(folder, settings, on_frame, module, start)
     if connection is None:
         return None
     connection.ended.add_done_callback(lambda _: first_frame.set())
@@ -116,28 +117,28 @@ async def connect(
     if not frames:
         return None
     hello = cast(wire.SupervisorHelloHeader, frames.pop(0).header)  # always the first frame
-    return ConnectedSupervisor(seat, connection, hello, frames)
+    return ConnectedSupervisor(folder, connection, hello, frames)
 
 
-def has_unreported_jobs(seat: Path) -> bool:
+def has_unreported_jobs(folder: Path) -> bool:
     """Whether a supervisor that died there has left jobs that no server knows the end of: another
     one must be started to report them."""
-    journal = seat / "journal"
+    journal = folder / "journal"
     return journal.exists() and journal.stat().st_size > 0
 
 
 async def _open_connection(
-    seat: Path,
+    folder: Path,
     settings: Settings,
     on_frame: wire.OnFrame,
     module: Module | None,
     start: bool,
 ) -> wire.Connection | None:
-    if not seat.exists() and not start:
+    if not folder.exists() and not start:
         return None
     if start:
-        make_seat(seat, settings)
-    path = str(socket_in(seat))
+        make_folder(folder, settings)
+    path = str(socket_in(folder))
     started: subprocess.Popen[bytes] | None = None
     loop = asyncio.get_running_loop()
     for _ in range(200):
@@ -149,29 +150,29 @@ async def _open_connection(
         except OSError:
             if not start:
                 return None
-            started = started or _start(seat, settings, module or _processes(settings))
+            started = started or _start(folder, settings, module or _processes(settings))
         if started.poll() is not None:
-            log = seat / "supervisor.log"
+            log = folder / "supervisor.log"
             words = log.read_text(errors="replace")[-500:].strip()
             raise BadSetting(f"the supervisor ended at its start; the last lines of {log}: {words}")
         await asyncio.sleep(0.02)
-    raise BadSetting(f"the supervisor did not answer within 4 s; see {seat / 'supervisor.log'}")
+    raise BadSetting(f"the supervisor did not answer within 4 s; see {folder / 'supervisor.log'}")
 
 
-def make_seat(seat: Path, settings: Settings) -> None:
+def make_folder(folder: Path, settings: Settings) -> None:
     """Makes the folder, below which the jobs' folders and scripts are. A job user may pass through
     it; the worker's own files in it can be read only by the worker's user. Raises BadSetting if the
     job user cannot reach the folder."""
-    seat.mkdir(exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
     if settings.job_user is None:
         return
     user = JobUser.named(settings.job_user)
-    if seat.stat().st_uid == os.geteuid():
-        seat.chmod(seat.stat().st_mode & 0o777 | 0o011)
-    if folder := user.first_closed_folder(seat):
+    if folder.stat().st_uid == os.geteuid():
+        folder.chmod(folder.stat().st_mode & 0o777 | 0o011)
+    if closed := user.first_closed_folder(folder):
         raise BadSetting(
-            f"--job-user {user.name}: this user cannot enter {folder}, and jobs run below {seat};"
-            f" choose another --state-dir, or run chmod o+x {folder}"
+            f"--job-user {user.name}: this user cannot enter {closed}, and jobs run below {folder};"
+            f" choose another --state-dir, or run chmod o+x {closed}"
         )
 
 
@@ -180,7 +181,7 @@ def _processes(settings: Settings) -> Module:
     return Module("hodei_worker.supervisor", [str(settings.log_limit), *user])
 
 
-def _start(seat: Path, settings: Settings, module: Module) -> subprocess.Popen[bytes]:
+def _start(folder: Path, settings: Settings, module: Module) -> subprocess.Popen[bytes]:
     """The supervisor gets its own session, "/" as folder, and an environment that jobs may see."""
     environment = environment_for_jobs()
     command = [
@@ -189,12 +190,12 @@ def _start(seat: Path, settings: Settings, module: Module) -> subprocess.Popen[b
         "-P",
         "-m",
         module.name,
-        str(seat),
+        str(folder),
         settings.on_worker_exit,
         *module.arguments,
     ]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    log = os.open(seat / "supervisor.log", flags, 0o600)
+    log = os.open(folder / "supervisor.log", flags, 0o600)
     try:
         return subprocess.Popen(
             command,
