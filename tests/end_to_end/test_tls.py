@@ -2,10 +2,7 @@
 certificates that are replaced while jobs run."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +13,6 @@ import pytest
 
 from hodei.client import AsyncHodei, Invalid, Tls, Unavailable
 from hodei.client import Hodei as Client
-from hodei.domain.api_key import make as new_key
 from hodei.local.embedded_postgres import free_port
 from tests.eventually import eventually
 from tests.running import Hodei, Ran, start
@@ -208,25 +204,6 @@ def test_who_cannot_connect_is_told_why(
     with pytest.raises(Unavailable) as caught:
         asyncio.run(ask())
     assert str(caught.value) == told
-
-
-def test_grpc_writes_no_lines_of_its_own(system: WithTls, tmp_path: Path) -> None:
-    """Whatever imports it first: its core notes each handshake that failed."""
-    ca = Ca(tmp_path / "other").file
-    flags = ("--server", f"https://{system.encrypted}", "--tls-ca", str(ca))
-    environment = os.environ | {"HODEI_API_KEY": new_key("admin").text}
-    environment.pop("GRPC_VERBOSITY", None)
-    for words in (("login",), ("job", "run", "true")):
-        ran = subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", *flags, *words],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert (ran.returncode, ran.stderr.count("\n")) == (125, 1), ran.stderr
-        assert f"of an unknown CA: expected one of the CAs in {ca}" in ran.stderr
 
 
 def test_a_worker_says_why_it_cannot_connect(system: WithTls) -> None:
