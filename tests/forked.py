@@ -20,6 +20,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from hodei.cli import program
+
 IMPORTED = (
     "hodei.cli.main",
     "hodei.cli.client",
@@ -92,7 +94,7 @@ def _content(descriptor: int) -> bytes:
 
 def serve(link: socket.socket) -> None:
     """Returns in each process that is to become `hodei`, and when nobody can ask any more."""
-    os.environ["GRPC_VERBOSITY"] = "NONE"  # as `hodei` says before it imports gRPC
+    program.silence_grpc()  # as `hodei` does before it imports anything of IMPORTED
     for module in IMPORTED:
         importlib.import_module(module)
     gc.freeze()  # what has been imported stays shared with the processes that are forked

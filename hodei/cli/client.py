@@ -98,7 +98,6 @@ def connect(
 ) -> Iterator[Client]:
     """A client of the first server that answers, within CONNECT_S if nothing else is said; with this
     API key, or the one that is set. Failure: what went wrong, in one line."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
 
     way = of_this_call()

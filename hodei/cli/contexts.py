@@ -27,9 +27,12 @@ VARIABLE = "HODEI_CONTEXT"
 class Context(NamedTuple):
     """What `hodei login` keeps."""
 
-    server: str  # as --server takes it
+    server: str  # as --server takes it, with https:// before each address that has TLS
     api_key: str
     tls_ca: str = ""  # the path of a file; empty: the CAs of the system
+    tls_name: str = ""  # empty: the host of the address
+    tls_cert: str = ""  # the path of a file, as tls_key; both are empty, or none is
+    tls_key: str = ""
 
 
 class Contexts(NamedTuple):

@@ -26,20 +26,18 @@ def _server(ctx: click.Context, param: click.Parameter, value: str | None) -> No
         return
     chosen = None
     if ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT:
-        chosen = _context(ctx)
+        chosen = _context()
     connection.note_context(ctx, chosen)
-    ctx.obj = chosen.server if chosen else value
+    ctx.obj = chosen.server if isinstance(chosen, contexts.Context) else value
 
 
-def _context(ctx: click.Context) -> contexts.Context | None:
-    """The context that is used. Failure: there is something wrong with it; completion then goes on
-    without one."""
+def _context() -> contexts.Context | Failure | None:
+    """The context that is used, or what is wrong with it, which only commands that ask a server
+    tell."""
     try:
         return contexts.read().chosen(os.environ)
-    except Failure:
-        if not ctx.resilient_parsing:
-            raise
-        return None
+    except Failure as failure:
+        return failure
 
 
 def _note_tls(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> None:

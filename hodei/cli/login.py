@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hodei.cli import contexts, show
-from hodei.cli.client import connect
+from hodei.cli.client import addresses, connect
 from hodei.cli.connection import of_this_call
 from hodei.cli.contexts import Context, Contexts
 from hodei.cli.errors import Failure
@@ -32,10 +32,11 @@ BEFORE_IT = ("HODEI_SERVER_ADDRESS", "HODEI_SERVER", api_key.VARIABLE, api_key.F
 @show.format_option
 @click.pass_obj
 def login(servers: str, name: str, output: str) -> None:
-    """Keep the servers, the CA and an API key for further commands. The key is asked for, or read
+    """Keep the servers, what TLS needs and an API key for further commands. The key is asked for, or read
     from standard input, unless HODEI_API_KEY_FILE or HODEI_API_KEY has it."""
     name = contexts.check_name(name)
     known = contexts.read()
+    servers = ",".join(map(str, addresses(servers, tls=of_this_call().every_tls)))
     key = _key()
     who = _identity(servers, key)
     place = contexts.write(_with(known, name, servers, key))
@@ -76,8 +77,9 @@ def _identity(servers: str, key: str) -> Identity:
 
 
 def _with(known: Contexts, name: str, servers: str, key: str) -> Contexts:
-    ca = of_this_call().tls.ca
-    made = Context(servers, key, str(Path(ca).absolute()) if ca else "")
+    tls = of_this_call().tls
+    ca, cert, own_key = (str(Path(f).absolute()) if f else "" for f in (tls.ca, tls.cert, tls.key))
+    made = Context(servers, key, ca, tls.name or "", cert, own_key)
     return Contexts(known.by_name | {name: made}, name)
 
 
@@ -115,7 +117,7 @@ def _shape(known: Contexts, name: str) -> shapes.Context:
     one = known.by_name[name]
     return shapes.Context(
         name=name,
-        used=one is known.chosen(os.environ),
+        used=name == (os.environ.get(contexts.VARIABLE) or known.current),
         server=one.server,
         key_id=_id_of(one.api_key),
         tls_ca=one.tls_ca or None,

@@ -34,12 +34,19 @@ def run(
 ) -> NoReturn:
     """Ends the process with the command's exit code: `failed` for what could not be done and has no
     code of its own. Without `tracebacks` a defect of ours is one line too."""
+    silence_grpc()
     _take_any_text()
     words = sys.argv[1:] if args is None else list(args)
     unreadable.begin()
     told = Told(failed, as_json=errors.wants_document(words, os.environ))
     code = _outcome(command, name, words, told, tracebacks=tracebacks)
     sys.exit(_flushed(code, told))
+
+
+def silence_grpc() -> None:
+    """Keeps gRPC's core from writing lines of its own to standard error. It reads the variable when it
+    is imported: so this comes before the command, whatever imports gRPC first."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def _take_any_text() -> None:

@@ -154,7 +154,6 @@ def server(
     """Claims jobs, sends them to workers, stores what they report. Any number may run on one
     database."""
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes raw lines among ours
     from hodei import log
     from hodei.config import Settings, listener, seconds
     from hodei.domain.errors import HodeiError, Invalid

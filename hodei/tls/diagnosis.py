@@ -151,7 +151,8 @@ def _encrypted(
 
 def _unverified(error: ssl.SSLCertVerificationError, tls: Tls) -> str:
     trusted = f"the CAs in {tls.ca} (--tls-ca)" if tls.ca else "the CAs of this system"
-    if error.verify_code in (18, 19, 20, 21):  # self-signed, or its issuer is not known
+    # It is self-signed, its issuer is not known, or (7) another CA of the same name is trusted.
+    if error.verify_code in (7, 18, 19, 20, 21):
         hint = "" if tls.ca else "; --tls-ca FILE names others"
         return f"its certificate is of an unknown CA: expected one of {trusted}{hint}"
     return f"its certificate is not valid by {trusted}: {error.verify_message}"

@@ -22,6 +22,7 @@ SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd", "/var/
 """Where engines listen that give whoever uses them the whole host. They, what is below them and the
 folders above them are never given to a job; nor is the socket of this worker's engine."""
 
+
 class NotAllowed(Exception):
     """The message names what the job asks for, and what the operator would have to allow."""
 

@@ -2,10 +2,12 @@
 JSON and URLs make of them, and base64."""
 
 import base64
-import json
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote, quote_plus
+
+from hodei_worker.supervisor.encoders import JSON, Table, json_forms, percent_forms
+
+Tables = tuple[Table, ...]
 
 LEAST_BYTES = 8
 """Bytes of a line, and of a form that was made of a value: what is shorter would be found in
@@ -15,47 +17,38 @@ everything. A value itself is looked for whatever its length."""
 def forms(values: Iterable[bytes]) -> set[bytes]:
     """Returns all forms of all values; none is empty."""
     found: set[bytes] = set()
+    tables = tuple(row.table() for row in JSON)
     for value in values:
         lines = (line.removesuffix(b"\r") for line in value.split(b"\n"))
         for text in {value, *(line for line in lines if len(line) >= LEAST_BYTES)}:
-            found |= {form for form in _recoded(text) if len(form) >= LEAST_BYTES}
-        found |= {value, *_escaped(value)}
+            found |= {form for form in _recoded(text, tables) if len(form) >= LEAST_BYTES}
+        found |= {value, *_escaped(value, tables)}
     return found - {b""}
 
 
-def _recoded(text: bytes) -> Iterator[bytes]:
+def _recoded(text: bytes, tables: Tables) -> Iterator[bytes]:
     yield text
     if not PLAIN.fullmatch(text):
-        yield from _escaped(text)
+        yield from _escaped(text, tables)
     for form in _base64(text):
         yield form
         yield form.translate(URL_SAFE)
 
 
-PLAIN = re.compile(rb"[A-Za-z0-9_.~-]*")
+PLAIN = re.compile(rb"[A-Za-z0-9_.-]*")
 """Text that neither JSON nor a URL changes."""
 
 URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-def _escaped(text: bytes) -> Iterator[bytes]:
-    """As the inside of a JSON string, with and without characters beyond ASCII, and as a part of a
-    URL: programs differ in what they leave as it is."""
+def _escaped(text: bytes, tables: Tables) -> Iterator[bytes]:
+    """As the inside of a JSON string, if it is text that JSON can hold, and as a part of a URL."""
     words = text.decode(errors="surrogateescape")
     if words.isprintable() or words.encode(errors="ignore") == text:
-        for ascii_only in (True, False):
-            escaped = json.dumps(words, ensure_ascii=ascii_only)[1:-1]
+        for escaped in json_forms(words, tables):
             yield escaped.encode(errors="surrogateescape")
-            yield escaped.replace("/", "\\/").encode(errors="surrogateescape")
-    for percent in (quote(text, ""), quote(text, "/"), quote(text, "!'()*"), quote_plus(text)):
+    for percent in percent_forms(text):
         yield percent.encode()
-        yield _lower_case(percent).encode()
-
-
-def _lower_case(percent: str) -> str:
-    """Returns a text with its hex digits behind % in lower case."""
-    head, *parts = percent.split("%")
-    return "%".join([head, *(part[:2].lower() + part[2:] for part in parts)])
 
 
 def _base64(text: bytes) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from hodei.local.embedded_postgres import free_port
 from hodei.local.stack import Part
 from tests.end_to_end.test_completion import SCRIPTS
 from tests.eventually import eventually
@@ -20,12 +21,15 @@ from tests.running import Hodei, start
 @pytest.fixture(scope="module")
 def system(pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hodei]:
     """A server with TLS, which a caller needs a key for, and one in plain text; a context has the
-    first one's address, CA and key."""
+    first one's address, CA and key. The second address asks for a certificate, and is not named in
+    that of its server."""
     folder = tmp_path_factory.mktemp("context")
     hodei = start(pg_server, folder, servers=1)
     hodei.ok("tls", "init", str(folder / "tls"), "--host", "server.example")
     own = ("--tls-cert", f"{folder}/tls/server.pem", "--tls-key", f"{folder}/tls/server-key.pem")
-    at = hodei.stack.server("tls", hodei.url, 0, *own)
+    asking = f"127.0.0.2:{free_port()},client-ca={folder}/tls/ca.pem"
+    at = hodei.stack.server("tls", hodei.url, 0, *own, "--grpc", asking)
+    hodei.addresses.append(asking.partition(",")[0])
     secure = f"https://{at.replace('127.0.0.1', 'localhost')}"
     there = ("--database-url", hodei.url)
     key = hodei.ok("apikey", "create", "--role", "admin", "--name", "ana", *there).out
@@ -52,6 +56,27 @@ def offered(words: str, last: str) -> list[str]:
     )
     assert ran.stderr == ""
     return [line for line in ran.stdout.splitlines() if line]
+
+
+def test_a_login_keeps_all_that_tls_needs(
+    system: Hodei, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also from another folder, and what is said in a call goes before it."""
+    made = forker().run(["apikey", "create", "--role", "viewer", "--name", "v"], b"", 60)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(system.folder / "tls")
+    own = ("--tls-cert", "client.pem", "--tls-key", "client-key.pem")
+    flags = ("--tls", "--tls-ca", "ca.pem", "--tls-name", "server.example", *own)
+    logged = forker().run(["login", "--server", system.addresses[1], *flags], made.stdout, 60)
+    assert logged.stdout.decode().startswith(f"https://{system.addresses[1]} knows this key"), (
+        logged
+    )
+    monkeypatch.chdir(tmp_path)
+    assert forker().run(["status"], b"", 60).returncode == 0
+    other = forker().run(["status", "--tls-name", "other.example"], b"", 60)
+    assert b"and not for other.example" in other.stderr
+    half = forker().run(["status", "--tls-cert", f"{system.folder}/tls/client.pem"], b"", 60)
+    assert b"expected both or none, got one" in half.stderr
 
 
 def test_a_shell_offers_the_jobs_of_the_contexts_servers(system: Hodei) -> None:
@@ -91,7 +116,7 @@ def test_a_worker_is_given_the_contexts_servers_and_ca(system: Hodei, run: Run) 
 
 def test_a_worker_of_other_servers_is_not_given_the_contexts_ca(system: Hodei, run: Run) -> None:
     """They may have a certificate of another CA, or none."""
-    (plain,) = system.addresses
+    plain, _ = system.addresses
     for name, words in {"two": ("--server", plain), "one": (f"--server={plain}",)}.items():
         part = run(name, *words)
         eventually(lambda log=part.log: f"connected to {plain}" in log.read_text(), 30)  # type: ignore[misc]

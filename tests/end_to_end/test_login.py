@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hodei.cli import contexts
+from hodei.cli.contexts import Context
 from tests.running import Hodei, Ran
 
 Run = Callable[..., Ran]
@@ -91,6 +93,21 @@ def test_contexts_are_chosen_and_removed(fresh: Hodei, run: Run, key: str, tmp_p
         ran = run(*words)
         assert (ran.code, "expected one of them (two)" in ran.err) == (125, True)
     assert "HODEI_CONTEXT: expected one of" in run("status", HODEI_CONTEXT="one").err
+    for call in ("completion bash", "job --help", "context list"):
+        ran = run(*call.split(), HODEI_CONTEXT="one")
+        assert (ran.code, bool(ran.out), ran.err) == (0, True, ""), "they ask no server"
+
+
+def test_a_context_without_what_was_added_later_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    file = place(tmp_path)
+    file.parent.mkdir(parents=True)
+    one = {"server": "https://s:1", "api_key": "k", "tls_ca": "/ca.pem"}
+    file.write_text(json.dumps({"current": "one", "contexts": {"one": one}}))
+    file.chmod(0o600)
+    assert contexts.read().by_name == {"one": Context("https://s:1", "k", "/ca.pem", "", "", "")}
 
 
 def test_a_key_that_is_not_valid_is_not_kept(
