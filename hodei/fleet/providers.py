@@ -68,7 +68,9 @@ class Providers:
         by = Who(who.actor, who.on_behalf_of)
         added = await self._database.run(lambda conn: provider_view.add(conn, new, by))
         if added is None:
-            taken = await self._database.run(lambda conn: provider_view.meant(conn, name))
+            taken = await self._database.run(
+                lambda conn: provider_view.meant(conn, name, "", first=False, last=False)
+            )
             words = f"there is a provider {name!r}" if taken else f"there are {MOST_ROWS} providers"
             raise Conflict(f"{words}: `hodei provider list` shows them, `remove` removes one")
         self._log.info("provider {} was added by {}", name, who.actor)
