@@ -38,6 +38,9 @@ VOLATILE = (
     (r"[─-]{3,}", "---"),
     (r"[ \t]+", " "),
     (r"ADDRESS TIME \d+", "ADDRESS TIME WORKERS"),  # which server a worker has connected to
+    # Columns that leave, or not, as the ones before are a character narrower or wider.
+    (r"(?m)^(id name .* worker) attempts( waits for)?$", r"\1"),
+    (r"(?m)\bWORKER \d+$", "WORKER"),
 )
 
 
