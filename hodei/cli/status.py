@@ -104,7 +104,7 @@ def _as_root(now: Status) -> str:
     if not number:
         return ""
     more = f" and {number - len(names)} more" if number > len(names) else ""
-    workers = "1 worker" if number == 1 else f"{number} workers"
+    workers = show.counted(number, "worker")
     return f"jobs run as root on {workers}: {', '.join(names)}{more}"
 
 

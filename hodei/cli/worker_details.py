@@ -139,7 +139,7 @@ def _tell_jobs(one: WorkerDetails) -> None:
         none="",
     )
     if one.other_jobs:
-        what = "1 job" if one.other_jobs == 1 else f"{one.other_jobs} jobs"
+        what = show.counted(one.other_jobs, "job")
         click.echo(f"and {what} of projects that your API key does not reach")
 
 

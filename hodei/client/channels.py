@@ -159,7 +159,7 @@ def _in_words_of_python() -> Iterator[None]:
     try:
         yield
     except BadTls as error:
-        raise Invalid(for_python(str(error))) from None
+        raise Invalid(shown(for_python(str(error)))) from None
 
 
 def _checked_tls(tls: Any) -> Tls:

@@ -11,6 +11,7 @@ from hodei.client.errors import TimedOut, Unsupported
 from hodei.client.reading import JobId, LogChunk, chunk, id_of, record
 from hodei.client.servers import Tries, Try
 from hodei.client.verbs import request_of
+from hodei.domain.errors import Invalid
 from hodei.domain.job import FINAL
 
 BEHIND_ALL = f"{(1 << 63) - 1}.0"
@@ -33,6 +34,8 @@ class Reading:
     """The call whose stream is read."""
 
     def __init__(self, job: JobId, part: Mapping[str, Any], *, follow: bool) -> None:
+        if not isinstance(follow, bool):
+            raise Invalid(f"follow: expected True or False, got {follow!r}")
         self.job_id = id_of(job)
         self.job_request = request_of("GetJob", job_id=self.job_id)
         self.done = False

@@ -10,11 +10,16 @@ from typing import NamedTuple
 from hodei.client.errors import PASSING, TimedOut, error_of, was_not_done
 from hodei.client.python_words import for_python
 from hodei.domain.errors import HodeiError, Invalid, Unavailable
+from hodei.domain.text import shown
 from hodei.tls.address import BadAddress, parse_each
 from hodei.tls.grpc_words import was_not_sent
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 """Seconds after the servers have all been tried once; they double with each further round."""
+
+
+LONGEST_WORDS = 1000
+"""Characters of an error that quotes what was given."""
 
 
 class Servers:
@@ -29,7 +34,7 @@ class Servers:
         try:
             self.addresses = parse_each(parts, given, tls=tls)
         except BadAddress as error:
-            raise Invalid(f"servers: {for_python(str(error))}") from None
+            raise Invalid(shown(f"servers: {for_python(str(error))}"[:LONGEST_WORDS])) from None
         self.current = 0
 
     def __str__(self) -> str:

@@ -131,7 +131,7 @@ def list_jobs(
 ) -> Verb[list[records.Job]]:
     """Returns the newest jobs, without their specs, in as many calls as that takes. Unsupported: a
     server of an older release does not know the filter."""
-    if not isinstance(limit, int) or limit < 1:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
         raise Invalid(f"limit: expected a whole number from 1, got {limit!r}")
     fields = request_fields(wanted)
     found: list[records.Job] = []

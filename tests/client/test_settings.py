@@ -32,6 +32,8 @@ ODD_SETTINGS: list[tuple[dict[str, Any], str]] = [
         {"tls": Tls(ca="/x\0y")},
         "^tls.ca is given, but no address begins with https://: write https",
     ),
+    ({"servers": "https://a:1", "tls": Tls(ca="/\x1b[31m\0")}, r"^tls.ca /\\x1b\[31m\\x00: "),
+    ({"servers": "https://a:1", "tls": Tls(ca="\ud800")}, r"^tls.ca \\ud800: "),
     ({"actor": b"x"}, "^actor: expected text, got bytes$"),
     ({"call_timeout": "5"}, "^call_timeout: expected seconds above 0, got '5'$"),
     ({"call_timeout": float("nan")}, "^call_timeout: expected seconds above 0, got nan$"),
@@ -54,6 +56,14 @@ def test_the_variable_that_contradicts_an_address_is_named(
     monkeypatch.setenv("HODEI_TLS", "1")
     with pytest.raises(Invalid, match=r"^servers: http:// means plain text, and HODEI_TLS means"):
         make(f"http://{HERE}")
+
+
+def test_a_flag_is_true_or_false(make: Make) -> None:
+    client = make(HERE)
+    with pytest.raises(Invalid, match=r"^follow: expected True or False, got 'x'$"):
+        list(client.logs("00000000-0000-7000-8000-000000000001", follow="x"))
+    with pytest.raises(Invalid, match=r"^limit: expected a whole number from 1, got True$"):
+        client.list(limit=True)
 
 
 def test_several_specs_are_expected(make: Make) -> None:
