@@ -121,6 +121,9 @@ def _shape(known: Contexts, name: str) -> shapes.Context:
         server=one.server,
         key_id=_id_of(one.api_key),
         tls_ca=one.tls_ca or None,
+        tls_name=one.tls_name or None,
+        tls_cert=one.tls_cert or None,
+        tls_key=one.tls_key or None,
     )
 
 

@@ -15,6 +15,11 @@ class Context:
     server: Annotated[str, "The servers, as --server takes them."]
     key_id: Annotated[str, "The id of its API key."]
     tls_ca: Annotated[str | None, "The file with the CAs; null: those of the system."] = None
+    tls_name: Annotated[
+        str | None, "The name that the server's certificate must have; null: the address's host."
+    ] = None
+    tls_cert: Annotated[str | None, "The file with the certificate that is shown."] = None
+    tls_key: Annotated[str | None, "The file with its private key."] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

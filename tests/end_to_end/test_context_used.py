@@ -1,6 +1,7 @@
 """What a context of `hodei login` is used for besides commands: what a shell offers for a word, and
 the worker that `hodei worker run` starts."""
 
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,10 @@ def test_a_login_keeps_all_that_tls_needs(
     )
     monkeypatch.chdir(tmp_path)
     assert forker().run(["status"], b"", 60).returncode == 0
+    (shown,) = json.loads(forker().run(["context", "list", "-o", "json"], b"", 60).stdout)
+    kept = [shown[key] for key in ("tls_ca", "tls_name", "tls_cert", "tls_key")]
+    files = [f"{system.folder}/tls/{name}.pem" for name in ("ca", "client", "client-key")]
+    assert kept == [files[0], "server.example", *files[1:]]
     other = forker().run(["status", "--tls-name", "other.example"], b"", 60)
     assert b"and not for other.example" in other.stderr
     half = forker().run(["status", "--tls-cert", f"{system.folder}/tls/client.pem"], b"", 60)

@@ -12,6 +12,8 @@ import pytest
 
 from hodei.cli import contexts
 from hodei.cli.contexts import Context
+from hodei.shapes import local as shapes
+from hodei.shapes.fields import fields_of
 from tests.running import Hodei, Ran
 
 Run = Callable[..., Ran]
@@ -82,7 +84,7 @@ def test_contexts_are_chosen_and_removed(fresh: Hodei, run: Run, key: str, tmp_p
         ("one", True, None),
         ("two", False, None),
     ]
-    assert as_json[0].keys() == {"name", "used", "server", "key_id", "tls_ca"}
+    assert as_json[0].keys() == {field.name for field in fields_of(shapes.Context)}
     assert as_json[0]["key_id"] in key
     listed = [line.split() for line in run("context", "list").text.splitlines()[1:]]
     assert [line[:2] for line in listed] == [["one", "yes"], ["two", fresh.addresses[1]]]
