@@ -93,6 +93,10 @@ def listener(text: str) -> Listener:
     is_number = port.isascii() and port.isdigit()
     if not host or not host.isprintable() or not is_number or int(port[:6]) > 65535:
         raise Invalid(f"--grpc: expected HOST:PORT, got {address!r}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise Invalid(
+            f"--grpc: expected brackets around an IPv6 address, as [::]:50051, got {address!r}"
+        )
     client_ca = None
     for option in options:
         key, _, value = option.partition("=")

@@ -1,6 +1,15 @@
-"""Help of the programs: each flag with its names in the environment."""
+"""What the flags of all programs have in common: their help shows by which variables each is set too,
+and none takes an empty text."""
+
+import os
+from typing import Any
 
 import click
+from click.core import ParameterSource
+
+LIMITS = ("project", "expires")
+"""Options that limit something: the variables of these must not be empty either. Other variables
+that are empty count as not set."""
 
 
 def environment_shown(command: click.Command) -> click.Command:
@@ -9,3 +18,38 @@ def environment_shown(command: click.Command) -> click.Command:
         if isinstance(option, click.Option) and option.envvar:
             option.show_envvar = True
     return command
+
+
+def empty_refused(command: click.Command) -> click.Command:
+    """The same command, of which no flag takes an empty text: in a script it comes from a variable
+    that is not set, and would mean what is meant without the flag, as all projects."""
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.is_flag:
+            refuse_empty(option)
+    return command
+
+
+def refuse_empty(option: click.Option) -> None:
+    """Makes an empty text as the option's value a UsageError."""
+    then = option.callback
+
+    def checked(context: click.Context, param: click.Parameter, value: Any) -> Any:
+        if not context.resilient_parsing:
+            _check(context, param, value)
+        return then(context, param, value) if then else value
+
+    option.callback = checked
+
+
+def _check(context: click.Context, param: click.Parameter, value: Any) -> None:
+    source = context.get_parameter_source(param.name or "")
+    values = value if isinstance(value, tuple | list) else (value,)
+    if source is ParameterSource.COMMANDLINE and "" in values:
+        flag = max(param.opts, key=len)
+        raise click.UsageError(f"{flag}: expected a value, got an empty one", context)
+    if param.name in LIMITS and source is not ParameterSource.COMMANDLINE:
+        names = [param.envvar] if isinstance(param.envvar, str) else param.envvar or ()
+        if empty := next((n for n in names if not os.environ.get(n, "-").strip()), None):
+            raise click.UsageError(
+                f"{empty}: expected a value, got an empty one; unset it", context
+            )

@@ -1,10 +1,10 @@
 """Secrets that are read from a file. A command line is visible to every user of the host, and child
 processes inherit the environment."""
 
-from pathlib import Path
-
 import click
 from click.core import ParameterSource
+
+from hodei.protocol.small_file import read_at_most
 
 MOST_BYTES = 16_384
 """Bytes of a file that holds one secret. A longer file is refused: it must be a different one."""
@@ -35,8 +35,7 @@ def value_of(context: click.Context, name: str) -> str | None:
 def read(path: str, flag: str) -> str:
     """Returns the file's one line without blanks around it. Raises BadFile."""
     try:
-        with Path(path).open("rb") as file:
-            text = file.read(MOST_BYTES + 1)
+        text = read_at_most(path, MOST_BYTES + 1)
         secret = text.decode().strip()
     except OSError as error:
         raise BadFile(f"{flag} {path}: {error.strerror}") from error

@@ -42,7 +42,7 @@ MOST_ACTORS = 100
 
 INVALID = "this API key is not valid: there is no such key"
 NO_KEY = (
-    "this is no API key: expected `Bearer hodei_…` with {} characters behind `Bearer `;"
+    "this is no API key: expected hodei_… of {} characters, behind `Bearer ` in a call of your own;"
     " it was mistyped or cut off"
 )
 

@@ -9,7 +9,8 @@ from hodei.cli.client import Client, caller, connect
 from hodei.cli.database_url import database_url_options
 from hodei.cli.groups import Group
 from hodei.cli.older_server import unless_older
-from hodei.cli.times import seconds
+from hodei.domain import durations
+from hodei.domain.api_key import LONGEST_S, id_of
 from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.access import ApiKey
@@ -61,15 +62,23 @@ def create(
     output: str,
 ) -> None:
     """Print a new key. It is shown only now: the database has only its hash."""
-    expires_s = seconds(expires, "--expires") if expires else 0.0
-    if expires and expires_s < 1:
-        raise click.UsageError(f"--expires: expected at least 1 s, got {expires}")
+    expires_s = _expires_s(expires) if expires else 0.0
     if database_url is None:
         made = _by_server(servers, role, name, project, expires_s)
     else:
         made = _by_database(database_url, role, name, project, expires_s)
     if not show.emit(output, made):
         click.echo(made.key)
+
+
+def _expires_s(text: str) -> float:
+    value = durations.seconds(text)
+    if value is None or not 1 <= value <= LONGEST_S:
+        raise click.UsageError(
+            f"--expires: expected from 1s to {LONGEST_S // 86_400:.0f}d, as 90d or 12h,"
+            f" got {text[:80]!r}"
+        )
+    return float(value)
 
 
 def _by_server(servers: str, role: str, name: str, project: str, expires_s: float) -> ApiKey:
@@ -156,12 +165,12 @@ def list_keys(servers: str, output: str) -> None:
 @show.format_option
 @click.pass_obj
 def revoke(servers: str, which: str, output: str) -> None:
-    """Revoke a key, named by its id or its name. Servers refuse it within 5 seconds, and end what it
+    """Revoke a key, named by its id, its name or itself. Servers refuse it within 5 seconds, and end what it
     follows."""
     from hodei.protocol import hodei_pb2 as pb
 
     with connect(servers) as client:
-        request = pb.ApiKeyRef(key=which)
+        request = pb.ApiKeyRef(key=id_of(which) or which)
         one = wire.read(ApiKey, _asked(client, client.access.RevokeApiKey, request))
     if not show.emit(output, one):
         click.echo(shown(f"key {one.key_id} ({one.name}) is revoked"))

@@ -7,7 +7,6 @@ import click
 
 from hodei.cli import completion, show
 from hodei.cli.client import Client, connect
-from hodei.cli.given import Text
 from hodei.cli.ids import uuid_or_none
 from hodei.cli.job_events import actor as actor_of
 from hodei.cli.older_server import unless_older
@@ -34,11 +33,10 @@ MOST_SEARCHED = 1_000_000
     help="Kinds of events, as KeyCreated; one of several. Otherwise all but those of jobs.",
 )
 @click.option("--jobs", is_flag=True, help="The events of jobs too.")
-@click.option("--actor", default="", type=Text(), help="Who did it, as api:nightly-import.")
+@click.option("--actor", default="", help="Who did it, as api:nightly-import.")
 @click.option(
     "--about",
     default="",
-    type=Text(),
     metavar="ID|NAME",
     help="The id of a key, token, worker, provider or job, or a part of one as tables show it.",
 )

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from hodei.cli import suggestions
+from hodei.cli import suggestions, unquoted
 from hodei.cli.exit_codes import HODEI_FAILED
+from hodei.domain import api_key
 from hodei.domain.text import shown, shown_json
 from hodei.shapes.error import Error
 from hodei.shapes.rendering import as_dict
@@ -32,7 +33,7 @@ def described(error: click.ClickException, failed: int = HODEI_FAILED) -> Error:
     default = click.ClickException.exit_code
     code = failed if error.exit_code in (default, HODEI_FAILED) else error.exit_code
     kind = getattr(error, "kind", "usage" if isinstance(error, click.UsageError) else "failed")
-    lines = message_of(error).split("\n")
+    lines = api_key.hidden(message_of(error)).split("\n")
     return Error(message="\n".join(map(_bounded, lines)), kind=kind, exit_code=code)
 
 
@@ -49,6 +50,8 @@ def _bounded(line: str) -> str:
 
 def message_of(error: click.ClickException) -> str:
     """The words of an error, the ones of click in our form."""
+    if words := unquoted.message_of(error):
+        return words
     if isinstance(error, click.NoSuchOption):
         return suggestions.unknown_flag(error.ctx, error.option_name)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hodei.cli import completion
-from hodei.cli.given import Text
 from hodei.cli.past import Past
 from hodei.domain.job import JobState, Reason
 
@@ -98,7 +97,6 @@ OPTIONS = (
     click.option(
         "--name",
         default="",
-        type=Text(),
         metavar="GLOB",
         help="* stands for any text, ? for one character.",
     ),
@@ -114,15 +112,12 @@ OPTIONS = (
         "--since", type=Past(), metavar="TIME", help="Created since then: 10m or 2d ago, or a time."
     ),
     click.option("--until", type=Past(), metavar="TIME", help="Created before then."),
-    click.option("--actor", default="", type=Text(), help="Who created it, as cli:ana."),
-    click.option(
-        "--correlation-id", default="", type=Text(), help="The correlation id that it has."
-    ),
-    click.option("--project", default="", type=Text(), help="The project that it belongs to."),
+    click.option("--actor", default="", help="Who created it, as cli:ana."),
+    click.option("--correlation-id", default="", help="The correlation id that it has."),
+    click.option("--project", default="", help="The project that it belongs to."),
     click.option(
         "--before",
         default="",
-        type=Text(),
         metavar="ID",
         shell_complete=completion.jobs,
         help="Older than this job, the last of the page before.",

@@ -14,6 +14,7 @@ from hodei.cli.errors import Failure
 from hodei.cli.groups import Group
 from hodei.cli.older_server import unless_older
 from hodei.cli.say import say
+from hodei.cli.unquoted import Unquoted
 from hodei.domain.text import shown
 from hodei.protocol import api_key
 from hodei.shapes import local as shapes
@@ -25,8 +26,10 @@ BEFORE_IT = ("HODEI_SERVER_ADDRESS", "HODEI_SERVER", api_key.VARIABLE, api_key.F
 
 
 @click.command(
+    cls=Unquoted,
+    instead=f"the key comes from standard input, {api_key.FILE_VARIABLE} or {api_key.VARIABLE}",
     epilog="\b\nExample:\n  hodei login --server https://server-1:50051 --tls-ca ca.pem"
-    "\n  hodei login --name staging --server https://staging:50051 < key"
+    "\n  hodei login --name staging --server https://staging:50051 < key",
 )
 @click.option("--name", default="default", show_default=True, help="The context's name.")
 @show.format_option

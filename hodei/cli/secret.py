@@ -9,6 +9,7 @@ from hodei.cli.client import Client, connect
 from hodei.cli.groups import Group
 from hodei.cli.older_server import unless_older
 from hodei.cli.spec_input import read_file
+from hodei.cli.unquoted import Unquoted
 from hodei.domain.secret import MOST_BYTES
 from hodei.domain.text import shown
 from hodei.shapes import wire
@@ -33,7 +34,10 @@ def secret() -> None:
 
 
 @secret.command(
-    name="set", epilog="\b\nExample:\n  hodei secret set ci-token --file /run/secrets/ci-token"
+    name="set",
+    cls=Unquoted,
+    instead="the value comes from standard input or --file",
+    epilog="\b\nExample:\n  hodei secret set ci-token --file /run/secrets/ci-token",
 )
 @click.argument("name")
 @click.option(

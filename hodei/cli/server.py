@@ -10,9 +10,10 @@ from hodei.cli import program
 from hodei.cli.database_url import VISIBLE, check_url, database_url_options, needed
 from hodei.domain.timing import LOST_AFTER_S
 from hodei_worker import secret_file
-from hodei_worker.flags import environment_shown
+from hodei_worker.flags import empty_refused, environment_shown
 
 
+@empty_refused
 @environment_shown
 @click.command(
     "server",

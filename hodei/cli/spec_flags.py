@@ -10,11 +10,21 @@ from typing import Any
 import click
 
 from hodei.cli import image_flags
-from hodei.cli.spec_input import environment, pairs, read_file, read_text, stdin_keys
+from hodei.cli.spec_input import (
+    environment,
+    pairs,
+    read_file,
+    read_text,
+    secrets_named,
+    stdin_keys,
+)
 from hodei.cli.spec_options import FLAGS, NAMES
 from hodei.cli.times import moment
-from hodei.domain.spec_keys import STOP_SIGNALS
+from hodei.domain.spec_keys import EXECUTOR, SECRETS, STOP_SIGNALS
 from hodei.domain.text import shown
+
+DERIVED = {EXECUTOR: "--image", SECRETS: "--secret"}
+"""Labels that are made of the rest of a spec, and the flag that each comes from."""
 
 SAME = (
     *("name", "workdir", "priority", "retries", "on_lost", "correlation_id", "actor"),
@@ -51,17 +61,26 @@ def _other_keys(flags: dict[str, Any]) -> dict[str, Any]:
     if env := _environment(flags):
         keys["env"] = env
     if flags["label"]:
-        keys["labels"] = pairs(flags["label"], "--label")
+        keys["labels"] = _labels(flags["label"])
     if flags["run_at"]:
         keys["run_at"] = moment(flags["run_at"])
     return keys
+
+
+def _labels(given: tuple[str, ...]) -> dict[str, str]:
+    """UsageError: one is derived from the spec, whatever is said of it."""
+    labels = pairs(given, "--label")
+    for key, instead in DERIVED.items():
+        if key in labels:
+            raise click.UsageError(f"--label: expected no {key}, which {instead} adds")
+    return labels
 
 
 def _environment(flags: dict[str, Any]) -> dict[str, Any]:
     """The variables, those with the name of a secret among them. A flag goes before a file."""
     given = environment((), flags["env"])
     env: dict[str, Any] = environment(flags["env_file"], flags["env"])
-    for name, secret in pairs(flags["secret"], "--secret").items():
+    for name, secret in secrets_named(flags["secret"]).items():
         if name in given:
             raise click.UsageError(f"--secret {name}: expected it or --env {name}, got both")
         env[name] = {"secret": secret}

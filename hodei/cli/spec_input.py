@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 
 from hodei.cli.say import say
+from hodei.domain.secret import NAME, NAME_SHAPE
 from hodei.domain.spec_keys import MOST_BYTES
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SECRET_NAME = re.compile(NAME.removeprefix("^").removesuffix("$"))
 
 
 def read_file(name: str, flag: str, most: int = MOST_BYTES, end: int = 0) -> bytes:
@@ -82,6 +84,22 @@ def _variable(text: str, where: str) -> dict[str, str]:
     if name not in os.environ:
         raise click.UsageError(f"{where}: {name} is not set here: set it, or give {name}=VALUE")
     return {name: os.environ[name]}
+
+
+def secrets_named(given: Sequence[str]) -> dict[str, str]:
+    """The names of secrets by variable, of texts VARIABLE=NAME. UsageError quotes none: what was
+    given in the place of a name may be a value."""
+    found: dict[str, str] = {}
+    for text in given:
+        variable, separator, name = text.partition("=")
+        if not separator or not ENV_NAME.fullmatch(variable):
+            raise click.UsageError(
+                "--secret: expected VARIABLE=NAME of a secret, as TOKEN=ci-token"
+            )
+        if not SECRET_NAME.fullmatch(name):
+            raise click.UsageError(f"--secret {variable}: expected {NAME_SHAPE}")
+        found[variable] = name
+    return found
 
 
 def pairs(given: Sequence[str], flag: str) -> dict[str, str]:

@@ -37,7 +37,13 @@ FORM = re.compile(
 LENGTH = len("hodei_r_") + ID_LENGTH + len("_") + SECRET_LENGTH + CHECKSUM_LENGTH
 """Characters of a key."""
 
+ANY = re.compile(f"(hodei_[a-z]_)([0-9a-z]{{{ID_LENGTH}}})_[0-9A-Za-z]+")
+"""What was meant as a key, wherever it stands in a text: also one that was mistyped or cut off."""
+
 ID = re.compile(f"[0-9a-z]{{{ID_LENGTH}}}")
+
+LONGEST_S = 315_576_000.0
+"""Seconds for which a key may be valid, unless it does not expire: ten years."""
 
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._@/+-]{0,62}")
 NAME_SHAPE = "1 to 63 letters, digits and . _ @ / + -, with a letter or a digit first"
@@ -65,6 +71,17 @@ class ApiKey(NamedTuple):
         """Returns whether this is the hash of the key's secret, in a time that does not tell how
         much of it is right."""
         return hmac.compare_digest(self.sha256, stored)
+
+
+def id_of(text: str) -> str | None:
+    """The id in the text of a key, right or wrong; None: it is no such text."""
+    found = ANY.fullmatch(text.strip())
+    return found[2] if found else None
+
+
+def hidden(text: str) -> str:
+    """A text in which nothing is left of keys but their ids."""
+    return ANY.sub(r"\1\2_…", text) if "hodei_" in text else text
 
 
 def make(role: str) -> ApiKey:

@@ -9,20 +9,18 @@ import hodei
 from hodei.access.gate import Gate
 from hodei.access.limits import CallersDatabase
 from hodei.access.principal import Principal
+from hodei.access.projects import check_unbound
 from hodei.access.roles import OF_KEYS, Role
 from hodei.domain import api_key
 from hodei.domain import project as projects
-from hodei.domain.api_key import NAME, NAME_SHAPE, KeyState
-from hodei.domain.errors import Conflict, Forbidden, Invalid, NotFound
+from hodei.domain.api_key import LONGEST_S, NAME, NAME_SHAPE, KeyState
+from hodei.domain.errors import Conflict, Invalid, NotFound
 from hodei.fleet import access_shapes, audit
 from hodei.fleet.audit import EventPage
 from hodei.shapes.access import ApiKey, Identity
 from hodei.store import api_keys
 from hodei.store.api_keys import MOST_USABLE, Key, NewKey
 from hodei.store.audit_search import Filter
-
-LONGEST_S = 315_576_000.0
-"""Seconds for which a key may be valid, unless it does not expire: ten years."""
 
 
 class Keys(NamedTuple):
@@ -58,7 +56,7 @@ class Access:
         not expire). The answer is the only one that has the key itself. Invalid. Forbidden: the
         caller reaches one project alone. Conflict: there are too many keys, or it is the first and
         no admin's, so that nobody could make a second one."""
-        _check_all_projects(who)
+        check_unbound(who)
         if role != Role.ADMIN and self._gate.closes_with_first_key:
             raise Conflict(
                 "the first API key must be of the role admin: from then on calls without a key are"
@@ -76,16 +74,17 @@ class Access:
 
     async def list_keys(self, who: Principal) -> Keys:
         """The newest keys. Forbidden: the caller reaches one project alone."""
-        _check_all_projects(who)
+        check_unbound(who)
         found, more = await self._database.run(api_keys.list_newest)
         return Keys([access_shapes.of_key(row) for row in found], more)
 
     async def revoke_key(self, which: str, who: Principal) -> ApiKey:
-        """Ends a key for ever, by its id or its name. NotFound. Invalid: several keys have this
+        """Ends a key for ever, by its id, its name or itself. NotFound. Invalid: several keys have this
         name. Conflict: it was revoked before. Forbidden: the caller reaches one project alone."""
-        _check_all_projects(who)
+        check_unbound(who)
         if "\0" in which:
             raise Invalid("key: expected text without NUL")
+        which = api_key.id_of(which) or which
         meant = _one_of(which, await self._database.run(lambda conn: api_keys.meant(conn, which)))
         revoked = await self._database.run(
             lambda conn: api_keys.revoke(conn, meant.id, who.actor, who.on_behalf_of)
@@ -101,7 +100,7 @@ class Access:
     ) -> EventPage:
         """Events of the audit (audit.page_of has the rules and errors). Forbidden: the caller
         reaches one project alone."""
-        _check_all_projects(who)
+        check_unbound(who)
         return await audit.page_of(self._database, wanted, before, limit)
 
 
@@ -115,17 +114,15 @@ def new_key(
         raise Invalid(f"role: expected one of {', '.join(OF_KEYS)}, got {role[:80]!r}")
     if project:
         projects.checked(project)
+    if project and role == Role.REGISTRAR:
+        raise Invalid(
+            f"project: expected none for the role {role}, got {project}: workers are registered for"
+            " all projects, and a worker's own --project limits what it takes"
+        )
     if not (expires_s == 0 or 1 <= expires_s <= LONGEST_S):
         raise Invalid(f"expires: expected 1 to {LONGEST_S:.0f} seconds, got {expires_s:g}")
     made = api_key.make(role)
     return NewKey(made, name, role, project or None, expires_s or None, actor, on_behalf_of)
-
-
-def _check_all_projects(who: Principal) -> None:
-    if who.project is not None:
-        raise Forbidden(
-            f"keys and events are for admins of all projects, and this key reaches only {who.project}"
-        )
 
 
 def _one_of(which: str, meant: list[Key]) -> Key:

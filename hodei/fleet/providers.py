@@ -8,8 +8,9 @@ from typing import NamedTuple
 from loguru import logger
 
 from hodei.access.principal import Principal
+from hodei.access.projects import check_unbound
 from hodei.domain import provider
-from hodei.domain.errors import Conflict, Forbidden, Invalid, NotFound
+from hodei.domain.errors import Conflict, Invalid, NotFound
 from hodei.domain.text import shown
 from hodei.fleet import provider_shapes
 from hodei.fleet.which_worker import LEAST_FIRST, LEAST_LAST, part_of
@@ -52,7 +53,7 @@ class Providers:
     ) -> Provider:
         """Adds a provider; `config` is a JSON object. Invalid: a field of it is wrong. Conflict: the
         name is taken, or there are too many providers."""
-        _check_all_projects(who)
+        check_unbound(who)
         if not 1 <= len(name) <= LONGEST_NAME or shown(name) != name or name != name.strip():
             raise Invalid(
                 f"name: expected 1 to {LONGEST_NAME} characters without control characters, got"
@@ -101,7 +102,7 @@ class Providers:
     async def remove(self, which: str, who: Principal, *, force: bool) -> Provider:
         """Deletes a provider, and returns what it was. Conflict: it has workers, and `force` is not
         given."""
-        _check_all_projects(who)
+        check_unbound(who)
         row = await self._meant(which)
         found = provider_shapes.of_provider(row)
         if found.workers and not force:
@@ -113,7 +114,7 @@ class Providers:
         return found
 
     async def _change(self, which: str, change: Change, words: str, who: Principal) -> Provider:
-        _check_all_projects(who)
+        check_unbound(who)
         row = await self._meant(which)
         await self._do(row, change, words, who)
         return await self.get(str(row.id))
@@ -150,11 +151,3 @@ class Providers:
                 f"provider {which[:80]!r}: several fit, give the id of one: {listed}{more}"
             )
         return found[0]
-
-
-def _check_all_projects(who: Principal) -> None:
-    if who.project is not None:
-        raise Forbidden(
-            "providers are managed by callers of all projects, and this key reaches only"
-            f" {who.project}"
-        )

@@ -9,6 +9,7 @@ import psycopg
 
 from hodei.access.limits import CallersDatabase
 from hodei.access.principal import Principal
+from hodei.access.projects import check_unbound
 from hodei.domain import project as projects
 from hodei.domain.errors import Conflict, Forbidden, Invalid, Locked, NotFound
 from hodei.domain.secret import LEAST_BYTES, MOST_BYTES, NAME, NAME_SHAPE
@@ -103,8 +104,7 @@ class Secrets:
         breaks off; the same call goes on. Conflict: this server has no key, a server that listens
         lacks this one, or a version is encrypted with a key that is not here. Forbidden: the caller
         reaches one project alone."""
-        if who.project is not None:
-            raise Forbidden(f"rotate: this key reaches only project {who.project}")
+        check_unbound(who)
         self._need_key()
         key_id, done = self._keys.first, 0
         if lacking := await self._database.run(lambda conn: servers.without_key(conn, key_id)):
@@ -168,7 +168,9 @@ def _check_value(value: str, *, allow_short: bool) -> None:
         raise Invalid("value: expected text without NUL, which no variable can hold")
     if size > MOST_BYTES:
         raise Invalid(f"value: expected at most {MOST_BYTES} bytes, got {size}")
-    if not size or (size < LEAST_BYTES and not allow_short):
+    if not size:
+        raise Invalid("value: expected at least 1 byte, got none")
+    if size < LEAST_BYTES and not allow_short:
         raise Invalid(
             f"value: expected at least {LEAST_BYTES} bytes, got {size}: a shorter one is found in"
             " everything that a job writes (--allow-short takes it)"

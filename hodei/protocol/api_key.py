@@ -5,7 +5,8 @@ show anything of a key."""
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+
+from hodei.protocol.small_file import read_at_most
 
 VARIABLE, FILE_VARIABLE = "HODEI_API_KEY", "HODEI_API_KEY_FILE"
 
@@ -36,10 +37,9 @@ def from_environment(environment: Mapping[str, str]) -> str | None:
 def read(path: str, source: str) -> str:
     """The key in a file. BadKey: the file cannot be read, or holds none; `source` names it."""
     try:
-        with Path(path).open("rb") as file:
-            found = file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise BadKey(f"{source}: {getattr(error, 'strerror', None) or error}") from None
+        found = read_at_most(path, MOST_BYTES + 1)
+    except OSError as error:
+        raise BadKey(f"{source}: {error.strerror}") from None
     if len(found) > MOST_BYTES:
         raise BadKey(f"{source}: expected a file with an API key, got more than {MOST_BYTES} bytes")
     return checked(found.decode(errors="replace"), source)

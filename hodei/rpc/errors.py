@@ -3,7 +3,7 @@
 import grpc
 
 from hodei.access.errors import known
-from hodei.domain import errors
+from hodei.domain import api_key, errors
 
 STATUS: dict[type[errors.HodeiError], grpc.StatusCode] = {
     errors.Invalid: grpc.StatusCode.INVALID_ARGUMENT,
@@ -24,4 +24,4 @@ def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     if error_for_caller is None:
         return grpc.StatusCode.INTERNAL, "internal error: the server's log says more"
     (status,) = (status for kind, status in STATUS.items() if isinstance(error_for_caller, kind))
-    return status, str(error_for_caller)
+    return status, api_key.hidden(str(error_for_caller))

@@ -9,10 +9,10 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hodei.domain.errors import HodeiError, Invalid
+from hodei.protocol.small_file import read_at_most
 from hodei.store.secrets import Sealed
 
 KEY_BYTES = 32
@@ -92,8 +92,7 @@ def read(paths: Sequence[str]) -> SecretKeys:
 
 def _read(path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            text = file.read(200)
+        text = read_at_most(path, 200)
     except OSError as error:
         raise Invalid(f"--secret-key-file {path}: {error.strerror}") from None
     if len(text) == KEY_BYTES:

@@ -59,6 +59,8 @@ def _parse(part: object, given: object, *, tls: bool) -> Address:
     is_number = port.isascii() and port.isdigit()
     if not host or "/" in host or not host.isprintable() or not is_number:
         raise BadAddress(f"{EXPECTED}, got {given!r}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise BadAddress(f"expected brackets around an IPv6 address, as [::1]:50051, got {given!r}")
     if not 0 < int(port[:6]) < 65536:
         raise BadAddress(f"{EXPECTED} with a port from 1 to 65535, got {given!r}")
     if not separator:

@@ -2,11 +2,11 @@
 whenever a connection is opened, so that replaced ones are used with the next."""
 
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hodei.protocol.small_file import read_at_most
 from hodei.tls.address import Address, is_host
 from hodei.tls.bad import BadTls
 from hodei.tls.system_cas import system_cas
@@ -116,13 +116,9 @@ def read(path: str, flag: str) -> bytes:
     """The content of a file of certificates or of a key. BadTls: it cannot be read, is too long or
     is no PEM."""
     try:
-        # A pipe would be waited for, and could be read only once.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BadTls(f"{flag} {path}: expected a file, got something else")
-            found = file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise BadTls(f"{flag} {path}: {getattr(error, 'strerror', None) or error}") from None
+        found = read_at_most(path, MOST_BYTES + 1)
+    except OSError as error:
+        raise BadTls(f"{flag} {path}: {error.strerror}") from None
     if len(found) > MOST_BYTES:
         raise BadTls(f"{flag} {path}: expected a file of at most {MOST_BYTES} bytes, got more")
     if b"-----BEGIN " not in found:

@@ -36,7 +36,7 @@ WRONG = [
     (["-e", "1A=x", "--", "x"], "--env: expected NAME=VALUE, or the NAME of a variable"),
     (["--id", "42", "--", "x"], "--id: expected a UUID, got '42'"),
     (["-n", "a\x1b[2J", "--", "x"], "--name: expected text without control characters"),
-    (["-n", "", "--", "x"], "--name: expected 1 to 200 characters, got 0"),
+    (["-n", "", "--", "x"], "--name: expected a value, got an empty one"),
     (["--command", "  "], "--command: expected a program to run, got an empty one"),
     (["--", "  "], "-- ARGV: expected a program to run, got an empty one"),
     (["--run-at", "2026-01-31T12:00:00", "--", "x"], "--run-at: expected a time with its offset"),

@@ -143,7 +143,7 @@ def test_a_removed_secret_fails_the_start_in_words(secretive: Hodei) -> None:
 def test_bad_values_are_refused(secretive: Hodei, tmp_path: Path) -> None:
     for value, flags, words in (
         (b"1234567", [], "at least 8 bytes, got 7"),
-        (b"", ["--allow-short"], "at least 8 bytes, got 0"),
+        (b"", ["--allow-short"], "at least 1 byte, got none"),
         (b"x" * 65_537, [], "at most 65536 bytes, got 65537"),
         (b"x" * 100_000, [], "at most 65536 bytes"),
         (b"abc\0defgh", [], "without NUL"),

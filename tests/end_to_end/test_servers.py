@@ -122,7 +122,12 @@ def test_a_port_that_is_taken_is_refused(hodei: Hodei) -> None:
         (
             ["--database-url", "", "--grpc", "127.0.0.1:0"],
             2,
-            "no database: set HODEI_DATABASE_URL_FILE",
+            "--database-url: expected a value, got an empty one",
+        ),
+        (
+            ["--database-url", "postgres://x", "--loopback-role", ""],
+            2,
+            "--loopback-role: ",
         ),
     ],
 )
