@@ -67,7 +67,12 @@ class Allowed:
         if not separator or mode not in ("", "ro", "rw"):
             raise NotAllowed(f"volume {volume}: expected /SOURCE:/TARGET or /SOURCE:/TARGET:ro")
         _check_path(f"volume {volume}", source)
-        if not self._may_mount(source):
+        if self._is_never(source) or self._is_never(posixpath.realpath(source)):
+            raise NotAllowed(
+                f"volume {source} is never allowed: it is, holds or leads to a part of"
+                f" {', '.join(NEVER)} or an engine's socket"
+            )
+        if not any(_glob(pattern).fullmatch(source) for pattern in self.volumes):
             may = ", ".join(self.volumes) or "none"
             raise NotAllowed(
                 f"volume {source} is not allowed on this worker: it allows {may} (--allow-volume)"
@@ -75,14 +80,9 @@ class Allowed:
         check_target(f"volume {volume}", target)
         return Volume(source, target, read_only=mode == "ro")
 
-    def _may_mount(self, source: str) -> bool:
-        """Of a source that is on this host its links are followed, as the engine does. On another
-        host, or in a worker's container, they cannot be seen."""
-        if self._is_never(source) or self._is_never(posixpath.realpath(source)):
-            return False
-        return any(_glob(pattern).fullmatch(source) for pattern in self.volumes)
-
     def _is_never(self, source: str) -> bool:
+        """Callers ask it of where a link leads, too, as the engine follows it. On another host, or
+        in a worker's container, links cannot be seen."""
         if any(_holds(never, source) for never in NEVER):
             return True
         sockets = (*SOCKETS, self.socket, posixpath.realpath(self.socket))
