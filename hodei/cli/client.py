@@ -16,6 +16,7 @@ from hodei.cli.connection import of_this_call
 from hodei.cli.errors import Failure
 from hodei.cli.first_server import Unanswered, first_that_answers
 from hodei.domain.text import shown
+from hodei.shapes.error import ErrorKind
 from hodei.tls.address import Address, BadAddress, parse_all
 from hodei.tls.bad import BadTls
 from hodei.tls.grpc_words import without_grpc
@@ -52,7 +53,9 @@ class Client:
         answer = method(request, metadata=self.metadata, timeout=CALL_S)
         unreadable.answered(self.address)
         if answer is None:
-            raise Failure(f"{shown(self.address)} ended the call without an answer", "internal")
+            raise Failure(
+                f"{shown(self.address)} ended the call without an answer", ErrorKind.INTERNAL
+            )
         return answer
 
     def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
@@ -73,7 +76,7 @@ def _key_for(address: Address, key: str | None) -> tuple[tuple[str, str], ...]:
         if key:
             api_key.check_way(address.target, os.environ, private=address.is_private)
     except api_key.BadKey as error:
-        raise Failure(str(error), "unauthenticated") from None
+        raise Failure(str(error), ErrorKind.UNAUTHENTICATED) from None
     return api_key.metadata(key)
 
 
@@ -121,7 +124,7 @@ UNPARSABLE = "Exception deserializing response!"
 def words(error: "grpc.RpcError") -> str:
     """The words of an error on one line, whatever a server, or a proxy before it, wrote there."""
     code, details = error.code(), error.details() or ""
-    if kind(error) == "unsupported":
+    if kind(error) is ErrorKind.UNSUPPORTED:
         return (
             "the server does not know this call: it is of an older release than this command line"
         )
@@ -131,24 +134,24 @@ def words(error: "grpc.RpcError") -> str:
 
 
 KINDS = {
-    "INVALID_ARGUMENT": "invalid",
-    "NOT_FOUND": "not_found",
-    "FAILED_PRECONDITION": "conflict",
-    "ALREADY_EXISTS": "duplicate",
-    "ABORTED": "aborted",
-    "UNAUTHENTICATED": "unauthenticated",
-    "PERMISSION_DENIED": "forbidden",
-    "UNAVAILABLE": "unavailable",
-    "DEADLINE_EXCEEDED": "unavailable",
-    "RESOURCE_EXHAUSTED": "exhausted",
-    "UNIMPLEMENTED": "unsupported",
-    "INTERNAL": "internal",
+    "INVALID_ARGUMENT": ErrorKind.INVALID,
+    "NOT_FOUND": ErrorKind.NOT_FOUND,
+    "FAILED_PRECONDITION": ErrorKind.CONFLICT,
+    "ALREADY_EXISTS": ErrorKind.DUPLICATE,
+    "ABORTED": ErrorKind.ABORTED,
+    "UNAUTHENTICATED": ErrorKind.UNAUTHENTICATED,
+    "PERMISSION_DENIED": ErrorKind.FORBIDDEN,
+    "UNAVAILABLE": ErrorKind.UNAVAILABLE,
+    "DEADLINE_EXCEEDED": ErrorKind.UNAVAILABLE,
+    "RESOURCE_EXHAUSTED": ErrorKind.EXHAUSTED,
+    "UNIMPLEMENTED": ErrorKind.UNSUPPORTED,
+    "INTERNAL": ErrorKind.INTERNAL,
 }
-"""Kinds of error (hodei/shapes/error.py) by gRPC's status; "failed" for any other."""
+"""Kinds of error (hodei/shapes/error.py) by gRPC's status; ErrorKind.FAILED for any other."""
 
 
-def kind(error: "grpc.RpcError") -> str:
-    return KINDS.get(error.code().name, "failed")
+def kind(error: "grpc.RpcError") -> ErrorKind:
+    return KINDS.get(error.code().name, ErrorKind.FAILED)
 
 
 def is_transient(error: "grpc.RpcError") -> bool:

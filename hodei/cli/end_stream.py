@@ -13,6 +13,7 @@ from hodei.cli.waits import waits_for
 from hodei.domain.job import FINAL
 from hodei.domain.text import shown
 from hodei.shapes import wire
+from hodei.shapes.error import ErrorKind
 from hodei.shapes.job import Job
 
 ASK_EVERY_S, ROUND_S = 0.1, 1.0
@@ -48,7 +49,9 @@ class EndStream:
             if answer.waiting_for:
                 self._tell(answer.waiting_job_id, answer.waiting_for)
         if self.left and not (self._any_one and ended):
-            raise Failure(f"the server has told no end of job {next(iter(self.left))}", "internal")
+            raise Failure(
+                f"the server has told no end of job {next(iter(self.left))}", ErrorKind.INTERNAL
+            )
 
     def _tell(self, job_id: str, waiting_for: str) -> None:
         words = f"hodei: job {short_id(job_id)} waits for {shown(waits_for(waiting_for))}"

@@ -14,16 +14,16 @@ from hodei.cli import suggestions, unquoted
 from hodei.cli.exit_codes import HODEI_FAILED
 from hodei.domain import api_key
 from hodei.domain.text import shown, shown_json
-from hodei.shapes.error import Error
+from hodei.shapes.error import Error, ErrorKind
 from hodei.shapes.rendering import as_dict
 
 
 class Failure(click.ClickException):
-    """Hodei could not do what was asked. `kind`: one of the words of hodei.shapes.error."""
+    """Hodei could not do what was asked. `kind`: for programs."""
 
     exit_code = HODEI_FAILED
 
-    def __init__(self, message: str, kind: str = "failed") -> None:
+    def __init__(self, message: str, kind: ErrorKind = ErrorKind.FAILED) -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -32,7 +32,9 @@ def described(error: click.ClickException, failed: int = HODEI_FAILED) -> Error:
     """An error as it is shown. `failed`: the exit code where the error names none of its own."""
     default = click.ClickException.exit_code
     code = failed if error.exit_code in (default, HODEI_FAILED) else error.exit_code
-    kind = getattr(error, "kind", "usage" if isinstance(error, click.UsageError) else "failed")
+    kind = getattr(
+        error, "kind", ErrorKind.USAGE if isinstance(error, click.UsageError) else ErrorKind.FAILED
+    )
     lines = api_key.hidden(message_of(error)).split("\n")
     return Error(message="\n".join(map(_bounded, lines)), kind=kind, exit_code=code)
 

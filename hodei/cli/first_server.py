@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hodei.cli.errors import Failure
 from hodei.domain.text import shown
+from hodei.shapes.error import ErrorKind
 from hodei.tls.address import Address
 from hodei.tls.caller import Tls, open_channel
 
@@ -28,7 +29,7 @@ class Unanswered(Failure):
     """None of the addresses has a server: nothing was sent."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, "no_server")
+        super().__init__(message, ErrorKind.NO_SERVER)
 
 
 class Health(Enum):

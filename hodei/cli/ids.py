@@ -13,6 +13,7 @@ from hodei.cli.client import Client, connect
 from hodei.cli.errors import Failure
 from hodei.cli.older_server import unless_older
 from hodei.domain.text import shown
+from hodei.shapes.error import ErrorKind
 
 if TYPE_CHECKING:
     from hodei.protocol import hodei_pb2 as pb
@@ -129,14 +130,16 @@ def _only(text: str, meant: "pb.ResolveJobsResponse.Meant") -> str:
     if len(meant.jobs) == 1:
         return str(meant.jobs[0].job_id)
     if meant.jobs:
-        raise Failure(_candidates(text, meant), "ambiguous")
+        raise Failure(_candidates(text, meant), ErrorKind.AMBIGUOUS)
     if text:
         raise Failure(
             f"no job has an id that begins with {text!r}, and none of the newest 100,000 one that "
             "ends with it",
-            "not_found",
+            ErrorKind.NOT_FOUND,
         )
-    raise Failure("--last: none of the newest 100,000 jobs is yours; give an ID", "not_found")
+    raise Failure(
+        "--last: none of the newest 100,000 jobs is yours; give an ID", ErrorKind.NOT_FOUND
+    )
 
 
 def _candidates(text: str, meant: "pb.ResolveJobsResponse.Meant") -> str:

@@ -63,7 +63,7 @@ LONGEST_S = 1e9
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Raises TimeIsUp after so many seconds, in the middle of whatever goes on."""
+    """Raises TimeIsUp after `seconds`, in the middle of whatever goes on."""
 
     def up(_number: int, _frame: FrameType | None) -> None:
         raise TimeIsUp

@@ -12,6 +12,7 @@ from hodei.cli.show import short_id
 from hodei.cli.waits import waits_for
 from hodei.domain.text import shown
 from hodei.shapes import wire
+from hodei.shapes.error import ErrorKind
 from hodei.shapes.job import Job
 
 
@@ -19,7 +20,7 @@ class Selection(NamedTuple):
     """Which part of a log is wanted."""
 
     attempt: int = 0  # only of this one; 0: of all
-    last_lines: int | None = None  # of each stream only so many of the last lines
+    last_lines: int | None = None  # of each stream only this number of the last lines
     since: int = 0  # only what was read from then on, in microseconds since 1970
 
     def has(self, chunk: Any) -> bool:
@@ -97,7 +98,8 @@ class LogStream:
             if not (self._cursor and error.code() == grpc.StatusCode.NOT_FOUND):
                 raise
             raise Failure(
-                f"job {self._job_id} has been deleted meanwhile: its end is not known", "not_found"
+                f"job {self._job_id} has been deleted meanwhile: its end is not known",
+                ErrorKind.NOT_FOUND,
             ) from None
 
     def _check_without_selection(self, client: Client) -> None:
@@ -114,7 +116,8 @@ class LogStream:
             there = [one.attempt for one in found.attempts]
             if attempt not in there:
                 raise Failure(
-                    f"no attempt {attempt} of job {self._job_id}: {_has(there)}", "not_found"
+                    f"no attempt {attempt} of job {self._job_id}: {_has(there)}",
+                    ErrorKind.NOT_FOUND,
                 )
 
 

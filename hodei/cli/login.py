@@ -20,6 +20,7 @@ from hodei.protocol import api_key
 from hodei.shapes import local as shapes
 from hodei.shapes import wire
 from hodei.shapes.access import Identity
+from hodei.shapes.error import ErrorKind
 
 BEFORE_IT = ("HODEI_SERVER_ADDRESS", "HODEI_SERVER", api_key.VARIABLE, api_key.FILE_VARIABLE)
 """Variables that go before a context."""
@@ -65,7 +66,7 @@ def _key() -> str:
             text = sys.stdin.buffer.read(api_key.MOST_BYTES).decode(errors="replace")
         return api_key.checked(text, "standard input")
     except api_key.BadKey as error:
-        raise Failure(str(error), "unauthenticated") from None
+        raise Failure(str(error), ErrorKind.UNAUTHENTICATED) from None
 
 
 def _identity(servers: str, key: str) -> Identity:
@@ -165,5 +166,7 @@ def remove(name: str, output: str) -> None:
 def _known(known: Contexts, name: str) -> str:
     if name not in known.by_name:
         names = ", ".join(sorted(known.by_name)) or "none"
-        raise Failure(f"no context {name[:80]!r}: expected one of them ({names})", "not_found")
+        raise Failure(
+            f"no context {name[:80]!r}: expected one of them ({names})", ErrorKind.NOT_FOUND
+        )
     return name

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from hodei.cli.client import Client
 from hodei.cli.errors import Failure
+from hodei.shapes.error import ErrorKind
 
 
 @contextmanager
@@ -24,5 +25,6 @@ def unless_older(client: Client, lacks: str) -> Iterator[None]:
 def older(client: Client, lacks: str) -> Failure:
     """The error of a call to a server of an older release."""
     return Failure(
-        f"the server at {client.address} is of an older release, which {lacks}", "unsupported"
+        f"the server at {client.address} is of an older release, which {lacks}",
+        ErrorKind.UNSUPPORTED,
     )

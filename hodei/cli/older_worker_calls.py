@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from hodei.cli.client import Client, words
 from hodei.cli.errors import Failure
+from hodei.shapes.error import ErrorKind
 
 if TYPE_CHECKING:
     import grpc
@@ -17,7 +18,7 @@ def asked(client: Client, method: Any, request: Any) -> Any:
         return client.call(method, request)
     except grpc.RpcError as error:
         if too_old := _too_old(error):
-            raise Failure(too_old, "unsupported") from error
+            raise Failure(too_old, ErrorKind.UNSUPPORTED) from error
         raise
 
 

@@ -14,6 +14,7 @@ import click
 
 from hodei.cli import errors, unreadable
 from hodei.domain.text import words_of
+from hodei.shapes.error import ErrorKind
 
 BROKEN_PIPE = 141
 """Exit code after a broken pipe, as a shell says it of a program that SIGPIPE ended."""
@@ -85,7 +86,7 @@ class Told:
             pass  # nobody can be told
         return shown_as.exit_code
 
-    def words(self, words: str, kind: str = "failed") -> int:
+    def words(self, words: str, kind: ErrorKind = ErrorKind.FAILED) -> int:
         return self.of(errors.Failure(words, kind))
 
 
@@ -105,7 +106,7 @@ def _outcome(
     except (click.Abort, KeyboardInterrupt):
         ended = INTERRUPTED
     except UnicodeEncodeError as error:
-        ended = told.words(f"expected text in UTF-8, got {error.object[:80]!r}", "invalid")
+        ended = told.words(f"expected text in UTF-8, got {error.object[:80]!r}", ErrorKind.INVALID)
     except OSError as error:
         ended = _failed_file(error, told)
     except Exception as error:
@@ -113,7 +114,7 @@ def _outcome(
             raise
         what = f"{type(error).__name__}: {words_of(error)}"
         hint = "this is a defect of Hodei; HODEI_TRACEBACK=1 shows where it is"
-        ended = told.words(unreadable.words(error) or f"{what[:400]}; {hint}", "internal")
+        ended = told.words(unreadable.words(error) or f"{what[:400]}; {hint}", ErrorKind.INTERNAL)
     return ended if isinstance(ended, int) else int(ended is not None)
 
 

@@ -158,9 +158,9 @@ def _tell(one: Provider) -> None:
         "Jobs as": one.job_user,
         "Looked after by": f"server {one.server_id}" if one.server_id else "no server",
     }
-    told = {name: value for name, value in pairs.items() if value}
-    width = max(map(len, told))
-    for name, value in told.items():
+    lines = {name: value for name, value in pairs.items() if value}
+    width = max(map(len, lines))
+    for name, value in lines.items():
         click.echo(f"{name:<{width}}  {shown(value)}")
 
 
@@ -210,7 +210,7 @@ provider.add_command(
         "adopt-engine",
         "AdoptEngine",
         lambda _: "takes the engine that answers next",
-        "Take the engine that answers next, in place of the one that was met first.",
+        "Take the engine that answers next, in place of the first one.",
     )
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 from hodei.cli.client import Client, Unanswered, connect, is_transient, words
 from hodei.cli.errors import Failure
 from hodei.cli.say import say
+from hodei.shapes.error import ErrorKind
 
 AGAIN_S = 60.0
 """Seconds for which a server that answers is looked for."""
@@ -47,7 +48,7 @@ def answers(
         if time.monotonic() > deadline:
             raise Failure(
                 f"no server has answered for {AGAIN_S:g} s ({why}); go on with: {come_back}",
-                "no_server",
+                ErrorKind.NO_SERVER,
             )
         if not told:
             say(f"hodei: {why}; looking for one that answers")

@@ -212,7 +212,7 @@ class AsyncHodei:
         )
         try:
             async for message in stream:
-                for one in reading.take(message, tries):
+                for one in reading.chunks_of(message, tries):
                     yield one
         finally:
             stream.cancel()

@@ -106,7 +106,7 @@ class Hodei:
         """Yields what a job has written, and with `follow` what it will write, until it has ended.
         When a server goes away, another one goes on at the same place.
 
-        `attempt` reads only that attempt, `tail` only so many of the last lines of each stream, and
+        `attempt` reads only that attempt, `tail` only that number of the last lines of each stream, and
         `since` only what was written from that time on, or not longer ago than that.
 
         NotFound: there is no such job, or no such attempt. Unsupported: a server of an older
@@ -143,8 +143,8 @@ class Hodei:
         **wanted: Unpack[Filter],
     ) -> Jobs:
         """Returns the newest `limit` jobs that a filter wants, without their specs; `before` is the
-        last job of the list that this one continues. The servers look at all jobs until there are
-        so many: `since` bounds that.
+        last job of the list that this one continues. The servers look at all jobs until they have
+        found `limit`: `since` bounds that.
 
         Invalid: a filter is wrong. NotFound: `before` is no job. Unsupported: a server of an older
         release does not know the filter."""
@@ -240,7 +240,7 @@ class Hodei:
         )
         try:
             for message in stream:
-                yield from reading.take(message, tries)
+                yield from reading.chunks_of(message, tries)
         finally:
             stream.cancel()
 

@@ -52,7 +52,7 @@ def request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         raise Invalid(f"{strangers[0]}: no such filter; known are {known}")
     plain = {key: value for key, value in given.items() if value is not None}
     for key, value in plain.items():  # a request would not say it, and so mean all jobs
-        if isinstance(value, str | Sequence | Set) and not value:
+        if key != "project" and isinstance(value, str | Sequence | Set) and not value:
             raise Invalid(f"{key}: expected at least one value, or None, got {value!r}")
     if all(key in FIRST_RELEASE and isinstance(value, str) for key, value in plain.items()):
         return {key: _text(value, key) for key, value in plain.items()}

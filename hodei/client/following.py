@@ -71,7 +71,7 @@ class Reading:
         """The time that a stream may take."""
         return None
 
-    def take(self, message: Any, tries: Tries) -> Iterable[LogChunk]:
+    def chunks_of(self, message: Any, tries: Tries) -> Iterable[LogChunk]:
         """The chunks of an answer. Unsupported: a server of an older release sends the whole log."""
         if self._part and not message.selected:
             raise Unsupported("the server is of an older release: it sends only whole logs")
@@ -132,7 +132,7 @@ class Waiting(Reading):
         if job.state in FINAL:
             self._final, self.done = record(records.Job, job), True
 
-    def take(self, message: Any, tries: Tries) -> Iterable[LogChunk]:
+    def chunks_of(self, message: Any, tries: Tries) -> Iterable[LogChunk]:
         tries.reset()
         return ()
 

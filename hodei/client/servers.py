@@ -80,8 +80,8 @@ class Tries:
         self._servers.current = (self._first + self._number) % count
 
     def pass_over(self, pause: float) -> float:
-        """The server has answered: the next try is at another one, after a pause of so many seconds,
-        with all of the time again. Returns the pause."""
+        """The server has answered: the next try is at another one, after `pause` seconds, with all of
+        the time again. Returns the pause."""
         self.reset(pause)
         self._number += 1
         return pause

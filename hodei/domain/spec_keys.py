@@ -168,7 +168,7 @@ IMAGE = (
 
 MEMORY = "^([0-9]{1,15}[bB]?|[0-9]{1,12}[kK]|[0-9]{1,9}[mM]|[0-9]{1,6}[gG])$"
 MEMORY_SHAPE = 'a number of bytes as text, as "512m" or "2g", at most 999999g'
-"""Of each unit so many digits that an engine can count the bytes (in 63 bits)."""
+"""The most digits of each unit with which an engine can count the bytes (in 63 bits)."""
 
 RULES: tuple[Rule, ...] = (
     Text("id", 36, UUID, "a UUID"),

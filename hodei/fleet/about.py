@@ -14,7 +14,7 @@ DIGITS = 32
 """Hex digits of an id."""
 
 MOST_LISTED = 10
-"""What may be meant is listed up to so many."""
+"""Workers or jobs that may be meant are listed up to this number."""
 
 
 class _Meant(NamedTuple):

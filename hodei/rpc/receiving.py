@@ -27,8 +27,8 @@ OPEN_READ_S = 2.0
 """The same for a call that needs no key, whose request is short."""
 
 LEFT_S = 0.05
-"""A client that sends no request has left, as a rule, and gRPC cancels its call within so many
-seconds."""
+"""Seconds within which gRPC cancels the call of a client that has left: one that sends no request has
+left, as a rule."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

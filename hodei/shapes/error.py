@@ -1,7 +1,28 @@
 """An error of the command line, as programs read it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
+
+
+class ErrorKind(StrEnum):
+    """The kinds of errors of the command line, which programs can tell apart."""
+
+    USAGE = "usage"
+    NO_SERVER = "no_server"
+    UNAVAILABLE = "unavailable"
+    EXHAUSTED = "exhausted"
+    INVALID = "invalid"
+    NOT_FOUND = "not_found"
+    AMBIGUOUS = "ambiguous"
+    CONFLICT = "conflict"
+    DUPLICATE = "duplicate"
+    ABORTED = "aborted"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    UNSUPPORTED = "unsupported"
+    INTERNAL = "internal"
+    FAILED = "failed"  # any other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,8 +190,8 @@ def test_a_server_of_an_older_release_is_told_apart(make: Make) -> None:
     assert reading.request().tail_lines == 9
     words = r"^the server is of an older release: it sends only whole logs$"
     with pytest.raises(Unsupported, match=words):
-        reading.take(pb.ReadLogsResponse(), tries_of(1))
-    reading.take(pb.ReadLogsResponse(cursor="7.1", selected=True), tries_of(1))
+        reading.chunks_of(pb.ReadLogsResponse(), tries_of(1))
+    reading.chunks_of(pb.ReadLogsResponse(cursor="7.1", selected=True), tries_of(1))
     assert not reading.request().HasField("tail_lines"), "counted once, though it is asked again"
     listing = verbs.list_jobs({"state": "RUNNING"}, None, 20)
     assert next(listing).request == pb.ListJobsRequest(state="RUNNING", limit=20)

@@ -278,7 +278,7 @@ async def one_of_a_supervisor_before_has_ended(stage: Stage) -> None:
 
 
 async def a_request_that_cannot_be_made_ends_one_attempt(stage: Stage) -> None:
-    """A request to a launcher counts its words in 16 bits. (No door takes a spec of so many.)"""
+    """A request to a launcher counts its words in 16 bits. (No API takes a spec with that many.)"""
     stage.attempt("exit", command=["true", *"a" * 65_536]).begin()
     for _ in range(8):
         stage.attempt("exit").begin()
