@@ -20,8 +20,9 @@ a create."""
 
 
 class SharedQueue(grpc.GenericRpcHandler):
-    """The methods whose calls wait together, and with them the calls of unknown methods. Its bound is
-    that of each queue (grpc.server.max_pending_requests in options.py)."""
+    """The methods whose calls wait together, and with them the calls of unknown methods. Where more wait
+    than a queue may have (grpc.server.max_pending_requests in options.py), gRPC cancels some of
+    them."""
 
     def __init__(self) -> None:
         self.handlers: dict[str, Any] = {}  # by /service/method
