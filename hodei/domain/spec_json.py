@@ -18,9 +18,9 @@ def read(text: str) -> dict[str, Any]:
     """Returns the keys of a spec that are not null. Invalid: it is no JSON object, or PostgreSQL
     could not hold it."""
     try:
-        value = json.loads(
-            text, parse_constant=_no_constant, parse_float=_decimal, parse_int=_whole
-        )
+        if text.startswith("\ufeff"):
+            raise ValueError("it begins with a byte order mark (U+FEFF)")
+        value = _DECODER.decode(text)
         if not isinstance(value, dict):
             raise Invalid(f"spec: expected a JSON object, got {type_name(value)}")
         if "\\u0000" in text or "\\ud" in text or "\\uD" in text or UNTELLABLE.search(text):
@@ -50,6 +50,10 @@ def _decimal(text: str) -> Decimal:
 
 def _whole(text: str) -> int | Decimal:
     return int(text) if len(text) < 20 else _decimal(text)
+
+
+# Made once: to make one takes as long as to read a short spec.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_decimal, parse_int=_whole)
 
 
 def _refuse_untellable(value: Any, where: str) -> None:

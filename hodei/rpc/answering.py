@@ -25,6 +25,7 @@ from hodei.domain.errors import Exhausted, Invalid
 from hodei.rpc.errors import status_of
 from hodei.rpc.options import MESSAGE_BYTES
 from hodei.rpc.principal import calling, said_in
+from hodei.rpc.queues import WITH_OWN_QUEUE, SharedQueue
 from hodei.rpc.receiving import Receiving
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -55,16 +56,21 @@ class Answering:
         self._limits = limits
         self._gate = gate
         self._on_loopback = on_loopback
+        self._shared = SharedQueue()
+        server.add_generic_rpc_handlers((self._shared,))
 
     def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
-        """Does nothing: the same calls come as registered ones, by which gRPC finds them first."""
+        """Does nothing: the same calls come to add_registered_method_handlers."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        bounded = {
-            name: self._bounded(f"{service}/{name}", name, handler)
-            for name, handler in handlers.items()
-        }
-        self._server.add_registered_method_handlers(service, bounded)
+        own = {}
+        for name, handler in handlers.items():
+            bounded = self._bounded(f"{service}/{name}", name, handler)
+            if name in WITH_OWN_QUEUE:
+                own[name] = bounded
+            else:
+                self._shared.handlers[f"/{service}/{name}"] = bounded
+        self._server.add_registered_method_handlers(service, own)
 
     def _bounded(self, method: str, name: str, handler: Any) -> Any:
         enter = self._entrance(method, self._quota(method, name))

@@ -132,8 +132,9 @@ def heartbeat(stream: WorkerStream, said: pb.Heartbeat) -> ReceivedHeartbeat:
     )
 
 
-def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
-    """A result. Invalid: a number is out of range, or the reason is not of the closed list."""
+def result(said: pb.Result, worker_id: uuid.UUID, actor: str) -> Result:
+    """A result. `actor`: its worker, as events name it. Invalid: a number is out of range, or the
+    reason is not of the closed list."""
     if said.outcome not in OUTCOMES:
         raise Invalid(f"result of lease {said.lease}: expected an outcome, got {said.outcome}")
     if said.reason and said.reason not in REASONS:
@@ -154,7 +155,7 @@ def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
         lease=said.lease,
         worker_id=worker_id,
         outcome=OUTCOMES[said.outcome],
-        actor=f"worker:{worker_id}",
+        actor=actor,
         ran=said.started_unix_us > 0 or said.outcome not in (pb.CANCELLED, pb.LOST),
         reason=Reason(said.reason) if said.reason else None,
         message=_kept(said.message, LONGEST_MESSAGE) or None,
@@ -173,7 +174,8 @@ def result(said: pb.Result, worker_id: uuid.UUID) -> Result:
 
 def late_result(said: pb.Result, worker_id: uuid.UUID) -> Late:
     """A result of a lease that was refused. Invalid: as result."""
-    return Late(uuid_of(said.late_job_id, "late_job_id"), result(said, worker_id))
+    of_lease = result(said, worker_id, f"worker:{worker_id}")
+    return Late(uuid_of(said.late_job_id, "late_job_id"), of_lease)
 
 
 def chunk(said: pb.LogChunk, worker_id: uuid.UUID) -> Chunk:

@@ -60,7 +60,8 @@ def frames(messages: Iterable[Message]) -> Iterator[pb.ServerFrame]:
 def _weight(message: Message) -> int:
     """About how many bytes a message takes in a frame."""
     if isinstance(message, Offer):
-        return len(message.spec) + OFFER_BYTES + _bytes(message.secrets or SecretValues())
+        secrets = message.secrets
+        return len(message.spec) + OFFER_BYTES + (_bytes(secrets) if secrets else 0)
     if isinstance(message, LeaseSecrets):
         return MESSAGE_BYTES + _bytes(message.values)
     return MESSAGE_BYTES

@@ -134,8 +134,11 @@ class WorkerReader:
     async def _settle(self, frame: pb.WorkerFrame) -> None:
         worker_id = self._stream.worker_id
         accepted = [said.lease for said in frame.accepts]
+        actor = f"worker:{worker_id}"  # written once for a frame: it takes 1 µs
         results = [
-            from_worker.result(said, worker_id) for said in frame.results if not said.late_job_id
+            from_worker.result(said, worker_id, actor)
+            for said in frame.results
+            if not said.late_job_id
         ]
         await self._settler.settle(self._stream, accepted, results)
         for said in frame.results:

@@ -3,6 +3,7 @@
 import functools
 import re
 import struct
+import uuid
 from collections.abc import Sequence
 
 import psycopg
@@ -30,6 +31,14 @@ def array(values: Sequence[object]) -> str:
         return "{" + str(list(values))[1:-1] + "}"
     if kinds == {type(None)}:
         return "{" + ",".join(["NULL"] * len(values)) + "}"
+    if kinds == {uuid.UUID}:
+        # A claim has few objects many times: a worker's id for each of its free slots.
+        texts: dict[int, str] = {}
+        return (
+            "{"
+            + ",".join([texts.get(id(v)) or texts.setdefault(id(v), str(v)) for v in values])
+            + "}"
+        )
     return "{" + ",".join(map(_element, values)) + "}"
 
 

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hodei.domain.job import MAX_LONE_LOSSES, MAX_LOSSES, JobState, Outcome, Reason
+from hodei.domain.job import MAX_LONE_LOSSES, MAX_LOSSES, STATES, JobState, Outcome, Reason
 from hodei.domain.timing import LONE_WITHIN_S
 from hodei.store import accepts
 from hodei.store.accepts import Accepted
@@ -277,7 +277,7 @@ def recording(results: Sequence[Result]) -> Call:
 
 def ended(found: Sequence[tuple[Any, ...]]) -> list[Ended]:
     return [
-        Ended(lease, job, JobState(old), JobState(new), Reason(why) if why else None, *rest)
+        Ended(lease, job, STATES[old], STATES[new], Reason(why) if why else None, *rest)
         for lease, job, old, new, why, *rest in found
     ]
 

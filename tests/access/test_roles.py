@@ -8,6 +8,7 @@ from typing import Any
 from hodei.access.roles import LADDER, LEAST, OF_KEYS, WITHOUT_KEY, Role, may
 from hodei.cli import apikey
 from hodei.config import Listener, Settings
+from hodei.rpc.queues import WITH_OWN_QUEUE, SharedQueue
 from hodei.server import Server
 from tests.conftest import TREE
 
@@ -17,12 +18,15 @@ class Recorder:
 
     def __init__(self) -> None:
         self.methods: set[str] = set()
+        self.shared: list[SharedQueue] = []
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         self.methods |= {f"{service}/{name}" for name in handlers}
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        raise AssertionError(f"these methods pass no gate: {handlers}")
+        for handler in handlers:
+            assert isinstance(handler, SharedQueue), f"these methods pass no gate: {handler}"
+            self.shared.append(handler)
 
 
 def registered() -> set[str]:
@@ -33,13 +37,20 @@ def registered() -> set[str]:
         Server(settings)._services_of_grpc()(recorder, True)  # type: ignore[arg-type]
 
     asyncio.run(add())
-    return recorder.methods
+    (shared,) = recorder.shared
+    apart = {path.removeprefix("/") for path in shared.handlers}
+    assert not apart & recorder.methods
+    return recorder.methods | apart
 
 
 def test_each_method_that_a_server_registers_is_in_the_table() -> None:
     methods = registered()
     assert len(methods) > 30
     assert methods == set(LEAST)
+
+
+def test_each_method_with_a_queue_of_its_own_exists() -> None:
+    assert {method.rpartition("/")[2] for method in LEAST} >= WITH_OWN_QUEUE
 
 
 def test_only_open_methods_read_no_key() -> None:

@@ -128,6 +128,17 @@ async def get_status(address: str, number: str, connections: str) -> Counts:
     )
 
 
+async def call_unknown_methods(address: str, number: str, connections: str) -> Counts:
+    counts: Counts = collections.Counter()
+    unknown: list[Any] = [
+        each.unary_unary("/hodei.v1.None/None") for each in channels(address, int(connections))
+    ]
+    async with asyncio.TaskGroup() as group:
+        for n in range(int(number)):
+            group.create_task(outcome(unknown[n % len(unknown)](b"", metadata=SAID), counts))
+    return counts
+
+
 async def list_jobs(address: str, number: str, connections: str) -> Counts:
     request = pb.ListJobsRequest(limit=1000)
     return await at_once(

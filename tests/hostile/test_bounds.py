@@ -51,6 +51,18 @@ def test_a_flood_of_questions(one: Hodei, connections: int) -> None:
     seen.check()
 
 
+def test_a_flood_of_calls_of_unknown_methods(one: Hodei) -> None:
+    """They wait together with calls that are rarely made, and apart from creates."""
+    with (
+        watched(one) as seen,
+        attack("call_unknown_methods", one.addresses[0], 20_000, 50) as counts,
+    ):
+        one.ok("token", "list")
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    assert counts["UNIMPLEMENTED"] > 600
+    seen.check()
+
+
 def test_questions_that_are_too_large(one: Hodei) -> None:
     with watched(one) as seen, attack("large_questions", one.addresses[0], 200, 20) as counts:
         pass
