@@ -11,15 +11,20 @@ import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes lines of its own
+
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from hodei.domain.text import shown
 from hodei.tls.address import Address, parse_all
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import Tls, open_channel
+from hodei.tls.diagnosis import why
 
-WITHIN_S = 10
-"""Less than the time-out of the image's HEALTHCHECK, so that the message is seen."""
+WITHIN_S, DIAGNOSE_S = 10, 1
+"""Seconds for the answer, and for each step that finds out why there is none. Together they are less
+than the time-out of the image's HEALTHCHECK, so that the message is seen."""
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 """The connections of this container; the third column has the other side, the fourth the state."""
@@ -33,32 +38,47 @@ def main() -> None:
     try:
         is_worker = asked is None and identity.exists()
         problem = of_worker() if is_worker else of_server(asked or "")
-    except grpc.RpcError as error:
-        problem = f"no answer: {error.details()}"
     except (BadTls, OSError, ValueError) as error:
-        problem = f"no answer: {error}"
+        problem = f"no check is possible: {error}"
     if problem:
-        sys.exit(problem)
+        sys.exit(shown(problem))
 
 
 def of_server(service: str) -> str:
     """What is wrong with a service of the server of this container; empty if nothing is."""
     address, tls = way_to_server()
-    with open_channel(grpc, address, tls, ()) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).Check(
-            health_pb2.HealthCheckRequest(service=service), timeout=WITHIN_S
-        )
+    try:
+        with open_channel(grpc, address, tls, ()) as channel:
+            answer = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(service=service), timeout=WITHIN_S
+            )
+    except grpc.RpcError as error:
+        return unanswered(error, address, tls, service)
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     return "" if status == "SERVING" else f"the server says {status}"
+
+
+def unanswered(error: grpc.RpcError, address: Address, tls: Tls, service: str) -> str:
+    """What went wrong. The words of gRPC are for those who know its parts."""
+    if error.code() is grpc.StatusCode.NOT_FOUND:
+        return f"the server has no service {service!r}: expected '' or hodei.v1.WorkerService"
+    found, _ = why(address, tls, error.details() or "", DIAGNOSE_S)
+    return f"no answer at {address}: {found or f'status {error.code().name}'}"
 
 
 def way_to_server() -> tuple[Address, Tls]:
     """The first address of this container's server that asks for no client's certificate, on loopback.
     Its certificate must have the name HODEI_TLS_NAME (127.0.0.1 unless that is set), and be of a CA in
-    HODEI_TLS_CA (in the file of the certificate itself unless that is set)."""
-    listeners = os.environ.get("HODEI_GRPC", ":50051").split()
-    host_port = next((one for one in listeners if "," not in one), listeners[0])
-    port = host_port.partition(",")[0].rpartition(":")[2]
+    HODEI_TLS_CA (in the file of the certificate itself unless that is set). ValueError: each address
+    asks for one."""
+    listeners = (os.environ.get("HODEI_GRPC") or ":50051").split()
+    host_port = next((one for one in listeners if "," not in one), None)
+    if host_port is None:
+        raise ValueError(
+            "each address of HODEI_GRPC asks for a client certificate: add one without client-ca for"
+            " this check, as 127.0.0.1:50059"
+        )
+    port = host_port.rpartition(":")[2]
     cert = os.environ.get("HODEI_TLS_CERT")
     (address,) = parse_all(f"127.0.0.1:{port}", tls=bool(cert))
     if not cert:

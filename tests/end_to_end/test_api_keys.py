@@ -13,9 +13,7 @@ import pytest
 from hodei.access.roles import LEAST, OF_KEYS, WITHOUT_KEY, Role, may
 from hodei.client import Forbidden, Unauthenticated
 from hodei.client import Hodei as Client
-from hodei.domain import api_key
 from hodei.protocol import hodei_pb2 as pb
-from hodei.protocol import hodei_pb2_grpc
 from tests.eventually import eventually
 from tests.running import Hodei, Ran, start
 
@@ -131,37 +129,6 @@ def test_a_key_is_in_no_log_and_no_event(keyed: Hodei, with_key: Any) -> None:
     assert secret not in keyed.log("server-0") + keyed.log("server-1")
     assert secret not in str(keyed.sql("SELECT * FROM domain_events"))
     assert secret not in keyed.ok("apikey", "list", "--format", "json").text
-
-
-def test_a_key_is_revoked_by_itself_and_shown_nowhere(keyed: Hodei) -> None:
-    """Also of a call of one's own, whose server finds the id in it."""
-    one, other = (new_key(keyed, "viewer", f"pasted-{n}") for n in (1, 2))
-    ended = keyed.ok("apikey", "revoke", one)
-    assert ended.text == f"key {one.split('_')[2]} (pasted-1) is revoked\n"
-    admin = bearer(new_key(keyed, "admin", "paster"))
-    with channel(keyed) as calls:
-        access = hodei_pb2_grpc.AccessServiceStub(calls)
-        revoked = access.RevokeApiKey(pb.ApiKeyRef(key=other), metadata=admin)
-        assert (revoked.name, revoked.state) == ("pasted-2", "REVOKED")
-        made_up = api_key.make("viewer").text
-        for call, request in (
-            (access.RevokeApiKey, pb.ApiKeyRef(key=made_up)),
-            (access.RevokeApiKey, pb.ApiKeyRef(key=f"x {made_up}")),
-            (access.CreateApiKey, pb.CreateApiKeyRequest(name=made_up, role="viewer")),
-        ):
-            with pytest.raises(grpc.RpcError) as refused:
-                call(request, metadata=admin)
-            told = refused.value.details() or ""
-            assert made_up.rpartition("_")[2][:20] not in told
-            assert made_up.split("_")[2] in told
-
-
-def test_a_key_that_would_be_of_no_use_is_not_made(keyed: Hodei) -> None:
-    flags = ("--role", "registrar", "--name", "pods", "--project", "p1")
-    for place in ((), ("--database-url", keyed.url)):
-        ran = keyed.run("apikey", "create", *flags, *place)
-        assert (ran.code, ran.out) == (125, b"")
-        assert ran.err.startswith("Error: project: expected none for the role registrar, got p1")
 
 
 def test_the_actor_is_the_key_and_what_a_caller_says_is_only_written_down(keyed: Hodei) -> None:
