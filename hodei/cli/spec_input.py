@@ -72,12 +72,13 @@ def environment(files: Sequence[str], given: Sequence[str]) -> dict[str, str]:
 
 
 def _variable(text: str, where: str) -> dict[str, str]:
-    """Reads NAME=VALUE, or NAME for the value that it has here."""
+    """Reads NAME=VALUE, or NAME for the value that it has here. UsageError quotes nothing of another
+    form: it may be a value, as a line of a key of several lines."""
     name, separator, value = text.partition("=")
     if not ENV_NAME.fullmatch(name):
         raise click.UsageError(
             f"{where}: expected NAME=VALUE, or the NAME of a variable that is set here,"
-            f" with a name of letters, digits and _, got {name[:80]!r}"
+            " with a name of letters, digits and _, got another form"
         )
     if separator:
         return {name: value}

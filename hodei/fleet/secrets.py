@@ -158,8 +158,9 @@ async def _tell(conn: Connection, kind: AuditKind, row: Listed, who: Principal) 
 
 
 def _check_name(name: str) -> None:
+    """Invalid does not quote it: a value may stand in the place of the name."""
     if not _NAME.search(name):
-        raise Invalid(f"secret: expected {NAME_SHAPE}, got {name[:80]!r}")
+        raise Invalid(f"secret: expected {NAME_SHAPE}; got {len(name)} characters of another form")
 
 
 def _check_value(value: str, *, allow_short: bool) -> None:

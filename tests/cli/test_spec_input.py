@@ -53,9 +53,9 @@ def test_a_variable_that_is_not_set_and_lines_that_are_none_are_named(
     for text, words in (
         ("A=1\nNOT_HERE\n", "line 2: NOT_HERE is not set here"),
         ("A=1\n\nexport B=1\n", "line 3: expected NAME=VALUE, or the NAME"),
-        ("1A=x\n", "got '1A'"),
-        ("=x\n", "got ''"),
-        ("a b\x1b=x\n", r"got 'a b\x1b'"),
+        ("1A=x\n", "got another form"),
+        ("=x\n", "got another form"),
+        ("a b\x1b=x\n", "got another form"),
     ):
         file.write_text(text)
         with pytest.raises(click.UsageError) as refusal:
