@@ -12,7 +12,6 @@ import click
 
 from hodei.cli import suggestions, unquoted
 from hodei.cli.exit_codes import HODEI_FAILED
-from hodei.domain import api_key
 from hodei.domain.text import shown, shown_json
 from hodei.shapes.error import Error, ErrorKind
 from hodei.shapes.rendering import as_dict
@@ -30,6 +29,8 @@ class Failure(click.ClickException):
 
 def described(error: click.ClickException, failed: int = HODEI_FAILED) -> Error:
     """An error as it is shown. `failed`: the exit code where the error names none of its own."""
+    from hodei.domain import api_key  # each start of `hodei` would pay for its hashes
+
     default = click.ClickException.exit_code
     code = failed if error.exit_code in (default, HODEI_FAILED) else error.exit_code
     kind = getattr(
