@@ -6,13 +6,14 @@ import grpc
 
 WITH_OWN_QUEUE = frozenset(
     {
-        *("CreateJobs", "GetJob", "ListJobs", "CancelJob", "ReadLogs", "WaitJobs"),
+        *("CreateJobs", "GetJob", "ListJobs", "CancelJob", "RetryJob", "ReadLogs", "WaitJobs"),
+        *("ResolveJobs", "FindJobs", "GetTimeline", "WhoAmI"),
         *("Register", "Connect", "Check", "Watch"),
-        *("GetStatus", "ListWorkers", "DrainWorker", "PauseProvider"),
+        *("GetStatus", "ListWorkers", "GetWorker", "DrainWorker", "PauseProvider", "CreateToken"),
         *("RevokeWorker", "RevokeToken", "RevokeApiKey"),
     }
 )
-"""The methods of programs, workers and probes, and those with which an operator defends the system.
+"""The methods of daily use, of workers and probes, and those with which an operator defends the system.
 A flood of other calls does not hold theirs up: the queues are served by turns.
 
 gRPC looks at each queue for each call that it takes up: a queue for each of all methods took 3 % of
