@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_fast(item: pytest.Item) -> bool:
     needs = set(getattr(item, "fixturenames", ()))
-    marked = item.get_closest_marker("slow") or item.get_closest_marker("docker")
+    marked = any(item.get_closest_marker(name) for name in ("slow", "long", "docker"))
     return not (marked or needs & SERVERS or _starts_programs(item.path))
 
 

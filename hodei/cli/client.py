@@ -5,6 +5,7 @@ gRPC errors become one line of words, and a Failure of a kind.
 
 import getpass
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -111,10 +112,25 @@ def connect(
     except BadTls as error:
         raise click.UsageError(str(error)) from None
     try:
-        with channel:
+        with _open(channel):
             yield Client(channel, address, key)
     except grpc.RpcError as error:
         raise Failure(words(error), kind(error)) from error
+
+
+@contextmanager
+def _open(channel: "grpc.Channel") -> Iterator[None]:
+    """Closes a channel at the end. After an interrupt nobody waits for that: raised in the middle of
+    gRPC's own steps it may leave a channel that waits for ever."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        threading.Thread(target=channel.close, daemon=True).start()
+        raise
+    except BaseException:
+        channel.close()
+        raise
+    channel.close()
 
 
 UNPARSABLE = "Exception deserializing response!"

@@ -61,11 +61,6 @@ LONGEST_S = 1e9
 """Seconds that the system's timer takes: thirty years."""
 
 
-AGAIN_S = 0.5
-"""Seconds after which TimeIsUp is raised once more, if it has not come through: raised in the middle
-of gRPC's own steps it may leave a channel that waits for ever to be closed."""
-
-
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Raises TimeIsUp after `seconds`, in the middle of whatever goes on."""
@@ -74,7 +69,7 @@ def within(seconds: float) -> Iterator[None]:
         raise TimeIsUp
 
     with _handled((signal.SIGALRM,), signal.SIG_DFL, up):
-        signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 1e-3), LONGEST_S), AGAIN_S)
+        signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 1e-3), LONGEST_S))
         try:
             yield
         finally:

@@ -81,6 +81,7 @@ def prepared(hodei: Hodei, folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_each_example_of_the_help_runs(
     fresh: Hodei, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_client_that_is_killed_while_it_submits_may_be_run_again(
     assert count(fresh) == 8000
 
 
+@pytest.mark.long
 def test_servers_that_die_in_the_middle_leave_a_submit_that_may_be_repeated(
     fresh: Hodei, tmp_path: Path
 ) -> None:

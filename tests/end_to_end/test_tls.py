@@ -13,6 +13,7 @@ import pytest
 
 from hodei.client import AsyncHodei, Invalid, Tls, Unavailable
 from hodei.client import Hodei as Client
+from hodei.client.python_words import for_python
 from hodei.local.embedded_postgres import free_port
 from tests.eventually import eventually
 from tests.running import Hodei, Ran, start
@@ -194,7 +195,7 @@ def test_who_cannot_connect_is_told_why(
     tls = Tls(ca=system.file("ca.pem") if flags else None, name="x" if "x" in flags else None)
     with Client(address, tls=tls, call_timeout=0.2) as client, pytest.raises(Unavailable) as caught:
         client.list()
-    told = f"no server answers at {address} within 0.2 s: {words}"
+    told = f"no server answers at {address} within 0.2 s: {for_python(words)}"
     assert str(caught.value) == told
 
     async def ask() -> None:
@@ -247,7 +248,7 @@ def test_settings_that_cannot_be_meant_are_refused(system: WithTls) -> None:
     part = system.hodei.stack.start("bad", argv)
     assert part.process.wait(30) == 2
     assert "--tls-ca is given, but no address begins with https://" in part.log.read_text()
-    with pytest.raises(Invalid, match="tls ca is given, but no address begins with https://"):
+    with pytest.raises(Invalid, match=r"tls\.ca is given, but no address begins with https://"):
         Client(system.plain, tls=Tls(ca=system.file("ca.pem")))
 
 

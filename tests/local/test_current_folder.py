@@ -95,6 +95,7 @@ def test_a_worker_that_the_command_line_starts_and_its_supervisor(fresh: Hodei, 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_demo_runs_there(odd: Path) -> None:
     argv = [str(TREE / "bin/demo")]
     where = {"HODEI_VENV": os.environ.get("HODEI_VENV") or sys.prefix}

@@ -183,6 +183,7 @@ def environments(dev: Dev, program: str) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_an_ambient_database_is_not_used_and_none_is_handed_to_the_worker(
     open_folder: Path,
 ) -> None:
@@ -217,7 +218,13 @@ def sleeping(seconds: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ambient", [{}, AMBIENT], ids=["plain", "beside another database"])
+@pytest.mark.parametrize(
+    "ambient",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param(AMBIENT, id="beside another database", marks=pytest.mark.long),
+    ],
+)
 def test_the_demo_ends_as_it_should(ambient: dict[str, str]) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "hodei.local.demo"],

@@ -248,6 +248,7 @@ def alarms(stack: Stack) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_a_first_start_a_deploy_and_a_balancing_move_raise_no_alarm(fresh: Hodei) -> None:
     """Workers with jobs that write logs all the while; each server is stopped and started again, as
     in a deploy."""

@@ -69,6 +69,7 @@ GONE = [
 one, and is upgraded."""
 
 
+@pytest.mark.long
 def test_each_thing_that_is_gone_is_named_and_mended(db: Connection, database_url: str) -> None:
     whole = db.execute(CATALOG).fetchall()
     for statement in GONE:

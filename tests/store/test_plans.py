@@ -251,6 +251,7 @@ def test_sweeps_do_not_walk_what_is_not_due(grown: Connection) -> None:
     grown.execute("DELETE FROM job_queue WHERE waiting IS NOT NULL")
 
 
+@pytest.mark.long
 def test_of_a_million(grown: Connection) -> None:
     fill(grown, 1_000_000, 10_000)
     check(grown, "1 M, statistics of before")

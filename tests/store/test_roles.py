@@ -33,6 +33,7 @@ CREATE TABLE job_logs_20200101 PARTITION OF job_logs FOR VALUES FROM ('2020-01-0
 """
 
 
+@pytest.mark.long
 def test_a_server_does_all_of_its_work_with_its_grants(roles: Roles, tmp_path: Path) -> None:
     url = roles.url("server")
     checked = hodei(url, "db", "check")
