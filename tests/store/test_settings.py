@@ -103,9 +103,9 @@ def test_time_outs_and_read_only_roles_do_not_stop_the_schema(
     name = psycopg.conninfo.conninfo_to_dict(empty_database_url)["dbname"]
     with psycopg.connect(empty_database_url, autocommit=True) as admin:
         for setting in (
-            "statement_timeout = '40ms'",
+            "statement_timeout = '100ms'",
             "lock_timeout = '1ms'",
-            "idle_in_transaction_session_timeout = '5ms'",
+            "idle_in_transaction_session_timeout = '100ms'",
             "default_transaction_read_only = on",
             "default_transaction_isolation = 'serializable'",
             "client_min_messages = 'debug1'",
