@@ -81,7 +81,7 @@ class Hodei:
         self, *arguments: str, stdin: bytes = b"", server: int | None = None, timeout: float = 60
     ) -> Ran:
         where = self.addresses[server] if server is not None else ",".join(self.addresses)
-        done = forker().run(["--server", where, *arguments], stdin, timeout)
+        done = forker().run([*(["--server", where] if where else []), *arguments], stdin, timeout)
         return Ran(done.returncode, done.stdout, done.stderr.decode())
 
     def ok(self, *arguments: str, stdin: bytes = b"", server: int | None = None) -> Ran:

@@ -70,12 +70,14 @@ class HostileWorker:
             self.send(hello=pb.Hello(**said))
 
     def _read(self, call: Iterator[pb.ServerFrame] | Any, ended: threading.Event) -> None:
+        status, words = grpc.StatusCode.OK, ""
         try:
             for frame in call:
                 self.frames.append(frame)
-            self.status = grpc.StatusCode.OK
         except grpc.RpcError as error:
-            self.status, self.words = error.code(), error.details() or ""
+            status, words = error.code(), error.details() or ""
+        if call is self.call:  # the one before may end later
+            self.status, self.words = status, words
         ended.set()
 
     def send(self, **parts: Any) -> None:

@@ -52,7 +52,7 @@ def runs_with_the_codes_of_its_release(
     assert ran.text == "out\n"
     assert "err\n" in ran.err
     assert "FAILED (EXIT_NONZERO: exit code 3)" in ran.err
-    assert "SIGKILL" in run("--command", "kill -9 $$", code=137).err
+    assert "SIGTERM" in run("--command", "kill -15 $$", code=143).err
     assert "TIMEOUT" in run("--timeout", "0.2", "--command", "sleep 60", code=124).err
     refused = run("--workdir", "/no/such", "--command", "true", code=cannot_start)
     assert "START_FAILED: workdir /no/such: no such folder" in refused.err
