@@ -72,6 +72,7 @@ class Batcher(Generic[T, R]):
         self._lock_wait_s = lock_wait_s
         self._queue: asyncio.Queue[_Group[T, R]] = asyncio.Queue(waiting)
         self._locked = 0
+        self._ended = False
 
     @property
     def full(self) -> bool:
@@ -106,6 +107,8 @@ class Batcher(Generic[T, R]):
         """Leaves items, of which there is at least one, to be flushed: `answers` gets what becomes
         of each, in order, or the error of all."""
         await self._queue.put(_Group(items, size, answers))
+        if self._ended:
+            self._refuse([])
 
     async def _wait_for_locks(self, items: Sequence[T], answers: list[R | Exception]) -> None:
         """Tries the locked items again, each by itself, so that no other item waits with them, and
@@ -131,6 +134,7 @@ class Batcher(Generic[T, R]):
         """Flushes what gathers, until it is cancelled; whoever waits then gets Unavailable."""
         groups: list[_Group[T, R]] = []
         loop = asyncio.get_running_loop()
+        self._ended = False
         try:
             while True:
                 groups = await self._gather()
@@ -139,9 +143,14 @@ class Batcher(Generic[T, R]):
                 if self._rest and (self._patient or len(groups) > 1):
                     await asyncio.sleep(min(MOST_REST_S, self._rest * (loop.time() - begun)))
         finally:
-            while not self._queue.empty():
-                groups.append(self._queue.get_nowait())
-            _fail(groups, Unavailable("this server is shutting down; ask another one"))
+            self._ended = True
+            self._refuse(groups)
+
+    def _refuse(self, groups: list[_Group[T, R]]) -> None:
+        """Gives Unavailable to these and to all that wait to be flushed."""
+        while not self._queue.empty():
+            groups.append(self._queue.get_nowait())
+        _fail(groups, Unavailable("this server is shutting down; ask another one"))
 
     async def _gather(self) -> list[_Group[T, R]]:
         groups = [await self._queue.get()]

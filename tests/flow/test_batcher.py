@@ -253,3 +253,34 @@ def test_at_its_end_nobody_is_left_waiting() -> None:
         return [task.result() for task in tasks]
 
     assert virtual_clock.run(main()) == [10, "Unavailable", "Unavailable"]
+
+
+def test_who_submits_after_its_end_is_refused_and_so_is_who_waited_for_room() -> None:
+    async def main() -> Answers:
+        batches = Batcher(Table().flush, most=1, waiting=1)
+        async with asyncio.TaskGroup() as group:
+            service = group.create_task(batches.run())
+            tasks = [group.create_task(answer(batches, item)) for item in (1, 2, 3)]
+            await asyncio.sleep(0.5)
+            service.cancel()
+            await asyncio.sleep(0.5)
+            tasks.append(group.create_task(answer(batches, 4)))
+        return [task.result() for task in tasks]
+
+    assert virtual_clock.run(main()) == ["Unavailable"] * 4
+
+
+def test_one_that_was_started_again_answers() -> None:
+    async def main() -> Any:
+        batches = Batcher(Table().flush, most=1)
+        async with asyncio.TaskGroup() as group:
+            died = group.create_task(batches.run())
+            await asyncio.sleep(0.5)
+            died.cancel()
+            await asyncio.sleep(0.5)
+            again = group.create_task(batches.run())
+            answers = await together(batches, [1, 2])
+            again.cancel()
+        return answers
+
+    assert virtual_clock.run(main()) == [10, 20]
