@@ -179,7 +179,7 @@ def test_every_line_of_json_is_json_also_with_the_database_away(
         Stack(tmp_path / "logs") as stack,
     ):
         url = database.dsn()
-        environment = {"HODEI_LOG_FORMAT": "json", "HODEI_LOG": "info,psycopg.pool=info"}
+        environment = {"HODEI_LOG_FORMAT": "json", "HODEI_LOG": "info,psycopg.pool=debug"}
         address = stack.server("server", url, environment=environment)
         stack.worker("worker", address, tmp_path / "w", mint_token(url), environment=environment)
         database.stop()

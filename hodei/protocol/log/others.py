@@ -29,7 +29,7 @@ class Intercept(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level: str | int = record.levelname if record.levelname in STANDARD else record.levelno
         if level == "WARNING" and record.name.startswith(MENDS_ITSELF):
-            level = "INFO"
+            level = "DEBUG"
         exception = record.exc_info if record.exc_info and record.exc_info[0] else None
         theirs = logger.patch(lambda ours: _rename(ours, record.name)).bind(component=record.name)
         theirs.opt(exception=exception).log(level, "{}", words(record))
@@ -40,8 +40,8 @@ def _rename(ours: "Record", name: str) -> None:
 
 
 MENDS_ITSELF = "psycopg"
-"""Its pool warns of each connection that it replaces, also when a server ends. Whoever then waits
-in vain for a connection says so."""
+"""Its pool warns of each connection that it replaces, once a second while the database is away, also
+when a server ends. Whoever then waits in vain for a connection says so."""
 
 STANDARD = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
