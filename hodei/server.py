@@ -65,7 +65,7 @@ from hodei.rpc.worker_service import WorkerService
 from hodei.secrets import keys
 from hodei.secrets.values import SecretReader
 from hodei.services import EXIT_UNSOUND, Unsound, start
-from hodei.stop import Stop
+from hodei.stop import Stop, end_after
 from hodei.store import schema, servers
 from hodei.store.database import Database
 from hodei.store.startup import wait_for_database
@@ -73,6 +73,10 @@ from hodei.store.startup import wait_for_database
 LEAVE_WITHIN_S = 5.0
 """Seconds that a stop waits for workers to go to another server. Where there is none they stay
 until this one ends."""
+
+END_WITHIN_S = 20.0
+"""Seconds that a stop may take beyond what workers and calls are given: a database that does not
+answer takes up to 15."""
 
 GARBAGE_AFTER = 20_000
 """Objects made after which Python looks for cycles. A job leaves hardly one behind: to look after
@@ -153,6 +157,7 @@ class Server:
             await listeners.start()
             logger.success("hodei-server is ready on {}", self._settings.addresses)
             await self._stop.asked.wait()
+            end_after(LEAVE_WITHIN_S + self._settings.drain_s + END_WITHIN_S)
             await self._drain(listeners)
             for task in tasks:
                 task.cancel()

@@ -16,7 +16,8 @@ MOST_DEATHS, WITHIN_S = 10, 60.0
 """A loop that dies 10 times within 60 s is unsound: the server ends."""
 
 EXIT_UNSOUND = 70
-"""Exit code of a server that ends for that (EX_SOFTWARE of sysexits.h)."""
+"""Exit code of a server that ends for that, or that was asked to end and did not (EX_SOFTWARE of
+sysexits.h)."""
 
 
 class Unsound(Exception):

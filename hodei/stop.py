@@ -1,10 +1,37 @@
-"""How a server is asked to stop: the first signal asks it to drain, the second to end at once."""
+"""How a server is asked to stop: the first signal asks it to drain, the second to end at once. If it
+then does not end by itself, it is ended."""
 
 import asyncio
+import os
 import signal
+import sys
+import threading
+import traceback
 from collections.abc import Awaitable
 
+from loguru import logger
+
 from hodei.domain.errors import HodeiError
+from hodei.services import EXIT_UNSOUND
+
+
+def end_after(most_s: float) -> None:
+    """Ends this process that many seconds from now, unless it has ended by then, with the exit code of
+    an unsound one, and logs where each thread is. No job is lost by that: the database has each
+    change of state, and workers go on with another server."""
+
+    def end() -> None:
+        logger.critical(
+            "this server has not ended {:g} s after it was asked to: it ends now", most_s
+        )
+        for number, frame in sys._current_frames().items():
+            for place in traceback.extract_stack(frame):
+                logger.critical("thread {}: {}:{}", number, place.filename, place.lineno)
+        os._exit(EXIT_UNSOUND)
+
+    timer = threading.Timer(most_s, end)
+    timer.daemon = True
+    timer.start()
 
 
 class Stop:

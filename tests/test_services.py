@@ -93,3 +93,32 @@ def test_a_server_with_an_unsound_loop_drains_and_ends_with_70(fresh: Hodei) -> 
     assert ran.returncode == EXIT_UNSOUND, ran.stderr[-2000:]
     assert "the loop balance died 10 times within 60 s: a loop that cannot live" in ran.stderr
     assert "this server stops claiming and ends" in ran.stderr
+
+
+HANGS = """
+import time
+import hodei.fleet.announcement, hodei.server
+def end(self):
+    time.sleep(300)  # neither this call nor anything else of the event loop goes on
+hodei.fleet.announcement.Announcement.end = end
+hodei.server.END_WITHIN_S = 1.0 - 35.0  # 35 s: what workers and calls are given
+from hodei.cli.server import main
+main()
+"""
+
+
+def test_a_server_that_does_not_come_to_its_end_is_ended_with_70(fresh: Hodei) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGS, "--grpc", f"127.0.0.1:{free_port()}"],
+        env={"DATABASE_URL": fresh.url, "PATH": "/usr/bin:/bin"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stderr
+        while "hodei-server is ready" not in server.stderr.readline():
+            assert server.poll() is None
+        server.terminate()
+        _, said = server.communicate(timeout=30)
+    assert server.returncode == EXIT_UNSOUND, said[-2000:]
+    assert "has not ended 1 s after it was asked to: it ends now" in said
+    assert "<string>:5" in said, "where it was"
