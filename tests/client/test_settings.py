@@ -89,12 +89,12 @@ import asyncio, sys
 from hodei.client import AsyncHodei, Hodei, Unavailable
 
 async def ask():
-    async with AsyncHodei(sys.argv[1], call_timeout=0.5) as client:
+    async with AsyncHodei(sys.argv[1], call_timeout=1.5) as client:
         await client.list()
 
 try:
     if sys.argv[2] == "blocking":
-        Hodei(sys.argv[1], call_timeout=0.5).list()
+        Hodei(sys.argv[1], call_timeout=1.5).list()
     else:
         asyncio.run(ask())
 except Unavailable as error:
@@ -107,7 +107,7 @@ def test_a_failed_handshake_leaves_no_line_of_grpc(hodei: Hodei, kind: str) -> N
     """Its core writes such lines to standard error, whatever a program does with the exception."""
     for address, words in (
         (f"https://{hodei.addresses[0]}", f"does not speak TLS: use http://{hodei.addresses[0]}\n"),
-        (f"https://127.0.0.1:{free_port()}", "within 0.5 s\n"),
+        (f"https://127.0.0.1:{free_port()}", "within 1.5 s\n"),
     ):
         ran = subprocess.run(
             [sys.executable, "-c", FAILED_HANDSHAKE, address, kind],

@@ -30,10 +30,11 @@ CLOCK = r"\d\d:\d\d:\d\d"
 COPIES = """
     INSERT INTO workers
     SELECT (jsonb_populate_record(w, jsonb_build_object(
-        'id', gen_random_uuid(), 'state', other, 'name', repeat(other, 4)))).*
+        'id', gen_random_uuid(), 'state', other, 'name', repeat(other, 4),
+        'last_heartbeat', now() + interval '1 day'))).*
     FROM workers AS w, unnest(%s::text[]) AS other
 """
-"""Rows of workers in other states, without processes."""
+"""Rows of workers in other states, without processes; none falls silent during the tests."""
 
 
 class System(SimpleNamespace):
