@@ -5,7 +5,6 @@ gRPC errors become one line of words, and a Failure of a kind.
 
 import getpass
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from hodei.domain.text import shown
 from hodei.shapes.error import ErrorKind
 from hodei.tls.address import Address, BadAddress, parse_all
 from hodei.tls.bad import BadTls
+from hodei.tls.caller import close_interrupted
 from hodei.tls.grpc_words import without_grpc
 
 __all__ = ["Client", "Unanswered", "connect"]
@@ -120,12 +120,11 @@ def connect(
 
 @contextmanager
 def _open(channel: "grpc.Channel") -> Iterator[None]:
-    """Closes a channel at the end. After an interrupt nobody waits for that: raised in the middle of
-    gRPC's own steps it may leave a channel that waits for ever."""
+    """Closes a channel at the end. After an interrupt nobody waits for that."""
     try:
         yield
     except KeyboardInterrupt:
-        threading.Thread(target=channel.close, daemon=True).start()
+        close_interrupted(channel)
         raise
     except BaseException:
         channel.close()

@@ -17,7 +17,7 @@ from hodei.client.records import Attempt, Event, Job
 from hodei.client.servers import Tries
 from hodei.client.specs import AnySpec, Spec, one_spec
 from hodei.tls.address import Address
-from hodei.tls.caller import Tls, open_channel
+from hodei.tls.caller import Tls, close_interrupted, open_channel
 from hodei.tls.grpc_words import was_not_sent
 
 T = TypeVar("T")
@@ -161,11 +161,16 @@ class Hodei:
 
     def __exit__(
         self,
-        _kind: type[BaseException] | None,
+        kind: type[BaseException] | None,
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        """As `close`; it does not wait for that after an interrupt."""
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
+            self.close()
+            return
+        for channel in self._channels.close():
+            close_interrupted(channel)
 
     def _run(self, verb: verbs.Verb[T], call_timeout: float | None) -> T:
         """Makes the calls of a verb, each in turn."""

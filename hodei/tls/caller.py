@@ -2,6 +2,7 @@
 whenever a connection is opened, so that replaced ones are used with the next."""
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -92,6 +93,12 @@ def open_channel(grpc: Any, address: Address, tls: Tls, options: Sequence[Any]) 
     credentials = ssl_channel_credentials(_trusted(tls.ca), *own)
     named = [("grpc.ssl_target_name_override", tls.name)] if tls.name else []
     return grpc.secure_channel(address.target, credentials, options=[*options, *named])
+
+
+def close_interrupted(channel: Any) -> None:
+    """Closes a blocking channel after a KeyboardInterrupt, and does not wait for it: an interrupt in
+    the middle of gRPC's own steps may leave a channel whose close never returns."""
+    threading.Thread(target=channel.close, daemon=True).start()
 
 
 def stamp(tls: Tls) -> tuple[tuple[int, int, int], ...]:
