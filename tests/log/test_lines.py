@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from grpc.aio import InternalError
 from loguru import logger
 
 from hodei import log as server_log
 from hodei.domain.errors import Invalid
 from hodei.domain.job_line import JobLine
 from hodei.flow import job_lines
+from hodei.protocol.log.others import NOT_SENT
 from hodei.protocol.log.writer import MOST
 from hodei_worker import log as worker_log
 from hodei_worker.config import BadSetting
@@ -138,6 +140,20 @@ def test_a_pool_that_replaces_a_connection_is_no_alarm(
     lines = [json.loads(line) for line in lines_of(stderr.text())]
     assert {line["part"] for line in lines} == {"psycopg.pool"}
     assert [line["level"] for line in lines] == said
+
+
+@pytest.mark.parametrize(("parts", "said"), [("", []), ("debug", [("debug", False)])])
+def test_a_client_that_leaves_before_its_answer_is_no_alarm(
+    parts: str, said: list[tuple[str, bool]], stderr: Stderr, configure: Program
+) -> None:
+    configure("json", parts)
+    (not_sent,) = (kind for kind in InternalError.__subclasses__() if kind.__name__ == NOT_SENT)
+    try:
+        raise not_sent("Failed")
+    except InternalError:
+        logging.getLogger("grpc._cython.cygrpc").exception("raised in core by servicer method")
+    lines = [json.loads(line) for line in stderr.text().splitlines()]
+    assert [(line["level"], "Traceback" in str(line)) for line in lines] == said
 
 
 # ── others ──

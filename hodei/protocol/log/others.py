@@ -31,6 +31,8 @@ class Intercept(logging.Handler):
         if level == "WARNING" and record.name.startswith(MENDS_ITSELF):
             level = "DEBUG"
         exception = record.exc_info if record.exc_info and record.exc_info[0] else None
+        if exception and exception[0] and exception[0].__name__ == NOT_SENT:
+            level, exception = "DEBUG", None
         theirs = logger.patch(lambda ours: _rename(ours, record.name)).bind(component=record.name)
         theirs.opt(exception=exception).log(level, "{}", words(record))
 
@@ -42,6 +44,9 @@ def _rename(ours: "Record", name: str) -> None:
 MENDS_ITSELF = "psycopg"
 """Its pool warns of each connection that it replaces, once a second while the database is away, also
 when a server ends. Whoever then waits in vain for a connection says so."""
+
+NOT_SENT = "ExecuteBatchError"
+"""The error that gRPC logs, with its traceback, for a client that leaves while its answer is sent."""
 
 STANDARD = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
