@@ -19,7 +19,7 @@ from hodei.domain.text import shown
 from hodei.shapes.error import ErrorKind
 from hodei.tls.address import Address, BadAddress, parse_all
 from hodei.tls.bad import BadTls
-from hodei.tls.caller import close_interrupted
+from hodei.tls.caller import close_interrupted, interrupt_of
 from hodei.tls.grpc_words import without_grpc
 
 __all__ = ["Client", "Unanswered", "connect"]
@@ -120,14 +120,18 @@ def connect(
 
 @contextmanager
 def _open(channel: "grpc.Channel") -> Iterator[None]:
-    """Closes a channel at the end. After an interrupt nobody waits for that."""
+    """Closes a channel at the end. After an interrupt nobody waits for that. KeyboardInterrupt: also
+    in place of the error about a lock that gRPC's steps may make of it."""
     try:
         yield
-    except KeyboardInterrupt:
-        close_interrupted(channel)
-        raise
-    except BaseException:
-        channel.close()
+    except BaseException as error:
+        interrupt = interrupt_of(error)
+        if interrupt:
+            close_interrupted(channel)
+        else:
+            channel.close()
+        if interrupt and isinstance(error, RuntimeError):
+            raise interrupt from None
         raise
     channel.close()
 

@@ -17,7 +17,7 @@ from hodei.client.records import Attempt, Event, Job
 from hodei.client.servers import Tries
 from hodei.client.specs import AnySpec, Spec, one_spec
 from hodei.tls.address import Address
-from hodei.tls.caller import Tls, close_interrupted, open_channel
+from hodei.tls.caller import Tls, close_interrupted, interrupt_of, open_channel
 from hodei.tls.grpc_words import was_not_sent
 
 T = TypeVar("T")
@@ -161,12 +161,12 @@ class Hodei:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        _error: BaseException | None,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
         """As `close`; it does not wait for that after an interrupt."""
-        if kind is None or not issubclass(kind, KeyboardInterrupt):
+        if interrupt_of(error) is None:
             self.close()
             return
         for channel in self._channels.close():

@@ -101,6 +101,16 @@ def close_interrupted(channel: Any) -> None:
     threading.Thread(target=channel.close, daemon=True).start()
 
 
+def interrupt_of(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt during which an error was raised. In the middle of gRPC's own steps an interrupt
+    may end in an error about a lock."""
+    while error:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        error = error.__context__
+    return None
+
+
 def stamp(tls: Tls) -> tuple[tuple[int, int, int], ...]:
     """What changes when one of the files is replaced or written."""
     return tuple(stamp_of(path) for path in (tls.ca, tls.cert, tls.key) if path)
