@@ -1113,8 +1113,9 @@ END $$;
 -- Returns a spec in its stored form, or refuses one that no job can have. The stored form has no
 -- nulls, no `id` and no `actor` (they have columns), seconds rounded to milliseconds, `interpreter`
 -- as a list, and always a `command`; of a container job also a start_timeout and the label that
--- keeps it from workers without containers; of a job with secrets such a label, too. It is returned as it is. hodei/domain/spec.py gives the same
--- answers. tools/spec-sql makes the lines between the marks from hodei/domain/spec_keys.py.
+-- keeps it from workers without containers; of a job with secrets such a label, too. A spec that is
+-- in this form already is returned as it is. hodei/domain/spec.py gives the same answers.
+-- tools/spec-sql makes the lines between the marks from hodei/domain/spec_keys.py.
 CREATE OR REPLACE FUNCTION hodei_normalise_spec(given jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
