@@ -14,19 +14,29 @@ from loguru import logger
 from hodei.domain.errors import HodeiError
 from hodei.services import EXIT_UNSOUND
 
+TELL_WITHIN_S = 2.0
+"""Seconds for the last lines of a server. It may be stuck because nobody takes what it logs."""
+
 
 def end_after(most_s: float) -> None:
     """Ends this process that many seconds from now, unless it has ended by then, with the exit code of
     an unsound one, and logs where each thread is. No job is lost by that: the database has each
-    change of state, and workers go on with another server."""
+    change of state, and workers go on with another server.
 
-    def end() -> None:
+    (faulthandler does nearly this, but its lines are no JSON.)"""
+
+    def tell() -> None:
         logger.critical(
             "this server has not ended {:g} s after it was asked to: it ends now", most_s
         )
         for number, frame in sys._current_frames().items():
             for place in traceback.extract_stack(frame):
                 logger.critical("thread {}: {}:{}", number, place.filename, place.lineno)
+
+    def end() -> None:
+        telling = threading.Thread(target=tell, daemon=True)
+        telling.start()
+        telling.join(TELL_WITHIN_S)
         os._exit(EXIT_UNSOUND)
 
     timer = threading.Timer(most_s, end)

@@ -96,10 +96,10 @@ def test_a_server_with_an_unsound_loop_drains_and_ends_with_70(fresh: Hodei) -> 
 
 
 HANGS = """
-import time
+import os, time
 import hodei.fleet.announcement, hodei.server
 def end(self):
-    time.sleep(300)  # neither this call nor anything else of the event loop goes on
+    {stuck}  # neither this call nor anything else of the event loop goes on
 hodei.fleet.announcement.Announcement.end = end
 hodei.server.END_WITHIN_S = 1.0 - 35.0  # 35 s: what workers and calls are given
 from hodei.cli.server import main
@@ -107,9 +107,14 @@ main()
 """
 
 
-def test_a_server_that_does_not_come_to_its_end_is_ended_with_70(fresh: Hodei) -> None:
+@pytest.mark.parametrize(
+    ("stuck", "is_read"), [("time.sleep(300)", True), ("os.write(2, b'x' * 10_000_000)", False)]
+)
+def test_a_server_that_does_not_come_to_its_end_is_ended_with_70(
+    fresh: Hodei, stuck: str, is_read: bool
+) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", HANGS, "--grpc", f"127.0.0.1:{free_port()}"],
+        [sys.executable, "-c", HANGS.format(stuck=stuck), "--grpc", f"127.0.0.1:{free_port()}"],
         env={"DATABASE_URL": fresh.url, "PATH": "/usr/bin:/bin"},
         stderr=subprocess.PIPE,
         text=True,
@@ -118,6 +123,9 @@ def test_a_server_that_does_not_come_to_its_end_is_ended_with_70(fresh: Hodei) -
         while "hodei-server is ready" not in server.stderr.readline():
             assert server.poll() is None
         server.terminate()
+        if not is_read:  # its log is full, too
+            assert server.wait(30) == EXIT_UNSOUND
+            return
         _, said = server.communicate(timeout=30)
     assert server.returncode == EXIT_UNSOUND, said[-2000:]
     assert "has not ended 1 s after it was asked to: it ends now" in said
