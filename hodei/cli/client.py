@@ -101,7 +101,8 @@ def connect(
     servers: str, *, within_s: float | None = None, key: str | None = None
 ) -> Iterator[Client]:
     """A client of the first server that answers, within CONNECT_S if nothing else is said; with this
-    API key, or the one that is set. Failure: what went wrong, in one line."""
+    API key, or the one that is set. Failure: what went wrong, in one line. KeyboardInterrupt: also
+    where gRPC's steps have made an error about a lock of it."""
     import grpc
 
     way = of_this_call()
@@ -109,29 +110,28 @@ def connect(
     try:
         way.tls.check(candidates)
         channel, address = first_that_answers(candidates, way.tls, within_s or CONNECT_S)
-    except BadTls as error:
-        raise click.UsageError(str(error)) from None
-    try:
         with _open(channel):
             yield Client(channel, address, key)
+    except BadTls as error:
+        raise click.UsageError(str(error)) from None
     except grpc.RpcError as error:
         raise Failure(words(error), kind(error)) from error
+    except RuntimeError as error:
+        if interrupt := interrupt_of(error):
+            raise interrupt from None
+        raise
 
 
 @contextmanager
 def _open(channel: "grpc.Channel") -> Iterator[None]:
-    """Closes a channel at the end. After an interrupt nobody waits for that. KeyboardInterrupt: also
-    in place of the error about a lock that gRPC's steps may make of it."""
+    """Closes a channel at the end. After an interrupt nobody waits for that."""
     try:
         yield
     except BaseException as error:
-        interrupt = interrupt_of(error)
-        if interrupt:
+        if interrupt_of(error):
             close_interrupted(channel)
         else:
             channel.close()
-        if interrupt and isinstance(error, RuntimeError):
-            raise interrupt from None
         raise
     channel.close()
 

@@ -9,7 +9,6 @@ from types import FrameType
 from typing import Any
 
 from hodei.cli.exit_codes import INTERRUPTED, OF_A_SIGNAL
-from hodei.tls.caller import interrupt_of
 
 SECOND_WITHIN_S = 2.0
 """Seconds after a Ctrl-C within which a second one cancels the job."""
@@ -73,8 +72,6 @@ def within(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 1e-3), LONGEST_S))
         try:
             yield
-        except RuntimeError as error:
-            raise interrupt_of(error) or error from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 

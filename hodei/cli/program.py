@@ -110,10 +110,6 @@ def _outcome(
     except OSError as error:
         ended = _failed_file(error, told)
     except Exception as error:
-        from hodei.tls.caller import interrupt_of
-
-        if isinstance(error, RuntimeError) and interrupt_of(error):
-            return INTERRUPTED
         if tracebacks or os.environ.get("HODEI_TRACEBACK"):
             raise
         what = f"{type(error).__name__}: {words_of(error)}"
