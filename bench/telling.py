@@ -19,7 +19,7 @@ from verify.checker import violations
 LEVELS = {"quiet": QUIET, "default": TELLING}
 
 
-def measure(rounds: int, jobs: int = 5000) -> dict[str, Any]:
+def measure(rounds: int, jobs: int = 10_000) -> dict[str, Any]:
     with system(servers=1, environment=QUIET) as under_test:
         url = under_test.url
         told = under_test.stack.server("server-told", url, environment=TELLING)
@@ -67,7 +67,7 @@ def main() -> None:
     words = "What the default log level costs, beside the quiet one and the C loop."
     parser = argparse.ArgumentParser(prog="python -m bench.telling", description=words)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=5000)
+    parser.add_argument("--jobs", type=int, default=10_000)
     given = parser.parse_args()
     result = measure(given.rounds, given.jobs)
     print(json.dumps(result, indent=2))
