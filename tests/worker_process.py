@@ -144,6 +144,16 @@ class Worker:
         ((job_id,),) = self.hodei.sql("SELECT hodei_enqueue(%s::jsonb)::text", whole)
         return str(job_id)
 
+    def submit_all(self, commands: list[str]) -> list[str]:
+        """All at once, so that the worker gets them together."""
+        specs = [{"command": one, "labels": {"as": self.label}} for one in commands]
+        asked = """
+            SELECT hodei_enqueue(spec)::text
+            FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS given (spec, place)
+            ORDER BY place
+        """
+        return [job_id for (job_id,) in self.hodei.sql(asked, json.dumps(specs))]
+
     def finish(self, command: str | list[str] = "", **spec: Any) -> "Ended":
         return self.ended(self.submit(command, **spec))
 

@@ -1,6 +1,7 @@
 """The parts that all jobs of a supervisor share."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,19 +18,29 @@ class Host:
     folders: Folders
     log_limit: int
     group: asyncio.TaskGroup
-    memory_was_short: Callable[
-        [], bool
-    ]  # whether the kernel killed a process for lack of memory just now
+    # whether the kernel killed a process for lack of memory just now
+    memory_was_short: Callable[[], bool]
     launchers: Launchers
     crowd: Crowd = field(init=False)
     # pids of the jobs' own processes; only the job itself may wait for them
     main_pids: set[int] = field(default_factory=set)
+    _search_until: float = 0.0  # monotonic
 
     def __post_init__(self) -> None:
         self.crowd = Crowd(self.launchers, self.main_pids)
+
+    def search_newborn(self, seconds: float) -> None:
+        """For so long the process of a job whose launcher has died is searched for. It may have
+        ended: its exit code would be lost if it was reaped as an orphan."""
+        self._search_until = time.monotonic() + seconds
+
+    @property
+    def searches_newborn(self) -> bool:
+        return time.monotonic() < self._search_until
 
     def reap_orphans(self) -> None:
         """Waits for ended processes that jobs have left. It reads the launchers' answers first, so
         that it never waits for the process of a job whose launcher has just died."""
         self.launchers.read_answers()
-        kin.reap_orphans(self.main_pids | self.launchers.pids)
+        if not self.searches_newborn:
+            kin.reap_orphans(self.main_pids | self.launchers.pids)

@@ -128,10 +128,14 @@ def kill_attempt(job_id: str, lease: int) -> None:
     send_signal(marked_processes(job_id, lease), signal.SIGKILL)
 
 
-def find_newborn(job_id: str, lease: int, since: int, known: Container[int]) -> int:
+def find_newborn(
+    job_id: str, lease: int, since: int, known: Container[int], cgroup: str | None
+) -> int:
     """Returns the process that a launcher started for this attempt but did not report before it
-    died, if one of our children must be it; 0 if there is none (yet). It may be a zombie. `since`:
-    clock ticks; `known`: pids that are not candidates."""
+    died, if one of our children must be it; 0 if there is none (yet). It may be a zombie, which has
+    no environment: then it is known by its cgroup. (Without a cgroup it is any zombie that no job
+    has; where launchers of several jobs die at once, it may be another's.) `since`: clock ticks;
+    `known`: pids that are not candidates; `cgroup`: path of the attempt's own."""
     for pid in orphans():
         if pid in known:
             continue
@@ -140,9 +144,21 @@ def find_newborn(job_id: str, lease: int, since: int, known: Container[int]) -> 
         except OSError:
             continue
         of_its_own = int(text[3]) == pid and int(text[19]) >= since
-        if has_marks(pid, job_id, lease) or (of_its_own and text[0] in b"ZX"):
+        if has_marks(pid, job_id, lease):
+            return pid
+        if of_its_own and text[0] in b"ZX" and (cgroup is None or _is_in(pid, cgroup)):
             return pid
     return 0
+
+
+def _is_in(pid: int, cgroup: str) -> bool:
+    """Whether a process, or a zombie, is in a cgroup of ours. The kernel may show another beginning
+    of its path; the end, with the supervisor's pid, is its own."""
+    end = "/".join(cgroup.split("/")[-3:])
+    try:
+        return f"/{end}\n" in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
 
 
 def processes_of_dead_attempt(job_id: str, lease: int, seen: Iterable[tuple[int, int]]) -> set[int]:

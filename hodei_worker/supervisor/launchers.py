@@ -6,38 +6,44 @@ supervisor the parent of the launcher's children, and another launcher is starte
 
 import os
 import signal
-import socket
-import struct
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 from hodei_worker.supervisor import kin
+from hodei_worker.supervisor.answers import PROCESSORS, Answers
 from hodei_worker.supervisor.cgroups import Cgroup, Cgroups
 from hodei_worker.supervisor.launcher import (
     ANSWER,
+    BEHIND,
+    EMPTY,
     ENDED,
     FAILED,
-    LARGE,
-    MAX_MESSAGE_BYTES,
     MOVE,
-    REQUEST,
+    OCCUPIED,
     SPAWN,
     SPAWNED,
 )
 from hodei_worker.supervisor.poller import Poller
-from hodei_worker.supervisor.spawn import Launcher, Pending, Running, Spawn, Usage
+from hodei_worker.supervisor.requests import send_request, start_launcher
+from hodei_worker.supervisor.spawn import (
+    Launcher,
+    Pending,
+    Running,
+    Spawn,
+    Usage,
+    at_work,
+    next_launcher,
+)
 from hodei_worker.supervisor.user import JobUser
 
-COUNT = max(2, min(6, 2 * (os.cpu_count() or 2)))
+COUNT = max(2, min(6, 2 * PROCESSORS))
 """Number of launchers."""
 
 MOVE_OUT_S = 0.03
 """Seconds after a spawn when the launcher moves to an empty cgroup, so that the next job need not
 wait for the move. A shorter job leaves its cgroup empty, and no move is needed."""
-
 
 ANSWER_BYTES = 4096
 """Bytes of the buffer for an answer; no answer is longer."""
@@ -54,18 +60,17 @@ class Launchers:
         user: JobUser | None,
         call_later: Callable[..., object],
     ) -> None:
-        self._poller = poller
+        self._answers = Answers(poller, call_later, lambda: at_work(self._launchers))
         self._cgroups = cgroups
         self._call_later = call_later  # loop.call_later
         self._ids = [user.uid, user.gid, *user.groups] if user else []
         self._launchers: list[Launcher] = []
         self._waiting: deque[Spawn] = deque()  # bounded by the agent's slots
         self._running: dict[int, Running] = {}  # request number → process
-        self._number = 0
+        self._number = self._turn = 0
         self._closed = False
         self._refusals = 0
         self._move_scheduled = False
-        self._dev_null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for _ in range(COUNT):
             self._start_launcher()
 
@@ -74,17 +79,9 @@ class Launchers:
         return {launcher.pid for launcher in self._launchers}
 
     def _start_launcher(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        program = str(Path(__file__).with_name("launcher.py"))
-        given = (self._dev_null, 0), (self._dev_null, 1), (theirs.fileno(), 3)
-        actions = [(os.POSIX_SPAWN_DUP2, descriptor, at) for descriptor, at in given]
-        argv = [sys.executable, "-I", "-S", program, "3", *map(str, self._ids)]
-        pid = os.posix_spawn(sys.executable, argv, {}, file_actions=actions, setsid=True)
-        theirs.close()
-        launcher = Launcher(pid, ours)
+        launcher = start_launcher(self._ids)
         self._launchers.append(launcher)
-        self._poller.watch(ours.fileno(), lambda: self._read_answer(launcher))
+        self._answers.watch(launcher.link.fileno(), lambda: self._read_answers_of(launcher))
         self._move_out(launcher, None)
 
     # ── requests ──
@@ -94,35 +91,44 @@ class Launchers:
         environment has a NUL."""
         if "\0" in "".join((*spawn.argv, *spawn.environment, *spawn.environment.values())):
             raise ValueError("embedded null byte")
+        self._turn += 1
+        spawn.turn = self._turn
         self._waiting.append(spawn)
         self._spawn_waiting()
 
+    def _wait_again(self, spawn: Spawn) -> None:
+        """For a spawn whose request was in vain. It keeps its turn."""
+        spawn.cgroup = None
+        later = (at for at, other in enumerate(self._waiting) if other.turn > spawn.turn)
+        self._waiting.insert(next(later, len(self._waiting)), spawn)
+
     def _spawn_waiting(self) -> None:
-        while self._waiting:
-            launcher = min(self._launchers, key=Launcher.load, default=None)
-            if launcher is None or launcher.pending:
-                return
+        while self._waiting and (launcher := next_launcher(self._launchers)):
             spawn = self._waiting.popleft()
             try:
                 self._spawn(launcher, spawn)
             except Exception as error:  # noqa: BLE001  whatever it is: the other jobs go on
-                if spawn.cgroup:
-                    spawn.cgroup.tenant = None  # the launcher keeps it for the next job
+                self._leave(launcher, spawn)
                 spawn.guard(spawn.on_error, error)
 
     def _spawn(self, launcher: Launcher, spawn: Spawn) -> None:
         spawn.requested_at = time.monotonic()
+        kind = SPAWN
         if self._cgroups:
-            if (at := launcher.cgroup) is None or at.tenant:
+            if (at := launcher.cgroup) is None or not launcher.takes_more:
                 self._assign_cgroup(launcher, at := self._cgroups.take_cgroup())
-            spawn.cgroup, at.tenant = at, spawn
+            spawn.cgroup = at
+            if at.tenant is None:
+                at.tenant = spawn
+            else:
+                kind |= BEHIND
             if not self._move_scheduled:
                 self._move_scheduled = True
                 self._call_later(MOVE_OUT_S, self._move_all_out)
         pairs = [word for pair in spawn.environment.items() for word in pair]
         words = [spawn.workdir, spawn.environment["PATH"], *spawn.argv, *pairs, spawn.umask]
         counts = (len(spawn.argv), len(pairs))
-        self._send_request(launcher, SPAWN, spawn, words, counts, spawn.streams)
+        self._send_request(launcher, kind, spawn, words, counts, spawn.streams)
 
     def _assign_cgroup(self, launcher: Launcher, cgroup: Cgroup) -> None:
         launcher.cgroup = cgroup
@@ -143,9 +149,11 @@ class Launchers:
         now = time.monotonic()
         for launcher in self._launchers:
             tenant = launcher.cgroup.tenant if launcher.cgroup else None
-            if tenant and now - tenant.requested_at >= MOVE_OUT_S:
+            if tenant is None:
+                continue
+            if not launcher.pending and now - tenant.requested_at >= MOVE_OUT_S:
                 self._move_out(launcher, tenant)
-            elif tenant and not self._move_scheduled:
+            elif not self._move_scheduled:
                 self._move_scheduled = True
                 self._call_later(MOVE_OUT_S, self._move_all_out)
 
@@ -156,6 +164,13 @@ class Launchers:
             if launcher.cgroup is cgroup:
                 self._move_out(launcher, cgroup.tenant)
         return not cgroup.guests
+
+    def _leave(self, launcher: Launcher, spawn: Spawn) -> None:
+        """The job has left its cgroup, or never was in it. The launcher stays there, for the next
+        job."""
+        if spawn.cgroup and spawn.cgroup.tenant is spawn:
+            behind = (one.spawn for one in launcher.pending if one.cgroup is spawn.cgroup)
+            spawn.cgroup.tenant = next(behind, None)
 
     def give_back(self, cgroup: Cgroup) -> None:
         """The cgroup's job has ended and has left no process in it."""
@@ -175,25 +190,8 @@ class Launchers:
     ) -> None:
         self._number += 1
         words = [launcher.cgroup.path if launcher.cgroup else "", *(words or ("", ""))]
-        rest = "\0".join([*words, ""]).encode("utf-8", "surrogateescape")
-        large = None
-        if len(rest) > MAX_MESSAGE_BYTES // 2:
-            large = os.memfd_create("request")
-            kind, rest, whole = kind | LARGE, b"", rest
-            os.pwrite(large, whole, 0)
-            streams = (*streams, large)
-        try:
-            message = REQUEST.pack(kind, self._number, *counts) + rest
-            launcher.pending.append(Pending(self._number, spawn, launcher.cgroup))
-            ancillary = [
-                (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(streams)}i", *streams))
-            ]
-            launcher.link.sendmsg([message], ancillary if streams else [])
-        except OSError:
-            return  # it is dead; the poller reports its end too
-        finally:
-            if large is not None:
-                os.close(large)
+        send_request(launcher.link, kind, self._number, words, counts, streams)
+        launcher.pending.append(Pending(self._number, spawn, launcher.cgroup))
 
     # ── answers ──
 
@@ -201,14 +199,19 @@ class Launchers:
         """Reads all answers that have arrived. Callers do so before they signal a process, which
         may have ended."""
         for launcher in list(self._launchers):
-            while self._read_answer(launcher):
-                continue
+            self._read_answers_of(launcher)
+
+    def _read_answers_of(self, launcher: Launcher) -> None:
+        while self._read_answer(launcher):
+            continue
 
     def _read_answer(self, launcher: Launcher) -> bool:
         try:
             message = launcher.link.recv(ANSWER_BYTES)
         except BlockingIOError:
             return False
+        except ConnectionResetError:
+            return True  # it died with unread requests; its answers, and its end, come after this
         except OSError:
             message = b""
         if message:
@@ -229,20 +232,26 @@ class Launchers:
             if not launcher.pending or launcher.pending[0].number != number:
                 return
         _, spawn, cgroup = launcher.pending.popleft()
-        words = message[ANSWER.size :].decode(errors="replace")
+        more = message[ANSWER.size :]
+        launcher.knows_behind |= more == EMPTY
+        words = more.decode(errors="replace")
         if kind == FAILED and not values[0] and cgroup:
-            self._on_cgroup_refused(launcher, spawn, words)
+            self._on_cgroup_refused(launcher, cgroup, spawn, words)
             return
         self._on_cgroup_entered(launcher, cgroup)
         if spawn and kind == ENDED:
-            spawn.guard(spawn.on_ran, pid, status, usage)
+            if more == EMPTY:
+                self._leave(launcher, spawn)
+            spawn.guard(spawn.on_ran, pid, status, usage, more != EMPTY)
         elif spawn and kind == SPAWNED:
             self._running[number] = Running(spawn, launcher)
             spawn.guard(spawn.on_started, values[0])
         elif spawn:
-            if cgroup:
-                self.give_back(cgroup)
-            spawn.guard(spawn.on_failed, words)
+            self._leave(launcher, spawn)
+            if kind == OCCUPIED:
+                self._wait_again(spawn)
+            else:
+                spawn.guard(spawn.on_failed, words)
         self._spawn_waiting()
 
     def _on_cgroup_entered(self, launcher: Launcher, cgroup: Cgroup | None) -> None:
@@ -254,22 +263,24 @@ class Launchers:
             left.guests.discard(launcher.pid)
             launcher.may_be_in.discard(left)
 
-    def _on_cgroup_refused(self, launcher: Launcher, spawn: Spawn | None, words: str) -> None:
+    def _on_cgroup_refused(
+        self, launcher: Launcher, cgroup: Cgroup, spawn: Spawn | None, words: str
+    ) -> None:
         """The cgroup is gone; only root can have removed it. Another one is made for the job. After
         MOST_REFUSALS of them jobs are started without cgroups."""
         print(f"a launcher cannot enter a cgroup: {words}", file=sys.stderr, flush=True)
-        launcher.cgroup = None
+        if launcher.cgroup is cgroup:
+            launcher.cgroup = None
         self._refusals += 1
         if self._refusals > MOST_REFUSALS:
             self._cgroups = None
         if spawn:
-            spawn.cgroup = None
-            self._waiting.appendleft(spawn)
+            self._wait_again(spawn)
         self._spawn_waiting()
 
     def _on_death(self, launcher: Launcher) -> None:
         self._launchers.remove(launcher)
-        self._poller.unwatch(launcher.link.fileno())
+        self._answers.unwatch(launcher.link.fileno())
         launcher.link.close()
         for cgroup in launcher.may_be_in:
             cgroup.guests.discard(launcher.pid)
@@ -281,12 +292,11 @@ class Launchers:
         os.waitpid(launcher.pid, 0)  # from now on its children are our children
         print(f"launcher {launcher.pid} ended; starting another", file=sys.stderr, flush=True)
         self._start_launcher()
-        unsure = launcher.pending.popleft().spawn if launcher.pending else None
-        for pending in reversed(launcher.pending):
-            if pending.spawn:
-                if pending.cgroup:
-                    self.give_back(pending.cgroup)
-                self._waiting.appendleft(pending.spawn)
+        unsure = launcher.take_unsure()
+        for spawn in [one.spawn for one in launcher.pending if one.spawn]:
+            if spawn.cgroup and spawn.cgroup.tenant is spawn:
+                self.give_back(spawn.cgroup)
+            self._wait_again(spawn)
         for number in [n for n, one in self._running.items() if one.launcher is launcher]:
             orphaned = self._running.pop(number).spawn
             orphaned.guard(orphaned.on_orphaned)
@@ -300,8 +310,8 @@ class Launchers:
 
     def close(self) -> None:
         self._closed = True
+        self._answers.close()
         for launcher in self._launchers:
-            self._poller.unwatch(launcher.link.fileno())
             launcher.link.close()
             try:
                 os.waitpid(launcher.pid, 0)

@@ -166,10 +166,10 @@ class JobProcess:
         self._cause, self._members = cause, left
         self._finish(0)
 
-    def on_ran(self, pid: int, status: int, usage: Usage) -> None:
+    def on_ran(self, pid: int, status: int, usage: Usage, may_be_left: bool) -> None:
         """The process has started and ended."""
         self._pid, self._exit = pid, Exit(status, usage)
-        self._members = self._starting.members(pid)
+        self._members = self._starting.members(pid) if may_be_left else None
         self._listener.on_started()
         self.on_ended(status, usage)
         if self._faulty:

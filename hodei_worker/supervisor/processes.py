@@ -109,6 +109,8 @@ class Processes:
     def _reap(self) -> None:
         self._reaping = False
         self._host.reap_orphans()
+        if self._host.searches_newborn:
+            self._reap_soon()
 
     def purge(self, job_id: str, lease: int) -> None:
         kin.kill_attempt(job_id, lease)

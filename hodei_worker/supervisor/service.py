@@ -314,6 +314,7 @@ class Supervisor:
         self._loop.call_soon(self._journal.flush)
 
     def _on_ended(self, job: Job, result: Result) -> None:
+        """A frame to the agent flushes the journal before it leaves."""
         self._journal.add_result(job.start.lease, words := job.end(result))
-        self._loop.call_soon(self._journal.flush)
-        self._send("ended", lease=job.start.lease, result=words)
+        if not self._send("ended", lease=job.start.lease, result=words):
+            self._loop.call_soon(self._journal.flush)

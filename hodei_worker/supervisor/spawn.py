@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from hodei_worker.supervisor.answers import PROCESSORS
 from hodei_worker.supervisor.cgroups import Cgroup
 from hodei_worker.supervisor.guard import Guard
 
@@ -36,6 +37,7 @@ class Spawn(Protocol):
     guard: Guard
     cgroup: Cgroup | None  # launchers.py sets it
     requested_at: float  # when the request was sent to a launcher (monotonic); launchers.py sets it
+    turn: int  # jobs start in its order; launchers.py sets it
 
     def on_started(self, pid: int) -> None: ...
 
@@ -47,14 +49,25 @@ class Spawn(Protocol):
     def on_ended(self, status: int, usage: Usage) -> None:
         """`status`: the wait status."""
 
-    def on_ran(self, pid: int, status: int, usage: Usage) -> None:
-        """It has started and ended."""
+    def on_ran(self, pid: int, status: int, usage: Usage, may_be_left: bool) -> None:
+        """It has started and ended. `may_be_left`: it may have left processes; if not, its cgroup is
+        another job's by now."""
 
     def on_orphaned(self) -> None:
         """Its launcher died: it is our child now, and we must wait for it."""
 
     def on_unsure(self) -> None:
         """Its launcher died while starting it: it may have run."""
+
+
+MOST_PENDING = 3
+"""Requests that a launcher has at most. It works on one after the other, without a wait for the
+supervisor between them."""
+
+AS_LONG = MOST_PENDING - 1
+"""Number of requests that take as long as a move out of the cgroup of a job that goes on, for which
+every start on this host may wait. The same counts for a launcher that is not needed to keep the
+processors busy: few launchers stay warm in their caches."""
 
 
 class Pending(NamedTuple):
@@ -79,9 +92,46 @@ class Launcher:
     cgroup: Cgroup | None = None  # where it will be after all pending requests
     pending: deque[Pending] = field(default_factory=deque)  # oldest first
     may_be_in: set[Cgroup] = field(default_factory=set)  # all cgroups in which it may be now
+    knows_behind: bool = False  # it is not of a release before; launcher.py explains BEHIND
 
-    def load(self) -> tuple[int, float]:
-        """The key by which a launcher is chosen, least first: no pending request, then no job in
-        its cgroup, then the oldest job."""
-        tenant = self.cgroup.tenant if self.cgroup else None
-        return len(self.pending), tenant.requested_at if tenant else 0.0
+    @property
+    def takes_more(self) -> bool:
+        """Whether a job that is sent to it now will find its cgroup empty: nobody is in it, or only
+        the job of a pending request, which most often ends at once."""
+        if len(self.pending) >= MOST_PENDING:
+            return False
+        if self.cgroup is None:
+            return True
+        tenant = self.cgroup.tenant
+        if not self.pending or self.pending[-1].spawn is None:
+            return tenant is None
+        at_work = (one.spawn is tenant for one in self.pending if one.spawn)
+        return self.knows_behind and any(at_work)
+
+    def delay(self, *, enough_at_work: bool) -> int:
+        """The key by which a launcher is chosen: the number of requests before a job that is sent to
+        it now, or what is as long. `enough_at_work`: the processors are busy without it."""
+        if not self.takes_more or (enough_at_work and not self.pending):
+            return AS_LONG
+        return len(self.pending)
+
+    def take_unsure(self) -> Spawn | None:
+        """Removes and returns the spawn on which it was at work when it died. It was not yet, if the
+        job before in the same cgroup goes on."""
+        spawn = self.pending[0].spawn if self.pending else None
+        if spawn and (spawn.cgroup is None or spawn.cgroup.tenant is spawn):
+            self.pending.popleft()
+            return spawn
+        return None
+
+
+def at_work(launchers: list[Launcher]) -> int:
+    """Returns the number of launchers that have a request."""
+    return sum(1 for one in launchers if one.pending)
+
+
+def next_launcher(launchers: list[Launcher]) -> Launcher | None:
+    """Returns the launcher that will probably start a job first; None if each has enough requests."""
+    able = [one for one in launchers if one.takes_more or not one.pending]
+    enough = at_work(launchers) > PROCESSORS
+    return min(able, key=lambda one: one.delay(enough_at_work=enough), default=None)

@@ -29,8 +29,8 @@ class Outcomes(Protocol):
 
     def on_started(self, pid: int) -> None: ...
 
-    def on_ran(self, pid: int, status: int, usage: Usage) -> None:
-        """`status`: the wait status."""
+    def on_ran(self, pid: int, status: int, usage: Usage, may_be_left: bool) -> None:
+        """`status`: the wait status. `may_be_left`: it may have left processes."""
 
     def on_not_started(self, cause: Cause, left: Members | None) -> None:
         """`left`: its processes, if any may be left."""
@@ -56,7 +56,7 @@ class Starting(Spawn):
         """`call_after` calls an action some seconds later, unless the job has ended by then."""
         self.guard = guard
         self.cgroup = None
-        self.requested_at = 0.0
+        self.requested_at, self.turn = 0.0, 0
         self._start = start
         self._host = host
         self._call_after = call_after
@@ -107,9 +107,9 @@ class Starting(Spawn):
         self._close_descriptors()
         self._outcomes.on_started(pid)
 
-    def on_ran(self, pid: int, status: int, usage: Usage) -> None:
+    def on_ran(self, pid: int, status: int, usage: Usage, may_be_left: bool) -> None:
         self._close_descriptors()
-        self._outcomes.on_ran(pid, status, usage)
+        self._outcomes.on_ran(pid, status, usage, may_be_left)
 
     def on_ended(self, status: int, usage: Usage) -> None:
         self._outcomes.on_ended(status, usage)
@@ -133,12 +133,14 @@ class Starting(Spawn):
         searched for."""
         self._close_descriptors()
         self.under_way = True
+        self._host.search_newborn((NEWBORN_LOOKS + 1) * NEWBORN_EVERY_S)
         self._look_for_newborn(NEWBORN_LOOKS)
 
     def _look_for_newborn(self, looks: int) -> None:
         known = self._host.main_pids | self._host.launchers.pids
+        cgroup = self.cgroup.path if self.cgroup else None
         pid = kin.find_newborn(
-            self._start.job_id, self._start.lease, self._requested_ticks(), known
+            self._start.job_id, self._start.lease, self._requested_ticks(), known, cgroup
         )
         if pid:
             self.on_started(pid)

@@ -306,14 +306,14 @@ class Connection(asyncio.BufferedProtocol):
         self._unsent.append(encode({"op": op, **header}, payload))
 
     def flush(self) -> None:
-        frames, self._unsent = self._unsent, []
-        if frames and self._transport and not self._transport.is_closing():
+        if frames := self._unsent:
+            self._unsent = []
             self._before_write()
-            self._transport.write(b"".join(frames))
+            if (transport := self._transport) and not transport.is_closing():
+                transport.write(b"".join(frames))
 
     def close(self) -> None:
-        """Closes the connection after the frames that were sent before. One that is not made yet is
-        closed when it is made."""
+        """Closes the connection, as soon as it is made, after the frames that were sent before."""
         self._closed = True
         self.flush()
         if self._transport:

@@ -1,0 +1,71 @@
+"""When the launchers' answers are read: at once, or several together while the host is busy.
+
+Each answer that is read at once wakes the supervisor, and an end that it tells wakes the agent. On a
+busy host that takes a tenth of their time, and ends of jobs that gather cost nobody anything: there
+are more jobs than processors."""
+
+import os
+import select
+from collections.abc import Callable
+
+from hodei_worker.supervisor.poller import Poller
+
+PROCESSORS = os.cpu_count() or 2
+
+BUSY = PROCESSORS + 2
+"""Number of launchers at work from which on answers gather. With fewer, processors would be idle
+meanwhile."""
+
+GATHER_S = 0.001
+"""Seconds for which answers gather; what the loop can do at least."""
+
+
+class Answers:
+    def __init__(
+        self,
+        poller: Poller,
+        call_later: Callable[..., object],
+        at_work: Callable[[], int],
+    ) -> None:
+        """`call_later`: the loop's. `at_work` returns the number of launchers at work."""
+        self._poller = poller
+        self._call_later = call_later
+        self._at_work = at_work
+        self._links = select.epoll()
+        self._readers: dict[int, Callable[[], object]] = {}
+        self._gathering = False
+        poller.watch(self._links.fileno(), self._read)
+
+    def watch(self, link: int, read: Callable[[], object]) -> None:
+        """Calls `read` when an answer is there, or the launcher has ended."""
+        self._readers[link] = read
+        self._links.register(link, select.EPOLLIN)
+
+    def unwatch(self, link: int) -> None:
+        del self._readers[link]
+        self._links.unregister(link)
+
+    def close(self) -> None:
+        self._poller.unwatch(self._links.fileno())
+        self._readers.clear()
+        self._links.close()
+
+    def _read(self) -> None:
+        """Called when an answer has come after a pause."""
+        self._poller.unwatch(self._links.fileno())
+        self._read_gathered()
+
+    def _read_gathered(self) -> None:
+        if self._links.closed:
+            return
+        ready = []
+        try:
+            ready = self._links.poll(0)
+            for link, _ in ready:
+                if read := self._readers.get(link):  # an earlier one may have unwatched it
+                    read()
+        finally:
+            if ready or self._at_work():
+                self._call_later(GATHER_S, self._read_gathered)
+            else:
+                self._poller.watch(self._links.fileno(), self._read)

@@ -1,0 +1,213 @@
+"""Jobs that wait at a launcher behind another job: on workers of each kind, with and without
+cgroups."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hodei_worker.supervisor import launcher as program
+from hodei_worker.supervisor.cgroups import Cgroup, own_cgroup
+from hodei_worker.supervisor.launcher import ANSWER, BEHIND, EMPTY, MOVE, REQUEST, SPAWN
+from hodei_worker.supervisor.spawn import MOST_PENDING, Launcher, Pending
+from tests.eventually import eventually
+from tests.worker_process import Worker
+
+MANY = 60
+
+
+def test_jobs_behind_long_ones_start_at_once_elsewhere(any_worker: Worker) -> None:
+    """The worker has 8 slots: all of them run at the same time."""
+    gate = any_worker.state.with_name(f"gate-{time.time_ns()}")
+    waits = f"echo up; until [ -e {gate} ]; do sleep 0.05; done; exit 7"
+    jobs = any_worker.submit_all([waits] * 8)
+    for job_id in jobs:
+        any_worker.wrote(job_id, "up")
+    gate.touch()
+    for job_id in jobs:
+        job = any_worker.ended(job_id)
+        assert (job.exit_code, job.text, job.attempts) == (7, "up\n", 1), job
+
+
+def test_a_daemon_is_counted_for_the_job_that_left_it(any_worker: Worker) -> None:
+    """Without a cgroup nobody can say whose it is while other jobs run."""
+    seconds = 100_000 + time.time_ns() // 1000 % 900_000
+    daemon = f"(env -i /usr/bin/setsid /bin/sleep {seconds} >/dev/null 2>&1 </dev/null &)"
+    leaves = {at for at in range(MANY) if at % 7 == 3}
+    commands = [f"{daemon}; echo {at}" if at in leaves else f"echo {at}" for at in range(MANY)]
+    for at, job_id in enumerate(any_worker.submit_all(commands)):
+        job = any_worker.ended(job_id)
+        assert (job.state, job.text, job.attempts) == ("SUCCEEDED", f"{at}\n", 1), job
+        if any_worker.contained:
+            assert job.leftover == (at in leaves), job
+    eventually(lambda: not running(seconds))
+
+
+def running(seconds: int) -> bool:
+    words = f"sleep\0{seconds}\0".encode()
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if words in entry.read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def test_who_kills_its_launcher_costs_no_job_behind_it(any_worker: Worker) -> None:
+    """Launchers of several jobs die at the same time. Without a cgroup the worker could take one
+    killed launcher's job for another's."""
+    if not any_worker.contained:
+        pytest.skip("what runs in no cgroup is found by its environment, which a zombie has not")
+    commands = ["kill -9 $PPID; exit 5" if at % 9 == 4 else f"echo {at}" for at in range(MANY)]
+    for at, job_id in enumerate(any_worker.submit_all(commands)):
+        job = any_worker.ended(job_id)
+        if at % 9 == 4:
+            assert (job.exit_code, job.attempts) == (5, 1), job
+        else:
+            assert (job.state, job.text, job.attempts) == ("SUCCEEDED", f"{at}\n", 1), job
+
+
+# ── the launcher itself ──
+
+
+class Talk:
+    """A launcher, as its supervisor sees it."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._number = 0
+
+    def ask(self, kind: int, command: str = "", cgroup: str = "") -> int:
+        self._number += 1
+        argv = ["/bin/sh", "-c", command] if command else []
+        words = "\0".join([cgroup, "/", "/bin:/usr/bin", *argv, ""]).encode() + b"\0"
+        message = REQUEST.pack(kind, self._number, len(argv), 0) + words
+        null = os.open(os.devnull, os.O_RDWR)
+        descriptors = struct.pack("2i", null, null)
+        given = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)] if command else []
+        self._link.sendmsg([message], given)
+        os.close(null)
+        return self._number
+
+    def answer(self) -> tuple[int, int, bytes]:
+        """Its kind, the number of its request, and what follows."""
+        message = self._link.recv(4096)
+        kind, number, *_ = ANSWER.unpack_from(message)
+        return kind, number, message[ANSWER.size :]
+
+
+@contextmanager
+def talking() -> Iterator[Talk]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(20)
+    command = [sys.executable, "-I", "-S", str(program.__file__), str(theirs.fileno())]
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL) as process:
+        theirs.close()
+        try:
+            yield Talk(ours)
+        finally:
+            ours.close()
+            process.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[str]:
+    home = own_cgroup()
+    if home is None or not os.access(home, os.W_OK):
+        pytest.skip("this process may make no cgroup")
+    made = Cgroup(home / f"test-{os.getpid()}-{time.time_ns()}")
+    yield made.path
+    eventually(lambda: made.empty)
+    os.rmdir(made.path)  # noqa: PTH106
+
+
+def test_a_job_behind_one_that_goes_on_is_given_back(cgroup: str) -> None:
+    with talking() as launcher:
+        long = launcher.ask(SPAWN, "sleep 0.4", cgroup)
+        behind = [launcher.ask(SPAWN | BEHIND, "true", cgroup) for _ in range(2)]
+        assert launcher.answer() == (program.SPAWNED, long, b"")
+        for number in behind:
+            assert launcher.answer() == (program.OCCUPIED, number, b"")
+        assert launcher.answer() == (program.ENDED, long, b""), "its supervisor looks what is left"
+        still = launcher.ask(SPAWN | BEHIND, "true", cgroup)
+        assert launcher.answer() == (program.OCCUPIED, still, b""), (
+            "until its supervisor has looked"
+        )
+        free = launcher.ask(SPAWN, "true", cgroup)
+        assert launcher.answer() == (program.ENDED, free, EMPTY)
+
+
+def test_a_job_behind_one_that_leaves_a_process_is_given_back(cgroup: str) -> None:
+    with talking() as launcher:
+        leaves = launcher.ask(SPAWN, "sleep 0.5 & exit 0", cgroup)
+        behind = launcher.ask(SPAWN | BEHIND, "true", cgroup)
+        assert launcher.answer() == (program.ENDED, leaves, b"")
+        assert launcher.answer() == (program.OCCUPIED, behind, b"")
+
+
+def test_jobs_behind_short_ones_start(cgroup: str) -> None:
+    with talking() as launcher:
+        first = launcher.ask(SPAWN, "true", cgroup)
+        fails = launcher.ask(SPAWN | BEHIND, "exit 3", cgroup)
+        last = launcher.ask(SPAWN | BEHIND, "true", cgroup)
+        for number in (first, fails, last):
+            assert launcher.answer() == (program.ENDED, number, EMPTY)
+
+
+def test_a_cgroup_below_its_own_counts_as_left(cgroup: str) -> None:
+    with talking() as launcher:
+        below = f"{cgroup}/below"
+        makes = launcher.ask(SPAWN, f"mkdir {below}", cgroup)
+        assert launcher.answer() == (program.ENDED, makes, b"")
+        os.rmdir(below)  # noqa: PTH106
+
+
+def test_a_cgroup_that_is_gone_is_told_and_the_launcher_stays_in_its_own(cgroup: str) -> None:
+    with talking() as launcher:
+        moved = launcher.ask(MOVE, "", cgroup)
+        assert launcher.answer() == (program.MOVED, moved, EMPTY)
+        gone = launcher.ask(SPAWN, "true", f"{cgroup}/gone")
+        kind, number, words = launcher.answer()
+        assert (kind, number) == (program.FAILED, gone)
+        assert b"No such file" in words
+        again = launcher.ask(SPAWN, "true", cgroup)
+        assert launcher.answer() == (program.ENDED, again, EMPTY)
+
+
+def test_without_a_cgroup_nothing_is_known_to_be_empty() -> None:
+    with talking() as launcher:
+        job = launcher.ask(SPAWN, "true")
+        assert launcher.answer() == (program.ENDED, job, b"")
+
+
+class Job:
+    """A spawn and a cgroup, as far as the choice of a launcher looks at them."""
+
+    tenant: "Job | None" = None
+
+
+def test_a_launcher_of_a_release_before_gets_one_job_at_a_time() -> None:
+    """It does not know BEHIND: it would start the job in an occupied cgroup. A supervisor meets one
+    when its release was taken back on the disk while it ran."""
+    job, place = Job(), Job()
+    place.tenant = job
+    old = Launcher(1, None, cgroup=place)  # type: ignore[arg-type]
+    old.pending.append(Pending(1, job, place))  # type: ignore[arg-type]
+    assert not old.takes_more
+    old.knows_behind = True
+    assert old.takes_more
+    old.pending.extend([Pending(2, None, None)] * (MOST_PENDING - 1))
+    assert not old.takes_more
+    old.pending.clear()
+    assert not old.takes_more, "its cgroup has a job"
+    place.tenant = None
+    assert old.takes_more
