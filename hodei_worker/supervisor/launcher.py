@@ -44,7 +44,7 @@ NAMES = "KILL STOP CHLD CONT SEGV BUS ILL FPE ABRT TRAP SYS"  # the latter seven
 UNTOUCHED = {getattr(signal, f"SIG{name}") for name in NAMES.split()}
 
 MAX_MESSAGE_BYTES = 200_000
-"""Bytes of a message; the kernel's socket buffer holds more. A longer request is LARGE."""
+"""Bytes of a message at most. A longer request is LARGE."""
 
 HOLD_S = 0.005
 """Seconds that a launcher waits for the end of a process before it reports the start. Most jobs of

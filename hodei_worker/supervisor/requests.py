@@ -7,8 +7,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from hodei_worker.supervisor.launcher import LARGE, MAX_MESSAGE_BYTES, REQUEST
-from hodei_worker.supervisor.spawn import Launcher
+from hodei_worker.supervisor.launcher import LARGE, REQUEST
+from hodei_worker.supervisor.spawn import MOST_PENDING, Launcher
+
+MOST_IN_SOCKET = 64_000 // MOST_PENDING
+"""Bytes of a request that goes through the socket; a longer one is LARGE. All requests that wait at a
+launcher then take a part of the socket's buffer, which is 208 KiB on most hosts. (The kernel counts
+up to twice a message's bytes.)"""
 
 
 def start_launcher(ids: Iterable[int]) -> Launcher:
@@ -34,11 +39,11 @@ def send_request(
     counts: tuple[int, int],
     streams: tuple[int, ...],
 ) -> None:
-    """`words` and `counts`: as launcher.REQUEST says. Never waits, and never fails: if the launcher
-    is dead, its end is read where its answers are."""
+    """`words` and `counts`: as launcher.REQUEST says. Never waits. Nothing is raised if the launcher
+    is dead: its end is read where its answers are."""
     rest = "\0".join([*words, ""]).encode("utf-8", "surrogateescape")
     large = None
-    if len(rest) > MAX_MESSAGE_BYTES // 2:
+    if len(rest) > MOST_IN_SOCKET:
         large = os.memfd_create("request")
         kind, rest, whole = kind | LARGE, b"", rest
         os.pwrite(large, whole, 0)
@@ -47,6 +52,8 @@ def send_request(
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)] if streams else []
     try:
         link.sendmsg([REQUEST.pack(kind, number, *counts) + rest], ancillary)
+    except BlockingIOError:
+        raise
     except OSError:
         return
     finally:

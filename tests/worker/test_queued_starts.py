@@ -37,6 +37,15 @@ def test_jobs_behind_long_ones_start_at_once_elsewhere(any_worker: Worker) -> No
         assert (job.exit_code, job.text, job.attempts) == (7, "up\n", 1), job
 
 
+@pytest.mark.parametrize("size", [20_000, 60_000, 95_000])
+def test_long_requests_wait_as_well(any_worker: Worker, size: int) -> None:
+    """They go by files: several of them could be more than a socket's buffer holds."""
+    commands = [f": {'x' * size}; echo {at}" for at in range(24)]
+    for at, job_id in enumerate(any_worker.submit_all(commands)):
+        job = any_worker.ended(job_id)
+        assert (job.state, job.text, job.attempts) == ("SUCCEEDED", f"{at}\n", 1), job
+
+
 def test_a_daemon_is_counted_for_the_job_that_left_it(any_worker: Worker) -> None:
     """Without a cgroup nobody can say whose it is while other jobs run."""
     seconds = 100_000 + time.time_ns() // 1000 % 900_000
