@@ -1,8 +1,7 @@
-"""When the launchers' answers are read: at once, or several together while the host is busy.
+"""When the launchers' answers are read: the first after a pause at once, further ones together.
 
-Each answer that is read at once wakes the supervisor, and an end that it tells wakes the agent. On a
-busy host that takes a tenth of their time, and ends of jobs that gather cost nobody anything: there
-are more jobs than processors."""
+Each answer that is read by itself wakes the supervisor, and an end that it tells wakes the agent. On
+a busy host that takes a tenth of their time. An end is told up to GATHER_S later for it."""
 
 import os
 import select
@@ -12,12 +11,12 @@ from hodei_worker.supervisor.poller import Poller
 
 PROCESSORS = os.cpu_count() or 2
 
-BUSY = PROCESSORS + 2
-"""Number of launchers at work from which on answers gather. With fewer, processors would be idle
-meanwhile."""
-
 GATHER_S = 0.001
 """Seconds for which answers gather; what the loop can do at least."""
+
+MOST_VAIN = 20
+"""Looks in vain, one after the other, after which the kernel tells of the next answer: a start may
+hang for long."""
 
 
 class Answers:
@@ -33,7 +32,7 @@ class Answers:
         self._at_work = at_work
         self._links = select.epoll()
         self._readers: dict[int, Callable[[], object]] = {}
-        self._gathering = False
+        self._vain = 0
         poller.watch(self._links.fileno(), self._read)
 
     def watch(self, link: int, read: Callable[[], object]) -> None:
@@ -42,8 +41,8 @@ class Answers:
         self._links.register(link, select.EPOLLIN)
 
     def unwatch(self, link: int) -> None:
-        del self._readers[link]
-        self._links.unregister(link)
+        if self._readers.pop(link, None):  # not after close
+            self._links.unregister(link)
 
     def close(self) -> None:
         self._poller.unwatch(self._links.fileno())
@@ -53,6 +52,7 @@ class Answers:
     def _read(self) -> None:
         """Called when an answer has come after a pause."""
         self._poller.unwatch(self._links.fileno())
+        self._vain = 0
         self._read_gathered()
 
     def _read_gathered(self) -> None:
@@ -65,7 +65,8 @@ class Answers:
                 if read := self._readers.get(link):  # an earlier one may have unwatched it
                     read()
         finally:
-            if ready or self._at_work():
+            self._vain = 0 if ready else self._vain + 1
+            if ready or (self._at_work() and self._vain < MOST_VAIN):
                 self._call_later(GATHER_S, self._read_gathered)
             else:
                 self._poller.watch(self._links.fileno(), self._read)

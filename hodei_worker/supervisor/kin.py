@@ -136,19 +136,20 @@ def find_newborn(
     no environment: then it is known by its cgroup. (Without a cgroup it is any zombie that no job
     has; where launchers of several jobs die at once, it may be another's.) `since`: clock ticks;
     `known`: pids that are not candidates; `cgroup`: path of the attempt's own."""
-    for pid in orphans():
-        if pid in known:
-            continue
+    found = [pid for pid in orphans() if pid not in known]
+    for pid in found:
+        if has_marks(pid, job_id, lease):
+            return pid
+    zombies = {0: 0}  # pid → when it started: a job before may have left one in the same cgroup
+    for pid in found:
         try:
             text = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         except OSError:
             continue
         of_its_own = int(text[3]) == pid and int(text[19]) >= since
-        if has_marks(pid, job_id, lease):
-            return pid
         if of_its_own and text[0] in b"ZX" and (cgroup is None or _is_in(pid, cgroup)):
-            return pid
-    return 0
+            zombies[pid] = int(text[19])
+    return max(zombies, key=zombies.__getitem__)
 
 
 def _is_in(pid: int, cgroup: str) -> bool:

@@ -6,8 +6,7 @@ it enters the attempt's cgroup before it spawns, so that the job is born there a
 With a job user it forks, and the child gives up its rights before it enters the job's folder,
 searches its program or takes its environment: no code with more rights than the job's touches them.
 
-It imports only modules that are written in C: others would be a third of a launcher's memory, and
-each fork copies its page tables."""
+It imports few modules: each fork copies the page tables of what they take."""
 
 import _signal as signal  # type: ignore[import-not-found]
 import _socket as socket
@@ -44,7 +43,7 @@ NAMES = "KILL STOP CHLD CONT SEGV BUS ILL FPE ABRT TRAP SYS"  # the latter seven
 UNTOUCHED = {getattr(signal, f"SIG{name}") for name in NAMES.split()}
 
 MAX_MESSAGE_BYTES = 200_000
-"""Bytes of a message at most. A longer request is LARGE."""
+"""Bytes of a message at most. Longer requests, and as a rule shorter ones, are LARGE."""
 
 HOLD_S = 0.005
 """Seconds that a launcher waits for the end of a process before it reports the start. Most jobs of
@@ -82,7 +81,8 @@ class Request:
 
     def close(self) -> None:
         while self.streams:
-            os.close(self.streams.pop()[1])
+            stream = self.streams.pop()[1]
+            os.closerange(stream, stream + 1)  # which ignores errors: its job may run already
 
 
 class Launcher:
@@ -122,9 +122,8 @@ class Launcher:
                     return
 
     def _read_request(self) -> bool:
-        size, ancillary, _, _ = self._link.recvmsg_into(
-            [self._message], ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
-        )
+        flags = socket.MSG_CMSG_CLOEXEC
+        size, ancillary, *_ = self._link.recvmsg_into([self._message], ANCILLARY_BYTES, flags)
         if not size:
             return False
         descriptors = [fd for *_, data in ancillary for (fd,) in struct.iter_unpack("i", data)]
@@ -151,9 +150,10 @@ class Launcher:
     def _run_request(self, request: Request) -> None:
         """Starts the process. Reports its end if that comes within HOLD_S, else its start. Closes
         the streams before, so that whoever hears of the end finds the pipes at their end."""
+        self._occupied = False  # else the request would be BEHIND
         pid = self._start(request)
-        request.close()
         self._jobs[pid], self._occupied = request.number, True
+        request.close()
         hold_until = time.monotonic() + HOLD_S
         while pid in self._jobs and (left_s := hold_until - time.monotonic()) > 0:
             if signal.sigtimedwait(CHILD_ENDED, left_s):
@@ -173,12 +173,12 @@ class Launcher:
                 self._send_answer(ENDED, number, pid, status, usage.ru_maxrss, *times, more=more)
 
     def _finds_others(self) -> bool:
-        """Whether another process is in this process's cgroup, or may be: also if there is a cgroup
-        below it, which a job that runs as root can make, and if no cgroup is used."""
-        if not self._cgroup:
+        """Whether a process of a job is in this process's cgroup, or in one below it, or may be."""
+        try:
+            folder, processes = self._descriptors
+            return os.pread(processes, 64, 0) != self._alone or os.fstat(folder).st_nlink > 2
+        except (OSError, ValueError):  # it is gone; or there is none
             return True
-        folder, processes = self._descriptors
-        return os.pread(processes, 64, 0) != self._alone or os.fstat(folder).st_nlink > 2
 
     def _enter_cgroup(self, cgroup: bytes) -> None:
         """Moves this process ("0" names it), which takes some milliseconds where moves are rare."""

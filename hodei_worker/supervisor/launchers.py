@@ -87,8 +87,8 @@ class Launchers:
     # ── requests ──
 
     def spawn(self, spawn: Spawn) -> None:
-        """Starts the process as soon as a launcher is free. Raises ValueError if an argument or the
-        environment has a NUL."""
+        """Starts the process at a launcher that has few requests. Raises ValueError if an argument or
+        the environment has a NUL."""
         if "\0" in "".join((*spawn.argv, *spawn.environment, *spawn.environment.values())):
             raise ValueError("embedded null byte")
         self._turn += 1
@@ -143,8 +143,8 @@ class Launchers:
             self._send_request(launcher, MOVE, None)
 
     def _move_all_out(self) -> None:
-        """Moves every launcher out of the cgroup of a job that has run for MOVE_OUT_S. Repeats as
-        long as a launcher is in a job's cgroup."""
+        """Moves every launcher out of the cgroup of a job that was sent to it MOVE_OUT_S ago. Repeats
+        as long as a launcher is in a job's cgroup."""
         self._move_scheduled = False
         now = time.monotonic()
         for launcher in self._launchers:
@@ -271,10 +271,11 @@ class Launchers:
         print(f"a launcher cannot enter a cgroup: {words}", file=sys.stderr, flush=True)
         if launcher.cgroup is cgroup:
             launcher.cgroup = None
-        self._refusals += 1
+            self._refusals += 1
         if self._refusals > MOST_REFUSALS:
             self._cgroups = None
         if spawn:
+            self._leave(launcher, spawn)
             self._wait_again(spawn)
         self._spawn_waiting()
 
@@ -291,7 +292,6 @@ class Launchers:
         kin.send_signal([launcher.pid], signal.SIGKILL)
         os.waitpid(launcher.pid, 0)  # from now on its children are our children
         print(f"launcher {launcher.pid} ended; starting another", file=sys.stderr, flush=True)
-        self._start_launcher()
         unsure = launcher.take_unsure()
         for spawn in [one.spawn for one in launcher.pending if one.spawn]:
             if spawn.cgroup and spawn.cgroup.tenant is spawn:
@@ -302,6 +302,7 @@ class Launchers:
             orphaned.guard(orphaned.on_orphaned)
         if unsure:
             unsure.guard(unsure.on_unsure)
+        self._start_launcher()
         self._spawn_waiting()
 
     def continue_all(self) -> None:

@@ -25,9 +25,11 @@ def start_launcher(ids: Iterable[int]) -> Launcher:
     given = (null, 0), (null, 1), (theirs.fileno(), 3)
     actions = [(os.POSIX_SPAWN_DUP2, descriptor, at) for descriptor, at in given]
     argv = [sys.executable, "-I", "-S", program, "3", *map(str, ids)]
-    pid = os.posix_spawn(sys.executable, argv, {}, file_actions=actions, setsid=True)
-    theirs.close()
-    os.close(null)
+    try:
+        pid = os.posix_spawn(sys.executable, argv, {}, file_actions=actions, setsid=True)
+    finally:
+        theirs.close()
+        os.close(null)
     return Launcher(pid, ours)
 
 
@@ -40,7 +42,7 @@ def send_request(
     streams: tuple[int, ...],
 ) -> None:
     """`words` and `counts`: as launcher.REQUEST says. Never waits. Nothing is raised if the launcher
-    is dead: its end is read where its answers are."""
+    is dead: its end is read where its answers are. OSError if the kernel has no room."""
     rest = "\0".join([*words, ""]).encode("utf-8", "surrogateescape")
     large = None
     if len(rest) > MOST_IN_SOCKET:
@@ -52,9 +54,7 @@ def send_request(
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)] if streams else []
     try:
         link.sendmsg([REQUEST.pack(kind, number, *counts) + rest], ancillary)
-    except BlockingIOError:
-        raise
-    except OSError:
+    except ConnectionError:
         return
     finally:
         if large is not None:

@@ -37,7 +37,7 @@ class Spawn(Protocol):
     guard: Guard
     cgroup: Cgroup | None  # launchers.py sets it
     requested_at: float  # when the request was sent to a launcher (monotonic); launchers.py sets it
-    turn: int  # jobs start in its order; launchers.py sets it
+    turn: int  # requests are sent in its order; launchers.py sets it
 
     def on_started(self, pid: int) -> None: ...
 
@@ -50,8 +50,8 @@ class Spawn(Protocol):
         """`status`: the wait status."""
 
     def on_ran(self, pid: int, status: int, usage: Usage, may_be_left: bool) -> None:
-        """It has started and ended. `may_be_left`: it may have left processes; if not, its cgroup is
-        another job's by now."""
+        """It has started and ended. `may_be_left`: it may have left processes; if not, its cgroup may
+        be another job's by now."""
 
     def on_orphaned(self) -> None:
         """Its launcher died: it is our child now, and we must wait for it."""
@@ -117,7 +117,7 @@ class Launcher:
 
     def take_unsure(self) -> Spawn | None:
         """Removes and returns the spawn on which it was at work when it died. It was not yet, if the
-        job before in the same cgroup goes on."""
+        job before in the same cgroup goes on or has left processes."""
         spawn = self.pending[0].spawn if self.pending else None
         if spawn and (spawn.cgroup is None or spawn.cgroup.tenant is spawn):
             self.pending.popleft()
