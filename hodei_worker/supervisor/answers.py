@@ -3,13 +3,10 @@
 Each answer that is read by itself wakes the supervisor, and an end that it tells wakes the agent. On
 a busy host that takes a tenth of their time. An end is told up to GATHER_S later for it."""
 
-import os
 import select
 from collections.abc import Callable
 
 from hodei_worker.supervisor.poller import Poller
-
-PROCESSORS = os.cpu_count() or 2
 
 GATHER_S = 0.001
 """Seconds for which answers gather; what the loop can do at least."""

@@ -6,7 +6,7 @@ it enters the attempt's cgroup before it spawns, so that the job is born there a
 With a job user it forks, and the child gives up its rights before it enters the job's folder,
 searches its program or takes its environment: no code with more rights than the job's touches them.
 
-It imports few modules: each fork copies the page tables of what they take."""
+It imports little, and of three modules only the part in C: each fork copies their page tables."""
 
 import _signal as signal  # type: ignore[import-not-found]
 import _socket as socket
@@ -43,7 +43,7 @@ NAMES = "KILL STOP CHLD CONT SEGV BUS ILL FPE ABRT TRAP SYS"  # the latter seven
 UNTOUCHED = {getattr(signal, f"SIG{name}") for name in NAMES.split()}
 
 MAX_MESSAGE_BYTES = 200_000
-"""Bytes of a message at most. Longer requests, and as a rule shorter ones, are LARGE."""
+"""Bytes of a message at most; the size of the buffer. The supervisor's own limit is lower."""
 
 HOLD_S = 0.005
 """Seconds that a launcher waits for the end of a process before it reports the start. Most jobs of

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from hodei_worker.supervisor import kin
-from hodei_worker.supervisor.answers import PROCESSORS, Answers
+from hodei_worker.supervisor.answers import Answers
 from hodei_worker.supervisor.cgroups import Cgroup, Cgroups
 from hodei_worker.supervisor.launcher import (
     ANSWER,
@@ -28,6 +28,7 @@ from hodei_worker.supervisor.launcher import (
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.requests import send_request, start_launcher
 from hodei_worker.supervisor.spawn import (
+    COUNT,
     Launcher,
     Pending,
     Running,
@@ -37,9 +38,6 @@ from hodei_worker.supervisor.spawn import (
     next_launcher,
 )
 from hodei_worker.supervisor.user import JobUser
-
-COUNT = max(2, min(6, 2 * PROCESSORS))
-"""Number of launchers."""
 
 MOVE_OUT_S = 0.03
 """Seconds after a spawn when the launcher moves to an empty cgroup, so that the next job need not

@@ -1,11 +1,12 @@
 """The records of launchers.py: requests to launchers, their processes, and the launchers."""
 
+import os
 import socket
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from hodei_worker.supervisor.answers import PROCESSORS
 from hodei_worker.supervisor.cgroups import Cgroup
 from hodei_worker.supervisor.guard import Guard
 
@@ -60,6 +61,10 @@ class Spawn(Protocol):
         """Its launcher died while starting it: it may have run."""
 
 
+PROCESSORS = os.cpu_count() or 2
+COUNT = max(2, min(6, 2 * PROCESSORS))
+"""Number of launchers."""
+
 MOST_PENDING = 3
 """Requests that a launcher has at most. It works on one after the other, without a wait for the
 supervisor between them."""
@@ -68,6 +73,10 @@ AS_LONG = MOST_PENDING - 1
 """Number of requests that take as long as a move out of the cgroup of a job that goes on, for which
 every start on this host may wait. The same counts for a launcher that is not needed to keep the
 processors busy: few launchers stay warm in their caches."""
+
+HANGS_S = 0.05
+"""Seconds after which a request that is not answered may hang, as in a network folder that is gone:
+no other is sent behind it. Those that were sent before wait for it."""
 
 
 class Pending(NamedTuple):
@@ -98,7 +107,7 @@ class Launcher:
     def takes_more(self) -> bool:
         """Whether a job that is sent to it now will find its cgroup empty: nobody is in it, or only
         the job of a pending request, which most often ends at once."""
-        if len(self.pending) >= MOST_PENDING:
+        if len(self.pending) >= MOST_PENDING or self._may_hang():
             return False
         if self.cgroup is None:
             return True
@@ -107,6 +116,10 @@ class Launcher:
             return tenant is None
         at_work = (one.spawn is tenant for one in self.pending if one.spawn)
         return self.knows_behind and any(at_work)
+
+    def _may_hang(self) -> bool:
+        first = self.pending[0].spawn if self.pending else None
+        return first is not None and time.monotonic() - first.requested_at > HANGS_S
 
     def delay(self, *, enough_at_work: bool) -> int:
         """The key by which a launcher is chosen: the number of requests before a job that is sent to

@@ -17,7 +17,7 @@ import pytest
 from hodei_worker.supervisor import launcher as program
 from hodei_worker.supervisor.cgroups import Cgroup, own_cgroup
 from hodei_worker.supervisor.launcher import ANSWER, BEHIND, EMPTY, MOVE, REQUEST, SPAWN
-from hodei_worker.supervisor.spawn import MOST_PENDING, Launcher, Pending
+from hodei_worker.supervisor.spawn import HANGS_S, MOST_PENDING, Launcher, Pending, next_launcher
 from tests.eventually import eventually
 from tests.worker_process import Worker
 
@@ -203,6 +203,9 @@ class Job:
 
     tenant: "Job | None" = None
 
+    def __init__(self) -> None:
+        self.requested_at = time.monotonic() + 60  # whatever this host does meanwhile
+
 
 def test_a_launcher_of_a_release_before_gets_one_job_at_a_time() -> None:
     """It does not know BEHIND: it would start the job in an occupied cgroup. A supervisor meets one
@@ -220,3 +223,17 @@ def test_a_launcher_of_a_release_before_gets_one_job_at_a_time() -> None:
     assert not old.takes_more, "its cgroup has a job"
     place.tenant = None
     assert old.takes_more
+
+
+def test_no_job_is_sent_behind_a_start_that_may_hang() -> None:
+    job, place = Job(), Job()
+    place.tenant = job
+    one = Launcher(1, None, cgroup=place, knows_behind=True)  # type: ignore[arg-type]
+    one.pending.append(Pending(1, job, place))  # type: ignore[arg-type]
+    other = Launcher(2, None)  # type: ignore[arg-type]
+    other.pending.extend([Pending(2, None, None)] * 2)
+    assert next_launcher([one, other]) is one
+    job.requested_at = time.monotonic() - 2 * HANGS_S
+    assert next_launcher([one, other]) is other
+    other.pending.append(Pending(3, None, None))
+    assert next_launcher([one, other]) is None, "it waits"
