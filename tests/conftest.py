@@ -22,7 +22,7 @@ from pytest_postgresql import factories
 from hodei.local import binaries
 from hodei.local.embedded_postgres import EmbeddedPostgres
 
-pytest_plugins = ["tests.running", "tests.hosts"]
+pytest_plugins = ["tests.running", "tests.hosts", "tests.hung"]
 
 TREE = Path(__file__).parents[1]
 SCHEMA = TREE / "schema.sql"

@@ -124,10 +124,12 @@ def running(host_system: Hodei, kind: str) -> Iterator[Worker]:
     folder = Path(tempfile.mkdtemp(prefix="hodei-host-"))
     folder.chmod(0o755)
     one = make(host_system, folder, kind)
-    one.up(host_system.token())
-    yield one
-    one.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        one.up(host_system.token())
+        yield one
+    finally:
+        one.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import pwd
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,7 +145,7 @@ class Worker:
         ((job_id,),) = self.hodei.sql("SELECT hodei_enqueue(%s::jsonb)::text", whole)
         return str(job_id)
 
-    def submit_all(self, commands: list[str]) -> list[str]:
+    def submit_all(self, commands: Sequence[str | list[str]]) -> list[str]:
         """All at once, so that the worker gets them together."""
         specs = [{"command": one, "labels": {"as": self.label}} for one in commands]
         asked = """

@@ -32,19 +32,28 @@ class Answers:
         self._vain = 0
         poller.watch(self._links.fileno(), self._read)
 
-    def watch(self, link: int, read: Callable[[], object]) -> None:
-        """Calls `read` when an answer is there, or the launcher has ended."""
-        self._readers[link] = read
-        self._links.register(link, select.EPOLLIN)
+    def watch(self, descriptor: int, read: Callable[[], object]) -> None:
+        """Calls `read` when an answer is there; for a launcher's pidfd, when it has ended. OSError if
+        the kernel has no room."""
+        self._links.register(descriptor, select.EPOLLIN)
+        self._readers[descriptor] = read
 
-    def unwatch(self, link: int) -> None:
-        if self._readers.pop(link, None):  # not after close
-            self._links.unregister(link)
+    def unwatch(self, descriptor: int) -> None:
+        if self._readers.pop(descriptor, None):  # not after close
+            self._links.unregister(descriptor)
 
     def close(self) -> None:
         self._poller.unwatch(self._links.fileno())
         self._readers.clear()
         self._links.close()
+
+    def read(self) -> bool:
+        """Reads all that is there now. Returns whether there was something."""
+        ready = [] if self._links.closed else self._links.poll(0)
+        for link, _ in ready:
+            if read := self._readers.get(link):  # an earlier one may have unwatched it
+                read()
+        return bool(ready)
 
     def _read(self) -> None:
         """Called when an answer has come after a pause."""
@@ -55,15 +64,12 @@ class Answers:
     def _read_gathered(self) -> None:
         if self._links.closed:
             return
-        ready = []
+        found = True  # also if a reader raises
         try:
-            ready = self._links.poll(0)
-            for link, _ in ready:
-                if read := self._readers.get(link):  # an earlier one may have unwatched it
-                    read()
+            found = self.read()
         finally:
-            self._vain = 0 if ready else self._vain + 1
-            if ready or (self._at_work() and self._vain < MOST_VAIN):
+            self._vain = 0 if found else self._vain + 1
+            if found or (self._at_work() and self._vain < MOST_VAIN):
                 self._call_later(GATHER_S, self._read_gathered)
             else:
                 self._poller.watch(self._links.fileno(), self._read)

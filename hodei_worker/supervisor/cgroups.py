@@ -52,6 +52,14 @@ class Cgroup:
             return not self.pids()
         return not _populated(Path(self.path))
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it exists and is empty."""
+        try:
+            return self.empty
+        except OSError:
+            return False
+
     def pids(self) -> set[int]:
         """Returns its processes without launchers. Cgroups below it count too; only a job that runs
         as root can make one."""
@@ -107,11 +115,17 @@ class Cgroups:
         return found
 
     def take_cgroup(self) -> Cgroup:
-        while self._free:
+        """A free one in which a launcher may still be stays free. One that has a process, or that
+        somebody has removed, is dropped. OSError if none can be made."""
+        found, visited = None, []
+        while self._free and not found:
             cgroup = self._free.pop()
-            if cgroup.empty and not cgroup.guests:
-                return cgroup
-        return Cgroup(self.ours / f"jobs/{next(self._numbers)}")
+            if cgroup.guests:
+                visited.append(cgroup)
+            elif cgroup.is_usable:
+                found = cgroup
+        self._free += visited
+        return found or Cgroup(self.ours / f"jobs/{next(self._numbers)}")
 
     def give_back(self, cgroup: Cgroup) -> None:
         """The cgroup has no tenant any more."""

@@ -39,8 +39,9 @@ class Host:
         return time.monotonic() < self._search_until
 
     def reap_orphans(self) -> None:
-        """Waits for ended processes that jobs have left. It reads the launchers' answers first, so
+        """Waits for ended processes that jobs have left. Between it reads the launchers' answers, so
         that it never waits for the process of a job whose launcher has just died."""
+        found = kin.orphans()
         self.launchers.read_answers()
         if not self.searches_newborn:
-            kin.reap_orphans(self.main_pids | self.launchers.pids)
+            kin.reap(set(found) - self.main_pids - self.launchers.pids)

@@ -234,11 +234,22 @@ def oom_kills() -> int:
     return int(rest.partition(b"\n")[0]) if name else 0
 
 
-def reap_orphans(but: Container[int] = ()) -> None:
-    """Waits for the zombies among our children, except those in `but`."""
+def kill_forks_of(program: str, known: Container[int]) -> None:
+    """Kills those of our children that run this program, as their dead parent did, without `known`:
+    they have not become another program yet."""
     for pid in orphans():
-        if pid not in but:
-            try:
-                os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                continue
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if pid not in known and os.fsencode(program) in words:
+            send_signal([pid], signal.SIGKILL)
+
+
+def reap(pids: Iterable[int]) -> None:
+    """Waits for the zombies among these children of ours."""
+    for pid in pids:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            continue

@@ -2,18 +2,22 @@
 all jobs.
 
 A job of the same user may kill a launcher. No running job ends by that: the kernel makes the
-supervisor the parent of the launcher's children, and another launcher is started."""
+supervisor the parent of the launcher's children, and another launcher is started.
 
-import os
+A start may hang, as in a network folder that is gone. Then its launcher hangs, and no other job:
+what was sent behind it is taken back, and another launcher is started for it."""
+
 import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from enum import Enum, auto
 
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.answers import Answers
 from hodei_worker.supervisor.cgroups import Cgroup, Cgroups
+from hodei_worker.supervisor.crew import Crew
 from hodei_worker.supervisor.launcher import (
     ANSWER,
     BEHIND,
@@ -25,10 +29,11 @@ from hodei_worker.supervisor.launcher import (
     SPAWN,
     SPAWNED,
 )
+from hodei_worker.supervisor.moves import Moves
 from hodei_worker.supervisor.poller import Poller
-from hodei_worker.supervisor.requests import send_request, start_launcher
 from hodei_worker.supervisor.spawn import (
     COUNT,
+    HANGS_S,
     Launcher,
     Pending,
     Running,
@@ -39,15 +44,17 @@ from hodei_worker.supervisor.spawn import (
 )
 from hodei_worker.supervisor.user import JobUser
 
-MOVE_OUT_S = 0.03
-"""Seconds after a spawn when the launcher moves to an empty cgroup, so that the next job need not
-wait for the move. A shorter job leaves its cgroup empty, and no move is needed."""
+LOOK_EVERY_S, LOOK_IDLE_EVERY_S = 0.1, 1.0
+"""Seconds between two looks for launchers that hang, while requests wait for an answer; and while
+there are too few or too many launchers."""
 
-ANSWER_BYTES = 4096
-"""Bytes of the buffer for an answer; no answer is longer."""
 
-MOST_REFUSALS = 10
-"""Number of cgroups that could not be entered after which jobs are started without cgroups."""
+class Aborted(Enum):
+    """What became of a start that was to be ended."""
+
+    NOT_BEGUN = auto()  # it never will; no callback follows
+    KILLED = auto()  # a callback follows, if the kernel can end what hangs
+    NOT_YET = auto()  # it does not hang, or its callbacks have come
 
 
 class Launchers:
@@ -58,29 +65,24 @@ class Launchers:
         user: JobUser | None,
         call_later: Callable[..., object],
     ) -> None:
-        self._answers = Answers(poller, call_later, lambda: at_work(self._launchers))
-        self._cgroups = cgroups
         self._call_later = call_later  # loop.call_later
-        self._ids = [user.uid, user.gid, *user.groups] if user else []
-        self._launchers: list[Launcher] = []
+        self._answers = Answers(poller, call_later, lambda: at_work(self._crew.all))
+        ids = [user.uid, user.gid, *user.groups] if user else []
+        self._crew = Crew(ids, self._answers, self._read_answers_of, self._on_death)
+        self._moves = Moves(cgroups, self._crew.all, call_later, self._send_move)
         self._waiting: deque[Spawn] = deque()  # bounded by the agent's slots
         self._running: dict[int, Running] = {}  # request number → process
         self._number = self._turn = 0
-        self._closed = False
-        self._refusals = 0
-        self._move_scheduled = False
+        self._closed = self._look_is_scheduled = False
         for _ in range(COUNT):
             self._start_launcher()
 
     @property
     def pids(self) -> set[int]:
-        return {launcher.pid for launcher in self._launchers}
+        return self._crew.pids
 
     def _start_launcher(self) -> None:
-        launcher = start_launcher(self._ids)
-        self._launchers.append(launcher)
-        self._answers.watch(launcher.link.fileno(), lambda: self._read_answers_of(launcher))
-        self._move_out(launcher, None)
+        self._moves.move_out(self._crew.start_one())
 
     # ── requests ──
 
@@ -101,123 +103,52 @@ class Launchers:
         self._waiting.insert(next(later, len(self._waiting)), spawn)
 
     def _spawn_waiting(self) -> None:
-        while self._waiting and (launcher := next_launcher(self._launchers)):
+        while self._waiting and (launcher := next_launcher(self._crew.all)):
             spawn = self._waiting.popleft()
             try:
                 self._spawn(launcher, spawn)
             except Exception as error:  # noqa: BLE001  whatever it is: the other jobs go on
-                self._leave(launcher, spawn)
+                self._moves.leave(launcher, spawn)
                 spawn.guard(spawn.on_error, error)
+        self._look_later()
 
     def _spawn(self, launcher: Launcher, spawn: Spawn) -> None:
         spawn.requested_at = time.monotonic()
-        kind = SPAWN
-        if self._cgroups:
-            if (at := launcher.cgroup) is None or not launcher.takes_more:
-                self._assign_cgroup(launcher, at := self._cgroups.take_cgroup())
-            spawn.cgroup = at
-            if at.tenant is None:
-                at.tenant = spawn
-            else:
-                kind |= BEHIND
-            if not self._move_scheduled:
-                self._move_scheduled = True
-                self._call_later(MOVE_OUT_S, self._move_all_out)
+        kind = SPAWN | (BEHIND if self._moves.settle(launcher, spawn) else 0)
         pairs = [word for pair in spawn.environment.items() for word in pair]
         words = [spawn.workdir, spawn.environment["PATH"], *spawn.argv, *pairs, spawn.umask]
         counts = (len(spawn.argv), len(pairs))
-        self._send_request(launcher, kind, spawn, words, counts, spawn.streams)
+        self._number += 1
+        path = spawn.cgroup.path if spawn.cgroup else ""
+        launcher.link.send(kind, self._number, [path, *words], counts, spawn.streams)
+        request = Pending(self._number, spawn, spawn.cgroup, spawn.requested_at)
+        launcher.pending.append(request)
 
-    def _assign_cgroup(self, launcher: Launcher, cgroup: Cgroup) -> None:
-        launcher.cgroup = cgroup
-        launcher.may_be_in.add(cgroup)
-        cgroup.guests.add(launcher.pid)
-
-    def _move_out(self, launcher: Launcher, tenant: object) -> None:
-        """Moves the launcher out of the cgroup of `tenant`, if it is still in it."""
-        at = launcher.cgroup.tenant if launcher.cgroup else None
-        if self._cgroups and at is tenant and launcher in self._launchers:
-            self._assign_cgroup(launcher, self._cgroups.take_cgroup())
-            self._send_request(launcher, MOVE, None)
-
-    def _move_all_out(self) -> None:
-        """Moves every launcher out of the cgroup of a job that was sent to it MOVE_OUT_S ago. Repeats
-        as long as a launcher is in a job's cgroup."""
-        self._move_scheduled = False
-        now = time.monotonic()
-        for launcher in self._launchers:
-            tenant = launcher.cgroup.tenant if launcher.cgroup else None
-            if tenant is None:
-                continue
-            if not launcher.pending and now - tenant.requested_at >= MOVE_OUT_S:
-                self._move_out(launcher, tenant)
-            elif not self._move_scheduled:
-                self._move_scheduled = True
-                self._call_later(MOVE_OUT_S, self._move_all_out)
+    def _send_move(self, launcher: Launcher, cgroup: Cgroup) -> None:
+        self._number += 1
+        launcher.link.send(MOVE, self._number, [cgroup.path, "", ""], (0, 0), ())
+        launcher.pending.append(Pending(self._number, None, cgroup, time.monotonic()))
 
     def vacate(self, cgroup: Cgroup) -> bool:
         """Tells the launchers to leave the cgroup. Returns whether none is in it, so that it may be
         killed."""
-        for launcher in self._launchers:
-            if launcher.cgroup is cgroup:
-                self._move_out(launcher, cgroup.tenant)
-        return not cgroup.guests
-
-    def _leave(self, launcher: Launcher, spawn: Spawn) -> None:
-        """The job has left its cgroup, or never was in it. The launcher stays there, for the next
-        job."""
-        if spawn.cgroup and spawn.cgroup.tenant is spawn:
-            behind = (one.spawn for one in launcher.pending if one.cgroup is spawn.cgroup)
-            spawn.cgroup.tenant = next(behind, None)
+        return self._moves.vacate(cgroup)
 
     def give_back(self, cgroup: Cgroup) -> None:
         """The cgroup's job has ended and has left no process in it."""
-        cgroup.tenant = None
-        if self._cgroups and not any(launcher.cgroup is cgroup for launcher in self._launchers):
-            self._cgroups.give_back(cgroup)
+        self._moves.give_back(cgroup)
         self._spawn_waiting()
-
-    def _send_request(
-        self,
-        launcher: Launcher,
-        kind: int,
-        spawn: Spawn | None,
-        words: "list[str] | tuple[()]" = (),
-        counts: tuple[int, int] = (0, 0),
-        streams: tuple[int, ...] = (),
-    ) -> None:
-        self._number += 1
-        words = [launcher.cgroup.path if launcher.cgroup else "", *(words or ("", ""))]
-        send_request(launcher.link, kind, self._number, words, counts, streams)
-        launcher.pending.append(Pending(self._number, spawn, launcher.cgroup))
 
     # ── answers ──
 
     def read_answers(self) -> None:
-        """Reads all answers that have arrived. Callers do so before they signal a process, which
-        may have ended."""
-        for launcher in list(self._launchers):
-            self._read_answers_of(launcher)
+        """Reads all answers that have arrived, and sees which launchers are dead. Callers do so
+        before they signal a process, which may have ended."""
+        self._answers.read()
 
     def _read_answers_of(self, launcher: Launcher) -> None:
-        while self._read_answer(launcher):
-            continue
-
-    def _read_answer(self, launcher: Launcher) -> bool:
-        try:
-            message = launcher.link.recv(ANSWER_BYTES)
-        except BlockingIOError:
-            return False
-        except ConnectionResetError:
-            return True  # it died with unread requests; its answers, and its end, come after this
-        except OSError:
-            message = b""
-        if message:
+        while launcher in self._crew.all and (message := launcher.link.receive()):
             self._on_answer(launcher, message)
-            return True
-        if launcher in self._launchers:
-            self._on_death(launcher)
-        return False
 
     def _on_answer(self, launcher: Launcher, message: bytes) -> None:
         kind, number, *values = ANSWER.unpack_from(message)
@@ -229,90 +160,154 @@ class Launchers:
                 return
             if not launcher.pending or launcher.pending[0].number != number:
                 return
-        _, spawn, cgroup = launcher.pending.popleft()
+        spawn, cgroup = launcher.pending.popleft()[1:3]
         more = message[ANSWER.size :]
         launcher.knows_behind |= more == EMPTY
         words = more.decode(errors="replace")
         if kind == FAILED and not values[0] and cgroup:
-            self._on_cgroup_refused(launcher, cgroup, spawn, words)
+            self._moves.on_refused(launcher, cgroup, words)
+            if spawn:
+                self._moves.leave(launcher, spawn)
+                self._wait_again(spawn)
+            self._spawn_waiting()
             return
-        self._on_cgroup_entered(launcher, cgroup)
+        self._moves.on_entered(launcher, cgroup)
         if spawn and kind == ENDED:
             if more == EMPTY:
-                self._leave(launcher, spawn)
+                self._moves.leave(launcher, spawn)
             spawn.guard(spawn.on_ran, pid, status, usage, more != EMPTY)
         elif spawn and kind == SPAWNED:
-            self._running[number] = Running(spawn, launcher)
+            self._running[number] = Running(spawn, launcher, values[0])
             spawn.guard(spawn.on_started, values[0])
         elif spawn:
-            self._leave(launcher, spawn)
+            self._moves.leave(launcher, spawn)
             if kind == OCCUPIED:
                 self._wait_again(spawn)
             else:
                 spawn.guard(spawn.on_failed, words)
         self._spawn_waiting()
 
-    def _on_cgroup_entered(self, launcher: Launcher, cgroup: Cgroup | None) -> None:
-        """The launcher has left its other cgroups, except those that pending requests name."""
-        if len(launcher.may_be_in) < 2:
-            return
-        stays = {cgroup, *(pending.cgroup for pending in launcher.pending)}
-        for left in launcher.may_be_in - stays:
-            left.guests.discard(launcher.pid)
-            launcher.may_be_in.discard(left)
+    # ── starts that hang ──
 
-    def _on_cgroup_refused(
-        self, launcher: Launcher, cgroup: Cgroup, spawn: Spawn | None, words: str
-    ) -> None:
-        """The cgroup is gone; only root can have removed it. Another one is made for the job. After
-        MOST_REFUSALS of them jobs are started without cgroups."""
-        print(f"a launcher cannot enter a cgroup: {words}", file=sys.stderr, flush=True)
-        if launcher.cgroup is cgroup:
-            launcher.cgroup = None
-            self._refusals += 1
-        if self._refusals > MOST_REFUSALS:
-            self._cgroups = None
-        if spawn:
-            self._leave(launcher, spawn)
-            self._wait_again(spawn)
-        self._spawn_waiting()
+    def _look_later(self) -> None:
+        if not self._look_is_scheduled and not self._closed and self._crew.needs_looks:
+            self._look_is_scheduled = True
+            seconds = LOOK_EVERY_S if self._crew.is_busy else LOOK_IDLE_EVERY_S
+            self._call_later(seconds, self._look)
 
-    def _on_death(self, launcher: Launcher) -> None:
-        self._launchers.remove(launcher)
-        self._answers.unwatch(launcher.link.fileno())
-        launcher.link.close()
-        for cgroup in launcher.may_be_in:
-            cgroup.guests.discard(launcher.pid)
-        if launcher.cgroup and not launcher.cgroup.tenant:
-            self.give_back(launcher.cgroup)
+    def _look(self) -> None:
+        """Looks for launchers that hang. Repeats as long as one has a request, or their number is
+        not the usual one."""
+        self._look_is_scheduled = False
         if self._closed:
             return
-        kin.send_signal([launcher.pid], signal.SIGKILL)
-        os.waitpid(launcher.pid, 0)  # from now on its children are our children
-        print(f"launcher {launcher.pid} ended; starting another", file=sys.stderr, flush=True)
+        try:
+            self.read_answers()  # this process may be late itself
+            for launcher in [one for one in self._crew.all if one.has_waited(HANGS_S)]:
+                kin.send_signal([launcher.pid], signal.SIGCONT)
+                if launcher.hangs:
+                    self._take_back(launcher)
+            if self._crew.lacks_one(jobs_wait=bool(self._waiting)):
+                self._try_to_start_launcher()
+            elif self._crew.has_too_many():
+                self._end_idle_launcher()
+        finally:
+            self._spawn_waiting()
+
+    def _take_back(self, launcher: Launcher) -> None:
+        """Takes back what the launcher has not read. If it will not be where the next request expects
+        it, it is told to move there."""
+        taken = launcher.take_back()
+        for spawn in [one.spawn for one in taken if one.spawn]:
+            self._moves.leave(launcher, spawn)
+            self._wait_again(spawn)
+        left = [one.cgroup for one in launcher.pending]
+        if launcher.cgroup in [one.cgroup for one in taken] and launcher.cgroup not in left:
+            self._moves.repeat(launcher)
+
+    def _try_to_start_launcher(self) -> None:
+        if launcher := self._crew.try_to_start_one():
+            self._moves.move_out(launcher)
+
+    def _end_idle_launcher(self) -> None:
+        parents = {one.launcher for one in self._running.values()}
+        for launcher in self._crew.all:
+            if not launcher.pending and launcher not in parents:
+                self._crew.remove(launcher)
+                self._moves.on_death(launcher)
+                return
+
+    def abort(self, spawn: Spawn) -> Aborted:
+        """Ends a start that takes long. Callbacks of other spawns, and of this one, may come before
+        it returns."""
+        self.read_answers()
+        if launcher := self._launcher_of(spawn):
+            self._take_back(launcher)
+        try:
+            if spawn in self._waiting:
+                self._waiting.remove(spawn)
+                return Aborted.NOT_BEGUN
+            return self._kill_start(launcher, spawn) if launcher else Aborted.NOT_YET
+        finally:
+            self._spawn_waiting()
+
+    def _kill_start(self, launcher: Launcher, spawn: Spawn) -> Aborted:
+        """Kills the process that the launcher has made for this start, or the launcher if there is
+        none. The start is its first request before and after the search: what was found then belongs
+        to no other."""
+        if launcher.pending[0].spawn is not spawn:
+            return Aborted.NOT_YET
+        known = {one.pid for one in self._running.values() if one.launcher is launcher}
+        children = [pid for pid in kin.children(launcher.pid) if pid not in known]
+        newborn = [pid for pid in children if not kin.is_dead(pid)]
+        self.read_answers()
+        is_first = bool(launcher.pending) and launcher.pending[0].spawn is spawn
+        if not (is_first and launcher.hangs and launcher in self._crew.all):
+            return Aborted.NOT_YET
+        kin.send_signal(newborn or [launcher.pid], signal.SIGKILL)
+        return Aborted.KILLED
+
+    def _launcher_of(self, spawn: Spawn) -> Launcher | None:
+        asked = (one for one in self._crew.all if any(spawn is each.spawn for each in one.pending))
+        return next(asked, None)
+
+    def abandon(self, spawn: Spawn) -> bool:
+        """No callback of the spawn follows. What hangs in its start, and was killed, may end later.
+        Returns whether a launcher has it."""
+        launcher = self._launcher_of(spawn)
+        if launcher:
+            forgotten = (
+                one._replace(spawn=None) if one.spawn is spawn else one for one in launcher.pending
+            )
+            launcher.pending = deque(forgotten)
+        return launcher is not None
+
+    # ── the launchers' ends ──
+
+    def _on_death(self, launcher: Launcher) -> None:
+        taken = launcher.take_back()
         unsure = launcher.take_unsure()
-        for spawn in [one.spawn for one in launcher.pending if one.spawn]:
+        self._crew.remove(launcher)
+        print(f"launcher {launcher.pid} ended", file=sys.stderr, flush=True)
+        self._moves.on_death(launcher)
+        for spawn in [one.spawn for one in (*launcher.pending, *taken) if one.spawn]:
             if spawn.cgroup and spawn.cgroup.tenant is spawn:
-                self.give_back(spawn.cgroup)
+                self._moves.give_back(spawn.cgroup)
             self._wait_again(spawn)
         for number in [n for n, one in self._running.items() if one.launcher is launcher]:
             orphaned = self._running.pop(number).spawn
             orphaned.guard(orphaned.on_orphaned)
         if unsure:
             unsure.guard(unsure.on_unsure)
-        self._start_launcher()
+        if self._crew.lacks_one(jobs_wait=bool(self._waiting)):
+            self._try_to_start_launcher()
         self._spawn_waiting()
 
     def continue_all(self) -> None:
         """Continues launchers that a job has stopped with SIGSTOP."""
-        kin.send_signal(self.pids, signal.SIGCONT)
+        self._crew.continue_all()
 
     def close(self) -> None:
         self._closed = True
         self._answers.close()
-        for launcher in self._launchers:
-            launcher.link.close()
-            try:
-                os.waitpid(launcher.pid, 0)
-            except ChildProcessError:
-                continue
+        self._crew.close()

@@ -144,7 +144,8 @@ class Attributed:
         """Signals the process group in one call, so that all its processes get it at the same time;
         then the processes that have left the group."""
         escaped = self.all()
-        kin.send_to_group(self._pid, number)
+        if self._pid:  # 0 is our own group
+            kin.send_to_group(self._pid, number)
         kin.send_signal(escaped, number)
 
     def release(self) -> None:

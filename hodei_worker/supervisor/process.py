@@ -24,7 +24,7 @@ from hodei_worker.supervisor.result import Cause, Result, failed
 from hodei_worker.supervisor.secrets import Values
 from hodei_worker.supervisor.spawn import Exit, Usage
 from hodei_worker.supervisor.spool import JobSpool
-from hodei_worker.supervisor.starting import Starting
+from hodei_worker.supervisor.starting import Starting, Stop
 from hodei_worker.supervisor.verdict import DISK_FULL, name_processes, verdict
 
 UNKILLABLE_S = 10.0
@@ -56,7 +56,6 @@ class JobProcess:
         self._pid = 0
         self._pidfd = 0  # only if its launcher died: it is our child then
         self._members: Members | None = None  # set when it is started
-        self._stop_when_started: tuple[Cause, float | None] | None = None
         self._exit: Exit | None = None
         self._cause: Cause | None = None  # why we stopped it, or could not start it
         self._kill_at = 0.0  # end of the grace, by the loop's clock
@@ -73,9 +72,7 @@ class JobProcess:
     def _begin(self) -> None:
         try:
             prepared = prepare(self._place, self._start)
-            limit_s = self._spec.get("start_timeout")
-            if limit_s and time.monotonic() - self._begun > limit_s:
-                self._cause = failed(Reason.TIMEOUT, f"did not start within {limit_s:g} s")
+            self._cause = self._cause or self._starting.limit(self._begun)
             if self._cause is None:
                 self._starting.begin(prepared, self.output.make_pipes())
         except StartFailed as error:
@@ -138,9 +135,11 @@ class JobProcess:
         if self._faulty or self._finished:
             return
         self._faulty = True
-        self._timers.cancel()
         self._kill_at = self._loop.time()
-        if not self._starting.under_way:
+        if self._starting.under_way:
+            self._starting.stop(Stop(self._cause, 0.0))
+        else:
+            self._timers.cancel()
             self._kill_faulty()
 
     def _kill_faulty(self) -> None:
@@ -163,14 +162,15 @@ class JobProcess:
     # ── start ──
 
     def on_not_started(self, cause: Cause, left: Members | None) -> None:
-        self._cause, self._members = cause, left
+        self._cause, self._members = self._cause or cause, left
         self._finish(0)
 
     def on_ran(self, pid: int, status: int, usage: Usage, may_be_left: bool) -> None:
-        """The process has started and ended."""
         self._pid, self._exit = pid, Exit(status, usage)
+        self._cause = self._cause or self._starting.ended_because
         self._members = self._starting.members(pid) if may_be_left else None
-        self._listener.on_started()
+        if not self._starting.ended_because:
+            self._listener.on_started()
         self.on_ended(status, usage)
         if self._faulty:
             self._kill_faulty()
@@ -190,8 +190,8 @@ class JobProcess:
             self._call_after(timeout_s, self.stop, failed(Reason.TIMEOUT, words))
         if silence_s := self._spec.get("silence_timeout"):
             self._call_after(silence_s, self._watch_silence, silence_s)
-        if self._stop_when_started:
-            self.stop(*self._stop_when_started)
+        if self._starting.stopped:
+            self.stop(*self._starting.stopped)
 
     def _watch_silence(self, limit_s: float) -> None:
         if (left_s := limit_s - self.output.silence_s()) > 0:
@@ -201,7 +201,6 @@ class JobProcess:
         self.stop(failed(Reason.TIMEOUT, words))
 
     def on_orphaned(self) -> None:
-        """Its launcher died, and we are its parent now: we wait for it ourselves."""
         if self._exit is None and not self._finished:
             self._pidfd = os.pidfd_open(self._pid)
             self._host.poller.watch(self._pidfd, self._guard.wrap(self._wait_for_exit))
@@ -252,7 +251,7 @@ class JobProcess:
         if self._finished:
             return
         if self._starting.under_way:
-            self._stop_when_started = self._stop_when_started or (cause, grace_s)
+            self._starting.stop(Stop(cause, grace_s))
             return
         if self._cause is not None or self._has_ended():
             return

@@ -1,14 +1,18 @@
-"""The records of launchers.py: requests to launchers, their processes, and the launchers."""
+"""What launchers.py knows of processes, of requests to launchers, and of the launchers."""
 
 import os
-import socket
+import signal
+import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from hodei_worker.supervisor.cgroups import Cgroup
 from hodei_worker.supervisor.guard import Guard
+from hodei_worker.supervisor.link import MOST_PENDING, Link
 
 
 class Usage(NamedTuple):
@@ -33,7 +37,7 @@ class Spawn(Protocol):
     workdir: str
     umask: str  # four octal digits; "": the launcher's own
     # Descriptors of stdin, stdout, stderr; of a job without stdin only the last two. The caller
-    # keeps them open until the first callback.
+    # keeps them open until the first callback, or the start was ended without one.
     streams: tuple[int, ...]
     guard: Guard
     cgroup: Cgroup | None  # launchers.py sets it
@@ -63,28 +67,27 @@ class Spawn(Protocol):
 
 PROCESSORS = os.cpu_count() or 2
 COUNT = max(2, min(6, 2 * PROCESSORS))
-"""Number of launchers."""
-
-MOST_PENDING = 3
-"""Requests that a launcher has at most. It works on one after the other, without a wait for the
-supervisor between them."""
+"""Number of launchers that do not hang."""
 
 AS_LONG = MOST_PENDING - 1
 """Number of requests that take as long as a move out of the cgroup of a job that goes on, for which
 every start on this host may wait. The same counts for a launcher that is not needed to keep the
 processors busy: few launchers stay warm in their caches."""
 
-HANGS_S = 0.05
-"""Seconds after which a request that is not answered may hang, as in a network folder that is gone:
-no other is sent behind it. Those that were sent before wait for it."""
+PROGRAM = str(Path(__file__).with_name("launcher.py"))
+
+MAY_HANG_S, HANGS_S = 0.05, 0.2
+"""Seconds after which a request that is not answered may hang, as in a network folder that is gone,
+so that no other is sent behind it; and after which those behind it are taken back."""
 
 
 class Pending(NamedTuple):
     """A request that the launcher has not answered."""
 
     number: int
-    spawn: Spawn | None  # None: the launcher only moves to the cgroup
+    spawn: Spawn | None  # None: the launcher only moves to the cgroup, or the spawn was given up
     cgroup: Cgroup | None
+    sent_at: float  # monotonic
 
 
 class Running(NamedTuple):
@@ -92,22 +95,56 @@ class Running(NamedTuple):
 
     spawn: Spawn
     launcher: "Launcher"
+    pid: int
 
 
 @dataclass(eq=False)
 class Launcher:
     pid: int
-    link: socket.socket
+    link: Link
+    pidfd: int
     cgroup: Cgroup | None = None  # where it will be after all pending requests
     pending: deque[Pending] = field(default_factory=deque)  # oldest first
     may_be_in: set[Cgroup] = field(default_factory=set)  # all cgroups in which it may be now
     knows_behind: bool = False  # it is not of a release before; launcher.py explains BEHIND
 
+    @classmethod
+    def start(cls, ids: Iterable[int]) -> "Launcher":
+        """`ids`: uid, gid and groups of the job user, if there is one. OSError if the kernel refuses
+        a process or a descriptor."""
+        link = Link()
+        argv = [sys.executable, "-I", "-S", PROGRAM, "3", *map(str, ids)]
+        pid = 0
+        try:
+            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            given = (null, 0), (null, 1), (link.launchers_end, 3)
+            actions = [(os.POSIX_SPAWN_DUP2, descriptor, at) for descriptor, at in given]
+            try:
+                pid = os.posix_spawn(sys.executable, argv, {}, file_actions=actions, setsid=True)
+            finally:
+                os.close(null)
+            return cls(pid, link, os.pidfd_open(pid))
+        except OSError:
+            link.close()
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            raise
+
+    @property
+    def is_dead(self) -> bool:
+        """Also if somebody else has waited for it."""
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PIDFD, self.pidfd, flags) is not None
+        except ChildProcessError:
+            return True
+
     @property
     def takes_more(self) -> bool:
         """Whether a job that is sent to it now will find its cgroup empty: nobody is in it, or only
         the job of a pending request, which most often ends at once."""
-        if len(self.pending) >= MOST_PENDING or self._may_hang():
+        if len(self.pending) >= MOST_PENDING or self.has_waited(MAY_HANG_S):
             return False
         if self.cgroup is None:
             return True
@@ -117,9 +154,15 @@ class Launcher:
         at_work = (one.spawn is tenant for one in self.pending if one.spawn)
         return self.knows_behind and any(at_work)
 
-    def _may_hang(self) -> bool:
-        first = self.pending[0].spawn if self.pending else None
-        return first is not None and time.monotonic() - first.requested_at > HANGS_S
+    def has_waited(self, seconds: float) -> bool:
+        """Whether its oldest request was sent so long ago."""
+        return bool(self.pending) and time.monotonic() - self.pending[0].sent_at > seconds
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has begun with a request and does not end. One that has not even begun was
+        stopped by a job, or this host has no processor for it."""
+        return self.has_waited(HANGS_S) and self.link.next_unread() != self.pending[0].number
 
     def delay(self, *, enough_at_work: bool) -> int:
         """The key by which a launcher is chosen: the number of requests before a job that is sent to
@@ -128,9 +171,17 @@ class Launcher:
             return AS_LONG
         return len(self.pending)
 
+    def take_back(self) -> list[Pending]:
+        """Returns the requests that it has not read, and never will."""
+        unread = self.link.take_unread()
+        taken = [one for one in self.pending if one.number in unread]
+        self.pending = deque(one for one in self.pending if one.number not in unread)
+        return taken
+
     def take_unsure(self) -> Spawn | None:
         """Removes and returns the spawn on which it was at work when it died. It was not yet, if the
-        job before in the same cgroup goes on or has left processes."""
+        job before in the same cgroup goes on or has left processes. The requests that it had not
+        read are taken back before."""
         spawn = self.pending[0].spawn if self.pending else None
         if spawn and (spawn.cgroup is None or spawn.cgroup.tenant is spawn):
             self.pending.popleft()
@@ -139,8 +190,8 @@ class Launcher:
 
 
 def at_work(launchers: list[Launcher]) -> int:
-    """Returns the number of launchers that have a request."""
-    return sum(1 for one in launchers if one.pending)
+    """Returns the number of launchers that have a request which does not seem to hang."""
+    return sum(1 for one in launchers if one.pending and not one.has_waited(MAY_HANG_S))
 
 
 def next_launcher(launchers: list[Launcher]) -> Launcher | None:

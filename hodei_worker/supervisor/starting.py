@@ -4,22 +4,32 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hodei.protocol.words import Reason
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.executor import Start
 from hodei_worker.supervisor.guard import Guard
 from hodei_worker.supervisor.host import Host
+from hodei_worker.supervisor.launchers import Aborted
 from hodei_worker.supervisor.members import Attributed, Contained, Members
 from hodei_worker.supervisor.prepare import Prepared
 from hodei_worker.supervisor.result import Cause, failed, lost
-from hodei_worker.supervisor.spawn import Spawn, Usage
+from hodei_worker.supervisor.spawn import PROGRAM, Spawn, Usage
 from hodei_worker.supervisor.spool import STDERR, STDOUT
+
+STOP_AFTER_S, STOP_EVERY_S, STOP_TRIES = 1.0, 0.2, 50
+"""A start that hangs is ended so many seconds after the job was stopped, again and again; after the
+last try it is given up."""
 
 NEWBORN_EVERY_S, NEWBORN_LOOKS = 0.01, 20
 """If the launcher was killed meanwhile: seconds between two searches for the process, and how many
 are made before the job is reported lost."""
+
+
+class Stop(NamedTuple):
+    cause: Cause
+    grace_s: float | None  # None: the job's own
 
 
 class Outcomes(Protocol):
@@ -63,6 +73,8 @@ class Starting(Spawn):
         self._outcomes = outcomes
         self._job_descriptors: tuple[int, ...] = ()  # closed once the process has its copies
         self.under_way = False
+        self.stopped: Stop | None = None  # while it was under way
+        self.ended_because: Cause | None = None  # what hung was killed for it
 
     def begin(self, prepared: Prepared, pipes: dict[int, int]) -> None:
         """`pipes`: stream → the job's end of its pipe. They are closed here in any case. Raises
@@ -103,6 +115,63 @@ class Starting(Spawn):
         for fd in descriptors:
             os.close(fd)
 
+    # ── stop ──
+
+    def limit(self, begun: float) -> Cause | None:
+        """Limits it to the job's start_timeout, which counts from `begun` (monotonic). Returns why it
+        is too late, if it is over."""
+        limit_s = self._start.spec.get("start_timeout")
+        if not limit_s:
+            return None
+        cause = failed(Reason.TIMEOUT, f"did not start within {limit_s:g} s")
+        if (left_s := begun + limit_s - time.monotonic()) < 0:
+            return cause
+        self._call_after(left_s, self._stop_late, cause)
+        return None
+
+    def _stop_late(self, cause: Cause) -> None:
+        if self.under_way:
+            self.stop(Stop(cause, None))
+
+    def stop(self, stop: Stop) -> None:
+        """Called while it is under way. The job is stopped when it has started; a start that hangs
+        is ended. The first stop counts."""
+        if self.stopped is None:
+            self.stopped = stop
+            self._call_after(STOP_AFTER_S, self._end, stop.cause, STOP_TRIES)
+
+    def _end(self, cause: Cause, tries: int) -> None:
+        if not self.under_way:
+            return
+        if tries:
+            self._call_after(STOP_EVERY_S, self._end, cause, tries - 1)
+        aborted = self._host.launchers.abort(self)
+        if aborted is Aborted.KILLED:
+            self.ended_because = cause
+        if aborted is Aborted.NOT_BEGUN:
+            self._on_not_started(cause)
+        elif self.under_way and not tries:
+            is_known = self._host.launchers.abandon(self)
+            words = f"{cause.message}; its start hangs and could not be ended"
+            self._on_not_started(cause._replace(message=words), self._kill_left(is_known))
+
+    def _kill_left(self, launcher_lives: bool) -> Members | None:
+        """Kills what may be left of a start whose launcher is dead. Without a cgroup that is also
+        each process that a dead launcher has made and that is not yet another program."""
+        if launcher_lives:
+            return None
+        left = self.members(0)
+        left.send(signal.SIGKILL)
+        if self.cgroup is None:
+            kin.kill_forks_of(PROGRAM, self._host.main_pids | self._host.launchers.pids)
+        return left
+
+    def _on_not_started(self, cause: Cause, left: Members | None = None) -> None:
+        self._close_descriptors()
+        self._outcomes.on_not_started(cause, left)
+
+    # ── callbacks of the launchers ──
+
     def on_started(self, pid: int) -> None:
         self._close_descriptors()
         self._outcomes.on_started(pid)
@@ -118,11 +187,10 @@ class Starting(Spawn):
         self._outcomes.on_orphaned()
 
     def on_failed(self, why: str) -> None:
-        self._close_descriptors()
         interpreter = self._start.spec.get("interpreter")
         if interpreter and why.startswith(f"{interpreter[0]}: "):
             why = f"bad interpreter: {why}"
-        self._outcomes.on_not_started(failed(Reason.START_FAILED, why), None)
+        self._on_not_started(self.ended_because or failed(Reason.START_FAILED, why))
 
     def on_error(self, error: Exception) -> None:
         self._close_descriptors()
@@ -148,7 +216,5 @@ class Starting(Spawn):
         elif looks:
             self._call_after(NEWBORN_EVERY_S, self._look_for_newborn, looks - 1)
         else:
-            self.under_way = False
-            left = self.members(0)
-            left.send(signal.SIGKILL)
-            self._outcomes.on_not_started(lost("the process that was starting it was killed"), left)
+            cause = lost("the process that was starting it was killed")
+            self._on_not_started(self.ended_because or cause, self._kill_left(launcher_lives=False))

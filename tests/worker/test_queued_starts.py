@@ -17,7 +17,8 @@ import pytest
 from hodei_worker.supervisor import launcher as program
 from hodei_worker.supervisor.cgroups import Cgroup, own_cgroup
 from hodei_worker.supervisor.launcher import ANSWER, BEHIND, EMPTY, MOVE, REQUEST, SPAWN
-from hodei_worker.supervisor.spawn import HANGS_S, MOST_PENDING, Launcher, Pending, next_launcher
+from hodei_worker.supervisor.link import MOST_PENDING
+from hodei_worker.supervisor.spawn import MAY_HANG_S, Launcher, Pending, next_launcher
 from tests.eventually import eventually
 from tests.worker_process import Worker
 
@@ -203,8 +204,13 @@ class Job:
 
     tenant: "Job | None" = None
 
-    def __init__(self) -> None:
-        self.requested_at = time.monotonic() + 60  # whatever this host does meanwhile
+
+def a_launcher(place: Job | None, *requests: Job | None, sent_at: float | None = None) -> Launcher:
+    launcher = Launcher(1, None, 0, cgroup=place)  # type: ignore[arg-type]
+    sent_at = sent_at or time.monotonic() + 60  # whatever this host does meanwhile
+    for number, spawn in enumerate(requests):
+        launcher.pending.append(Pending(number, spawn, place, sent_at))  # type: ignore[arg-type]
+    return launcher
 
 
 def test_a_launcher_of_a_release_before_gets_one_job_at_a_time() -> None:
@@ -212,28 +218,28 @@ def test_a_launcher_of_a_release_before_gets_one_job_at_a_time() -> None:
     when its release was taken back on the disk while it ran."""
     job, place = Job(), Job()
     place.tenant = job
-    old = Launcher(1, None, cgroup=place)  # type: ignore[arg-type]
-    old.pending.append(Pending(1, job, place))  # type: ignore[arg-type]
+    old = a_launcher(place, job)
     assert not old.takes_more
     old.knows_behind = True
     assert old.takes_more
-    old.pending.extend([Pending(2, None, None)] * (MOST_PENDING - 1))
-    assert not old.takes_more
-    old.pending.clear()
-    assert not old.takes_more, "its cgroup has a job"
+    full = a_launcher(place, *[job] * MOST_PENDING)
+    full.knows_behind = True
+    assert not full.takes_more
+    idle = a_launcher(place)
+    assert not idle.takes_more, "its cgroup has a job"
     place.tenant = None
-    assert old.takes_more
+    assert idle.takes_more
 
 
 def test_no_job_is_sent_behind_a_start_that_may_hang() -> None:
     job, place = Job(), Job()
     place.tenant = job
-    one = Launcher(1, None, cgroup=place, knows_behind=True)  # type: ignore[arg-type]
-    one.pending.append(Pending(1, job, place))  # type: ignore[arg-type]
-    other = Launcher(2, None)  # type: ignore[arg-type]
-    other.pending.extend([Pending(2, None, None)] * 2)
+    one = a_launcher(place, job)
+    one.knows_behind = True
+    other = a_launcher(None, None, None)
     assert next_launcher([one, other]) is one
-    job.requested_at = time.monotonic() - 2 * HANGS_S
-    assert next_launcher([one, other]) is other
-    other.pending.append(Pending(3, None, None))
-    assert next_launcher([one, other]) is None, "it waits"
+    hangs = a_launcher(place, job, sent_at=time.monotonic() - 2 * MAY_HANG_S)
+    hangs.knows_behind = True
+    assert next_launcher([hangs, other]) is other
+    full = a_launcher(None, None, None, None)
+    assert next_launcher([hangs, full]) is None, "it waits"

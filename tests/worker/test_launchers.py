@@ -1,0 +1,314 @@
+"""The supervisor's launchers, real processes, where the rare happens: a launcher is stopped or
+killed, cannot be told or replaced, or may not enter a cgroup; and what waits there."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from hodei_worker.supervisor import launchers as program
+from hodei_worker.supervisor import moves
+from hodei_worker.supervisor.cgroups import Cgroup, Cgroups, kill_dead, own_cgroup
+from hodei_worker.supervisor.guard import Guard
+from hodei_worker.supervisor.launchers import Aborted, Launchers
+from hodei_worker.supervisor.poller import Poller
+from hodei_worker.supervisor.spawn import COUNT, Launcher, Spawn, Usage
+from tests.eventually import gone
+from tests.hung import HungProgram
+
+SOON_S = 20.0
+
+
+class Job(Spawn):
+    """It appends its name to a file, and writes down what it is told."""
+
+    def __init__(self, file: Path, name: str, command: str = "") -> None:
+        self.argv = ["/bin/sh", "-c", command or f"echo {name} >>{file}"]
+        self.environment = {"PATH": "/bin:/usr/bin"}
+        self.workdir, self.umask = "/", ""
+        self.streams = ()
+        self.cgroup, self.requested_at, self.turn = None, 0.0, 0
+        self.told: list[str] = []
+        self.guard = Guard(lambda error: self.told.append(repr(error)))
+
+    @property
+    def has_ended(self) -> bool:
+        return bool(self.told) and self.told[-1] != "started"
+
+    def on_started(self, pid: int) -> None:
+        self.told.append("started")
+
+    def on_failed(self, why: str) -> None:
+        self.told.append(why)
+
+    def on_error(self, error: Exception) -> None:
+        raise error
+
+    def on_ended(self, status: int, usage: Usage) -> None:
+        self.told.append(f"ended {status}")
+
+    def on_ran(self, pid: int, status: int, usage: Usage, may_be_left: bool) -> None:
+        self.told.append(f"ended {status}")
+
+    def on_orphaned(self) -> None:
+        self.told.append("orphaned")
+
+    def on_unsure(self) -> None:
+        self.told.append("unsure")
+
+
+async def eventually(ask: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SOON_S
+    while not ask():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def launching(cgroups: Cgroups | None = None) -> AsyncIterator[Launchers]:
+    call_later = asyncio.get_running_loop().call_later
+    launchers = Launchers(Poller(), cgroups, None, call_later)
+    try:
+        yield launchers
+    finally:
+        pids = launchers.pids
+        launchers.close()
+        assert all(gone(pid) for pid in pids)
+
+
+def run(test: Coroutine[None, None, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 3 * SOON_S))
+
+
+async def run_all(launchers: Launchers, file: Path, count: int = 10) -> list[Job]:
+    """Each runs once."""
+    jobs = [Job(file, f"job-{at}") for at in range(count)]
+    for job in jobs:
+        launchers.spawn(job)
+    await eventually(lambda: all(job.has_ended for job in jobs))
+    told = [job.told for job in jobs]
+    assert all(one in (["ended 0"], ["started", "ended 0"]) for one in told), told
+    assert sorted(file.read_text().split()) == sorted(f"job-{at}" for at in range(count))
+    return jobs
+
+
+@pytest.fixture
+def cgroups() -> Iterator[Cgroups]:
+    home = own_cgroup()
+    if home is None or not os.access(home, os.W_OK):
+        pytest.skip("this process may make no cgroup")
+    ours = home / f"test-{time.time_ns()}-{os.getpid()}"
+    for folder in (ours, ours / "supervisor", ours / "jobs"):
+        folder.mkdir()
+    yield Cgroups(home, ours)
+    kill_dead(home, f"{ours.name}")
+    assert not ours.exists()
+
+
+def send(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        os.kill(pid, number)
+
+
+def test_launchers_that_are_stopped_are_continued(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with launching() as launchers:
+            send(launchers.pids, signal.SIGSTOP)
+            await run_all(launchers, tmp_path / "ran")
+
+    run(test())
+
+
+def test_jobs_that_wait_at_a_launcher_that_is_killed_run_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with launching() as launchers:
+            before = launchers.pids
+            send(before, signal.SIGSTOP)
+            asyncio.get_running_loop().call_later(0.05, send, before, signal.SIGKILL)
+            await run_all(launchers, tmp_path / "ran")
+            await eventually(lambda: len(launchers.pids) == COUNT)
+            assert not launchers.pids & before
+
+    run(test())
+
+
+def test_a_launcher_that_cannot_be_replaced_at_once_is_replaced_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def test() -> None:
+        async with launching() as launchers:
+
+            def refuse(*_: object) -> Launcher:
+                raise BlockingIOError("no process is left")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Launcher, "start", refuse)
+                send(launchers.pids, signal.SIGKILL)
+                await eventually(lambda: not launchers.pids)
+                job = Job(tmp_path / "first", "first")
+                launchers.spawn(job)
+            await eventually(lambda: job.has_ended)
+            await eventually(lambda: len(launchers.pids) == COUNT)
+            await run_all(launchers, tmp_path / "ran")
+
+    run(test())
+    assert "cannot start a launcher: no process is left" in capfd.readouterr().err
+
+
+def test_a_launcher_that_cannot_be_told_to_move_stays(
+    tmp_path: Path,
+    cgroups: Cgroups,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Its socket is full."""
+    monkeypatch.setattr(moves, "MOVE_OUT_S", 3600)
+
+    async def test() -> None:
+        async with launching(cgroups) as launchers:
+            long = Job(tmp_path / "long", "long", "sleep 1000")
+            launchers.spawn(long)
+            await eventually(lambda: long.told)
+            assert long.cgroup
+            (launcher,) = [one for one in launchers._crew.all if one.cgroup is long.cgroup]
+            send({launcher.pid}, signal.SIGSTOP)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    launcher.link.send(0, 0, ["x" * 20_000], (0, 0), ())
+            assert not launchers.vacate(long.cgroup)
+            assert launcher.cgroup is long.cgroup
+            launcher.link.take_unread()
+            send({launcher.pid}, signal.SIGCONT)
+            assert not launchers.vacate(long.cgroup), "it has been told, and is still in it"
+            await eventually(lambda: long.cgroup and not long.cgroup.guests)
+            long.cgroup.kill()
+            await eventually(lambda: long.has_ended)
+            await run_all(launchers, tmp_path / "ran")
+
+    run(test())
+    assert "cannot be told to move" in capfd.readouterr().err
+
+
+def test_what_was_behind_a_start_that_hangs_is_taken_back(
+    tmp_path: Path, cgroups: Cgroups, hung: HungProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a move. Wherever the launcher is then, it counts as no job's process."""
+
+    async def test() -> None:
+        async with launching(cgroups) as launchers:
+            hangs = Job(tmp_path / "hangs", "hangs")
+            hangs.argv = hung.command
+            launchers.spawn(hangs)
+            (launcher,) = [one for one in launchers._crew.all if one.pending[-1].spawn]
+            assert hangs.cgroup
+            launchers.vacate(hangs.cgroup)
+            behind = Job(tmp_path / "behind", "behind")
+            with monkeypatch.context() as patch:
+                patch.setattr(program, "next_launcher", lambda _: launcher)
+                launchers.spawn(behind)
+            assert launcher.pending[-1].spawn is behind
+            await eventually(lambda: behind.has_ended)
+            assert not hangs.told
+            hung.release()
+            await eventually(lambda: hangs.has_ended)
+            await run_all(launchers, tmp_path / "ran")
+            for one in launchers._crew.all:
+                assert one.cgroup
+                assert one.pid in one.cgroup.guests
+                assert one.cgroup.empty
+
+    run(test())
+
+
+def test_a_start_that_is_ended(tmp_path: Path, cgroups: Cgroups, hung: HungProgram) -> None:
+    async def test() -> None:
+        async with launching(cgroups) as launchers:
+            hangs = Job(tmp_path / "hangs", "hangs")
+            hangs.argv = hung.command
+            send(launchers.pids, signal.SIGSTOP)
+            launchers.spawn(hangs)
+            assert launchers.abort(hangs) is Aborted.NOT_BEGUN
+            send(launchers.pids, signal.SIGCONT)
+            launchers.spawn(hangs)
+            await eventually(launchers._crew.hanging)
+            assert not hangs.told
+            assert launchers.abort(hangs) is Aborted.KILLED
+            await eventually(lambda: hangs.has_ended)
+            assert hangs.told == ["ended 9"]
+            await run_all(launchers, tmp_path / "ran")
+
+    run(test())
+
+
+def test_nothing_is_told_of_a_start_that_was_given_up(tmp_path: Path, hung: HungProgram) -> None:
+    async def test() -> None:
+        async with launching() as launchers:
+            hangs = Job(tmp_path / "hangs", "hangs")
+            hangs.argv = hung.command
+            launchers.spawn(hangs)
+            await eventually(launchers._crew.hanging)
+            assert launchers.abandon(hangs)
+            assert not launchers.abandon(hangs)
+            await run_all(launchers, tmp_path / "ran")
+            hung.release()
+            await eventually(hung.ran.exists)
+            await eventually(lambda: not launchers._crew.is_busy)
+            assert not hangs.told
+
+    run(test())
+
+
+class Removed(Cgroups):
+    """Somebody removes each cgroup before a launcher enters it."""
+
+    most = 10**6
+
+    def take_cgroup(self) -> Cgroup:
+        cgroup = super().take_cgroup()
+        if self.most:
+            self.most -= 1
+            with suppress(OSError):  # another job's process may have been there just now
+                Path(cgroup.path).rmdir()
+        return cgroup
+
+
+def test_a_job_whose_cgroup_is_gone_gets_another(tmp_path: Path, cgroups: Cgroups) -> None:
+    async def test() -> None:
+        cgroups.__class__, cgroups.most = Removed, COUNT + 2  # type: ignore[attr-defined]
+        async with launching(cgroups) as launchers:
+            jobs = await run_all(launchers, tmp_path / "ran")
+            assert all(job.cgroup for job in jobs)
+
+    run(test())
+
+
+def test_without_a_cgroup_that_it_may_enter_no_job_has_one(
+    tmp_path: Path, cgroups: Cgroups
+) -> None:
+    """The launchers are replaced: those before may be in the cgroup of a job."""
+
+    async def test() -> None:
+        async with launching(cgroups) as launchers:
+            before = launchers.pids
+            long = Job(tmp_path / "long", "long", "sleep 1000")
+            launchers.spawn(long)
+            await eventually(lambda: long.told)
+            assert long.cgroup
+            cgroups.__class__ = Removed
+            others = [Job(tmp_path / "other", "other", "sleep 0.3") for _ in range(2 * COUNT)]
+            for job in others:
+                launchers.spawn(job)
+            await eventually(lambda: all(job.told for job in others))
+            assert {job.cgroup for job in others} >= {None}
+            await eventually(lambda: not launchers.pids & before and len(launchers.pids) == COUNT)
+            for job in await run_all(launchers, tmp_path / "ran"):
+                assert job.cgroup is None
+            assert not long.cgroup.guests
+            long.cgroup.kill()
+
+    run(test())
