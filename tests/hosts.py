@@ -120,10 +120,10 @@ def any_worker(host_system: Hodei, request: pytest.FixtureRequest) -> Iterator[W
     yield from running(host_system, request.param)
 
 
-def running(host_system: Hodei, kind: str) -> Iterator[Worker]:
+def running(host_system: Hodei, kind: str, name: str = "w", *flags: str) -> Iterator[Worker]:
     folder = Path(tempfile.mkdtemp(prefix="hodei-host-"))
     folder.chmod(0o755)
-    one = make(host_system, folder, kind)
+    one = make(host_system, folder, kind, name, *flags)
     try:
         one.up(host_system.token())
         yield one

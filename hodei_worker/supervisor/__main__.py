@@ -38,6 +38,7 @@ def main() -> None:
     from hodei_worker.supervisor.processes import Processes
     from hodei_worker.supervisor.service import Supervisor
     from hodei_worker.supervisor.settings import supervisor_settings
+    from hodei_worker.supervisor.standard_error import forgive
     from hodei_worker.supervisor.user import JobUser
 
     async def supervise() -> None:
@@ -49,6 +50,7 @@ def main() -> None:
         supervisor = Supervisor(Path(state), executor, settings, keep=keep == "keep")
         await supervisor.run(socket_in(Path(state)))
 
+    forgive()
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")

@@ -15,8 +15,7 @@ REPLACE_S = 1.0
 """Seconds after which a launcher that hangs gets another one beside it, if jobs wait."""
 
 MOST_LAUNCHERS = 64
-"""As many starts may hang at the same time; then no job starts until a launcher goes on or is
-killed. A launcher has 4.5 MB of its own."""
+"""When starts hang in all of these, no job starts until a launcher goes on or is killed."""
 
 END_WITHIN_S = 1.0
 """Seconds to wait for the end of launchers that were killed. One that hangs may not end."""
@@ -31,7 +30,7 @@ class Crew:
         on_death: Callable[[Launcher], None],
     ) -> None:
         """`ids`: uid, gid and groups of the job user, if there is one. `on_answers` is called when
-        answers are there, `on_death` when it has ended and has left none."""
+        answers are there, `on_death` when it has ended and all its answers are read."""
         self.all: list[Launcher] = []  # those that live
         self._ids = ids
         self._answers = answers
@@ -57,8 +56,6 @@ class Crew:
 
     def try_to_start_one(self) -> Launcher | None:
         """Says why it is not possible once, until it is possible again."""
-        if len(self.all) >= COUNT:
-            print("starts of jobs hang: one more launcher", file=sys.stderr, flush=True)
         try:
             launcher = self.start_one()
         except OSError as error:
@@ -67,6 +64,8 @@ class Crew:
             self._is_refused = True
             return None
         self._is_refused = False
+        if len(self.all) > COUNT:
+            print(f"starts hang: launcher {launcher.pid} is one more", file=sys.stderr, flush=True)
         return launcher
 
     def _end(self, launcher: Launcher) -> None:
@@ -77,13 +76,9 @@ class Crew:
             self._on_death(launcher)
 
     @property
-    def is_busy(self) -> bool:
-        return any(one.pending for one in self.all)
-
-    @property
     def needs_looks(self) -> bool:
         """Whether a launcher may hang, is missing, or is one too many."""
-        return len(self.all) != COUNT or self.is_busy
+        return len(self.all) != COUNT or any(one.pending for one in self.all)
 
     def hanging(self) -> list[Launcher]:
         return [one for one in self.all if one.hangs]

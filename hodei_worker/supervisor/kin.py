@@ -234,15 +234,16 @@ def oom_kills() -> int:
     return int(rest.partition(b"\n")[0]) if name else 0
 
 
-def kill_forks_of(program: str, known: Container[int]) -> None:
-    """Kills those of our children that run this program, as their dead parent did, without `known`:
-    they have not become another program yet."""
+def kill_forks(command: list[str], known: Container[int]) -> None:
+    """Kills those of our children whose command line begins so, as that of their dead parent did,
+    without `known`: they have not become another program yet."""
+    begins = [os.fsencode(word) for word in command]
     for pid in orphans():
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if pid not in known and os.fsencode(program) in words:
+        if pid not in known and words[: len(begins)] == begins:
             send_signal([pid], signal.SIGKILL)
 
 

@@ -98,7 +98,7 @@ class Launcher:
         self._message = bytearray(MAX_MESSAGE_BYTES)  # reused, because a new one costs page faults
 
     def serve(self) -> None:
-        """Returns when the supervisor has closed the socket. SIGCHLD is blocked except while this
+        """Returns when the supervisor is dead. SIGCHLD is blocked except while this
         process waits for it."""
         signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_ENDED)
         wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -44,9 +44,9 @@ from hodei_worker.supervisor.spawn import (
 )
 from hodei_worker.supervisor.user import JobUser
 
-LOOK_EVERY_S, LOOK_IDLE_EVERY_S = 0.1, 1.0
-"""Seconds between two looks for launchers that hang, while requests wait for an answer; and while
-there are too few or too many launchers."""
+LOOK_EVERY_S = 0.1
+"""Seconds between two looks for launchers that hang, while requests wait for an answer or there are
+too few or too many launchers."""
 
 
 class Aborted(Enum):
@@ -178,6 +178,7 @@ class Launchers:
             spawn.guard(spawn.on_ran, pid, status, usage, more != EMPTY)
         elif spawn and kind == SPAWNED:
             self._running[number] = Running(spawn, launcher, values[0])
+            self._moves.move_out_later()
             spawn.guard(spawn.on_started, values[0])
         elif spawn:
             self._moves.leave(launcher, spawn)
@@ -192,8 +193,7 @@ class Launchers:
     def _look_later(self) -> None:
         if not self._look_is_scheduled and not self._closed and self._crew.needs_looks:
             self._look_is_scheduled = True
-            seconds = LOOK_EVERY_S if self._crew.is_busy else LOOK_IDLE_EVERY_S
-            self._call_later(seconds, self._look)
+            self._call_later(LOOK_EVERY_S, self._look)
 
     def _look(self) -> None:
         """Looks for launchers that hang. Repeats as long as one has a request, or their number is

@@ -45,9 +45,7 @@ class Moves:
         if at is None or (at.tenant is not None and not launcher.pending):
             self._assign(launcher, at := self._cgroups.take_cgroup())
         spawn.cgroup = at
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._call_later(MOVE_OUT_S, self._move_all_out)
+        self.move_out_later()
         if at.tenant is None:
             at.tenant = spawn
             return False
@@ -82,6 +80,12 @@ class Moves:
             except OSError:
                 return  # the next request says it as well; it counts as a guest there until then
 
+    def move_out_later(self) -> None:
+        """A job was sent to a launcher, or is known to go on."""
+        if self._cgroups and not self._is_scheduled:
+            self._is_scheduled = True
+            self._call_later(MOVE_OUT_S, self._move_all_out)
+
     def _move_all_out(self) -> None:
         """Moves every launcher out of the cgroup of a job that was sent to it MOVE_OUT_S ago. Repeats
         as long as a launcher that does not hang is in a job's cgroup."""
@@ -93,9 +97,8 @@ class Moves:
                 continue
             if not launcher.pending and now - tenant.requested_at >= MOVE_OUT_S:
                 self.move_out(launcher)
-            elif not self._is_scheduled and not launcher.has_waited(HANGS_S):
-                self._is_scheduled = True
-                self._call_later(MOVE_OUT_S, self._move_all_out)
+            elif not launcher.has_waited(HANGS_S):
+                self.move_out_later()
 
     def vacate(self, cgroup: Cgroup) -> bool:
         """Tells the launchers to leave the cgroup. Returns whether none is in it, so that it may be

@@ -70,7 +70,7 @@ def _environment(start: Start, workdir: str, user: JobUser | None) -> dict[str, 
         "USER": name,
         "LOGNAME": name,
         **DEFAULTS,
-        **({"HOME": user.home if os.path.isdir(user.home) else workdir} if user else {}),  # noqa: PTH112
+        **({"HOME": user.home or workdir} if user else {}),
         **secrets.environment(start.spec, start.secrets),
         "HODEI_JOB_ID": start.job_id,
         "HODEI_ATTEMPT": str(start.attempt),

@@ -74,7 +74,7 @@ AS_LONG = MOST_PENDING - 1
 every start on this host may wait. The same counts for a launcher that is not needed to keep the
 processors busy: few launchers stay warm in their caches."""
 
-PROGRAM = str(Path(__file__).with_name("launcher.py"))
+PROGRAM = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py"))]
 
 MAY_HANG_S, HANGS_S = 0.05, 0.2
 """Seconds after which a request that is not answered may hang, as in a network folder that is gone,
@@ -113,7 +113,7 @@ class Launcher:
         """`ids`: uid, gid and groups of the job user, if there is one. OSError if the kernel refuses
         a process or a descriptor."""
         link = Link()
-        argv = [sys.executable, "-I", "-S", PROGRAM, "3", *map(str, ids)]
+        argv = [*PROGRAM, "3", *map(str, ids)]
         pid = 0
         try:
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

@@ -151,6 +151,7 @@ class Starting(Spawn):
         if aborted is Aborted.NOT_BEGUN:
             self._on_not_started(cause)
         elif self.under_way and not tries:
+            self._close_descriptors()
             is_known = self._host.launchers.abandon(self)
             words = f"{cause.message}; its start hangs and could not be ended"
             self._on_not_started(cause._replace(message=words), self._kill_left(is_known))
@@ -163,7 +164,7 @@ class Starting(Spawn):
         left = self.members(0)
         left.send(signal.SIGKILL)
         if self.cgroup is None:
-            kin.kill_forks_of(PROGRAM, self._host.main_pids | self._host.launchers.pids)
+            kin.kill_forks(PROGRAM, self._host.main_pids | self._host.launchers.pids)
         return left
 
     def _on_not_started(self, cause: Cause, left: Members | None = None) -> None:
@@ -216,5 +217,6 @@ class Starting(Spawn):
         elif looks:
             self._call_after(NEWBORN_EVERY_S, self._look_for_newborn, looks - 1)
         else:
+            self._close_descriptors()
             cause = lost("the process that was starting it was killed")
             self._on_not_started(self.ended_because or cause, self._kill_left(launcher_lives=False))

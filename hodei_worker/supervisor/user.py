@@ -11,12 +11,15 @@ class JobUser:
     name: str
     uid: int
     gid: int
-    home: str
+    home: str | None  # None: the folder did not exist
 
     @classmethod
     def named(cls, name: str) -> "JobUser":
+        """Looks for the home folder now, and not for each job: it may be on a file system that does
+        not answer later."""
         entry = pwd.getpwnam(name)
-        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+        home = entry.pw_dir if Path(entry.pw_dir).is_dir() else None
+        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, home)
 
     @property
     def groups(self) -> list[int]:

@@ -8,12 +8,13 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.eventually import eventually, gone
-from tests.hosts import JOB_USER, ROOT, make
+from tests.hosts import JOB_USER, ORDINARY, ROOT, make, running
 from tests.running import Hodei
 from tests.worker_process import Worker, supervisors
 
@@ -275,6 +276,17 @@ def test_a_job_user_enters_only_what_is_open_to_it(job_user: Worker, hosts_folde
     assert "CapEff:\t0000000000000000" in groups
     assert "CapPrm:\t0000000000000000" in groups
     assert not {"0"} & set(groups.splitlines()[0].split())
+
+
+def test_home_is_the_job_users_or_else_the_jobs_folder(
+    host_system: Hodei, job_user: Worker
+) -> None:
+    assert not Path(pwd.getpwnam(JOB_USER).pw_dir).exists()
+    home, folder = job_user.finish('echo "$HOME"; pwd').text.split()
+    assert home == folder
+    flags = ("--job-user", ORDINARY)
+    with contextmanager(running)(host_system, "root", "home", *flags) as worker:
+        assert worker.finish('echo "$HOME"').text == f"{pwd.getpwnam(ORDINARY).pw_dir}\n"
 
 
 def test_no_file_of_a_job_or_the_worker_is_readable_by_others(any_worker: Worker) -> None:

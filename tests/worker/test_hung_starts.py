@@ -2,6 +2,8 @@
 cgroups. Here a program hangs because another process has a lease on its file (the kernel waits up
 to 45 s for its holder), and a folder because its file system in user space does not answer."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ import pytest
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.spawn import COUNT, MAY_HANG_S
 from tests.eventually import eventually
-from tests.hosts import make, running
+from tests.hosts import running
 from tests.hung import HungProgram
 from tests.running import Hodei
 from tests.worker_process import Worker, supervisors
@@ -49,7 +51,7 @@ def test_all_launchers_hang(any_worker: Worker, hung: HungProgram) -> None:
     for job_id in any_worker.submit_all(["echo up"] * 5):
         job = any_worker.ended(job_id, SOON_S)
         assert (job.state, job.text, job.attempts) == ("SUCCEEDED", "up\n", 1), job
-    assert len(launchers(any_worker)) > COUNT
+    assert len(launchers(any_worker)) > COUNT, "another one was started"
     hung.release()
     for job_id in hang:
         job = any_worker.ended(job_id)
@@ -98,7 +100,7 @@ def test_a_job_whose_folder_hangs_is_cancelled(
     host_system: Hodei, hung_folder: Path, kind: str
 ) -> None:
     """The worker starts after the mount, to see it in a mount namespace of its own as well."""
-    with contextmanager(running)(host_system, kind) as worker:
+    with contextmanager(running)(host_system, kind, "folder") as worker:
         long = worker.submit("echo up; sleep 1000")
         worker.wrote(long, "up")
         hang = worker.submit("echo ran", workdir=str(hung_folder))
@@ -114,11 +116,10 @@ def test_a_job_whose_folder_hangs_is_cancelled(
 
 @pytest.mark.parametrize("kind", ["root", "root-in-bare"])
 def test_a_supervisor_with_a_start_that_hangs_ends(
-    host_system: Hodei, hosts_folder: Path, hung: HungProgram, kind: str
+    host_system: Hodei, hung: HungProgram, kind: str
 ) -> None:
-    worker = make(host_system, hosts_folder, kind, "w", "--on-worker-exit", "kill")
-    worker.up(host_system.token())
-    try:
+    flags = ("--on-worker-exit", "kill")
+    with contextmanager(running)(host_system, kind, "ends", *flags) as worker:
         job_id = worker.submit(hung.command)
         eventually(in_state(worker, [job_id], "RUNNING"))
         worker.end()
@@ -126,5 +127,28 @@ def test_a_supervisor_with_a_start_that_hangs_ends(
         hung.release()
         time.sleep(0.3)
         assert not hung.ran.exists()
-    finally:
-        worker.stop()
+
+
+@pytest.mark.parametrize("kind", ["root", "root-in-bare", "job-user-in-bare"])
+def test_a_start_whose_launcher_is_killed_while_it_hangs_is_killed_as_well(
+    host_system: Hodei, hung: HungProgram, kind: str
+) -> None:
+    """Also where nothing but its parent tells whose it is, and other jobs run."""
+    with contextmanager(running)(host_system, kind, "killed") as worker:
+        long = worker.submit("echo up; exec sleep 1000")
+        worker.wrote(long, "up")
+        job_id = worker.submit(hung.command, on_lost="fail")
+        (launcher,) = eventually(lambda: [pid for pid in launchers(worker) if forks_of(pid)])
+        os.kill(launcher, signal.SIGKILL)
+        job = worker.ended(job_id, SOON_S)
+        assert (job.state, job.reason, job.text) == ("FAILED", "WORKER_LOST", ""), job
+        hung.release()
+        assert worker.finish("sleep 0.3; echo up").text == "up\n"
+        assert not hung.ran.exists()
+        assert worker.attempts(long) == ("RUNNING", 1)
+        worker.cancel(long)
+        assert worker.ended(long).state == "CANCELLED"
+
+
+def forks_of(launcher: int) -> list[int]:
+    return [pid for pid in kin.children(launcher) if b"launcher.py" in words_of(pid)]
