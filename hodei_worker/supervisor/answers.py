@@ -27,42 +27,41 @@ class Answers:
         self._poller = poller
         self._call_later = call_later
         self._at_work = at_work
-        self._epoll = select.epoll()
+        self._links = select.epoll()
         self._readers: dict[int, Callable[[], object]] = {}
         self._vain = 0
-        poller.watch(self._epoll.fileno(), self._read)
+        poller.watch(self._links.fileno(), self._read)
 
-    def watch(self, descriptor: int, read: Callable[[], object]) -> None:
-        """Calls `read` when an answer is there; for a launcher's pidfd, when it has ended. OSError if
-        the kernel has no room."""
-        self._epoll.register(descriptor, select.EPOLLIN)
-        self._readers[descriptor] = read
+    def watch(self, link: int, read: Callable[[], object]) -> None:
+        """Calls `read` when an answer is there. OSError if the kernel has no room."""
+        self._links.register(link, select.EPOLLIN)
+        self._readers[link] = read
 
-    def unwatch(self, descriptor: int) -> None:
-        if self._readers.pop(descriptor, None):  # not after close
-            self._epoll.unregister(descriptor)
+    def unwatch(self, link: int) -> None:
+        if self._readers.pop(link, None):  # not after close
+            self._links.unregister(link)
 
     def close(self) -> None:
-        self._poller.unwatch(self._epoll.fileno())
+        self._poller.unwatch(self._links.fileno())
         self._readers.clear()
-        self._epoll.close()
+        self._links.close()
 
     def read(self) -> bool:
         """Reads all that is there now. Returns whether there was something."""
-        ready = [] if self._epoll.closed else self._epoll.poll(0)
-        for descriptor, _ in ready:
-            if read := self._readers.get(descriptor):  # an earlier one may have unwatched it
+        ready = [] if self._links.closed else self._links.poll(0)
+        for link, _ in ready:
+            if read := self._readers.get(link):  # an earlier one may have unwatched it
                 read()
         return bool(ready)
 
     def _read(self) -> None:
         """Called when an answer has come after a pause."""
-        self._poller.unwatch(self._epoll.fileno())
+        self._poller.unwatch(self._links.fileno())
         self._vain = 0
         self._read_gathered()
 
     def _read_gathered(self) -> None:
-        if self._epoll.closed:
+        if self._links.closed:
             return
         found = True  # also if a reader raises
         try:
@@ -72,4 +71,4 @@ class Answers:
             if found or (self._at_work() and self._vain < MOST_VAIN):
                 self._call_later(GATHER_S, self._read_gathered)
             else:
-                self._poller.watch(self._epoll.fileno(), self._read)
+                self._poller.watch(self._links.fileno(), self._read)

@@ -1,7 +1,5 @@
 """The launchers as processes: how many there are, and their end."""
 
-import os
-import select
 import signal
 import sys
 import time
@@ -48,7 +46,6 @@ class Crew:
         self.all.append(launcher)
         try:
             self._answers.watch(launcher.link.fileno(), lambda: self._on_answers(launcher))
-            self._answers.watch(launcher.pidfd, lambda: self._end(launcher))
         except OSError:
             self.remove(launcher)
             raise
@@ -68,12 +65,12 @@ class Crew:
             print(f"starts hang: launcher {launcher.pid} is one more", file=sys.stderr, flush=True)
         return launcher
 
-    def _end(self, launcher: Launcher) -> None:
-        """Called also in vain: for a descriptor that had its number before."""
-        if launcher in self.all and launcher.is_dead:
+    def see_deaths(self) -> None:
+        """Reads the last answers of launchers that are dead, and says that they are."""
+        for launcher in [one for one in self.all if one.is_dead]:
             self._on_answers(launcher)
-        if launcher in self.all and launcher.is_dead:
-            self._on_death(launcher)
+            if launcher in self.all:
+                self._on_death(launcher)
 
     @property
     def needs_looks(self) -> bool:
@@ -99,38 +96,25 @@ class Crew:
 
     def remove(self, launcher: Launcher) -> None:
         """Ends it and waits for it. From now on its children are ours."""
-        self._kill(launcher)
+        kin.send_signal([launcher.pid], signal.SIGKILL)
         self._forget(launcher, time.monotonic() + END_WITHIN_S)
-
-    def _kill(self, launcher: Launcher) -> None:
-        try:
-            signal.pidfd_send_signal(launcher.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def _forget(self, launcher: Launcher, until: float) -> None:
         self.all.remove(launcher)
         self._answers.unwatch(launcher.link.fileno())
-        self._answers.unwatch(launcher.pidfd)
         launcher.link.close()
-        ended = select.poll()
-        ended.register(launcher.pidfd, select.POLLIN)
-        if ended.poll(max(0.0, until - time.monotonic()) * 1000):
-            try:
-                os.waitid(os.P_PIDFD, launcher.pidfd, os.WEXITED)
-            except ChildProcessError:
-                pass
-        else:
+        while not launcher.is_dead and time.monotonic() < until:
+            time.sleep(0.001)
+        kin.reap([launcher.pid])
+        if not launcher.is_dead:
             print(f"launcher {launcher.pid} does not end", file=sys.stderr, flush=True)
-        os.close(launcher.pidfd)
 
     def continue_all(self) -> None:
         """Continues launchers that a job has stopped with SIGSTOP."""
         kin.send_signal(self.pids, signal.SIGCONT)
 
     def close(self) -> None:
-        for launcher in self.all:
-            self._kill(launcher)
+        kin.send_signal(self.pids, signal.SIGKILL)
         until = time.monotonic() + END_WITHIN_S
         while self.all:
             self._forget(self.all[-1], until)

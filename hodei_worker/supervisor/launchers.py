@@ -142,9 +142,10 @@ class Launchers:
     # ── answers ──
 
     def read_answers(self) -> None:
-        """Reads all answers that have arrived, and sees which launchers are dead. Callers do so
-        before they signal a process, which may have ended."""
+        """Reads all answers that have arrived, and sees which launchers are dead. It is called for
+        each SIGCHLD, and before a process is signalled, which may have ended."""
         self._answers.read()
+        self._crew.see_deaths()
 
     def _read_answers_of(self, launcher: Launcher) -> None:
         while launcher in self._crew.all and (message := launcher.link.receive()):

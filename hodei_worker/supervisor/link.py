@@ -22,7 +22,7 @@ ANSWER_BYTES = 4096
 class Link:
     """Both ends of the socket. The supervisor keeps the launcher's end open, so that it can take
     requests back: the kernel gives each message to one reader only. So the socket has no end while
-    the supervisor lives; a pidfd tells of the launcher's death."""
+    the supervisor lives, and does not tell of the launcher's death."""
 
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,7 +1,6 @@
 """What launchers.py knows of processes, of requests to launchers, and of the launchers."""
 
 import os
-import signal
 import sys
 import time
 from collections import deque
@@ -102,7 +101,6 @@ class Running(NamedTuple):
 class Launcher:
     pid: int
     link: Link
-    pidfd: int
     cgroup: Cgroup | None = None  # where it will be after all pending requests
     pending: deque[Pending] = field(default_factory=deque)  # oldest first
     may_be_in: set[Cgroup] = field(default_factory=set)  # all cgroups in which it may be now
@@ -114,7 +112,6 @@ class Launcher:
         a process or a descriptor."""
         link = Link()
         argv = [*PROGRAM, "3", *map(str, ids)]
-        pid = 0
         try:
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             given = (null, 0), (null, 1), (link.launchers_end, 3)
@@ -123,20 +120,17 @@ class Launcher:
                 pid = os.posix_spawn(sys.executable, argv, {}, file_actions=actions, setsid=True)
             finally:
                 os.close(null)
-            return cls(pid, link, os.pidfd_open(pid))
         except OSError:
             link.close()
-            if pid:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
             raise
+        return cls(pid, link)
 
     @property
     def is_dead(self) -> bool:
         """Also if somebody else has waited for it."""
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         try:
-            return os.waitid(os.P_PIDFD, self.pidfd, flags) is not None
+            return os.waitid(os.P_PID, self.pid, flags) is not None
         except ChildProcessError:
             return True
 

@@ -1,6 +1,7 @@
 """The supervisor's launchers, real processes, and jobs for them."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -63,8 +64,9 @@ async def eventually(ask: Callable[[], object]) -> None:
 
 @asynccontextmanager
 async def launching(cgroups: Cgroups | None = None) -> AsyncIterator[Launchers]:
-    call_later = asyncio.get_running_loop().call_later
-    launchers = Launchers(Poller(), cgroups, None, call_later)
+    loop = asyncio.get_running_loop()
+    launchers = Launchers(Poller(), cgroups, None, loop.call_later)
+    loop.add_signal_handler(signal.SIGCHLD, launchers.read_answers)
     try:
         yield launchers
     finally:

@@ -206,7 +206,7 @@ class Job:
 
 
 def a_launcher(place: Job | None, *requests: Job | None, sent_at: float | None = None) -> Launcher:
-    launcher = Launcher(1, None, 0, cgroup=place)  # type: ignore[arg-type]
+    launcher = Launcher(1, None, cgroup=place)  # type: ignore[arg-type]
     sent_at = sent_at or time.monotonic() + 60  # whatever this host does meanwhile
     for number, spawn in enumerate(requests):
         launcher.pending.append(Pending(number, spawn, place, sent_at))  # type: ignore[arg-type]
