@@ -38,6 +38,16 @@ def send(pids: set[int], number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
+async def stop(pids: set[int]) -> None:
+    """Returns when they are stopped: before, one may still read a request."""
+    send(pids, signal.SIGSTOP)
+    await eventually(lambda: all(state_of(pid) == "T" for pid in pids))
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def is_hanging(launchers: Launchers, job: Job) -> bool:
     return any(one.hangs and one.pending[0].spawn is job for one in launchers._crew.all)
 
@@ -49,7 +59,7 @@ def is_in(launcher: Launcher, cgroup: Cgroup) -> bool:
 def test_launchers_that_are_stopped_are_continued(tmp_path: Path) -> None:
     async def test() -> None:
         async with launching() as launchers:
-            send(launchers.pids, signal.SIGSTOP)
+            await stop(launchers.pids)
             await run_all(launchers, tmp_path / "ran")
 
     run(test())
@@ -59,7 +69,7 @@ def test_jobs_that_wait_at_a_launcher_that_is_killed_run_once(tmp_path: Path) ->
     async def test() -> None:
         async with launching() as launchers:
             before = launchers.pids
-            send(before, signal.SIGSTOP)
+            await stop(before)
             asyncio.get_running_loop().call_later(0.05, send, before, signal.SIGKILL)
             await run_all(launchers, tmp_path / "ran")
             await eventually(lambda: len(launchers.pids) == COUNT)
@@ -107,7 +117,7 @@ def test_a_launcher_that_cannot_be_told_to_move_stays(
             await eventually(lambda: long.told)
             assert long.cgroup
             (launcher,) = [one for one in launchers._crew.all if one.cgroup is long.cgroup]
-            send({launcher.pid}, signal.SIGSTOP)
+            await stop({launcher.pid})
             with pytest.raises(BlockingIOError):
                 while True:
                     launcher.link.send(0, 0, ["x" * 20_000], (0, 0), ())
@@ -163,7 +173,7 @@ def test_a_start_that_is_ended(tmp_path: Path, cgroups: Cgroups, hung: HungProgr
         async with launching(cgroups) as launchers:
             hangs = Job(tmp_path / "hangs", "hangs")
             hangs.argv = hung.command
-            send(launchers.pids, signal.SIGSTOP)
+            await stop(launchers.pids)
             launchers.spawn(hangs)
             assert launchers.abort(hangs) is Aborted.NOT_BEGUN
             send(launchers.pids, signal.SIGCONT)

