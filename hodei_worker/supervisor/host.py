@@ -1,6 +1,7 @@
 """The parts that all jobs of a supervisor share."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,14 @@ class Host:
     @property
     def searches_newborn(self) -> bool:
         return time.monotonic() < self._search_until
+
+    def end_strays(self) -> None:
+        """Kills what ended jobs without a cgroup have left, when no job runs. Each job that ends
+        looks for that itself; but two that end together may each take it for the other's."""
+        found = self.crowd.orphans()
+        self.launchers.read_answers()
+        if not (self.crowd.jobs or self.launchers.are_busy or self.searches_newborn):
+            kin.send_signal(found - self.main_pids - self.launchers.pids, signal.SIGKILL)
 
     def reap_orphans(self) -> None:
         """Waits for ended processes that jobs have left. Between it reads the launchers' answers, so

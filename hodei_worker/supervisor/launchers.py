@@ -81,6 +81,11 @@ class Launchers:
     def pids(self) -> set[int]:
         return self._crew.pids
 
+    @property
+    def are_busy(self) -> bool:
+        """Whether a process is being started, or waits for it."""
+        return bool(self._waiting) or any(one.pending for one in self._crew.all)
+
     def _start_launcher(self) -> None:
         self._moves.move_out(self._crew.start_one())
 

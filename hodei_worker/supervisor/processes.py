@@ -100,6 +100,8 @@ class Processes:
     def check(self) -> None:
         self._memory.check()
         self._host.launchers.continue_all()
+        if self._cgroups is None:
+            self._host.end_strays()
 
     def _reap_soon(self) -> None:
         if not self._reaping:
