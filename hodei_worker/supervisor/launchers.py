@@ -147,8 +147,8 @@ class Launchers:
     # ── answers ──
 
     def read_answers(self) -> None:
-        """Reads all answers that have arrived, and sees which launchers are dead. It is called for
-        each SIGCHLD, and before a process is signalled, which may have ended."""
+        """Reads all answers that have arrived, and sees which launchers are dead. It is called
+        soon after each SIGCHLD, and before a process is signalled, which may have ended."""
         self._answers.read()
         self._crew.see_deaths()
 

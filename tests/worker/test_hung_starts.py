@@ -28,6 +28,19 @@ def in_state(worker: Worker, jobs: list[str], state: str) -> Callable[[], bool]:
     return lambda: worker.hodei.sql(asked, jobs, state) == [(len(jobs),)]
 
 
+def a_long_job(worker: Worker) -> str:
+    job_id = worker.submit("echo up; exec sleep 1000")
+    worker.wrote(job_id, "up")
+    return job_id
+
+
+def check_that_it_went_on(worker: Worker, job_id: str) -> None:
+    """Whatever happened to its launcher. It is cancelled now."""
+    assert worker.attempts(job_id) == ("RUNNING", 1)
+    worker.cancel(job_id)
+    assert worker.ended(job_id).state == "CANCELLED"
+
+
 def test_jobs_behind_a_start_that_hangs_start_elsewhere(
     any_worker: Worker, hung: HungProgram
 ) -> None:
@@ -78,9 +91,7 @@ def test_a_job_whose_start_hangs_is_cancelled(any_worker: Worker, hung: HungProg
     job = any_worker.ended(first, SOON_S)
     assert (job.state, job.text, job.attempts) == ("CANCELLED", "", 1), job
     hung.release()
-    assert any_worker.attempts(others[1]) == ("RUNNING", 1)
-    any_worker.cancel(others[1])
-    assert any_worker.ended(others[1]).state == "CANCELLED"
+    check_that_it_went_on(any_worker, others[1])
     assert any_worker.finish("sleep 0.3; echo up").text == "up\n"
     assert not hung.ran.exists()
 
@@ -101,17 +112,14 @@ def test_a_job_whose_folder_hangs_is_cancelled(
 ) -> None:
     """The worker starts after the mount, to see it in a mount namespace of its own as well."""
     with contextmanager(running)(host_system, kind, "folder") as worker:
-        long = worker.submit("echo up; sleep 1000")
-        worker.wrote(long, "up")
+        long = a_long_job(worker)
         hang = worker.submit("echo ran", workdir=str(hung_folder))
         assert worker.finish("echo up").text == "up\n"
         worker.cancel(hang)
         job = worker.ended(hang, SOON_S)
         assert (job.state, job.text, job.attempts) == ("CANCELLED", "", 1), job
         assert worker.finish("echo up").text == "up\n"
-        assert worker.attempts(long) == ("RUNNING", 1), "who started it may have been killed"
-        worker.cancel(long)
-        assert worker.ended(long).state == "CANCELLED"
+        check_that_it_went_on(worker, long)
 
 
 @pytest.mark.parametrize("kind", ["root", "root-in-bare"])
@@ -135,8 +143,7 @@ def test_a_start_whose_launcher_is_killed_while_it_hangs_is_killed_as_well(
 ) -> None:
     """Also where nothing but its parent tells whose it is, and other jobs run."""
     with contextmanager(running)(host_system, kind, "killed") as worker:
-        long = worker.submit("echo up; exec sleep 1000")
-        worker.wrote(long, "up")
+        long = a_long_job(worker)
         job_id = worker.submit(hung.command, on_lost="fail")
         (launcher,) = eventually(lambda: [pid for pid in launchers(worker) if forks_of(pid)])
         os.kill(launcher, signal.SIGKILL)
@@ -145,9 +152,7 @@ def test_a_start_whose_launcher_is_killed_while_it_hangs_is_killed_as_well(
         hung.release()
         assert worker.finish("sleep 0.3; echo up").text == "up\n"
         assert not hung.ran.exists()
-        assert worker.attempts(long) == ("RUNNING", 1)
-        worker.cancel(long)
-        assert worker.ended(long).state == "CANCELLED"
+        check_that_it_went_on(worker, long)
 
 
 def forks_of(launcher: int) -> list[int]:
