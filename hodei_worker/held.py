@@ -30,11 +30,6 @@ LONGEST_MESSAGE = 2000
 """Characters of a result's message on the wire; the rest is cut off."""
 
 
-SUPERVISOR_DIED = lost(
-    "the worker's supervisor died; what could be found of its processes was killed"
-)
-
-
 class Phase(Enum):
     WAITING = pb.Held.WAITING
     RUNNING = pb.Held.RUNNING

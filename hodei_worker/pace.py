@@ -1,6 +1,6 @@
 """The pace of a busy worker's frames. It reads no clock: the caller passes the time."""
 
-GATHER_S = 0.06
+GATHER_S = 0.1
 """Seconds between two frames of a busy worker. Messages that come meanwhile go in one frame: most
 short jobs are then accepted and ended by the same frame."""
 

@@ -69,6 +69,7 @@ class WorkerStream:
             b""  # the hash of the secret that the worker announced, once committed
         )
         self.at_fault = False  # the stream was closed for what its worker sent
+        self._loop_time = asyncio.get_running_loop().time
         self._outbox: deque[Message] = deque()
         self._has_messages = asyncio.Event()
 
@@ -105,7 +106,7 @@ class WorkerStream:
 
         Those that came after it go back too: else they would run before what was submitted earlier.
         """
-        now = asyncio.get_running_loop().time()
+        now = self._loop_time()
         oldest = next(iter(self.offered_at.values()), now)
         if now - oldest > RECALL_AFTER_S and len(self.held) > self.slots:
             self.ahead.record_stall()
@@ -122,7 +123,7 @@ class WorkerStream:
     def offer(self, offer: Offer) -> None:
         """Sends an offer whose claim is committed."""
         self.held[offer.lease] = offer.job_id
-        self.offered_at[offer.lease] = asyncio.get_running_loop().time()
+        self.offered_at[offer.lease] = self._loop_time()
         self.send(offer)
 
     def close(self, why: str, *, fault: bool = False) -> None:

@@ -17,7 +17,7 @@ that attempt by force, with INTERNAL, and no other attempt.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from hodei_worker.supervisor.result import Cause, Result
@@ -43,9 +43,9 @@ class Start(NamedTuple):
     )  # that the spec names; of an attempt from the journal they come later
 
     @classmethod
-    def from_entry(cls, entry: dict[str, Any]) -> "Start":
-        """Reads an entry of the journal, which may lack keys, or a start header, which has no
-        spec."""
+    def from_entry(cls, entry: Mapping[str, Any], secrets: Values | None = None) -> "Start":
+        """Reads an entry of the journal, which may lack keys, or a start header with `started_us`,
+        which has no spec."""
         return cls(
             lease=entry["lease"],
             job_id=entry.get("job_id") or "",
@@ -55,13 +55,8 @@ class Start(NamedTuple):
             started_us=entry.get("started_us") or 1,
             spec=entry.get("limits") or {},
             cluster=entry.get("cluster") or "",
+            secrets=Values() if secrets is None else secrets,
         )
-
-    def entry(self) -> dict[str, Any]:
-        """All fields but the spec and the values of secrets, for the journal and the agent."""
-        entry = self._asdict()
-        del entry["spec"], entry["secrets"]
-        return entry
 
 
 class Listener(NamedTuple):

@@ -169,9 +169,8 @@ class Launchers:
         spawn, cgroup = launcher.pending.popleft()[1:3]
         more = message[ANSWER.size :]
         launcher.knows_behind |= more == EMPTY
-        words = more.decode(errors="replace")
         if kind == FAILED and not values[0] and cgroup:
-            self._moves.on_refused(launcher, cgroup, words)
+            self._moves.on_refused(launcher, cgroup, more.decode(errors="replace"))
             if spawn:
                 self._moves.leave(launcher, spawn)
                 self._wait_again(spawn)
@@ -191,7 +190,7 @@ class Launchers:
             if kind == OCCUPIED:
                 self._wait_again(spawn)
             else:
-                spawn.guard(spawn.on_failed, words)
+                spawn.guard(spawn.on_failed, more.decode(errors="replace"))
         self._spawn_waiting()
 
     # ── starts that hang ──

@@ -57,12 +57,13 @@ class Result:
     def from_json(cls, entry: dict[str, Any]) -> "Result":
         """Reads what a supervisor has sent or a journal has kept. It may be of another release:
         unknown keys are ignored."""
-        known = {key: entry[key] for key in FIELD_NAMES if entry.get(key) is not None}
-        return cls(**known | {"outcome": Outcome(entry["outcome"])})
+        known = {k: value for k, value in entry.items() if k in DEFAULTS and value is not None}
+        known["outcome"] = Outcome(entry["outcome"])
+        return cls(**known)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the fields that are not None."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        """Returns the outcome, and the fields that have not their default."""
+        return {name: value for name, value in vars(self).items() if value != DEFAULTS[name]}
 
     def set_cause(self, cause: Cause) -> None:
         self.outcome, self.reason, self.message = cause
@@ -77,4 +78,4 @@ class Result:
         return self.log_chunks if self.spooled is None else self.spooled
 
 
-FIELD_NAMES = tuple(field.name for field in fields(Result))
+DEFAULTS = {field.name: field.default for field in fields(Result)}

@@ -216,16 +216,15 @@ class Supervisor:
         if lease in self._jobs or self._ending.is_set():
             return
         payload, values = secrets.unpacked(header.get("secrets") or {}, payload)
-        start = Start.from_entry(header | {"started_us": time_us()})._replace(secrets=values)
-        job = Job(start, self._window(start, job_spool := self._spool.of_job(lease)))
-        self._jobs[lease] = job
-        words = ""
+        entry = {**header, "started_us": time_us()}
+        start, job_spool, words = Start.from_entry(entry, values), self._spool.of_job(lease), ""
+        job = self._jobs[lease] = Job(start, self._window(start, job_spool))
         try:
             start.spec.update(spec.read(payload))
             secrets.check(start.spec, values)
         except spec.Unusable as error:
             words = f"the worker cannot use what the database has: {error}"
-        self._journal.add_start(start.entry() | self._executor.journal_marks(start))
+        self._journal.add_start(entry | self._executor.journal_marks(start))
         if words:
             self._on_ended(job, not_begun(words))
             return

@@ -138,15 +138,15 @@ class Launcher:
     def takes_more(self) -> bool:
         """Whether a job that is sent to it now will find its cgroup empty: nobody is in it, or only
         the job of a pending request, which most often ends at once."""
-        if len(self.pending) >= MOST_PENDING or self.has_waited(MAY_HANG_S):
+        pending = self.pending
+        if len(pending) >= MOST_PENDING or self.has_waited(MAY_HANG_S):
             return False
         if self.cgroup is None:
             return True
         tenant = self.cgroup.tenant
-        if not self.pending or self.pending[-1].spawn is None:
+        if not pending or pending[-1].spawn is None:
             return tenant is None
-        at_work = (one.spawn is tenant for one in self.pending if one.spawn)
-        return self.knows_behind and any(at_work)
+        return self.knows_behind and bool(tenant) and tenant in [one.spawn for one in pending]
 
     def has_waited(self, seconds: float) -> bool:
         """Whether its oldest request was sent so long ago."""
@@ -157,13 +157,6 @@ class Launcher:
         """Whether it has begun with a request and does not end. One that has not even begun was
         stopped by a job, or this host has no processor for it."""
         return self.has_waited(HANGS_S) and self.link.next_unread() != self.pending[0].number
-
-    def delay(self, *, enough_at_work: bool) -> int:
-        """The key by which a launcher is chosen: the number of requests before a job that is sent to
-        it now, or what is as long. `enough_at_work`: the processors are busy without it."""
-        if not self.takes_more or (enough_at_work and not self.pending):
-            return AS_LONG
-        return len(self.pending)
 
     def take_back(self) -> list[Pending]:
         """Returns the requests that it has not read, and never will."""
@@ -185,11 +178,20 @@ class Launcher:
 
 def at_work(launchers: list[Launcher]) -> int:
     """Returns the number of launchers that have a request which does not seem to hang."""
-    return sum(1 for one in launchers if one.pending and not one.has_waited(MAY_HANG_S))
+    return len([one for one in launchers if one.pending and not one.has_waited(MAY_HANG_S)])
 
 
 def next_launcher(launchers: list[Launcher]) -> Launcher | None:
-    """Returns the launcher that will probably start a job first; None if each has enough requests."""
-    able = [one for one in launchers if one.takes_more or not one.pending]
-    enough = at_work(launchers) > PROCESSORS
-    return min(able, key=lambda one: one.delay(enough_at_work=enough), default=None)
+    """Returns the launcher that will probably start a job first; None if each has enough requests.
+    It is the one with the fewest requests before the job, or what is as long (AS_LONG)."""
+    enough_at_work = at_work(launchers) > PROCESSORS
+    first, least = None, AS_LONG + 1
+    for one in launchers:
+        delay = len(one.pending)
+        if not one.takes_more:
+            delay = MOST_PENDING if delay else AS_LONG
+        elif enough_at_work and not delay:
+            delay = AS_LONG
+        if delay < least:
+            first, least = one, delay
+    return first

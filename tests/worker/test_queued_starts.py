@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from hodei_worker.supervisor import launcher as program
+from hodei_worker.supervisor import spawn
 from hodei_worker.supervisor.cgroups import Cgroup, own_cgroup
 from hodei_worker.supervisor.launcher import ANSWER, BEHIND, EMPTY, MOVE, REQUEST, SPAWN
 from hodei_worker.supervisor.link import MOST_PENDING
@@ -222,8 +223,8 @@ class Job:
 def a_launcher(place: Job | None, *requests: Job | None, sent_at: float | None = None) -> Launcher:
     launcher = Launcher(1, None, cgroup=place)  # type: ignore[arg-type]
     sent_at = sent_at or time.monotonic() + 60  # whatever this host does meanwhile
-    for number, spawn in enumerate(requests):
-        launcher.pending.append(Pending(number, spawn, place, sent_at))  # type: ignore[arg-type]
+    for number, job in enumerate(requests):
+        launcher.pending.append(Pending(number, job, place, sent_at))  # type: ignore[arg-type]
     return launcher
 
 
@@ -257,3 +258,12 @@ def test_no_job_is_sent_behind_a_start_that_may_hang() -> None:
     assert next_launcher([hangs, other]) is other
     full = a_launcher(None, None, None, None)
     assert next_launcher([hangs, full]) is None, "it waits"
+
+
+def test_a_launcher_is_not_woken_while_enough_are_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawn, "PROCESSORS", 2)
+    idle, *busy = a_launcher(None), *(a_launcher(None, None) for _ in range(3))
+    assert next_launcher([*busy[:2], idle]) is idle
+    assert next_launcher([*busy, idle]) is busy[0]
+    full = [a_launcher(None, *[None] * MOST_PENDING) for _ in busy]
+    assert next_launcher([*full, idle]) is idle
