@@ -93,7 +93,10 @@ def test_words_about_a_lease_that_is_not_known(path: Path) -> None:
     assert found(path) == {3: {"lease": 3, "job_id": "", "result": {"outcome": "SUCCEEDED"}}}
 
 
-def test_history_is_left_out_when_there_is_much_of_it(path: Path) -> None:
+def test_history_is_left_out_when_there_is_much_of_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "COMPACT_AFTER", 1000)
     died = Journal(path)
     died.add_start(start(1))
     lengths = []
