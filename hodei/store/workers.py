@@ -17,8 +17,8 @@ from hodei.store.parameters import array
 from hodei.store.statements import brief_rows, rows
 
 # One statement for each way in which a worker's state changes without its heartbeat. A parameter
-# that is NULL changes nothing; a state that is NULL follows from the slots. `why` goes into the
-# event.
+# that is NULL changes nothing; where the state is NULL, the one after DRAINING follows from the
+# slots, also while the worker is between two streams. `why` goes into the event.
 CHANGE = """
 WITH before AS MATERIALIZED (
     SELECT w.id, w.state, w.last_heartbeat
@@ -31,7 +31,7 @@ WITH before AS MATERIALIZED (
     SET state = coalesce(
             %(state)s,
             CASE
-                WHEN NOT w.connected THEN w.state
+                WHEN w.state <> 'DRAINING' THEN w.state
                 WHEN w.busy_slots >= w.slots THEN 'BUSY'
                 ELSE 'READY'
             END),
