@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hodei_worker.supervisor import crew, moves
 from hodei_worker.supervisor import launchers as program
-from hodei_worker.supervisor import moves
 from hodei_worker.supervisor.cgroups import Cgroup, Cgroups, kill_dead, own_cgroup
 from hodei_worker.supervisor.launchers import Aborted, Launchers
 from hodei_worker.supervisor.spawn import COUNT, Launcher
@@ -164,6 +164,33 @@ def test_what_was_behind_a_start_that_hangs_is_taken_back(
             for one in launchers._crew.all:
                 guest_of = [place for place in one.may_be_in if one.pid in place.guests]
                 assert any(is_in(one, place) for place in guest_of)
+
+    run(test())
+
+
+def test_where_all_launchers_hang_and_there_may_be_no_more_jobs_wait(
+    tmp_path: Path, hung: HungProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "MOST_LAUNCHERS", COUNT + 1)
+
+    async def test() -> None:
+        async with launching() as launchers:
+            hanging = [Job(tmp_path / "hangs", "hangs") for _ in range(COUNT + 1)]
+            for job in hanging:
+                job.argv = hung.command
+                launchers.spawn(job)
+            await eventually(lambda: all(is_hanging(launchers, job) for job in hanging))
+            waits = Job(tmp_path / "waits", "waits")
+            launchers.spawn(waits)
+            await asyncio.sleep(crew.REPLACE_S + 5 * program.LOOK_EVERY_S)
+            assert (waits.told, len(launchers.pids)) == ([], COUNT + 1)
+            assert launchers.abort(waits) is Aborted.NOT_BEGUN
+            last = Job(tmp_path / "last", "last")
+            launchers.spawn(last)
+            hung.release()
+            await eventually(lambda: all(job.has_ended for job in (*hanging, last)))
+            await eventually(lambda: len(launchers.pids) == COUNT)
+            assert not waits.told
 
     run(test())
 
