@@ -88,6 +88,8 @@ SET LOCAL standard_conforming_strings = on;
 SET LOCAL client_min_messages = warning;
 SET LOCAL DateStyle = 'ISO';
 SET LOCAL TimeZone = 'UTC';
+SET LOCAL quote_all_identifiers = off;
+SET LOCAL default_tablespace = '';  -- a partitioned table is refused where one is set
 SET LOCAL lock_timeout = '5s';  -- whatever waits behind our ALTER must not wait for long
 
 DO $$
@@ -1672,7 +1674,7 @@ LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF NOT EXISTS (
         SELECT FROM hodei_lease_seq s
-        WHERE s.last_value + s.is_called::integer <= (SELECT max(l.lease) FROM leases l))
+        WHERE s.last_value <= (SELECT max(l.lease) FROM leases l) - s.is_called::integer)
     THEN
         RETURN false;
     END IF;

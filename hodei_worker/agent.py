@@ -13,7 +13,7 @@ from hodei_worker.job_limit import JobLimit
 from hodei_worker.job_user import job_user
 from hodei_worker.link import Link, SupervisorDied, SupervisorGone
 from hodei_worker.outbox import Outbox
-from hodei_worker.registration import GiveUp
+from hodei_worker.registration import GiveUp, Revoked
 from hodei_worker.session import Session
 from hodei_worker.slots import Slots
 
@@ -67,6 +67,9 @@ class Agent:
                     task.cancel()
         except* (GiveUp, SupervisorGone) as ends:
             ended = ends.exceptions[0]
+            if isinstance(ended, Revoked):
+                logger.warning("this worker was revoked: its {} jobs are stopped", slots.running)
+                self._link.end_all_jobs()
         finally:
             slots.lines.flush()
             self._link.close()

@@ -57,6 +57,10 @@ class GiveUp(Exception):
     """Another attempt cannot succeed. The message says what a person must do."""
 
 
+class Revoked(GiveUp):
+    """This worker was revoked: its jobs run elsewhere."""
+
+
 class Registration:
     """`credentials` has the identity that the worker connects with. It is replaced if it was
     revoked."""
@@ -82,7 +86,9 @@ class Registration:
         try:
             return await self._register_anew(address, refusal, level)
         except GiveUp as final:
-            if revoked or not self._credentials.patient:
+            if revoked:
+                raise Revoked(str(final)) from final
+            if not self._credentials.patient:
                 raise
             self._say_that_it_waits(address, final)
             return False

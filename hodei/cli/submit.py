@@ -13,6 +13,7 @@ import click
 
 from hodei.cli import first_id
 from hodei.cli.client import Unanswered, connect, is_refusal, is_transient
+from hodei.cli.program import INTERRUPTED
 from hodei.cli.project import projects_of
 from hodei.cli.show.documents import emit_line, write_json, write_yaml
 from hodei.cli.spec_file import SpecFile, read_specs
@@ -105,7 +106,13 @@ class BrokeOff(click.ClickException):
         self.unsure = unsure
 
     def with_words(self, more: str) -> "BrokeOff":
-        return BrokeOff(self.message + more, self.stands, unsure=self.unsure)
+        return type(self)(self.message + more, self.stands, unsure=self.unsure)
+
+
+class Interrupted(BrokeOff):
+    """A Ctrl-C in the middle."""
+
+    exit_code = INTERRUPTED
 
 
 Tell = Callable[[str], None]
@@ -210,21 +217,29 @@ def _send(
 ) -> list[str]:
     """Returns what was refused, each with its place; without `partial` that is a BrokeOff."""
     stands, refused = 0, []
-    for piece in pieces(specs):
-        entries = _create(where, [spec.text for spec in piece], stands, partial=partial)
-        for entry in entries:
-            if not entry.error:
-                tell(entry.job_id)
-                stands += 1
-        bad = [
-            shown(place(spec.number, _of_server(entry.error)))
-            for spec, entry in zip(piece, entries, strict=True)
-            if entry.error and entry.error_code != "ABORTED"
-        ]
-        if bad and not partial:
-            raise BrokeOff(listed(bad), stands, unsure=False)
-        refused += bad
+    try:
+        for piece in pieces(specs):
+            entries = _create(where, [spec.text for spec in piece], stands, partial=partial)
+            for entry in entries:
+                if not entry.error:
+                    tell(entry.job_id)
+                    stands += 1
+            bad = _refused(piece, entries, place)
+            if bad and not partial:
+                raise BrokeOff(listed(bad), stands, unsure=False)
+            refused += bad
+    except KeyboardInterrupt as stop:
+        raise Interrupted("interrupted", stands, unsure=True) from stop
     return refused
+
+
+def _refused(piece: Sequence[Ready], entries: Sequence[Any], place: Place) -> list[str]:
+    """What the server refuses of a piece. (ABORTED: for the sake of another one.)"""
+    return [
+        shown(place(spec.number, _of_server(entry.error)))
+        for spec, entry in zip(piece, entries, strict=True)
+        if entry.error and entry.error_code != "ABORTED"
+    ]
 
 
 def _of_server(words: str) -> str:

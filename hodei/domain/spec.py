@@ -298,7 +298,7 @@ def _stdin(spec: dict[str, Any]) -> None:
     if "stdin_base64" in spec:
         value = spec["stdin_base64"]
         try:
-            if not isinstance(value, str) or len(value) % 4:
+            if not isinstance(value, str) or len(value) % 4 or value.endswith("==="):
                 raise ValueError
             binascii.a2b_base64(value, strict_mode=True)
         except ValueError:

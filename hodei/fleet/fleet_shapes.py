@@ -67,7 +67,7 @@ def _fields(row: workers.Worker) -> dict[str, Any]:
         draining=row.draining,
         drained_at=_time(row.drained_at),
         drained_by=row.drained_by or None,
-        projects=[name[:200] for name in row.projects or ()],
+        projects=[name[:200] for name in row.projects or () if name],
         **_about(row.about),
     )
 

@@ -7,7 +7,7 @@ as the worker connects to another server and says what it holds."""
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from hodei.fleet.ahead import RECALL_AFTER_S, OffersAhead
@@ -18,6 +18,15 @@ from hodei.store.claims import Offer
 MOST_MESSAGES = 50_000
 """Messages that wait to be written to one worker. When there are more, the worker does not read:
 its stream is closed, and it comes back with what it holds."""
+
+
+REST_S, MOST_REST_S = 1.0, 30.0
+"""Seconds without offers for a worker that gives back what nobody asked for, or does not take what it
+has; doubled each time up to the latter. Else one worker could write twenty thousand events a second,
+or have each job in its turn."""
+
+UNTAKEN_S = 10.0
+"""Seconds after which an offer that has a slot should have been accepted."""
 
 
 class Kind(NamedTuple):
@@ -70,12 +79,16 @@ class WorkerStream:
         )
         self.at_fault = False  # the stream was closed for what its worker sent
         self._loop_time = asyncio.get_running_loop().time
+        self._asked_back: set[int] = set()  # offers that were recalled and not given back yet
+        self._rest_s = self._rests_until = 0.0
         self._outbox: deque[Message] = deque()
         self._has_messages = asyncio.Event()
 
     @property
     def _takes_offers(self) -> bool:
-        return not (self.drained_by_operator or self.drained_by_worker or self.closed.is_set())
+        if self.drained_by_operator or self.drained_by_worker or self.closed.is_set():
+            return False
+        return self._loop_time() >= self._rests_until
 
     @property
     def free_slots(self) -> int:
@@ -99,6 +112,7 @@ class WorkerStream:
         """Frees the lease's slot: it has ended, or was rejected, refused or taken back."""
         self.held.pop(lease, None)
         self.offered_at.pop(lease, None)
+        self._asked_back.discard(lease)
 
     def recall_late_offers(self) -> None:
         """Asks all unaccepted offers back once the oldest has waited RECALL_AFTER_S behind busy
@@ -108,9 +122,29 @@ class WorkerStream:
         """
         now = self._loop_time()
         oldest = next(iter(self.offered_at.values()), now)
+        if now - oldest > UNTAKEN_S:
+            self._rest()
         if now - oldest > RECALL_AFTER_S and len(self.held) > self.slots:
             self.ahead.record_stall()
+            self._asked_back.update(self.offered_at)
             self.send(Recall(list(self.offered_at)))
+
+    def take_back(self, leases: Collection[int]) -> None:
+        """The worker has given these offers back. One that it was not asked for makes it rest."""
+        if not self._asked_back.issuperset(leases):
+            self._rest()
+        for lease in leases:
+            self.forget_lease(lease)
+
+    def _rest(self) -> None:
+        self._rest_s = min(MOST_REST_S, max(REST_S, 2 * self._rest_s))
+        self._rests_until = self._loop_time() + self._rest_s
+
+    def on_accept(self, lease: int) -> None:
+        """A slot took the job."""
+        self.offered_at.pop(lease, None)
+        self._asked_back.discard(lease)
+        self._rest_s = 0.0
 
     def send(self, message: Message) -> None:
         """Puts a message into the outbox; closes the stream when MOST_MESSAGES wait there."""

@@ -2,11 +2,13 @@
 transaction, or PostgreSQL refuses to write it.
 
 What is locked is passed over for a while. What is at fault is found by halves, mended if a hand has
-broken its row, and else set aside; the others of the claim are claimed on the way.
+broken its row, and else set aside; the others of the claim are claimed on the way. Where no job can
+be claimed, the fault is the database's, and the jobs wait.
 """
 
 import time
 import uuid
+from collections import deque
 
 from loguru import logger
 
@@ -23,6 +25,9 @@ AVOID_S = 3.0
 MOST_AVOIDED = 1000
 """Jobs that are passed over. When there are more, the oldest are tried again."""
 
+MOST_BLAMED, BLAMED_WITHIN_S = 3, 60.0
+"""Jobs that are set aside at most in so many seconds in which no other can be claimed."""
+
 
 class Detour:
     """The detours of one dispatcher."""
@@ -30,6 +35,9 @@ class Detour:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._until: dict[uuid.UUID, float] = {}
+        self._blamed: deque[float] = deque(
+            maxlen=MOST_BLAMED
+        )  # when jobs were set aside (monotonic)
         self._log = logger.bind(component="JobDispatcher")
 
     @property
@@ -44,6 +52,10 @@ class Detour:
     def avoid(self, job: uuid.UUID, seconds: float = AVOID_S) -> None:
         """Has claims pass over a job for a while."""
         self._until[job] = time.monotonic() + seconds
+
+    def on_claimed(self) -> None:
+        """A job was claimed: the database is sound."""
+        self._blamed.clear()
 
     async def claim(self, request: ClaimRequest, error: Exception) -> list[Offer]:
         """The offers that a claim which failed with `error` would have made, without those of jobs
@@ -60,17 +72,34 @@ class Detour:
                 self.avoid(job)
             elif isinstance(answer, Exception):
                 self._log.warning("job {} cannot be claimed: {}", job, sqlstate.primary(answer))
-                await self._try_mended(narrow, job)
+                await self._try_mended(narrow, job, answer)
         return narrow.offers
 
-    async def _try_mended(self, narrow: "_NarrowClaim", job: uuid.UUID) -> None:
-        """Claims a job again once leases without a job are gone: a hand may have left one of this
-        job. If that does not help, the job is set aside."""
+    async def _try_mended(self, narrow: "_NarrowClaim", job: uuid.UUID, error: Exception) -> None:
+        """Claims a job again once leases without a job are gone, as a hand may have left one of this
+        job, and lease numbers are past those in use. If that does not help, the job is set aside."""
         await self._database.run(invariants.drop_leases)
+        if sqlstate.fails_for_all(error):
+            await self._database.run(invariants.pass_live_leases)
         (again,) = await halves.each([job], narrow.claim)
-        if isinstance(again, Exception):
-            self.avoid(job)
-            await set_aside(self._database, [job], again, "system:job_dispatcher")
+        if not isinstance(again, Exception):
+            return
+        self.avoid(job)
+        if narrow.offers:
+            self.on_claimed()
+        if sqlstate.fails_for_all(again) or not self._may_blame():
+            words = "no job can be claimed, so that none is at fault ({}): {}"
+            self._log.error(words, "`hodei db check` may say why", sqlstate.primary(again))
+            return
+        await set_aside(self._database, [job], again, "system:job_dispatcher")
+
+    def _may_blame(self) -> bool:
+        """Whether a job may be set aside now; counts it."""
+        now = time.monotonic()
+        if len(self._blamed) == MOST_BLAMED and now - self._blamed[0] < BLAMED_WITHIN_S:
+            return False
+        self._blamed.append(now)
+        return True
 
 
 class _NarrowClaim:

@@ -33,7 +33,7 @@ from hodei.secrets.keys import SecretKeys
 from hodei.secrets.values import SecretReader
 from hodei.store import claims, creation
 from hodei.store.claims import Claimed, ClaimRequest, Offer
-from hodei.store.creation import NewJob
+from hodei.store.creation import PATIENCE, NewJob
 from hodei.store.database import TROUBLE, Database
 from hodei.store.leases import Claimant
 
@@ -161,6 +161,8 @@ class JobDispatcher:
             )
         except (Locked, psycopg.Error) as error:
             return await self._detour.claim(request, error)
+        if claimed.offers:
+            self._detour.on_claimed()
         head.ended(request.beyond, claimed.last, loop.time(), loop.time() - begun)
         return claimed.offers
 
@@ -180,7 +182,7 @@ class JobDispatcher:
                     self.wake()
                 return outcomes
         outcomes = await self._database.run(
-            lambda conn: creation.create(conn, new), idempotent=True
+            lambda conn: creation.create(conn, new, PATIENCE), idempotent=True
         )
         job_lines.say(_log_of_creates, job_lines.of_creates(new, outcomes))
         self.wake()
@@ -223,7 +225,7 @@ class JobDispatcher:
             )
         except (Locked, psycopg.Error):
             outcomes = await self._database.run(
-                lambda conn: creation.create(conn, new), idempotent=True
+                lambda conn: creation.create(conn, new, PATIENCE), idempotent=True
             )
             return outcomes, Claimed([], None)
 

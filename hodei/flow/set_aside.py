@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import psycopg
 from loguru import logger
 
+from hodei.domain.errors import Unavailable
 from hodei.store import invariants, leases, sqlstate
 from hodei.store.database import TROUBLE, Database
 from hodei.store.leases import Claimant
@@ -15,7 +16,12 @@ async def set_aside(
     database: Database, jobs: Sequence[uuid.UUID], error: Exception, actor: str
 ) -> None:
     """Ends the jobs as FAILED, REJECTED, with the error as their message. If even that is refused
-    (by a trigger that somebody added, say) it is logged, and they stay as they are."""
+    (by a trigger that somebody added, say) it is logged, and they stay as they are. Unavailable:
+    the database would refuse any job, so that none is at fault."""
+    if sqlstate.fails_for_all(error):
+        raise Unavailable(
+            f"the database refuses all jobs ({sqlstate.primary(error)}); `hodei db check` may say why"
+        )
     who = "PostgreSQL refuses to let" if isinstance(error, psycopg.Error) else "nothing lets"
     words = f"{who} this job go on: {sqlstate.primary(error)}"
     log = logger.bind(component="JobController", actor=actor)

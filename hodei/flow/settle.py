@@ -79,7 +79,7 @@ class Settler:
 
         A report whose job's row is locked is stored later. Locked: too many are."""
         for lease in accepted:
-            stream.offered_at.pop(lease, None)
+            stream.on_accept(lease)
         for result in results:
             stream.forget_lease(result.lease)
             if result.ran:
@@ -164,8 +164,7 @@ class Settler:
         try:
             await give_back(self._database, rejected, why, f"worker:{stream.worker_id}")
         finally:
-            for lease in reasons:
-                stream.forget_lease(lease)
+            stream.take_back(reasons)
 
 
 def refuse(stream: WorkerStream, stale: Sequence[int]) -> None:

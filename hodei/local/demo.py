@@ -2,7 +2,6 @@
 all that it started."""
 
 import contextlib
-import os
 import shlex
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from hodei.domain.job import JobState
 from hodei.local import engine, own_python
 from hodei.local.binaries import NoPostgres
 from hodei.local.embedded_postgres import CannotStart, EmbeddedPostgres
-from hodei.local.stack import Stack, forget_databases, mint_token
+from hodei.local.stack import Stack, forget_databases, inherited, mint_token
 
 TREE = Path(__file__).parents[2]
 EXAMPLES = TREE / "examples"
@@ -45,7 +44,7 @@ class Demo:
         program.write_text(f'#!/bin/sh\nexec {argv} "$@"\n')
         program.chmod(0o755)
         self._environment = {
-            **os.environ,
+            **inherited(),
             **own_python.environment(),
             "HODEI_SERVER_ADDRESS": address,
             "HODEI": str(program),

@@ -33,8 +33,8 @@ class Key(NamedTuple):
 
 
 SHOWN: LiteralString = """
-SELECT k.id, k.name, k.role, k.project, k.created_at, k.created_by, k.expires_at, k.revoked_at,
-       k.used_at,
+SELECT k.id, left(k.name, 200), k.role, left(k.project, 200), k.created_at, left(k.created_by, 500),
+       k.expires_at, k.revoked_at, k.used_at,
        CASE
            WHEN k.revoked_at IS NOT NULL THEN 'REVOKED'
            WHEN k.expires_at <= clock_timestamp() THEN 'EXPIRED'
@@ -194,7 +194,10 @@ class Stored(NamedTuple):
 
 STORED = """
 SELECT k.id, k.name, k.role, k.project, k.secret_sha256,
-       extract(epoch FROM k.expires_at - clock_timestamp())::float8,
+       CASE
+           WHEN isfinite(k.expires_at)
+           THEN extract(epoch FROM k.expires_at - clock_timestamp())::float8
+       END,
        k.revoked_at IS NULL
            AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
 FROM api_keys k

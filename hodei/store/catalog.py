@@ -6,11 +6,9 @@ import json
 from importlib import resources
 from typing import Any, LiteralString, NamedTuple
 
-import psycopg
 from psycopg import sql
-from psycopg.rows import TupleRow
 
-Connection = psycopg.Connection[TupleRow]
+from hodei.store.connecting import Connection, reading
 
 CALLED = (
     "hodei_create_jobs",
@@ -102,7 +100,8 @@ def read(conn: Connection, *, everything: bool = False) -> dict[str, Any]:
     """Returns what a database has of our names, or of everything in the schema."""
     named = expected() if not everything else {}
     names = None if everything else [*named["tables"], *named["sequences"], *named["views"]]
-    row = conn.execute(CATALOG, {"names": names}).fetchone()
+    with reading(conn):
+        row = conn.execute(CATALOG, {"names": names}).fetchone()
     if row is None:
         raise AssertionError("a SELECT of one row gives one")
     return {

@@ -94,6 +94,16 @@ def connect(url: str, application_name: str) -> Connection:
         raise Refused(one_line(words)) from error
 
 
+@contextmanager
+def reading(conn: Connection) -> Iterator[None]:
+    """A transaction (within another one a part of it) for reading the catalogs, whatever the
+    database's settings are: names come without quotes, and no time-out ends it."""
+    with conn.transaction():
+        conn.execute(b"SET LOCAL statement_timeout = 0")
+        conn.execute(b"SET LOCAL quote_all_identifiers = off")
+        yield
+
+
 def one_line(words: str) -> str:
     """Returns the first line of libpq's words: the lines after it are advice."""
     return (

@@ -139,7 +139,7 @@ class Database:
         """Returns whether the call is to be run again: nothing of it was done. An object of the
         schema was gone and is there again, the connection was stale, or other transactions were in
         the way (after a pause)."""
-        state = getattr(error, "sqlstate", None)
+        state = None if sqlstate.is_of_a_trigger(error) else getattr(error, "sqlstate", None)
         if state in sqlstate.GONE and self._heal and healed == self._healed:
             if runs_left <= MOST_RUNS - 3:
                 return False
@@ -148,7 +148,7 @@ class Database:
         if runs_left and state in sqlstate.IN_THE_WAY:
             await asyncio.sleep(random.uniform(0.002, 0.02))  # noqa: S311
             return True
-        return bool(runs_left) and state in sqlstate.STALE
+        return bool(runs_left) and sqlstate.is_stale(error)
 
     async def _once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Closes a connection on which anything failed: after a pipeline that ended in the middle

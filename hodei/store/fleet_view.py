@@ -121,7 +121,7 @@ async def as_root(conn: Connection) -> AsRoot:
 SUMMARY = """
 SELECT w.state,
        count(*),
-       sum(w.slots) FILTER (WHERE w.state IN ('READY', 'BUSY', 'DRAINING')),
+       sum(greatest(w.slots, 0)) FILTER (WHERE w.state IN ('READY', 'BUSY', 'DRAINING')),
        (SELECT count(*) FROM leases l WHERE l.accepted_at IS NOT NULL)
 FROM workers w
 GROUP BY w.state

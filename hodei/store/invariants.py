@@ -1,6 +1,7 @@
 """Finds and mends what must hold between jobs, job_queue and leases, where a hand has broken it.
 
-A job that waits has a queue row; a job with a lease has its row in leases; a lease has its job."""
+A job that waits has a queue row; a job with a lease has its row in leases; a lease has its job, and
+so has a queue row."""
 
 import uuid
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from hodei.domain.job import JobState
 from hodei.store.database import Connection
 from hodei.store.parameters import array
+from hodei.store.schema import MOVE_LEASES
 from hodei.store.statements import brief_rows, rows
 
 # One server at a time looks, and for a hundredth of the time at most: a look walks all of jobs.
@@ -16,14 +18,15 @@ TURN = """
 UPDATE hodei_listening h
 SET checked_at = clock_timestamp()
 WHERE h.checked_at IS NULL
-   OR h.checked_at < clock_timestamp() - make_interval(secs => greatest(20, 100 * h.check_took_s))
+   OR h.checked_at < clock_timestamp() - make_interval(
+       secs => greatest(20, 100 * least(h.check_took_s, 60)))
    OR h.checked_at > clock_timestamp()
 RETURNING h.checked_at
 """
 
 TOOK = """
 UPDATE hodei_listening h
-SET check_took_s = extract(epoch FROM clock_timestamp() - h.checked_at)
+SET check_took_s = least(extract(epoch FROM clock_timestamp() - h.checked_at), 60)
 WHERE h.checked_at <= clock_timestamp()
 """
 
@@ -36,16 +39,36 @@ WHERE j.completed_at IS NULL
 LIMIT 1000
 """
 
+# A claim takes such a row away, too, but it counts for one of the jobs that it may take: many of them
+# would hold up all jobs behind.
+DROP_QUEUED = """
+DELETE FROM job_queue q
+WHERE q.job_id = ANY (ARRAY(
+    SELECT s.job_id
+    FROM job_queue s
+    WHERE NOT EXISTS (
+        SELECT FROM jobs j WHERE j.id = s.job_id AND j.completed_at IS NULL AND j.lease IS NULL)
+    LIMIT 50000))
+RETURNING q.job_id
+"""
 
-async def stray_jobs(conn: Connection) -> list[uuid.UUID]:
-    """Returns jobs that have not ended and that nothing would ever move on, 1,000 at most. It looks
-    each 20 s among all servers (later where a look takes over 0.2 s); before that it returns none.
-    """
+
+class Strays(NamedTuple):
+    """What a look has found."""
+
+    jobs: list[uuid.UUID]  # that have not ended and that nothing would ever move on, 1,000 at most
+    queued: list[uuid.UUID]  # whose queue rows were without a job that waits, and are gone
+
+
+async def look(conn: Connection) -> Strays:
+    """Looks each 20 s among all servers (later where a look takes over 0.2 s); before that it finds
+    nothing."""
     if not await brief_rows(conn, TURN, {}):
-        return []
+        return Strays([], [])
+    queued = [row[0] for row in await rows(conn, DROP_QUEUED)]
     found = [row[0] for row in await rows(conn, STRAY)]
     await brief_rows(conn, TOOK, {})
-    return found
+    return Strays(found, queued)
 
 
 class Mended(NamedTuple):
@@ -74,11 +97,15 @@ WITH stray AS MATERIALIZED (
     SET updated_at = s.at
     FROM stray s
     WHERE j.id = s.id AND j.lease IS NULL
-    RETURNING j.id, j.correlation_id, j.priority, j.spec, j.queue_timeout_ms, j.project, j.updated_at
+    RETURNING j.id, j.correlation_id, j.priority, j.spec, j.queue_timeout_ms, j.project, j.run_at,
+              j.updated_at
 ), queued AS (
-    INSERT INTO job_queue (job_id, priority, enqueued_at, labels, unseen_ms, project)
-    SELECT m.id, m.priority, m.updated_at, coalesce(m.spec -> 'labels', '{}'), m.queue_timeout_ms,
-           m.project
+    INSERT INTO job_queue (
+        job_id, priority, enqueued_at, labels, waiting, ready_at, unseen_ms, project)
+    SELECT m.id, m.priority, m.updated_at, coalesce(m.spec -> 'labels', '{}'),
+           CASE WHEN m.run_at > clock_timestamp() THEN 'RUN_AT' END,
+           CASE WHEN m.run_at > clock_timestamp() THEN m.run_at END,
+           m.queue_timeout_ms, m.project
     FROM moved m
     ON CONFLICT DO NOTHING
 ), leased AS (
@@ -127,6 +154,12 @@ RETURNING l.lease
 async def drop_leases(conn: Connection) -> list[int]:
     """Deletes leases whose job is gone or has another lease, and returns their numbers."""
     return [row[0] for row in await brief_rows(conn, DROP_LEASES, {})]
+
+
+async def pass_live_leases(conn: Connection) -> None:
+    """Moves the sequence of lease numbers past those that live, if it is behind them and the role has
+    the right."""
+    await brief_rows(conn, MOVE_LEASES, {})
 
 
 # The job may be queued, offered or running: something keeps its row from being written as it should

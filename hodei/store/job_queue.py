@@ -51,8 +51,8 @@ WITH unseen AS MATERIALIZED (
 )
 UPDATE job_queue q
 SET unseen_ms = NULL,
-    expires_at = greatest(q.ready_at, statement_timestamp())
-        + least(q.unseen_ms, 31536000000) * interval '1 millisecond'
+    expires_at = least(greatest(q.ready_at, statement_timestamp()), timestamptz '9999-01-01Z')
+        + greatest(0, least(q.unseen_ms, 31536000000)) * interval '1 millisecond'
 FROM unseen u
 WHERE q.job_id = u.job_id
 """

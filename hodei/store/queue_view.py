@@ -14,7 +14,8 @@ MOST_COUNTED = 1_000_000
 DEPTH = """
 SELECT q.waiting,
        count(*),
-       coalesce(extract(epoch FROM clock_timestamp() - min(q.enqueued_at)), 0)::float8
+       coalesce(extract(epoch FROM clock_timestamp()
+           - min(q.enqueued_at) FILTER (WHERE isfinite(q.enqueued_at))), 0)::float8
 FROM (SELECT j.waiting, j.enqueued_at, j.project FROM job_queue j LIMIT %(most)s) q
 WHERE %(project)s::text IS NULL OR q.project = %(project)s::text
 GROUP BY q.waiting
@@ -125,7 +126,9 @@ WITH head AS (
     ORDER BY q.priority DESC, q.enqueued_at, q.job_id
     LIMIT %(head)s
 ), required AS MATERIALIZED (
-    SELECT h.labels, h.project, count(*) AS jobs, min(h.enqueued_at) AS oldest
+    SELECT h.labels, h.project, count(*) AS jobs,
+           coalesce(min(h.enqueued_at) FILTER (WHERE isfinite(h.enqueued_at)), clock_timestamp())
+               AS oldest
     FROM head h
     WHERE %(project)s::text IS NULL OR h.project = %(project)s::text
     GROUP BY h.labels, h.project

@@ -3,7 +3,7 @@ GRANTs."""
 
 from typing import LiteralString
 
-from hodei.store.connecting import Connection
+from hodei.store.connecting import Connection, reading
 
 TABLES = {
     "jobs": "SELECT, INSERT, UPDATE, DELETE",
@@ -28,6 +28,13 @@ SEQUENCES = ("hodei_lease_seq", "domain_events_id_seq")
 LACKING: LiteralString = """
 WITH ours AS (
     SELECT n.oid FROM pg_namespace n WHERE n.nspname = current_schema()
+), hidden AS (
+    SELECT c.relname
+    FROM pg_class c
+    WHERE c.relnamespace IN (SELECT o.oid FROM ours o)
+      AND c.relname = ANY (%(tables)s::text[])
+      AND c.relrowsecurity
+      AND CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) END
 ), need AS (
     SELECT trim(p) AS privilege, t.name AS on_what, NULL AS why,
            has_table_privilege(c.oid, trim(p)) AS given
@@ -35,7 +42,9 @@ WITH ours AS (
     JOIN pg_class c ON c.relname = t.name AND c.relnamespace IN (SELECT o.oid FROM ours o),
          unnest(string_to_array(t.privileges, ',')) p
     UNION ALL
-    SELECT 'USAGE', 'SEQUENCE ' || s.name, NULL, has_sequence_privilege(c.oid, 'USAGE')
+    SELECT 'USAGE', 'SEQUENCE ' || s.name, NULL,
+           -- by the plan it may be asked about any relation, and fails for what is no sequence
+           CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'USAGE') END
     FROM unnest(%(sequences)s::text[]) AS s (name)
     JOIN pg_class c ON c.relname = s.name AND c.relnamespace IN (SELECT o.oid FROM ours o)
     UNION ALL
@@ -56,8 +65,12 @@ WITH ours AS (
 SELECT format('missing right: %%s ON %%s', n.privilege, n.on_what)
        || coalesce(' (' || n.why || ')', '')
 FROM need n
-WHERE NOT n.given
-ORDER BY n.on_what, n.privilege
+WHERE n.given IS NOT TRUE
+UNION ALL
+SELECT format('row level security hides rows of %%s from this role: ALTER ROLE … BYPASSRLS,'
+              ' or ALTER TABLE %%1$s DISABLE ROW LEVEL SECURITY', h.relname)
+FROM hidden h
+ORDER BY 1
 """
 
 
@@ -68,7 +81,8 @@ def lacking(conn: Connection) -> list[str]:
         "privileges": list(TABLES.values()),
         "sequences": list(SEQUENCES),
     }
-    return [row[0] for row in conn.execute(LACKING, parameters)]
+    with reading(conn):
+        return [row[0] for row in conn.execute(LACKING, parameters)]
 
 
 # MAINTAIN is a privilege since PostgreSQL 17; before, only the owner of a table or of the database

@@ -150,6 +150,7 @@ def lacking_rights(url: str) -> list[str]:
 # so they are set before, too.
 SETTINGS: LiteralString = """
 SET LOCAL standard_conforming_strings = on;
+SET LOCAL quote_all_identifiers = off;
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL lock_timeout = '5s';

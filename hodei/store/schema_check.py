@@ -48,6 +48,8 @@ def check_sync(url: str) -> Checked:
         found = applied(conn)
         if found.version > VERSION:
             return Checked(False, found.newer)
+        if not found.gaps and not found.version:
+            return Checked(False, "table hodei_schema is empty; run `hodei db apply`")
         if found.version and (found.version, found.revision) < (VERSION, REVISION):
             words = (
                 f"the database's schema is version {found},"

@@ -96,7 +96,8 @@ async def end(conn: Connection, project: str, name: str) -> Listed | None:
 
 
 LIST = """
-SELECT s.project, s.name, s.version, s.key_id, s.created_at, s.created_by
+SELECT left(s.project, 200), left(s.name, 200), s.version, left(s.key_id, 100), s.created_at,
+       left(s.created_by, 500)
 FROM secrets s
 WHERE s.ended_at IS NULL
   AND (%(project)s::text IS NULL OR s.project = %(project)s)

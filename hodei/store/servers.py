@@ -36,7 +36,8 @@ BEAT = """
 WITH gone AS (
     SELECT s.id
     FROM hodei_servers s
-    WHERE abs(extract(epoch FROM clock_timestamp() - s.last_beat)) > 3600
+    WHERE s.last_beat NOT BETWEEN clock_timestamp() - interval '1 hour'
+                              AND clock_timestamp() + interval '1 hour'
       AND s.id <> %(id)s
     LIMIT 100
     FOR UPDATE SKIP LOCKED
@@ -88,7 +89,8 @@ WITH listeners AS (
     SELECT s.id::text AS id, s.address, s.host, s.version, s.lost_after_s, s.started_at,
            s.certificate_expires_at, s.anonymous_role
     FROM hodei_servers s
-    WHERE abs(extract(epoch FROM clock_timestamp() - s.last_beat)) < %(there_within_s)s
+    WHERE s.last_beat BETWEEN clock_timestamp() - make_interval(secs => %(there_within_s)s)
+                          AND clock_timestamp() + make_interval(secs => %(there_within_s)s)
 ), held AS (
     SELECT w.server_id::text AS id, count(*) AS workers
     FROM workers w
@@ -143,7 +145,8 @@ WITH listeners AS (
 ), there AS (
     SELECT s.id::text AS id, s.address, s.host, s.secret_keys
     FROM hodei_servers s
-    WHERE abs(extract(epoch FROM clock_timestamp() - s.last_beat)) < %(there_within_s)s
+    WHERE s.last_beat BETWEEN clock_timestamp() - make_interval(secs => %(there_within_s)s)
+                          AND clock_timestamp() + make_interval(secs => %(there_within_s)s)
 )
 SELECT coalesce(
            'server ' || nullif(left(t.address, 300), '') || ' on ' || left(t.host, 300),

@@ -5,6 +5,8 @@ The connection is stale, or other transactions were in the way (the call is run 
 fault (its sender is told). PostgreSQL's DETAIL quotes rows, values of environments among them: it
 is never shown."""
 
+import re
+
 import psycopg
 import psycopg_pool
 
@@ -14,9 +16,12 @@ READ_ONLY = "25006"
 LOCKED = "55P03"
 MISSING_RIGHT = "42501"
 
-STALE = ("26000", "42P05", "0A000")
-"""States of a connection whose prepared statements are not what the driver believes, or were
-planned for another form of a table. Nothing was done, and another connection may succeed."""
+STALE = ("26000", "42P05")
+"""States of a connection whose prepared statements are not what the driver believes."""
+
+REPLANNED = ("0A000", "RevalidateCachedQuery")
+"""State and place of the error for a statement that was planned for another form of a table. (The
+state alone means anything that PostgreSQL does not do.)"""
 
 IN_THE_WAY = ("40001", "40P01")
 """States in which other transactions were in the way. All of this one was taken back."""
@@ -56,19 +61,31 @@ def primary(error: BaseException) -> str:
     return words or (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+FOREIGN = re.compile(r"PL/\S+ (?:\S+ )?(?!\"?hodei_)\"?[\w$.]+\"?\(")
+"""A line of an error's context (in any language of PostgreSQL) that names a function which is not
+ours."""
+
+
+def is_of_a_trigger(error: BaseException) -> bool:
+    """Returns whether somebody's trigger refused a row: whatever its SQLSTATE says, the database can
+    serve, and so can other rows."""
+    context = error.diag.context if isinstance(error, psycopg.Error) else None
+    return bool(context and FOREIGN.search(context))
+
+
 def unavailable(error: BaseException) -> Unavailable | None:
     """Returns the error in words where the database cannot serve now; None where a row or a program
     is at fault."""
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
         return Unavailable(f"the database is not available: {primary(error)}")
-    if not isinstance(error, psycopg.Error):
+    if not isinstance(error, psycopg.Error) or is_of_a_trigger(error):
         return None
     state = error.sqlstate or ""
     words = WORDS.get(state) or CLASSES.get(state[:2])
     if words:
         kind = Locked if state == LOCKED else Unavailable
         return kind(f"{words} ({state}: {primary(error)})")
-    if state in STALE:
+    if is_stale(error):
         return Unavailable(f"the connection to the database was stale ({state}); try again")
     if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return Unavailable(f"the database is not available: {primary(error)}")
@@ -79,8 +96,18 @@ def is_lost(error: BaseException) -> bool:
     """Returns whether the connection ended under the call, so that it is not known what was done."""
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False
+    if is_of_a_trigger(error):
+        return False
     state = error.sqlstate or ""
     return not state or state[:2] == "08" or state in ("57P01", "57P02", "57P05")
+
+
+def is_stale(error: BaseException) -> bool:
+    """Returns whether the connection is at fault, and not the statement: nothing was done, and
+    another connection may succeed."""
+    if not isinstance(error, psycopg.Error) or is_of_a_trigger(error):
+        return False
+    return error.sqlstate in STALE or (error.sqlstate, error.diag.source_function) == REPLANNED
 
 
 def is_missing_right(error: BaseException | None) -> bool:
@@ -90,9 +117,19 @@ def is_missing_right(error: BaseException | None) -> bool:
 
 def of_a_row(error: BaseException) -> bool:
     """Returns whether PostgreSQL, or somebody's trigger, refused a row: no program is at fault."""
-    return isinstance(error, psycopg.Error) and (error.sqlstate or "")[:2] in (
-        "21",
-        "22",
-        "23",
-        "P0",
+    if not isinstance(error, psycopg.Error):
+        return False
+    return is_of_a_trigger(error) or (error.sqlstate or "")[:2] in ("21", "22", "23", "P0")
+
+
+def fails_for_all(error: BaseException) -> bool:
+    """Returns whether the refusal has nothing to do with the row: the numbers of leases are at their
+    end or were given already, or a partition is missing."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    state, constraint = error.sqlstate, error.diag.constraint_name
+    return (
+        state == "2200H"
+        or (state == "23505" and constraint == "leases_pkey")
+        or (state == "23514" and not constraint)
     )

@@ -54,12 +54,14 @@ WITH ahead AS MATERIALIZED (
 ), recorded AS (
     UPDATE hodei_listening h
     SET listening_since = CASE
-            WHEN abs(extract(epoch FROM clock_timestamp() - h.last_beat)) > %(gap_s)s
+            WHEN h.last_beat NOT BETWEEN clock_timestamp() - make_interval(secs => %(gap_s)s)
+                                     AND clock_timestamp() + make_interval(secs => %(gap_s)s)
                 THEN clock_timestamp()
             ELSE h.listening_since
         END,
         last_beat = clock_timestamp()
-    WHERE abs(extract(epoch FROM clock_timestamp() - h.last_beat)) > %(beat_every_s)s
+    WHERE h.last_beat NOT BETWEEN clock_timestamp() - make_interval(secs => %(beat_every_s)s)
+                              AND clock_timestamp() + make_interval(secs => %(beat_every_s)s)
 ), begun AS (
     INSERT INTO hodei_listening (listening_since, last_beat)
     SELECT clock_timestamp(), clock_timestamp()

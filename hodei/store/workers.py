@@ -149,9 +149,10 @@ WITH silent AS MATERIALIZED (
 ), changed AS (
     UPDATE workers w
     SET state = CASE WHEN s.lost THEN 'TERMINATED' ELSE 'UNREACHABLE' END,
-        session = w.session + s.lost::integer,
+        session = CASE WHEN w.session < 9e18 THEN w.session + s.lost::integer ELSE w.session END,
         connected = w.connected AND NOT s.lost,
-        updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond')
+        updated_at = greatest(clock_timestamp(),
+            least(w.updated_at, timestamptz '9999-01-01Z') + interval '1 microsecond')
     FROM silent s
     WHERE w.id = s.id
       AND (s.lost OR s.state <> 'UNREACHABLE')
@@ -238,12 +239,11 @@ SELECT w.id,
        END AS labels,
        w.slots,
        w.busy_slots,
-       extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age_s,
+       CASE WHEN isfinite(w.last_heartbeat)
+            THEN extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 END
+           AS heartbeat_age_s,
        left(w.version, 200) AS version,
-       CASE
-           WHEN %(project)s::text IS NULL THEN w.current_job_id
-           ELSE c.id
-       END AS current_job_id,
+       CASE WHEN %(project)s::text IS NULL THEN w.current_job_id ELSE c.id END AS current_job_id,
        c.name AS current_job_name,
        w.created_at,
        w.revoked_at IS NOT NULL AS revoked,

@@ -223,6 +223,10 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "stdin number": ({"command": "x", "stdin": 1}, "stdin: expected a string, got number"),
     "base64 broken": ({"command": "x", "stdin_base64": "A"}, "stdin_base64: expected base64 text"),
+    "base64 with padding alone": (
+        {"command": "x", "stdin_base64": "AAAA===="},
+        "stdin_base64: expected base64 text",
+    ),
     "base64 number": ({"command": "x", "stdin_base64": 1}, "stdin_base64: expected base64 text"),
     "run_at local": (
         {"command": "x", "run_at": "2026-01-31T12:00:00"},

@@ -6,7 +6,7 @@ import uuid
 from hodei.fleet.ahead import RECALL_AFTER_S
 from hodei.fleet.messages import Recall
 from hodei.fleet.presence import Presence
-from hodei.fleet.stream import WorkerStream
+from hodei.fleet.stream import UNTAKEN_S, WorkerStream
 from hodei.store.claims import Offer
 from tests.virtual_clock import run
 
@@ -47,5 +47,50 @@ def test_what_a_claim_brings_meanwhile_is_asked_back_with_them() -> None:
             presence.recall_late_offers()
             stream.offer(newer)
         assert await stream.wait_for_messages() == [newer, Recall([2, 3, 4])]
+
+    run(story())
+
+
+def test_a_worker_that_gives_back_what_nobody_asked_for_rests() -> None:
+    """Longer each time, until a job runs there."""
+
+    async def story() -> None:
+        stream = WorkerStream(uuid.uuid4(), 1, 2, {}, draining=False, can_recall=True)
+        for rests_s in (1.0, 2.0, 4.0):
+            stream.offer(offer(1))
+            stream.take_back([1])
+            await asyncio.sleep(rests_s - 0.1)
+            assert stream.room == 0
+            await asyncio.sleep(0.2)
+            assert stream.room == 2
+        stream.offer(offer(2))
+        stream.on_accept(2)
+        stream.forget_lease(2)
+        stream.take_back([3])
+        await asyncio.sleep(1.1)
+        assert stream.room == 2
+
+    run(story())
+
+
+def test_a_worker_that_takes_nothing_of_what_it_has_gets_no_more() -> None:
+    async def story() -> None:
+        stream = WorkerStream(uuid.uuid4(), 1, 2, {}, draining=False, can_recall=True)
+        stream.offer(offer(1))
+        assert stream.room == 1
+        await asyncio.sleep(UNTAKEN_S + 0.1)
+        stream.recall_late_offers()
+        assert stream.room == 0
+
+    run(story())
+
+
+def test_what_was_asked_back_may_come_back() -> None:
+    async def story() -> None:
+        stream = await behind_a_busy_slot(Presence())
+        stream.recall_late_offers()
+        stream.take_back([2, 3])
+        stream.forget_lease(1)
+        assert stream.room == 1
 
     run(story())

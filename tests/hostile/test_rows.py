@@ -226,6 +226,24 @@ TRIGGERS = {
     "raises": "IF NEW.name = 'bad' THEN RAISE EXCEPTION 'not this one' USING DETAIL = 'S3CRET'; END IF; RETURN NEW;",
     "divides by zero": "PERFORM 1 / (NEW.name <> 'bad')::integer; RETURN NEW;",
     "looks for a table": "IF NEW.name = 'bad' THEN PERFORM FROM no_such_table; END IF; RETURN NEW;",
+    **{
+        f"speaks of {state}, as if the database were at fault": f"""
+            IF NEW.name = 'bad' THEN
+                RAISE EXCEPTION 'not this one' USING ERRCODE = '{state}', DETAIL = 'S3CRET';
+            END IF;
+            RETURN NEW;"""
+        for state in (
+            "42501",
+            "08001",
+            "53100",
+            "40001",
+            "57014",
+            "57P01",
+            "25006",
+            "0A000",
+            "26000",
+        )
+    },
 }
 
 

@@ -159,7 +159,7 @@ async def _by_hand(conn: AsyncConnection) -> None:
         "UPDATE jobs SET state = 'FAILED', completed_at = now() "
         "WHERE completed_at IS NULL AND attempts > 0"
     )
-    assert len(await invariants.mend(conn, await invariants.stray_jobs(conn))) == 1
+    assert len(await invariants.mend(conn, (await invariants.look(conn)).jobs)) == 1
     await conn.execute("DELETE FROM job_queue")
     held = await running_job(conn, worker)
     await invariants.set_aside(conn, [held.job_id], "no number", "system:job_rescuer")

@@ -120,6 +120,15 @@ def test_each_right_that_is_missing_is_named(roles: Roles) -> None:
     assert schema_check.check_sync(url)[0]
 
 
+def test_rows_that_are_hidden_from_the_server_are_named(roles: Roles) -> None:
+    """Else it takes jobs out of the queue that it cannot see."""
+    roles.owner.execute("ALTER TABLE jobs ENABLE ROW LEVEL SECURITY")
+    checked = hodei(roles.url("server"), "db", "check")
+    assert checked.code == 1
+    assert "Row level security hides rows of jobs from this role" in checked.text
+    assert hodei(roles.url("owner"), "db", "check").code == 0, "an owner sees all rows"
+
+
 def test_who_enqueues_may_do_nothing_else(roles: Roles) -> None:
     with psycopg.connect(roles.url("enqueuer"), autocommit=True) as app:
         app.execute("""SELECT hodei_enqueue('{"command": "true", "env": {"A": "b"}}')""")

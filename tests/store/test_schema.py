@@ -278,3 +278,13 @@ def test_by_psql_it_is_applied_whole_or_not_at_all(empty_database_url: str) -> N
         assert conn.execute(
             "SELECT to_regclass('hodei_schema'), to_regclass('jobs')"
         ).fetchone() == (None, None)
+
+
+def test_a_schema_without_its_version_does_not_stand(database_url: str, db: Connection) -> None:
+    db.execute("DELETE FROM hodei_schema")
+    assert schema_check.check_sync(database_url) == (
+        False,
+        "table hodei_schema is empty; run `hodei db apply`",
+    )
+    schema.apply_sync(database_url)
+    assert schema_check.check_sync(database_url).stands

@@ -33,6 +33,11 @@ SETTINGS = (
     "plpgsql.variable_conflict = 'use_variable'",
     "default_transaction_isolation = 'serializable'",
     "check_function_bodies = off",
+    "quote_all_identifiers = on",
+    "default_tablespace = 'pg_default'",
+    "plan_cache_mode = 'force_generic_plan'",
+    "enable_nestloop = off",
+    "random_page_cost = 1000",
 )
 
 SPEC = """{"id": "01234567-89ab-7def-8123-456789abcdef", "command": "x \\\\d", "run_at": "2029-12-31T23:59:59.123456-03:30", "timeout": 1.5,

@@ -1,5 +1,5 @@
-"""The sweep for what a hand has broken: jobs that nothing would move on, and leases without their
-job (store/invariants.py)."""
+"""The sweep for what a hand has broken: jobs that nothing would move on, and leases and queue rows
+without their job (store/invariants.py)."""
 
 import random
 import time
@@ -29,9 +29,15 @@ class BrokenRows:
         if now < self._check_at:
             return
         self._check_at = now + random.uniform(*CHECK_EVERY_S)  # noqa: S311
-        stray = await self._database.run(invariants.stray_jobs, timeout_s=CHECK_TIMEOUT_S)
-        if stray:
-            await for_each_job(self._database, stray, self._mend_jobs)
+        stray = await self._database.run(invariants.look, timeout_s=CHECK_TIMEOUT_S)
+        if stray.jobs:
+            await for_each_job(self._database, stray.jobs, self._mend_jobs)
+        if stray.queued:
+            self._log.warning(
+                "{} rows of job_queue had no job that waits and are gone, the first is {}",
+                len(stray.queued),
+                stray.queued[0],
+            )
         if dropped := await self._database.run(invariants.drop_leases):
             self._log.warning(
                 "{} leases had no job and are gone, the first is {}", len(dropped), dropped[0]

@@ -1,0 +1,172 @@
+"""What is wrong with the database, or with rows that no job has, costs no innocent job."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from hodei.protocol import hodei_pb2 as pb
+from tests.eventually import eventually, gone
+from tests.hostile.worker import HostileWorker
+from tests.running import Hodei
+
+ENQUEUE = 'SELECT hodei_enqueue(\'{"command": "true"}\')::text FROM generate_series(1, %s)'
+REJECTED = "SELECT count(*) FROM jobs WHERE reason = 'REJECTED'"
+
+
+@pytest.fixture
+def working(fresh: Hodei) -> Iterator[Hodei]:
+    fresh.stack.worker(
+        "worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4"
+    )
+    yield fresh
+
+
+def enqueued(hodei: Hodei, jobs: int) -> list[str]:
+    return [row[0] for row in hodei.sql(ENQUEUE, jobs)]
+
+
+def test_numbers_of_leases_that_are_given_twice(working: Hodei) -> None:
+    running = [working.submit("--command", "sleep 20") for _ in range(3)]
+    for job in running:
+        working.until(job, "RUNNING")
+    working.sql("SELECT setval('hodei_lease_seq', 1, false)")
+    working.all_succeeded([*enqueued(working, 8), *running])
+    assert working.sql(REJECTED) == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("hand", "mend"),
+    [
+        (
+            "SELECT setval('hodei_lease_seq', 9223372036854775806)",
+            "SELECT setval('hodei_lease_seq', 1000000)",
+        ),
+        (
+            "ALTER TABLE leases ADD CONSTRAINT mine CHECK (attempt > 5)",
+            "ALTER TABLE leases DROP CONSTRAINT mine",
+        ),
+    ],
+    ids=["no number is left", "a constraint that no job satisfies"],
+)
+def test_a_database_that_refuses_all_jobs_has_most_of_them_wait(
+    working: Hodei, hand: str, mend: str
+) -> None:
+    working.sql(hand)
+    jobs = enqueued(working, 20)
+    eventually(lambda: "none is at fault" in working.log("server-0") + working.log("server-1"))
+    working.sql(mend)
+    eventually(
+        lambda: (
+            working.sql("SELECT count(*) FROM jobs WHERE completed_at IS NOT NULL")
+            == [(len(jobs),)]
+        ),
+        most_s=40,
+    )
+    assert working.sql(REJECTED)[0][0] <= 6, "three of each server"
+
+
+def test_rows_of_the_queue_without_a_job_hold_nobody_up(working: Hodei) -> None:
+    working.sql(
+        "INSERT INTO job_queue (job_id, priority)"
+        " SELECT gen_random_uuid(), 1000 FROM generate_series(1, 3000)"
+    )
+    job = working.submit("--command", "true")
+    eventually(lambda: working.job(job)["state"] == "SUCCEEDED", most_s=35)
+    assert working.sql("SELECT count(*) FROM job_queue") == [(0,)]
+
+
+def test_a_job_that_is_queued_again_waits_for_its_time(working: Hodei) -> None:
+    job = working.submit("--run-at", "+1h", "--command", "true")
+    working.sql("DELETE FROM job_queue")
+    query = "SELECT waiting, ready_at > now() + interval '50 minutes' FROM job_queue"
+    eventually(lambda: working.sql(query) == [("RUN_AT", True)], most_s=35)
+    assert working.job(job)["state"] == "PENDING"
+
+
+def test_a_worker_row_beyond_all_bounds_keeps_no_other_from_being_judged(working: Hodei) -> None:
+    working.sql("UPDATE hodei_listening SET listening_since = now() - interval '1 hour'")
+    working.sql(
+        """
+        INSERT INTO workers (id, name, state, last_heartbeat, slots, updated_at, session)
+        SELECT gen_random_uuid(), name, 'READY', now() - interval '5 minutes', 4, at, session
+        FROM (VALUES
+            ('far', '294276-12-31 23:59:59.999999+00'::timestamptz, 1),
+            ('many', now(), 9223372036854775807),
+            ('plain', now(), 1)) AS v (name, at, session)
+        """
+    )
+    dead = "SELECT count(*) FROM workers WHERE state = 'TERMINATED'"
+    eventually(lambda: working.sql(dead) == [(3,)], most_s=15)
+
+
+def test_a_queue_row_beyond_all_bounds_keeps_no_term_from_beginning(working: Hodei) -> None:
+    far = working.submit("--run-at", "+1h", "--queue-timeout", "1h", "--command", "true")
+    working.sql(
+        "UPDATE job_queue SET ready_at = '294276-12-31 23:59:59+00', unseen_ms = 1 WHERE job_id = %s",
+        far,
+    )
+    job = working.submit("--label", "none=x", "--queue-timeout", "1s", "--command", "true")
+    eventually(lambda: working.job(job)["state"] == "FAILED", most_s=15)
+
+
+@pytest.mark.parametrize("took", ["1e308", "'NaN'"])
+def test_a_look_for_broken_rows_that_took_for_ever_is_followed_by_another(
+    working: Hodei, took: str
+) -> None:
+    working.sql(
+        f"UPDATE hodei_listening SET check_took_s = {took}, checked_at = now() - interval '2 hours'"
+    )
+    query = "SELECT check_took_s < 60 FROM hodei_listening"
+    eventually(lambda: working.sql(query) == [(True,)], most_s=15)
+
+
+DEEP = "('{\"a\":' || repeat('[', 2500) || repeat(']', 2500) || '}')::jsonb"
+LONG = "('{\"a\":' || repeat('9', 5000) || '}')::jsonb"
+
+
+@pytest.mark.parametrize("value", [DEEP, LONG], ids=["deep", "a long number"])
+def test_a_value_that_no_program_can_read_breaks_no_list(working: Hodei, value: str) -> None:
+    job = working.submit("--label", "none=x", "--command", "true")
+    working.sql(
+        f"UPDATE workers SET about = {value}, labels = {value}, projects = ARRAY[NULL, 'a']"
+    )
+    working.sql(f"UPDATE job_queue SET labels = {value} WHERE job_id = %s", job)
+    other = working.submit("--label", "none=x", "--command", "true")
+    assert len(working.ok("job", "list", "--format", "json").json) == 2
+    assert working.job(other)["state"] == "PENDING"
+    assert "unreadable=" in working.ok("worker", "list", "--all").text
+    working.ok("status")
+
+
+def test_a_worker_that_gives_everything_back_writes_few_events(working: Hodei) -> None:
+    """Twenty thousand a second, before."""
+    labels = {"kind": "other"}
+    jobs = [working.submit("--label", "kind=other", "--command", "true") for _ in range(20)]
+    with HostileWorker(working.addresses[0], working.token(), slots=100, labels=labels) as rejects:
+        until, seen = time.monotonic() + 5.0, 0
+        while time.monotonic() < until:
+            offers = [offer for frame in rejects.frames[seen:] for offer in frame.run]
+            seen = len(rejects.frames)
+            if offers:
+                rejects.send(rejects=[pb.Reject(lease=one.lease, reason="no") for one in offers])
+            time.sleep(0.001)
+    events = "SELECT count(*) FROM domain_events WHERE event_type = 'JobUnassigned'"
+    assert 20 <= working.sql(events)[0][0] < 20 * 6
+    assert all(working.job(job)["state"] == "PENDING" for job in jobs)
+
+
+def test_a_worker_that_is_revoked_keeps_no_job_running(fresh: Hodei) -> None:
+    """By --on-worker-exit keep they outlive their agent, and would run twice at the same time."""
+    keep = ("--on-worker-exit", "keep", "--slots", "2")
+    worker = fresh.stack.worker(
+        "kept", fresh.addresses[0], fresh.folder / "kept", fresh.token(), *keep
+    )
+    pid = fresh.folder / "pid"
+    job = fresh.submit("--command", f"echo $$ >{pid}; exec sleep 300")
+    fresh.until(job, "RUNNING")
+    eventually(lambda: pid.exists() and pid.read_text().strip())
+    fresh.ok("worker", "revoke", fresh.sql("SELECT id::text FROM workers")[0][0])
+    assert worker.process.wait(20) != 0
+    eventually(lambda: gone(int(pid.read_text())), most_s=20)
+    assert "was revoked: its 1 jobs are stopped" in fresh.log("kept")
