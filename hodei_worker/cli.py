@@ -284,9 +284,7 @@ def run(settings: Settings, log_level: str, log_format: str, worker_id: str | No
         os.environ.pop(name, None)
 
     gc.freeze()
-    gc.set_threshold(
-        20_000
-    )  # jobs leave few cycles; the default threshold cost a tenth of the time
+    gc.set_threshold(20_000)  # jobs leave few cycles; the default cost a tenth of the time
 
     async def main() -> None:
         await Agent(settings, me).run()
@@ -302,7 +300,11 @@ def run(settings: Settings, log_level: str, log_format: str, worker_id: str | No
 
 
 def main() -> None:
+    from hodei.protocol.log import before
+
     try:
+        if before.in_json(sys.argv[1:], os.environ):
+            before.run(worker, "hodei-worker")
         worker(prog_name="hodei-worker")
     except OSError as error:
         if error.errno != errno.ENOSPC or error.filename:

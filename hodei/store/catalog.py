@@ -81,7 +81,7 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(o.relname || '.' || t.tgname ORDER BY t.tgname)
         FROM pg_trigger t
         JOIN ours o ON o.oid = t.tgrelid
-        WHERE NOT t.tgisinternal),
+        WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')),
     'sequences', (SELECT jsonb_agg(o.relname ORDER BY o.relname) FROM ours o WHERE o.relkind = 'S'),
     'views', (SELECT jsonb_agg(o.relname ORDER BY o.relname) FROM ours o WHERE o.relkind = 'v'),
     'functions', (SELECT jsonb_object_agg(f.signature, f.body) FROM functions f))

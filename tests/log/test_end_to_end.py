@@ -223,6 +223,18 @@ def test_a_program_that_cannot_start_says_so_in_json(one: Hodei) -> None:
         ),
         ("level-2", ["hodei_worker", *state], {"HODEI_LOG": "loud"}, "log level: expected one of"),
         ("label", ["hodei_worker", "--label", "x", *state], {}, "label"),
+        ("flag", ["hodei.cli.server", "--nope"], {}, "--nope"),
+        ("flag-2", ["hodei_worker", "--nope"], {}, "--nope"),
+        ("slots", ["hodei_worker", "--slots", "abc"], {}, "abc"),
+        ("url", ["hodei.cli.server"], {"DATABASE_URL": "nonsense"}, "is no database URL"),
+        ("no-url", ["hodei.cli.server"], {"DATABASE_URL": ""}, "DATABASE_URL"),
+        ("url-file", ["hodei.cli.server", "--database-url-file", "/nope"], {}, "/nope"),
+        (
+            "by-flag",
+            ["hodei.cli.server", "--log-format=json", "--nope"],
+            {"HODEI_LOG_FORMAT": ""},
+            "--nope",
+        ),
         ("token", ["hodei_worker", "--server", port, *state], false_token, "token"),
         ("folder", ["hodei_worker", "--state-dir", str(one.folder / "file" / "w")], {}, "file"),
     ]

@@ -288,3 +288,13 @@ def test_a_schema_without_its_version_does_not_stand(database_url: str, db: Conn
     )
     schema.apply_sync(database_url)
     assert schema_check.check_sync(database_url).stands
+
+
+def test_a_trigger_that_is_switched_off_is_one_that_is_missing(
+    database_url: str, db: Connection
+) -> None:
+    db.execute("ALTER TABLE worker_bootstrap_tokens DISABLE TRIGGER token_created")
+    found = schema_check.check_sync(database_url)
+    assert (found.stands, "trigger" in found.words) == (False, True), found
+    schema.apply_sync(database_url)
+    assert schema_check.check_sync(database_url).stands
