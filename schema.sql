@@ -670,6 +670,12 @@ BEGIN
         IF to_regclass(parent.name || '_default') IS NULL THEN
             EXECUTE format(
                 'CREATE TABLE %I PARTITION OF %I DEFAULT', parent.name || '_default', parent.name);
+        ELSIF NOT EXISTS (
+            SELECT FROM pg_inherits i WHERE i.inhrelid = to_regclass(parent.name || '_default'))
+        THEN
+            EXECUTE format(
+                'ALTER TABLE %I ATTACH PARTITION %I DEFAULT',
+                parent.name, parent.name || '_default');
         END IF;
         FOR day IN
             SELECT generate_series(today, today + make_interval(days => ahead), interval '1 day')
@@ -680,16 +686,22 @@ BEGIN
                 WHERE c.oid = to_regclass(part));
             starts_at := day AT TIME ZONE 'UTC';
             ends_at := (day + interval '1 day') AT TIME ZONE 'UTC';
-            IF to_regclass(part) IS NOT NULL THEN  -- of an older revision: it holds all before, too
+            IF to_regclass(part) IS NULL THEN
                 EXECUTE format(
-                    'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (MINVALUE) TO (%L)',
-                    parent.name, part, ends_at);
-                CONTINUE;
+                    'CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS'
+                    ' INCLUDING STORAGE)',
+                    part, parent.name);
+            ELSE  -- it was detached, or is of an older revision: then it holds all before, too
+                EXECUTE format(
+                    'SELECT EXISTS (SELECT FROM %I WHERE %I < %L)', part, parent.key, starts_at)
+                    INTO stray;
+                IF stray THEN
+                    EXECUTE format(
+                        'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (MINVALUE) TO (%L)',
+                        parent.name, part, ends_at);
+                    CONTINUE;
+                END IF;
             END IF;
-            EXECUTE format(
-                'CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS'
-                ' INCLUDING STORAGE)',
-                part, parent.name);
             bounds := format('%I >= %L AND %I < %L', parent.key, starts_at, parent.key, ends_at);
             EXECUTE format(
                 'SELECT EXISTS (SELECT FROM %I WHERE %s)', parent.name || '_default', bounds)

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2
 from loguru import logger
 
 from hodei.flow.sweeps.sweeper import Sweeper
+from hodei.protocol import hodei_pb2 as pb
 
 OUTAGE_S = 5.0
 """Seconds without an answer of a database that can be written after which a server does not serve."""
@@ -19,15 +20,9 @@ OUTAGE_S = 5.0
 LOOK_EVERY_S = 0.25
 """Seconds between two looks whether that is so."""
 
-FOR_CALLERS = (
-    "",
-    "hodei.v1.JobService",
-    "hodei.v1.FleetService",
-    "hodei.v1.AccessService",
-    "hodei.v1.SecretService",
-    "hodei.v1.ProviderService",
-)
 FOR_WORKERS = "hodei.v1.WorkerService"
+SERVICES = [one.full_name for one in pb.DESCRIPTOR.services_by_name.values()]
+FOR_CALLERS = ("", *(name for name in SERVICES if name != FOR_WORKERS))
 
 
 class Health:

@@ -129,6 +129,8 @@ def gaps(found: dict[str, Any], *, called_only: bool) -> list[Gap]:
     result = [Gap(f"table {name}") for name in want["tables"] if name not in tables]
     for table in tables:
         result += _columns(table, want["tables"][table], found["tables"][table], called_only)
+        if found["tables"][table] and not want["tables"][table]:
+            result.append(Gap(f"partition {table} (it is detached)"))
     result += [
         Gap(f"{kind[:-1]} {name}")
         for kind in ("sequences", "views")

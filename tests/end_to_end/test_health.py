@@ -3,6 +3,7 @@
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from hodei.protocol import hodei_pb2 as pb
 from tests.eventually import eventually
 from tests.running import Hodei
 
@@ -53,3 +54,8 @@ def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(
     log = fresh.log("server-0") + fresh.log("server-1")
     assert "no database that can be written answers: not serving" in log
     assert "Traceback" not in log
+
+
+def test_each_service_has_its_status(hodei: Hodei) -> None:
+    services = pb.DESCRIPTOR.services_by_name.values()
+    eventually(lambda: all(health(hodei, one.full_name) == SERVING for one in services))
