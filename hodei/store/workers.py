@@ -151,8 +151,9 @@ WITH silent AS MATERIALIZED (
     SET state = CASE WHEN s.lost THEN 'TERMINATED' ELSE 'UNREACHABLE' END,
         session = CASE WHEN w.session < 9e18 THEN w.session + s.lost::integer ELSE w.session END,
         connected = w.connected AND NOT s.lost,
-        updated_at = greatest(clock_timestamp(),
-            least(w.updated_at, timestamptz '9999-01-01Z') + interval '1 microsecond')
+        updated_at = CASE WHEN w.updated_at < clock_timestamp() + interval '1 year'
+            THEN greatest(clock_timestamp(), w.updated_at + interval '1 microsecond')
+            ELSE clock_timestamp() END
     FROM silent s
     WHERE w.id = s.id
       AND (s.lost OR s.state <> 'UNREACHABLE')
