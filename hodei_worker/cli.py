@@ -300,11 +300,11 @@ def run(settings: Settings, log_level: str, log_format: str, worker_id: str | No
 
 
 def main() -> None:
-    from hodei.protocol.log import before
+    from hodei_worker import before_log
 
     try:
-        if before.in_json(sys.argv[1:], os.environ):
-            before.run(worker, "hodei-worker")
+        if before_log.in_json(sys.argv[1:], os.environ):
+            before_log.run(worker, "hodei-worker")
         worker(prog_name="hodei-worker")
     except OSError as error:
         if error.errno != errno.ENOSPC or error.filename:

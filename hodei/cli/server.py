@@ -200,11 +200,11 @@ def server(
 
 
 def main() -> None:
-    from hodei.protocol.log import before  # loguru, which `hodei server --help` need not load
+    from hodei_worker import before_log  # loguru, which `hodei server --help` need not load
 
-    if before.in_json(sys.argv[1:], os.environ):
+    if before_log.in_json(sys.argv[1:], os.environ):
         program.silence_grpc()
-        before.run(server, "hodei-server")
+        before_log.run(server, "hodei-server")
     program.run(server, "hodei-server")
 
 
