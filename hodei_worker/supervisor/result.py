@@ -57,13 +57,14 @@ class Result:
     def from_json(cls, entry: dict[str, Any]) -> "Result":
         """Reads what a supervisor has sent or a journal has kept. It may be of another release:
         unknown keys are ignored."""
-        known = {k: value for k, value in entry.items() if k in DEFAULTS and value is not None}
+        known = {k: value for k, value in entry.items() if k in FIELD_NAMES and value is not None}
         known["outcome"] = Outcome(entry["outcome"])
         return cls(**known)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the outcome, and the fields that have not their default."""
-        return {name: value for name, value in vars(self).items() if value != DEFAULTS[name]}
+        """Returns the fields that are not None, also those with their defaults: agents of a release
+        before miss none of them."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def set_cause(self, cause: Cause) -> None:
         self.outcome, self.reason, self.message = cause
@@ -78,4 +79,4 @@ class Result:
         return self.log_chunks if self.spooled is None else self.spooled
 
 
-DEFAULTS = {field.name: field.default for field in fields(Result)}
+FIELD_NAMES = frozenset(field.name for field in fields(Result))
