@@ -35,9 +35,8 @@ class Detour:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._until: dict[uuid.UUID, float] = {}
-        self._blamed: deque[float] = deque(
-            maxlen=MOST_BLAMED
-        )  # when jobs were set aside (monotonic)
+        # When jobs were set aside (monotonic).
+        self._blamed: deque[float] = deque(maxlen=MOST_BLAMED)
         self._log = logger.bind(component="JobDispatcher")
 
     @property

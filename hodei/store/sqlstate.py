@@ -68,9 +68,12 @@ ours."""
 
 def is_of_a_trigger(error: BaseException) -> bool:
     """Returns whether somebody's trigger refused a row: whatever its SQLSTATE says, the database can
-    serve, and so can other rows."""
-    context = error.diag.context if isinstance(error, psycopg.Error) else None
-    return bool(context and FOREIGN.search(context))
+    serve, and so can other rows. Not where PostgreSQL itself met a lock, a deadlock, a time-out or a
+    full disk while the trigger ran: the same row may pass later."""
+    if not isinstance(error, psycopg.Error) or not FOREIGN.search(error.diag.context or ""):
+        return False
+    raised = error.diag.source_function == "exec_stmt_raise"
+    return raised or (error.sqlstate or "")[:2] not in ("25", "40", "53", "55", "57", "58")
 
 
 def unavailable(error: BaseException) -> Unavailable | None:

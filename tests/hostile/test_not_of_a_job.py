@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from hodei.protocol import hodei_pb2 as pb
@@ -170,3 +171,21 @@ def test_a_worker_that_is_revoked_keeps_no_job_running(fresh: Hodei) -> None:
     assert worker.process.wait(20) != 0
     eventually(lambda: gone(int(pid.read_text())), most_s=20)
     assert "was revoked: its 1 jobs are stopped" in fresh.log("kept")
+
+
+def test_a_lock_that_a_trigger_waits_for_costs_no_job(working: Hodei) -> None:
+    working.sql("CREATE TABLE theirs (n integer)")
+    working.sql(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF NEW.lease IS NOT NULL THEN INSERT INTO theirs VALUES (1); END IF;"
+        " RETURN NEW; END $$"
+    )
+    working.sql(
+        "CREATE TRIGGER theirs BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()"
+    )
+    with psycopg.connect(working.url) as other:
+        other.execute("LOCK TABLE theirs IN ACCESS EXCLUSIVE MODE")
+        jobs = enqueued(working, 3)
+        time.sleep(3)
+        other.rollback()
+    working.all_succeeded(jobs)
