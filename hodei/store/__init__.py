@@ -10,5 +10,6 @@ Every function takes an open connection first. A statement that is run by guarde
 - What is looked after: leases, stray_leases, job_queue, dead_rows, invariants, sweep, retention.
 - Workers and servers: sessions, workers, worker_bootstrap_tokens, server.
 - What is read: jobs, job_story, job_logs.
-- The database itself: connecting, startup, schema, catalog, rights, spec_sql.
+- The database itself: connecting, suitable, startup, schema, catalog, gaps, rights,
+  spec_sql.
 """

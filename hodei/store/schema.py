@@ -6,11 +6,13 @@ from importlib import resources
 from typing import LiteralString, NamedTuple
 
 import psycopg
+from loguru import logger
 
 from hodei.domain.errors import Conflict, Unavailable
-from hodei.store import catalog, rights
-from hodei.store.catalog import Gap
+from hodei.store import catalog, rights, sqlstate
 from hodei.store.connecting import READ_ONLY, Connection, connect, in_words
+from hodei.store.gaps import BY_HAND, Gap, gaps
+from hodei.store.suitable import check_database, server_read_only
 
 VERSION = 1
 """The schema's version: programs of another version refuse it."""
@@ -30,6 +32,11 @@ def text() -> str:
     return head + "\n" + body.removesuffix("COMMIT;\n")
 
 
+def _ten(found: list[str], what: str) -> list[str]:
+    more = len(found) - 10
+    return [*found[:10], *([f"{more} more{what}"] if more > 0 else [])]
+
+
 class Applied(NamedTuple):
     """What a database has of the schema. Version and revision 0: nothing."""
 
@@ -39,17 +46,27 @@ class Applied(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether this program can work on it. A newer revision will do: what it added does not
-        disturb us."""
-        return self.version == VERSION and self.revision >= REVISION and not self.gaps
+        """Whether this program can work on it, and nothing is left to mend but what is a person's.
+        A newer revision will do: what it added does not disturb us."""
+        stands = self.version == VERSION and self.revision >= REVISION
+        return stands and all(gap.by_hand for gap in self.gaps)
 
     @property
-    def missing(self) -> str:
-        """Names what is missing, up to ten things: a schema that lacks its functions lacks twenty."""
-        shown = ", ".join(gap.words for gap in self.gaps[:10])
-        return f"missing: {shown}" + (
-            f" and {len(self.gaps) - 10} more" if len(self.gaps) > 10 else ""
-        )
+    def serves(self) -> bool:
+        """Whether all that a server calls is there, even if not all of it is as it must be."""
+        stands = self.version == VERSION and self.revision >= REVISION
+        return stands and all(g.differs and not g.what.startswith("function") for g in self.gaps)
+
+    @property
+    def findings(self) -> list[str]:
+        """Names what is missing and what is otherwise than it must be, up to ten things of each: a
+        schema that lacks its functions lacks twenty."""
+        missing = [gap.words for gap in self.gaps if not gap.differs]
+        others = [gap.words for gap in self.gaps if gap.differs]
+        return [
+            *([f"missing: {', '.join(_ten(missing, ''))}"] if missing else []),
+            *_ten(others, " are not as this release makes them"),
+        ]
 
     @property
     def newer(self) -> str:
@@ -74,54 +91,11 @@ FROM hodei_schema s
 def applied(conn: Connection) -> Applied:
     found = catalog.read(conn)
     if "hodei_schema" not in found["tables"]:
-        return Applied(0, 0, catalog.gaps(found, called_only=False))
+        return Applied(0, 0, gaps(found, called_only=False))
     # Through JSON: the first revision had no such column, and a column may be gone.
     row = conn.execute(WHICH, {"version": VERSION}).fetchone()
     version, revision = row or (0, 0)
-    return Applied(version, revision, catalog.gaps(found, called_only=revision > REVISION))
-
-
-# ── what a database has to be ──
-
-DATABASE: LiteralString = """
-SELECT current_database(), current_setting('server_encoding'),
-       current_schema(), current_setting('search_path')
-"""
-
-
-def check_database(conn: Connection) -> None:
-    """Refuses a database that cannot have our tables. Conflict: its encoding is not UTF-8, or there
-    is no schema for them."""
-    row = conn.execute(DATABASE).fetchone()
-    # Values come as bytes where PostgreSQL does not know what encoding they are in.
-    name, encoding, schema, path = (
-        v.decode(errors="replace") if isinstance(v, bytes) else v for v in row or ()
-    )
-    if encoding != "UTF8":
-        raise Conflict(
-            f'the encoding of database "{name}" is {encoding}, and Hodei needs UTF8:'
-            " CREATE DATABASE … ENCODING 'UTF8'"
-        )
-    if schema is None:
-        raise Conflict(
-            f'no schema of the search_path ({path}) exists in database "{name}",'
-            " or none that this role may use: create it first"
-        )
-
-
-# The default_transaction_read_only of a role or a database does not count: our transaction is READ
-# WRITE. Where it is set for the whole server, an operator has decided so (a disk is full).
-SERVER_READ_ONLY: LiteralString = """
-SELECT pg_is_in_recovery() OR EXISTS (
-    SELECT FROM pg_settings s
-    WHERE s.name = 'default_transaction_read_only' AND s.setting = 'on'
-      AND s.source IN ('configuration file', 'command line'))
-"""
-
-
-def server_read_only(conn: Connection) -> bool:
-    row = conn.execute(SERVER_READ_ONLY).fetchone()
-    return bool(row and row[0])
+    return Applied(version, revision, gaps(found, called_only=revision > REVISION))
 
 
 # ── check ──
@@ -159,39 +133,61 @@ SELECT pg_advisory_xact_lock(hashtext('hodei schema'))
 """
 
 
-def apply_sync(url: str, *, reading_will_do: bool = False) -> str:
+def apply_sync(url: str, *, to_serve: bool = False) -> str:
     """Applies schema.sql in one transaction if the schema is old or incomplete, and returns words
     for people. Conflict: it cannot be done. Unavailable: it cannot be done now.
 
     Several may come at once: they queue on an advisory lock, and the second one finds nothing to
     do. The lock time-out keeps a long query of somebody else from holding up all who wait behind
-    our ALTER; the caller retries (see ensure). `reading_will_do`: where the schema stands, a
-    database that is read-only will do."""
+    our ALTER; the caller retries (see ensure). `to_serve`: where the schema stands, a database that
+    is read-only will do, and what only a person can mend is no more than a warning: it may be that
+    all works."""
     with connect(url, NAME) as conn, in_words("schema.sql could not be applied"):
         check_database(conn)
         found = applied(conn)
         if server_read_only(conn):
-            if reading_will_do and found.whole:
+            if to_serve and found.serves:
                 return f"schema version {found} stands; {READ_ONLY}"
             raise Unavailable(READ_ONLY)
         _refuse_newer(found)
         # Behind the lock we see what another one has done.
         conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         conn.read_only = False
-        if found.whole:
-            return f"schema version {found} stands; nothing to do{_pass_live_leases(conn)}"
-        return _apply(conn) + _pass_live_leases(conn)
+        words, left = _apply_as_role(conn, found, to_serve)
+        words += _pass_live_leases(conn)
+    if left and not to_serve:
+        raise Conflict("; ".join([words, *left]))
+    for line in left:
+        logger.warning("{}", line)
+    return words
 
 
-def _apply(conn: Connection) -> str:
-    with conn.transaction():
-        conn.execute(SETTINGS.encode())
-        found = applied(conn)
-        _refuse_newer(found)
-        if found.whole:
-            return f"schema version {found} stands; nothing to do"
-        _mend(conn, found)
-    return f"applied schema version {VERSION}.{REVISION}"
+def _apply_as_role(conn: Connection, found: Applied, to_serve: bool) -> tuple[str, list[str]]:
+    """Calls _apply. A server whose role may not alter anything need not end where all that it calls
+    is there, for an index of other columns say."""
+    try:
+        return _apply(conn, found)
+    except psycopg.errors.InsufficientPrivilege:
+        if not (to_serve and found.serves):
+            raise
+        return _standing(found), [f"{line}; run `hodei db apply`" for line in found.findings]
+
+
+def _apply(conn: Connection, found: Applied) -> tuple[str, list[str]]:
+    """Returns what was done and, a line for each, what could not be mended."""
+    if not found.whole:
+        with conn.transaction():
+            conn.execute(SETTINGS.encode())
+            found = applied(conn)
+            _refuse_newer(found)
+            if not found.whole:
+                left = _mend(conn, found)
+                return f"applied schema version {VERSION}.{REVISION}", left
+    return _standing(found), found.findings
+
+
+def _standing(found: Applied) -> str:
+    return f"schema version {found} stands; nothing to do"
 
 
 def _refuse_newer(found: Applied) -> None:
@@ -199,40 +195,63 @@ def _refuse_newer(found: Applied) -> None:
         raise Conflict(found.newer)
     if found.revision > REVISION and not found.whole:
         raise Conflict(
-            f"{found.missing}; the database's schema is revision {found}, newer than this program's"
+            f"{'; '.join(found.findings)}; the database's schema is revision {found}, newer than this program's"
             f" {VERSION}.{REVISION}: run `hodei db apply` of the newer program"
         )
 
 
-def _mend(conn: Connection, found: Applied) -> None:
-    """Makes what is missing. schema.sql changes no table that stands, but of a database of this
-    revision it is known what each table must have."""
+def _mend(conn: Connection, found: Applied) -> list[str]:
+    """Makes what is missing or otherwise. schema.sql changes no table that stands, but of a database
+    of this revision it is known what each table must have. Returns what could not be mended."""
+    refused: dict[str, str] = {}
     if found.revision == REVISION:
-        if any(gap.words.startswith("column hodei_schema.") for gap in found.gaps):
+        if any(gap.what.startswith("column hodei_schema.") for gap in found.gaps):
             conn.execute("DELETE FROM hodei_schema")  # its one row is written anew
         for gap in found.gaps:
             if gap.before:
-                _alter(conn, gap, gap.before)
+                _alter(conn, gap, gap.before, refused)
     conn.execute(text().encode())
     for gap in applied(conn).gaps:
         if statement := gap.after or gap.before:
-            _alter(conn, gap, statement)
-    if (left := applied(conn)).gaps:
-        raise Conflict(f"schema.sql is not all of it: {left.missing}; nothing was changed")
-
-
-def _alter(conn: Connection, gap: Gap, statement: psycopg.sql.Composed) -> None:
-    try:
-        conn.execute(statement)
-    except (
-        psycopg.errors.IntegrityError,
-        psycopg.errors.UndefinedColumn,
-        psycopg.errors.UndefinedTable,
-    ) as error:
+            _alter(conn, gap, statement, refused)
+    left = applied(conn)
+    if any(not gap.differs for gap in left.gaps):
         raise Conflict(
-            f"{gap.words} is gone, and the rows that stand do not fit it"
+            f"schema.sql is not all of it: {'; '.join(left.findings)}; nothing was changed"
+        )
+    return [
+        gap.words if gap.by_hand else f"{gap.words} ({refused.get(gap.what, 'again')}){BY_HAND}"
+        for gap in left.gaps
+    ]
+
+
+def _alter(
+    conn: Connection, gap: Gap, statement: psycopg.sql.Composed, refused: dict[str, str]
+) -> None:
+    """Runs a statement that mends. What is there and only otherwise stays if it cannot be mended,
+    and PostgreSQL's reason is added to `refused`: rows do not fit it, or others' objects need it."""
+    try:
+        with conn.transaction():
+            conn.execute(statement)
+    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege):
+        raise
+    except psycopg.Error as error:
+        if gap.differs:
+            refused[gap.what] = sqlstate.primary(error)
+            return
+        if not isinstance(error, ROWS_DO_NOT_FIT):
+            raise
+        raise Conflict(
+            f"{gap.what} is gone, and the rows that stand do not fit it"
             f" ({error.diag.message_primary}): mend them or restore a backup"
         ) from error
+
+
+ROWS_DO_NOT_FIT = (
+    psycopg.errors.IntegrityError,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedTable,
+)
 
 
 MOVE_LEASES: LiteralString = """
@@ -259,7 +278,7 @@ async def ensure(url: str) -> str:
     were not enough."""
     for attempt in range(5):
         try:
-            return await asyncio.to_thread(apply_sync, url, reading_will_do=True)
+            return await asyncio.to_thread(apply_sync, url, to_serve=True)
         except Unavailable as error:
             if not isinstance(
                 error.__cause__, (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)

@@ -4,7 +4,9 @@ from typing import LiteralString, NamedTuple
 
 from hodei.store import rights
 from hodei.store.connecting import Connection, connect, in_words
-from hodei.store.schema import NAME, REVISION, VERSION, applied, check_database
+from hodei.store.gaps import BY_HAND
+from hodei.store.schema import NAME, REVISION, VERSION, applied
+from hodei.store.suitable import check_database
 
 # The jobs that schema.sql ends as REJECTED when it raises a database to revision 4, by the same
 # rule.
@@ -33,6 +35,10 @@ def _odd_jobs(conn: Connection) -> str:
     )
 
 
+def _advised(line: str) -> str:
+    return line if line.endswith(BY_HAND) else f"{line}; run `hodei db apply`"
+
+
 class Checked(NamedTuple):
     """What a check has found."""
 
@@ -57,7 +63,7 @@ def check_sync(url: str) -> Checked:
             )
             return Checked(False, words + _odd_jobs(conn))
         if found.gaps:
-            return Checked(False, f"{found.missing}; run `hodei db apply`")
+            return Checked(False, "\n".join(_advised(line) for line in found.findings))
         lacking = rights.lacking(conn)
         findings = "\n".join((f"schema version {found} stands", *lacking, *rights.notes(conn)))
         return Checked(not lacking, findings)

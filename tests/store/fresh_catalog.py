@@ -19,7 +19,6 @@ def of_fresh_schema(dsn: str) -> str:
         with conn.transaction():
             conn.execute(schema.text().encode())
         found = catalog.read(conn, everything=True)
-    del found["invalid"]
     return json.dumps(found, indent=1, sort_keys=True) + "\n"
 
 

@@ -116,6 +116,7 @@ def test_a_filled_database_of_an_older_revision_is_upgraded(
         assert conn.execute(CATALOG).fetchall() == db.execute(CATALOG).fetchall(), (
             "the same as a fresh one"
         )
+        assert schema_check.check_sync(empty_database_url).words == "schema version 1.6 stands"
         assert [conn.execute(look.encode()).fetchall() for look in kept] == filled
         conn.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
         assert conn.execute(
@@ -214,6 +215,7 @@ def test_the_systems_postgres_takes_it_too(system_postgres: EmbeddedPostgres) ->
         assert conn.execute("SELECT job_id, event_type FROM job_events").fetchall() == [
             (*(job_id or ()), "JobCreated")
         ]
+    assert schema_check.check_sync(system_postgres.dsn()).words == "schema version 1.6 stands"
 
 
 LEASE = """
