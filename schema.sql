@@ -1703,7 +1703,8 @@ REVOKE ALL ON FUNCTION hodei_pass_live_leases() FROM PUBLIC;
 -- Each function of ours looks for names in our schema only, never on the path of its caller: that
 -- path may have a temporary table in front of ours, or be empty (pg_restore). SET … FROM CURRENT
 -- would write down the path of the role that applies this file. Functions that are called from
--- outside also set how values are read and written; the others run inside of them.
+-- outside also set how values are read and written; the others run inside of them. Ours are listed:
+-- a function of somebody else may have a name like theirs.
 DO $$
 DECLARE
     ours record;
@@ -1714,9 +1715,32 @@ BEGIN
                    'hodei_enqueue', 'hodei_normalise_spec', 'hodei_create_jobs', 'hodei_make_days',
                    'hodei_drop_day', 'hodei_token_created') AS reads_values
         FROM pg_proc p
-        WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
-          AND starts_with(p.proname, 'hodei_')
-          AND p.prokind = 'f'
+        WHERE p.oid = ANY (ARRAY[
+            'hodei_create_jobs(jsonb)',
+            'hodei_credential_changed()',
+            'hodei_drop_day(text, date)',
+            'hodei_enqueue(jsonb)',
+            'hodei_enqueue(jsonb, text)',
+            'hodei_lives_in()',
+            'hodei_make_days(integer)',
+            'hodei_ms(jsonb)',
+            'hodei_normalise_spec(jsonb)',
+            'hodei_pass_live_leases()',
+            'hodei_project_to_enqueue(text)',
+            'hodei_refuse(text)',
+            'hodei_spec_arguments(jsonb, text, integer)',
+            'hodei_spec_exit_codes(jsonb, text)',
+            'hodei_spec_interpreter(text)',
+            'hodei_spec_map(jsonb, text, integer, text, text, integer, integer, boolean)',
+            'hodei_spec_number(jsonb, text, numeric, numeric, integer)',
+            'hodei_spec_object(jsonb)',
+            'hodei_spec_secrets(jsonb)',
+            'hodei_spec_text(jsonb, text, integer, text, text, boolean)',
+            'hodei_spec_texts(jsonb, text, integer, integer, text, text)',
+            'hodei_token_created()',
+            'hodei_token_fingerprint(uuid)',
+            'hodei_uuid7()'
+        ]::regprocedure[])
     LOOP
         EXECUTE format(
             'ALTER FUNCTION %s SET search_path = %I, pg_temp', ours.function, current_schema());

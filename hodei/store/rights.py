@@ -3,6 +3,7 @@ GRANTs."""
 
 from typing import LiteralString
 
+from hodei.store.catalog import expected
 from hodei.store.connecting import Connection, reading
 
 TABLES = {
@@ -35,6 +36,19 @@ WITH ours AS (
       AND c.relname = ANY (%(tables)s::text[])
       AND c.relrowsecurity
       AND CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) END
+), functions AS (
+    SELECT p.oid, p.proname, p.prorettype, p.proowner, p.oid::regprocedure::text AS name
+    FROM pg_proc p
+    WHERE p.pronamespace IN (SELECT o.oid FROM ours o)
+      AND format('%%s(%%s)', p.proname, oidvectortypes(p.proargtypes)) = ANY (%(functions)s)
+), of_others AS (  -- whose owner has not all that an owner of ours has
+    SELECT p.proowner, c.relowner, min(c.relname) AS table, count(DISTINCT p.oid) AS how_many,
+           (array_agg(DISTINCT p.name))[:3] AS names
+    FROM functions p
+    JOIN pg_class c ON c.relnamespace IN (SELECT o.oid FROM ours o)
+        AND c.relname = ANY (%(tables)s::text[])
+    WHERE NOT pg_has_role(p.proowner, c.relowner, 'USAGE')
+    GROUP BY p.proowner, c.relowner
 ), need AS (
     SELECT trim(p) AS privilege, t.name AS on_what, NULL AS why,
            has_table_privilege(c.oid, trim(p)) AS given
@@ -48,7 +62,7 @@ WITH ours AS (
     FROM unnest(%(sequences)s::text[]) AS s (name)
     JOIN pg_class c ON c.relname = s.name AND c.relnamespace IN (SELECT o.oid FROM ours o)
     UNION ALL
-    SELECT 'EXECUTE', 'FUNCTION ' || p.oid::regprocedure,
+    SELECT 'EXECUTE', 'FUNCTION ' || p.name,
            CASE p.proname
                WHEN 'hodei_make_days' THEN 'without it no days are made ahead'
                WHEN 'hodei_drop_day' THEN 'without it old days stay'
@@ -56,11 +70,8 @@ WITH ours AS (
                THEN 'without it a restored database may claim under numbers in use'
            END,
            has_function_privilege(p.oid, 'EXECUTE')
-    FROM pg_proc p
-    WHERE p.pronamespace IN (SELECT o.oid FROM ours o)
-      AND starts_with(p.proname, 'hodei_')
-      AND p.proname <> 'hodei_enqueue'
-      AND p.prorettype <> 'trigger'::regtype
+    FROM functions p
+    WHERE p.proname <> 'hodei_enqueue' AND p.prorettype <> 'trigger'::regtype
 )
 SELECT format('missing right: %%s ON %%s', n.privilege, n.on_what)
        || coalesce(' (' || n.why || ')', '')
@@ -70,16 +81,25 @@ UNION ALL
 SELECT format('row level security hides rows of %%s from this role: ALTER ROLE … BYPASSRLS,'
               ' or ALTER TABLE %%1$s DISABLE ROW LEVEL SECURITY', h.relname)
 FROM hidden h
+UNION ALL
+SELECT format('role %%s owns function %%s%%s, and has not the rights of role %%s, which owns table'
+              ' %%s: ALTER FUNCTION … OWNER TO %%4$s',
+              t.proowner::regrole, array_to_string(t.names, ', '),
+              CASE WHEN t.how_many > 3 THEN format(' and %%s more', t.how_many - 3) END,
+              t.relowner::regrole, t.table)
+FROM of_others t
 ORDER BY 1
 """
 
 
 def lacking(conn: Connection) -> list[str]:
-    """Returns the rights that a server's role needs and this role lacks, a line for each."""
+    """Returns the rights that a server's role needs and this role lacks, a line for each, and those
+    that functions lack because somebody else owns them: that role could also replace them."""
     parameters = {
         "tables": list(TABLES),
         "privileges": list(TABLES.values()),
         "sequences": list(SEQUENCES),
+        "functions": list(expected()["functions"]),
     }
     with reading(conn):
         return [row[0] for row in conn.execute(LACKING, parameters)]
@@ -100,7 +120,7 @@ LIMIT 1
 """
 
 EVERYBODY_CREATES: LiteralString = """
-SELECT format('%%I', n.nspname)
+SELECT format('%I', n.nspname)
 FROM pg_namespace n, aclexplode(n.nspacl) a
 WHERE n.nspname = current_schema() AND a.grantee = 0 AND a.privilege_type = 'CREATE'
 """
