@@ -102,6 +102,9 @@ BEGIN
         RAISE EXCEPTION 'no schema of the search_path (%) exists: create it first',
             current_setting('search_path')
             USING ERRCODE = 'invalid_schema_name';
+    ELSIF current_schema() = '$user' THEN
+        RAISE EXCEPTION 'a schema with the name $user is another one for each role: use another name'
+            USING ERRCODE = 'invalid_schema_name';
     END IF;
     IF current_setting('transaction_timeout', true) IS NOT NULL THEN  -- since PostgreSQL 17
         PERFORM set_config('transaction_timeout', '0', true);

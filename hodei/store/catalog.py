@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import Any, LiteralString
 
-from hodei.store.connecting import Connection, reading
+from hodei.store.connecting import Connection, untimed
 
 CALLED = (
     "hodei_create_jobs",
@@ -138,7 +138,7 @@ def read(conn: Connection, *, everything: bool = False) -> dict[str, Any]:
     """Returns what a database has of our names, or of everything in the schema."""
     named = expected() if not everything else {}
     names = None if everything else [*named["tables"], *named["sequences"], *named["views"]]
-    with reading(conn):
+    with untimed(conn):
         conn.execute(WRITTEN)
         row = conn.execute(CATALOG, {"names": names}).fetchone()
     if row is None:

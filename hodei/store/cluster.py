@@ -4,7 +4,7 @@ import uuid
 from typing import LiteralString, NamedTuple
 
 from hodei.domain.errors import Conflict
-from hodei.store.connecting import connect, in_words
+from hodei.store.connecting import connect, in_words, untimed
 from hodei.store.database import Connection
 from hodei.store.statements import rows
 
@@ -55,7 +55,11 @@ class Adopted(NamedTuple):
 def adopt_sync(url: str, *, keep_id: bool) -> Adopted:
     """Makes a copy a database of its own, with a new id unless `keep_id`. A database that is no copy
     stays as it is. Conflict, Unavailable: it cannot be done."""
-    with connect(url, "hodei db adopt-copy") as conn, in_words("the copy could not be adopted"):
+    with (
+        connect(url, "hodei db adopt-copy") as conn,
+        in_words("the copy could not be adopted"),
+        untimed(conn, write=True),
+    ):
         row = conn.execute(WHERE).fetchone()
         if row is None:
             raise Conflict("the schema has no id: run `hodei db apply` first")

@@ -12,6 +12,7 @@ import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import LiteralString
 
 import psycopg
 from psycopg import pq
@@ -94,14 +95,51 @@ def connect(url: str, application_name: str) -> Connection:
         raise Refused(one_line(words)) from error
 
 
+# In one message, of which only the first two statements run under the role's statement_timeout.
+# transaction_timeout is there since PostgreSQL 17.
+BEGIN: LiteralString = """
+BEGIN ISOLATION LEVEL READ COMMITTED{};
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL quote_all_identifiers = off;
+SELECT set_config(s.name, '0', true) FROM pg_settings s WHERE s.name = 'transaction_timeout'
+"""
+
+BEGINNINGS = 100
+"""Times that a transaction is begun under a statement_timeout of a role's that is too short even for
+that: 1 ms is enough most times."""
+
+
 @contextmanager
-def reading(conn: Connection) -> Iterator[None]:
-    """A transaction (within another one a part of it) for reading the catalogs, whatever the
-    database's settings are: names come without quotes, and no time-out ends it."""
-    with conn.transaction():
-        conn.execute(b"SET LOCAL statement_timeout = 0")
-        conn.execute(b"SET LOCAL quote_all_identifiers = off")
+def untimed(conn: Connection, *, write: bool = False) -> Iterator[None]:
+    """A transaction (within another one a part of it), whatever the settings of the database or the
+    role are: names come without quotes, and no time-out ends it. `write`: also where transactions
+    are read-only by default."""
+    if conn.info.transaction_status != pq.TransactionStatus.IDLE:
+        with conn.transaction():
+            yield
+        return
+    _begin(conn, " READ WRITE" if write else "")
+    try:
         yield
+    except BaseException:
+        if not conn.closed:
+            conn.rollback()
+        raise
+    conn.commit()
+
+
+def _begin(conn: Connection, mode: LiteralString) -> None:
+    for left in reversed(range(BEGINNINGS)):
+        try:
+            if conn.info.transaction_status != pq.TransactionStatus.IDLE:
+                conn.execute(b"ROLLBACK")
+            conn.execute(BEGIN.format(mode).encode())
+        except psycopg.errors.QueryCanceled:
+            if not left:
+                raise
+        else:
+            return
 
 
 def one_line(words: str) -> str:

@@ -7,7 +7,7 @@ look unused."""
 from typing import Any, LiteralString, NamedTuple
 
 from hodei.store.audit_events import AuditKind
-from hodei.store.connecting import Connection, connect, in_words
+from hodei.store.connecting import Connection, connect, in_words, untimed
 
 NAME = "hodei restored"
 """The application_name of our connection."""
@@ -110,7 +110,7 @@ def make_safe(url: str, actor: str) -> Restored:
     with (
         connect(url, NAME) as conn,
         in_words("the restored database could not be made safe"),
-        conn.transaction(),
+        untimed(conn, write=True),
     ):
         conn.execute(STOP_CLAIMS)
         servers = _number(conn, SERVERS)

@@ -4,7 +4,7 @@ GRANTs."""
 from typing import LiteralString
 
 from hodei.store.catalog import expected
-from hodei.store.connecting import Connection, reading
+from hodei.store.connecting import Connection, untimed
 
 TABLES = {
     "jobs": "SELECT, INSERT, UPDATE, DELETE",
@@ -101,7 +101,7 @@ def lacking(conn: Connection) -> list[str]:
         "sequences": list(SEQUENCES),
         "functions": list(expected()["functions"]),
     }
-    with reading(conn):
+    with untimed(conn):
         return [row[0] for row in conn.execute(LACKING, parameters)]
 
 

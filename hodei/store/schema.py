@@ -10,7 +10,7 @@ from loguru import logger
 
 from hodei.domain.errors import Conflict, Unavailable
 from hodei.store import catalog, rights, sqlstate
-from hodei.store.connecting import READ_ONLY, Connection, connect, in_words
+from hodei.store.connecting import READ_ONLY, Connection, connect, in_words, untimed
 from hodei.store.gaps import BY_HAND, Gap, gaps
 from hodei.store.suitable import check_database, server_read_only
 
@@ -103,7 +103,7 @@ def applied(conn: Connection) -> Applied:
 
 def check_whole(url: str) -> None:
     """Raises the reason why nobody can work on this database now: Conflict, Invalid, Unavailable."""
-    with connect(url, NAME) as conn, in_words("the schema could not be checked"):
+    with connect(url, NAME) as conn, in_words("the schema could not be checked"), untimed(conn):
         check_database(conn)
         found = applied(conn)
         if found.version > VERSION:
@@ -124,9 +124,6 @@ def lacking_rights(url: str) -> list[str]:
 # so they are set before, too.
 SETTINGS: LiteralString = """
 SET LOCAL standard_conforming_strings = on;
-SET LOCAL quote_all_identifiers = off;
-SET LOCAL statement_timeout = 0;
-SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL lock_timeout = '5s';
 SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true);
 SELECT pg_advisory_xact_lock(hashtext('hodei schema'))
@@ -143,16 +140,15 @@ def apply_sync(url: str, *, to_serve: bool = False) -> str:
     is read-only will do, and what only a person can mend is no more than a warning: it may be that
     all works."""
     with connect(url, NAME) as conn, in_words("schema.sql could not be applied"):
-        check_database(conn)
-        found = applied(conn)
-        if server_read_only(conn):
+        with untimed(conn):
+            check_database(conn)
+            found = applied(conn)
+            read_only = server_read_only(conn)
+        if read_only:
             if to_serve and found.serves:
                 return f"schema version {found} stands; {READ_ONLY}"
             raise Unavailable(READ_ONLY)
         _refuse_newer(found)
-        # Behind the lock we see what another one has done.
-        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        conn.read_only = False
         words, left = _apply_as_role(conn, found, to_serve)
         words += _pass_live_leases(conn)
     if left and not to_serve:
@@ -176,7 +172,7 @@ def _apply_as_role(conn: Connection, found: Applied, to_serve: bool) -> tuple[st
 def _apply(conn: Connection, found: Applied) -> tuple[str, list[str]]:
     """Returns what was done and, a line for each, what could not be mended."""
     if not found.whole:
-        with conn.transaction():
+        with untimed(conn, write=True):  # READ COMMITTED: behind the lock we see what another did
             conn.execute(SETTINGS.encode())
             found = applied(conn)
             _refuse_newer(found)
@@ -263,7 +259,7 @@ SELECT CASE WHEN has_function_privilege('hodei_pass_live_leases()', 'EXECUTE')
 def _pass_live_leases(conn: Connection) -> str:
     """Moves the lease sequence past live leases; returns words if it had to. A role without the
     right is told so by `hodei db check`, and its server starts all the same."""
-    with conn.transaction():
+    with untimed(conn, write=True):
         conn.execute(b"SET LOCAL lock_timeout = '5s'")
         row = conn.execute(MOVE_LEASES).fetchone()
     return (

@@ -3,7 +3,7 @@
 from typing import LiteralString, NamedTuple
 
 from hodei.store import rights
-from hodei.store.connecting import Connection, connect, in_words
+from hodei.store.connecting import Connection, connect, in_words, untimed
 from hodei.store.gaps import BY_HAND
 from hodei.store.schema import NAME, REVISION, VERSION, applied
 from hodei.store.suitable import check_database
@@ -49,7 +49,7 @@ class Checked(NamedTuple):
 def check_sync(url: str) -> Checked:
     """Checks the schema and the rights of this role. Conflict, Invalid, Unavailable: it cannot be
     checked."""
-    with connect(url, NAME) as conn, in_words("the schema could not be checked"):
+    with connect(url, NAME) as conn, in_words("the schema could not be checked"), untimed(conn):
         check_database(conn)
         found = applied(conn)
         if found.version > VERSION:

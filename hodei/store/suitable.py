@@ -13,7 +13,7 @@ SELECT current_database(), current_setting('server_encoding'),
 
 def check_database(conn: Connection) -> None:
     """Refuses a database that cannot have our tables. Conflict: its encoding is not UTF-8, or there
-    is no schema for them."""
+    is no schema for them, or one that not every role finds by its name."""
     row = conn.execute(DATABASE).fetchone()
     # Values come as bytes where PostgreSQL does not know what encoding they are in.
     name, encoding, schema, path = (
@@ -28,6 +28,11 @@ def check_database(conn: Connection) -> None:
         raise Conflict(
             f'no schema of the search_path ({path}) exists in database "{name}",'
             " or none that this role may use: create it first"
+        )
+    if schema == "$user":
+        raise Conflict(
+            "the first schema of the search_path has the name $user, by which PostgreSQL finds another"
+            " schema for each role: put Hodei into one of another name"
         )
 
 

@@ -12,7 +12,7 @@ from hodei.local.stack import Stack, mint_token
 from hodei.store import schema_check
 from tests.conftest import SCHEMA, TREE, Connection
 from tests.eventually import eventually
-from tests.store.conftest import Roles, hodei
+from tests.store.conftest import Roles, hodei, login
 
 
 @pytest.mark.parametrize("name", ["jobsq", "Jobs Q"])
@@ -58,6 +58,28 @@ def test_no_schema_is_said_in_one_line(empty_database_url: str) -> None:
         ran = hodei(f"{empty_database_url}?options=-csearch_path%3Dnowhere", "db", command)
         assert (ran.code, ran.err.count("\n")) == (125, 1), ran
         assert "no schema of the search_path (nowhere) exists" in ran.err
+
+
+def test_a_schema_that_is_another_one_for_each_role_is_refused(empty_database_url: str) -> None:
+    """Only the role with the name $user finds a schema with the name $user."""
+    with psycopg.connect(empty_database_url, autocommit=True) as admin:
+        admin.execute("""CREATE ROLE "$user" LOGIN SUPERUSER PASSWORD 'x'""")
+        try:
+            admin.execute('CREATE SCHEMA "$user"')
+            url = login(empty_database_url, "%24user")
+            for command in ("apply", "check"):
+                ran = hodei(url, "db", command)
+                assert (ran.code, ran.err.count("\n")) == (125, 1), ran
+                assert "the first schema of the search_path has the name $user" in ran.err
+            applied = subprocess.run(
+                ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SCHEMA, url],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert "a schema with the name $user is another one for each role" in applied.stderr
+        finally:
+            admin.execute('DROP SCHEMA "$user"; DROP ROLE "$user"')
 
 
 FUNCTIONS = """

@@ -127,6 +127,26 @@ def test_time_outs_and_read_only_roles_do_not_stop_the_schema(
     assert schema_check.check_sync(empty_database_url)[0]
 
 
+def test_a_time_out_of_a_millisecond_does_not_stop_the_schema(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    """By the real programs; what a running server does under it is another thing."""
+    name = psycopg.conninfo.conninfo_to_dict(empty_database_url)["dbname"]
+    with psycopg.connect(empty_database_url, autocommit=True) as admin:
+        for limit in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
+            admin.execute(f"ALTER DATABASE {name} SET {limit} = '1ms'".encode())
+    for command, words in (
+        ("apply", "Applied schema version 1.6."),
+        ("check", "Schema version 1.6 stands."),
+        ("apply", "Schema version 1.6 stands."),
+        ("adopt-copy", "This database is no copy"),
+    ):
+        ran = hodei(empty_database_url, "db", command)
+        assert (ran.code, ran.text.startswith(words)) == (0, True), ran
+    with Stack(tmp_path) as stack:
+        stack.server("server", empty_database_url)
+
+
 # ── a server that is read-only ──
 
 
