@@ -206,7 +206,7 @@ def _mend(conn: Connection, found: Applied) -> list[str]:
         for gap in found.gaps:
             if gap.before:
                 _alter(conn, gap, gap.before, refused)
-    conn.execute(text().encode())
+    _run_schema_sql(conn)
     for gap in applied(conn).gaps:
         if statement := gap.after or gap.before:
             _alter(conn, gap, statement, refused)
@@ -219,6 +219,17 @@ def _mend(conn: Connection, found: Applied) -> list[str]:
         gap.words if gap.by_hand else f"{gap.words} ({refused.get(gap.what, 'again')}){BY_HAND}"
         for gap in left.gaps
     ]
+
+
+def _run_schema_sql(conn: Connection) -> None:
+    try:
+        conn.execute(text().encode())
+    except psycopg.errors.InvalidFunctionDefinition as error:
+        # One with our name and arguments, and another result: PostgreSQL's hint alone says which.
+        raise Conflict(
+            f"schema.sql could not be applied: {error.diag.message_primary}:"
+            f" {error.diag.message_hint or 'drop it first'} Then repeat this, and the GRANTs on it"
+        ) from error
 
 
 def _alter(

@@ -231,6 +231,17 @@ def test_what_others_built_on_ours_is_left_alone(db: Connection, database_url: s
         schema.apply_sync(database_url)
 
 
+def test_a_function_with_another_result_is_named(db: Connection, database_url: str) -> None:
+    db.execute("DROP FUNCTION hodei_uuid7()")
+    db.execute("CREATE FUNCTION hodei_uuid7() RETURNS text LANGUAGE sql RETURN 'x'")
+    checked = schema_check.check_sync(database_url)
+    assert checked.words.startswith("function hodei_uuid7() is not as this release makes it")
+    with pytest.raises(
+        Conflict, match=r"Use DROP FUNCTION hodei_uuid7\(\) first\. Then repeat this"
+    ):
+        schema.apply_sync(database_url)
+
+
 def test_what_rows_do_not_fit_is_said(db: Connection, database_url: str) -> None:
     db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
     db.execute("ALTER TABLE jobs DROP COLUMN spec")
@@ -276,6 +287,7 @@ def test_two_releases_do_not_mend_each_other(db: Connection, database_url: str) 
     """A newer revision may have other bodies, indexes, constraints and triggers; what this program
     calls is there."""
     for change in (
+        *OTHER.values(),
         "UPDATE hodei_schema SET revision = 99",
         "DROP INDEX jobs_by_correlation",
         "DROP TRIGGER token_created ON worker_bootstrap_tokens",
