@@ -42,11 +42,11 @@ class Elsewhere:
 
     def read(self, frame: pb.ServerFrame) -> None:
         """Takes from a frame whether the server is cut off from its database, or no longer is."""
-        if frame.cut_off:
+        if frame.cut_off and not self._cut_off.is_set():
             self._reached.clear()
             self._cut_off.set()
             logger.info("the server cannot reach its database: looking for another one that can")
-        elif frame.reaches_database:
+        elif frame.reaches_database and self._cut_off.is_set():
             self._cut_off.clear()
             self._reached.set()
             logger.info("the server reaches its database again")

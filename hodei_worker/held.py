@@ -9,6 +9,7 @@ from typing import Any, TypedDict, cast
 from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol.bounds import LONGEST_TEXT
 from hodei.protocol.words import Outcome
 from hodei_worker.supervisor.result import UNKNOWN_CHUNKS, Result, lost
 from hodei_worker.supervisor.secrets import Values, packed
@@ -25,9 +26,6 @@ OUTCOMES = {
 SUPERVISOR_DIED = lost(
     "the worker's supervisor died; what could be found of its processes was killed"
 )
-
-LONGEST_MESSAGE = 2000
-"""Characters of a result's message on the wire; the rest is cut off."""
 
 
 class Phase(Enum):
@@ -161,7 +159,7 @@ class Held:
             lease=self.lease,
             outcome=OUTCOMES[result.outcome],
             reason=result.reason,
-            message=result.message[:LONGEST_MESSAGE],
+            message=result.message[:LONGEST_TEXT],
             run_us=result.run_us,
             peak_memory_bytes=result.peak_memory_bytes,
             cpu_us=result.cpu_us,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from loguru import logger
 
 from hodei.protocol import hodei_pb2 as pb
-from hodei_worker.checks import MOST_NUMBER
+from hodei.protocol.bounds import MOST_NUMBER
 from hodei_worker.slots import Slots
 from hodei_worker.supervisor.wire import Leftover
 

@@ -42,6 +42,9 @@ are logged as warnings."""
 LOG_ACK_S = 5.0
 """Seconds after which a missing acknowledgement of a log batch is logged as a warning."""
 
+DRAINED = "draining by request: no new jobs; {} running jobs will finish"
+UNDRAINED = "draining was ended by request: new jobs are accepted again"
+
 
 class Session:
     def __init__(
@@ -49,6 +52,7 @@ class Session:
     ) -> None:
         self._settings = settings
         self._said: list[str] = []  # on this stream
+        self._drained = False  # as the log last said, on this stream
         self._credentials = Credentials(settings.state_dir, identity)
         self._registration = Registration(settings, self._credentials)
         self._addresses = Addresses(settings.servers)
@@ -177,6 +181,8 @@ class Session:
         if not isinstance(frame, pb.ServerFrame):
             await stream_end.raise_status(call, frame)
         try:
+            if not frame.HasField("welcome"):
+                raise checks.BadFrame("expected it as the first frame, got another one")
             checks.check_welcome(frame.welcome)
         except checks.BadFrame as error:
             raise StreamOver(f"the server's welcome is invalid: {error}") from None
@@ -198,6 +204,7 @@ class Session:
             self._slots.on_resume(resume)
         self._slots.send_late_again()
         self._last_frame_at = time.monotonic()
+        self._drained = False
 
     def _hello(self, address: Address) -> pb.Hello:
         self._said = self._slots.supervisor.capabilities
@@ -227,7 +234,7 @@ class Session:
 
     def _on_frame(self, frame: pb.ServerFrame) -> None:
         try:
-            checks.check_frame(frame, self._slots.waiting)
+            checks.check_frame(frame, self._slots.waiting, self._slots.slots)
         except checks.BadFrame as error:
             raise StreamOver(f"a frame of the server is invalid: {error}") from None
         for ack in frame.log_acks:
@@ -245,11 +252,9 @@ class Session:
         leftovers.remove(self._slots, frame.abandoned)
         for cancel in frame.cancel:
             self._slots.on_cancel(cancel.lease, cancel.reason, cancel.message)
-        if frame.drain:
-            words = "draining by request: no new jobs; {} running jobs will finish"
-            logger.info(words, self._slots.running)
-        if frame.undrain:
-            logger.info("draining was ended by request: new jobs are accepted again")
+        if (frame.drain or frame.undrain) and frame.drain != self._drained:
+            self._drained = frame.drain
+            logger.info(DRAINED if frame.drain else UNDRAINED, self._slots.running)
         self._elsewhere.read(frame)
         if self._credentials.record_stored(frame.next_credential_stored):
             raise NewCredential("this worker connects again with its new credential")

@@ -38,7 +38,7 @@ class Slots:
         self._held: dict[int, Held] = {}
         self.running = 0
         self.cluster_id = ""  # of the database that the offers are from
-        # The server bounds it: it counts our free slots (and checks.MOST_OFFERS is the limit).
+        # The server bounds it: it counts our free slots (and checks.most_offers is the limit).
         self._waiting: deque[int] = deque()
         self.draining = False
         self.held_changed = asyncio.Event()  # set: a heartbeat is due

@@ -1,9 +1,7 @@
 """How many offers a worker gets beyond its slots: enough that short jobs never wait for a round
 trip, none where jobs are long."""
 
-MOST = 512
-"""Offers beyond the slots of one worker: at 2,000 jobs a second as many as it runs while results
-are recorded and further jobs are claimed."""
+from hodei.protocol.bounds import MOST_AHEAD
 
 WORTH_S = 0.2
 """Seconds of work that are sent ahead at most: a job of higher priority, or another worker, waits
@@ -38,4 +36,4 @@ class OffersAhead:
     @property
     def offers(self) -> int:
         """Offers that the worker may have beyond its slots now."""
-        return min(MOST, int(self._slots * WORTH_S / self._mean_s)) if self._able else 0
+        return min(MOST_AHEAD, int(self._slots * WORTH_S / self._mean_s)) if self._able else 0

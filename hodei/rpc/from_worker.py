@@ -13,6 +13,7 @@ from hodei.fleet.reach import Address
 from hodei.fleet.sessions import HeldLease, Hello
 from hodei.fleet.stream import WorkerStream
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol.bounds import LONGEST_TEXT
 from hodei.rpc import worker_checks, worker_labels
 from hodei.rpc.ids import uuid_of
 from hodei.rpc.worker_checks import CHUNK_BYTES, LATEST_US, within, within_all
@@ -23,9 +24,6 @@ from hodei.store.results import Result
 
 MOST_ADDRESSES = 64
 """Addresses of a worker that are kept for balancing; it is sent to none of the others."""
-
-LONGEST_MESSAGE = 2000
-"""Characters of a result's message that are kept."""
 
 LONGEST_REASON = 200
 """Characters of why an offer is rejected that are kept."""
@@ -158,7 +156,7 @@ def result(said: pb.Result, worker_id: uuid.UUID, actor: str) -> Result:
         actor=actor,
         ran=said.started_unix_us > 0 or said.outcome not in (pb.CANCELLED, pb.LOST),
         reason=Reason(said.reason) if said.reason else None,
-        message=_kept(said.message, LONGEST_MESSAGE) or None,
+        message=_kept(said.message, LONGEST_TEXT) or None,
         exit_code=said.exit_code if said.HasField("exit_code") else None,
         signal=said.signal if said.HasField("signal") else None,
         run_us=min(said.run_us, LATEST_US),

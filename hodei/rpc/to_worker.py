@@ -24,6 +24,7 @@ from hodei.fleet.messages import (
 )
 from hodei.fleet.sessions import Opened
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol.bounds import LONGEST_TEXT
 from hodei.rpc.worker_stream import PROTOCOL
 from hodei.store.claims import Offer
 
@@ -79,8 +80,8 @@ def _put(frame: pb.ServerFrame, message: Message) -> None:
                 lease=message.lease,
                 job_id=str(message.job_id),
                 attempt=message.attempt,
-                correlation_id=message.correlation_id,
-                actor=message.actor,
+                correlation_id=message.correlation_id[:LONGEST_TEXT],
+                actor=message.actor[:LONGEST_TEXT],
                 spec=message.spec,
                 secrets=message.secrets,
             )

@@ -1,13 +1,19 @@
 """What workers send is checked where it is read, before anything of it is used or gets into a batch
 with what others have sent. Invalid ends that worker's stream, and no other."""
 
-import re
 from collections.abc import Iterable, Sequence, Sized
 
 from hodei.domain import project
 from hodei.domain.errors import Conflict, Invalid
 from hodei.domain.spec import CONTROLS, PATTERNS
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol.bounds import (
+    CAPABILITY,
+    MOST_CAPABILITIES,
+    MOST_HELD,
+    MOST_NUMBER,
+    SHA256_BYTES,
+)
 from hodei.rpc.worker_stream import PROTOCOL
 
 LABEL_NAME = PATTERNS["labels"]
@@ -19,9 +25,6 @@ MOST_CHUNKS = 25_000
 """Log chunks in one frame: workers fill 800,000 bytes with them, and each chunk costs 40 of these
 besides its data."""
 
-MOST_HELD = 100_000
-"""Leases that a hello or a heartbeat lists: ten times the most slots."""
-
 MOST_SLOTS = 10_000
 
 MOST_LABELS = 100
@@ -32,19 +35,10 @@ MOST_LABELS_BYTES = 32_768
 MOST_PROJECTS = 100
 """Projects whose jobs alone a worker takes: workers of many projects are not limited."""
 
-MOST_CAPABILITIES = 100
-CAPABILITY = re.compile("[A-Za-z0-9._=/-]{1,100}")
-
-MOST_NUMBER = 1 << 62
-"""Any count, size or number that a worker may send: half of what a bigint holds, so that the sum of
-two is one."""
-
 LATEST_US = 4_102_444_800_000_000
 """The year 2100, in microseconds since 1970: a later time of a worker is a fault."""
 
 CHUNK_BYTES = 65_536
-
-SHA256_BYTES = 32
 
 
 def within(value: int, what: str, most: int = MOST_NUMBER, least: int = 0) -> int:

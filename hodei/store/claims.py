@@ -7,13 +7,10 @@ from typing import Any, LiteralString, NamedTuple
 from psycopg.types.json import Jsonb
 
 from hodei.domain.secret import SecretValues
+from hodei.protocol.bounds import LONGEST_SPEC
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import Call, guarded_rows, rows
-
-LONGEST_SPEC = 600_000
-"""Most characters of a spec that a worker is sent: twice as many as an API takes, so that a frame
-stays under 4 MiB. A longer one was written by hand: its job is set aside."""
 
 
 class Offer(NamedTuple):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hodei.fleet.ahead import MOST, OffersAhead
+from hodei.fleet.ahead import OffersAhead
+from hodei.protocol.bounds import MOST_AHEAD
 
 
 def after(*ran_s: float, slots: int = 8, able: bool = True) -> int:
@@ -15,7 +16,7 @@ def after(*ran_s: float, slots: int = 8, able: bool = True) -> int:
 @pytest.mark.parametrize(
     ("each_s", "slots", "offers"),
     [
-        (0.001, 8, MOST),  # 1,600 would be 0.2 s of work: bounded
+        (0.001, 8, MOST_AHEAD),  # 1,600 would be 0.2 s of work: bounded
         (0.01, 8, 160),
         (0.1, 8, 16),
         (0.2, 8, 8),
@@ -23,8 +24,8 @@ def after(*ran_s: float, slots: int = 8, able: bool = True) -> int:
         (1.7, 8, 0),  # one more would wait longer than 0.2 s
         (60.0, 8, 0),
         (0.1, 1, 2),
-        (0.0, 8, MOST),  # a clock that stands still divides by nothing
-        (-5.0, 8, MOST),  # nor does one that went back
+        (0.0, 8, MOST_AHEAD),  # a clock that stands still divides by nothing
+        (-5.0, 8, MOST_AHEAD),  # nor does one that went back
     ],
 )
 def test_as_many_as_the_slots_run_in_a_fifth_of_a_second(

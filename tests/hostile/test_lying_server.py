@@ -2,6 +2,7 @@
 what it sends out of bounds touches no job."""
 
 import json
+import re
 import uuid
 
 from hodei.local.stack import Stack
@@ -27,6 +28,8 @@ WELCOMES = [
     [welcome(cluster_id="no uuid\x1b[31m")],
     [welcome(resume=[pb.Resume(lease=HUGE)])],
     [welcome(renew_credential_in_s=NAN)],
+    [welcome(capabilities=["\x1b[31m"] * 1000)],
+    [welcome(server_id="\x1b[31m" * 100)],
 ]
 FRAMES = [
     offer(lease=0),
@@ -34,23 +37,29 @@ FRAMES = [
     offer(attempt=0),
     offer(job_id="\x1b[31m"),
     offer(spec="x" * 2_000_000),
-    after_welcome(run=[pb.RunJob(lease=n, attempt=1, job_id=ID) for n in range(1, 21_000)]),
+    offer(correlation_id="\x1b[31m" * 180_000),
+    offer(actor="\x1b[31m" * 180_000),
+    after_welcome(run=[pb.RunJob(lease=n, attempt=1, job_id=ID) for n in range(1, 3_000)]),
+    after_welcome(cancel=[pb.CancelJob(lease=1 << 50, reason="\x1b[31m", message="x")]),
+    after_welcome(cancel=[pb.CancelJob(lease=1, reason="CANCELLED", message="x" * 900_000)]),
+    after_welcome(refused=[pb.Refusal(lease=1, why="\x1b[31m" * 180_000)]),
+    after_welcome(result_acks=[1 << 50, 0, HUGE]),
+    after_welcome(next_credential_stored=b"x" * 500_000),
     after_welcome(go_away=pb.GoAway(reconnect_after_s=NAN, why="x")),
     [welcome(), b"\xff\xff\xff"],
     [welcome(), b"\x0a" + b"\xff" * 100],
 ]
 OF_UNKNOWN_LEASES = [
     after_welcome(
-        cancel=[pb.CancelJob(lease=1 << 50, reason="\x1b[31m", message="\0")],
-        log_acks=[pb.LogAck(lease=1 << 50, next_seq=HUGE)],
-        result_acks=[1 << 50, 0, HUGE],
+        cancel=[pb.CancelJob(lease=1 << 50, reason="CANCELLED", message="\x1b[31mred")],
+        log_acks=[pb.LogAck(lease=1 << 50, next_seq=1 << 50)],
+        result_acks=[1 << 50],
         refused=[pb.Refusal(lease=1 << 50, why="\x1b[31mred")],
-        recall=[0, 1 << 50, HUGE],
-        next_credential_stored=b"x" * 500_000,
+        recall=[1 << 50],
+        next_credential_stored=b"x" * 32,
         drain=True,
         undrain=True,
     ),
-    [welcome(capabilities=["\x1b[31m"] * 1000, server_id="\x1b[31m" * 100)],
 ]
 RENEWS = [[welcome(renew_credential_in_s=0.0)]] * 2
 """It has the worker renew its credential, and takes the new one: no real server knows that."""
@@ -83,6 +92,9 @@ def test_a_server_that_lies_ends_no_worker_and_no_job(one: Hodei) -> None:
     told = again.log.read_text()
     assert "\x1b" not in told
     assert "Traceback" not in told
+    assert max(map(len, told.splitlines())) < 1000
+    invalid = len(re.findall("is invalid: .*expected", told))
+    assert invalid == len(WELCOMES) + len(FRAMES) - 3, "one line each, but for what is no frame"
     assert "the server sent bytes that are no frame" in told
     kept = json.loads((state / "identity.json").read_text())
     assert len(kept["secrets"]) == 2

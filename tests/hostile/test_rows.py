@@ -74,6 +74,8 @@ HANDS: dict[str, str] = {
         WHERE job_id = %(job)s
     """,
     "labels of another shape": "UPDATE job_queue SET labels = '[1, {\"a\": null}]' WHERE job_id = %(job)s",
+    "a long correlation": "UPDATE jobs SET correlation_id = repeat('x', 9000) WHERE id = %(job)s",
+    "a long actor": "UPDATE jobs SET actor = repeat('x', 50000) WHERE id = %(job)s",
     "negative counts": """
         UPDATE jobs
         SET attempts = -5, losses = -5, failures = -5, log_bytes = -5
@@ -119,6 +121,7 @@ def test_rows_that_a_hand_has_set_cost_their_own_jobs(working: Hodei) -> None:
     while (left := unfinished()) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert left == [], working.log("server-0")[-6000:]
+    assert "is invalid" not in working.log("worker"), "a frame of a server"
     listed = working.ok("job", "list", "--limit", "100", "--format", "json").json
     assert {job["job_id"] for job in listed} >= set(touched.values()) | set(honest)
     for job_id in touched.values():
