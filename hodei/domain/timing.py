@@ -15,10 +15,10 @@ workers when they connect."""
 
 ACCEPT_WITHIN_S = 10.0
 """Time within which a slot must accept an offer. Then the offer returns to the queue, unless the
-worker's heartbeat lists it as waiting (LONGEST_OFFER_S)."""
+worker's heartbeat lists it as waiting while all slots are taken (LONGEST_OFFER_S)."""
 
 LONGEST_OFFER_S = 30.0
-"""Time for which an offer is renewed while its worker lists it as waiting. Then it returns: a
+"""Time for which an offer is renewed while its worker lists it as waiting behind others. Then it returns: a
 worker asks for no more than its slots will take."""
 
 LIMIT_MARGIN_S = 30.0

@@ -37,6 +37,7 @@ class ReceivedHeartbeat(NamedTuple):
     """A heartbeat as it came from a stream."""
 
     busy_slots: int
+    running: int  # leases of this stream that the worker lists as running
     draining: bool
     waiting: list[int]  # leases of offers that no slot has taken yet
     held: list[int]  # every lease that the worker lists
@@ -51,6 +52,14 @@ class _Received(NamedTuple):
     def claimants(self, numbers: list[int]) -> list[Claimant]:
         """A worker's word counts for its own leases only."""
         return [Claimant(lease, self.stream.worker_id) for lease in numbers]
+
+    def waiting_behind_others(self) -> list[Claimant]:
+        """The offers that wait because every slot is taken. A worker with a free slot has no reason
+        to let one wait: it lapses after ACCEPT_WITHIN_S. What says that a slot is taken is a lease
+        that this server knows, not the number that the worker gives."""
+        if self.heartbeat.running < self.stream.slots:
+            return []
+        return self.claimants(self.heartbeat.waiting)
 
 
 @dataclass
@@ -162,7 +171,7 @@ class Heartbeats:
 
 
 async def _record(received: list[_Received], conn: Connection) -> list[_Verdict]:
-    """Stores heartbeats, renews the offers that they list as waiting, and looks for leases on which
+    """Stores heartbeats, renews the offers that wait for a slot, and looks for leases on which
     worker and database differ. Returns a verdict for each heartbeat, in order."""
     rows = [
         sessions.Heartbeat(s.worker_id, s.session, h.busy_slots, h.draining, h.current_job_id)
@@ -170,7 +179,7 @@ async def _record(received: list[_Received], conn: Connection) -> list[_Verdict]
     ]
     held = [claimant for one in received for claimant in one.claimants(one.heartbeat.held)]
     speaking = await sessions.beat(conn, rows, held)
-    if waiting := [c for one in received for c in one.claimants(one.heartbeat.waiting)]:
+    if waiting := [c for one in received for c in one.waiting_behind_others()]:
         await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
     verdicts = {row.worker_id: _Verdict(row.worker_id in speaking) for row in rows}
     listed = [claimant for one in received for claimant in one.claimants(one.heartbeat.live)]

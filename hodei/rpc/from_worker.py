@@ -115,18 +115,19 @@ def leftover(said: pb.Leftover) -> Leftover:
 
 def heartbeat(stream: WorkerStream, said: pb.Heartbeat) -> ReceivedHeartbeat:
     """A heartbeat. Which job a lease is for is known here: a worker's word is not needed for it."""
-    running = (
+    running = [
         stream.held[held.lease]
         for held in said.held
         if held.phase == pb.Held.RUNNING and held.lease in stream.held
-    )
+    ]
     return ReceivedHeartbeat(
         busy_slots=said.busy_slots,
+        running=len(running),
         draining=said.draining,
         waiting=[held.lease for held in said.held if held.phase == pb.Held.WAITING],
         held=[held.lease for held in said.held],
         live=[held.lease for held in said.held if held.phase != pb.Held.ENDED],
-        current_job_id=next(running, None),
+        current_job_id=running[0] if running else None,
     )
 
 

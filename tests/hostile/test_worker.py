@@ -202,15 +202,11 @@ def test_a_word_about_the_lease_of_another_worker_changes_nothing(
     assert kinds == ["JobAssigned", "JobCreated", "JobStatusChanged"]
 
 
-def offered(worker: HostileWorker) -> list[pb.RunJob]:
-    return [run for frame in worker.frames for run in frame.run]
-
-
 def test_a_job_that_its_worker_has_forgotten_is_lost_though_another_lists_it(fresh: Hodei) -> None:
     """The union of what all workers list kept it RUNNING for as long as the liar spoke."""
     with HostileWorker(fresh.addresses[0], fresh.token(), slots=1, labels={"mine": "1"}) as owner:
         job_id = fresh.submit("--label", "mine=1", "--on-lost", "fail", "--command", "true")
-        run = eventually(lambda: offered(owner))[0]
+        run = eventually(lambda: owner.offers)[0]
         owner.send(accepts=[pb.Accept(lease=run.lease)])
         fresh.until(job_id, "RUNNING")
         fresh.sql("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
@@ -222,27 +218,6 @@ def test_a_job_that_its_worker_has_forgotten_is_lost_though_another_lists_it(fre
                 )
                 time.sleep(1.1)
             assert eventually(lambda: fresh.job(job_id)["reason"]) == "WORKER_LOST"
-
-
-def test_an_offer_cannot_be_held_as_waiting_for_ever(fresh: Hodei) -> None:
-    with HostileWorker(fresh.addresses[0], fresh.token(), slots=1, labels={"mine": "1"}) as hoarder:
-        job_id = fresh.submit("--label", "mine=1", "--command", "true")
-        run = eventually(lambda: offered(hoarder))[0]
-        fresh.sql(
-            """
-            UPDATE leases
-            SET offered_at = offered_at - interval '1 hour', accept_by = now() - interval '1 s'
-            """
-        )
-        fresh.sql("UPDATE hodei_listening SET listening_since = now() - interval '1 hour'")
-        hoarder.send(heartbeat=pb.Heartbeat(held=[pb.Held(lease=run.lease, phase=pb.Held.WAITING)]))
-        returned = """
-            SELECT count(*)
-            FROM domain_events
-            WHERE event_type = 'JobUnassigned'
-              AND aggregate_id = %s
-        """
-        assert eventually(lambda: fresh.sql(returned, job_id)[0][0])
 
 
 def test_stale_words_are_one_log_line_a_frame(fresh: Hodei) -> None:

@@ -83,6 +83,11 @@ class HostileWorker:
     def send(self, **parts: Any) -> None:
         self._frames.put(pb.WorkerFrame(**parts))
 
+    @property
+    def offers(self) -> list[pb.RunJob]:
+        """All that have come."""
+        return [run for frame in self.frames for run in frame.run]
+
     def ends(self, within_s: float = 20.0) -> grpc.StatusCode | None:
         """How the server ended the stream; None: it did not."""
         return self.status if self.ended.wait(within_s) else None

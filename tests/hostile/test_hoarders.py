@@ -1,0 +1,64 @@
+"""A worker that keeps offers without running them: their jobs go back to the queue."""
+
+import time
+
+from hodei.protocol import hodei_pb2 as pb
+from tests.eventually import eventually
+from tests.hostile.worker import HostileWorker
+from tests.running import Hodei
+
+
+def test_an_offer_cannot_be_held_as_waiting_for_ever(fresh: Hodei) -> None:
+    with HostileWorker(fresh.addresses[0], fresh.token(), slots=1, labels={"mine": "1"}) as hoarder:
+        job_id = fresh.submit("--label", "mine=1", "--command", "true")
+        run = eventually(lambda: hoarder.offers)[0]
+        fresh.sql(
+            """
+            UPDATE leases
+            SET offered_at = offered_at - interval '1 hour', accept_by = now() - interval '1 s'
+            """
+        )
+        fresh.sql("UPDATE hodei_listening SET listening_since = now() - interval '1 hour'")
+        hoarder.send(heartbeat=pb.Heartbeat(held=[pb.Held(lease=run.lease, phase=pb.Held.WAITING)]))
+        returned = """
+            SELECT count(*)
+            FROM domain_events
+            WHERE event_type = 'JobUnassigned'
+              AND aggregate_id = %s
+        """
+        assert eventually(lambda: fresh.sql(returned, job_id)[0][0])
+
+
+def test_a_worker_with_free_slots_cannot_let_offers_wait(fresh: Hodei) -> None:
+    """It says that all its slots are busy; a heartbeat a second would have kept them for 40 s."""
+    labels = {"mine": "1"}
+    with HostileWorker(fresh.addresses[0], fresh.token(), slots=4, labels=labels) as hoarder:
+        for _ in range(4):
+            fresh.submit("--label", "mine=1", "--command", "true")
+        runs = eventually(lambda: hoarder.offers if len(hoarder.offers) == 4 else [])
+        begun = time.monotonic()
+        waiting = [pb.Held(lease=run.lease, phase=pb.Held.WAITING) for run in runs]
+        guessed = [pb.Held(lease=n, phase=pb.Held.RUNNING) for n in range(10_000, 10_004)]
+        returned = "SELECT count(*) FROM domain_events WHERE event_type = 'JobUnassigned'"
+        while fresh.sql(returned)[0][0] < 4:
+            hoarder.send(heartbeat=pb.Heartbeat(held=waiting + guessed, busy_slots=4))
+            assert time.monotonic() - begun < 20
+            time.sleep(1.0)
+
+
+def test_an_offer_behind_a_running_job_is_kept_while_it_waits(fresh: Hodei) -> None:
+    """The worker took it in advance; its term is extended by each heartbeat."""
+    with HostileWorker(fresh.addresses[0], fresh.token(), slots=2, labels={"mine": "1"}) as worker:
+        for _ in range(2):
+            fresh.submit("--label", "mine=1", "--command", "true")
+        runs = eventually(lambda: worker.offers if len(worker.offers) == 2 else [])
+        worker.send(accepts=[pb.Accept(lease=runs[0].lease)])
+        worker.connect(slots=1, held=[pb.Held(lease=run.lease) for run in runs])
+        phases = zip(runs, (pb.Held.RUNNING, pb.Held.WAITING), strict=True)
+        held = [pb.Held(lease=run.lease, phase=phase) for run, phase in phases]
+        term = "SELECT accept_by FROM leases WHERE lease = %s"
+        first = fresh.sql(term, runs[1].lease)
+        for _ in range(3):
+            time.sleep(1.1)
+            worker.send(heartbeat=pb.Heartbeat(held=held, busy_slots=1))
+        eventually(lambda: fresh.sql(term, runs[1].lease) > first)
