@@ -30,7 +30,8 @@ LONGEST_REASON = 200
 
 MOST_INT = (1 << 31) - 1
 
-REASONS = frozenset(Reason)
+MOST_EXIT_CODE, MOST_SIGNAL = 255, 64
+"""A process of Linux ends with none beyond; an engine may say any number, which is left out."""
 
 OUTCOMES = {
     pb.SUCCEEDED: Outcome.SUCCEEDED,
@@ -38,6 +39,23 @@ OUTCOMES = {
     pb.CANCELLED: Outcome.CANCELLED,
     pb.LOST: Outcome.LOST,
 }
+
+REASONS = {
+    Outcome.SUCCEEDED: frozenset[Reason](),
+    Outcome.FAILED: frozenset(Reason)
+    - {Reason.CANCELLED, Reason.WORKER_LOST, Reason.QUARANTINED, Reason.REJECTED},
+    Outcome.CANCELLED: frozenset({Reason.CANCELLED}),
+    Outcome.LOST: frozenset({Reason.WORKER_LOST}),
+}
+"""Which reasons a worker may give for an outcome."""
+
+UNSAID = {
+    Outcome.SUCCEEDED: None,
+    Outcome.FAILED: Reason.INTERNAL,
+    Outcome.CANCELLED: Reason.CANCELLED,
+    Outcome.LOST: Reason.WORKER_LOST,
+}
+"""The reason where a worker gives none."""
 
 
 def credential(metadata: Any) -> tuple[uuid.UUID, bytes]:
@@ -132,14 +150,12 @@ def heartbeat(stream: WorkerStream, said: pb.Heartbeat) -> ReceivedHeartbeat:
 
 
 def result(said: pb.Result, worker_id: uuid.UUID, actor: str) -> Result:
-    """A result. `actor`: its worker, as events name it. Invalid: a number is out of range, or the
-    reason is not of the closed list."""
+    """A result. `actor`: its worker, as events name it. Of the time when it was started only whether
+    there is one counts. Invalid: a number is out of range, or its parts contradict each other."""
     if said.outcome not in OUTCOMES:
         raise Invalid(f"result of lease {said.lease}: expected an outcome, got {said.outcome}")
-    if said.reason and said.reason not in REASONS:
-        raise Invalid(
-            f"result of lease {said.lease}: expected a reason of {', '.join(REASONS)}, got {said.reason[:80]!r}"
-        )
+    outcome = OUTCOMES[said.outcome]
+    reason = _reason(said, outcome)
     within_all(
         "result",
         lease=said.lease,
@@ -150,16 +166,17 @@ def result(said: pb.Result, worker_id: uuid.UUID, actor: str) -> Result:
         log_bytes=said.log_bytes,
         log_dropped_bytes=said.log_dropped_bytes,
     )
+    has_code = said.HasField("exit_code") and 0 <= said.exit_code <= MOST_EXIT_CODE
     return Result(
         lease=said.lease,
         worker_id=worker_id,
-        outcome=OUTCOMES[said.outcome],
+        outcome=outcome,
         actor=actor,
-        ran=said.started_unix_us > 0 or said.outcome not in (pb.CANCELLED, pb.LOST),
-        reason=Reason(said.reason) if said.reason else None,
+        ran=said.started_unix_us > 0 or outcome is not Outcome.CANCELLED,
+        reason=reason,
         message=_kept(said.message, LONGEST_TEXT) or None,
-        exit_code=said.exit_code if said.HasField("exit_code") else None,
-        signal=said.signal if said.HasField("signal") else None,
+        exit_code=said.exit_code if has_code else None,
+        signal=said.signal if 1 <= said.signal <= MOST_SIGNAL else None,
         run_us=min(said.run_us, LATEST_US),
         peak_memory_bytes=said.peak_memory_bytes,
         cpu_us=said.cpu_us,
@@ -169,6 +186,24 @@ def result(said: pb.Result, worker_id: uuid.UUID, actor: str) -> Result:
         leftover_processes=min(said.leftover_processes, MOST_INT),
         leftover_unknown=min(said.leftover_unknown, MOST_INT),
     )
+
+
+def _reason(said: pb.Result, outcome: Outcome) -> Reason | None:
+    """Why an attempt ended like this. Invalid: another outcome has that reason, or a success ended
+    otherwise than by exit code 0."""
+    if outcome is Outcome.SUCCEEDED and (said.exit_code or said.signal):
+        raise Invalid(
+            f"result of lease {said.lease}: expected exit code 0 and no signal of a success,"
+            f" got {said.exit_code} and {said.signal}"
+        )
+    if not said.reason:
+        return UNSAID[outcome]
+    if said.reason not in REASONS[outcome]:
+        expected = ", ".join(sorted(REASONS[outcome])) or "no reason"
+        raise Invalid(
+            f"result of lease {said.lease}, {outcome}: expected {expected}, got {said.reason[:80]!r}"
+        )
+    return Reason(said.reason)
 
 
 def late_result(said: pb.Result, worker_id: uuid.UUID) -> Late:
