@@ -80,6 +80,10 @@ LEFT JOIN started s ON s.id = h.id
 """
 
 
+LIMITS = {"margin_s": LIMIT_MARGIN_S, "grace_ms": int(GRACE_S * 1000)}
+"""What a lease's end_by and start_by are reckoned with beside the columns of its job."""
+
+
 class Accepted(NamedTuple):
     """A lease that holds and is accepted."""
 
@@ -92,8 +96,7 @@ class Accepted(NamedTuple):
 
 def accepting(claimants: Sequence[Claimant]) -> Call:
     """The accepts as a call; `accepted` reads its answer."""
-    margins = {"margin_s": LIMIT_MARGIN_S, "grace_ms": int(GRACE_S * 1000)}
-    return ACCEPT, arrays_of(claimants) | margins
+    return ACCEPT, arrays_of(claimants) | LIMITS
 
 
 def accepted(found: Sequence[tuple[Any, ...]]) -> dict[Claimant, Accepted]:

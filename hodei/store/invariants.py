@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hodei.domain.job import JobState
+from hodei.store import accepts
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.schema import MOVE_LEASES
@@ -80,9 +81,25 @@ class Mended(NamedTuple):
 
 
 # In one statement, and so in one snapshot, a job that a claim or a result moves is never stray.
+#
+# A back-off that was under way goes on: its end stands in the job's event. It is at most 12.5
+# minutes long, so that an hour of events is enough. A claim after it has ended it.
+#
+# A lease that is written anew has the limits that ACCEPT (accepts.py) gives, without start_by: it is
+# not known whether the process runs, and its worker does not say so again. Silence counts anew.
 MEND = """
 WITH stray AS MATERIALIZED (
-    SELECT j.id, j.lease, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at
+    SELECT j.id, j.lease,
+           greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at,
+           greatest(j.run_at, (
+               SELECT (e.payload ->> 'not_before')::timestamptz
+               FROM domain_events e
+               WHERE j.lease IS NULL
+                 AND e.aggregate_id = j.id::text
+                 AND e.event_type IN ('JobAssigned', 'JobRetried', 'JobRequeued')
+                 AND e.occurred_at > statement_timestamp() - interval '1 hour'
+               ORDER BY e.occurred_at DESC
+               LIMIT 1)) AS until
     FROM jobs j
     WHERE j.id = ANY (%(jobs)s::uuid[])
       AND j.completed_at IS NULL
@@ -97,38 +114,54 @@ WITH stray AS MATERIALIZED (
     SET updated_at = s.at
     FROM stray s
     WHERE j.id = s.id AND j.lease IS NULL
-    RETURNING j.id, j.correlation_id, j.priority, j.spec, j.queue_timeout_ms, j.project, j.run_at,
-              j.updated_at
+    RETURNING j.id, j.correlation_id, j.priority, j.spec, j.queue_timeout_ms, j.project,
+              j.updated_at,
+              CASE WHEN s.until > s.at THEN s.until END AS ready_at,
+              CASE
+                  WHEN s.until <= s.at THEN NULL
+                  WHEN s.until = j.run_at THEN 'RUN_AT'
+                  WHEN s.until IS NOT NULL THEN 'BACKOFF'
+              END AS waiting
 ), queued AS (
     INSERT INTO job_queue (
         job_id, priority, enqueued_at, labels, waiting, ready_at, unseen_ms, project)
-    SELECT m.id, m.priority, m.updated_at, coalesce(m.spec -> 'labels', '{}'),
-           CASE WHEN m.run_at > clock_timestamp() THEN 'RUN_AT' END,
-           CASE WHEN m.run_at > clock_timestamp() THEN m.run_at END,
-           m.queue_timeout_ms, m.project
+    SELECT m.id, m.priority, m.updated_at, coalesce(m.spec -> 'labels', '{}'), m.waiting,
+           m.ready_at, m.queue_timeout_ms, m.project
     FROM moved m
     ON CONFLICT DO NOTHING
 ), leased AS (
     INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by,
-                        accepted_at, log_seq, log_bytes, silence_s)
+                        accepted_at, end_by, log_at, log_seq, log_bytes, silence_s)
     SELECT j.lease, j.id,
            coalesce(j.worker_id, '00000000-0000-0000-0000-000000000000'),
            j.attempts + (j.state = 'PENDING')::integer,
-           j.created_at, s.at, s.at,
-           CASE WHEN j.state = 'RUNNING' THEN coalesce(j.started_at, s.at) END,
+           j.created_at, s.at, s.at, a.accepted_at,
+           a.accepted_at
+               + make_interval(secs => %(margin_s)s)
+               + (j.timeout_ms
+                  + coalesce(j.start_timeout_ms, 0)
+                  + coalesce(j.grace_ms, %(grace_ms)s::bigint)) * interval '1 millisecond',
+           CASE WHEN j.state = 'RUNNING' THEN s.at END,
            (SELECT coalesce(max(g.seq) + 1, 0) FROM job_logs g
             WHERE g.job_id = j.id AND g.lease = j.lease AND NOT g.late),
            (SELECT coalesce(sum(octet_length(g.data)), 0) FROM job_logs g
             WHERE g.job_id = j.id AND g.lease = j.lease AND NOT g.late AND g.stream < 3),
            j.silence_timeout_ms / 1000.0
-    FROM stray s JOIN jobs j ON j.id = s.id
+    FROM stray s
+    JOIN jobs j ON j.id = s.id
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN j.state = 'RUNNING' THEN coalesce(j.started_at, s.at) END AS accepted_at
+    ) a
     WHERE s.lease IS NOT NULL
     ON CONFLICT (lease) DO NOTHING
 ), story AS (
     INSERT INTO domain_events (
         occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
     SELECT m.updated_at, 'JobRequeued', m.id::text, m.correlation_id, 'system:job_rescuer',
-           jsonb_build_object('job_id', m.id, 'reason', 'it waited, and was in no queue')
+           jsonb_strip_nulls(jsonb_build_object(
+               'job_id', m.id,
+               'reason', 'it waited, and was in no queue',
+               'not_before', m.ready_at))
     FROM moved m
 ), wake AS (
     SELECT pg_notify('hodei_work', '') FROM moved LIMIT 1
@@ -141,7 +174,8 @@ FROM stray s JOIN jobs j ON j.id = s.id
 async def mend(conn: Connection, jobs: Sequence[uuid.UUID]) -> list[Mended]:
     """Queues jobs again that wait without a queue row, and writes the row of a lease anew that has
     none: the worker's result then counts, or its loss is found. Returns the jobs."""
-    return [Mended(*row[:3]) for row in await brief_rows(conn, MEND, {"jobs": array(jobs)})]
+    parameters = {"jobs": array(jobs), **accepts.LIMITS}
+    return [Mended(*row[:3]) for row in await brief_rows(conn, MEND, parameters)]
 
 
 DROP_LEASES = """

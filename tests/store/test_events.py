@@ -154,12 +154,13 @@ async def _again(conn: AsyncConnection) -> None:
 async def _by_hand(conn: AsyncConnection) -> None:
     worker = await ready_worker(conn)
     await pending_job(conn)
+    await pending_job(conn, run_at="2126-01-01T00:00:00Z")
     await conn.execute("DELETE FROM job_queue")
     await conn.execute(
         "UPDATE jobs SET state = 'FAILED', completed_at = now() "
         "WHERE completed_at IS NULL AND attempts > 0"
     )
-    assert len(await invariants.mend(conn, (await invariants.look(conn)).jobs)) == 1
+    assert len(await invariants.mend(conn, (await invariants.look(conn)).jobs)) == 2
     await conn.execute("DELETE FROM job_queue")
     held = await running_job(conn, worker)
     await invariants.set_aside(conn, [held.job_id], "no number", "system:job_rescuer")

@@ -1,0 +1,55 @@
+"""Rows that an operator has deleted under jobs that wait or run: each job has one end, found by
+itself."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.eventually import eventually
+from tests.running import Hodei
+from verify.checker import violations
+
+
+@pytest.fixture
+def working(fresh: Hodei) -> Iterator[Hodei]:
+    fresh.stack.worker(
+        "worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4"
+    )
+    yield fresh
+
+
+def test_a_back_off_goes_on_when_the_queue_is_emptied(working: Hodei) -> None:
+    job = working.submit("--command", "exit 1", "--retries", "9")
+    working.sql("UPDATE jobs SET failures = 7")  # of a job that has run once, or never
+    query = "SELECT waiting, ready_at FROM job_queue WHERE ready_at > now() + interval '60 s'"
+    eventually(lambda: working.sql(query) != [])
+    waits, ran = working.sql(query), working.job(job)["attempts"]
+    working.sql("DELETE FROM job_queue")
+    eventually(lambda: working.sql(query) == waits, most_s=35)
+    assert waits[0][0] == "BACKOFF"
+    assert working.job(job)["attempts"] == ran
+
+
+def test_each_running_job_whose_lease_was_deleted_has_one_end(working: Hodei) -> None:
+    """Its worker may have been refused before the row is written anew: then the attempt is lost, and
+    the job runs again or not, as it says."""
+    gate = working.folder / "gate"
+    command = f"until [ -e {gate} ]; do sleep 0.1; done"
+    again = working.submit("--command", command)
+    never = working.submit("--command", command, "--on-lost", "fail")
+    for job in (again, never):
+        working.until(job, "RUNNING")
+    working.sql("DELETE FROM leases")
+    deleted = time.monotonic()
+    words = "its lease was gone: it is written anew"
+    eventually(
+        lambda: (working.log("server-0") + working.log("server-1")).count(words) == 2, most_s=35
+    )
+    assert time.monotonic() - deleted < 30
+    gate.touch()
+    assert working.finish(again)["state"] == "SUCCEEDED"
+    ended = working.finish(never)
+    assert ended["state"] == "SUCCEEDED" or ended["reason"] == "WORKER_LOST", ended
+    assert working.sql("SELECT count(*) FROM leases") == [(0,)]
+    assert violations(working.conn) == []
