@@ -13,6 +13,9 @@ UNTELLABLE = re.compile("[\x00\ud800-\udfff]")
 MOST_SCALE, MOST_MAGNITUDE = 16_383, 131_071
 """Most digits behind and before the point that PostgreSQL's numeric, and so its jsonb, can hold."""
 
+MOST_EXPONENT = (1 << 30) - 1
+"""The largest exponent that PostgreSQL reads, also that of a zero."""
+
 
 def read(text: str) -> dict[str, Any]:
     """Returns the keys of a spec that are not null. Invalid: it is no JSON object, or PostgreSQL
@@ -24,7 +27,7 @@ def read(text: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Invalid(f"spec: expected a JSON object, got {type_name(value)}")
         if "\\u0000" in text or "\\ud" in text or "\\uD" in text or UNTELLABLE.search(text):
-            _refuse_untellable(value, "spec")
+            _refuse_untellable(_DECODER_OF_PAIRS.decode(text), "spec")
     except (ValueError, RecursionError) as error:
         words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Invalid(f"spec: expected JSON, got text that does not parse: {words[:200]}") from None
@@ -43,7 +46,9 @@ def _decimal(text: str) -> Decimal:
         raise ValueError(f"the number {text[:40]} is out of range") from None
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)  # noqa: S101  JSON has no infinity and no NaN
-    if -exponent > MOST_SCALE or (number and number.adjusted() > MOST_MAGNITUDE):
+    written = Decimal(text.lower().partition("e")[2] or 0)
+    large = number and number.adjusted() > MOST_MAGNITUDE
+    if -exponent > MOST_SCALE or large or written > MOST_EXPONENT:
         raise ValueError(f"the number {text[:40]} is out of range")
     return number
 
@@ -54,6 +59,8 @@ def _whole(text: str) -> int | Decimal:
 
 # Made once: to make one takes as long as to read a short spec.
 _DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_decimal, parse_int=_whole)
+# An object is a tuple of its pairs: PostgreSQL reads also what a key that comes again replaces.
+_DECODER_OF_PAIRS = json.JSONDecoder(object_pairs_hook=tuple, parse_float=str, parse_int=str)
 
 
 def _refuse_untellable(value: Any, where: str) -> None:
@@ -62,8 +69,8 @@ def _refuse_untellable(value: Any, where: str) -> None:
             raise Invalid(f"{where}: expected text without NUL")
         if UNTELLABLE.search(value):
             raise Invalid(f"{where}: expected valid Unicode text")
-    elif isinstance(value, dict):
-        for key, item in value.items():
+    elif isinstance(value, tuple):
+        for key, item in value:
             _refuse_untellable(key, where)
             _refuse_untellable(item, key if where == "spec" else f"{where}.{key}")
     elif isinstance(value, list):
