@@ -2,7 +2,7 @@
 
 from loguru import logger
 
-from hodei.domain.errors import Invalid
+from hodei.domain.errors import Invalid, Locked
 from hodei.domain.job import Creation
 from hodei.flow import job_lines
 from hodei.flow.dispatch import JobDispatcher
@@ -20,7 +20,7 @@ class Creates:
         self._database = database
         self._dispatcher = dispatcher
 
-    async def store(self, new: list[NewJob]) -> list[Creation | Invalid]:
+    async def store(self, new: list[NewJob]) -> list[Creation | Locked | Invalid]:
         """Stores a batch of different ids and has it dispatched."""
         outcomes = await self._dispatcher.create_and_dispatch(new)
         return [outcomes.get(job.id, SWALLOWED) for job in new]

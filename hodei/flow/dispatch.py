@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import psycopg
 from loguru import logger
@@ -58,6 +58,9 @@ MOST_HEADS = 1000
 """Kinds of workers whose place in the queue is remembered; when there are more, all are forgotten."""
 
 ACTOR = "system:job_dispatcher"
+
+Outcomes = Mapping[uuid.UUID, Creation | Locked]
+"""What became of each job of a create, by its id."""
 
 _log_of_creates = logger.bind(component="JobController")
 
@@ -168,8 +171,8 @@ class JobDispatcher:
 
     # ── a create with its claim along ──
 
-    async def create_and_dispatch(self, new: Sequence[NewJob]) -> dict[uuid.UUID, Creation]:
-        """Creates jobs, and has them dispatched; the outcomes are those of creation.create.
+    async def create_and_dispatch(self, new: Sequence[NewJob]) -> Outcomes:
+        """Creates jobs, and has them dispatched; Locked for those whose ids are locked.
 
         A few jobs take a claim along in the same transaction: on an idle system they are on their
         way to a worker at once. Of more jobs, or where no slot is free, `run` claims."""
@@ -181,12 +184,21 @@ class JobDispatcher:
                 if len(claimed.offers) < len(new):
                     self.wake()
                 return outcomes
-        outcomes = await self._database.run(
-            lambda conn: creation.create(conn, new, PATIENCE), idempotent=True
-        )
+        outcomes = await self._create(new)
         job_lines.say(_log_of_creates, job_lines.of_creates(new, outcomes))
         self.wake()
         return outcomes
+
+    async def _create(self, new: Sequence[NewJob]) -> Outcomes:
+        """Creates jobs; where an id is locked, all others all the same."""
+        try:
+            return await self._database.run(
+                lambda conn: creation.create(conn, new, PATIENCE), idempotent=True
+            )
+        except Locked:
+            return await self._database.run(
+                lambda conn: creation.create_unlocked(conn, new), idempotent=True
+            )
 
     @contextlib.contextmanager
     def _claim_along(self, new: Sequence[NewJob]) -> Iterator[ClaimRequest | None]:
@@ -217,17 +229,14 @@ class JobDispatcher:
 
     async def _create_and_claim(
         self, new: Sequence[NewJob], request: ClaimRequest
-    ) -> tuple[dict[uuid.UUID, Creation], Claimed]:
+    ) -> tuple[Outcomes, Claimed]:
         """Creates jobs and claims. If the claim cannot be made, the jobs are created without it."""
         try:
             return await self._database.run(
                 lambda conn: creation.create_and_claim(conn, new, request, ACCEPT_WITHIN_S)
             )
         except (Locked, psycopg.Error):
-            outcomes = await self._database.run(
-                lambda conn: creation.create(conn, new, PATIENCE), idempotent=True
-            )
-            return outcomes, Claimed([], None)
+            return await self._create(new), Claimed([], None)
 
     # ── offers to workers ──
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from hodei.domain.errors import Locked
 from hodei.domain.job import Creation, JobState, Reason
 from hodei.domain.job_line import JobLine
 from hodei.store.accepts import Accepted
@@ -36,7 +37,9 @@ RUNS = changed(JobState.PENDING, JobState.RUNNING, None)
 CANCELLED = changed(JobState.PENDING, JobState.CANCELLED, Reason.CANCELLED)
 
 
-def of_creates(new: Iterable[NewJob], outcomes: Mapping[uuid.UUID, Creation]) -> Iterator[JobLine]:
+def of_creates(
+    new: Iterable[NewJob], outcomes: Mapping[uuid.UUID, Creation | Locked]
+) -> Iterator[JobLine]:
     """A line for each job that was created, and none for those that existed."""
     words = "Job created successfully (JobCreated)"
     for job in new:

@@ -10,6 +10,7 @@ from hodei.store.connecting import Connection, untimed
 
 CALLED = (
     "hodei_create_jobs",
+    "hodei_create_unlocked",
     "hodei_drop_day",
     "hodei_enqueue",
     "hodei_lives_in",

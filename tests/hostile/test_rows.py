@@ -2,7 +2,6 @@
 others go on."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ import grpc
 import psycopg
 import pytest
 
-from hodei.domain.ids import uuid7
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from tests.eventually import eventually
@@ -147,47 +145,6 @@ def locked(working: Hodei, statement: str, *parameters: object) -> Iterator[None
         other.execute(statement.encode(), parameters or None)
         yield
         other.rollback()
-
-
-def took_to_create(working: Hodei, server: int = 0) -> float:
-    with grpc.insecure_channel(working.addresses[server]) as channel:
-        stub = hodei_pb2_grpc.JobServiceStub(channel)
-        began = time.monotonic()
-        answer = stub.CreateJobs(pb.CreateJobsRequest(specs=['{"command": "true"}']), timeout=30)
-        assert not answer.entries[0].error
-        return time.monotonic() - began
-
-
-def test_an_innocent_create_does_not_wait_for_an_id_that_is_locked(working: Hodei) -> None:
-    """Somebody's open transaction holds id X, and X is asked for ten times a second."""
-    job_id, stop = str(uuid7()), threading.Event()
-    answers: list[str] = []
-
-    def ask() -> None:
-        with grpc.insecure_channel(working.addresses[0]) as channel:
-            stub = hodei_pb2_grpc.JobServiceStub(channel)
-            while not stop.wait(0.1):
-                spec = json.dumps({"id": job_id, "command": "true"})
-                answers.append(
-                    stub.CreateJobs(pb.CreateJobsRequest(specs=[spec]), timeout=30)
-                    .entries[0]
-                    .error_code
-                )
-
-    with locked(
-        working, "SELECT hodei_enqueue(%s::jsonb)", json.dumps({"id": job_id, "command": "true"})
-    ):
-        asking = [threading.Thread(target=ask) for _ in range(2)]
-        for thread in asking:
-            thread.start()
-        time.sleep(0.5)
-        took = sorted(took_to_create(working) for _ in range(15))
-        stop.set()
-        for thread in asking:
-            thread.join()
-    assert took[-3] < 1.0, took  # two may be the machine's
-    assert set(answers) == {"UNAVAILABLE"}
-    assert working.ok("job", "submit", "--id", job_id, "--command", "true").text.strip() == job_id
 
 
 def test_jobs_go_on_while_the_row_of_one_is_locked(working: Hodei) -> None:
