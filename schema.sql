@@ -1526,8 +1526,8 @@ BEGIN
                n.priority,
                n.updated_at,
                coalesce(n.spec -> 'labels', '{}'),
-               CASE WHEN n.run_at > clock_timestamp() THEN 'RUN_AT' END,
-               CASE WHEN n.run_at > clock_timestamp() THEN n.run_at END,
+               CASE WHEN n.run_at > n.updated_at THEN 'RUN_AT' END,
+               CASE WHEN n.run_at > n.updated_at THEN n.run_at END,
                n.queue_timeout_ms,
                n.project
         FROM new_jobs n
