@@ -2,8 +2,8 @@
 command, the same ids, nothing runs twice.
 
 The first id is noted in the user's state folder before anything is sent, under the hash of the
-file, and forgotten when all of it stands. The same command finds the note again; a submit of the
-same file after one that went well gets new ids.
+file and its project, and forgotten when all of it stands. The same command finds the note again; a
+submit of the same file after one that went well gets new ids.
 """
 
 import contextlib
@@ -33,12 +33,19 @@ class FirstId:
     again: str
     """How the same jobs are submitted again, in words."""
     note: Path | None = None
+    is_repeated: bool = False
+    """It was noted by an earlier try, of which jobs may stand."""
 
     def forget(self) -> None:
-        """Drops the note, as all of the file stands, or nothing of it: a further submit means other
-        jobs."""
+        """Drops the note, as all of the file stands: a further submit means other jobs."""
         if self.note:
             self.note.unlink(missing_ok=True)
+
+    def forget_if_new(self) -> None:
+        """Drops the note, as nothing of the file stands by this try, unless an earlier one made
+        it."""
+        if not self.is_repeated:
+            self.forget()
 
 
 def given(text: str) -> FirstId:
@@ -56,17 +63,23 @@ def given(text: str) -> FirstId:
 
 
 @contextlib.contextmanager
-def of_file(data: bytes) -> Iterator[FirstId]:
-    """The first id that a submit of the same bytes noted and that broke off within a day, else a new
-    one. The note stays until it is forgotten, also when this process is killed."""
-    noted = _open(data)
+def of_file(data: bytes, project: str = "") -> Iterator[FirstId]:
+    """The first id that a submit of the same bytes to the same project noted and that broke off
+    within a day, else a new one. The note stays until it is forgotten, also when this process is
+    killed."""
+    noted = _open(data + (f"\0{project}".encode() if project else b""))
     if noted is None:  # no folder to write to, or the same file is being submitted just now
         yield given(str(uuid7()))
         return
     path, file = noted
     try:
-        first = _read(path, file) or _write(file)
-        yield FirstId(first, "the same command may be repeated within a day", path)
+        before = _read(path, file)
+        first = before or _write(file)
+        again = (
+            "the same command may be repeated within a day,"
+            f" or a corrected file, with each spec in its place, with --ids-from {first}"
+        )
+        yield FirstId(first, again, path, is_repeated=before is not None)
     finally:
         os.close(file)
 

@@ -155,7 +155,7 @@ def submit_file(
     with (
         contextlib.nullcontext(first_id.given(ids_from))
         if ids_from
-        else first_id.of_file(data) as first
+        else first_id.of_file(data, where.project) as first
     ):
         try:
             file = read_specs(data, path)
@@ -166,7 +166,7 @@ def submit_file(
             first.forget()
         except BrokeOff as error:
             if not (error.stands or error.unsure):
-                first.forget()
+                first.forget_if_new()
                 raise
             stand = f"{error.stands} of {len(checked.good)} jobs stand"
             perhaps = ", perhaps more" if error.unsure else ""
@@ -174,7 +174,7 @@ def submit_file(
                 f"\n{stand}{perhaps}; {first.again}: the ids are the same, nothing runs twice"
             ) from error
         except click.UsageError:
-            first.forget()
+            first.forget_if_new()
             raise
     if bad := checked.bad + refused:
         raise click.ClickException(f"refused, and not submitted with the others: {listed(bad)}")

@@ -2,6 +2,7 @@
 repeated."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,6 +84,48 @@ def test_a_client_that_is_killed_while_it_submits_may_be_run_again(
     assert 0 < count(fresh) < 8000
     fresh.ok("job", "submit", "--file", file)
     assert count(fresh) == 8000
+
+
+def test_tries_that_get_nowhere_do_not_forget_what_stands(fresh: Hodei, tmp_path: Path) -> None:
+    """Between the submit that broke off and the one that goes on: no server answers, one spec is
+    refused, and the same file is another project's."""
+    fresh.sql("""CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN RAISE EXCEPTION ''not today''; END'""")
+    for name in ("0", "1500"):
+        fresh.sql(
+            f"""
+            CREATE TRIGGER own_{name} BEFORE INSERT ON jobs
+            FOR EACH ROW WHEN (NEW.name = '{name}' AND NEW.project = 'default')
+            EXECUTE FUNCTION own()
+            """
+        )
+    fresh.sql("ALTER TABLE jobs DISABLE TRIGGER own_0")
+    file = written(tmp_path, [{"command": "true", "name": str(n)} for n in range(2500)])
+    submit = ("job", "submit", "--file", file)
+    assert "1000 of 2500 jobs stand" in fresh.run(*submit).err
+    assert "no server answers" in fresh.run(*submit, "--server", "127.0.0.1:1").err
+    fresh.sql("ALTER TABLE jobs ENABLE TRIGGER own_0")
+    assert "spec 1: " in fresh.run(*submit).err
+    assert len(fresh.ok(*submit, "--project", "other").text.split()) == 2500
+    for name in ("0", "1500"):
+        fresh.sql(f"DROP TRIGGER own_{name} ON jobs")
+    fresh.ok(*submit)
+    by_project = fresh.sql("SELECT project, count(*) FROM jobs GROUP BY project ORDER BY project")
+    assert by_project == [("default", 2500), ("other", 2500)]
+
+
+def test_a_file_that_was_corrected_goes_on_with_the_ids_of_the_first_try(
+    fresh: Hodei, tmp_path: Path
+) -> None:
+    taken = fresh.submit("--command", "true")
+    specs = [{"command": "true", "name": str(n)} for n in range(1200)]
+    file = written(tmp_path, [*specs[:1100], {**specs[1100], "id": taken}, *specs[1101:]])
+    said = fresh.run("job", "submit", "--file", file).err
+    assert f"spec 1101, key id: job {taken} exists with another spec" in said
+    first = re.search(r"1000 of 1200 jobs stand; .* --ids-from (\S+):", said)
+    assert first, said
+    fresh.ok("job", "submit", "--file", written(tmp_path, specs), "--ids-from", first[1])
+    assert count(fresh) == 1201
 
 
 @pytest.mark.long
