@@ -16,7 +16,11 @@ READY_S = 30.0
 STOP_S = 15.0
 """For one process after SIGTERM; then it is killed."""
 
-KEPT = ("HODEI_VENV", "HODEI_LOG", "HODEI_LOG_LEVEL", "HODEI_LOG_FORMAT")
+KEPT = ("HODEI_VENV",)
+LEVELS = ("HODEI_LOG", "HODEI_LOG_LEVEL")
+HIDING = ("warning", "error", "critical")
+"""Levels at which a part does not log the words by which others know that it is ready."""
+
 DATABASES = (
     "DATABASE_URL",
     "HODEI_DATABASE_URL",
@@ -36,14 +40,20 @@ def inherited() -> dict[str, str]:
     no database is in it.
 
     What a part needs it is given; a worker, whose environment its jobs' user may read, is given no
-    database.
+    database. Levels of the log may be more than usual, not less.
     """
     return {
         name: value
         for name, value in os.environ.items()
         if name in KEPT
         or not (name.startswith("HODEI_") or name in DATABASES or is_for_libpq(name))
-    }
+    } | {name: _not_hiding(os.environ[name]) for name in LEVELS if name in os.environ}
+
+
+def _not_hiding(levels: str) -> str:
+    """Returns levels as HODEI_LOG has them, without those that are HIDING."""
+    said = (part.strip() for part in levels.split(","))
+    return ",".join(part for part in said if part.rpartition("=")[2].lower() not in HIDING)
 
 
 def forget_databases() -> list[str]:

@@ -204,6 +204,21 @@ def test_an_ambient_database_is_not_used_and_none_is_handed_to_the_worker(
         assert "hidden-word" not in server
 
 
+def test_it_starts_whatever_the_ambient_settings_of_logs_are(open_folder: Path) -> None:
+    """They would hide the words by which it knows that a part is ready, and the warnings that it
+    shows, which it takes from lines of text."""
+    ambient = {
+        "HODEI_LOG_LEVEL": "warning",
+        "HODEI_LOG": "error, psycopg=debug,hodei.server=critical",
+        "HODEI_LOG_FORMAT": "json",
+    }
+    with running(open_folder / "dev", **ambient) as dev:
+        assert dev.run("echo ready") == "ready\n"
+        log = (dev.data / "logs" / "server-1.log").read_text()
+        assert " SUCCESS hodei-server is ready" in log
+        assert " DEBUG   psycopg" in log
+
+
 def sleeping(seconds: str) -> bool:
     def words(path: Path) -> bytes:
         try:
