@@ -33,6 +33,7 @@ class Health:
         self._sweeper = sweeper
         self._draining = False
         self._serving: bool | None = None
+        self._has_served = False
 
     async def run(self) -> None:
         """Follows the state of the database, for ever."""
@@ -51,12 +52,13 @@ class Health:
     async def _say(self, *, serving: bool) -> None:
         if serving == self._serving:
             return
-        if self._serving is not None and not self._draining:
+        if self._has_served and not self._draining:
             words = "the database is back" if serving else "no database that can be written answers"
             logger.bind(component="Health").info(
                 "{}: {}", words, "serving" if serving else "not serving"
             )
         self._serving = serving
+        self._has_served = self._has_served or serving
         await self._set(FOR_CALLERS, serving=serving)
 
     async def _set(self, services: tuple[str, ...], *, serving: bool) -> None:

@@ -26,6 +26,7 @@ def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(
 ) -> None:
     fresh.stack.worker("worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token())
     eventually(lambda: health(fresh, "") == SERVING)
+    assert "the database is back" not in fresh.log("server-0"), "it was never away"
     gate = fresh.folder / "gate"
     running = fresh.submit("--command", f"until [ -e {gate} ]; do sleep 0.1; done; echo done")
     fresh.until(running, "RUNNING")
@@ -53,6 +54,7 @@ def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(
     assert (job["state"], job["attempts"], job["logs_complete"]) == ("SUCCEEDED", 1, True)
     log = fresh.log("server-0") + fresh.log("server-1")
     assert "no database that can be written answers: not serving" in log
+    assert "the database is back: serving" in fresh.log("server-0")
     assert "Traceback" not in log
 
 
