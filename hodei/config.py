@@ -58,7 +58,7 @@ class Settings:
 
     @property
     def addresses(self) -> str:
-        """The addresses, for people."""
+        """The addresses as they are asked for, for people."""
         return ", ".join(one.address for one in self.listeners)
 
     @property

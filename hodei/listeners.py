@@ -24,21 +24,26 @@ class Listeners:
         """Invalid: the files for TLS do not fit. Conflict: it cannot listen at an address."""
         self._servers: list[grpc.aio.Server] = []
         self._pair = _served_pair(settings)
+        bound: dict[int, str] = {}
         for on_loopback in (True, False):
-            chosen = [one for one in settings.listeners if one.is_on_loopback == on_loopback]
+            listeners = enumerate(settings.listeners)
+            chosen = [(n, one) for n, one in listeners if one.is_on_loopback == on_loopback]
             if chosen:
                 server = grpc.aio.server(options=GRPC_OPTIONS)
                 add_services(server, on_loopback)
-                for one in chosen:
-                    self._listen(server, one)
+                bound |= {n: self._listen(server, one) for n, one in chosen}
                 self._servers.append(server)
+        self.addresses = ", ".join(bound[n] for n in sorted(bound))
+        """Where it listens, for people: with the port that was free in place of port 0."""
 
-    def _listen(self, server: grpc.aio.Server, one: Listener) -> None:
+    def _listen(self, server: grpc.aio.Server, one: Listener) -> str:
+        """Returns its address with the port that it has."""
         try:
             if self._pair is None:
-                server.add_insecure_port(one.address)
+                port = server.add_insecure_port(one.address)
             else:
-                server.add_secure_port(one.address, self._pair.credentials(one.client_ca))
+                credentials = self._pair.credentials(one.client_ca)
+                port = server.add_secure_port(one.address, credentials)
         except BadTls as error:
             raise Invalid(f"--grpc {one.address}: {error}") from error
         except RuntimeError as error:
@@ -46,6 +51,7 @@ class Listeners:
                 f"cannot listen on {one.address}: the port is taken or the address is not of this"
                 " machine; choose another --grpc"
             ) from error
+        return f"{one.address.rpartition(':')[0]}:{port}"
 
     def certificate_expires_at(self) -> datetime | None:
         """When the certificate expires that is served now. None: plain text."""

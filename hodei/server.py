@@ -140,7 +140,7 @@ class Server:
         newer than this program, or a port is taken. Unsound: a loop died again and again."""
         self._stop.listen_to_signals()
         listeners = Listeners(self._settings, self._services_of_grpc())
-        self._announcement.certificate_expires_at = listeners.certificate_expires_at
+        self._announcement.listens_at(listeners.addresses, listeners.certificate_expires_at)
         if not await self._stop.first_of(wait_for_database(self._settings.database_url)):
             return
         async with self._database:
@@ -155,7 +155,7 @@ class Server:
         async with asyncio.TaskGroup() as group:
             tasks = start(group, self._services(), self._end_unsound)
             await listeners.start()
-            logger.success("hodei-server is ready on {}", self._settings.addresses)
+            logger.success("hodei-server is ready on {}", listeners.addresses)
             await self._stop.asked.wait()
             end_after(LEAVE_WITHIN_S + self._settings.drain_s + END_WITHIN_S)
             await self._drain(listeners)

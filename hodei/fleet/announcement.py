@@ -23,8 +23,14 @@ class Announcement:
     def __init__(self, database: Database, me: servers.Self) -> None:
         self._database = database
         self._me = me
-        self.certificate_expires_at: Callable[[], datetime | None] = lambda: None
-        """When the certificate expires that is served at the moment."""
+        self._certificate_expires_at: Callable[[], datetime | None] = lambda: None
+
+    def listens_at(
+        self, addresses: str, certificate_expires_at: Callable[[], datetime | None]
+    ) -> None:
+        """Says the addresses, and when the certificate expires that is served at the moment."""
+        self._me = self._me._replace(address=addresses)
+        self._certificate_expires_at = certificate_expires_at
 
     async def run(self) -> None:
         """Renews the row, for ever. Trouble is logged once, until it has passed."""
@@ -40,7 +46,7 @@ class Announcement:
             await asyncio.sleep(servers.BEAT_EVERY_S)
 
     async def _beat(self) -> None:
-        expires_at = self.certificate_expires_at()
+        expires_at = self._certificate_expires_at()
         await self._database.run(lambda conn: servers.beat(conn, self._me, expires_at))
 
     async def end(self) -> None:

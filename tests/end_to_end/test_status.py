@@ -1,5 +1,6 @@
 """`hodei status`: what waits and why, which servers there are, and what they would do."""
 
+import re
 import signal
 
 from tests.eventually import eventually
@@ -72,7 +73,10 @@ def test_servers_tell_where_they_are_and_how_long_they_wait(fresh: Hodei) -> Non
     now = status(fresh)
     listening = now["listening"]
     assert isinstance(listening, list)
-    assert {one["address"] for one in listening} == {*fresh.addresses, "127.0.0.1:0"}
+    ready = re.search(r"ready on (127\.0\.0\.1:[1-9]\d*)\n", part.log.read_text())
+    assert ready, "port 0 takes a free one, which is told"
+    assert {one["address"] for one in listening} == {*fresh.addresses, ready[1]}
+    assert fresh.ok("--server", ready[1], "status").code == 0
     assert now["lost_after_s"] == 50
     assert all(one["version"] == now["version"] and one["started_at"] for one in listening)
     assert "50 s of silence" in fresh.ok("status").text
