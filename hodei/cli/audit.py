@@ -33,7 +33,7 @@ MOST_SEARCHED = 1_000_000
     help="Kinds of events, as KeyCreated; one of several. Otherwise all but those of jobs.",
 )
 @click.option("--jobs", is_flag=True, help="The events of jobs too.")
-@click.option("--actor", default="", help="Who did it, as api:nightly-import.")
+@click.option("--actor", default="", help="Who did it, as api:nightly-import or worker:NAME.")
 @click.option(
     "--about",
     default="",

@@ -1,5 +1,6 @@
 """The audit as callers read it: events, newest first, a page at a time."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from hodei.access.pages import PAGE_BYTES
 from hodei.domain.errors import Invalid
 from hodei.domain.event import KINDS
 from hodei.fleet.about import aggregate_of
+from hodei.fleet.which_worker import worker_id_of
 from hodei.shapes.fields import Json, Time
 from hodei.shapes.job import Event
 from hodei.shapes.size import size_of
@@ -21,6 +23,9 @@ MOST_SEARCHED = 100_000
 """Events that one call searches, some 0.3 s. A further call goes on."""
 
 MOST_KINDS, LONGEST_TEXT = 100, 500
+
+WORKER = re.compile("worker[: ](.*)", re.DOTALL)
+"""A worker as an actor: as events have it, with its id, or as tables show it, with its name."""
 
 END_OF_TIME_US = 253_402_300_800_000_000
 """The year 10000 in microseconds since 1970: times are before it."""
@@ -41,13 +46,16 @@ async def page_of(
 ) -> EventPage:
     """The newest events that are wanted, or those with an id below `before`; of `limit` 0 LIMIT of
     them. Invalid: the filter is wrong, or the limit is beyond MOST_LIMIT. NotFound: nothing has the
-    id, the part of one or the name that they are about."""
+    part of an id or the name that they are about, or no worker that of their actor."""
     _check(wanted)
     limit = limit or LIMIT
     if limit > MOST_LIMIT:
         raise Invalid(f"limit: expected 1 to {MOST_LIMIT}, got {limit}")
     if wanted.about is not None:
         wanted = wanted._replace(about=await aggregate_of(database, wanted.about))
+    if worker := WORKER.fullmatch(wanted.actor or ""):
+        worker_id = await worker_id_of(database, worker[1])
+        wanted = wanted._replace(actor=f"worker:{worker_id}")
     found = await database.run(
         lambda conn: audit_search.search(conn, wanted, before, MOST_SEARCHED, limit)
     )

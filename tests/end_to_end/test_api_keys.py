@@ -256,6 +256,8 @@ def test_a_slip_in_what_the_audit_is_asked_for_does_not_look_as_if_nothing_was_d
         ("--about", "86f7648d"): "about: no event is about '86f7648d': expected the id of ",
         ("--about", "0f0f0f0f"): f"several fit, give the id of one: {twins[1]} (job ",
         ("--about", "nobody"): "about: no event is about 'nobody'",
+        ("--actor", "worker:nobody"): "no worker 'nobody': expected a name, an id, its first 6",
+        ("--actor", "worker:"): "worker: expected a name or an id of at most 200 characters",
     }
     for flags, words in slips.items():
         ran = keyed.run("audit", *flags)

@@ -206,3 +206,13 @@ def test_a_shell_completes_workers_their_states_and_labels(hodei: Hodei) -> None
         assert known & set(offered("bash", servers, words, "")), words
     assert offered("bash", servers, "hodei worker list --label", "zo") == ["zone=a"]
     assert offered("bash", servers, "hodei worker list --state", "READY,dr") == ["READY,DRAINING"]
+
+
+def test_the_audit_shows_what_a_worker_did(fresh: Hodei) -> None:
+    start(fresh, "ann")
+    start(fresh, "bob")
+    bob = id_of(fresh, "bob")
+    for actor in (f"worker:{bob}", f"worker:{bob[:8]}", "worker:bob", "worker bob"):
+        its = fresh.ok("audit", "--actor", actor, "-o", "json").json
+        assert "WorkerRegistered" in {one["event_type"] for one in its}
+        assert {one["actor"] for one in its} == {f"worker:{bob}"}
