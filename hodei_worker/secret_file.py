@@ -43,6 +43,11 @@ def read(path: str, flag: str) -> str:
         raise BadFile(f"{flag} {path}: expected one line of text, got other bytes") from None
     if not secret:
         raise BadFile(f"{flag} {path}: expected one line of text, got an empty file")
-    if len(text) > MOST_BYTES or not secret.isprintable():
+    if len(text) > MOST_BYTES or len(secret.splitlines()) > 1:
         raise BadFile(f"{flag} {path}: expected one line of at most {MOST_BYTES} bytes, got more")
+    if not secret.isprintable():
+        raise BadFile(
+            f"{flag} {path}: expected one line of text, got a character in it that cannot be"
+            " printed, as NUL or a byte order mark"
+        )
     return secret

@@ -45,12 +45,16 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "bytes").write_bytes(b"\xff\xfe")
     (folder / "lines").write_text(f"{SECRET}\nmore\n")
     (folder / "large").write_text("x" * 20_000)
+    (folder / "mark").write_text(f"\ufeff{SECRET}\n")
+    (folder / "nul").write_text(f"{SECRET}\0\n")
     return {
         "missing": "No such file",
         "empty": "got an empty file",
         "bytes": "got other bytes",
         "lines": "got more",
         "large": "got more",
+        "mark": "as NUL or a byte order mark",
+        "nul": "as NUL or a byte order mark",
         ".": "Is a directory",
     }
 
