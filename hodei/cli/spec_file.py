@@ -65,6 +65,8 @@ def read_specs(data: bytes, path: str = "-") -> SpecFile:
     name = "standard input" if path == "-" else path
     suffix = Path(path).suffix.lower()
     text = _text(data, name)
+    if not text.strip():
+        raise click.UsageError(f"--file {name}: {NO_SPEC}")
     if suffix in (".yaml", ".yml"):
         found = _yaml(name, text)
     else:
@@ -101,7 +103,7 @@ def _json(name: str, text: str, *, may_be_yaml: bool) -> SpecFile:
             return _yaml(name, text)
         if isinstance(error, _Twice):
             raise _twice(name, text) from None
-        raise _no_json(name, getattr(error, "lineno", 1), error) from None
+        raise _no_json(name, getattr(error, "lineno", 0), error) from None
     specs = value if isinstance(value, list) else [value]
     return SpecFile(name, specs, text=text)
 
@@ -152,10 +154,12 @@ def _twice(name: str, text: str, first_line: int = 1) -> click.UsageError:
 
 
 def _no_json(name: str, line: int, error: ValueError) -> click.UsageError:
-    at = f" column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-    words = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    """`line`: 0 where it is not known."""
+    place, words = f" line {line}" if line else "", "a number has too many digits"
+    if isinstance(error, json.JSONDecodeError):
+        place, words = f"{place} column {error.colno}", error.msg
     return click.UsageError(
-        f"--file {name} line {line}{at}: expected JSON, got text that does not parse: {words}"
+        f"--file {name}{place}: expected JSON, got text that does not parse: {words}"
     )
 
 

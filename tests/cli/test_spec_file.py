@@ -107,7 +107,11 @@ def test_a_key_of_json_has_its_line() -> None:
             "standard input: expected a spec, got one that is nested",
         ),
         (f"{ONE}\n".encode() + b'{"a":' * 100_000, "standard input line 2: expected a spec, got"),
-        (b"[" + b"9" * 5000 + b"]", "does not parse"),
+        (b"[\n" + b"9" * 5000 + b"]", "standard input: expected JSON, got text that does not"),
+        (
+            f"{ONE}\n".encode() + b"9" * 5000,
+            "line 2: expected JSON, got text that does not parse: a",
+        ),
     ],
 )
 def test_what_does_not_parse_names_the_place(data: bytes, words: str) -> None:
@@ -122,7 +126,8 @@ def test_yaml_is_known_by_the_name_or_by_what_it_holds() -> None:
     assert read(text, "a.yaml") == read(text, "a.YML") == read(text, "-") == [{"command": "ls"}]
     assert "a.json line 1 column 1: expected JSON" in refused(text, "a.json")
     assert read(ONE, "a.yaml") == [{"command": "true"}]
-    assert "expected a spec for each job" in refused("", "a.yaml")
+    for name in ("a.yaml", "a.json", "a.jsonl", "-"):
+        assert f"{name}: expected a spec for each job".removeprefix("-") in refused("\r\n\n", name)
 
 
 def test_documents_lists_aliases_and_merge_keys() -> None:
