@@ -13,7 +13,6 @@ from hodei.protocol.words import Reason
 from hodei_worker.supervisor import kin, spec
 from hodei_worker.supervisor.executor import Listener, Start
 from hodei_worker.supervisor.guard import Guard, Timers
-from hodei_worker.supervisor.host import Host
 from hodei_worker.supervisor.kept import smaller_limit
 from hodei_worker.supervisor.masking import Masks
 from hodei_worker.supervisor.members import Attributed, Contained, Members
@@ -22,6 +21,7 @@ from hodei_worker.supervisor.place import Place
 from hodei_worker.supervisor.prepare import StartFailed, prepare
 from hodei_worker.supervisor.result import Cause, Result, failed
 from hodei_worker.supervisor.secrets import Values
+from hodei_worker.supervisor.shared import Shared
 from hodei_worker.supervisor.spawn import Exit, Usage
 from hodei_worker.supervisor.spool import JobSpool
 from hodei_worker.supervisor.starting import Starting, Stop
@@ -36,22 +36,22 @@ DRAIN_S = 2.0
 
 
 class JobProcess:
-    def __init__(self, start: Start, host: Host, job_spool: JobSpool, listener: Listener) -> None:
+    def __init__(self, start: Start, shared: Shared, spool: JobSpool, listener: Listener) -> None:
         self._start = start
         self._spec = start.spec
         self._grace_s = spec.grace_s(start.spec)
-        self._host = host
+        self._shared = shared
         self._listener = listener
-        self._place = Place(host.folders, str(start.lease))
+        self._place = Place(shared.folders, str(start.lease))
         self._loop = asyncio.get_running_loop()
         self._guard = Guard(self.fail)
         self._timers = Timers(self._guard)
         self._call_after = self._timers.call_after
-        limit = smaller_limit(int(self._spec.get("log_limit", 0)), host.log_limit)
+        limit = smaller_limit(int(self._spec.get("log_limit", 0)), shared.log_limit)
         masks = Masks(start.secrets.values()) if start.secrets else None
         calls = (listener.on_chunk, self._on_disk_full, self._on_output_ended)
-        self.output = Output(host.poller, job_spool, limit, self._guard, *calls, masks)
-        self._starting = Starting(start, host, self._guard, self._call_after, self)
+        self.output = Output(shared.poller, spool, limit, self._guard, *calls, masks)
+        self._starting = Starting(start, shared, self._guard, self._call_after, self)
         self._begun = time.monotonic()
         self._pid = 0
         self._pidfd = 0  # only if its launcher died: it is our child then
@@ -93,7 +93,7 @@ class JobProcess:
             return
         self._finished = True
         self._timers.cancel()
-        self._host.main_pids.discard(self._pid)
+        self._shared.main_pids.discard(self._pid)
         self._guard(self.output.close)
         self._guard(self._place.clear)
         self._guard(self._release)
@@ -107,7 +107,7 @@ class JobProcess:
             self._members.release()
 
     def _result(self, leftovers: int) -> Result:
-        result = verdict(self._exit, self._cause, self._host.memory_was_short)
+        result = verdict(self._exit, self._cause, self._shared.memory_was_short)
         result.leftover_processes = leftovers
         result.leftover_unknown = len(self._doubtful)
         result.run_us = max(1, int((time.monotonic() - self._begun) * 1e6))
@@ -177,7 +177,7 @@ class JobProcess:
 
     def on_started(self, pid: int) -> None:
         self._pid, self._members = pid, self._starting.members(pid)
-        self._host.main_pids.add(pid)
+        self._shared.main_pids.add(pid)
         self.output.watch()
         if isinstance(self._members, Attributed):
             self._listener.on_processes(self._members.known)
@@ -203,30 +203,30 @@ class JobProcess:
     def on_orphaned(self) -> None:
         if self._exit is None and not self._finished:
             self._pidfd = os.pidfd_open(self._pid)
-            self._host.poller.watch(self._pidfd, self._guard.wrap(self._wait_for_exit))
+            self._shared.poller.watch(self._pidfd, self._guard.wrap(self._wait_for_exit))
 
     def _wait_for_exit(self) -> None:
         """Raises ChildProcessError if its launcher waited for it and died before it answered."""
         pid, status, usage = os.wait4(self._pid, os.WNOHANG)
         if pid:
-            self._host.poller.close(self._pidfd)
+            self._shared.poller.close(self._pidfd)
             self._pidfd = 0
             self.on_ended(status, Usage(usage.ru_maxrss, usage.ru_utime, usage.ru_stime))
 
     def on_ended(self, status: int, usage: Usage) -> None:
         self._exit = Exit(status, usage)
-        self._host.main_pids.discard(self._pid)
+        self._shared.main_pids.discard(self._pid)
         if self._finished or self._faulty:
             return
         self._timers.cancel()
         if self._leftovers():
-            self._host.group.create_task(self._end_leftovers())
+            self._shared.group.create_task(self._end_leftovers())
         else:
             self._await_output(0)
 
     def _has_ended(self) -> bool:
         """Reads answers of launchers first: the end may have been reported already."""
-        self._host.launchers.read_answers()
+        self._shared.launchers.read_answers()
         return self._exit is not None
 
     def _await_output(self, leftovers: int) -> None:
@@ -308,7 +308,7 @@ class JobProcess:
                 if self._loop.time() >= deadline:
                     self._send_signal(signal.SIGKILL)
                 await asyncio.sleep(0.02)
-                self._host.reap_orphans()
+                self._shared.reap_orphans()
                 left = self._leftovers()
             self._unkillable = left
             self._await_output(found)

@@ -10,13 +10,13 @@ from typing import Any
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.cgroups import Cgroups, kill_dead_in
 from hodei_worker.supervisor.executor import Listener, Start
-from hodei_worker.supervisor.host import Host
 from hodei_worker.supervisor.launchers import Launchers
 from hodei_worker.supervisor.place import Folders
 from hodei_worker.supervisor.poller import Poller
 from hodei_worker.supervisor.process import JobProcess
 from hodei_worker.supervisor.remains import kill_remains
 from hodei_worker.supervisor.result import Cause, lost
+from hodei_worker.supervisor.shared import Shared
 from hodei_worker.supervisor.spool import JobSpool
 from hodei_worker.supervisor.user import JobUser
 from hodei_worker.supervisor.wire import Leftover
@@ -81,7 +81,7 @@ class Processes:
     def open(self, group: asyncio.TaskGroup, warn: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
         poller = Poller()
-        self._host = Host(
+        self._shared = Shared(
             poller,
             Folders(self._state / "jobs", self._user, warn),
             self._log_limit,
@@ -92,16 +92,16 @@ class Processes:
         loop.add_signal_handler(signal.SIGCHLD, self._reap_soon)
 
     def attempt(self, start: Start, job_spool: JobSpool, listener: Listener) -> JobProcess:
-        return JobProcess(start, self._host, job_spool, listener)
+        return JobProcess(start, self._shared, job_spool, listener)
 
     def go_on(self, start: Start, job_spool: JobSpool, listener: Listener) -> JobProcess:
         raise AssertionError("no attempt goes on: adopt has ended each of an earlier supervisor")
 
     def check(self) -> None:
         self._memory.check()
-        self._host.launchers.continue_all()
+        self._shared.launchers.continue_all()
         if self._cgroups is None:
-            self._host.end_strays()
+            self._shared.end_strays()
 
     def _reap_soon(self) -> None:
         if not self._reaping:
@@ -110,15 +110,15 @@ class Processes:
 
     def _reap(self) -> None:
         self._reaping = False
-        self._host.reap_orphans()
-        if self._host.searches_newborn:
+        self._shared.reap_orphans()
+        if self._shared.searches_newborn:
             self._reap_soon()
 
     def purge(self, job_id: str, lease: int) -> None:
         kin.kill_attempt(job_id, lease)
 
     def close(self) -> None:
-        self._host.launchers.close()
+        self._shared.launchers.close()
 
     def remove(self) -> None:
         """Called at the supervisor's end in any case. Removes our cgroups."""

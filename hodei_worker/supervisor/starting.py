@@ -10,11 +10,11 @@ from hodei.protocol.words import Reason
 from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.executor import Start
 from hodei_worker.supervisor.guard import Guard
-from hodei_worker.supervisor.host import Host
 from hodei_worker.supervisor.launchers import Aborted
 from hodei_worker.supervisor.members import Attributed, Contained, Members
 from hodei_worker.supervisor.prepare import Prepared
 from hodei_worker.supervisor.result import Cause, failed, lost
+from hodei_worker.supervisor.shared import Shared
 from hodei_worker.supervisor.spawn import PROGRAM, Spawn, Usage
 from hodei_worker.supervisor.spool import STDERR, STDOUT
 
@@ -58,7 +58,7 @@ class Starting(Spawn):
     def __init__(
         self,
         start: Start,
-        host: Host,
+        shared: Shared,
         guard: Guard,
         call_after: Callable[..., None],
         outcomes: Outcomes,
@@ -68,7 +68,7 @@ class Starting(Spawn):
         self.cgroup = None
         self.requested_at, self.turn = 0.0, 0
         self._start = start
-        self._host = host
+        self._shared = shared
         self._call_after = call_after
         self._outcomes = outcomes
         self._job_descriptors: tuple[int, ...] = ()  # closed once the process has its copies
@@ -87,11 +87,11 @@ class Starting(Spawn):
                 stdin = os.open(stdin_path, os.O_RDONLY | os.O_CLOEXEC)
                 self._job_descriptors += (stdin,)
                 streams = (stdin, *streams)
-            if user := self._host.folders.user:
+            if user := self._shared.folders.user:
                 for stream in pipes.values():
                     os.fchown(stream, user.uid, user.gid)  # so that it can open /dev/stdout
             self.streams = streams
-            self._host.launchers.spawn(self)
+            self._shared.launchers.spawn(self)
         except Exception:
             self._close_descriptors()
             raise
@@ -100,9 +100,11 @@ class Starting(Spawn):
     def members(self, pid: int) -> Members:
         """Returns the job's processes. pid 0: the process itself is not known."""
         if cgroup := self.cgroup:
-            return Contained(cgroup, self._host.launchers, pid)
+            return Contained(cgroup, self._shared.launchers, pid)
         start = self._start
-        return Attributed(pid, start.job_id, start.lease, self._host.crowd, self._requested_ticks())
+        return Attributed(
+            pid, start.job_id, start.lease, self._shared.crowd, self._requested_ticks()
+        )
 
     def _requested_ticks(self) -> int:
         """Returns when the request was sent to the launcher, in the kernel's clock ticks, rounded
@@ -145,14 +147,14 @@ class Starting(Spawn):
             return
         if tries:
             self._call_after(STOP_EVERY_S, self._end, cause, tries - 1)
-        aborted = self._host.launchers.abort(self)
+        aborted = self._shared.launchers.abort(self)
         if aborted is Aborted.KILLED:
             self.ended_because = cause
         if aborted is Aborted.NOT_BEGUN:
             self._on_not_started(cause)
         elif self.under_way and not tries:
             self._close_descriptors()
-            is_known = self._host.launchers.abandon(self)
+            is_known = self._shared.launchers.abandon(self)
             words = f"{cause.message}; its start hangs and could not be ended"
             self._on_not_started(cause._replace(message=words), self._kill_left(is_known))
 
@@ -164,7 +166,7 @@ class Starting(Spawn):
         left = self.members(0)
         left.send(signal.SIGKILL)
         if self.cgroup is None:
-            kin.kill_forks(PROGRAM, self._host.main_pids | self._host.launchers.pids)
+            kin.kill_forks(PROGRAM, self._shared.main_pids | self._shared.launchers.pids)
         return left
 
     def _on_not_started(self, cause: Cause, left: Members | None = None) -> None:
@@ -202,11 +204,11 @@ class Starting(Spawn):
         searched for."""
         self._close_descriptors()
         self.under_way = True
-        self._host.search_newborn((NEWBORN_LOOKS + 1) * NEWBORN_EVERY_S)
+        self._shared.search_newborn((NEWBORN_LOOKS + 1) * NEWBORN_EVERY_S)
         self._look_for_newborn(NEWBORN_LOOKS)
 
     def _look_for_newborn(self, looks: int) -> None:
-        known = self._host.main_pids | self._host.launchers.pids
+        known = self._shared.main_pids | self._shared.launchers.pids
         cgroup = self.cgroup.path if self.cgroup else None
         pid = kin.find_newborn(
             self._start.job_id, self._start.lease, self._requested_ticks(), known, cgroup

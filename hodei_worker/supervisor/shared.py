@@ -14,7 +14,7 @@ from hodei_worker.supervisor.poller import Poller
 
 
 @dataclass
-class Host:
+class Shared:
     poller: Poller
     folders: Folders
     log_limit: int
