@@ -7,10 +7,13 @@ is away: its workers' streams stand through that.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from loguru import logger
 
+from hodei.domain.errors import NotFound
 from hodei.flow.sweeps.sweeper import Sweeper
 from hodei.protocol import hodei_pb2 as pb
 
@@ -25,11 +28,53 @@ SERVICES = [one.full_name for one in pb.DESCRIPTOR.services_by_name.values()]
 FOR_CALLERS = ("", *(name for name in SERVICES if name != FOR_WORKERS))
 
 
+class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it has no types
+    """The health service of gRPC. That of grpc_health holds a lock while it writes to who watches:
+    one client that takes no answer kept each change from everybody, and a server from draining."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, health_pb2.HealthCheckResponse.ServingStatus] = {}
+        self._changed = asyncio.Event()  # set and replaced at each change
+
+    def set(self, services: Iterable[str], *, serving: bool) -> None:
+        """Changes what is said of these services, and tells who watches them."""
+        status = health_pb2.HealthCheckResponse
+        said = status.SERVING if serving else status.NOT_SERVING
+        self._statuses.update(dict.fromkeys(services, said))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: Any
+    ) -> health_pb2.HealthCheckResponse:
+        status = self._statuses.get(request.service)
+        if status is None:
+            raise NotFound(
+                f"no service {request.service!r:.200}: expected the name of one, or none"
+            )
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def Watch(
+        self, request: health_pb2.HealthCheckRequest, context: Any
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """A client that takes its answers late misses what was said between them."""
+        unknown, told = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN, None
+        while True:
+            changed = self._changed
+            status = self._statuses.get(request.service, unknown)
+            if status != told:
+                yield health_pb2.HealthCheckResponse(status=status)
+                told = status
+            await changed.wait()
+
+
 class Health:
     """Follows the look of the sweeps, which reads and writes once a second."""
 
     def __init__(self, sweeper: Sweeper) -> None:
-        self.servicer = health.aio.HealthServicer()
+        self.service = HealthService()
+        self.service.set((FOR_WORKERS,), serving=True)
+        self.service.set(FOR_CALLERS, serving=False)
         self._sweeper = sweeper
         self._draining = False
         self._serving: bool | None = None
@@ -37,19 +82,18 @@ class Health:
 
     async def run(self) -> None:
         """Follows the state of the database, for ever."""
-        await self._set((FOR_WORKERS,), serving=not self._draining)
         while True:
             reached = time.monotonic() - self._sweeper.looked_at < OUTAGE_S
-            await self._say(serving=reached and not self._draining)
+            self._say(serving=reached and not self._draining)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def drain(self) -> None:
+    def drain(self) -> None:
         """Says that nothing new is to come to this server."""
         self._draining = True
-        await self._set((FOR_WORKERS,), serving=False)
-        await self._say(serving=False)
+        self.service.set((FOR_WORKERS,), serving=False)
+        self._say(serving=False)
 
-    async def _say(self, *, serving: bool) -> None:
+    def _say(self, *, serving: bool) -> None:
         if serving == self._serving:
             return
         if self._has_served and not self._draining:
@@ -59,9 +103,4 @@ class Health:
             )
         self._serving = serving
         self._has_served = self._has_served or serving
-        await self._set(FOR_CALLERS, serving=serving)
-
-    async def _set(self, services: tuple[str, ...], *, serving: bool) -> None:
-        status = health_pb2.HealthCheckResponse
-        for service in services:
-            await self.servicer.set(service, status.SERVING if serving else status.NOT_SERVING)
+        self.service.set(FOR_CALLERS, serving=serving)

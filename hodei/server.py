@@ -212,7 +212,7 @@ class Server:
             self._settings.drain_s,
         )
         self._dispatcher.stop_claiming()
-        await self._health.drain()
+        self._health.drain()
         self._sessions.send_away("this server is shutting down")
         await self._stop.first_of(self._streams_gone(), again=True)
         term_s = None if self._stop.asked_twice.is_set() else self._settings.drain_s
@@ -250,7 +250,7 @@ class Server:
             hodei_pb2_grpc.add_ProjectServiceServicer_to_server(projects, answering)
             hodei_pb2_grpc.add_SecretServiceServicer_to_server(secrets, answering)
             hodei_pb2_grpc.add_ProviderServiceServicer_to_server(providers, answering)
-            health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, answering)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health.service, answering)
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, answering)
 
         return add

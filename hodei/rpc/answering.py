@@ -178,9 +178,6 @@ class Answering:
                 await answer_to(request, context)
 
         async def answer_to(request: Any, context: Context) -> None:
-            if not inspect.isasyncgenfunction(behaviour):
-                await behaviour(request, _Serialising(context, serialise))
-                return
             async for message in behaviour(request, context):
                 raw = serialise(message)
                 del message
@@ -249,17 +246,6 @@ class _FirstInTurn:
             raise Invalid(
                 "expected a message of this call's type, got bytes that do not parse"
             ) from None
-
-
-class _Serialising:
-    """A context that takes messages to write, as grpc_health's Watch expects."""
-
-    def __init__(self, context: Context, serialise: Callable[[Any], bytes]) -> None:
-        self._context = context
-        self._serialise = serialise
-
-    async def write(self, message: Any) -> None:
-        await self._context.write(self._serialise(message))
 
 
 def _when_over(context: Context, quota: Quota, address: str, amount: int) -> None:
