@@ -8,9 +8,9 @@ and windows.
 
 What clients can fill of our memory, each at most: 24 requests and 16 hellos that are being read, 4
 MB each; 64 KiB of each call that waits to be read (rpc/options.WINDOW_BYTES); 96 MB of large
-requests at work or waiting, and some ten times the 8 MB of those at work; 48 MB of answers that are
-not taken, twice, and 8 KiB of each small one; 1 KB of each job that is waited for (flow/ends.py);
-and pages of logs (flow/log_reader.py)."""
+requests at work or waiting, and some ten times the 8 MB of those at work; 15 MB of each stream of
+reflection; 48 MB of answers that are not taken, twice, and 8 KiB of each small one; 1 KB of each job
+that is waited for (flow/ends.py); and pages of logs (flow/log_reader.py)."""
 
 import asyncio
 import time
@@ -143,6 +143,8 @@ class Limits:
         # Apart from the others, so that callers without a key take nothing from those with one.
         self.open_calls = Quota("calls that need no key", 2_000, 400)
         self.health_watches = Quota("watches of health", 1_000, 200)
+        # A stream of many questions, each as long as a message may be: 15 MB with its answer.
+        self.reflections = Quota("streams of reflection", 8, 4)
         self.creates = Quota("creates", 2_000, 1_000)
         self.log_readers = Quota("log readers", MOST_READERS, 400)
         self.waits = Quota("waits for jobs", 1_000, 400)

@@ -95,6 +95,7 @@ class Answering:
             "ReadLogs": limits.log_readers,
             "WaitJobs": limits.waits,
             "Watch": limits.health_watches,
+            "ServerReflectionInfo": limits.reflections,
         }
         needs_key = LEAST.get(method) is not Role.NONE
         return own.get(name, limits.calls if needs_key else limits.open_calls)

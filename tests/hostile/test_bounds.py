@@ -100,14 +100,20 @@ def test_answers_that_nobody_takes(one: Hodei, number: int, connections: int) ->
 
 @pytest.mark.parametrize("connections", [1, 20])
 @pytest.mark.parametrize(
-    "path", ["JobService/CreateJobs", "JobService/GetJob", "WorkerService/Connect"]
+    "path",
+    [
+        "hodei.v1.JobService/CreateJobs",
+        "hodei.v1.JobService/GetJob",
+        "hodei.v1.WorkerService/Connect",
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
 )
 def test_requests_that_stop_in_the_middle(one: Hodei, path: str, connections: int) -> None:
     """They hold up their own address for READ_S at most, and another address not at all."""
     with (
         through_another_address(one.addresses[0]) as other,
         watched(one, other) as seen,
-        attack("stall", one.addresses[0], 400, connections, f"/hodei.v1.{path}") as counts,
+        attack("stall", one.addresses[0], 400, connections, f"/{path}") as counts,
     ):
         time.sleep(0.5)
     print(counts, seen.rss >> 20, max(seen.creates_s))

@@ -131,7 +131,7 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 CASES = [
     Case("hodei.v1.JobService/ReadLogs", "follow_and_read_nothing", 410, follows, {OK, EXHAUSTED}),
     Case("hodei.v1.JobService/WaitJobs", "wait_for_jobs", 25, waits, {OK, EXHAUSTED}),
-    Case(REFLECTION, "open_and_say_nothing", 200, lambda _: [200, f"/{REFLECTION}"], set()),
+    Case(REFLECTION, "open_and_say_nothing", 200, lambda _: [200, f"/{REFLECTION}"], {EXHAUSTED}),
     makes("JobService/CreateJobs", "create_large", 30, 10),
     makes("FleetService/GetStatus", "get_status", 1000, 50),
     makes("JobService/GetJob", "large_questions", 60, 10, ends=INVALID),
