@@ -1,7 +1,10 @@
 """How a statement is run: as it is, briefly, or under settings that keep its plan."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, LiteralString
 
+import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.rows import TupleRow
 
@@ -29,6 +32,22 @@ SELECT set_config('enable_seqscan', 'off', true),
        set_config('array_nulls', 'on', true)
 """
 
+
+@asynccontextmanager
+async def _pipeline(conn: Connection) -> AsyncIterator[None]:
+    """A pipeline, of which PostgreSQL makes one transaction. What refuses its commit (a deferred
+    constraint or trigger, a transaction in the way) is raised as itself: the driver puts over it that
+    it cannot leave the pipeline, which looks like a database that is away."""
+    try:
+        async with conn.pipeline():
+            yield
+    except psycopg.OperationalError as error:
+        refusal = error.__context__
+        if error.sqlstate is None and isinstance(refusal, psycopg.Error) and refusal.sqlstate:
+            raise refusal from None
+        raise
+
+
 Call = tuple[LiteralString, dict[str, Any]]
 """A statement and its parameters."""
 
@@ -41,7 +60,7 @@ async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
     take as long as the statements themselves. What follows from a statement (a free slot, a job
     that is no longer blocked) is a call more here, never a part of that statement."""
     cursors = []
-    async with conn.pipeline():
+    async with _pipeline(conn):
         await conn.execute(KEEP_THE_PLAN)
         for statement, parameters in calls:
             cursors.append(await execute(conn, statement, parameters))
@@ -59,7 +78,7 @@ async def brief_rows(
 ) -> list[TupleRow]:
     """Runs a statement over many rows that is not hot, and returns its rows. It waits 100 ms at
     most for a lock (Locked)."""
-    async with conn.pipeline():
+    async with _pipeline(conn):
         await conn.execute(BRIEFLY)
         cursor = await execute(conn, statement, parameters)
     return await cursor.fetchall() if cursor.description else []
@@ -77,7 +96,7 @@ async def replanned_rows(
 ) -> list[TupleRow]:
     """Runs a statement that reads much or little, as its parameters say, and returns its rows. It
     is planned for them each time."""
-    async with conn.pipeline():
+    async with _pipeline(conn):
         await conn.execute(PLAN_ANEW)
         cursor = await execute(conn, statement, parameters)
     return await cursor.fetchall()

@@ -1,12 +1,15 @@
 """What is wrong with the database, or with rows that no job has, costs no innocent job."""
 
+import json
 import time
 from collections.abc import Iterator
 
+import grpc
 import psycopg
 import pytest
 
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
 from tests.eventually import eventually, gone
 from tests.hostile.worker import HostileWorker
 from tests.running import Hodei
@@ -189,3 +192,27 @@ def test_a_lock_that_a_trigger_waits_for_costs_no_job(working: Hodei) -> None:
         time.sleep(3)
         other.rollback()
     working.all_succeeded(jobs)
+
+
+@pytest.mark.parametrize("when", ["INSERT", "UPDATE"])
+def test_a_job_that_is_refused_at_the_commit_costs_no_other(when: str, working: Hodei) -> None:
+    """The error comes behind the answers of all statements."""
+    working.sql(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'not this one' USING DETAIL = 'S3CRET'; END $$"
+    )
+    working.sql(
+        f"CREATE CONSTRAINT TRIGGER theirs AFTER {when} ON jobs DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (NEW.name = 'bad') EXECUTE FUNCTION theirs()"
+    )
+    specs = [json.dumps({"command": "true", "name": name}) for name in ["bad", *["good"] * 19]]
+    with grpc.insecure_channel(working.addresses[0]) as channel:
+        stub = hodei_pb2_grpc.JobServiceStub(channel)
+        entries = stub.CreateJobs(pb.CreateJobsRequest(specs=specs), timeout=30).entries
+    refused = [entry.error for entry in entries if entry.error]
+    assert refused == (["PostgreSQL refuses this job: not this one"] if when == "INSERT" else [])
+    alone = working.run("job", "submit", "--name", "bad", "--command", "true")
+    assert alone.code == (125 if when == "INSERT" else 0)
+    assert ("PostgreSQL refuses this job: not this one" in alone.err) == (when == "INSERT")
+    working.all_succeeded([entry.job_id for entry in entries[1:]])
+    assert "S3CRET" not in working.log("server-0") + working.log("server-1")

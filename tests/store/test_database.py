@@ -10,7 +10,7 @@ from hodei.domain.errors import Locked, Unavailable
 from hodei.store import times
 from hodei.store.database import Connection, Database
 from hodei.store.parameters import Blobs
-from hodei.store.statements import guarded_rows, rows
+from hodei.store.statements import Call, brief_rows, guarded_rows, rows
 from tests.conftest import Connection as Db
 from tests.factories import on
 from tests.store.test_interleavings import VERBS, prepared
@@ -189,6 +189,20 @@ def test_a_transaction_that_others_were_in_the_way_of_runs_again(database_url: s
 
     asyncio.run(story())
     assert asked == 3
+
+
+def test_what_refuses_the_commit_of_a_pipeline_is_raised_as_itself(
+    database_url: str, db: Db
+) -> None:
+    db.execute("CREATE TABLE theirs (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    twice: Call = ("INSERT INTO theirs VALUES (%(n)s), (%(n)s)", {"n": 1})
+
+    async def story() -> None:
+        async with Database(database_url) as database:
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                await database.run(lambda conn: brief_rows(conn, *twice))
+
+    asyncio.run(story())
 
 
 # ── times ──
