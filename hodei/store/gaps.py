@@ -7,7 +7,7 @@ from psycopg import sql
 
 from hodei.store.catalog import CALLED, expected
 
-BY_HAND = "; only a person can mend it, with ALTER"
+BY_HAND = "; only a person can mend it"
 
 
 class Gap(NamedTuple):

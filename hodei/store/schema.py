@@ -206,14 +206,15 @@ def _mend(conn: Connection, found: Applied) -> list[str]:
         for gap in found.gaps:
             if gap.before:
                 _alter(conn, gap, gap.before, refused)
-    _run_schema_sql(conn)
+    _run_schema_sql(conn, found)
     for gap in applied(conn).gaps:
         if statement := gap.after or gap.before:
             _alter(conn, gap, statement, refused)
     left = applied(conn)
     if any(not gap.differs for gap in left.gaps):
         raise Conflict(
-            f"schema.sql is not all of it: {'; '.join(left.findings)}; nothing was changed"
+            f"schema.sql is not all of it: {'; '.join(left.findings)}; nothing was changed:"
+            " another object may have the name"
         )
     return [
         gap.words if gap.by_hand else f"{gap.words} ({refused.get(gap.what, 'again')}){BY_HAND}"
@@ -221,15 +222,18 @@ def _mend(conn: Connection, found: Applied) -> list[str]:
     ]
 
 
-def _run_schema_sql(conn: Connection) -> None:
+def _run_schema_sql(conn: Connection, found: Applied) -> None:
     try:
         conn.execute(text().encode())
-    except psycopg.errors.InvalidFunctionDefinition as error:
-        # One with our name and arguments, and another result: PostgreSQL's hint alone says which.
-        raise Conflict(
-            f"schema.sql could not be applied: {error.diag.message_primary}:"
-            f" {error.diag.message_hint or 'drop it first'} Then repeat this, and the GRANTs on it"
-        ) from error
+    except (
+        psycopg.errors.InvalidFunctionDefinition,  # another result
+        psycopg.errors.WrongObjectType,  # a procedure with a function's name, a view with a table's
+    ) as error:
+        # PostgreSQL does not say of what, or in its hint alone.
+        words = [f"schema.sql could not be applied: {error.diag.message_primary}", *found.findings]
+        if hint := error.diag.message_hint:
+            words.append(f"{hint.removesuffix('.')}, then repeat this and the GRANTs on it")
+        raise Conflict("; ".join(words)) from error
 
 
 def _alter(

@@ -11,11 +11,11 @@ from hodei.domain.errors import Conflict
 from hodei.flow.maintain import Maintainer
 from hodei.store import catalog, schema, schema_check
 from hodei.store.database import Database
-from hodei.store.gaps import BY_HAND
 from tests.conftest import Connection
 from tests.eventually import eventually
 from tests.running import Hodei
 from tests.store import fresh_catalog
+from tests.store.test_definitions import OTHER
 from tests.store.test_schema import CATALOG
 
 
@@ -83,163 +83,6 @@ def test_each_thing_that_is_gone_is_named_and_mended(db: Connection, database_ur
         )
     assert {row[:3] for row in db.execute(CATALOG).fetchall()} == {row[:3] for row in whole}
     db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
-
-
-OTHER = {
-    "function hodei_enqueue(jsonb)": "ALTER FUNCTION hodei_enqueue(jsonb) RESET ALL",
-    "function hodei_create_jobs(jsonb)": (
-        "ALTER FUNCTION hodei_create_jobs(jsonb) RESET enable_seqscan"
-    ),
-    "function hodei_uuid7()": (
-        "CREATE OR REPLACE FUNCTION hodei_uuid7() RETURNS uuid LANGUAGE sql"
-        " RETURN gen_random_uuid()"
-    ),
-    "function hodei_ms(jsonb)": "ALTER FUNCTION hodei_ms(jsonb) VOLATILE",
-    "function hodei_spec_object(jsonb)": "ALTER FUNCTION hodei_spec_object(jsonb) STRICT",
-    "function hodei_drop_day(text, date)": "ALTER FUNCTION hodei_drop_day SECURITY INVOKER",
-    "function hodei_token_fingerprint(uuid)": (
-        "ALTER FUNCTION hodei_token_fingerprint(uuid) PARALLEL UNSAFE"
-    ),
-    "index job_queue_ready": (
-        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'job_queue_ready'::regclass"
-    ),
-    "index jobs_by_correlation": (
-        "DROP INDEX jobs_by_correlation; CREATE INDEX jobs_by_correlation ON jobs (id)"
-    ),
-    "index job_queue_waiting": (
-        "DROP INDEX job_queue_waiting; CREATE INDEX job_queue_waiting ON job_queue (ready_at)"
-    ),
-    "index secrets_current": (
-        "DROP INDEX secrets_current;"
-        " CREATE INDEX secrets_current ON secrets (project, name) WHERE ended_at IS NULL"
-    ),
-    "index domain_events_by_time": (
-        "DROP INDEX domain_events_by_time;"
-        " CREATE INDEX domain_events_by_time ON ONLY domain_events (occurred_at)"
-    ),
-    "constraint jobs_name_check of jobs": (
-        "ALTER TABLE jobs DROP CONSTRAINT jobs_name_check,"
-        " ADD CONSTRAINT jobs_name_check CHECK (name <> 'x')"
-    ),
-    "constraint jobs_state_check of jobs": (
-        "ALTER TABLE jobs DROP CONSTRAINT jobs_state_check;"
-        " ALTER TABLE jobs ADD CONSTRAINT jobs_state_check CHECK (state IN ('PENDING', 'RUNNING',"
-        " 'SUCCEEDED', 'FAILED', 'CANCELLED')) NOT VALID"
-    ),
-    "constraint leases_job_id_key of leases": (
-        "ALTER TABLE leases DROP CONSTRAINT leases_job_id_key,"
-        " ADD CONSTRAINT leases_job_id_key UNIQUE (job_id, attempt)"
-    ),
-    "constraint secrets_pkey of secrets": (
-        "ALTER TABLE secrets DROP CONSTRAINT secrets_pkey,"
-        " ADD CONSTRAINT secrets_pkey PRIMARY KEY (version)"
-    ),
-    "constraint job_logs_stream_check of job_logs": (
-        "ALTER TABLE job_logs DROP CONSTRAINT job_logs_stream_check,"
-        " ADD CONSTRAINT job_logs_stream_check CHECK (stream > 0)"
-    ),
-    "default of jobs.state": "ALTER TABLE jobs ALTER state SET DEFAULT 'RUNNING'",
-    "default of jobs.lease": "ALTER TABLE jobs ALTER lease SET DEFAULT 1",
-    "column leases.accepted_at": "ALTER TABLE leases ALTER accepted_at SET NOT NULL",
-    "sequence hodei_lease_seq": "ALTER SEQUENCE hodei_lease_seq OWNED BY jobs.lease",
-    "sequence domain_events_id_seq": "ALTER SEQUENCE domain_events_id_seq AS integer CYCLE",
-    "view job_events": (
-        "CREATE OR REPLACE VIEW job_events AS SELECT id AS job_id, ''::text AS event_type,"
-        " '{}'::jsonb AS payload, now() AS occurred_at FROM jobs"
-    ),
-    "trigger token_created of worker_bootstrap_tokens": (
-        "CREATE OR REPLACE TRIGGER token_created AFTER DELETE ON worker_bootstrap_tokens"
-        " FOR EACH ROW EXECUTE FUNCTION hodei_token_created()"
-    ),
-}
-
-
-def test_each_thing_that_is_otherwise_is_named_and_mended(
-    db: Connection, database_url: str
-) -> None:
-    """And one statement after the other leaves no trace."""
-    whole = db.execute(CATALOG).fetchall()
-    definitions = catalog.read(db, everything=True)
-    db.execute("GRANT SELECT ON job_events TO PUBLIC")
-    for what, statement in OTHER.items():
-        db.execute(statement.encode())
-        stands, words = schema_check.check_sync(database_url)
-        assert (stands, words.count("\n")) == (False, 0), (statement, words)
-        assert words.startswith(f"{what} is not as this release makes it: "), (statement, words)
-        assert schema.apply_sync(database_url) == "applied schema version 1.6", statement
-        assert schema_check.check_sync(database_url) == (True, "schema version 1.6 stands"), (
-            statement
-        )
-    for statement in OTHER.values():
-        db.execute(statement.encode())
-    assert schema_check.check_sync(database_url).words.count("\n") == 10
-    schema.apply_sync(database_url)
-    assert catalog.read(db, everything=True) == definitions
-    assert {row[:3] for row in db.execute(CATALOG).fetchall()} == {row[:3] for row in whole}
-    assert db.execute(
-        "SELECT has_table_privilege('public', 'job_events', 'SELECT')"
-    ).fetchone() == (True,), "a view that is replaced keeps its grants"
-
-
-def test_what_only_a_person_can_mend_is_said_and_a_server_starts(
-    db: Connection, database_url: str
-) -> None:
-    """The rest is mended."""
-    db.execute("""SELECT hodei_enqueue('{"command": "true"}')""")
-    db.execute("ALTER TABLE jobs ALTER priority TYPE bigint, ALTER spec DROP NOT NULL")
-    db.execute("ALTER TABLE jobs DROP CONSTRAINT jobs_name_check")
-    db.execute("ALTER TABLE leases DROP CONSTRAINT leases_pkey")
-    db.execute("ALTER TABLE leases ADD CONSTRAINT leases_pkey PRIMARY KEY (lease, job_id)")
-    db.execute("ALTER TABLE job_queue DROP CONSTRAINT job_queue_waiting_check")
-    db.execute("ALTER TABLE job_queue ADD CONSTRAINT job_queue_waiting_check CHECK (priority = 0)")
-    db.execute("UPDATE job_queue SET waiting = 'ODD', ready_at = 'infinity'")
-    typed = (
-        "column jobs.priority is not as this release makes it: it is of type bigint,"
-        " expected integer"
-    )
-    broken = "constraint job_queue_waiting_check of job_queue is not as this release makes it"
-    with pytest.raises(Conflict) as raised:
-        schema.apply_sync(database_url)
-    words = str(raised.value)
-    assert words.startswith(
-        f"applied schema version 1.6; {typed}{BY_HAND}; {broken}: expected CHECK"
-    )
-    assert 'job_queue_waiting_check" of relation "job_queue" is violated by some row)' in words
-    stands, words = schema_check.check_sync(database_url)
-    assert (stands, [line.partition(":")[0] for line in words.splitlines()]) == (
-        False,
-        [typed.partition(":")[0], broken],
-    )
-    db.execute("UPDATE job_queue SET waiting = 'RUN_AT'")
-    assert asyncio.run(schema.ensure(database_url)) == "applied schema version 1.6"
-    assert asyncio.run(schema.ensure(database_url)) == "schema version 1.6 stands; nothing to do"
-    assert schema_check.check_sync(database_url) == (False, typed + BY_HAND)
-
-
-def test_what_others_built_on_ours_is_left_alone(db: Connection, database_url: str) -> None:
-    db.execute("ALTER TABLE jobs DROP CONSTRAINT jobs_pkey")
-    db.execute("ALTER TABLE jobs ADD CONSTRAINT jobs_pkey PRIMARY KEY (id) DEFERRABLE")
-    db.execute("ALTER INDEX jobs_of_project SET (fillfactor = 50)")
-    db.execute("CREATE TABLE theirs (job_id uuid)")
-    db.execute("ALTER TABLE jobs ADD CONSTRAINT one UNIQUE (id)")
-    db.execute("ALTER TABLE theirs ADD FOREIGN KEY (job_id) REFERENCES jobs (id)")
-    db.execute("ALTER TABLE jobs DROP CONSTRAINT one CASCADE")
-    schema.apply_sync(database_url)
-    db.execute("ALTER TABLE theirs ADD FOREIGN KEY (job_id) REFERENCES jobs (id)")
-    db.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'jobs_pkey'::regclass")
-    with pytest.raises(Conflict, match="cannot drop constraint jobs_pkey on table jobs because"):
-        schema.apply_sync(database_url)
-
-
-def test_a_function_with_another_result_is_named(db: Connection, database_url: str) -> None:
-    db.execute("DROP FUNCTION hodei_uuid7()")
-    db.execute("CREATE FUNCTION hodei_uuid7() RETURNS text LANGUAGE sql RETURN 'x'")
-    checked = schema_check.check_sync(database_url)
-    assert checked.words.startswith("function hodei_uuid7() is not as this release makes it")
-    with pytest.raises(
-        Conflict, match=r"Use DROP FUNCTION hodei_uuid7\(\) first\. Then repeat this"
-    ):
-        schema.apply_sync(database_url)
 
 
 def test_what_rows_do_not_fit_is_said(db: Connection, database_url: str) -> None:
