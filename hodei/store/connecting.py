@@ -102,7 +102,8 @@ BEGIN ISOLATION LEVEL READ COMMITTED{};
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL quote_all_identifiers = off;
-SELECT set_config(s.name, '0', true) FROM pg_settings s WHERE s.name = 'transaction_timeout'
+SELECT set_config('transaction_timeout', '0', true)
+WHERE current_setting('transaction_timeout', true) IS NOT NULL
 """
 
 BEGINNINGS = 100
