@@ -1,6 +1,7 @@
-"""A worker whose disk is full when its secret is due: it goes on with the old one, and renews it
-when there is room."""
+"""Disks that are full for a while. A worker whose secret is due then goes on with the old one, and
+renews it when there is room; a log goes on with whole lines."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -26,17 +27,21 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+LATER = b'{"command": "true", "run_at": "2126-01-01T00:00:00Z"}\n'
+
+
+def fill(filler: Path) -> None:
+    with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 512)
+
+
 def test_a_full_disk_puts_a_renewal_off(one: Hodei, small_disk: Path) -> None:
     state, filler = small_disk / "w", small_disk / "filler"
     part = one.stack.worker("worker", one.addresses[0], state, one.token())
     before = (state / "identity.json").read_bytes()
     filler.write_bytes(b"")
-    with filler.open("ab", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 512)
-        except OSError:
-            pass
+    fill(filler)
     one.sql("UPDATE workers SET credential_since = now() - interval '26 days'")
     one.sql("UPDATE workers SET session = session + 1")
     one.sql("SELECT pg_notify('hodei_worker', id::text) FROM workers")
@@ -52,3 +57,23 @@ def test_a_full_disk_puts_a_renewal_off(one: Hodei, small_disk: Path) -> None:
     renewed = "SELECT count(*) FROM domain_events WHERE event_type = 'WorkerCredentialRenewed'"
     eventually(lambda: one.sql(renewed) == [(1,)])
     eventually(lambda: len(json.loads((state / "identity.json").read_text())["secrets"]) == 2)
+
+
+def test_a_log_of_json_goes_on_with_whole_lines(one: Hodei, small_disk: Path) -> None:
+    """Only the line that met the full disk is cut off."""
+    with Stack(small_disk / "logs") as stack:
+        address = stack.server("full", one.url, environment={"HODEI_LOG_FORMAT": "json"})
+        filler = small_disk / "filler"
+        fill(filler)
+        one.ok("--server", address, "job", "submit", "-f", "-", stdin=LATER * 100)
+        filler.unlink()
+        again = one.ok("--server", address, "job", "submit", "-f", "-", stdin=LATER * 10).text
+        stack.stop()
+        *lines, end = (small_disk / "logs" / "full.log").read_text().split("\n")
+    assert end == ""
+    cut = [line for line in lines if not line.endswith("}")]
+    assert len(cut) <= 1, "none only if the disk was full at the end of a line"
+    said = [json.loads(line) for line in lines if line not in cut]
+    created = [line["job_id"] for line in said if "(JobCreated)" in line["message"]]
+    assert created[-10:] == again.split()
+    assert len(created) < 100

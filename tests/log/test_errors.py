@@ -2,6 +2,7 @@
 that cannot be told ends nothing."""
 
 import ast
+import io
 import json
 import logging
 import re
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from loguru import logger
 
+from hodei import log as server_log
 from hodei.domain.errors import Invalid, Unavailable
 from hodei.protocol.log.setup import LEVELS
 from tests.conftest import TREE, Connection
@@ -141,17 +143,55 @@ def test_what_cannot_be_said_is_still_told_by_its_kind(
         assert [json.loads(line)["level"] for line in lines] == ["error"] * 3
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(
-    stderr: Stderr, configure: Program, monkeypatch: pytest.MonkeyPatch
+class Disk(io.RawIOBase):
+    """Has room for so many bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.kept = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        taken = bytes(data)[: self.room]
+        if not taken:
+            raise OSError(28, "No space left on device")
+        self.room -= len(taken)
+        self.kept += taken
+        return len(taken)
+
+
+@pytest.mark.usefixtures("stderr")
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_full_disk_ends_nothing_and_joins_no_lines(
+    monkeypatch: pytest.MonkeyPatch, log_format: str
 ) -> None:
-    configure("text")
+    disk = Disk(1000)
+    full = io.TextIOWrapper(io.BufferedWriter(disk), "utf-8", line_buffering=True)
+    monkeypatch.setattr(sys, "stderr", full)
+    server_log.configure("info", log_format)
+    for _ in range(3):
+        logger.info("lost {}", "x" * 9000)  # more than the interpreter's buffer holds
+    assert disk.room == 0
+    disk.room = 10_000
+    for number in range(3):
+        logger.info("line {}", number)
+    cut, first, second, third, end = disk.kept.decode().split("\n")
+    assert len(cut) == 1000
+    for number, line in enumerate((first, second, third)):
+        assert f"line {number}" in line
+        assert log_format == "text" or json.loads(line)
+    assert end == ""
 
-    def full(_: str) -> int:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stderr, "write", full)
+@pytest.mark.usefixtures("stderr")
+def test_without_a_standard_error_nothing_is_said_and_nothing_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    server_log.configure("info", "json")
     logger.info("lost")
-    monkeypatch.undo()
 
 
 def caught_and_logged() -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from hodei.domain.job_line import JobLine
 from hodei.domain.text import shown, shown_json
 from hodei.protocol.log.errors import kind_of, message_of, traceback_of
+from hodei.protocol.log.stream import Lines
 
 if TYPE_CHECKING:
     from loguru import Logger, Message, Record
@@ -44,8 +45,8 @@ def set_aside(record: "Record") -> None:
 class Writer:
     """Never raises: a log that cannot be written (a full disk, a reader that left) ends nothing."""
 
-    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | None, *, as_json: bool) -> None:
+        self._lines = Lines(stream)
         self._form: Callable[[Record], str] = json_lines if as_json else text_lines
 
     def __call__(self, message: "Message") -> None:
@@ -56,10 +57,7 @@ class Writer:
             record["message"] = f"a log line could not be written down: {kind_of(error)}"
             record["extra"] = {}
             text = self._form(record)
-        try:
-            self._stream.write(text)
-        except (OSError, ValueError):
-            return
+        self._lines.write(text)
 
 
 def cut(text: str) -> str:
