@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 import hodei_worker
+from hodei.protocol import standard_streams
 from hodei.tls.caller import Tls
 from hodei_worker import identity, secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels, projects, seconds
@@ -261,9 +262,8 @@ def check_user(name: str | None) -> None:
 
 
 def run(settings: Settings, log_level: str, log_format: str, worker_id: str | None) -> None:
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = (
-        "0"  # before grpc is imported; this process never forks
-    )
+    # Before grpc is imported. This process never forks.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC writes lines of its own to the log
     from loguru import logger
 
@@ -302,6 +302,7 @@ def run(settings: Settings, log_level: str, log_format: str, worker_id: str | No
 def main() -> None:
     from hodei_worker import before_log
 
+    standard_streams.fill()
     try:
         if before_log.in_json(sys.argv[1:], os.environ):
             before_log.run(worker, "hodei-worker")

@@ -14,6 +14,7 @@ import click
 
 from hodei.cli import errors, unreadable
 from hodei.domain.text import words_of
+from hodei.protocol import standard_streams
 from hodei.shapes.error import ErrorKind
 
 BROKEN_PIPE = 141
@@ -35,6 +36,7 @@ def run(
 ) -> NoReturn:
     """Ends the process with the command's exit code: `failed` for what could not be done and has no
     code of its own. Without `tracebacks` a defect of ours is one line too."""
+    standard_streams.fill()
     silence_grpc()
     _take_any_text()
     words = sys.argv[1:] if args is None else list(args)

@@ -9,6 +9,7 @@ import hodei
 from hodei.cli import program
 from hodei.cli.database_url import VISIBLE, check_url, database_url_options, needed
 from hodei.domain.timing import LOST_AFTER_S
+from hodei.protocol import standard_streams
 from hodei_worker import secret_file
 from hodei_worker.flags import empty_refused, environment_shown
 
@@ -203,6 +204,7 @@ def main() -> None:
     from hodei_worker import before_log  # loguru, which `hodei server --help` need not load
 
     if before_log.in_json(sys.argv[1:], os.environ):
+        standard_streams.fill()
         program.silence_grpc()
         before_log.run(server, "hodei-server")
     program.run(server, "hodei-server")

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from hodei.local.embedded_postgres import free_port
 from hodei.local.stack import Stack
 from tests.end_to_end.lone_worker import run_worker, worker_id
 from tests.eventually import eventually
@@ -230,3 +231,30 @@ def test_worker_run_is_the_worker(fresh: Hodei) -> None:
     Stack.await_words(part, "connected to")
     (listed,) = fresh.ok("worker", "list", "--format", "json").json
     assert (listed["name"], listed["state"], listed["slots"]) == ("by hodei", "READY", 4)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_closed_standard_streams_are_no_other_files(fresh: Hodei, log_format: str) -> None:
+    """gRPC's core would write into the worker's lock file, or into the supervisor's socket."""
+    address = f"127.0.0.1:{free_port()}"
+    state = fresh.folder / "closed"
+    token = fresh.token()
+
+    def start(*argv: str, **own: str) -> subprocess.Popen[bytes]:
+        closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", *argv]
+        said = {"HODEI_LOG_FORMAT": log_format, "GRPC_VERBOSITY": "debug"}
+        return subprocess.Popen(closed, env=os.environ | said | own)
+
+    server = start("hodei.cli.server", "--grpc", address, DATABASE_URL=fresh.url)
+    flags = ("--server", address, "--state-dir", str(state))
+    worker = start("hodei_worker", *flags, HODEI_OTP_TOKEN=token)
+    try:
+        assert fresh.finish(fresh.submit("--command", "true"))["state"] == "SUCCEEDED"
+        for process in (server, worker):
+            streams = Path(f"/proc/{process.pid}/fd")
+            assert {str((streams / name).readlink()) for name in "012"} == {"/dev/null"}
+        assert (state / "lock").read_text().strip() == str(worker.pid)
+    finally:
+        for process in (worker, server):
+            process.terminate()
+            assert process.wait(30) == 0
