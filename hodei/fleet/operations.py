@@ -97,17 +97,18 @@ class Fleet:
         return await read_page(read, MOST_WORKERS)
 
     async def drain(self, which: str, actor: str) -> Worker:
-        """Gives a worker nothing new. NotFound. Invalid: `which` fits several. Conflict: it is
+        """Gives a worker nothing new, or when it is back. NotFound. Invalid: `which` fits several. Conflict: it is
         gone."""
         gone = {WorkerState.TERMINATED}
         return await self._change(which, workers.drain, actor, gone, "there is nothing to drain")
 
     async def undrain(self, which: str, actor: str) -> Worker:
         """Gives a worker work again. NotFound. Invalid: `which` fits several. Conflict: it is gone,
-        or not here just now."""
+        or not here just now: whether one without a stream has died or changes servers is not known.
+        """
         gone = {WorkerState.TERMINATED, WorkerState.UNREACHABLE}
         why = "it gets no work before it is back; take its drain back then"
-        return await self._change(which, workers.undrain, actor, gone, why)
+        return await self._change(which, workers.undrain, actor, gone, why, connected=True)
 
     async def revoke(self, which: str, actor: str) -> Worker:
         """Ends a worker's credential for ever: its stream is closed and its jobs are given away.
@@ -121,21 +122,26 @@ class Fleet:
         actor: str,
         not_when: Collection[str] = (),
         why: str = "",
+        *,
+        connected: bool = False,
     ) -> Worker:
-        """Conflict, with the words `why`: its state is one of `not_when`."""
+        """Conflict, with the words `why`: its state is one of `not_when`, or no server has its
+        stream, and `connected` asks for that."""
         worker_id = await worker_id_of(self._database, which)
-        before = await self._get(worker_id)
+        before = await self._row(worker_id)
         if before.state in not_when:
             raise Conflict(f"worker {worker_id} is {before.state}: {why}")
+        if connected and not before.connected:
+            raise Conflict(f"worker {worker_id} is connected to no server: {why}")
         if not await self._database.run(lambda conn: change(conn, worker_id, actor)):
             raise NotFound(f"no worker {worker_id}")
-        return await self._get(worker_id)
+        return fleet_shapes.of_worker(await self._row(worker_id))
 
-    async def _get(self, worker_id: uuid.UUID) -> Worker:
+    async def _row(self, worker_id: uuid.UUID) -> workers.Worker:
         found = await self._database.run(lambda conn: workers.list_all(conn, worker_id=worker_id))
         if not found:
             raise NotFound(f"no worker {worker_id}")
-        return fleet_shapes.of_worker(found[0])
+        return found[0]
 
     # ── tokens ──
 

@@ -17,24 +17,24 @@ from hodei.store.parameters import array
 from hodei.store.statements import brief_rows, rows
 
 # One statement for each way in which a worker's state changes without its heartbeat. A parameter
-# that is NULL changes nothing; where the state is NULL, the one after DRAINING follows from the
-# slots, also while the worker is between two streams. `why` goes into the event.
+# that is NULL changes nothing; without a state, the one after DRAINING follows from the slots, also
+# between two streams; who is away is not DRAINING before it is back. `why` goes into the event.
 CHANGE = """
 WITH before AS MATERIALIZED (
-    SELECT w.id, w.state, w.last_heartbeat
+    SELECT w.id, w.state, w.draining, w.last_heartbeat
     FROM workers w
     WHERE w.id = %(worker)s
       AND (%(session)s::bigint IS NULL OR w.session = %(session)s)
     FOR UPDATE
 ), changed AS (
     UPDATE workers w
-    SET state = coalesce(
-            %(state)s,
-            CASE
-                WHEN w.state <> 'DRAINING' THEN w.state
-                WHEN w.busy_slots >= w.slots THEN 'BUSY'
-                ELSE 'READY'
-            END),
+    SET state = CASE
+            WHEN %(state)s = 'DRAINING' AND w.state NOT IN ('READY', 'BUSY') THEN w.state
+            WHEN %(state)s IS NOT NULL THEN %(state)s
+            WHEN w.state <> 'DRAINING' THEN w.state
+            WHEN w.busy_slots >= w.slots THEN 'BUSY'
+            ELSE 'READY'
+        END,
         draining = coalesce(%(draining)s, w.draining),
         drained_at = CASE
             WHEN NOT %(draining)s THEN NULL
@@ -54,7 +54,8 @@ WITH before AS MATERIALIZED (
         updated_at = greatest(clock_timestamp(), w.updated_at + interval '1 microsecond')
     FROM before b
     WHERE w.id = b.id
-    RETURNING w.id, w.state, w.updated_at, b.state AS old_state, b.last_heartbeat
+    RETURNING w.id, w.state, w.updated_at, b.state AS old_state, b.last_heartbeat,
+              w.draining <> b.draining AS drain_changed
 ), story AS (
     INSERT INTO domain_events (
         occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)
@@ -69,7 +70,7 @@ WITH before AS MATERIALIZED (
                'reason', %(why)s::text)
            || %(said)s::jsonb
     FROM changed c
-    WHERE c.old_state <> c.state OR %(revoked)s
+    WHERE c.old_state <> c.state OR c.drain_changed OR %(revoked)s
 )
 SELECT pg_notify('hodei_worker', c.id::text)
 FROM changed c
@@ -226,6 +227,7 @@ class Worker:
     projects: list[str]
     credential_since: int
     credential_age_s: float | None  # None: it came into force at infinity, as a hand has set it
+    connected: bool  # a server has its stream
 
 
 # Names and labels of rows that no check has seen (of an older release, or set by hand) are cut.
@@ -267,7 +269,8 @@ SELECT w.id,
            WHEN isfinite(coalesce(w.credential_since, w.created_at))
            THEN extract(
                epoch FROM clock_timestamp() - coalesce(w.credential_since, w.created_at))::float8
-       END AS credential_age_s
+       END AS credential_age_s,
+       w.connected
 FROM workers w
 LEFT JOIN LATERAL (
     SELECT j.id, left(j.name, 200) AS name
@@ -313,8 +316,5 @@ async def list_all(
         "limit": limit,
         "project": project,
     }
-    return [_worker(*row) for row in await rows(conn, LIST, parameters)]
-
-
-def _worker(worker_id: uuid.UUID, name: str, state: str, *rest: Any) -> Worker:
-    return Worker(worker_id, name, WorkerState(state), *rest)
+    found = await rows(conn, LIST, parameters)
+    return [Worker(row[0], row[1], WorkerState(row[2]), *row[3:]) for row in found]

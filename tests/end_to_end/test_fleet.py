@@ -131,6 +131,10 @@ def test_a_drain_of_a_worker_that_is_gone_is_refused_in_words(fresh: Hodei, tmp_
         undone = fresh.run("worker", "drain", "--undo", me)
         assert undone.code == 125
         assert f"worker {me} is {state}: it gets no work before it is back" in undone.err
+    fresh.sql("UPDATE workers SET state = 'READY' WHERE id = %s", me)
+    undone = fresh.run("worker", "drain", "--undo", me)
+    assert undone.code == 125
+    assert f"worker {me} is connected to no server: it gets no work before" in undone.err
     fresh.sql("UPDATE workers SET state = 'TERMINATED' WHERE id = %s", me)
     drained = fresh.run("worker", "drain", me)
     assert (drained.code, drained.err) == (
@@ -138,3 +142,16 @@ def test_a_drain_of_a_worker_that_is_gone_is_refused_in_words(fresh: Hodei, tmp_
         f"Error: worker {me} is TERMINATED: there is nothing to drain\n",
     )
     assert "no worker" in fresh.run("worker", "drain", str(uuid.uuid4())).err
+
+
+def test_the_drain_of_a_worker_that_has_just_died_stays(fresh: Hodei, tmp_path: Path) -> None:
+    """Nobody has called it UNREACHABLE yet; but no server has its stream."""
+    start_worker(fresh, "worker", tmp_path / "worker", fresh.token())
+    me = identity(tmp_path / "worker")["worker_id"]
+    fresh.ok("worker", "drain", me)
+    fresh.stack.parts[-1].process.kill()
+    eventually(lambda: fresh.sql("SELECT connected FROM workers") == [(False,)])
+    undone = fresh.run("worker", "drain", "--undo", me)
+    assert undone.code == 125
+    assert f"worker {me} is connected to no server: it gets no work before" in undone.err
+    assert fresh.sql("SELECT state, draining FROM workers") == [("DRAINING", True)]
