@@ -1704,18 +1704,28 @@ END $$;
 -- Moves the lease sequence past the live leases where it is behind them (after a restore, or a
 -- switch-over of logical replication), and returns whether it had to. It never moves the sequence
 -- back: ALTER SEQUENCE keeps others from drawing numbers until the end of this transaction.
+--
+-- A lease from 2^61 on was set by a hand. Behind it the numbers would soon be larger than a message to
+-- a worker carries (protocol/bounds.MOST_NUMBER), and no job would run any more.
 CREATE OR REPLACE FUNCTION hodei_pass_live_leases() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF NOT EXISTS (
         SELECT FROM hodei_lease_seq s
-        WHERE s.last_value <= (SELECT max(l.lease) FROM leases l) - s.is_called::integer)
+        WHERE s.last_value <= (
+            SELECT max(l.lease)
+            FROM leases l
+            WHERE l.lease < 2305843009213693952) - s.is_called::integer)
     THEN
         RETURN false;
     END IF;
     ALTER SEQUENCE hodei_lease_seq OWNED BY NONE;
     PERFORM setval(
-        'hodei_lease_seq', greatest(s.last_value, (SELECT max(l.lease) FROM leases l)))
+        'hodei_lease_seq',
+        greatest(s.last_value, (
+            SELECT max(l.lease)
+            FROM leases l
+            WHERE l.lease < 2305843009213693952)))
     FROM hodei_lease_seq s;
     RETURN true;
 END $$;

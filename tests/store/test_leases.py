@@ -227,3 +227,21 @@ def test_log_chunks_are_stored_once_in_order_and_a_gap_is_refused(
         b"4",
     ]
     assert db.execute("SELECT log_seq, log_bytes FROM leases").fetchone() == (5, 5)
+
+
+@pytest.mark.parametrize(("live", "moved"), [((1 << 61) - 1, True), (1 << 61, False)])
+def test_a_lease_that_a_hand_has_set_does_not_use_up_the_numbers(
+    database_url: str, db: Connection, live: int, moved: bool
+) -> None:
+    """Numbers behind it would be too large for any worker: no job of the cluster would run."""
+
+    async def story(conn: AsyncConnection) -> None:
+        await running_job(conn, await ready_worker(conn))
+
+    on(database_url, story)
+    db.execute("UPDATE leases SET lease = %s", [live])
+    assert db.execute("SELECT hodei_pass_live_leases()").fetchone() == (moved,)
+    after = db.execute("SELECT last_value = %s FROM hodei_lease_seq", [live]).fetchone()
+    assert after == (moved,)
+    db.execute("DELETE FROM leases")
+    db.execute("SELECT setval('hodei_lease_seq', 1)")
