@@ -56,3 +56,11 @@ class Aborted(HodeiError):
 class Exhausted(HodeiError):
     """A bound of this server is reached, in all or for this caller. Nothing was done, and the same
     request may succeed in a moment."""
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drops the frames of an error that is kept: in a cycle with one of them it would hold all that
+    they hold, as the request of its call, until the garbage collector comes."""
+    while error:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -5,7 +5,9 @@ A call's request is read when its turn has come, not when it arrives: until then
 client's own window. So every call is a stream to gRPC, of one request where the contract says so;
 clients do not see the difference."""
 
+import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -19,9 +21,10 @@ from hodei.access.gate import Gate
 from hodei.access.keyring import KnownKey
 from hodei.access.limits import Limits, Quota
 from hodei.access.principal import Caller, Principal, actor_name, caller, principal
+from hodei.access.rests import rest_s
 from hodei.access.roles import FOR_ONE_PROJECT, LEAST, WITHOUT_KEY, Role
 from hodei.access.turns import Turns
-from hodei.domain.errors import Exhausted, Invalid
+from hodei.domain.errors import Exhausted, Invalid, forget_frames
 from hodei.rpc.errors import status_of
 from hodei.rpc.options import MESSAGE_BYTES
 from hodei.rpc.principal import calling, said_in
@@ -148,8 +151,11 @@ class Answering:
                         context, who, serialise(await behaviour(_parsed(parse, raw), context))
                     )
                 async with limits.at_work(who, len(raw)):
+                    begun = time.perf_counter()
                     request = _parsed(parse, raw)
                     del raw
+                    if pause_s := rest_s(begun):
+                        await asyncio.sleep(pause_s)
                     reply = await behaviour(request, context)
                 return self._send(context, who, serialise(reply))
 
@@ -276,13 +282,5 @@ async def _abort(context: Context, error: Exception) -> None:
     if isinstance(error, NotImplementedError):  # a call of a standard service that it leaves out
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not have this call")
     code, words = status_of(error)
-    _forget_frames(error)
+    forget_frames(error)  # gRPC keeps what abort raises, and with it this error, in a cycle
     await context.abort(code, words.encode()[:WORDS_BYTES].decode(errors="ignore"))
-
-
-def _forget_frames(error: BaseException | None) -> None:
-    """Drops the frames of an error. gRPC keeps what abort raises, and with it this error, in a cycle
-    until the garbage collector comes: the request of each refused call would stay in memory."""
-    while error:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__

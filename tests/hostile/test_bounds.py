@@ -3,14 +3,22 @@ create under 1 s."""
 
 import json
 import time
+from collections.abc import Callable
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
-from tests.hostile.conftest import attack, through_another_address, watched
+from tests.hostile.conftest import (
+    Attacker,
+    attack,
+    server_process,
+    through_another_address,
+    watched,
+)
 from tests.running import Hodei
 
 LATER = "2900-01-01T00:00:00Z"
@@ -68,6 +76,30 @@ def test_questions_that_are_too_large(one: Hodei) -> None:
         pass
     print(counts, seen.rss >> 20, max(seen.creates_s))
     assert counts["INVALID_ARGUMENT"] == 200
+    seen.check()
+
+
+KEYS = {f"key{n}": 1 for n in range(16_000)}
+LABELS = {str(n): "" for n in range(200_000)}
+PARTS: dict[str, tuple[str, Callable[[], Message]]] = {
+    "keys of specs": ("CreateJobs", lambda: pb.CreateJobsRequest(specs=[json.dumps(KEYS)] * 15)),
+    "specs": ("CreateJobs", lambda: pb.CreateJobsRequest(specs=[""] * 2_000_000)),
+    "labels": ("FindJobs", lambda: pb.FindJobsRequest(filter=pb.JobFilter(labels=LABELS))),
+    "ids": ("RetryJobs", lambda: pb.RetryJobsRequest(retries=[pb.RetryJobRequest()] * 1_900_000)),
+}
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_requests_of_very_many_parts(one: Hodei, attacker: Attacker, parts: str) -> None:
+    """They take long to read, and what is said of each part must not keep the request."""
+    name, request = PARTS[parts]
+    body, before = request().SerializeToString().hex(), server_process(one).memory_info().rss
+    with through_another_address(one.addresses[0]) as other, watched(one, other) as seen:
+        for _ in range(3):
+            counts = attacker("ask", one.addresses[0], 30, 6, f"/hodei.v1.JobService/{name}", body)
+            print(counts)
+    print(seen.rss >> 20, max(seen.creates_s))
+    assert seen.rss - before < 256 << 20
     seen.check()
 
 
