@@ -45,7 +45,8 @@ class Unavailable(HodeiError):
 
 
 class Locked(Unavailable):
-    """Somebody else's transaction holds a lock on a row that this needs."""
+    """A row cannot be read or written now, and others can: somebody else's transaction holds a lock
+    on it, or a trigger of somebody does not come to its end."""
 
 
 class Aborted(HodeiError):

@@ -111,9 +111,7 @@ class CreateQueue:
         if other := self._under_way.get(job.id):
             await asyncio.wait([other])
         if self._apart.full:
-            return Locked(
-                f"id: job {job.id} is being created by another transaction, and many wait for such ids"
-            )
+            return Locked("it could not a moment ago, and many wait that could not")
         (outcome,) = await self._apart.submit_all([job])
         self._note_lock(job.id, outcome)
         return outcome

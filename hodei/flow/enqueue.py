@@ -88,9 +88,7 @@ def _created(job: NewJob, outcome: Creation | Exception) -> Created:
     elif isinstance(outcome, Creation):
         return Created(job.id, existed=outcome == Creation.EXISTED, error=None)
     elif isinstance(outcome, Locked):
-        error = Locked(
-            f"id: job {job.id} is being created or changed by another transaction that is still open; try again"
-        )
+        error = Locked(f"id: job {job.id} cannot be stored now, try again: {outcome}")
     elif isinstance(outcome, Invalid):
         error = outcome
     elif isinstance(outcome, HodeiError):

@@ -76,6 +76,15 @@ def is_of_a_trigger(error: BaseException) -> bool:
     return raised or (error.sqlstate or "")[:2] not in ("25", "40", "53", "55", "57", "58")
 
 
+def _is_met_by_others(error: psycopg.Error) -> bool:
+    """Returns whether PostgreSQL cancelled the statement, or had no resources, while a function of
+    somebody ran for a row: it may be this row that takes too long, and others must not wait for it.
+    """
+    state = (error.sqlstate or "")[:2]
+    met = error.sqlstate == "57014" or state in ("40", "53", "55")
+    return met and bool(FOREIGN.search(error.diag.context or ""))
+
+
 def unavailable(error: BaseException) -> Unavailable | None:
     """Returns the error in words where the database cannot serve now; None where a row or a program
     is at fault."""
@@ -86,7 +95,7 @@ def unavailable(error: BaseException) -> Unavailable | None:
     state = error.sqlstate or ""
     words = WORDS.get(state) or CLASSES.get(state[:2])
     if words:
-        kind = Locked if state == LOCKED else Unavailable
+        kind = Locked if state == LOCKED or _is_met_by_others(error) else Unavailable
         return kind(f"{words} ({state}: {primary(error)})")
     if is_stale(error):
         return Unavailable(f"the connection to the database was stale ({state}); try again")

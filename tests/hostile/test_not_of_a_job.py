@@ -216,3 +216,58 @@ def test_a_job_that_is_refused_at_the_commit_costs_no_other(when: str, working: 
     assert ("PostgreSQL refuses this job: not this one" in alone.err) == (when == "INSERT")
     working.all_succeeded([entry.job_id for entry in entries[1:]])
     assert "S3CRET" not in working.log("server-0") + working.log("server-1")
+
+
+def test_a_trigger_that_does_not_come_to_its_end_holds_up_its_own_job_only(
+    working: Hodei,
+) -> None:
+    """A statement_timeout ends each statement that has this job in it; the job is the first of the
+    queue."""
+    name = working.conn.info.dbname
+    working.sql(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF NEW.name = 'slow' THEN PERFORM pg_sleep(2); END IF; RETURN NEW; END $$"
+    )
+    working.sql(
+        "CREATE TRIGGER theirs BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()"
+    )
+    working.sql(f"ALTER DATABASE {name} SET statement_timeout = '500ms'")
+    reconnect(working)
+    slow = working.submit("--name", "slow", "--priority", "5", "--command", "true")
+    working.all_succeeded(enqueued(working, 20))
+    assert working.job(slow)["state"] == "PENDING"
+    working.sql("DROP TRIGGER theirs ON jobs")
+    working.all_succeeded([slow])
+
+
+def reconnect(hodei: Hodei) -> None:
+    """Ends the connections of all programs, which then have what the database is set to."""
+    hodei.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+def test_a_database_that_turns_read_only_under_somebodys_trigger_costs_no_job(
+    working: Hodei,
+) -> None:
+    name = working.conn.info.dbname
+    working.sql("CREATE TABLE theirs (n integer)")
+    working.sql(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO theirs VALUES (1); RETURN NEW; END $$"
+    )
+    working.sql(
+        "CREATE TRIGGER theirs BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()"
+    )
+    running = working.submit("--command", "sleep 2")
+    working.until(running, "RUNNING")
+    jobs = enqueued(working, 10)
+    working.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    reconnect(working)
+    time.sleep(5)
+    working.sql("SET default_transaction_read_only = off")
+    working.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    reconnect(working)
+    working.all_succeeded([running, *jobs])
+    assert working.sql(REJECTED) == [(0,)]
