@@ -61,7 +61,7 @@ def test_each_state_and_reason_that_it_writes_is_one_of_ours(name: str) -> None:
 def test_whether_a_row_waits_and_until_when_is_decided_by_one_time(name: str) -> None:
     """Where the clock is read for each, it may reach run_at between the two: a row that waits for
     no time, which PostgreSQL refuses."""
-    assert not re.search(r"(run_at|until) > clock_timestamp\(\)", STATEMENTS[name])
+    assert not re.search(r"\brun_at > clock_timestamp\(\)", STATEMENTS[name])
 
 
 TWO_EVENTS = {"results.RESULT", "sessions.CONNECT"}
