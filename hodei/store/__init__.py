@@ -4,7 +4,8 @@ statement a constant above the function that runs it.
 Every function takes an open connection first. A statement that is run by guarded_rows or brief_rows
 (statements.py) is a transaction of its own, unless its caller has opened one (Database.transact).
 
-- How PostgreSQL is reached: database, statements, parameters, listener, times, sqlstate, halves.
+- How PostgreSQL is reached: database, statements, parameters, listener, times, json_values, sqlstate,
+  halves.
 - A job's life: creation, claims, accepts, releases, results, late_results, cancels.
 - A job of a program's own transaction: enqueue.
 - What is looked after: leases, stray_leases, job_queue, dead_rows, invariants, sweep, retention.

@@ -17,9 +17,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from hodei.domain.errors import HodeiError, Unavailable
-from hodei.store import sqlstate, times
+from hodei.store import json_values, sqlstate, times
 
-__all__ = ["times"]  # imported for its effect: every connection reads times as integers
+__all__ = ["json_values", "times"]  # imported for their effect on what every connection reads
 
 Connection = AsyncConnection[TupleRow]
 T = TypeVar("T")

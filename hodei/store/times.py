@@ -1,18 +1,15 @@
-"""How values leave PostgreSQL. Times are whole microseconds since 1970 (UTC), whatever a database's
+"""How times leave PostgreSQL: as whole microseconds since 1970 (UTC), whatever a database's
 DateStyle or TimeZone says.
 
 A datetime can hold neither `infinity` nor a year after 9999, and one such row, set by hand, would
 cost the answer of all others. The binary form of a timestamptz depends on no setting."""
 
-import json
 import struct
 from datetime import UTC, datetime
-from typing import Any
 
 import psycopg
 from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
-from psycopg.types.json import set_json_loads
 
 NEVER = (1 << 63) - 1
 """`infinity`, and every time that lies so far ahead, in microseconds. `-infinity` is its negative.
@@ -33,21 +30,6 @@ class _Microseconds(Loader):
 
 
 psycopg.adapters.register_loader("timestamptz", _Microseconds)
-
-
-UNREADABLE = {"unreadable": "a value that a hand has set"}
-"""In place of JSON that Python cannot read: too deep, or a number of thousands of digits. One such
-row would cost the answer of all others."""
-
-
-def _json(data: str | bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return dict(UNREADABLE)
-
-
-set_json_loads(_json)
 
 
 def instant(microseconds: int) -> str:
