@@ -2,6 +2,9 @@
 
 import signal
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from tests.end_to_end.test_health import NOT_SERVING, SERVING, health
 from tests.eventually import eventually
 from tests.hostile.conftest import attack
@@ -26,11 +29,17 @@ def test_an_outage_is_told_to_others(one: Hodei) -> None:
         assert health(one, "hodei.v1.WorkerService") == SERVING
 
 
-def test_a_server_drains(one: Hodei) -> None:
+def test_a_drain_is_told_to_others(one: Hodei) -> None:
     eventually(lambda: health(one, "") == SERVING)
     (server,) = one.stack.parts
-    with attack("take_nothing", one.addresses[0], 50, 1, WATCH):
+    with (
+        attack("take_nothing", one.addresses[0], 50, 1, WATCH),
+        grpc.insecure_channel(one.addresses[0]) as channel,
+    ):
+        request = health_pb2.HealthCheckRequest()
+        told = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=20)
+        assert next(told).status == SERVING
         server.process.send_signal(signal.SIGTERM)
-        eventually(lambda: health(one, "") == NOT_SERVING, most_s=5)
+        assert next(told).status == NOT_SERVING
         server.process.send_signal(signal.SIGTERM)  # a second one ends at once
         assert server.process.wait(10) == 0
