@@ -22,7 +22,11 @@ waited for."""
 
 REST = 5.0
 """A look that took long is followed by a pause 5 times as long: however many jobs are
-watched, it takes a sixth of one connection at most."""
+watched, it takes a sixth of one connection at most, up to MOST_REST_S."""
+
+MOST_REST_S = 3.0
+"""Seconds of the longest pause. A look that somebody's lock on a table holds up for long says nothing
+of how much there is to read."""
 
 
 class Watch:
@@ -46,7 +50,7 @@ class Watch:
             watched = list(self._watchers)
             begun = time.monotonic()
             now = await self._look(watched)
-            pause_s = max(every_s, REST * (time.monotonic() - begun))
+            pause_s = max(every_s, min(MOST_REST_S, REST * (time.monotonic() - begun)))
             for job_id in watched:
                 if self._has_moved(before.get(job_id), now.get(job_id)):
                     self.wake(job_id)

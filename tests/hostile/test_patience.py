@@ -1,10 +1,16 @@
 """What only shows after a minute: a worker that is stopped, and workers that stay where they are."""
 
+import contextlib
 import os
 import signal
 import time
 from pathlib import Path
 
+import grpc
+import psycopg
+
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
 from tests.end_to_end.test_fleet import start_worker
 from tests.eventually import eventually
 from tests.running import Hodei
@@ -76,3 +82,25 @@ def test_a_server_that_no_worker_lists_moves_nobody_and_one_that_they_list_gets_
             "who has one address is never sent away"
         )
     assert fresh.ok("status", "--format", "json").json["servers"] == 3
+
+
+def test_followers_hear_of_an_end_soon_after_a_lock_that_held_up_their_look(fresh: Hodei) -> None:
+    """One follower at each server: the job's end comes through one of them only."""
+    start_worker(fresh, "w", fresh.folder / "w", fresh.token(), servers=",".join(fresh.addresses))
+    job_id = fresh.submit("--command", "sleep 8")
+    fresh.until(job_id, "RUNNING")
+    with contextlib.ExitStack() as open_calls, psycopg.connect(fresh.url) as conn:
+        followers = []
+        for address in fresh.addresses:
+            channel = open_calls.enter_context(grpc.insecure_channel(address))
+            request = pb.ReadLogsRequest(job_id=job_id, follow=True)
+            followers.append(hodei_pb2_grpc.JobServiceStub(channel).ReadLogs(request, timeout=60))
+        time.sleep(0.5)
+        conn.execute("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE")
+        time.sleep(6)
+        conn.rollback()
+        fresh.finish(job_id)
+        ended = time.monotonic()
+        for follower in followers:
+            assert list(follower)[-1].HasField("job")
+        assert time.monotonic() - ended < 8
