@@ -1,6 +1,7 @@
 """Applies schema.sql where it is missing. It reads first: on a complete schema it takes no lock."""
 
 import asyncio
+import functools
 import random
 from importlib import resources
 from typing import LiteralString, NamedTuple
@@ -55,7 +56,7 @@ class Applied(NamedTuple):
     def serves(self) -> bool:
         """Whether all that a server calls is there, even if not all of it is as it must be."""
         stands = self.version == VERSION and self.revision >= REVISION
-        return stands and all(g.differs and not g.what.startswith("function") for g in self.gaps)
+        return stands and all(gap.can_wait for gap in self.gaps)
 
     @property
     def findings(self) -> list[str]:
@@ -66,6 +67,14 @@ class Applied(NamedTuple):
         return [
             *([f"missing: {', '.join(_ten(missing, ''))}"] if missing else []),
             *_ten(others, " are not as this release makes them"),
+        ]
+
+    @property
+    def advice(self) -> list[str]:
+        """The findings, each with what is to be done."""
+        return [
+            line if line.endswith(BY_HAND) else f"{line}; run `hodei db apply`"
+            for line in self.findings
         ]
 
     @property
@@ -136,9 +145,10 @@ def apply_sync(url: str, *, to_serve: bool = False) -> str:
 
     Several may come at once: they queue on an advisory lock, and the second one finds nothing to
     do. The lock time-out keeps a long query of somebody else from holding up all who wait behind
-    our ALTER; the caller retries (see ensure). `to_serve`: where the schema stands, a database that
-    is read-only will do, and what only a person can mend is no more than a warning: it may be that
-    all works."""
+    our ALTER; the caller retries (see ensure). `to_serve`: a server asks, which needs the schema
+    now. Where it serves, a database that is read-only will do, and what is only otherwise is warned
+    of, once: to build an index anew locks its table for as long as that takes, and it may be
+    somebody's who knows why."""
     with connect(url, NAME) as conn, in_words("schema.sql could not be applied"):
         with untimed(conn):
             check_database(conn)
@@ -149,41 +159,35 @@ def apply_sync(url: str, *, to_serve: bool = False) -> str:
                 return f"schema version {found} stands; {READ_ONLY}"
             raise Unavailable(READ_ONLY)
         _refuse_newer(found)
-        words, left = _apply_as_role(conn, found, to_serve)
+        words, left = _apply(conn, found, to_serve)
         words += _pass_live_leases(conn)
     if left and not to_serve:
         raise Conflict("; ".join([words, *left]))
     for line in left:
-        logger.warning("{}", line)
+        _warn_once(line)
     return words
 
 
-def _apply_as_role(conn: Connection, found: Applied, to_serve: bool) -> tuple[str, list[str]]:
-    """Calls _apply. A server whose role may not alter anything need not end where all that it calls
-    is there, for an index of other columns say."""
-    try:
-        return _apply(conn, found)
-    except psycopg.errors.InsufficientPrivilege:
-        if not (to_serve and found.serves):
-            raise
-        return _standing(found), [f"{line}; run `hodei db apply`" for line in found.findings]
+@functools.cache
+def _warn_once(line: str) -> None:
+    logger.warning("{}", line)
 
 
-def _apply(conn: Connection, found: Applied) -> tuple[str, list[str]]:
-    """Returns what was done and, a line for each, what could not be mended."""
-    if not found.whole:
+def _apply(conn: Connection, found: Applied, to_serve: bool) -> tuple[str, list[str]]:
+    """Returns what was done and, a line for each, what is left as it is."""
+    if not _will_do(found, to_serve):
         with untimed(conn, write=True):  # READ COMMITTED: behind the lock we see what another did
             conn.execute(SETTINGS.encode())
             found = applied(conn)
             _refuse_newer(found)
-            if not found.whole:
-                left = _mend(conn, found)
+            if not _will_do(found, to_serve):
+                left = _mend(conn, found, to_serve)
                 return f"applied schema version {VERSION}.{REVISION}", left
-    return _standing(found), found.findings
+    return f"schema version {found} stands; nothing to do", found.advice
 
 
-def _standing(found: Applied) -> str:
-    return f"schema version {found} stands; nothing to do"
+def _will_do(found: Applied, to_serve: bool) -> bool:
+    return found.whole or (to_serve and found.serves)
 
 
 def _refuse_newer(found: Applied) -> None:
@@ -191,24 +195,26 @@ def _refuse_newer(found: Applied) -> None:
         raise Conflict(found.newer)
     if found.revision > REVISION and not found.whole:
         raise Conflict(
-            f"{'; '.join(found.findings)}; the database's schema is revision {found}, newer than this program's"
-            f" {VERSION}.{REVISION}: run `hodei db apply` of the newer program"
+            f"{'; '.join(found.findings)}; the database's schema is revision {found}, newer than this"
+            f" program's {VERSION}.{REVISION}: run `hodei db apply` of the newer program"
         )
 
 
-def _mend(conn: Connection, found: Applied) -> list[str]:
-    """Makes what is missing or otherwise. schema.sql changes no table that stands, but of a database
-    of this revision it is known what each table must have. Returns what could not be mended."""
+def _mend(conn: Connection, found: Applied, to_serve: bool) -> list[str]:
+    """Makes what is missing or otherwise. schema.sql changes no table that stands, but of a
+    database of this revision it is known what each table must have; to serve, what can wait there
+    is left. Returns what is left, a line for each."""
     refused: dict[str, str] = {}
+    waits = to_serve and found.revision == REVISION
     if found.revision == REVISION:
         if any(gap.what.startswith("column hodei_schema.") for gap in found.gaps):
             conn.execute("DELETE FROM hodei_schema")  # its one row is written anew
         for gap in found.gaps:
-            if gap.before:
+            if gap.before and not (waits and gap.can_wait):
                 _alter(conn, gap, gap.before, refused)
     _run_schema_sql(conn, found)
     for gap in applied(conn).gaps:
-        if statement := gap.after or gap.before:
+        if (statement := gap.after or gap.before) and not (waits and gap.can_wait):
             _alter(conn, gap, statement, refused)
     left = applied(conn)
     if any(not gap.differs for gap in left.gaps):
@@ -216,8 +222,11 @@ def _mend(conn: Connection, found: Applied) -> list[str]:
             f"schema.sql is not all of it: {'; '.join(left.findings)}; nothing was changed:"
             " another object may have the name"
         )
+    if waits:
+        return left.advice
+    still = "it was made again, and is so still"
     return [
-        gap.words if gap.by_hand else f"{gap.words} ({refused.get(gap.what, 'again')}){BY_HAND}"
+        gap.words if gap.by_hand else f"{gap.words} ({refused.get(gap.what, still)}){BY_HAND}"
         for gap in left.gaps
     ]
 
@@ -240,7 +249,7 @@ def _alter(
     conn: Connection, gap: Gap, statement: psycopg.sql.Composed, refused: dict[str, str]
 ) -> None:
     """Runs a statement that mends. What is there and only otherwise stays if it cannot be mended,
-    and PostgreSQL's reason is added to `refused`: rows do not fit it, or others' objects need it."""
+    and PostgreSQL's reason is added to `refused`: rows do not fit, or others' objects need it."""
     try:
         with conn.transaction():
             conn.execute(statement)

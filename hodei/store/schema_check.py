@@ -4,7 +4,6 @@ from typing import LiteralString, NamedTuple
 
 from hodei.store import rights
 from hodei.store.connecting import Connection, connect, in_words, untimed
-from hodei.store.gaps import BY_HAND
 from hodei.store.schema import NAME, REVISION, VERSION, applied
 from hodei.store.suitable import check_database
 
@@ -35,10 +34,6 @@ def _odd_jobs(conn: Connection) -> str:
     )
 
 
-def _advised(line: str) -> str:
-    return line if line.endswith(BY_HAND) else f"{line}; run `hodei db apply`"
-
-
 class Checked(NamedTuple):
     """What a check has found."""
 
@@ -63,7 +58,7 @@ def check_sync(url: str) -> Checked:
             )
             return Checked(False, words + _odd_jobs(conn))
         if found.gaps:
-            return Checked(False, "\n".join(_advised(line) for line in found.findings))
+            return Checked(False, "\n".join(found.advice))
         lacking = rights.lacking(conn)
         findings = "\n".join((f"schema version {found} stands", *lacking, *rights.notes(conn)))
         return Checked(not lacking, findings)

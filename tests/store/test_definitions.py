@@ -1,16 +1,19 @@
-"""The schema is whole or not: what has the right name and another definition is named and made again,
-or left to a person."""
+"""The schema is whole or not: what has the right name and another definition is named and made
+again, or left to a person."""
 
 import asyncio
 import re
 
 import pytest
+from loguru import logger
 
 from hodei.domain.errors import Conflict
 from hodei.store import catalog, schema, schema_check
 from hodei.store.gaps import BY_HAND
 from tests.conftest import Connection
 from tests.store.test_schema import CATALOG
+
+STANDS = "schema version 1.6 stands; nothing to do"
 
 OTHER = {
     "function hodei_enqueue(jsonb)": "ALTER FUNCTION hodei_enqueue(jsonb) RESET ALL",
@@ -137,10 +140,43 @@ def test_what_only_a_person_can_mend_is_said_and_a_server_starts(
         False,
         [typed.partition(":")[0], broken],
     )
+    assert asyncio.run(schema.ensure(database_url)) == STANDS
     db.execute("UPDATE job_queue SET waiting = 'RUN_AT'")
-    assert asyncio.run(schema.ensure(database_url)) == "applied schema version 1.6"
-    assert asyncio.run(schema.ensure(database_url)) == "schema version 1.6 stands; nothing to do"
+    with pytest.raises(Conflict, match=f"^applied schema version 1.6; {typed}{BY_HAND}$"):
+        schema.apply_sync(database_url)
+    assert asyncio.run(schema.ensure(database_url)) == STANDS
     assert schema_check.check_sync(database_url) == (False, typed + BY_HAND)
+
+
+def test_a_server_makes_what_is_missing_and_leaves_what_is_otherwise(
+    db: Connection, database_url: str
+) -> None:
+    """To build an index anew locks its table, and somebody may be building it just now. A server
+    warns once, although it looks each hour."""
+    db.execute("DROP INDEX jobs_by_correlation; CREATE INDEX jobs_by_correlation ON jobs (id)")
+    db.execute("ALTER TABLE jobs DROP CONSTRAINT jobs_name_check")
+    db.execute("ALTER TABLE jobs ADD CONSTRAINT jobs_name_check CHECK (name <> 'x')")
+    theirs = "SELECT 'jobs_by_correlation'::regclass::oid, to_json(k) FROM pg_constraint k"
+    before = db.execute(f"{theirs} WHERE conname = 'jobs_name_check'".encode()).fetchall()
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), level="WARNING", format="{message}")
+    try:
+        for _ in range(2):
+            assert asyncio.run(schema.ensure(database_url)) == STANDS
+        db.execute("DROP INDEX job_queue_ready; DROP FUNCTION hodei_ms CASCADE")
+        assert asyncio.run(schema.ensure(database_url)) == "applied schema version 1.6"
+    finally:
+        logger.remove(sink)
+    assert db.execute(f"{theirs} WHERE conname = 'jobs_name_check'".encode()).fetchall() == before
+    stands, words = schema_check.check_sync(database_url)
+    assert (stands, words.splitlines()) == (False, [line.rstrip() for line in lines])
+    assert [line.partition(" is not as this release makes it: ")[0] for line in lines] == [
+        "constraint jobs_name_check of jobs",
+        "index jobs_by_correlation",
+    ]
+    assert all(line.endswith("; run `hodei db apply`\n") for line in lines)
+    schema.apply_sync(database_url)
+    assert schema_check.check_sync(database_url).stands
 
 
 def test_what_others_built_on_ours_is_left_alone(db: Connection, database_url: str) -> None:
