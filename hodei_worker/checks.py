@@ -22,7 +22,7 @@ from hodei.protocol.bounds import (
     MOST_NUMBER,
     SHA256_BYTES,
 )
-from hodei.protocol.words import Reason
+from hodei.protocol.words import FAILURES, Reason
 
 MOST_SECRETS, LONGEST_NAME = 100, 200
 """Secrets of one job, and characters of the name of one. Servers give a third, and take half."""
@@ -120,11 +120,12 @@ def _check_values(values: Mapping[str, str]) -> None:
 
 
 def _check_cancel(cancel: pb.CancelJob) -> None:
-    """A word that servers do not know would have them refuse the job's result for ever."""
+    """By the reason the job is CANCELLED or FAILED. With another one servers would refuse its result
+    for ever."""
     _check_range(cancel.lease, "lease", 1, MOST_NUMBER)
     _check_text(cancel.message, "message of a cancel")
-    if cancel.reason not in list(Reason):
-        raise BadFrame(f"cancel: expected a known reason, got {cancel.reason[:80]!r}")
+    if cancel.reason not in FAILURES | {Reason.CANCELLED}:
+        raise BadFrame(f"cancel: expected a reason to end a job, got {cancel.reason[:80]!r}")
 
 
 def _check_leases(numbers: Iterable[int]) -> None:

@@ -30,3 +30,13 @@ class Reason(StrEnum):
     CANCELLED = "CANCELLED"
     REJECTED = "REJECTED"  # PostgreSQL or a message cannot take the job
     INTERNAL = "INTERNAL"  # a fault of Hodei's own
+
+
+FAILURES = frozenset(Reason) - {
+    Reason.CANCELLED,
+    Reason.WORKER_LOST,
+    Reason.QUARANTINED,
+    Reason.REJECTED,
+}
+"""Reasons that a worker may give for a failure. The others belong to other outcomes, or only servers
+find them: a result that says otherwise is refused."""

@@ -14,6 +14,7 @@ from hodei.fleet.sessions import HeldLease, Hello
 from hodei.fleet.stream import WorkerStream
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol.bounds import LONGEST_TEXT
+from hodei.protocol.words import FAILURES
 from hodei.rpc import worker_checks, worker_labels
 from hodei.rpc.ids import uuid_of
 from hodei.rpc.worker_checks import CHUNK_BYTES, LATEST_US, within, within_all
@@ -42,8 +43,7 @@ OUTCOMES = {
 
 REASONS = {
     Outcome.SUCCEEDED: frozenset[Reason](),
-    Outcome.FAILED: frozenset(Reason)
-    - {Reason.CANCELLED, Reason.WORKER_LOST, Reason.QUARANTINED, Reason.REJECTED},
+    Outcome.FAILED: FAILURES,
     Outcome.CANCELLED: frozenset({Reason.CANCELLED}),
     Outcome.LOST: frozenset({Reason.WORKER_LOST}),
 }

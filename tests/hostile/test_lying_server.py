@@ -41,6 +41,7 @@ FRAMES = [
     offer(actor="\x1b[31m" * 180_000),
     after_welcome(run=[pb.RunJob(lease=n, attempt=1, job_id=ID) for n in range(1, 3_000)]),
     after_welcome(cancel=[pb.CancelJob(lease=1 << 50, reason="\x1b[31m", message="x")]),
+    after_welcome(cancel=[pb.CancelJob(lease=1 << 50, reason="QUARANTINED", message="x")]),
     after_welcome(cancel=[pb.CancelJob(lease=1, reason="CANCELLED", message="x" * 900_000)]),
     after_welcome(refused=[pb.Refusal(lease=1, why="\x1b[31m" * 180_000)]),
     after_welcome(result_acks=[1 << 50, 0, HUGE]),

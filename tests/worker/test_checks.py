@@ -100,7 +100,7 @@ BEYOND = [
     ),
     *(
         pb.ServerFrame(cancel=[pb.CancelJob(lease=1, reason=word)])
-        for word in ("", "SUCCEEDED", "\x1b[31m", "x" * 900_000)
+        for word in ("", "SUCCEEDED", "WORKER_LOST", "REJECTED", "\x1b[31m", "x" * 900_000)
     ),
     pb.ServerFrame(cancel=[pb.CancelJob(lease=NUMBER, reason="CANCELLED")]),
     *(pb.ServerFrame(refused=[pb.Refusal(lease=1, why=text)]) for text in TEXT),
