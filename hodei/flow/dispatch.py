@@ -31,7 +31,7 @@ from hodei.flow.secret_offers import SecretOffers, may_need_values
 from hodei.flow.set_aside import set_aside
 from hodei.secrets.keys import SecretKeys
 from hodei.secrets.values import SecretReader
-from hodei.store import claims, creation
+from hodei.store import claims, creation, sqlstate
 from hodei.store.claims import Claimed, ClaimRequest, Offer
 from hodei.store.creation import PATIENCE, NewJob
 from hodei.store.database import TROUBLE, Database
@@ -195,7 +195,9 @@ class JobDispatcher:
             return await self._database.run(
                 lambda conn: creation.create(conn, new, PATIENCE), idempotent=True
             )
-        except Locked:
+        except Locked as error:
+            if not sqlstate.is_lock(error.__cause__):
+                raise
             return await self._database.run(
                 lambda conn: creation.create_unlocked(conn, new), idempotent=True
             )

@@ -95,7 +95,7 @@ def unavailable(error: BaseException) -> Unavailable | None:
     state = error.sqlstate or ""
     words = WORDS.get(state) or CLASSES.get(state[:2])
     if words:
-        kind = Locked if state == LOCKED or _is_met_by_others(error) else Unavailable
+        kind = Locked if is_lock(error) or _is_met_by_others(error) else Unavailable
         return kind(f"{words} ({state}: {primary(error)})")
     if is_stale(error):
         return Unavailable(f"the connection to the database was stale ({state}); try again")
@@ -120,6 +120,11 @@ def is_stale(error: BaseException) -> bool:
     if not isinstance(error, psycopg.Error) or is_of_a_trigger(error):
         return False
     return error.sqlstate in STALE or (error.sqlstate, error.diag.source_function) == REPLANNED
+
+
+def is_lock(error: BaseException | None) -> bool:
+    """Returns whether a lock was in the way for as long as the statement was to wait for one."""
+    return getattr(error, "sqlstate", None) == LOCKED
 
 
 def is_missing_right(error: BaseException | None) -> bool:

@@ -240,6 +240,27 @@ def test_a_trigger_that_does_not_come_to_its_end_holds_up_its_own_job_only(
     working.all_succeeded([slow])
 
 
+def test_a_create_whose_trigger_does_not_come_to_its_end_is_found_by_halves(fresh: Hodei) -> None:
+    """Each statement that has it in it takes as long as the statement_timeout, and the others of
+    its call wait for that. A number that was drawn stays drawn when its transaction is taken back."""
+    name = fresh.conn.info.dbname
+    fresh.sql("CREATE SEQUENCE tries")
+    fresh.sql(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.name = 'slow' THEN PERFORM nextval('tries'), pg_sleep(2); END IF;"
+        " RETURN NEW; END $$"
+    )
+    fresh.sql("CREATE TRIGGER theirs BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()")
+    fresh.sql(f"ALTER DATABASE {name} SET statement_timeout = '300ms'")
+    reconnect(fresh)
+    specs = [json.dumps({"command": "true", "name": one}) for one in ["slow", *["good"] * 127]]
+    with grpc.insecure_channel(fresh.addresses[0]) as channel:
+        stub = hodei_pb2_grpc.JobServiceStub(channel)
+        entries = stub.CreateJobs(pb.CreateJobsRequest(specs=specs), timeout=60).entries
+    assert [entry.error_code for entry in entries] == ["UNAVAILABLE", *[""] * 127]
+    assert fresh.sql("SELECT last_value FROM tries") == [(8,)], "1 + log2(128)"
+
+
 def reconnect(hodei: Hodei) -> None:
     """Ends the connections of all programs, which then have what the database is set to."""
     hodei.sql(
