@@ -1570,8 +1570,8 @@ BEGIN
         JOIN jobs j ON j.id = r.id;
 END $$;
 
--- Creates jobs as hodei_create_jobs does, each by itself: one whose id somebody else's transaction is
--- creating is `locked` once lock_timeout has passed, and nothing of it is stored. Servers call it
+-- Creates jobs as hodei_create_jobs does, each by itself: one whose id somebody else's transaction
+-- is creating is `locked` once lock_timeout has passed, and nothing of it is stored. Servers call it
 -- where hodei_create_jobs has met a lock: it takes several times as long.
 CREATE OR REPLACE FUNCTION hodei_create_unlocked(records jsonb)
 RETURNS TABLE (job_id uuid, outcome text)
@@ -1705,8 +1705,8 @@ END $$;
 -- switch-over of logical replication), and returns whether it had to. It never moves the sequence
 -- back: ALTER SEQUENCE keeps others from drawing numbers until the end of this transaction.
 --
--- A lease from 2^61 on was set by a hand. Behind it the numbers would soon be larger than a message to
--- a worker carries (protocol/bounds.MOST_NUMBER), and no job would run any more.
+-- A lease from 2^61 on was set by a hand. Behind it the numbers would soon be larger than a message
+-- to a worker carries (protocol/bounds.MOST_NUMBER), and no job would run any more.
 CREATE OR REPLACE FUNCTION hodei_pass_live_leases() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN

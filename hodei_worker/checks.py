@@ -1,8 +1,9 @@
 """Checks of the messages of servers before they are used. A bad message, whether by intent or by a
 fault, ends the stream; it harms no job.
 
-Numbers that the worker does not use (`session`, `beat_unix_us`) may be anything. How many entries a
-frame has is bounded by its size alone (CHANNEL_OPTIONS): those about unknown leases cost nothing."""
+Numbers that the worker does not use (`session`, `beat_unix_us`) may be anything. How many entries
+a frame has is bounded by its size alone (CHANNEL_OPTIONS): those about unknown leases cost
+nothing."""
 
 import math
 import re
@@ -38,8 +39,8 @@ class BadFrame(Exception):
 
 
 def most_offers(slots: int) -> int:
-    """Returns how many offers may wait for a slot: twice what a server sends, because offers that it
-    has given up count here until it says so. A server that sends more does not heed the slots:
+    """Returns how many offers may wait for a slot: twice what a server sends, because offers that
+    it has given up count here until it says so. A server that sends more does not heed the slots:
     another one is asked for work."""
     return 2 * (slots + MOST_AHEAD)
 
@@ -120,8 +121,8 @@ def _check_values(values: Mapping[str, str]) -> None:
 
 
 def _check_cancel(cancel: pb.CancelJob) -> None:
-    """By the reason the job is CANCELLED or FAILED. With another one servers would refuse its result
-    for ever."""
+    """By the reason the job is CANCELLED or FAILED. With another one servers would refuse its
+    result for ever."""
     _check_range(cancel.lease, "lease", 1, MOST_NUMBER)
     _check_text(cancel.message, "message of a cancel")
     if cancel.reason not in FAILURES | {Reason.CANCELLED}:

@@ -18,8 +18,8 @@ ACCEPT_WITHIN_S = 10.0
 worker's heartbeat lists it as waiting while all slots are taken (LONGEST_OFFER_S)."""
 
 LONGEST_OFFER_S = 30.0
-"""Time for which an offer is renewed while its worker lists it as waiting behind others. Then it returns: a
-worker asks for no more than its slots will take."""
+"""Time for which an offer is renewed while its worker lists it as waiting behind others. Then it
+returns: a worker asks for no more than its slots will take."""
 
 LIMIT_MARGIN_S = 30.0
 """Time that a worker has, beyond a limit of a job (and its grace), to enforce that limit. Then the

@@ -115,10 +115,11 @@ async def checked(
     with it."""
     size = 0
     for place, text in enumerate(specs):
-        size += max(len(text), LEAST_BYTES)
+        counted = max(len(text), LEAST_BYTES)
+        size += counted
         if size > CHECKED_BYTES:
             await asyncio.sleep(0)
-            size = len(text)
+            size = counted
         begun = time.perf_counter()
         try:
             job: NewJob | Invalid = _job_of(text, actor, project)

@@ -1,5 +1,5 @@
-"""Bounds of what servers and workers send each other on their stream. Both sides keep them: they send
-nothing beyond them, and whoever gets something beyond them ends that stream."""
+"""Bounds of what servers and workers send each other on their stream. Both sides keep them: they
+send nothing beyond them, and whoever gets something beyond them ends that stream."""
 
 import re
 

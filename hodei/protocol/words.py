@@ -38,5 +38,5 @@ FAILURES = frozenset(Reason) - {
     Reason.QUARANTINED,
     Reason.REJECTED,
 }
-"""Reasons that a worker may give for a failure. The others belong to other outcomes, or only servers
-find them: a result that says otherwise is refused."""
+"""Reasons that a worker may give for a failure. The others belong to other outcomes, or only
+servers find them: a result that says otherwise is refused."""

@@ -150,8 +150,9 @@ def heartbeat(stream: WorkerStream, said: pb.Heartbeat) -> ReceivedHeartbeat:
 
 
 def result(said: pb.Result, worker_id: uuid.UUID, actor: str) -> Result:
-    """A result. `actor`: its worker, as events name it. Of the time when it was started only whether
-    there is one counts. Invalid: a number is out of range, or its parts contradict each other."""
+    """A result. `actor`: its worker, as events name it. Of the time when it was started only
+    whether there is one counts. Invalid: a number is out of range, or its parts contradict each
+    other."""
     if said.outcome not in OUTCOMES:
         raise Invalid(f"result of lease {said.lease}: expected an outcome, got {said.outcome}")
     outcome = OUTCOMES[said.outcome]
@@ -201,7 +202,8 @@ def _reason(said: pb.Result, outcome: Outcome) -> Reason | None:
     if said.reason not in REASONS[outcome]:
         expected = ", ".join(sorted(REASONS[outcome])) or "no reason"
         raise Invalid(
-            f"result of lease {said.lease}, {outcome}: expected {expected}, got {said.reason[:80]!r}"
+            f"result of lease {said.lease}, {outcome}: expected {expected},"
+            f" got {said.reason[:80]!r}"
         )
     return Reason(said.reason)
 

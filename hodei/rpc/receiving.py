@@ -26,8 +26,8 @@ LONG_REQUESTS = {
     "WaitJobs": 64 << 10,
     "SetSecret": 72 << 10,
 }
-"""Bytes of calls whose request is longer: ten thousand ids or pairs of them, a thousand ids, a value
-of 64 KiB. A map of labels that fills 4 MB takes 2 s to parse, in which nothing else is done."""
+"""Bytes of calls whose request is longer: ten thousand ids or pairs of them, a thousand ids, a
+value of 64 KiB. A map of labels that fills 4 MB takes 2 s to parse, in which nothing else is done."""
 
 READ_S = 10.0
 """Seconds within which a request has to come whole: 4 MiB at 3.5 Mbit/s."""

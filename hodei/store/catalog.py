@@ -99,7 +99,8 @@ SELECT jsonb_build_object(
     'constraints', (
         SELECT jsonb_object_agg(
             o.relname || '.' || k.conname,
-            pg_get_constraintdef(k.oid) || CASE WHEN x.indisvalid IS FALSE THEN ' NOT VALID' ELSE '' END)
+            pg_get_constraintdef(k.oid)
+            || CASE WHEN x.indisvalid IS FALSE THEN ' NOT VALID' ELSE '' END)
         FROM pg_constraint k
         JOIN ours o ON o.oid = k.conrelid AND NOT o.relispartition
         LEFT JOIN pg_index x ON x.indexrelid = k.conindid
@@ -119,7 +120,8 @@ SELECT jsonb_build_object(
     'functions', (SELECT jsonb_object_agg(f.signature, f.made) FROM functions f))
 """
 
-# How PostgreSQL writes definitions: a table of ours without its schema, times and text always alike.
+# How PostgreSQL writes definitions: a table of ours without its schema, times and text always
+# alike.
 WRITTEN: LiteralString = """
 SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true),
        set_config('IntervalStyle', 'postgres', true),

@@ -107,8 +107,8 @@ WHERE current_setting('transaction_timeout', true) IS NOT NULL
 """
 
 BEGINNINGS = 100
-"""Times that a transaction is begun under a statement_timeout of a role's that is too short even for
-that: 1 ms is enough most times."""
+"""Times that a transaction is begun under a statement_timeout of a role's that is too short even
+for that: 1 ms is enough most times."""
 
 
 @contextmanager

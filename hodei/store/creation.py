@@ -38,7 +38,8 @@ SELECT c.job_id, c.outcome
 FROM set_config('lock_timeout', '2ms', true) AS s (set)
 CROSS JOIN LATERAL hodei_create_unlocked(CASE WHEN s.set <> '' THEN %(records)s::jsonb END) c
 """
-"""Waits for each locked id, and the innocent creates of the batch with it: 500 ids cost a second."""
+"""Waits for each locked id, and the innocent creates of the batch wait too: 500 ids cost a
+second."""
 
 
 PATIENCE = "20ms"
@@ -75,7 +76,7 @@ async def create(
 async def create_unlocked(
     conn: Connection, new: Sequence[NewJob]
 ) -> dict[uuid.UUID, Creation | Locked]:
-    """Creates those of the jobs whose ids no open transaction is creating; Locked for the others."""
+    """Creates those of the jobs whose ids no open transaction is creating; Locked for the rest."""
     found = await rows(conn, CREATE_UNLOCKED, {"records": _records(new)})
     locked = Locked("another transaction is creating a job of this id")
     return {job: locked if said == "locked" else Creation(said) for job, said in found}

@@ -85,8 +85,8 @@ class Mended(NamedTuple):
 # A back-off that was under way goes on: its end stands in the job's event. It is at most 12.5
 # minutes long, so that an hour of events is enough. A claim after it has ended it.
 #
-# A lease that is written anew has the limits that ACCEPT (accepts.py) gives, without start_by: it is
-# not known whether the process runs, and its worker does not say so again. Silence counts anew.
+# A lease that is written anew has the limits that ACCEPT (accepts.py) gives, without start_by: it
+# is not known whether the process runs, and its worker does not say so again. Silence counts anew.
 MEND = """
 WITH stray AS MATERIALIZED (
     SELECT j.id, j.lease,

@@ -195,8 +195,8 @@ def _refuse_newer(found: Applied) -> None:
         raise Conflict(found.newer)
     if found.revision > REVISION and not found.whole:
         raise Conflict(
-            f"{'; '.join(found.findings)}; the database's schema is revision {found}, newer than this"
-            f" program's {VERSION}.{REVISION}: run `hodei db apply` of the newer program"
+            f"{'; '.join(found.findings)}; the database's schema is revision {found}, newer than"
+            f" this program's {VERSION}.{REVISION}: run `hodei db apply` of the newer program"
         )
 
 

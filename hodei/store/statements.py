@@ -36,8 +36,8 @@ SELECT set_config('enable_seqscan', 'off', true),
 @asynccontextmanager
 async def _pipeline(conn: Connection) -> AsyncIterator[None]:
     """A pipeline, of which PostgreSQL makes one transaction. What refuses its commit (a deferred
-    constraint or trigger, a transaction in the way) is raised as itself: the driver puts over it that
-    it cannot leave the pipeline, which looks like a database that is away."""
+    constraint or trigger, a transaction in the way) is raised as itself: the driver puts over it
+    that it cannot leave the pipeline, which looks like a database that is away."""
     try:
         async with conn.pipeline():
             yield

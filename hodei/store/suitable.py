@@ -31,8 +31,8 @@ def check_database(conn: Connection) -> None:
         )
     if schema == "$user":
         raise Conflict(
-            "the first schema of the search_path has the name $user, by which PostgreSQL finds another"
-            " schema for each role: put Hodei into one of another name"
+            "the first schema of the search_path has the name $user, by which PostgreSQL finds"
+            " another schema for each role: put Hodei into one of another name"
         )
 
 

@@ -32,8 +32,8 @@ def test_a_back_off_goes_on_when_the_queue_is_emptied(working: Hodei) -> None:
 
 
 def test_each_running_job_whose_lease_was_deleted_has_one_end(working: Hodei) -> None:
-    """Its worker may have been refused before the row is written anew: then the attempt is lost, and
-    the job runs again or not, as it says."""
+    """Its worker may have been refused before the row is written anew: then the attempt is lost,
+    and the job runs again or not, as it says."""
     gate = working.folder / "gate"
     command = f"until [ -e {gate} ]; do sleep 0.1; done"
     again = working.submit("--command", command)

@@ -242,7 +242,7 @@ def test_a_trigger_that_does_not_come_to_its_end_holds_up_its_own_job_only(
 
 def test_a_create_whose_trigger_does_not_come_to_its_end_is_found_by_halves(fresh: Hodei) -> None:
     """Each statement that has it in it takes as long as the statement_timeout, and the others of
-    its call wait for that. A number that was drawn stays drawn when its transaction is taken back."""
+    its call wait for that. A number that is drawn stays so when its transaction is taken back."""
     name = fresh.conn.info.dbname
     fresh.sql("CREATE SEQUENCE tries")
     fresh.sql(

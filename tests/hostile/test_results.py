@@ -1,5 +1,5 @@
-"""A worker that reports of its own jobs what cannot be: it is refused, or what is impossible about it
-is left out. No job gets a story that the documents rule out."""
+"""A worker that reports of its own jobs what cannot be: it is refused, or what is impossible about
+it is left out. No job gets a story that the documents rule out."""
 
 import uuid
 from typing import Any

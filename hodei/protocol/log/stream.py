@@ -1,5 +1,5 @@
-"""Standard error as the log uses it: lines that are whole, although its disk may be full for a while
-or its reader gone."""
+"""Standard error as the log uses it: lines that are whole, although its disk may be full for a
+while or its reader gone."""
 
 from typing import Any, TextIO
 
