@@ -54,6 +54,15 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it
             )
         return health_pb2.HealthCheckResponse(status=status)
 
+    async def List(
+        self, request: health_pb2.HealthListRequest, context: Any
+    ) -> health_pb2.HealthListResponse:
+        answers = {
+            name: health_pb2.HealthCheckResponse(status=said)
+            for name, said in self._statuses.items()
+        }
+        return health_pb2.HealthListResponse(statuses=answers)
+
     async def Watch(
         self, request: health_pb2.HealthCheckRequest, context: Any
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:

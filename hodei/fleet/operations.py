@@ -97,8 +97,8 @@ class Fleet:
         return await read_page(read, MOST_WORKERS)
 
     async def drain(self, which: str, actor: str) -> Worker:
-        """Gives a worker nothing new, also when it is away and comes back. NotFound. Invalid:
-        `which` fits several. Conflict: it is gone."""
+        """Gives a worker nothing new; one that is away counts as drained when it is back. NotFound.
+        Invalid: `which` fits several. Conflict: it is gone."""
         gone = {WorkerState.TERMINATED}
         return await self._change(which, workers.drain, actor, gone, "there is nothing to drain")
 

@@ -61,3 +61,7 @@ def test_a_database_that_cannot_be_written_is_told_to_callers_and_keeps_workers(
 def test_each_service_has_its_status(hodei: Hodei) -> None:
     services = pb.DESCRIPTOR.services_by_name.values()
     eventually(lambda: all(health(hodei, one.full_name) == SERVING for one in services))
+    with grpc.insecure_channel(hodei.addresses[0]) as channel:
+        listed = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest(), timeout=5)
+    statuses = {name: answer.status for name, answer in listed.statuses.items()}
+    assert statuses == dict.fromkeys(["", *(one.full_name for one in services)], SERVING)
