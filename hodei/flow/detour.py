@@ -25,6 +25,10 @@ AVOID_S = 3.0
 MOST_AVOIDED = 1000
 """Jobs that are passed over. When there are more, the oldest are tried again."""
 
+LOCKED_S = 15.0
+"""Seconds for which the log may say of a job that it is locked: longer than the time between two
+looks at a queue in which nothing moves."""
+
 MOST_BLAMED, BLAMED_WITHIN_S = 3, 60.0
 """Jobs that are set aside at most in so many seconds in which no other can be claimed."""
 
@@ -35,6 +39,7 @@ class Detour:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._until: dict[uuid.UUID, float] = {}
+        self._locked: tuple[uuid.UUID, float] | None = None  # a job, and when it was found locked
         # When jobs were set aside (monotonic).
         self._blamed: deque[float] = deque(maxlen=MOST_BLAMED)
         self._log = logger.bind(component="JobDispatcher")
@@ -52,6 +57,17 @@ class Detour:
         """Has claims pass over a job for a while."""
         self._until[job] = time.monotonic() + seconds
 
+    def _avoid_locked(self, job: uuid.UUID) -> None:
+        self.avoid(job)
+        self._locked = job, time.monotonic()
+
+    @property
+    def locked(self) -> uuid.UUID | None:
+        """A job that a claim has lately found locked."""
+        if self._locked and self._locked[1] > time.monotonic() - LOCKED_S:
+            return self._locked[0]
+        return None
+
     def on_claimed(self) -> None:
         """A job was claimed: the database is sound."""
         self._blamed.clear()
@@ -63,12 +79,12 @@ class Detour:
         if isinstance(error, Locked):
             locked = await self._database.run(lambda conn: claims.locked(conn, jobs))
             for job in locked:
-                self.avoid(job)
+                self._avoid_locked(job)
             jobs = [job for job in jobs if job not in locked]
         narrow = _NarrowClaim(self._database, request)
         for job, answer in zip(jobs, await halves.each(jobs, narrow.claim), strict=True):
             if isinstance(answer, Locked):
-                self.avoid(job)
+                self._avoid_locked(job)
             elif isinstance(answer, Exception):
                 self._log.warning("job {} cannot be claimed: {}", job, sqlstate.primary(answer))
                 await self._try_mended(narrow, job, answer)

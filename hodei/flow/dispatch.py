@@ -281,4 +281,4 @@ class JobDispatcher:
             self.wake()
             self._pause_s = min(MOST_PAUSE_S, max(1.0, 2 * self._pause_s))
             self._look_at = now + self._pause_s
-        self._reminder.observe(ready=ready, claimed=claimed)
+        self._reminder.observe(ready=ready, claimed=claimed, locked=self._detour.locked)

@@ -165,6 +165,19 @@ def test_jobs_go_on_while_the_row_of_one_is_locked(working: Hodei) -> None:
     assert violations(working.conn) == []
 
 
+def test_the_log_says_that_nothing_moves_because_of_a_lock(working: Hodei) -> None:
+    job = working.submit("--run-at", "+1s", "--command", "true")
+    with locked(working, "SELECT FROM jobs WHERE id = %s FOR UPDATE", job):
+        eventually(
+            lambda: (
+                f"Ready jobs cannot be claimed, as {job}: another transaction has locked its row"
+                in working.log("server-0") + working.log("server-1")
+            ),
+            most_s=20,
+        )
+    assert working.finish(job)["state"] == "SUCCEEDED"
+
+
 def test_heartbeats_of_others_are_stored_while_the_row_of_one_worker_is_locked(
     working: Hodei,
 ) -> None:
