@@ -49,7 +49,7 @@ MOST_SEARCHED = 1_000_000
 @show.format_option
 @click.pass_obj
 def audit(servers: str, /, kinds: tuple[str, ...], output: str, **wanted: Any) -> None:
-    """Show who did what, newest first: keys, tokens, workers, and calls that were refused."""
+    """Show who did what, newest first: keys, tokens, workers, and calls with a wrong key."""
     names = [name for part in kinds for name in part.split(",") if name]
     with connect(servers) as client:
         found = _found(client, names, wanted)
