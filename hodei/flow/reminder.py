@@ -17,13 +17,17 @@ class Reminder:
     def __init__(self, presence: Presence) -> None:
         self._presence = presence
         self._condition = ""
+        self._was_stuck = False  # at the look before
         self._said_at = 0.0
 
     def observe(self, *, ready: bool, claimed: bool, locked: uuid.UUID | None = None) -> None:
         """Takes what a look at the queue found: whether ready jobs wait, whether this server has
-        claimed any since the look before, and a job that it could not claim by a lock."""
+        claimed any since the look before, and a job that it could not claim by a lock. Jobs that
+        were ready at one look only may be on their way: nothing is said of them."""
         now = time.monotonic()
-        condition = self._condition_of(ready=ready, claimed=claimed, locked=locked)
+        stuck = ready and not claimed
+        early, self._was_stuck = stuck and not self._was_stuck, stuck
+        condition = "" if early else self._condition_of(ready=ready, claimed=claimed, locked=locked)
         if condition and (condition != self._condition or now - self._said_at >= AGAIN_S):
             logger.bind(component="JobDispatcher").info(condition)
             logger.bind(component="JobController").info(

@@ -210,6 +210,15 @@ def test_an_idle_dispatcher_says_so_and_that_the_controller_lives(fresh: Hodei) 
     assert "JobController: alive: 0 workers connected" in fresh.log("server-0")
 
 
+def test_of_a_job_that_has_just_become_due_the_log_does_not_say_that_nobody_runs_it(
+    fresh: Hodei,
+) -> None:
+    fresh.stack.worker("worker", fresh.addresses[0], fresh.folder / "w", fresh.token())
+    for _ in range(3):
+        fresh.finish(fresh.submit("--run-at", "+1s", "--command", "true"))
+    assert "No available workers" not in fresh.log("server-0")
+
+
 def test_lines_as_json(fresh: Hodei) -> None:
     fresh.stack.server(
         "json",

@@ -175,6 +175,7 @@ def test_the_log_says_that_nothing_moves_because_of_a_lock(working: Hodei) -> No
             ),
             most_s=20,
         )
+        assert "with the labels" not in working.log("server-0") + working.log("server-1")
     assert working.finish(job)["state"] == "SUCCEEDED"
 
 
