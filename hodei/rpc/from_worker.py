@@ -132,20 +132,22 @@ def leftover(said: pb.Leftover) -> Leftover:
 
 
 def heartbeat(stream: WorkerStream, said: pb.Heartbeat) -> ReceivedHeartbeat:
-    """A heartbeat. Which job a lease is for is known here: a worker's word is not needed for it."""
-    running = [
-        stream.held[held.lease]
-        for held in said.held
-        if held.phase == pb.Held.RUNNING and held.lease in stream.held
-    ]
+    """A heartbeat. Which job a lease is for is known here: a worker's word is not needed for it. A
+    lease that it lists as waiting does not run, whatever else it says of it."""
+    waiting = dict.fromkeys(one.lease for one in said.held if one.phase == pb.Held.WAITING)
+    running = dict.fromkeys(
+        one.lease
+        for one in said.held
+        if one.phase == pb.Held.RUNNING and one.lease in stream.held and one.lease not in waiting
+    )
     return ReceivedHeartbeat(
         busy_slots=said.busy_slots,
         running=len(running),
         draining=said.draining,
-        waiting=[held.lease for held in said.held if held.phase == pb.Held.WAITING],
+        waiting=list(waiting),
         held=[held.lease for held in said.held],
         live=[held.lease for held in said.held if held.phase != pb.Held.ENDED],
-        current_job_id=running[0] if running else None,
+        current_job_id=next((stream.held[lease] for lease in running), None),
     )
 
 

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from hodei.protocol import hodei_pb2 as pb
 from tests.eventually import eventually
 from tests.hostile.worker import HostileWorker
@@ -29,19 +31,23 @@ def test_an_offer_cannot_be_held_as_waiting_for_ever(fresh: Hodei) -> None:
         assert eventually(lambda: fresh.sql(returned, job_id)[0][0])
 
 
-def test_a_worker_with_free_slots_cannot_let_offers_wait(fresh: Hodei) -> None:
-    """It says that all its slots are busy; a heartbeat a second would have kept them for 40 s."""
+@pytest.mark.parametrize("guess", [True, False], ids=["guessed leases", "its own offers"])
+def test_a_worker_with_free_slots_cannot_let_offers_wait(guess: bool, fresh: Hodei) -> None:
+    """It says that all its slots are busy, with what no slot has accepted; a heartbeat a second
+    would have kept the offers for 40 s."""
     labels = {"mine": "1"}
     with HostileWorker(fresh.addresses[0], fresh.token(), slots=4, labels=labels) as hoarder:
         for _ in range(4):
             fresh.submit("--label", "mine=1", "--command", "true")
         runs = eventually(lambda: hoarder.offers if len(hoarder.offers) == 4 else [])
         begun = time.monotonic()
-        waiting = [pb.Held(lease=run.lease, phase=pb.Held.WAITING) for run in runs]
-        guessed = [pb.Held(lease=n, phase=pb.Held.RUNNING) for n in range(10_000, 10_004)]
+        offered = [run.lease for run in runs]
+        waiting = [pb.Held(lease=n, phase=pb.Held.WAITING) for n in offered]
+        busy = range(10_000, 10_004) if guess else [*offered, *offered]
+        running = [pb.Held(lease=n, phase=pb.Held.RUNNING) for n in busy]
         returned = "SELECT count(*) FROM domain_events WHERE event_type = 'JobUnassigned'"
         while fresh.sql(returned)[0][0] < 4:
-            hoarder.send(heartbeat=pb.Heartbeat(held=waiting + guessed, busy_slots=4))
+            hoarder.send(heartbeat=pb.Heartbeat(held=waiting + running, busy_slots=4))
             assert time.monotonic() - begun < 20
             time.sleep(1.0)
 
