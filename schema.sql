@@ -1702,30 +1702,43 @@ END $$;
 -- ───────────────────────── lease numbers ─────────────────────────
 
 -- Moves the lease sequence past the live leases where it is behind them (after a restore, or a
--- switch-over of logical replication), and returns whether it had to. It never moves the sequence
--- back: ALTER SEQUENCE keeps others from drawing numbers until the end of this transaction.
+-- switch-over of logical replication), and a sequence that a hand has moved near its end back to
+-- the microseconds since 1970: more than were ever drawn before. Returns whether it had to. ALTER
+-- SEQUENCE keeps others from drawing numbers until the end of this transaction.
 --
--- A lease from 2^61 on was set by a hand. Behind it the numbers would soon be larger than a message
--- to a worker carries (protocol/bounds.MOST_NUMBER), and no job would run any more.
+-- A message to a worker carries numbers up to 2^62 (protocol/bounds.MOST_NUMBER): beyond, no job
+-- would run any more. A lease from 2^61 on was set by a hand, and is not passed; a sequence at three
+-- quarters of 2^62 is near its end.
 CREATE OR REPLACE FUNCTION hodei_pass_live_leases() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    most CONSTANT bigint := 2305843009213693952;
+    near_end CONSTANT bigint := 3458764513820540928;
+    moved boolean := false;
+    at_end boolean;
+    name text;
 BEGIN
+    FOREACH name IN ARRAY ARRAY['hodei_lease_seq', 'domain_events_id_seq'] LOOP
+        EXECUTE format('SELECT s.last_value >= %s FROM %I s', near_end, name) INTO at_end;
+        CONTINUE WHEN NOT at_end;
+        EXECUTE format('ALTER SEQUENCE %I OWNED BY NONE', name);
+        EXECUTE format(
+            'SELECT setval(%L, trunc(extract(epoch FROM clock_timestamp()) * 1000000)::bigint)'
+            ' FROM %I s WHERE s.last_value >= %s',
+            name, name, near_end);
+        moved := true;
+    END LOOP;
     IF NOT EXISTS (
         SELECT FROM hodei_lease_seq s
         WHERE s.last_value <= (
-            SELECT max(l.lease)
-            FROM leases l
-            WHERE l.lease < 2305843009213693952) - s.is_called::integer)
+            SELECT max(l.lease) FROM leases l WHERE l.lease < most) - s.is_called::integer)
     THEN
-        RETURN false;
+        RETURN moved;
     END IF;
     ALTER SEQUENCE hodei_lease_seq OWNED BY NONE;
     PERFORM setval(
         'hodei_lease_seq',
-        greatest(s.last_value, (
-            SELECT max(l.lease)
-            FROM leases l
-            WHERE l.lease < 2305843009213693952)))
+        greatest(s.last_value, (SELECT max(l.lease) FROM leases l WHERE l.lease < most)))
     FROM hodei_lease_seq s;
     RETURN true;
 END $$;

@@ -15,7 +15,7 @@ from loguru import logger
 from hodei.domain.errors import Locked
 from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.flow.set_aside import set_aside
-from hodei.store import claims, halves, invariants, sqlstate
+from hodei.store import claims, faults, halves, invariants, sqlstate
 from hodei.store.claims import ClaimRequest, Offer
 from hodei.store.database import Database
 
@@ -94,7 +94,7 @@ class Detour:
         """Claims a job again once leases without a job are gone, as a hand may have left one of this
         job, and lease numbers are past those in use. If that does not help, the job is set aside."""
         await self._database.run(invariants.drop_leases)
-        if sqlstate.fails_for_all(error):
+        if faults.fails_for_all(error):
             await self._database.run(invariants.pass_live_leases)
         (again,) = await halves.each([job], narrow.claim)
         if not isinstance(again, Exception):
@@ -102,7 +102,7 @@ class Detour:
         self.avoid(job)
         if narrow.offers:
             self.on_claimed()
-        if sqlstate.fails_for_all(again) or not self._may_blame():
+        if faults.fails_for_all(again) or not self._may_blame():
             words = "no job can be claimed, so that none is at fault ({}): {}"
             self._log.error(words, "`hodei db check` may say why", sqlstate.primary(again))
             return

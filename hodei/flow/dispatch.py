@@ -31,7 +31,7 @@ from hodei.flow.secret_offers import SecretOffers, may_need_values
 from hodei.flow.set_aside import set_aside
 from hodei.secrets.keys import SecretKeys
 from hodei.secrets.values import SecretReader
-from hodei.store import claims, creation, sqlstate
+from hodei.store import claims, creation, invariants, sqlstate
 from hodei.store.claims import Claimed, ClaimRequest, Offer
 from hodei.store.creation import PATIENCE, NewJob
 from hodei.store.database import TROUBLE, Database
@@ -246,6 +246,8 @@ class JobDispatcher:
         """Offers jobs whose claim is committed to their workers. What cannot be sent to anybody is
         set aside; an offer whose worker's stream has ended goes back to the queue."""
         self.claimed += len(offers)
+        if not all(offer.has_number for offer in offers):
+            offers = await self._without_numbers_at_end(offers)
         if any(map(may_need_values, offers)):
             offers = await self._secret_offers.filled(offers)
         unsent: list[Claimant] = []
@@ -266,6 +268,14 @@ class JobDispatcher:
             job_lines.say(self._log, lines)
         if unsent:
             await give_back(self._database, unsent, "the worker's stream ended", ACTOR)
+
+    async def _without_numbers_at_end(self, offers: Sequence[Offer]) -> list[Offer]:
+        """Returns the offers whose numbers workers take. A hand has moved the sequence beyond: it is
+        moved back, and the others return to the queue."""
+        await self._database.run(invariants.pass_live_leases)
+        beyond = [Claimant(one.lease, one.worker_id) for one in offers if not one.has_number]
+        await give_back(self._database, beyond, "the lease numbers were used up", ACTOR)
+        return [one for one in offers if one.has_number]
 
     # ── looks at the queue ──
 

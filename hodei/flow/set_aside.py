@@ -7,7 +7,7 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Unavailable
-from hodei.store import invariants, leases, sqlstate
+from hodei.store import faults, invariants, leases, sqlstate
 from hodei.store.database import TROUBLE, Database
 from hodei.store.leases import Claimant
 
@@ -18,7 +18,7 @@ async def set_aside(
     """Ends the jobs as FAILED, REJECTED, with the error as their message. If even that is refused
     (by a trigger that somebody added, say) it is logged, and they stay as they are. Unavailable:
     the database would refuse any job, so that none is at fault."""
-    if sqlstate.fails_for_all(error):
+    if faults.fails_for_all(error):
         raise Unavailable(
             f"the database refuses all jobs ({sqlstate.primary(error)}); `hodei db check` may say why"
         )

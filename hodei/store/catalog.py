@@ -63,9 +63,11 @@ WITH ours AS (
                ' ', 'AS', format_type(s.seqtypid, NULL), 'INCREMENT', s.seqincrement,
                'MINVALUE', s.seqmin, 'MAXVALUE', s.seqmax, 'CACHE', s.seqcache,
                CASE WHEN s.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END,
-               'OWNED BY', coalesce(d.owner, 'NONE')) AS definition
+               'OWNED BY', coalesce(d.owner, 'NONE'),
+               CASE WHEN v.last_value >= 3458764513820540928 THEN 'USED UP' END) AS definition
     FROM ours o
     JOIN pg_sequence s ON s.seqrelid = o.oid
+    LEFT JOIN pg_sequences v ON v.schemaname = current_schema() AND v.sequencename = o.relname
     LEFT JOIN LATERAL (
         SELECT min(format('%%I.%%I', c.relname, a.attname)) AS owner
         FROM pg_depend d
@@ -89,6 +91,20 @@ WITH ours AS (
     JOIN pg_language l ON l.oid = p.prolang
     JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname = current_schema() AND starts_with(p.proname, 'hodei_') AND p.prokind = 'f'
+), unlogged AS (
+    SELECT c.relname, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind
+    FROM pg_class c
+    LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+    WHERE (c.oid IN (SELECT o.oid FROM ours o) OR i.inhparent IN (SELECT o.oid FROM ours o))
+      AND c.relkind IN ('r', 'S')
+      AND c.relpersistence = 'u'
+), rules AS (
+    SELECT r.rulename, c.relname
+    FROM pg_rewrite r
+    JOIN pg_class c ON c.oid = r.ev_class AND c.relkind IN ('r', 'p')
+    LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+    WHERE (c.oid IN (SELECT o.oid FROM ours o) OR i.inhparent IN (SELECT o.oid FROM ours o))
+      AND r.ev_enabled <> 'D'
 )
 SELECT jsonb_build_object(
     'tables', (
@@ -117,7 +133,9 @@ SELECT jsonb_build_object(
             o.relname, trim(regexp_replace(pg_get_viewdef(o.oid), '\s+', ' ', 'g'), ' ;'))
         FROM ours o
         WHERE o.relkind = 'v'),
-    'functions', (SELECT jsonb_object_agg(f.signature, f.made) FROM functions f))
+    'functions', (SELECT jsonb_object_agg(f.signature, f.made) FROM functions f),
+    'unlogged', (SELECT jsonb_object_agg(u.relname, u.kind) FROM unlogged u),
+    'rules', (SELECT jsonb_object_agg(r.relname || '.' || r.rulename, '') FROM rules r))
 """
 
 # How PostgreSQL writes definitions: a table of ours without its schema, times and text always

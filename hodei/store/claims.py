@@ -7,7 +7,7 @@ from typing import Any, LiteralString, NamedTuple
 from psycopg.types.json import Jsonb
 
 from hodei.domain.secret import SecretValues
-from hodei.protocol.bounds import LONGEST_SPEC
+from hodei.protocol.bounds import LONGEST_SPEC, MOST_NUMBER
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import Call, guarded_rows, rows
@@ -29,6 +29,11 @@ class Offer(NamedTuple):
     def fits(self) -> bool:
         """Whether it can be put into a message. What a hand has written into a row may not."""
         return 0 < self.attempt < 1 << 31 and len(self.spec) <= LONGEST_SPEC
+
+    @property
+    def has_number(self) -> bool:
+        """Whether a worker takes the number of its lease."""
+        return self.lease <= MOST_NUMBER
 
 
 class Position(NamedTuple):

@@ -166,7 +166,9 @@ class Database:
         """Applies schema.sql once for all calls that found the same gap."""
         async with self._healing:
             if seen == self._healed and self._heal:
-                logger.warning("an object of Hodei's schema is gone; applying schema.sql again")
+                logger.warning(
+                    "an object of Hodei's schema is gone or used up; applying schema.sql again"
+                )
                 await self._heal()
                 self._healed += 1
 

@@ -53,6 +53,8 @@ def gaps(found: dict[str, Any], *, called_only: bool) -> list[Gap]:
     result += _views(want["views"], found["views"], called_only)
     result += _functions(want["functions"], found["functions"], called_only)
     if not called_only:
+        result += _unlogged(found["unlogged"]) + _rules(found["rules"])
+        result += _strange_columns(want["tables"], found["tables"])
         # What is defined on a table is written otherwise where a column has another type.
         comparable = {t for t, of_table in columns.items() if not any(g.by_hand for g in of_table)}
         for kind, gap in PARTS.items():
@@ -75,11 +77,21 @@ def _sequences(want: dict[str, str], found: dict[str, str], called_only: bool) -
         if name not in found:
             result.append(Gap(f"sequence {name}"))
         elif not called_only and found[name] != definition:
-            alter = sql.SQL("ALTER SEQUENCE {} {}").format(
-                sql.Identifier(name), sql.SQL(definition)
+            used_up = found[name].endswith(" USED UP")
+            alter = sql.SQL("ALTER SEQUENCE {name} {definition}{move}").format(
+                name=sql.Identifier(name),
+                definition=sql.SQL(definition),
+                move=MOVE_BACK.format(sql.Literal(name)) if used_up else sql.SQL(""),
             )
-            result.append(Gap(f"sequence {name}", f"expected {definition}", before=alter))
+            differs = "its numbers are used up" if used_up else f"expected {definition}"
+            result.append(Gap(f"sequence {name}", differs, before=alter))
     return result
+
+
+# As hodei_pass_live_leases does: beyond all numbers that were drawn before a hand moved it.
+MOVE_BACK = sql.SQL(
+    "; SELECT setval({}, trunc(extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
+)
 
 
 def _views(want: dict[str, str], found: dict[str, str], called_only: bool) -> list[Gap]:
@@ -107,6 +119,50 @@ def _functions(want: dict[str, str], found: dict[str, str], called_only: bool) -
             others = "its body, its settings or its attributes are others"
             result.append(Gap(f"function {signature}", others))
     return result
+
+
+# ── what a hand has made of ours, or put on it ──
+
+
+def _unlogged(found: dict[str, str]) -> list[Gap]:
+    """After a crash a table that is UNLOGGED is empty, and a sequence begins anew."""
+    return [
+        Gap(
+            f"{kind.lower()} {name}",
+            "it is UNLOGGED: a crash would empty it",
+            before=sql.SQL("ALTER {} {} SET LOGGED").format(sql.SQL(kind), sql.Identifier(name)),
+        )
+        for name, kind in found.items()
+    ]
+
+
+def _rules(found: dict[str, str]) -> list[Gap]:
+    refused = "PostgreSQL refuses our statements on a table with rules: DROP RULE {} ON {}"
+    result = []
+    for key in found:
+        table, _, name = key.partition(".")
+        result.append(Gap(f"rule {name} of {table}", refused.format(name, table), by_hand=True))
+    return result
+
+
+def _strange_columns(want: dict[str, Any], found: dict[str, Any]) -> list[Gap]:
+    """Columns of somebody else that no row of ours can have a value for."""
+    return [
+        Gap(f"column {table}.{name}", NEEDS_A_VALUE.format(table, name), by_hand=True)
+        for table in want
+        for name, column in found.get(table, {}).items()
+        if want[table]
+        and name not in want[table]
+        and column["not_null"]
+        and column["default"] is None
+        and "GENERATED" not in column["type"]
+    ]
+
+
+NEEDS_A_VALUE = (
+    "it is of somebody else, and refuses all rows that Hodei writes:"
+    " ALTER TABLE {} ALTER {} DROP NOT NULL"
+)
 
 
 # ── columns ──

@@ -287,7 +287,7 @@ def _pass_live_leases(conn: Connection) -> str:
         conn.execute(b"SET LOCAL lock_timeout = '5s'")
         row = conn.execute(MOVE_LEASES).fetchone()
     return (
-        "; the lease sequence was behind live leases and was moved past them"
+        "; the lease sequence was behind live leases and was moved past them, or one was used up"
         if row and row[0]
         else ""
     )

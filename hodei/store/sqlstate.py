@@ -26,14 +26,16 @@ state alone means anything that PostgreSQL does not do.)"""
 IN_THE_WAY = ("40001", "40P01")
 """States in which other transactions were in the way. All of this one was taken back."""
 
-GONE = ("42P01", "42883", "42703", "42704", "42P10")
+USED_UP = "2200H"
+GONE = ("42P01", "42883", "42703", "42704", "42P10", USED_UP)
 """States in which a table, function, column, key (of an ON CONFLICT) or other object of ours is
-missing."""
+missing, or a sequence is at its end."""
 
 WORDS = {
     READ_ONLY: "the database is read-only",
     LOCKED: "another transaction holds a lock that this call needs",
     MISSING_RIGHT: "the database role of this server lacks a right; `hodei db check` names it",
+    "55000": "an object of the database does not let this be done; `hodei db check` may say why",
     "57014": "the database cancelled the statement (a statement_timeout, or an operator)",
     "57P01": "the database is shutting down",
     "57P02": "the database has crashed and starts again",
@@ -137,16 +139,3 @@ def of_a_row(error: BaseException) -> bool:
     if not isinstance(error, psycopg.Error):
         return False
     return is_of_a_trigger(error) or (error.sqlstate or "")[:2] in ("21", "22", "23", "P0")
-
-
-def fails_for_all(error: BaseException) -> bool:
-    """Returns whether the refusal has nothing to do with the row: the numbers of leases are at their
-    end or were given already, or a partition is missing."""
-    if not isinstance(error, psycopg.Error):
-        return False
-    state, constraint = error.sqlstate, error.diag.constraint_name
-    return (
-        state == "2200H"
-        or (state == "23505" and constraint == "leases_pkey")
-        or (state == "23514" and not constraint)
-    )

@@ -73,6 +73,8 @@ OTHER = {
     "column leases.accepted_at": "ALTER TABLE leases ALTER accepted_at SET NOT NULL",
     "sequence hodei_lease_seq": "ALTER SEQUENCE hodei_lease_seq OWNED BY jobs.lease",
     "sequence domain_events_id_seq": "ALTER SEQUENCE domain_events_id_seq AS integer CYCLE",
+    "table leases": "ALTER TABLE leases SET UNLOGGED",
+    "table domain_events_default": "ALTER TABLE domain_events_default SET UNLOGGED",
     "view job_events": (
         "CREATE OR REPLACE VIEW job_events AS SELECT id AS job_id, ''::text AS event_type,"
         " '{}'::jsonb AS payload, now() AS occurred_at FROM jobs"
@@ -177,6 +179,72 @@ def test_a_server_makes_what_is_missing_and_leaves_what_is_otherwise(
     assert all(line.endswith("; run `hodei db apply`\n") for line in lines)
     schema.apply_sync(database_url)
     assert schema_check.check_sync(database_url).stands
+
+
+@pytest.mark.parametrize("name", ["hodei_lease_seq", "domain_events_id_seq"])
+def test_a_sequence_near_its_end_is_named_and_moved_back(
+    db: Connection, database_url: str, name: str
+) -> None:
+    """By its owner, and by the function that a server's role may call."""
+    used_up = f"sequence {name} is not as this release makes it: its numbers are used up"
+    drawn = f"SELECT nextval('{name}') BETWEEN 1700000000000000 AND 9000000000000000".encode()
+    for value in (3 << 60, (1 << 63) - 1):
+        db.execute("SELECT setval(%s, %s)", [name, value])
+        assert schema_check.check_sync(database_url).words.startswith(used_up)
+        assert schema.apply_sync(database_url) == "applied schema version 1.6"
+        assert schema_check.check_sync(database_url).stands
+        assert db.execute(drawn).fetchone() == (True,)
+        db.execute("SELECT setval(%s, %s)", [name, value])
+        assert db.execute("SELECT hodei_pass_live_leases()").fetchone() == (True,)
+        assert db.execute("SELECT hodei_pass_live_leases()").fetchone() == (False,)
+        assert db.execute(drawn).fetchone() == (True,)
+
+
+def test_an_unlogged_sequence_or_day_is_named_and_logged_again(
+    db: Connection, database_url: str
+) -> None:
+    """After a crash the sequence would begin anew and give numbers of leases again."""
+    ((day,),) = db.execute(
+        "SELECT min(relname) FROM pg_class WHERE relname ~ '^job_logs_[0-9]{8}$'"
+    ).fetchall()
+    db.execute(f"ALTER TABLE {day} SET UNLOGGED".encode())
+    db.execute("ALTER SEQUENCE hodei_lease_seq SET UNLOGGED")
+    words = schema_check.check_sync(database_url).words
+    for what in (f"table {day}", "sequence hodei_lease_seq"):
+        assert f"{what} is not as this release makes it: it is UNLOGGED" in words
+    assert schema.apply_sync(database_url) == "applied schema version 1.6"
+    assert schema_check.check_sync(database_url).stands
+    left = "SELECT count(*) FROM pg_class WHERE relpersistence = 'u'"
+    assert db.execute(left.encode()).fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            "CREATE RULE theirs AS ON INSERT TO job_logs DO INSTEAD NOTHING",
+            "rule theirs of job_logs is not as this release makes it: PostgreSQL refuses our"
+            " statements on a table with rules: DROP RULE theirs ON job_logs",
+        ),
+        (
+            "ALTER TABLE leases ADD COLUMN theirs integer NOT NULL",
+            "column leases.theirs is not as this release makes it: it is of somebody else, and"
+            " refuses all rows that Hodei writes: ALTER TABLE leases ALTER theirs DROP NOT NULL",
+        ),
+    ],
+)
+def test_what_somebody_has_put_on_a_table_and_refuses_all_rows_is_named(
+    db: Connection, database_url: str, statement: str, words: str
+) -> None:
+    db.execute("ALTER TABLE leases ADD COLUMN harmless integer NOT NULL DEFAULT 1")
+    db.execute("CREATE TABLE theirs (a integer)")
+    db.execute("CREATE RULE theirs AS ON INSERT TO theirs DO INSTEAD NOTHING")
+    assert schema_check.check_sync(database_url).stands
+    db.execute(statement.encode())
+    assert schema_check.check_sync(database_url) == (False, words + BY_HAND)
+    with pytest.raises(Conflict, match=re.escape(words)):
+        schema.apply_sync(database_url)
+    assert asyncio.run(schema.ensure(database_url)) == "schema version 1.6 stands; nothing to do"
 
 
 def test_what_others_built_on_ours_is_left_alone(db: Connection, database_url: str) -> None:

@@ -1,0 +1,75 @@
+"""What a hand has done to a table or a sequence, so that PostgreSQL refuses every row: no job is at
+fault, and none is lost by it."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.eventually import eventually
+from tests.running import Hodei
+from verify.checker import violations
+
+
+@pytest.fixture
+def working(fresh: Hodei) -> Iterator[Hodei]:
+    fresh.stack.worker(
+        "worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4"
+    )
+    yield fresh
+
+
+def submitted(working: Hodei, how_many: int = 8) -> list[str]:
+    """The ids of jobs that write something."""
+    lines = b'{"command": "echo x"}\n' * how_many
+    return working.submit("--file", "-", stdin=lines).split()
+
+
+@pytest.mark.parametrize(
+    ("sequence", "value"),
+    [
+        ("hodei_lease_seq", (1 << 63) - 1),
+        ("hodei_lease_seq", 1 << 62),
+        ("domain_events_id_seq", (1 << 63) - 2),
+    ],
+)
+def test_numbers_that_are_used_up_begin_anew(working: Hodei, sequence: str, value: int) -> None:
+    working.all_succeeded(submitted(working))
+    working.sql("SELECT setval(%s, %s)", sequence, value)
+    working.all_succeeded(submitted(working))
+    assert "is invalid" not in working.log("worker"), "a frame of a server"
+    assert violations(working.conn) == []
+
+
+@pytest.mark.parametrize(
+    ("done", "undone"),
+    [
+        (
+            "CREATE RULE theirs AS ON INSERT TO job_logs DO INSTEAD NOTHING",
+            "DROP RULE theirs ON job_logs",
+        ),
+        (
+            "CREATE RULE theirs AS ON UPDATE TO leases DO INSTEAD NOTHING",
+            "DROP RULE theirs ON leases",
+        ),
+        (
+            "ALTER TABLE leases ADD COLUMN theirs integer NOT NULL",
+            "ALTER TABLE leases DROP COLUMN theirs",
+        ),
+        (
+            "ALTER TABLE job_logs ADD COLUMN theirs integer NOT NULL",
+            "ALTER TABLE job_logs DROP COLUMN theirs",
+        ),
+    ],
+)
+def test_what_refuses_all_rows_costs_no_job(working: Hodei, done: str, undone: str) -> None:
+    working.sql(done)
+    jobs = submitted(working)
+    refused = "may say why"
+    eventually(lambda: refused in working.log("server-0") + working.log("server-1"))
+    time.sleep(5)
+    assert working.sql("SELECT message FROM jobs WHERE state = 'FAILED'") == []
+    working.sql(undone)
+    working.all_succeeded(jobs)
+    assert all(part.process.poll() is None for part in working.stack.parts), "no process has ended"
+    assert violations(working.conn) == []
