@@ -116,7 +116,7 @@ BEYOND = [
 ]
 
 
-@pytest.mark.parametrize("frame", BEYOND, ids=lambda frame: str(frame)[:40])
+@pytest.mark.parametrize("frame", BEYOND, ids=range(len(BEYOND)))
 def test_what_is_refused_is_told_in_one_short_line(frame: pb.ServerFrame) -> None:
     with pytest.raises(checks.BadFrame, match="expected") as refusal:
         checks.check_frame(frame, 0, 8)
