@@ -22,6 +22,10 @@ from hodei.store.database import Database
 AVOID_S = 3.0
 """Seconds for which claims pass over a job that could not be claimed."""
 
+SEARCHES, MOST_AVOID_S = 10, 300.0
+"""A job whose claim a time-out ended is passed over for so many times as long as it took to find it,
+and for so many seconds at most: all others wait during a search."""
+
 MOST_AVOIDED = 1000
 """Jobs that are passed over. When there are more, the oldest are tried again."""
 
@@ -57,8 +61,8 @@ class Detour:
         """Has claims pass over a job for a while."""
         self._until[job] = time.monotonic() + seconds
 
-    def _avoid_locked(self, job: uuid.UUID) -> None:
-        self.avoid(job)
+    def _avoid_locked(self, job: uuid.UUID, seconds: float = AVOID_S) -> None:
+        self.avoid(job, seconds)
         self._locked = job, time.monotonic()
 
     @property
@@ -81,10 +85,14 @@ class Detour:
             for job in locked:
                 self._avoid_locked(job)
             jobs = [job for job in jobs if job not in locked]
-        narrow = _NarrowClaim(self._database, request)
-        for job, answer in zip(jobs, await halves.each(jobs, narrow.claim), strict=True):
+        narrow, begun = _NarrowClaim(self._database, request), time.monotonic()
+        answers = await halves.each(jobs, narrow.claim)
+        searched_s = time.monotonic() - begun
+        for job, answer in zip(jobs, answers, strict=True):
             if isinstance(answer, Locked):
-                self._avoid_locked(job)
+                is_slow = not sqlstate.is_lock(answer.__cause__)
+                pause_s = min(SEARCHES * searched_s, MOST_AVOID_S) if is_slow else AVOID_S
+                self._avoid_locked(job, pause_s)
             elif isinstance(answer, Exception):
                 self._log.warning("job {} cannot be claimed: {}", job, sqlstate.primary(answer))
                 await self._try_mended(narrow, job, answer)

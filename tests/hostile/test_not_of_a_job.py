@@ -240,9 +240,35 @@ def test_a_trigger_that_does_not_come_to_its_end_holds_up_its_own_job_only(
     working.all_succeeded([slow])
 
 
+def test_a_trigger_that_does_not_come_to_its_end_is_not_tried_all_the_time(
+    working: Hodei,
+) -> None:
+    """In each search for its job all others wait for some time-outs. A number that is drawn stays
+    so when its transaction is taken back."""
+    name = working.conn.info.dbname
+    working.sql("CREATE SEQUENCE tries")
+    working.sql(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.name = 'slow' THEN PERFORM nextval('tries'), pg_sleep(20); END IF;"
+        " RETURN NEW; END $$"
+    )
+    working.sql(
+        "CREATE TRIGGER theirs BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()"
+    )
+    working.sql(f"ALTER DATABASE {name} SET statement_timeout = '1s'")
+    reconnect(working)
+    working.submit("--name", "slow", "--priority", "5", "--command", "true")
+    working.all_succeeded(enqueued(working, 2))
+    tries = working.sql("SELECT last_value FROM tries")
+    for _ in range(8):  # in which it was tried six times more
+        working.all_succeeded(enqueued(working, 2))
+        time.sleep(1)
+    assert working.sql("SELECT last_value FROM tries") == tries
+
+
 def test_a_create_whose_trigger_does_not_come_to_its_end_is_found_by_halves(fresh: Hodei) -> None:
     """Each statement that has it in it takes as long as the statement_timeout, and the others of
-    its call wait for that. A number that is drawn stays so when its transaction is taken back."""
+    its call wait for that."""
     name = fresh.conn.info.dbname
     fresh.sql("CREATE SEQUENCE tries")
     fresh.sql(
