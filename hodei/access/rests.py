@@ -11,6 +11,7 @@ without rests it would wait for a stretch of somebody's at each of them."""
 
 
 def rest_s(begun: float) -> float:
-    """Seconds to rest after work that began then, by time.perf_counter(). 0: it was short."""
-    took_s = time.perf_counter() - begun
+    """Seconds to rest after work that began then, by time.thread_time(): while others had the
+    processor the loop was held by nobody's request. 0: it was short."""
+    took_s = time.thread_time() - begun
     return TIMES * took_s if took_s > LONG_S else 0.0

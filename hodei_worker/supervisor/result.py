@@ -15,7 +15,7 @@ class Cause(NamedTuple):
     """Why an attempt is stopped, could not start, or was lost."""
 
     outcome: Outcome
-    reason: str  # a Reason, or a word of a newer server
+    reason: str  # a Reason; of an agent of a release before perhaps another word
     message: str
 
 

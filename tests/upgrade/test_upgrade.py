@@ -26,7 +26,7 @@ def every_state(releases: Both) -> dict[str, str]:
         "retried": releases.enqueue("a", exit_code=3, retries=1),
         "running": releases.enqueue("a", long=True, name="it runs"),
         "another running": releases.enqueue("a", long=True, timeout=600),
-        "later": releases.enqueue("b", run_at="2027-01-01T00:00:00Z"),
+        "later": releases.enqueue("b", run_at="2900-01-01T00:00:00Z"),
         "queued": releases.enqueue("b", queue_timeout=3600),
     }
     releases.until(jobs["cancelled"], "RUNNING")
