@@ -646,8 +646,9 @@ CREATE TABLE IF NOT EXISTS hodei_servers (
 -- Makes the partitions of today and of `ahead` days after it, as far as they are missing, and
 -- returns how many it made. Rows that came while there was none lie in the default partition
 -- (servers warn of it) and are moved. It uses ATTACH, not CREATE … PARTITION OF: inserts go on
--- meanwhile. It works with the rights of the tables' owner, so that a server needs no right to
--- create tables: a role with EXECUTE on it can do no more than this.
+-- meanwhile. A day that cannot be made is left out: its rows lie in the default partition. It works
+-- with the rights of the tables' owner, so that a server needs no right to create tables: a role with
+-- EXECUTE on it can do no more than this.
 CREATE OR REPLACE FUNCTION hodei_make_days(ahead integer DEFAULT 8) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
@@ -689,38 +690,45 @@ BEGIN
                 WHERE c.oid = to_regclass(part));
             starts_at := day AT TIME ZONE 'UTC';
             ends_at := (day + interval '1 day') AT TIME ZONE 'UTC';
-            IF to_regclass(part) IS NULL THEN
+            BEGIN
+                IF to_regclass(part) IS NULL THEN
+                    EXECUTE format(
+                        'CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS'
+                        ' INCLUDING STORAGE)',
+                        part, parent.name);
+                ELSE  -- it was detached, or is of an older revision: then it holds all before, too
+                    EXECUTE format(
+                        'SELECT EXISTS (SELECT FROM %I WHERE %I < %L)', part, parent.key, starts_at)
+                        INTO stray;
+                    IF stray THEN
+                        EXECUTE format(
+                            'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (MINVALUE) TO (%L)',
+                            parent.name, part, ends_at);
+                        CONTINUE;
+                    END IF;
+                END IF;
+                bounds := format('%I >= %L AND %I < %L', parent.key, starts_at, parent.key, ends_at);
                 EXECUTE format(
-                    'CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS'
-                    ' INCLUDING STORAGE)',
-                    part, parent.name);
-            ELSE  -- it was detached, or is of an older revision: then it holds all before, too
-                EXECUTE format(
-                    'SELECT EXISTS (SELECT FROM %I WHERE %I < %L)', part, parent.key, starts_at)
+                    'SELECT EXISTS (SELECT FROM %I WHERE %s)', parent.name || '_default', bounds)
                     INTO stray;
                 IF stray THEN
                     EXECUTE format(
-                        'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (MINVALUE) TO (%L)',
-                        parent.name, part, ends_at);
-                    CONTINUE;
+                        'LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent.name || '_default');
+                    EXECUTE format(
+                        'WITH moved AS (DELETE FROM %I WHERE %s RETURNING *)'
+                        ' INSERT INTO %I SELECT * FROM moved',
+                        parent.name || '_default', bounds, part);
                 END IF;
-            END IF;
-            bounds := format('%I >= %L AND %I < %L', parent.key, starts_at, parent.key, ends_at);
-            EXECUTE format(
-                'SELECT EXISTS (SELECT FROM %I WHERE %s)', parent.name || '_default', bounds)
-                INTO stray;
-            IF stray THEN
                 EXECUTE format(
-                    'LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent.name || '_default');
-                EXECUTE format(
-                    'WITH moved AS (DELETE FROM %I WHERE %s RETURNING *)'
-                    ' INSERT INTO %I SELECT * FROM moved',
-                    parent.name || '_default', bounds, part);
-            END IF;
-            EXECUTE format(
-                'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-                parent.name, part, starts_at, ends_at);
-            made := made + 1;
+                    'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                    parent.name, part, starts_at, ends_at);
+                made := made + 1;
+            EXCEPTION  -- something else has its name, or a hand has made a partition with this day
+                WHEN duplicate_object OR datatype_mismatch OR invalid_object_definition
+                    OR invalid_table_definition OR undefined_column OR wrong_object_type
+                THEN
+                    RAISE WARNING '% cannot be made: %', part, SQLERRM;
+            END;
         END LOOP;
     END LOOP;
     RETURN made;

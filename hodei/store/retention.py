@@ -109,7 +109,7 @@ FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid
 JOIN pg_class p ON p.oid = i.inhparent
 WHERE i.inhparent IN ('domain_events'::regclass, 'job_logs'::regclass)
-  AND c.relname ~ '_[0-9]{8}$'
+  AND c.relname ~ ('^' || p.relname || '_[0-9]{8}$')
 ORDER BY c.relname
 """
 
@@ -117,11 +117,16 @@ ORDER BY c.relname
 async def old_days(conn: Connection, days: int) -> list[Day]:
     """Returns the days that ended `days` days ago or earlier, oldest first."""
     first_kept = datetime.now(UTC).date() - timedelta(days=days)
-    found = [
-        Day(name, parent, datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date())
-        for name, parent in await rows(conn, DAYS)
-    ]
-    return [day for day in found if day.day < first_kept]
+    found = [(name, parent, _day_of(name)) for name, parent in await rows(conn, DAYS)]
+    return [Day(name, parent, day) for name, parent, day in found if day and day < first_kept]
+
+
+def _day_of(name: str) -> date | None:
+    """Returns the day that a partition's name says; None: none, as a hand has made it."""
+    try:
+        return datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        return None
 
 
 DROP_DAY = "SELECT hodei_drop_day(%(parent)s, %(day)s::date)"

@@ -73,3 +73,17 @@ def test_what_refuses_all_rows_costs_no_job(working: Hodei, done: str, undone: s
     working.all_succeeded(jobs)
     assert all(part.process.poll() is None for part in working.stack.parts), "no process has ended"
     assert violations(working.conn) == []
+
+
+def test_a_partition_that_is_no_day_ends_no_server(working: Hodei) -> None:
+    """Its maintenance is made when a server starts. A loop that dies ten times in a minute would end
+    the server."""
+    working.sql(
+        "CREATE TABLE job_logs_20011301 PARTITION OF job_logs"
+        " FOR VALUES FROM ('2001-01-01') TO ('2001-02-01')"
+    )
+    working.sql("CREATE TABLE job_logs_20010101 (a integer)")
+    working.stack.server("another", working.url)
+    time.sleep(3)
+    assert "Traceback" not in working.log("another")
+    working.all_succeeded(submitted(working))

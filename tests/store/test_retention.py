@@ -166,6 +166,47 @@ def test_what_came_while_no_day_was_ready_is_told_and_moves(
     assert count(db, f"domain_events_{day(0)}") == 1
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE {part} (a integer)",
+        "CREATE TABLE {part} (LIKE {parent}, other integer)",
+        "CREATE VIEW {part} AS SELECT 1 AS one",
+        "CREATE DOMAIN {part} AS integer",
+        "CREATE INDEX {part} ON jobs (id)",
+        "CREATE TABLE theirs PARTITION OF {parent} FOR VALUES FROM ('{at}') TO ('{end}')",
+    ],
+)
+@pytest.mark.parametrize("parent", ["domain_events", "job_logs"])
+def test_what_has_the_name_or_the_rows_of_a_day_keeps_no_other_from_being_made(
+    db: Connection, database_url: str, parent: str, statement: str
+) -> None:
+    """Nor what is old from going."""
+    made, later = f"SELECT to_regclass('{parent}_{day(-9)}') IS NOT NULL", f"{parent}_{day(-10)}"
+    at = datetime.now(UTC).date() + timedelta(days=10)
+    names = {"part": later, "parent": parent, "at": at, "end": at + timedelta(days=30)}
+    db.execute(statement.format(**names).encode())
+    db.execute("SELECT hodei_make_days(12)")
+    db.execute(f"DROP TABLE {parent}_{day(-9)}, {parent}_{day(-8)}".encode())
+    make_day(db, 60)
+    report = ran(database_url)
+    assert (report["days_made"], len(report["days_dropped"])) == (1, 2)
+    db.execute("SELECT hodei_make_days(12)")
+    assert db.execute(made.encode()).fetchone() == (True,)
+
+
+def test_a_partition_that_is_no_day_is_left_alone(db: Connection, database_url: str) -> None:
+    """The end of its name may be no date, or be that of a day under another name."""
+    names = ("job_logs_20261301", "theirs_20010101", "job_logs_x")
+    for year, name in enumerate(names, start=2001):
+        db.execute(
+            f"CREATE TABLE {name} PARTITION OF job_logs"
+            f" FOR VALUES FROM ('{year}-01-01') TO ('{year}-02-01')".encode()
+        )
+    make_day(db, 60)
+    assert len(ran(database_url)["days_dropped"]) == 2
+
+
 def test_a_reader_in_the_way_delays_a_drop_and_no_insert(db: Connection, database_url: str) -> None:
     make_day(db, 40)
 
