@@ -8,7 +8,8 @@ be claimed, the fault is the database's, and the jobs wait.
 
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 
 from loguru import logger
 
@@ -86,35 +87,52 @@ class Detour:
                 self._avoid_locked(job)
             jobs = [job for job in jobs if job not in locked]
         narrow, begun = _NarrowClaim(self._database, request), time.monotonic()
-        answers = await halves.each(jobs, narrow.claim)
-        searched_s = time.monotonic() - begun
-        for job, answer in zip(jobs, answers, strict=True):
-            if isinstance(answer, Locked):
-                is_slow = not sqlstate.is_lock(answer.__cause__)
-                pause_s = min(SEARCHES * searched_s, MOST_AVOID_S) if is_slow else AVOID_S
-                self._avoid_locked(job, pause_s)
-            elif isinstance(answer, Exception):
-                self._log.warning("job {} cannot be claimed: {}", job, sqlstate.primary(answer))
-                await self._try_mended(narrow, job, answer)
+        answers = dict(zip(jobs, await halves.each(jobs, narrow.claim), strict=True))
+        self._avoid_all_locked(answers, time.monotonic() - begun)
+        refused = {
+            job: answer
+            for job, answer in answers.items()
+            if isinstance(answer, Exception) and not isinstance(answer, Locked)
+        }
+        for job, refusal in refused.items():
+            self._log.warning("job {} cannot be claimed: {}", job, sqlstate.primary(refusal))
+            if not await self._try_mended(narrow, job, refusal):
+                for other in refused:
+                    self.avoid(other)
+                break
         return narrow.offers
 
-    async def _try_mended(self, narrow: "_NarrowClaim", job: uuid.UUID, error: Exception) -> None:
+    def _avoid_all_locked(
+        self, answers: Mapping[uuid.UUID, Exception | None], searched_s: float
+    ) -> None:
+        """Has claims pass over the jobs that are locked. An error that several jobs have is that of
+        a search that was given up: most of them are innocent."""
+        counts = Counter(map(id, answers.values()))
+        for job, answer in answers.items():
+            if isinstance(answer, Locked):
+                is_slow = counts[id(answer)] == 1 and not sqlstate.is_lock(answer.__cause__)
+                pause_s = min(SEARCHES * searched_s, MOST_AVOID_S) if is_slow else AVOID_S
+                self._avoid_locked(job, pause_s)
+
+    async def _try_mended(self, narrow: "_NarrowClaim", job: uuid.UUID, error: Exception) -> bool:
         """Claims a job again once leases without a job are gone, as a hand may have left one of this
-        job, and lease numbers are past those in use. If that does not help, the job is set aside."""
+        job, and lease numbers are past those in use. If that does not help, the job is set aside.
+        False: it is not at fault, as no job can be claimed."""
         await self._database.run(invariants.drop_leases)
         if faults.fails_for_all(error):
             await self._database.run(invariants.pass_live_leases)
         (again,) = await halves.each([job], narrow.claim)
         if not isinstance(again, Exception):
-            return
+            return True
         self.avoid(job)
         if narrow.offers:
             self.on_claimed()
         if faults.fails_for_all(again) or not self._may_blame():
             words = "no job can be claimed, so that none is at fault ({}): {}"
             self._log.error(words, "`hodei db check` may say why", sqlstate.primary(again))
-            return
+            return False
         await set_aside(self._database, [job], again, "system:job_dispatcher")
+        return True
 
     def _may_blame(self) -> bool:
         """Whether a job may be set aside now; counts it."""

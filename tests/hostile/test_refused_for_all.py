@@ -68,6 +68,8 @@ def test_what_refuses_all_rows_costs_no_job(working: Hodei, done: str, undone: s
     refused = "may say why"
     eventually(lambda: refused in working.log("server-0") + working.log("server-1"))
     time.sleep(5)
+    said = working.log("server-0") + working.log("server-1")
+    assert said.count("none is at fault") <= 8, "a line for each claim, not for each of its jobs"
     assert working.sql("SELECT message FROM jobs WHERE state = 'FAILED'") == []
     working.sql(undone)
     working.all_succeeded(jobs)
