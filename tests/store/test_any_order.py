@@ -229,4 +229,4 @@ def explore(database_url: str, runs: int) -> None:
 
 
 def test_any_order_of_all_verbs_with_ambiguous_commits(database_url: str) -> None:
-    explore(database_url, 50)
+    explore(database_url, 30)
