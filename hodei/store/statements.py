@@ -37,15 +37,22 @@ SELECT set_config('enable_seqscan', 'off', true),
 async def _pipeline(conn: Connection) -> AsyncIterator[None]:
     """A pipeline, of which PostgreSQL makes one transaction. What refuses its commit (a deferred
     constraint or trigger, a transaction in the way) is raised as itself: the driver puts over it
-    that it cannot leave the pipeline, which looks like a database that is away."""
+    that it cannot leave the pipeline, which looks like a database that is away. Or it has lost it,
+    because it expects a result less; then the call is run again, as after a conflict."""
+    ends = False
     try:
         async with conn.pipeline():
             yield
+            ends = True
     except psycopg.OperationalError as error:
         refusal = error.__context__
         if error.sqlstate is None and isinstance(refusal, psycopg.Error) and refusal.sqlstate:
             raise refusal from None
         raise
+    except IndexError:
+        if not ends:
+            raise
+        raise psycopg.errors.SerializationFailure("the commit was refused") from None
 
 
 Call = tuple[LiteralString, dict[str, Any]]
