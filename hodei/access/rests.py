@@ -11,7 +11,7 @@ without rests it would wait for a stretch of somebody's at each of them."""
 
 
 def rest_s(begun: float) -> float:
-    """Seconds to rest after work that began then, by time.thread_time(): while others had the
-    processor the loop was held by nobody's request. 0: it was short."""
-    took_s = time.thread_time() - begun
+    """Seconds to rest after work that began then, by time.perf_counter(): where the processor is
+    shared, all others waited as long. 0: it was short."""
+    took_s = time.perf_counter() - begun
     return TIMES * took_s if took_s > LONG_S else 0.0

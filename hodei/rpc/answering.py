@@ -151,7 +151,7 @@ class Answering:
                         context, who, serialise(await behaviour(_parsed(parse, raw), context))
                     )
                 async with limits.at_work(who, len(raw)):
-                    begun = time.thread_time()
+                    begun = time.perf_counter()
                     request = _parsed(parse, raw)
                     del raw
                     if pause_s := rest_s(begun):
