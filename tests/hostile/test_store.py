@@ -16,4 +16,4 @@ def test_each_pair_of_statements_of_which_the_first_rolls_back(
 
 
 def test_many_orders_of_all_verbs(database_url: str) -> None:
-    explore(database_url, 120)
+    explore(database_url, 80)
