@@ -103,7 +103,8 @@ BEGIN
             current_setting('search_path')
             USING ERRCODE = 'invalid_schema_name';
     ELSIF current_schema() = '$user' THEN
-        RAISE EXCEPTION 'a schema with the name $user is another one for each role: use another name'
+        RAISE EXCEPTION
+            'a schema with the name $user is another one for each role: use another name'
             USING ERRCODE = 'invalid_schema_name';
     END IF;
     IF current_setting('transaction_timeout', true) IS NOT NULL THEN  -- since PostgreSQL 17
@@ -647,8 +648,8 @@ CREATE TABLE IF NOT EXISTS hodei_servers (
 -- returns how many it made. Rows that came while there was none lie in the default partition
 -- (servers warn of it) and are moved. It uses ATTACH, not CREATE … PARTITION OF: inserts go on
 -- meanwhile. A day that cannot be made is left out: its rows lie in the default partition. It works
--- with the rights of the tables' owner, so that a server needs no right to create tables: a role with
--- EXECUTE on it can do no more than this.
+-- with the rights of the tables' owner, so that a server needs no right to create tables: a role
+-- with EXECUTE on it can do no more than this.
 CREATE OR REPLACE FUNCTION hodei_make_days(ahead integer DEFAULT 8) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
@@ -707,7 +708,8 @@ BEGIN
                         CONTINUE;
                     END IF;
                 END IF;
-                bounds := format('%I >= %L AND %I < %L', parent.key, starts_at, parent.key, ends_at);
+                bounds := format(
+                    '%I >= %L AND %I < %L', parent.key, starts_at, parent.key, ends_at);
                 EXECUTE format(
                     'SELECT EXISTS (SELECT FROM %I WHERE %s)', parent.name || '_default', bounds)
                     INTO stray;
@@ -1579,8 +1581,8 @@ BEGIN
 END $$;
 
 -- Creates jobs as hodei_create_jobs does, each by itself: one whose id somebody else's transaction
--- is creating is `locked` once lock_timeout has passed, and nothing of it is stored. Servers call it
--- where hodei_create_jobs has met a lock: it takes several times as long.
+-- is creating is `locked` once lock_timeout has passed, and nothing of it is stored. Servers call
+-- it where hodei_create_jobs has met a lock: it takes several times as long.
 CREATE OR REPLACE FUNCTION hodei_create_unlocked(records jsonb)
 RETURNS TABLE (job_id uuid, outcome text)
 LANGUAGE plpgsql VOLATILE AS $$
@@ -1715,8 +1717,8 @@ END $$;
 -- SEQUENCE keeps others from drawing numbers until the end of this transaction.
 --
 -- A message to a worker carries numbers up to 2^62 (protocol/bounds.MOST_NUMBER): beyond, no job
--- would run any more. A lease from 2^61 on was set by a hand, and is not passed; a sequence at three
--- quarters of 2^62 is near its end.
+-- would run any more. A lease from 2^61 on was set by a hand, and is not passed; a sequence at
+-- three quarters of 2^62 is near its end.
 CREATE OR REPLACE FUNCTION hodei_pass_live_leases() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
