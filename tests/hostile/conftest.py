@@ -39,6 +39,15 @@ def one(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
     running.conn.close()
 
 
+@pytest.fixture
+def working(fresh: Hodei) -> Hodei:
+    """Two servers, and a worker of four slots that both have."""
+    fresh.stack.worker(
+        "worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4"
+    )
+    return fresh
+
+
 @dataclass
 class Watched:
     """What an innocent client and its server saw."""

@@ -2,21 +2,10 @@
 itself."""
 
 import time
-from collections.abc import Iterator
-
-import pytest
 
 from tests.eventually import eventually
 from tests.running import Hodei
 from verify.checker import violations
-
-
-@pytest.fixture
-def working(fresh: Hodei) -> Iterator[Hodei]:
-    fresh.stack.worker(
-        "worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4"
-    )
-    yield fresh
 
 
 def test_a_back_off_goes_on_when_the_queue_is_emptied(working: Hodei) -> None:

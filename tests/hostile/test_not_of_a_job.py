@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 
 import grpc
 import psycopg
@@ -16,14 +15,6 @@ from tests.running import Hodei
 
 ENQUEUE = 'SELECT hodei_enqueue(\'{"command": "true"}\')::text FROM generate_series(1, %s)'
 REJECTED = "SELECT count(*) FROM jobs WHERE reason = 'REJECTED'"
-
-
-@pytest.fixture
-def working(fresh: Hodei) -> Iterator[Hodei]:
-    fresh.stack.worker(
-        "worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4"
-    )
-    yield fresh
 
 
 def enqueued(hodei: Hodei, jobs: int) -> list[str]:

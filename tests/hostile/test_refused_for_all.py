@@ -2,21 +2,12 @@
 fault, and none is lost by it."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.eventually import eventually
 from tests.running import Hodei
 from verify.checker import violations
-
-
-@pytest.fixture
-def working(fresh: Hodei) -> Iterator[Hodei]:
-    fresh.stack.worker(
-        "worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4"
-    )
-    yield fresh
 
 
 def submitted(working: Hodei, how_many: int = 8) -> list[str]:

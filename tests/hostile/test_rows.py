@@ -82,14 +82,6 @@ HANDS: dict[str, str] = {
 }
 
 
-@pytest.fixture
-def working(fresh: Hodei) -> Iterator[Hodei]:
-    fresh.stack.worker(
-        "worker", ",".join(fresh.addresses), fresh.folder / "w", fresh.token(), "--slots", "4"
-    )
-    yield fresh
-
-
 def test_rows_that_a_hand_has_set_cost_their_own_jobs(working: Hodei) -> None:
     """Each hand on a job of its own while the worker is drained; then all others run, and
     everything can be listed and shown."""
