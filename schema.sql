@@ -182,6 +182,17 @@ END $$;
 ALTER TABLE IF EXISTS jobs
     ADD COLUMN IF NOT EXISTS leftover_unknown integer;       -- since revision 4
 
+DO $$
+BEGIN
+    -- What the releases before said. What somebody else has set stays.
+    IF EXISTS (
+        SELECT FROM pg_class c
+        WHERE c.oid = to_regclass('jobs') AND 'fillfactor=70' = ANY (c.reloptions))
+    THEN
+        ALTER TABLE jobs SET (fillfactor = 40);
+    END IF;
+END $$;
+
 ALTER TABLE IF EXISTS job_queue
     ADD COLUMN IF NOT EXISTS expires_at timestamptz,         -- since revision 2
     ADD COLUMN IF NOT EXISTS unseen_ms bigint,               -- since revision 4
@@ -382,7 +393,10 @@ CREATE TABLE IF NOT EXISTS jobs (
         CHECK ((state IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) = (completed_at IS NOT NULL)),
     CONSTRAINT jobs_running_has_its_lease CHECK (state <> 'RUNNING' OR lease IS NOT NULL),
     CONSTRAINT jobs_final_has_no_lease CHECK (completed_at IS NULL OR lease IS NULL)
-) WITH (fillfactor = 70);  -- claim, accept and result update a row on its page: no index on state
+) WITH (fillfactor = 40);
+-- Claim, accept and result update a row on its page, which has room for a second version of each of
+-- its rows: no index gets an entry then, and none is on the state. A page of 70 % was too small for
+-- a batch of neighbours that is claimed at once: each second update went to another page.
 
 -- For `job list`, and the recent jobs of the on-call guide.
 CREATE INDEX IF NOT EXISTS jobs_newest_first ON jobs (created_at DESC, id DESC);

@@ -54,7 +54,7 @@ class Ended(NamedTuple):
 # The policy stands in `held.verdict`, once: the first line that applies says which state the job
 # gets and for which reason (docs/architecture.md, "What is run again").
 #
-# `counted`: a loss is a lone one where its worker had no other job and has lost none within
+# `alone`: a loss is a lone one where its worker had no other job and has lost none within
 # LONE_WITHIN_S. `requeued`: a failure runs again after 1 s, doubled each time up to 5 min; a loss
 # after 10 s, doubled each time up to 10 min; both ± 25 %.
 #
@@ -90,23 +90,21 @@ WITH said AS (
     FROM said s
     JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
     WHERE l.lease = ANY (%(lease)s::bigint[])
-), counted AS MATERIALIZED (
-    SELECT t.*,
-           t.outcome = 'LOST' AND CASE WHEN t.outcome = 'LOST' THEN
-               (SELECT count(*)
-                FROM (SELECT
-                      FROM leases o
-                      WHERE o.worker_id = t.worker_id
-                        AND o.accepted_at IS NOT NULL
-                        AND o.lease <> t.lease
-                      LIMIT 1) others) = 0
-               AND (SELECT count(*)
-                    FROM workers w
-                    WHERE w.id = t.worker_id
-                      AND w.lost_at > clock_timestamp() - make_interval(secs => %(lone_within_s)s)
-                   ) = 0
-           END AS lone
+), alone AS MATERIALIZED (
+    SELECT t.lease
     FROM told t
+    WHERE t.outcome = 'LOST'
+      AND (SELECT count(*)
+           FROM (SELECT
+                 FROM leases o
+                 WHERE o.worker_id = t.worker_id
+                   AND o.accepted_at IS NOT NULL
+                   AND o.lease <> t.lease
+                 LIMIT 1) others) = 0
+      AND (SELECT count(*)
+           FROM workers w
+           WHERE w.id = t.worker_id
+             AND w.lost_at > clock_timestamp() - make_interval(secs => %(lone_within_s)s)) = 0
 ), held AS MATERIALIZED (
     SELECT c.*, j.id, j.state AS old_state, j.correlation_id, j.updated_at AS last_event_at,
            j.state = 'PENDING' AND c.ran AS ran_unaccepted,
@@ -130,7 +128,7 @@ WITH said AS (
                    THEN ARRAY['PENDING', c.reason]
                ELSE ARRAY[c.outcome, c.reason]
            END AS verdict
-    FROM counted c
+    FROM (SELECT t.*, t.lease IN (SELECT a.lease FROM alone a) AS lone FROM told t) c
     JOIN jobs j ON j.id = c.job_id AND j.lease = c.lease
     WHERE j.id = ANY (ARRAY(SELECT t.job_id FROM told t))
     ORDER BY j.id

@@ -31,6 +31,8 @@ UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constra
 WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT IN (SELECT relname FROM days)
 UNION ALL SELECT 'day', relname, '', '' FROM days
 UNION ALL SELECT 'function', proname, '', md5(prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT 'storage', oid::regclass::text, reloptions::text, '' FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
 UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, '' FROM pg_trigger WHERE NOT tgisinternal
 ORDER BY 1, 2, 3, 4
 """
