@@ -29,7 +29,7 @@ class Creates:
         """Stores jobs that others must not wait for. Dispatchers are woken by the notification that
         goes with the commit."""
         outcomes = await self._database.run(
-            lambda conn: creation.create(conn, new), idempotent=True
+            lambda conn: creation.create_briefly(conn, new), idempotent=True
         )
         log = logger.bind(component="JobController")
         job_lines.say(log, job_lines.of_creates(new, outcomes))

@@ -87,8 +87,9 @@ class Detour:
                 self._avoid_locked(job)
             jobs = [job for job in jobs if job not in locked]
         narrow, begun = _NarrowClaim(self._database, request), time.monotonic()
-        answers = dict(zip(jobs, await halves.each(jobs, narrow.claim), strict=True))
+        answers = dict(zip(jobs, await halves.each(jobs, narrow.claim, error), strict=True))
         self._avoid_all_locked(answers, time.monotonic() - begun)
+        self._tell_of_slow(answers, claimed=bool(narrow.offers))
         refused = {
             job: answer
             for job, answer in answers.items()
@@ -113,6 +114,23 @@ class Detour:
                 is_slow = counts[id(answer)] == 1 and not sqlstate.is_lock(answer.__cause__)
                 pause_s = min(SEARCHES * searched_s, MOST_AVOID_S) if is_slow else AVOID_S
                 self._avoid_locked(job, pause_s)
+
+    def _tell_of_slow(
+        self, answers: Mapping[uuid.UUID, Exception | None], *, claimed: bool
+    ) -> None:
+        """Says which jobs somebody's function keeps from being claimed, or that it keeps all."""
+        slow = {job: one for job, one in answers.items() if one and sqlstate.is_slow(one)}
+        if not slow:
+            return
+        function = f"function {sqlstate.function_of_others(next(iter(slow.values())))}()"
+        if claimed or len(answers) == 1:
+            words = "jobs {} cannot be claimed: {} of somebody else does not come to its end"
+            self._log.warning(words, [str(job) for job in slow][:10], function)
+        else:
+            words = "no job can be claimed: {} of somebody else does not come to its end; {}"
+            self._log.error(
+                words, function, "`hodei db check` names the triggers that are not ours"
+            )
 
     async def _try_mended(self, narrow: "_NarrowClaim", job: uuid.UUID, error: Exception) -> bool:
         """Claims a job again once leases without a job are gone, as a hand may have left one of this

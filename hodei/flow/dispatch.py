@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import psycopg
 from loguru import logger
 
-from hodei.domain.errors import Locked
+from hodei.domain.errors import Locked, Unavailable
 from hodei.domain.job import Creation
 from hodei.domain.job_line import JobLine
 from hodei.domain.text import words_of
@@ -31,7 +31,7 @@ from hodei.flow.secret_offers import SecretOffers, may_need_values
 from hodei.flow.set_aside import set_aside
 from hodei.secrets.keys import SecretKeys
 from hodei.secrets.values import SecretReader
-from hodei.store import claims, creation, invariants, sqlstate
+from hodei.store import claims, creation, halves, invariants, sqlstate
 from hodei.store.claims import Claimed, ClaimRequest, Offer
 from hodei.store.creation import PATIENCE, NewJob
 from hodei.store.database import TROUBLE, Database
@@ -53,6 +53,10 @@ wakes the dispatcher. The first pause is a second, each further one twice as lon
 FEW = 8
 """Jobs of a create that takes a claim along. Where more come together, creates and claims overlap
 on two connections."""
+
+CREATE_S = 4.0
+"""Seconds for which a create may run before it is run again in a way that tells why it takes so
+long: that way costs each create a tenth more."""
 
 MOST_HEADS = 1000
 """Kinds of workers whose place in the queue is remembered; when there are more, all are forgotten."""
@@ -190,17 +194,29 @@ class JobDispatcher:
         return outcomes
 
     async def _create(self, new: Sequence[NewJob]) -> Outcomes:
-        """Creates jobs; where an id is locked, all others all the same."""
+        """Creates jobs; where an id is locked, all others all the same. Locked: somebody's trigger
+        does not come to its end for one of them."""
+        if halves.after_a_slow_one.get():
+            return await self._create_briefly(new)
         try:
             return await self._database.run(
-                lambda conn: creation.create(conn, new, PATIENCE), idempotent=True
+                lambda conn: creation.create(conn, new, PATIENCE),
+                timeout_s=CREATE_S,
+                idempotent=True,
             )
-        except Locked as error:
+        except Unavailable as error:
+            if isinstance(error.__cause__, TimeoutError):
+                return await self._create_briefly(new)
             if not sqlstate.is_lock(error.__cause__):
                 raise
             return await self._database.run(
                 lambda conn: creation.create_unlocked(conn, new), idempotent=True
             )
+
+    async def _create_briefly(self, new: Sequence[NewJob]) -> Outcomes:
+        return await self._database.run(
+            lambda conn: creation.create_briefly(conn, new), idempotent=True
+        )
 
     @contextlib.contextmanager
     def _claim_along(self, new: Sequence[NewJob]) -> Iterator[ClaimRequest | None]:

@@ -21,7 +21,7 @@ from hodei.flow.late import record_late_result
 from hodei.flow.leftovers import judge_leftovers
 from hodei.flow.reports import Report, Reports
 from hodei.flow.set_aside import set_aside_lease
-from hodei.store import leases, sqlstate
+from hodei.store import halves, leases, sqlstate
 from hodei.store.database import TROUBLE, Database
 from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
@@ -43,6 +43,7 @@ ACTOR = "system:job_controller"
 class _Parked(NamedTuple):
     stream: WorkerStream
     report: Report
+    error: Locked
 
 
 class Settler:
@@ -57,8 +58,9 @@ class Settler:
         """`ended` is called with the id of each job of which an attempt has ended."""
         self._database = database
         self._dispatcher = dispatcher
+        self._reports = Reports(database, ended)
         self._batches: Batcher[Report, bool] = Batcher(
-            Reports(database, ended).store, most=500, patient=True, rest=1.0
+            self._reports.store, most=500, patient=True, rest=1.0
         )
         self._parked: list[_Parked] = []
         self._log = logger.bind(component="JobController")
@@ -114,7 +116,7 @@ class Settler:
         for it."""
         if len(self._parked) >= MOST_PARKED:
             raise error
-        self._parked.append(_Parked(stream, report))
+        self._parked.append(_Parked(stream, report, error))
 
     async def _settle_parked(self) -> None:
         """Stores what is not locked any more, for ever. A report of a stream that has ended is
@@ -137,9 +139,15 @@ class Settler:
         numbers = [one.report.claimant.lease for one in parked]
         locked = await self._database.run(lambda conn: leases.locked(conn, numbers))
         self._parked += [one for one in parked if one.report.claimant.lease in locked]
-        for stream, report in parked:
+        for stream, report, error in parked:
             if report.claimant.lease not in locked:
-                await self._answer(stream, [report], await self._batches.submit_all([report]))
+                await self._answer(stream, [report], await self._store_again(report, error))
+
+    async def _store_again(self, report: Report, error: Locked) -> Sequence[bool | Exception]:
+        """Stores a parked report; apart from all others if somebody's trigger kept it too long."""
+        if sqlstate.is_slow(error):
+            return await halves.each([report], self._reports.store, error)
+        return await self._batches.submit_all([report])
 
     # ── late results, starts, rejected offers and leftovers ──
 

@@ -6,9 +6,11 @@ items that were left aside on the way go into one more statement. If that fails,
 several faults, and each half is searched."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from typing import Generic, TypeVar
 
 from hodei.domain.errors import HodeiError, Locked
+from hodei.store import sqlstate
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -16,6 +18,14 @@ R = TypeVar("R")
 MOST_FAILURES = 40
 """Statements that may fail in one search. Where more fail it is not for a few rows: all items that
 are left get the last error."""
+
+MOST_SLOW = 12
+"""The same for those that a time-out has ended. One item among 500 is found in fewer; what is left
+of several is found by the next search, and meanwhile the others have their turn."""
+
+after_a_slow_one: ContextVar[bool] = ContextVar("after_a_slow_one", default=False)
+"""Whether a time-out has ended a statement for some of the same items: whatever comes for them now
+may run a shorter time only (store/statements.py)."""
 
 
 def is_of_an_item(error: BaseException) -> bool:
@@ -27,19 +37,31 @@ def is_of_an_item(error: BaseException) -> bool:
 
 
 async def each(
-    items: Sequence[T], act: Callable[[list[T]], Awaitable[Sequence[R | Exception]]]
+    items: Sequence[T],
+    act: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
+    before: BaseException | None = None,
 ) -> list[R | Exception]:
     """Returns the answer of `act` for each item, in order, or the error that its row gives. `act`
-    must be one transaction. Errors that are not of an item are raised (Unavailable)."""
-    return await _Search(act).answers(list(items))
+    must be one transaction; `before`: with what it has failed already. Errors that are not of an
+    item are raised (Unavailable)."""
+    token = after_a_slow_one.set(sqlstate.is_slow(before) or after_a_slow_one.get())
+    try:
+        return await _Search(act).answers(list(items))
+    finally:
+        after_a_slow_one.reset(token)
 
 
 class _Search(Generic[T, R]):
-    """One search; counts the statements that failed in it."""
+    """One search; counts the statements that failed in it, and those that a time-out ended."""
 
     def __init__(self, act: Callable[[list[T]], Awaitable[Sequence[R | Exception]]]) -> None:
         self._act = act
         self._failures = 0
+        self._slow = 0
+
+    @property
+    def _is_given_up(self) -> bool:
+        return self._failures >= MOST_FAILURES or self._slow >= MOST_SLOW
 
     async def answers(self, items: list[T], *, one_culprit: bool = True) -> list[R | Exception]:
         """Returns an answer for each item. `one_culprit`: one item is expected to be at fault, and
@@ -49,7 +71,7 @@ class _Search(Generic[T, R]):
         found = await self._try(items)
         if not isinstance(found, Exception):
             return list(found)
-        if len(items) == 1 or self._failures >= MOST_FAILURES:
+        if len(items) == 1 or self._is_given_up:
             return [found for _ in items]
         if one_culprit:
             return await self._without_culprit(items, found)
@@ -64,6 +86,9 @@ class _Search(Generic[T, R]):
             if not is_of_an_item(error):
                 raise
             self._failures += 1
+            if sqlstate.is_slow(error):
+                self._slow += 1
+                after_a_slow_one.set(True)
             return error
 
     async def _without_culprit(self, items: list[T], error: Exception) -> list[R | Exception]:

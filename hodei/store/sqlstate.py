@@ -15,6 +15,7 @@ from hodei.domain.errors import Locked, Unavailable
 READ_ONLY = "25006"
 LOCKED = "55P03"
 MISSING_RIGHT = "42501"
+CANCELLED = "57014"
 
 STALE = ("26000", "42P05")
 """States of a connection whose prepared statements are not what the driver believes."""
@@ -36,7 +37,7 @@ WORDS = {
     LOCKED: "another transaction holds a lock that this call needs",
     MISSING_RIGHT: "the database role of this server lacks a right; `hodei db check` names it",
     "55000": "an object of the database does not let this be done; `hodei db check` may say why",
-    "57014": "the database cancelled the statement (a statement_timeout, or an operator)",
+    CANCELLED: "the database cancelled the statement (a statement_timeout, or an operator)",
     "57P01": "the database is shutting down",
     "57P02": "the database has crashed and starts again",
     "57P03": "the database is starting up or shutting down",
@@ -63,7 +64,7 @@ def primary(error: BaseException) -> str:
     return words or (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-FOREIGN = re.compile(r"PL/\S+ (?:\S+ )?(?!\"?hodei_)\"?[\w$.]+\"?\(")
+FOREIGN = re.compile(r"PL/\S+ (?:\S+ )?(?!\"?hodei_)(\"?[\w$.]+\"?)\(")
 """A line of an error's context (in any language of PostgreSQL) that names a function which is not
 ours."""
 
@@ -83,7 +84,7 @@ def _is_met_by_others(error: psycopg.Error) -> bool:
     somebody ran for a row: it may be this row that takes too long, and others must not wait for it.
     """
     state = (error.sqlstate or "")[:2]
-    met = error.sqlstate == "57014" or state in ("40", "53", "55")
+    met = error.sqlstate == CANCELLED or state in ("40", "53", "55")
     return met and bool(FOREIGN.search(error.diag.context or ""))
 
 
@@ -127,6 +128,20 @@ def is_stale(error: BaseException) -> bool:
 def is_lock(error: BaseException | None) -> bool:
     """Returns whether a lock was in the way for as long as the statement was to wait for one."""
     return getattr(error, "sqlstate", None) == LOCKED
+
+
+def is_slow(error: BaseException | None) -> bool:
+    """Returns whether a row counts as locked because somebody's function for it ran into a time-out."""
+    cause = error.__cause__ if isinstance(error, Locked) else None
+    return getattr(cause, "sqlstate", None) == CANCELLED
+
+
+def function_of_others(error: BaseException) -> str:
+    """Returns the name of somebody's function that ran when a row counted as locked; '': none."""
+    cause = error.__cause__
+    context = cause.diag.context if isinstance(cause, psycopg.Error) else None
+    found = FOREIGN.search(context or "")
+    return found[1] if found else ""
 
 
 def is_missing_right(error: BaseException | None) -> bool:

@@ -8,8 +8,23 @@ import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.rows import TupleRow
 
+from hodei.store import halves
 from hodei.store.database import Connection
 from hodei.store.parameters import numbered
+
+# A statement over many rows waits 100 ms at most for a lock that somebody else's transaction holds
+# on one of them. Then that row is looked for (store/halves.py), and the others go on. The same holds
+# for a trigger of somebody else that does not come to its end for one of them. A statement_timeout
+# of the role that is shorter stays.
+BRIEFLY: LiteralString = """
+SELECT set_config('lock_timeout', '100ms', true),
+       set_config('array_nulls', 'on', true),
+       set_config(
+           'statement_timeout',
+           CASE WHEN current_setting('statement_timeout')::interval
+                     BETWEEN interval '1 ms' AND %(most)s::text::interval
+                THEN current_setting('statement_timeout') ELSE %(most)s::text END,
+           true)"""
 
 # The plan for a small table must not stay when the table is large, nor the plan that was made while
 # it was empty: statistics say that of a queue whenever a vacuum has found it drained (ADR 7).
@@ -19,18 +34,24 @@ from hodei.store.parameters import numbered
 # batch, not of the table. (IS NOT DISTINCT FROM compares what another index would offer in order:
 # the planner would walk that index.) Before PostgreSQL 18 a plan that is switched off and yet used
 # counts as dear, and dear statements would be compiled, for half a second each: jit is off.
-#
-# A statement over many rows waits 100 ms at most for a lock that somebody else's transaction holds
-# on one of them. Then that row is looked for (store/halves.py), and the others go on.
-KEEP_THE_PLAN = """
-SELECT set_config('enable_seqscan', 'off', true),
+KEEP_THE_PLAN: LiteralString = (
+    BRIEFLY
+    + """,
+       set_config('enable_seqscan', 'off', true),
        set_config('enable_bitmapscan', 'off', true),
        set_config('enable_nestloop', 'off', true),
        set_config('enable_mergejoin', 'off', true),
-       set_config('jit', 'off', true),
-       set_config('lock_timeout', '100ms', true),
-       set_config('array_nulls', 'on', true)
-"""
+       set_config('jit', 'off', true)"""
+)
+
+MOST, MOST_SEARCHING = "4s", "500ms"
+"""How long a statement over many rows may run: a claim of 200 jobs takes 20 ms, and heartbeats wait
+for 5 s. In a search all others wait for it, and what it has claimed must be offered within 10 s. An
+honest one that takes longer fails as one of a database that is too slow."""
+
+
+def _most() -> dict[str, Any]:
+    return {"most": MOST_SEARCHING if halves.after_a_slow_one.get() else MOST}
 
 
 @asynccontextmanager
@@ -68,16 +89,10 @@ async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
     that is no longer blocked) is a call more here, never a part of that statement."""
     cursors = []
     async with _pipeline(conn):
-        await conn.execute(KEEP_THE_PLAN)
+        await execute(conn, KEEP_THE_PLAN, _most())
         for statement, parameters in calls:
             cursors.append(await execute(conn, statement, parameters))
     return [await cursor.fetchall() for cursor in cursors]
-
-
-BRIEFLY = """
-SELECT set_config('lock_timeout', '100ms', true),
-       set_config('array_nulls', 'on', true)
-"""
 
 
 async def brief_rows(
@@ -86,7 +101,7 @@ async def brief_rows(
     """Runs a statement over many rows that is not hot, and returns its rows. It waits 100 ms at
     most for a lock (Locked)."""
     async with _pipeline(conn):
-        await conn.execute(BRIEFLY)
+        await execute(conn, BRIEFLY, _most())
         cursor = await execute(conn, statement, parameters)
     return await cursor.fetchall() if cursor.description else []
 

@@ -31,7 +31,7 @@ from hodei.store.job_logs import Chunk
 from hodei.store.parameters import arrays, numbered
 from hodei.store.results import Result
 from hodei.store.sessions import Heartbeat
-from hodei.store.statements import KEEP_THE_PLAN
+from hodei.store.statements import KEEP_THE_PLAN, MOST
 from tests.conftest import SCHEMA, Connection, url_of
 
 GROWING = {"jobs", "job_queue", "leases", "workers", "domain_events", "job_logs"}
@@ -113,7 +113,7 @@ def explained(conn: Connection, name: str, mode: str) -> dict[str, Any]:
         for n in names
     )
     with conn.transaction(force_rollback=True):
-        conn.execute(KEEP_THE_PLAN)
+        conn.execute(KEEP_THE_PLAN, {"most": MOST})
         conn.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
         conn.execute(f"PREPARE hot AS {text}".encode())
         ((plan,),) = conn.execute(

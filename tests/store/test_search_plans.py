@@ -7,7 +7,7 @@ from psycopg import sql
 
 from hodei.store import audit_search, provider_configs
 from hodei.store.parameters import numbered
-from hodei.store.statements import KEEP_THE_PLAN
+from hodei.store.statements import KEEP_THE_PLAN, MOST
 from tests.conftest import Connection
 from tests.store.test_plans import ID, nodes
 
@@ -127,7 +127,7 @@ def test_the_demand_for_a_provider_is_read_along_the_ready_jobs(db: Connection) 
     for statistics in ("of an empty table", "of now"):
         for mode in (CUSTOM, GENERIC):
             with db.transaction():
-                db.execute(KEEP_THE_PLAN)
+                db.execute(KEEP_THE_PLAN, {"most": MOST})
                 found = planned(db, provider_configs.DEMAND, DEMAND, mode)
             assert scans(found, "q") == {"job_queue": "job_queue_ready"}, (statistics, mode, found)
             assert not [node for node in found if "Sort" in node["Node Type"]], (statistics, found)

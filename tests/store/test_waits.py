@@ -11,7 +11,7 @@ import pytest
 from hodei.store import waits
 from hodei.store.database import Database
 from hodei.store.parameters import numbered
-from hodei.store.statements import KEEP_THE_PLAN
+from hodei.store.statements import KEEP_THE_PLAN, MOST
 from hodei.store.waits import MOST_BEFORE, Before
 from tests.conftest import Connection
 
@@ -91,7 +91,7 @@ def test_it_looks_at_a_bounded_part_of_the_queue(
     }
     for mode in ("force_custom_plan", "force_generic_plan"):
         with db.transaction(force_rollback=True):
-            db.execute(KEEP_THE_PLAN)
+            db.execute(KEEP_THE_PLAN, {"most": MOST})
             db.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
             db.execute(f"PREPARE asked AS {text}".encode())
             execute = f"EXECUTE asked ({', '.join(values[name] for name in names)})"

@@ -1,0 +1,73 @@
+"""A trigger of somebody else that does not come to its end, where no statement_timeout ends it."""
+
+import json
+import time
+
+import grpc
+import pytest
+
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
+from tests.eventually import eventually
+from tests.running import Hodei
+
+ENDLESS = """
+CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(1000); RETURN NEW; END $$;
+CREATE TRIGGER theirs BEFORE {} FOR EACH ROW {} EXECUTE FUNCTION theirs()
+"""
+
+
+def specs(*names: str) -> pb.CreateJobsRequest:
+    return pb.CreateJobsRequest(specs=[json.dumps({"command": "true", "name": n}) for n in names])
+
+
+def logs(working: Hodei) -> str:
+    return working.log("server-0") + working.log("server-1")
+
+
+def test_a_claim_that_does_not_come_to_its_end_costs_one_job(working: Hodei) -> None:
+    """The first of the queue."""
+    working.sql(ENDLESS.format("UPDATE ON jobs", "WHEN (NEW.name = 'slow')"))
+    slow = working.submit("--name", "slow", "--priority", "5", "--command", "true")
+    others = working.submit("--file", "-", stdin=b'{"command": "true"}\n' * 20).split()
+    begun = time.monotonic()
+    working.all_succeeded(others)
+    assert time.monotonic() - begun < 12
+    words = f"jobs ['{slow}'] cannot be claimed: function theirs() of somebody else"
+    eventually(lambda: words in logs(working))
+    working.sql("DROP TRIGGER theirs ON jobs")
+    assert working.job(slow)["state"] == "PENDING"
+
+
+@pytest.mark.parametrize("table", ["leases", "domain_events"])
+def test_claims_that_do_not_come_to_their_end_are_told(working: Hodei, table: str) -> None:
+    jobs = working.submit("--file", "-", stdin=b'{"command": "true"}\n' * 6).split()
+    working.all_succeeded(jobs)
+    when = "WHEN (NEW.event_type = 'JobAssigned')" if table == "domain_events" else ""
+    working.sql(ENDLESS.format(f"INSERT ON {table}", when))
+    jobs = working.submit("--file", "-", stdin=b'{"command": "true"}\n' * 20).split()
+    words = "no job can be claimed: function theirs() of somebody else does not come to its end"
+    eventually(lambda: words in logs(working))
+    working.sql(f"DROP TRIGGER theirs ON {table}")
+    assert working.sql("SELECT count(*) FROM jobs WHERE state = 'FAILED'") == [(0,)]
+
+
+def test_a_create_that_does_not_come_to_its_end_costs_one_job(working: Hodei) -> None:
+    working.sql(ENDLESS.format("INSERT ON jobs", "WHEN (NEW.name = 'slow')"))
+    with grpc.insecure_channel(working.addresses[0]) as channel:
+        stub = hodei_pb2_grpc.JobServiceStub(channel)
+        entries = stub.CreateJobs(specs("slow", *["good"] * 99), timeout=60).entries
+    assert [entry.error_code for entry in entries] == ["UNAVAILABLE", *[""] * 99]
+
+
+def test_a_result_that_does_not_come_to_its_end_costs_one_job(working: Hodei) -> None:
+    ends = "WHEN (NEW.name = 'slow' AND NEW.state = 'SUCCEEDED')"
+    working.sql(ENDLESS.format("UPDATE ON jobs", ends))
+    slow = working.submit("--name", "slow", "--command", "true")
+    begun = time.monotonic()
+    for _ in range(4):
+        working.all_succeeded([working.submit("--command", "true") for _ in range(4)])
+    assert time.monotonic() - begun < 12
+    working.sql("DROP TRIGGER theirs ON jobs")
+    working.all_succeeded([slow])
