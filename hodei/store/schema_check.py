@@ -2,7 +2,7 @@
 
 from typing import LiteralString, NamedTuple
 
-from hodei.store import rights
+from hodei.store import of_others, rights
 from hodei.store.connecting import Connection, connect, in_words, untimed
 from hodei.store.schema import NAME, REVISION, VERSION, applied
 from hodei.store.suitable import check_database
@@ -57,8 +57,9 @@ def check_sync(url: str) -> Checked:
                 f" this program's is {VERSION}.{REVISION}; run `hodei db apply`"
             )
             return Checked(False, words + _odd_jobs(conn))
+        refusing, theirs = of_others.find(conn) if found.revision == REVISION else ([], [])
         if found.gaps:
-            return Checked(False, "\n".join(found.advice))
-        lacking = rights.lacking(conn)
-        findings = "\n".join((f"schema version {found} stands", *lacking, *rights.notes(conn)))
-        return Checked(not lacking, findings)
+            return Checked(False, "\n".join((*found.advice, *refusing, *theirs)))
+        lacking = [*rights.lacking(conn), *refusing]
+        stands = f"schema version {found} stands"
+        return Checked(not lacking, "\n".join((stands, *lacking, *rights.notes(conn), *theirs)))
