@@ -19,17 +19,20 @@ class Gap(NamedTuple):
     before: sql.Composed | None = None  # to be run before schema.sql
     after: sql.Composed | None = None
     by_hand: bool = False  # nobody but a person mends it
+    index_of: str = ""  # the table of a missing index that is not unique
+    large: bool = False  # that table is too large for a server to build it
 
     @property
     def can_wait(self) -> bool:
         """Whether a server works although it is not mended. A server does not call what is there
         and otherwise, but for functions."""
-        return bool(self.differs) and not self.what.startswith("function")
+        return self.large or (bool(self.differs) and not self.what.startswith("function"))
 
     @property
     def words(self) -> str:
         if not self.differs:
-            return self.what
+            large = f" (a server does not build it: table {self.index_of} is large)"
+            return self.what + (large if self.large else "")
         advice = BY_HAND if self.by_hand else ""
         return f"{self.what} is not as this release makes it: {self.differs}{advice}"
 
@@ -230,9 +233,10 @@ def _constraint(table: str, name: str, definition: str, got: str | None) -> Gap:
     return Gap(what, _how(definition, got), before=alter)
 
 
-def _index(_table: str, name: str, definition: str, got: str | None) -> Gap:
+def _index(table: str, name: str, definition: str, got: str | None) -> Gap:
     if got is None:
-        return Gap(f"index {name}")
+        is_unique = definition.startswith("CREATE UNIQUE")
+        return Gap(f"index {name}", index_of="" if is_unique else table)
     again = sql.SQL("DROP INDEX {}; {}").format(sql.Identifier(name), sql.SQL(definition))
     return Gap(f"index {name}", _how(definition, got), before=again)
 

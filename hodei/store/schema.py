@@ -10,7 +10,7 @@ import psycopg
 from loguru import logger
 
 from hodei.domain.errors import Conflict, Unavailable
-from hodei.store import catalog, rights, sqlstate
+from hodei.store import catalog, large_tables, rights, sqlstate
 from hodei.store.connecting import READ_ONLY, Connection, connect, in_words, untimed
 from hodei.store.gaps import BY_HAND, Gap, gaps
 from hodei.store.suitable import check_database, server_read_only
@@ -104,7 +104,8 @@ def applied(conn: Connection) -> Applied:
     # Through JSON: the first revision had no such column, and a column may be gone.
     row = conn.execute(WHICH, {"version": VERSION}).fetchone()
     version, revision = row or (0, 0)
-    return Applied(version, revision, gaps(found, called_only=revision > REVISION))
+    missing = gaps(found, called_only=revision > REVISION)
+    return Applied(version, revision, large_tables.marked(conn, missing))
 
 
 # ── check ──
@@ -212,12 +213,12 @@ def _mend(conn: Connection, found: Applied, to_serve: bool) -> list[str]:
         for gap in found.gaps:
             if gap.before and not (waits and gap.can_wait):
                 _alter(conn, gap, gap.before, refused)
-    _run_schema_sql(conn, found)
+    _run_schema_sql(conn, found, large_tables.without_indexes(text(), found.gaps if waits else []))
     for gap in applied(conn).gaps:
         if (statement := gap.after or gap.before) and not (waits and gap.can_wait):
             _alter(conn, gap, statement, refused)
     left = applied(conn)
-    if any(not gap.differs for gap in left.gaps):
+    if any(not gap.differs and not (waits and gap.large) for gap in left.gaps):
         raise Conflict(
             f"schema.sql is not all of it: {'; '.join(left.findings)}; nothing was changed:"
             " another object may have the name"
@@ -231,9 +232,9 @@ def _mend(conn: Connection, found: Applied, to_serve: bool) -> list[str]:
     ]
 
 
-def _run_schema_sql(conn: Connection, found: Applied) -> None:
+def _run_schema_sql(conn: Connection, found: Applied, statements: str) -> None:
     try:
-        conn.execute(text().encode())
+        conn.execute(statements.encode())
     except (
         psycopg.errors.InvalidFunctionDefinition,  # another result
         psycopg.errors.WrongObjectType,  # a procedure with a function's name, a view with a table's
