@@ -22,7 +22,7 @@ from hodei.flow import named_secrets
 from hodei.flow.create_queue import CreateQueue
 from hodei.flow.creates import Creates
 from hodei.flow.dispatch import JobDispatcher
-from hodei.store import sqlstate
+from hodei.store import faults, sqlstate
 from hodei.store.creation import NewJob
 from hodei.store.database import Database
 
@@ -97,7 +97,7 @@ def _created(job: NewJob, outcome: Creation | Exception) -> Created:
         words = sqlstate.primary(outcome)
         log = logger.bind(component="JobController", job_id=job.id)
         log.error("job cannot be stored: {}", words)
-        error = Invalid(f"PostgreSQL refuses this job: {words}")
+        error = faults.refusal(outcome)
     return Created(job.id, existed=False, error=error)
 
 

@@ -18,7 +18,7 @@ from hodei.domain.job import Creation
 from hodei.flow import job_lines, named_secrets
 from hodei.flow.creates import SWALLOWED
 from hodei.flow.enqueue import MOST_SPECS, Created, checked, not_created
-from hodei.store import creation, halves, sqlstate
+from hodei.store import creation, faults, halves
 from hodei.store.creation import NewJob
 from hodei.store.database import Connection, Database
 
@@ -139,7 +139,7 @@ def _refused(new: Sequence[NewJob], outcomes: dict[uuid.UUID, Creation]) -> dict
 
 def _of_rows(answers: Sequence[Exception | None]) -> dict[int, HodeiError]:
     return {
-        place: Invalid(f"PostgreSQL refuses this job: {sqlstate.primary(error)}")
+        place: faults.refusal(error)
         for place, error in enumerate(answers)
         if isinstance(error, Exception)
     }

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import psycopg
 from loguru import logger
 
-from hodei.domain.errors import Unavailable
 from hodei.store import faults, invariants, leases, sqlstate
 from hodei.store.database import TROUBLE, Database
 from hodei.store.leases import Claimant
@@ -19,9 +18,7 @@ async def set_aside(
     (by a trigger that somebody added, say) it is logged, and they stay as they are. Unavailable:
     the database would refuse any job, so that none is at fault."""
     if faults.fails_for_all(error):
-        raise Unavailable(
-            f"the database refuses all jobs ({sqlstate.primary(error)}); `hodei db check` may say why"
-        )
+        raise faults.refusal(error)
     who = "PostgreSQL refuses to let" if isinstance(error, psycopg.Error) else "nothing lets"
     words = f"{who} this job go on: {sqlstate.primary(error)}"
     log = logger.bind(component="JobController", actor=actor)

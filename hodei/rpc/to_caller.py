@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from loguru import logger
 
-from hodei.domain.errors import Aborted, Duplicate, HodeiError, Locked
+from hodei.domain.errors import Aborted, Duplicate, HodeiError, Locked, Unavailable
 from hodei.flow.change_many import Answer
 from hodei.flow.ends import EndsPage
 from hodei.flow.enqueue import Created
@@ -24,6 +24,7 @@ WORDS_BYTES = 2_000_000
 CODES: dict[type[HodeiError], str] = {
     Duplicate: "ALREADY_EXISTS",
     Locked: "UNAVAILABLE",
+    Unavailable: "UNAVAILABLE",
     Aborted: "ABORTED",
 }
 """The codes of entries; any other error is INVALID_ARGUMENT."""

@@ -1,7 +1,10 @@
 """Whether a refusal of PostgreSQL is a row's, or would meet every row."""
 
+import re
+
 import psycopg
 
+from hodei.domain.errors import HodeiError, Invalid, Unavailable
 from hodei.store import sqlstate
 from hodei.store.catalog import expected
 
@@ -28,3 +31,27 @@ def fails_for_all(error: BaseException) -> bool:
 def _is_of_somebody_else(column: psycopg.errors.Diagnostic) -> bool:
     """Returns whether a column that got no value is none of ours. The table may be a partition."""
     return not any(column.column_name in columns for columns in expected()["tables"].values())
+
+
+def refusal(error: BaseException) -> HodeiError:
+    """Returns the refusal of a job's row in words for who sends the job: the database takes no job
+    now, or this one is refused, and by whom if not by a rule of ours."""
+    if fails_for_all(error):
+        return Unavailable(
+            f"the database refuses all jobs ({sqlstate.primary(error)});"
+            " `hodei db check` may say why"
+        )
+    return Invalid(f"PostgreSQL refuses this job: {sqlstate.primary(error)}{_by_whom(error)}")
+
+
+DAY = re.compile(r"_\d{8}")
+"""What the keys of a day have in their names."""
+
+
+def _by_whom(error: BaseException) -> str:
+    if not isinstance(error, psycopg.Error) or not (name := error.diag.constraint_name):
+        return ""
+    ours = (key for kind in ("constraints", "indexes") for key in expected()[kind])
+    if DAY.sub("", name) in {key.partition(".")[2] for key in ours}:
+        return ""
+    return f" (constraint {name} of table {error.diag.table_name} is not Hodei's)"

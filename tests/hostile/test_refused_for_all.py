@@ -1,10 +1,14 @@
 """What a hand has done to a table or a sequence, so that PostgreSQL refuses every row: no job is at
 fault, and none is lost by it."""
 
+import json
 import time
 
+import grpc
 import pytest
 
+from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol import hodei_pb2_grpc
 from tests.eventually import eventually
 from tests.running import Hodei
 from verify.checker import violations
@@ -80,3 +84,44 @@ def test_a_partition_that_is_no_day_ends_no_server(working: Hodei) -> None:
     time.sleep(3)
     assert "Traceback" not in working.log("another")
     working.all_succeeded(submitted(working))
+
+
+@pytest.mark.parametrize(
+    ("done", "code", "words"),
+    [
+        (
+            "ALTER TABLE job_queue ADD CONSTRAINT theirs CHECK (priority > 5)",
+            "INVALID_ARGUMENT",
+            "(constraint theirs of table job_queue is not Hodei's)",
+        ),
+        (
+            "ALTER TABLE domain_events ADD CONSTRAINT theirs CHECK (actor = 'x')",
+            "INVALID_ARGUMENT",
+            " is not Hodei's)",
+        ),
+        (
+            "CREATE UNIQUE INDEX theirs ON jobs ((1))",
+            "INVALID_ARGUMENT",
+            "(constraint theirs of table jobs is not Hodei's)",
+        ),
+        (
+            "ALTER TABLE job_queue ADD COLUMN theirs integer NOT NULL",
+            "UNAVAILABLE",
+            'the database refuses all jobs (null value in column "theirs" of relation "job_queue"',
+        ),
+    ],
+)
+@pytest.mark.parametrize("together", [False, True])
+def test_a_create_that_somebody_refuses_says_who(
+    one: Hodei, done: str, code: str, words: str, together: bool
+) -> None:
+    if "UNIQUE" in done:
+        one.submit("--command", "true")
+    one.sql(done)
+    spec = json.dumps({"command": "true", "env": {"KEY": "hidden"}})
+    request = pb.CreateJobsRequest(specs=[spec, spec], all_or_nothing=together)
+    with grpc.insecure_channel(one.addresses[0]) as channel:
+        entries = hodei_pb2_grpc.JobServiceStub(channel).CreateJobs(request, timeout=30).entries
+    assert [entry.error_code for entry in entries] == [code, code], entries
+    assert all(words in entry.error for entry in entries), entries
+    assert "hidden" not in str(entries) + one.log("server-0")
