@@ -10,9 +10,9 @@ import os
 import re
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import LiteralString
+from typing import LiteralString, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import pq
@@ -23,6 +23,8 @@ from hodei.domain.errors import Conflict, HodeiError, Invalid, Unavailable
 from hodei.store import sqlstate
 
 Connection = psycopg.Connection[TupleRow]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5
 
@@ -95,20 +97,37 @@ def connect(url: str, application_name: str) -> Connection:
         raise Refused(one_line(words)) from error
 
 
-# In one message, of which only the first two statements run under the role's statement_timeout.
-# transaction_timeout is there since PostgreSQL 17.
+# In one message, of which only the first three statements run under the role's time-outs; none of
+# them reads a catalog, which takes a millisecond on a new connection. A transaction_timeout, which
+# PostgreSQL has from 17 on, ends the connection, and not the statement alone: it goes first.
 BEGIN: LiteralString = """
-BEGIN ISOLATION LEVEL READ COMMITTED{};
+BEGIN ISOLATION LEVEL READ COMMITTED{mode};
+{untimed}
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
-SET LOCAL quote_all_identifiers = off;
-SELECT set_config('transaction_timeout', '0', true)
-WHERE current_setting('transaction_timeout', true) IS NOT NULL
+SET LOCAL quote_all_identifiers = off
 """
 
 BEGINNINGS = 100
-"""Times that a transaction is begun under a statement_timeout of a role's that is too short even
-for that: 1 ms is enough most times."""
+"""Times that a transaction is begun under a time-out of a role's that is too short even for that: 1
+ms is enough most times."""
+
+
+def again_where_timed_out(act: Callable[P, T]) -> Callable[P, T]:
+    """Has a transaction of ours run again, on another connection, where a transaction_timeout of the
+    role ended it before it could be turned off: nothing was done."""
+
+    @functools.wraps(act)
+    def run(*args: P.args, **named: P.kwargs) -> T:
+        for _ in range(BEGINNINGS - 1):
+            try:
+                return act(*args, **named)
+            except Unavailable as error:
+                if getattr(error.__cause__, "sqlstate", None) != "25P04":
+                    raise
+        return act(*args, **named)
+
+    return run
 
 
 @contextmanager
@@ -131,11 +150,13 @@ def untimed(conn: Connection, *, write: bool = False) -> Iterator[None]:
 
 
 def _begin(conn: Connection, mode: LiteralString) -> None:
+    has_it = conn.info.server_version >= 170000
+    untimed: LiteralString = "SET LOCAL transaction_timeout = 0;" if has_it else ""
     for left in reversed(range(BEGINNINGS)):
         try:
             if conn.info.transaction_status != pq.TransactionStatus.IDLE:
                 conn.execute(b"ROLLBACK")
-            conn.execute(BEGIN.format(mode).encode())
+            conn.execute(BEGIN.format(mode=mode, untimed=untimed).encode())
         except psycopg.errors.QueryCanceled:
             if not left:
                 raise

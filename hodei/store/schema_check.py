@@ -3,7 +3,13 @@
 from typing import LiteralString, NamedTuple
 
 from hodei.store import of_others, rights
-from hodei.store.connecting import Connection, connect, in_words, untimed
+from hodei.store.connecting import (
+    Connection,
+    again_where_timed_out,
+    connect,
+    in_words,
+    untimed,
+)
 from hodei.store.schema import NAME, REVISION, VERSION, applied
 from hodei.store.suitable import check_database
 
@@ -41,6 +47,7 @@ class Checked(NamedTuple):
     words: str  # for people, a line for each finding
 
 
+@again_where_timed_out
 def check_sync(url: str) -> Checked:
     """Checks the schema and the rights of this role. Conflict, Invalid, Unavailable: it cannot be
     checked."""
