@@ -67,15 +67,15 @@
 --     (rule 3).
 --   * A final state never changes (rule 2).
 --   * A statement that speaks under a lease tests `jobs.lease = <that lease>` in its own WHERE on
---     jobs. After a wait for a row lock PostgreSQL checks the WHERE again against the new version of
---     that row only: a test on a joined table would see the old snapshot (rule 1).
+--     jobs. After a wait for a row lock PostgreSQL checks the WHERE again against the new version
+--     of that row only: a test on a joined table would see the old snapshot (rule 1).
 --   * jobs.updated_at is the time of the job's last event, and it strictly increases:
 --     greatest(clock_timestamp(), updated_at + 1 µs), taken under the row's lock (rule 4).
 --
 -- LOCK ORDER   job_queue → jobs → leases → workers; several rows of one table in the order of their
--- key (claims: SKIP LOCKED). The INSERT of a new row may stand outside of this order: a result and a
--- release insert a job_queue row while they hold the job. They wait for nobody: a job with a lease
--- has no job_queue row on which another statement could hold a lock.
+-- key (claims: SKIP LOCKED). The INSERT of a new row may stand outside of this order: a result and
+-- a release insert a job_queue row while they hold the job. They wait for nobody: a job with a
+-- lease has no job_queue row on which another statement could hold a lock.
 
 BEGIN READ WRITE;  -- all of it or nothing, whatever a role's default_transaction_read_only says
 
@@ -328,8 +328,8 @@ CREATE TABLE IF NOT EXISTS hodei_schema (
     -- What hodei_lives_in() said when this id was drawn or adopted: a copy of the database has the
     -- id of its original, and lives elsewhere.
     lives_in text,
-    -- Numbers of claims that a restore to an earlier time has taken out of this database: workers may
-    -- still hold them (`hodei db restored`).
+    -- Numbers of claims that a restore to an earlier time has taken out of this database: workers
+    -- may still hold them (`hodei db restored`).
     lost_leases int8multirange NOT NULL DEFAULT '{}',
     restored_at timestamptz                 -- when that was last
 );
@@ -518,7 +518,7 @@ CREATE TABLE IF NOT EXISTS worker_bootstrap_tokens (
     revoked_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     created_by text NOT NULL DEFAULT 'sql:' || session_user,
-    on_behalf_of text                       -- what a caller with a key said of itself; NULL: nothing
+    on_behalf_of text                       -- what a caller with a key said of itself, or NULL
 );
 
 CREATE SEQUENCE IF NOT EXISTS domain_events_id_seq AS bigint;
@@ -626,7 +626,7 @@ CREATE TABLE IF NOT EXISTS provider_configs (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     status_reason text NOT NULL DEFAULT '', -- why it makes no workers now; empty: it would
-    engine_id text,                         -- of the first engine that a server reached; no other will do
+    engine_id text,                         -- of the first engine that a server reached; none else will do
     -- The one server that looks after this row, and until when unless it says so again.
     reconciler_id uuid,
     reconciler_until timestamptz,
