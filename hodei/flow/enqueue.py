@@ -30,8 +30,9 @@ MOST_SPECS = 1000
 """Specs of one call."""
 
 CHECKED_BYTES = 128 << 10
-"""Bytes of specs that are checked at a stretch, some 2 ms; then all others have their turn on the
-event loop. A spec of many short parts takes ten times as long, and is followed by a rest."""
+"""Bytes of specs that are checked at a stretch, in 1 to 8 ms by how busy the processor is; then all
+others have their turn on the event loop. A spec of many short parts takes ten times as long, and is
+followed by a rest."""
 
 LEAST_BYTES = 1 << 10
 """Bytes that a short spec counts: what is the same for each takes as long."""
