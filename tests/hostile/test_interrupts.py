@@ -44,4 +44,6 @@ def test_a_program_is_interrupted_at_any_moment(one: Hodei, first: int) -> None:
     job_id = one.submit("--run-at", "2900-01-01T00:00:00Z", "--command", "true")
     program = [sys.executable, "-c", INTERRUPTED, one.addresses[0], job_id, str(first)]
     ran = subprocess.run(program, timeout=60, capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
+    # What gRPC's own threads say of an interrupt is not ours: a line of a traceback of ours is.
+    ours = [line for line in ran.stderr.splitlines() if "/hodei/" in line]
+    assert (ran.returncode, ours) == (0, []), ran.stderr
