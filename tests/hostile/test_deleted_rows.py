@@ -3,7 +3,7 @@ itself."""
 
 import time
 
-from tests.eventually import eventually
+from tests.eventually import eventually, gone
 from tests.running import Hodei
 from verify.checker import violations
 
@@ -42,3 +42,19 @@ def test_each_running_job_whose_lease_was_deleted_has_one_end(working: Hodei) ->
     assert ended["state"] == "SUCCEEDED" or ended["reason"] == "WORKER_LOST", ended
     assert working.sql("SELECT count(*) FROM leases") == [(0,)]
     assert violations(working.conn) == []
+
+
+def test_what_is_left_of_jobs_whose_rows_were_deleted_goes(working: Hodei) -> None:
+    """A lease and a queue row without a job; the worker is told to end what it runs."""
+    pid = working.folder / "pid"
+    working.until(working.submit("--command", f"echo $$ >{pid}; exec sleep 1000"), "RUNNING")
+    working.submit("--label", "zone=nowhere", "--command", "true")
+    working.sql("DELETE FROM jobs")
+    left = "SELECT (SELECT count(*) FROM leases), (SELECT count(*) FROM job_queue)"
+    assert working.sql(left) == [(1, 1)]
+    eventually(lambda: working.sql(left) == [(0, 0)], most_s=30)
+    eventually(lambda: gone(int(pid.read_text())), most_s=30)
+    assert working.ok("job", "run", "--command", "echo on").text == "on\n"
+    log = working.log("server-0") + working.log("server-1")
+    assert log.count("leases had no job and are gone") == 1
+    assert log.count("rows of job_queue had no job that waits and are gone") == 1
