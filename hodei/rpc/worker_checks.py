@@ -98,7 +98,8 @@ def _labels(labels: dict[str, str]) -> None:
     size = sum(len(name.encode()) + len(value.encode()) for name, value in labels.items())
     if len(labels) > MOST_LABELS or size > MOST_LABELS_BYTES:
         raise Invalid(
-            f"labels: expected at most {MOST_LABELS} of {MOST_LABELS_BYTES} bytes in all, got {len(labels)}"
+            f"labels: expected at most {MOST_LABELS} of {MOST_LABELS_BYTES} bytes in all,"
+            f" got {len(labels)} of {size}"
         )
     for name, value in labels.items():
         is_fit = len(value) <= 255 and "\0" not in value and not CONTROLS.search(value)

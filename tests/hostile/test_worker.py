@@ -101,6 +101,13 @@ def test_a_hello_that_cannot_be_stored_or_shown_is_refused(
     assert hodei.ok("worker", "list").code == 0
 
 
+def test_few_labels_of_too_many_bytes_are_refused_with_their_bytes(hodei: Hodei) -> None:
+    labels = {f"l{n:02}": "\N{GRINNING FACE}" * 255 for n in range(40)}
+    with HostileWorker(hodei.addresses[0], hodei.token(), labels=labels) as evil:
+        assert evil.ends() == grpc.StatusCode.INVALID_ARGUMENT, evil.words
+    assert "at most 100 of 32768 bytes in all, got 40 of 40920" in evil.words
+
+
 def test_the_nil_uuid_is_no_worker(hodei: Hodei) -> None:
     token = hodei.token()
     with (
