@@ -47,6 +47,28 @@ def test_one_refused_spec_and_nothing_of_the_call_is_stored(fresh: Hodei) -> Non
         fresh.sql("DELETE FROM jobs WHERE id <> %s", mine)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("run_at", "2026-01-31T12:00:00+20:00"),
+        ("run_at", "9999-12-31T23:59:59-14:00"),
+        ("timeout", 1e-300),
+        ("silence_timeout", 1e300),
+        ("name", "\N{GRINNING FACE}\0"),
+    ],
+)
+def test_one_bad_value_among_a_thousand_costs_its_own_job(
+    fresh: Hodei, key: str, value: object
+) -> None:
+    specs: list[dict[str, object]] = [{"command": "true"} for _ in range(1000)]
+    specs[500][key] = value
+    entries = create(fresh, specs, together=False)
+    assert [entry.error_code for entry in entries] == [""] * 500 + ["INVALID_ARGUMENT"] + [""] * 499
+    assert entries[500].error.startswith(f"{key}: expected")
+    assert count(fresh) == 999
+    assert fresh.ok("job", "list", "--limit", "5", "-q").text.count("\n") == 5
+
+
 def test_all_of_a_call_stand_together_and_again(fresh: Hodei) -> None:
     specs = [{"id": str(uuid7()), "command": "true"} for _ in range(3)]
     specs.append(specs[0])  # the same job, named twice
