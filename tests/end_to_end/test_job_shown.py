@@ -136,3 +136,21 @@ def in_terminal(hodei: Hodei, width: int, *words: str) -> str:
     os.close(ours)
     assert process.wait(30) == 0, out
     return out.decode().replace("\r\n", "\n")
+
+
+def test_a_time_without_an_end_is_shown_as_never(hodei: Hodei) -> None:
+    """A hand has set it. JSON has the last time of the calendar, and a list all other jobs."""
+    job, other = (hodei.submit("--run-at", "+1h", "--command", "true") for _ in range(2))
+    hodei.sql(
+        "UPDATE jobs SET created_at = 'infinity', run_at = 'infinity' WHERE id = %s",
+        job,
+    )
+    hodei.sql("UPDATE job_queue SET ready_at = 'infinity' WHERE job_id = %s", job)
+    text = here(hodei, "job", "get", job).stdout
+    for line in ("waits for +its time, never", "created +never", "not before +never"):
+        assert re.search(f"^{line}$", text, re.MULTILINE), text
+    shown = hodei.job(job)
+    assert shown["run_at"] == shown["created_at"] == "9999-12-31T23:59:59.999999Z"
+    listed = here(hodei, "job", "list", "--state", "PENDING", "-q").stdout.split()
+    assert {job, other} <= {*listed}
+    hodei.ok("job", "cancel", job, other)
