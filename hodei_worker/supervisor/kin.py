@@ -94,6 +94,12 @@ def start_ticks(pid: int) -> int:
     return found.started if found else -1
 
 
+def group(pid: int) -> int:
+    """Returns its process group; -1 if it is gone."""
+    found = stat(pid)
+    return found.group if found else -1
+
+
 def now_ticks() -> int:
     """Returns the time in clock ticks since the host's start."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS_A_S)

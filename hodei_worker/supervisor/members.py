@@ -142,11 +142,12 @@ class Attributed:
 
     def send(self, number: signal.Signals) -> None:
         """Signals the process group in one call, so that all its processes get it at the same time;
-        then the processes that have left the group."""
-        escaped = self.all()
-        if self._pid:  # 0 is our own group
+        then those that have left the group. A group without any of them is another's by now: the
+        kernel gives the number of a process that has ended to a new one."""
+        found = self.all()
+        if self._pid and any(kin.group(pid) == self._pid for pid in found):  # 0 is our own group
             kin.send_to_group(self._pid, number)
-        kin.send_signal(escaped, number)
+        kin.send_signal(found, number)
 
     def release(self) -> None:
         self._crowd.jobs.discard(self)
