@@ -22,6 +22,14 @@ class Addresses:
         """No server answered at this address."""
         self._failed_at[address] = time.monotonic()
 
+    @property
+    def all(self) -> set[Address]:
+        return set(self._servers)
+
+    def failed_since(self, since: float) -> set[Address]:
+        """Those at which no server answered last, at this monotonic time or later."""
+        return {address for address, at in self._failed_at.items() if at >= since}
+
     def as_messages(self, here: Address) -> list[pb.Address]:
         """`here`: the address of the server that gets them. `failed_s` is 0 for an address that has
         not failed since it was last reached."""

@@ -13,23 +13,21 @@ import grpc
 import grpc.aio
 from loguru import logger
 
-import hodei_worker
 from hodei.protocol import hodei_pb2 as pb
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import open_channel
 from hodei_worker import checks, containers_only, leftovers, limited, stream_end
-from hodei_worker.about import about
 from hodei_worker.addresses import Addresses, address_rounds
 from hodei_worker.backoff import Backoff
 from hodei_worker.config import Settings
 from hodei_worker.credentials import Credentials
 from hodei_worker.elsewhere import Elsewhere
+from hodei_worker.hello import hello
 from hodei_worker.identity import Identity, instance
-from hodei_worker.job_user import job_user
-from hodei_worker.machine import machine
 from hodei_worker.outbox import Outbox
 from hodei_worker.pace import Pace
+from hodei_worker.refusals import Refusals
 from hodei_worker.registration import CHANNEL_OPTIONS, GiveUp, Registration
 from hodei_worker.slots import Slots
 from hodei_worker.stream_end import NewCredential, SentAway, StreamOver
@@ -56,6 +54,7 @@ class Session:
         self._credentials = Credentials(settings.state_dir, identity)
         self._registration = Registration(settings, self._credentials)
         self._addresses = Addresses(settings.servers)
+        self._refusals = Refusals(self._addresses)
         self._unconnected = Unconnected(settings.tls)
         self._slots = slots
         self._outbox = outbox
@@ -86,14 +85,17 @@ class Session:
 
     async def _run_once(self, address: Address, backoff: Backoff) -> bool:
         """Opens a stream and keeps it to its end. Returns True if the next stream is to go to the
-        same server at once: with another secret, or because the worker has registered."""
+        same server at once: with another secret, or because the worker has registered. Raises GiveUp."""
         sent_away = here = False
+        self._refusals.drop(address)
         try:
             await self._run_stream(address, backoff)
         except SentAway as over:
             logger.info("leaving {}: {}", address, over)
             sent_away, here = True, isinstance(over, NewCredential)
         except (StreamOver, BadTls) as over:
+            if isinstance(over, BadTls):
+                self._addresses.mark_failed(address)
             logger.warning("stream to {} ended: {}", address, over)
         except grpc.aio.AioRpcError as error:
             here = await self._after_error(address, error)
@@ -101,6 +103,7 @@ class Session:
             self.connected = False
             if self._slots.unacknowledged_for_s() > 0:
                 stream_end.log_unacknowledged(sent_away=sent_away)
+        self._refusals.check()
         return here
 
     async def watch_contact(self) -> None:
@@ -121,12 +124,16 @@ class Session:
 
     async def _after_error(self, address: Address, error: grpc.aio.AioRpcError) -> bool:
         """Called after a failed call. Returns True if the worker may connect at once: it presents
-        another secret, or has registered. Raises GiveUp if another attempt cannot succeed."""
+        another secret, or has registered. Raises GiveUp if no server is left to ask."""
         code, words = error.code(), error.details() or ""
-        if code == grpc.StatusCode.UNAUTHENTICATED:
-            return await self._registration.after_refusal(address, error, self._log_level)
-        if code in stream_end.FINAL_CODES:
-            raise GiveUp(words) from error
+        try:
+            if code == grpc.StatusCode.UNAUTHENTICATED:
+                return await self._registration.after_refusal(address, error, self._log_level)
+            if code in stream_end.FINAL_CODES:
+                raise GiveUp(words) from error
+        except GiveUp as final:
+            self._refusals.add(address, final)
+            return False
         await self._unconnected.log(self._log_level(), address, error)
         return False
 
@@ -151,6 +158,7 @@ class Session:
                     self._addresses.mark_failed(address)
                 raise
             backoff.reset()
+            self._refusals.clear()
             logger.success("connected to {}", address)
             self.connected = True
             ended: BaseException | None = None
@@ -170,9 +178,12 @@ class Session:
                 raise ended from None
 
     async def _open_stream(self, call: Any, address: Address) -> None:
+        self._said = self._slots.supervisor.capabilities
+        addresses = self._addresses.as_messages(address)
+        said = hello(self._settings, self._instance, self._slots, addresses)
         try:
             async with asyncio.timeout(15.0):
-                await call.write(pb.WorkerFrame(hello=self._hello(address)))
+                await call.write(pb.WorkerFrame(hello=said))
                 frame = await call.read()
         except TimeoutError:
             raise StreamOver("the server sent no welcome within 15 s") from None
@@ -205,24 +216,6 @@ class Session:
         self._slots.send_late_again()
         self._last_frame_at = time.monotonic()
         self._drained = False
-
-    def _hello(self, address: Address) -> pb.Hello:
-        self._said = self._slots.supervisor.capabilities
-        return pb.Hello(
-            protocol_min=1,
-            protocol_max=1,
-            instance=self._instance,
-            name=self._settings.name,
-            version=hodei_worker.__version__,
-            slots=self._settings.slots,
-            labels=self._settings.labels,
-            capabilities=["recall", "stay", *self._said, *machine()],
-            held=self._slots.held(),
-            addresses=self._addresses.as_messages(address),
-            job_user=job_user(self._settings),
-            about=about(self._settings),
-            projects=self._settings.projects,
-        )
 
     async def _read_frames(self, call: Any) -> None:
         while True:

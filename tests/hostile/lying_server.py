@@ -5,6 +5,7 @@ import threading
 from types import TracebackType
 from typing import Any
 
+import grpc
 import grpc.aio
 
 from hodei.protocol import hodei_pb2 as pb
@@ -14,11 +15,19 @@ WELCOME = pb.Welcome(protocol=1, session=1, heartbeat_s=10, lost_after_s=60)
 
 class LyingServer:
     """Each stream gets the next of `lies`: the bytes of frames. Then it is kept until the worker
-    ends it, or for `patience_s`."""
+    ends it, or for `patience_s`. When there are no more lies it is refused, with `refusal`."""
 
-    def __init__(self, lies: list[list[bytes]], patience_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        lies: list[list[bytes]],
+        patience_s: float = 2.0,
+        refusal: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE,
+        trailer: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         self._lies = lies
         self._patience_s = patience_s
+        self._refusal, self._trailer = refusal, trailer
+        self.refused = 0
         self.told = 0
         self.credentials: set[str] = set()
         self.announced: list[bytes] = []
@@ -58,7 +67,8 @@ class LyingServer:
         self.credentials.add(str(said["authorization"]))
         await context.read()
         if self.told >= len(self._lies):
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "no more lies")
+            self.refused += 1
+            await context.abort(self._refusal, "no more lies", self._trailer)
         lie = self._lies[self.told]
         self.told += 1
         for raw in lie:
