@@ -51,6 +51,11 @@ class Ended(NamedTuple):
     ran_unaccepted: bool  # RUNNING was written together with the end
 
 
+UNASKED = "its worker says that it was cancelled, but nobody has asked for that"
+"""The message of a job whose record has no cancel: its worker lies, or the database was restored to
+a time before the cancel."""
+
+
 # The policy stands in `held.verdict`, once: the first line that applies says which state the job
 # gets and for which reason (docs/architecture.md, "What is run again").
 #
@@ -126,6 +131,8 @@ WITH said AS (
                    AND (c.exit_code IS NULL
                         OR NOT coalesce(j.spec -> 'final_exit_codes', '[]') @> to_jsonb(c.exit_code))
                    THEN ARRAY['PENDING', c.reason]
+               WHEN c.outcome = 'CANCELLED' AND j.cancel_requested_at IS NULL
+                   THEN ARRAY['FAILED', 'INTERNAL']
                ELSE ARRAY[c.outcome, c.reason]
            END AS verdict
     FROM (SELECT t.*, t.lease IN (SELECT a.lease FROM alone a) AS lone FROM told t) c
@@ -139,7 +146,11 @@ WITH said AS (
            h.verdict[2] AS why,
            h.verdict[1] <> 'PENDING' AS final,
            h.outcome = 'LOST' AS lost,
-           h.outcome = 'FAILED' AS failed
+           h.outcome = 'FAILED' AS failed,
+           CASE
+               WHEN h.outcome = 'CANCELLED' AND h.verdict[1] = 'FAILED' THEN %(unasked)s::text
+               ELSE h.message
+           END AS words
     FROM held h
 ), ended AS (
     UPDATE jobs j
@@ -163,7 +174,7 @@ WITH said AS (
         END,
         completed_at = CASE WHEN g.final THEN g.ended_at END,
         reason = CASE WHEN g.final THEN g.why END,
-        message = CASE WHEN g.final THEN left(g.message, 2000) END,
+        message = CASE WHEN g.final THEN left(g.words, 2000) END,
         exit_code = g.exit_code,
         signal = g.signal,
         peak_memory_bytes = nullif(g.peak_memory_bytes, 0),
@@ -178,8 +189,9 @@ WITH said AS (
       AND j.id = ANY (ARRAY(SELECT h.id FROM held h))
       AND j.lease = g.lease
     RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.queue_timeout_ms,
-              j.losses, j.project, g.lease, g.worker_id, g.old_state, g.new_state, g.why, g.message, g.actor,
-              g.correlation_id, g.ended_at, g.ran_unaccepted, g.outcome, g.exit_code, g.signal,
+              j.losses, j.project, g.lease, g.worker_id, g.old_state, g.new_state, g.why,
+              g.words AS message, g.actor, g.correlation_id, g.ended_at, g.ran_unaccepted,
+              g.outcome, g.exit_code, g.signal,
               g.logs_complete, g.leftover_processes, g.leftover_unknown
 ), unleased AS (
     DELETE FROM leases l
@@ -269,6 +281,7 @@ def recording(results: Sequence[Result]) -> Call:
         "max_losses": MAX_LOSSES,
         "max_lone_losses": MAX_LONE_LOSSES,
         "lone_within_s": LONE_WITHIN_S,
+        "unasked": UNASKED,
     }
     return RESULT, arrays(Result._fields, results) | bounds
 

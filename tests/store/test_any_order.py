@@ -85,6 +85,8 @@ class Store(Sweeps):
     def result(self, commit: str, pick: int, outcome: str, again: bool) -> None:
         """Also of an offer whose accept is not written yet; a refused one is told as late."""
         if offer := self.held(pick):
+            if outcome == "CANCELLED":
+                self.on(lambda conn: cancels.request_cancel(conn, offer.job_id, "cli:test"))
             more = (
                 {}
                 if outcome == "FAILED"

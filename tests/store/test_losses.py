@@ -163,6 +163,25 @@ def test_a_cancel_outlives_its_worker(database_url: str, db: Connection) -> None
     assert state(db, on(database_url, story)) == ("CANCELLED", 1, None, "CANCELLED")
 
 
+@pytest.mark.parametrize("ran", [True, False])
+def test_a_cancel_that_nobody_asked_for_is_none(
+    ran: bool, database_url: str, db: Connection
+) -> None:
+    async def story(conn: AsyncConnection) -> uuid.UUID:
+        worker = await ready_worker(conn)
+        offer = await (running_job if ran else assigned_job)(conn, worker, retries=3)
+        said = word(offer, "CANCELLED", ran=ran, reason="CANCELLED", message="cancelled")
+        (ended,) = await results.record_results(conn, [said])
+        assert (ended.new_state, ended.reason) == ("FAILED", "INTERNAL")
+        job = await jobs.get(conn, offer.job_id)
+        assert job
+        assert job.message == results.UNASKED
+        return offer.job_id
+
+    assert state(db, on(database_url, story)) == ("FAILED", int(ran), None, "INTERNAL")
+    assert queued(db) == []
+
+
 def test_a_cancelled_offer_ends_when_it_returns(database_url: str, db: Connection) -> None:
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)

@@ -42,6 +42,8 @@ async def _one_verb(
         )
     elif verb == "result":
         outcome = dice.choice(["SUCCEEDED", "FAILED", "LOST", "CANCELLED"])
+        if outcome == "CANCELLED":
+            await cancels.request_cancel(conn, offer.job_id, "test")
         await results.record_results(
             conn, [word(offer, outcome, ran=dice.random() < 0.9 or outcome != "CANCELLED")]
         )
