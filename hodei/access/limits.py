@@ -14,8 +14,8 @@ job that is waited for (flow/ends.py); and pages of logs (flow/log_reader.py).""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from hodei.access.principal import Caller, caller
@@ -76,6 +76,15 @@ class Quota:
             self._taken[address] = left
         else:
             del self._taken[address]
+
+    @contextmanager
+    def held(self, address: str, amount: int = 1) -> Iterator[None]:
+        """Takes the amount for the length of a block. Exhausted: as `acquire`."""
+        self.acquire(address, amount)
+        try:
+            yield
+        finally:
+            self.give_back(address, amount)
 
 
 class Readings:
@@ -150,6 +159,8 @@ class Limits:
         self.waits = Quota("waits for jobs", 1_000, 400)
         self.jobs_waited_for = Quota("jobs that are waited for", 50_000, 20_000)
         self.worker_streams = Quota("workers' streams", 4_000, 2_000)
+        # Apart from them, as anybody may open one: who says nothing takes no worker's place.
+        self.greetings = Quota("streams that have said no hello", 2_000, 400)
         self.large = Quota("bytes of large requests", 96 << 20, 64 << 20)
         self.answers = Quota("bytes of answers that are not taken", 48 << 20, 24 << 20)
         self.reading = Turns("to be read", 16)
@@ -168,9 +179,6 @@ class Limits:
 
     @asynccontextmanager
     async def _large_at_work(self, who: Caller, size: int) -> AsyncIterator[None]:
-        self.large.acquire(who.address, size)
-        try:
+        with self.large.held(who.address, size):
             async with self.large_at_work.of(who, size):
                 yield
-        finally:
-            self.large.give_back(who.address, size)

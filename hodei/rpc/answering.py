@@ -23,13 +23,12 @@ from hodei.access.limits import Limits, Quota
 from hodei.access.principal import Caller, Principal, actor_name, caller, principal
 from hodei.access.rests import rest_s
 from hodei.access.roles import FOR_ONE_PROJECT, LEAST, WITHOUT_KEY, Role
-from hodei.access.turns import Turns
 from hodei.domain.errors import Exhausted, Invalid, forget_frames
 from hodei.rpc.errors import status_of
 from hodei.rpc.options import MESSAGE_BYTES
 from hodei.rpc.principal import calling, said_in
 from hodei.rpc.queues import WITH_OWN_QUEUE, SharedQueue
-from hodei.rpc.receiving import Receiving
+from hodei.rpc.receiving import HELLO_READ_S, Receiving
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -90,10 +89,10 @@ class Answering:
         answer = self._stream(handler, enter, receiving)
         return grpc.stream_stream_rpc_method_handler(answer, None, None)
 
-    def _quota(self, method: str, name: str) -> Quota:
+    def _quota(self, method: str, name: str) -> Quota | None:
         limits = self._limits
-        own = {
-            "Connect": limits.worker_streams,
+        own: dict[str, Quota | None] = {
+            "Connect": None,  # _Greeted counts
             "CreateJobs": limits.creates,
             "ReadLogs": limits.log_readers,
             "WaitJobs": limits.waits,
@@ -103,9 +102,9 @@ class Answering:
         needs_key = LEAST.get(method) is not Role.NONE
         return own.get(name, limits.calls if needs_key else limits.open_calls)
 
-    def _entrance(self, method: str, counted: Quota) -> Enter:
+    def _entrance(self, method: str, counted: Quota | None) -> Enter:
         """What each call of a method passes first. It is counted until it is over and its answer is
-        taken. Exhausted: there are too many. Gate.admit has the other errors."""
+        taken; None: it is counted elsewhere. Exhausted: there are too many. Gate.admit has the other errors."""
         least, reads_key = LEAST.get(method), method not in WITHOUT_KEY
         of_all_projects = method not in FOR_ONE_PROJECT
         admit, on_loopback = self._gate.admit, self._on_loopback
@@ -113,8 +112,9 @@ class Answering:
         async def enter(context: Context) -> tuple[Caller, KnownKey | None]:
             who = calling(context.peer())
             caller.set(who)
-            counted.acquire(who.address)
-            _when_over(context, counted, who.address, 1)
+            if counted:
+                counted.acquire(who.address)
+                _when_over(context, counted, who.address, 1)
             said = said_in(context.invocation_metadata() or ())
             if not reads_key:
                 principal.set(Principal(actor_name(said.actor), Role.NONE, None))
@@ -204,7 +204,7 @@ class Answering:
             try:
                 who, key = await enter(context)
                 if not inspect.isasyncgenfunction(behaviour):
-                    await behaviour(requests, _FirstInTurn(context, self._limits.hellos, who))
+                    await behaviour(requests, _Greeted(context, self._limits, who))
                     return
                 with self._held(key):
                     async for message in behaviour(requests, context):
@@ -226,13 +226,13 @@ class Answering:
         return raw
 
 
-class _FirstInTurn:
-    """A context whose first message is read in turn: until then nothing is known of the client that
-    opened the stream."""
+class _Greeted:
+    """The context of a worker's stream. Its first message is read in turn and within a time, and the
+    stream counts as a worker's from then on: before, nothing is known of who opened it."""
 
-    def __init__(self, context: Context, turns: Turns, who: Caller) -> None:
+    def __init__(self, context: Context, limits: Limits, who: Caller) -> None:
         self._context = context
-        self._turns = turns
+        self._limits = limits
         self._who = who
         self.read: Callable[[], Awaitable[Any]] = self._read_first
 
@@ -240,8 +240,12 @@ class _FirstInTurn:
         return getattr(self._context, name)
 
     async def _read_first(self) -> Any:
-        async with self._turns.of(self._who):
-            first = await self._read_one()
+        limits, address = self._limits, self._who.address
+        with limits.greetings.held(address):
+            async with limits.hellos.of(self._who):
+                first = await limits.readings.within_time(self._read_one(), HELLO_READ_S)
+        limits.worker_streams.acquire(address)
+        _when_over(self._context, limits.worker_streams, address, 1)
         self.read = self._read_one
         return first
 

@@ -35,6 +35,9 @@ READ_S = 10.0
 OPEN_READ_S = 2.0
 """The same for a call that needs no key, whose request is short."""
 
+HELLO_READ_S = 3.0
+"""The same for a worker's hello once its turn has come: some 20 KB, and 40 bytes for each lease."""
+
 LEFT_S = 0.05
 """Seconds within which gRPC cancels the call of a client that has left: one that sends no request has
 left, as a rule."""

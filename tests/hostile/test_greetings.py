@@ -1,0 +1,37 @@
+"""Streams of workers that say no hello take no place of those that do."""
+
+import time
+
+from tests.eventually import eventually
+from tests.hostile.conftest import attack, through_another_address
+from tests.hostile.worker import HostileWorker
+from tests.running import Hodei
+
+CONNECT = "/hodei.v1.WorkerService/Connect"
+
+
+def test_streams_without_a_hello_leave_the_places_of_workers(one: Hodei) -> None:
+    """From two addresses, each with as many as workers may have in all; each hello stops before its
+    end."""
+    with (
+        through_another_address(one.addresses[0]) as second,
+        through_another_address(one.addresses[0], "127.0.0.3") as third,
+        attack("stall", one.addresses[0], 2000, 4, CONNECT, 100) as counts,
+        attack("stall", second, 2000, 4, CONNECT, 100),
+    ):
+        assert counts["open"] == 4
+        begun = time.monotonic()
+        with HostileWorker(third, one.token()) as worker:
+            welcome = eventually(lambda: worker.frames or worker.ended.is_set())
+            assert welcome is not True, f"{worker.status}: {worker.words}"
+            assert worker.frames[0].HasField("welcome")
+        assert time.monotonic() - begun < 8.0
+
+
+def test_a_hello_that_does_not_come_whole_is_refused_in_time(one: Hodei) -> None:
+    """Its turn is another stream's then, also of the same address."""
+    with attack("stall", one.addresses[0], 8, 8, CONNECT, 100):
+        begun = time.monotonic()
+        with HostileWorker(one.addresses[0], one.token()) as worker:
+            assert eventually(lambda: worker.frames), worker.words
+        assert time.monotonic() - begun < 6.0
