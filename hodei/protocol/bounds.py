@@ -18,8 +18,9 @@ MOST_AHEAD = 512
 """Offers beyond the slots of one worker: at 2,000 jobs a second as many as it runs while results
 are recorded and further jobs are claimed."""
 
-MOST_HELD = 100_000
-"""Leases that a hello, its welcome or a heartbeat lists: ten times the most slots."""
+MOST_HELD = 50_000
+"""Leases that a hello, its welcome or a heartbeat lists: five times the most slots, as offers that
+wait for a slot may be twice as many as those."""
 
 MOST_CAPABILITIES = 100
 CAPABILITY = re.compile("[A-Za-z0-9._=/-]{1,100}")

@@ -24,6 +24,7 @@ from hodei.access.principal import Caller, Principal, actor_name, caller, princi
 from hodei.access.rests import rest_s
 from hodei.access.roles import FOR_ONE_PROJECT, LEAST, WITHOUT_KEY, Role
 from hodei.domain.errors import Exhausted, Invalid, forget_frames
+from hodei.protocol import hodei_pb2 as pb
 from hodei.rpc.errors import status_of
 from hodei.rpc.options import MESSAGE_BYTES
 from hodei.rpc.principal import calling, said_in
@@ -226,6 +227,13 @@ class Answering:
         return raw
 
 
+FEW_HELD = 1_000
+"""Leases of a hello that waits for no other: it takes 4 ms."""
+
+REST_OF_LEASE_S = 13e-6
+"""Seconds of rest for each lease of a longer one: three times as long as the work (rests.py)."""
+
+
 class _Greeted:
     """The context of a worker's stream. Its first message is read in turn and within a time, and the
     stream counts as a worker's from then on: before, nothing is known of who opened it."""
@@ -244,10 +252,19 @@ class _Greeted:
         with limits.greetings.held(address):
             async with limits.hellos.of(self._who):
                 first = await limits.readings.within_time(self._read_one(), HELLO_READ_S)
+                await self._wait_for_others(first)
         limits.worker_streams.acquire(address)
         _when_over(self._context, limits.worker_streams, address, 1)
         self.read = self._read_one
         return first
+
+    async def _wait_for_others(self, first: Any) -> None:
+        """A hello that lists many leases comes after the one before and a rest, whoever says it: all
+        of it is worked on before its credential is known to be good."""
+        held = len(first.hello.held) if isinstance(first, pb.WorkerFrame) else 0
+        if held > FEW_HELD:
+            async with self._limits.long_hellos:
+                await asyncio.sleep(held * REST_OF_LEASE_S)
 
     async def _read_one(self) -> Any:
         """The next message, or gRPC's word for the end. Invalid: bytes that are no message."""

@@ -6,9 +6,11 @@ INBOX_FRAMES wait, nothing more is read, so that a slow database holds back exac
 that feed it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 
+from hodei.access.rests import rest_s
 from hodei.domain.errors import Locked, Unavailable
 from hodei.fleet.heartbeats import Heartbeats
 from hodei.fleet.sessions import SILENT_AFTER_S, Sessions
@@ -65,10 +67,13 @@ class WorkerReader:
             self._waiting_since = None
             if not isinstance(frame, pb.WorkerFrame):
                 raise StreamEnded("closed by the worker")
+            begun = time.perf_counter()
             worker_checks.frame(frame)
             if frame.HasField("heartbeat"):
                 heartbeat = from_worker.heartbeat(self._stream, frame.heartbeat)
                 self._heartbeats.receive(self._stream, heartbeat)
+            if pause_s := rest_s(begun):
+                await asyncio.sleep(pause_s)
             await self._inbox.put(frame)
 
     def check_silence(self) -> None:

@@ -249,6 +249,37 @@ async def until_refused(address: str, path: str, request: str, keys: str, within
     return {"at": time.time()} | counts
 
 
+async def list_leases(
+    address: str, seconds: str, held: str, credential: str, instance: str, what: str
+) -> Counts:
+    """A worker that says that it holds so many leases, on four connections at once: in `what`, its
+    hellos or its heartbeats, as fast as they are taken."""
+    counts: Counts = collections.Counter()
+    leases = [pb.Held(lease=n + 1, phase=pb.Held.RUNNING) for n in range(int(held))]
+    hello = pb.Hello(protocol_min=1, protocol_max=1, name="evil", slots=1, instance=instance)
+    beat = pb.WorkerFrame(heartbeat=pb.Heartbeat(held=leases)).SerializeToString()
+    if what == "hellos":
+        hello.held.extend(leases)
+    greeting, over = pb.WorkerFrame(hello=hello).SerializeToString(), time.time() + float(seconds)
+
+    async def say(channel: grpc.aio.Channel) -> None:
+        connect: Any = channel.stream_stream("/hodei.v1.WorkerService/Connect")
+        while time.time() < over:
+            call = connect(metadata=(("authorization", f"Bearer {credential}"),))
+            try:
+                await call.write(greeting)
+                counts["welcomes"] += (await call.read()) is not grpc.aio.EOF
+                while what == "heartbeats" and time.time() < over:
+                    await call.write(beat)
+                    counts["heartbeats"] += 1
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                counts["refused"] += 1
+            call.cancel()
+
+    await asyncio.gather(*map(say, channels(address, 4)))
+    return counts
+
+
 async def at_once(
     address: str, number: str, connections: str, ask: Callable[[Any], Awaitable[Any]]
 ) -> Counts:

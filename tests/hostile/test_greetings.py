@@ -1,9 +1,14 @@
-"""Streams of workers that say no hello take no place of those that do."""
+"""Streams of workers that say no hello take no place of those that do, and long hellos and
+heartbeats hold up nobody."""
 
 import time
+import uuid
 
+import pytest
+
+from hodei.protocol.bounds import MOST_HELD
 from tests.eventually import eventually
-from tests.hostile.conftest import attack, through_another_address
+from tests.hostile.conftest import Attacker, attack, through_another_address, watched
 from tests.hostile.worker import HostileWorker
 from tests.running import Hodei
 
@@ -35,3 +40,22 @@ def test_a_hello_that_does_not_come_whole_is_refused_in_time(one: Hodei) -> None
         with HostileWorker(one.addresses[0], one.token()) as worker:
             assert eventually(lambda: worker.frames), worker.words
         assert time.monotonic() - begun < 6.0
+
+
+@pytest.mark.parametrize(
+    ("known", "what"), [(False, "hellos"), (True, "hellos"), (True, "heartbeats")]
+)
+def test_long_lists_of_leases_hold_up_nobody(
+    known: bool, what: str, one: Hodei, attacker: Attacker
+) -> None:
+    """From whoever has a credential, and hellos from whoever has none."""
+    with HostileWorker(one.addresses[0], one.token()) as worker:
+        eventually(lambda: worker.frames)
+        worker.call.cancel()
+        secret = worker.secret.hex() if known else "00" * 32
+        arguments = (MOST_HELD, f"{worker.id}:{secret}", str(uuid.uuid4()), what)
+        with watched(one) as seen:
+            counts = attacker("list_leases", one.addresses[0], 8, *arguments)
+    print(counts, seen.rss >> 20, max(seen.creates_s))
+    assert counts["refused"] if not known else counts["welcomes"]
+    seen.check()
