@@ -13,8 +13,9 @@ UNTELLABLE = re.compile("[\x00\ud800-\udfff]")
 MOST_SCALE, MOST_MAGNITUDE = 16_383, 131_071
 """Most digits behind and before the point that PostgreSQL's numeric, and so its jsonb, can hold."""
 
-MOST_EXPONENT = (1 << 30) - 1
-"""The largest exponent that PostgreSQL reads, also that of a zero."""
+MOST_EXPONENT = (1 << 30) - 2
+"""The largest exponent that each PostgreSQL reads, also that of a zero: 15 refuses one more, which
+later ones take."""
 
 
 def read(text: str) -> dict[str, Any]:

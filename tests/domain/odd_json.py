@@ -2,6 +2,7 @@
 replaced among it."""
 
 import itertools
+import random
 from collections.abc import Iterator
 
 from tests.domain.odd_values import NUMBERS
@@ -53,6 +54,29 @@ AROUND = (
 )
 
 
+DEEPEST = 500
+"""Levels that are read everywhere; the door of Python has its bound not far above."""
+
+
+def replaced(dice: random.Random) -> str:
+    """A value that a key that comes again replaces: all that a JSON parser must read, and what
+    PostgreSQL refuses to hold nevertheless."""
+    kind = dice.randrange(5)
+    if kind == 0:
+        return f'"{"".join(dice.choices(STRINGS, k=dice.randint(0, 3)))}"'
+    if kind == 1:
+        return dice.choice((*NUMBERS, *NO_NUMBERS, "true", "null", "nul", "[1,]", '{"a":}', "{,}"))
+    if kind == 2:
+        depth = dice.randint(1, DEEPEST)
+        return dice.choice(("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth))
+    if kind == 3:
+        exponent = dice.choice((16_383, 131_071, 1 << 30, (1 << 31) - 1, 1 << 63))
+        near = exponent + dice.choice((-3, -2, 1, 2))
+        return f"{dice.choice('0012-')}{dice.choice(('', '.0', '.05'))}{dice.choice('eE')}{near}"
+    letter = dice.choice(("x", "é", r"\u0041"))
+    return f'"{letter * dice.choice((10, 255, 256, 3_000))}"'
+
+
 def texts() -> Iterator[str]:
     for string, place in itertools.product(STRINGS, WHERE_STRINGS_STAND):
         yield place.replace("%s", f'"{string}"')
@@ -63,5 +87,5 @@ def texts() -> Iterator[str]:
     yield from ("", " ", "null", "[]", "{", "{}", "{'command': 'true'}", '{command: "true"}')
     yield from ('{"command": True}', '{"comm\\u0061nd": "true"}', '{"": null, "command": "true"}')
     yield f'{{"{"k" * 70_000}": null, "command": "true"}}'
-    for depth in (10, 500, 100_000):
+    for depth in (10, DEEPEST, 100_000):
         yield f'{{"x": {"[" * depth}{"]" * depth}, "x": null, "command": "true"}}'

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 from hodei.domain.spec_keys import OF_IMAGES
+from tests.domain.odd_json import replaced
 from tests.domain.odd_values import (
     KEYS_OF_NUMBERS,
     NUMBERS,
@@ -30,6 +31,8 @@ def number(dice: random.Random) -> str:
 
 
 def _word(dice: random.Random) -> str:
+    if dice.random() < 0.01:
+        return json.dumps(dice.choice("xé") * dice.choice((66_000, 131_072, 140_000)))
     return json.dumps(
         dice.choice(
             (
@@ -43,6 +46,11 @@ def _word(dice: random.Random) -> str:
                 "a" * 200,
                 "a" * 201,
                 "ñ" * 200,
+                "12",
+                "1e400",
+                "-0",
+                "\u2003",
+                "\u00a0x\u3000",
             )
         )
     )
@@ -77,6 +85,8 @@ def _number(dice: random.Random) -> str:
     kind = dice.random()
     if kind < 0.6:
         return number(dice)
+    if kind < 0.7:
+        return json.dumps(number(dice))
     return json.dumps(duration(dice)) if kind < 0.9 else dice.choice(("true", "null", "[]", "{}"))
 
 
@@ -230,6 +240,8 @@ def spec(dice: random.Random) -> str:
         entries.append('"image": "busybox"')
     for key in dice.choices(list(ODD), k=dice.randint(0, 4)):
         name = "command" if key == "argv" else key
+        if dice.random() < 0.05:
+            entries.append(f'"{name}": {replaced(dice)}')
         entries.append(f'"{name}": {ODD[key](dice)}')
     dice.shuffle(entries)
     return "{" + ", ".join(entries) + "}"
