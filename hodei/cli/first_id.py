@@ -2,8 +2,8 @@
 command, the same ids, nothing runs twice.
 
 The first id is noted in the user's state folder before anything is sent, under the hash of the
-file and its project, and forgotten when all of it stands. The same command finds the note again; a
-submit of the same file after one that went well gets new ids.
+file, its project and the cluster, and forgotten when all of it stands. The same command finds the
+note again; a submit of the same file after one that went well, or to another cluster, gets new ids.
 """
 
 import contextlib
@@ -63,11 +63,12 @@ def given(text: str) -> FirstId:
 
 
 @contextlib.contextmanager
-def of_file(data: bytes, project: str = "") -> Iterator[FirstId]:
-    """The first id that a submit of the same bytes to the same project noted and that broke off
-    within a day, else a new one. The note stays until it is forgotten, also when this process is
-    killed."""
-    noted = _open(data + (f"\0{project}".encode() if project else b""))
+def of_file(data: bytes, project: str = "", cluster_id: str = "") -> Iterator[FirstId]:
+    """The first id that a submit of the same bytes to the same project of the same cluster noted and
+    that broke off within a day, else a new one. The note stays until it is forgotten, also when this
+    process is killed. `cluster_id` is empty where servers of an older release do not say it."""
+    where = "".join(f"\0{word}" for word in (project, cluster_id) if word)
+    noted = _open(data + where.encode())
     if noted is None:  # no folder to write to, or the same file is being submitted just now
         yield given(str(uuid7()))
         return

@@ -11,7 +11,8 @@ from hodei.cli.exit_codes import help_lines
 from hodei.cli.say import say
 from hodei.cli.spec_flags import to_spec
 from hodei.cli.spec_options import project_option, spec_options
-from hodei.cli.submit import Where, show_spec, submit_one, teller
+from hodei.cli.submit import show_spec, submit_one, teller
+from hodei.cli.submit_calls import Where
 
 
 @click.command(

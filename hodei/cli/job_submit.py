@@ -10,7 +10,8 @@ from hodei.cli.spec_file import MOST_FILE
 from hodei.cli.spec_flags import to_spec
 from hodei.cli.spec_input import read_file
 from hodei.cli.spec_options import given_flags, project_option, spec_options
-from hodei.cli.submit import Where, show_file, show_spec, submit_file, submit_one, teller
+from hodei.cli.submit import show_file, show_spec, submit_file, submit_one, teller
+from hodei.cli.submit_calls import Where
 
 
 @click.command(

@@ -4,19 +4,16 @@ piece fails, the user is told which jobs stand."""
 import contextlib
 import json
 import re
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import click
 
-from hodei.cli import first_id
-from hodei.cli.client import Unanswered, connect, is_refusal, is_transient
-from hodei.cli.program import INTERRUPTED
-from hodei.cli.project import projects_of
+from hodei.cli import first_id, submit_calls
 from hodei.cli.show.documents import emit_line, write_json, write_yaml
 from hodei.cli.spec_file import SpecFile, read_specs
+from hodei.cli.submit_calls import BrokeOff, Interrupted, Where, create
 from hodei.domain.errors import Invalid
 from hodei.domain.ids import following, uuid7
 from hodei.domain.spec import normalise, plain_times
@@ -26,18 +23,6 @@ from hodei.shapes.job import Submitted
 
 MOST_WORDS = 20
 """Refused specs that are named; the others are counted."""
-
-TRIES = 3
-PAUSE_S = 0.3
-"""How often a piece is sent, and the seconds between, while servers go away or do not get at their
-database: as it has ids of our own, nothing is created twice."""
-
-
-class Where(NamedTuple):
-    """Where jobs are submitted."""
-
-    servers: str
-    project: str  # empty: the caller's
 
 
 class Ready(NamedTuple):
@@ -96,25 +81,6 @@ def _as_json(spec: dict[str, Any]) -> str:
         raise Invalid("spec: expected valid Unicode text") from None
 
 
-class BrokeOff(click.ClickException):
-    """A piece failed, or was refused. `stands`: jobs of the pieces before it; `unsure`: jobs of
-    this one may stand too."""
-
-    def __init__(self, words: str, stands: int, *, unsure: bool) -> None:
-        super().__init__(words)
-        self.stands = stands
-        self.unsure = unsure
-
-    def with_words(self, more: str) -> "BrokeOff":
-        return type(self)(self.message + more, self.stands, unsure=self.unsure)
-
-
-class Interrupted(BrokeOff):
-    """A Ctrl-C in the middle."""
-
-    exit_code = INTERRUPTED
-
-
 Tell = Callable[[str], None]
 """Is called with the id of each job that stands, in order, piece by piece."""
 
@@ -152,16 +118,10 @@ def submit_file(
 ) -> None:
     """Every spec is checked before the first is sent. UsageError: what is wrong, unless only the
     right ones are asked for. `path`: of the file with this data; `-` for standard input."""
-    with (
-        contextlib.nullcontext(first_id.given(ids_from))
-        if ids_from
-        else first_id.of_file(data, where.project) as first
-    ):
+    with _first_id(where, path, data, partial=partial, ids_from=ids_from) as first:
         try:
             file = read_specs(data, path)
-            checked = check(file, first.value)
-            if checked.bad and not partial:
-                raise click.UsageError(f"--file: nothing was submitted: {listed(checked.bad)}")
+            checked = _all_good(check(file, first.value), partial=partial)
             refused = _send(where, checked.good, tell, file.fault, partial=partial)
             first.forget()
         except BrokeOff as error:
@@ -178,6 +138,31 @@ def submit_file(
             raise
     if bad := checked.bad + refused:
         raise click.ClickException(f"refused, and not submitted with the others: {listed(bad)}")
+
+
+@contextlib.contextmanager
+def _first_id(
+    where: Where, path: str, data: bytes, *, partial: bool, ids_from: str | None
+) -> Iterator[first_id.FirstId]:
+    """The id of the file's first spec. UsageError: no server could be asked for its cluster, and
+    nothing of the file would be submitted anyway."""
+    if ids_from:
+        yield first_id.given(ids_from)
+        return
+    try:
+        cluster = submit_calls.cluster_id(where)
+    except click.ClickException:
+        _all_good(check(read_specs(data, path), uuid7()), partial=partial)
+        raise
+    with first_id.of_file(data, where.project, cluster) as first:
+        yield first
+
+
+def _all_good(checked: Checked, *, partial: bool) -> Checked:
+    """UsageError: what is wrong, unless only the right ones are asked for."""
+    if checked.bad and not partial:
+        raise click.UsageError(f"--file: nothing was submitted: {listed(checked.bad)}")
+    return checked
 
 
 def show_file(output: str, path: str, data: bytes, *, partial: bool) -> None:
@@ -219,7 +204,7 @@ def _send(
     stands, refused = 0, []
     try:
         for piece in pieces(specs):
-            entries = _create(where, [spec.text for spec in piece], stands, partial=partial)
+            entries = create(where, [spec.text for spec in piece], stands, partial=partial)
             for entry in entries:
                 if not entry.error:
                     tell(entry.job_id)
@@ -250,35 +235,6 @@ def _of_server(words: str) -> str:
     if re.fullmatch(r"env\.\w+: expected a string, got object", words):
         return f"{words}: this server is of an older release, which has no secrets"
     return f"{key}: this server is of an older release, which has no such key" if key else words
-
-
-def _create(where: Where, texts: list[str], stands: int, *, partial: bool) -> Any:
-    """The entries of the answer. Where it is lost, or a server goes away, the piece is sent
-    again."""
-    import grpc
-
-    from hodei.protocol import hodei_pb2 as pb
-
-    request = pb.CreateJobsRequest(specs=texts, all_or_nothing=not partial, project=where.project)
-    unsure = False
-    for left in reversed(range(TRIES)):
-        try:
-            with connect(where.servers) as client:
-                if where.project:
-                    projects_of(client)  # a server without projects would not look at ours
-                return client.call(client.jobs.CreateJobs, request).entries
-        except Unanswered as error:
-            if not left or not (stands or unsure):
-                raise BrokeOff(error.message, stands, unsure=unsure) from error
-        except click.ClickException as error:
-            cause = error.__cause__
-            if not isinstance(cause, grpc.RpcError):  # nothing was sent: a key is none, as a rule
-                raise
-            unsure = unsure or not is_refusal(cause)
-            if not left or not is_transient(cause):
-                raise BrokeOff(error.message, stands, unsure=unsure) from error
-        time.sleep(PAUSE_S)
-    raise AssertionError("the last try returns or raises")
 
 
 def listed(words: Sequence[str]) -> str:

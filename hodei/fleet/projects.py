@@ -1,6 +1,7 @@
 """What may be asked of projects: which there are, and which roles of the database may enqueue into
 them."""
 
+import uuid
 from typing import NamedTuple
 
 from hodei.access.limits import CallersDatabase
@@ -8,7 +9,8 @@ from hodei.access.principal import Principal
 from hodei.domain import project
 from hodei.domain.errors import Invalid, NotFound
 from hodei.shapes.fleet import Project
-from hodei.store import project_grants
+from hodei.store import cluster, project_grants
+from hodei.store.database import Connection
 
 LONGEST_ROLE = 63
 """Bytes of the name of a role in PostgreSQL."""
@@ -19,6 +21,7 @@ class ProjectList(NamedTuple):
 
     projects: list[Project]
     more: bool  # there are further ones
+    cluster_id: uuid.UUID  # of the database
 
 
 class Projects:
@@ -30,8 +33,8 @@ class Projects:
 
     async def list_all(self, who: Principal) -> ProjectList:
         """The projects that jobs, keys, secrets or grants name; for a caller that is bound to one, that."""
-        listed = await self._database.run(lambda conn: project_grants.list_all(conn, who.project))
-        return ProjectList([_shape(one) for one in listed.projects], listed.more)
+        listed, place = await self._database.run(lambda conn: _listed(conn, who.project))
+        return ProjectList([_shape(one) for one in listed.projects], listed.more, place.cluster_id)
 
     async def grant(self, role: str, name: str, who: Principal) -> Project:
         """Lets a role of the database, and its members, enqueue into a project by hodei_enqueue.
@@ -64,6 +67,12 @@ class Projects:
         """A project as it is now; it need not be used any more."""
         listed = await self._database.run(lambda conn: project_grants.list_all(conn, name))
         return _shape(listed.projects[0]) if listed.projects else Project(project=name)
+
+
+async def _listed(
+    conn: Connection, name: str | None
+) -> tuple[project_grants.Listed, cluster.Cluster]:
+    return await project_grants.list_all(conn, name), await cluster.where(conn)
 
 
 def _shape(row: project_grants.Project) -> Project:

@@ -1238,12 +1238,14 @@ class ListProjectsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListProjectsResponse(_message.Message):
-    __slots__ = ("projects", "more")
+    __slots__ = ("projects", "more", "cluster_id")
     PROJECTS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     projects: _containers.RepeatedCompositeFieldContainer[Project]
     more: bool
-    def __init__(self, projects: _Optional[_Iterable[_Union[Project, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+    cluster_id: str
+    def __init__(self, projects: _Optional[_Iterable[_Union[Project, _Mapping]]] = ..., more: _Optional[bool] = ..., cluster_id: _Optional[str] = ...) -> None: ...
 
 class GrantProjectRequest(_message.Message):
     __slots__ = ("role", "project", "undo")

@@ -18,7 +18,9 @@ class ProjectService(hodei_pb2_grpc.ProjectServiceServicer):
     ) -> pb.ListProjectsResponse:
         found = await self._projects.list_all(principal.get())
         return pb.ListProjectsResponse(
-            projects=[wire.fill(pb.Project, one) for one in found.projects], more=found.more
+            projects=[wire.fill(pb.Project, one) for one in found.projects],
+            more=found.more,
+            cluster_id=str(found.cluster_id),
         )
 
     async def GrantProject(self, request: pb.GrantProjectRequest, context: Any) -> pb.Project:

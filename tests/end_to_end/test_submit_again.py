@@ -8,12 +8,13 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hodei.domain.ids import uuid7
 from tests.end_to_end.submitting import count, written
-from tests.running import Hodei
+from tests.running import Hodei, database_with_schema
 
 pytestmark = pytest.mark.usefixtures("submits")
 
@@ -60,6 +61,32 @@ def test_a_submit_that_broke_off_is_repeated_by_the_same_command(
     )
     assert "stand" not in fresh.run("job", "submit", "--file", file).err
     assert list(submits.iterdir()) == [], "where nothing stands there is nothing to repeat"
+
+
+def test_a_submit_to_another_cluster_does_not_forget_what_stands(
+    fresh: Hodei, tmp_path: Path, submits: Path, pg_server: SimpleNamespace
+) -> None:
+    """A submit that broke off is repeated by way of another server of its cluster; in between the
+    same file goes to a cluster of its own twice, which means two runs there."""
+    fresh.sql("""CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN RAISE EXCEPTION ''not today''; END'""")
+    fresh.sql(
+        """
+        CREATE TRIGGER own BEFORE INSERT ON jobs
+        FOR EACH ROW WHEN (NEW.name = '1001')
+        EXECUTE FUNCTION own()
+        """
+    )
+    file = written(tmp_path, [{"command": "true", "name": str(n)} for n in range(1002)])
+    submit = ("job", "submit", "--file", file)
+    assert "1000 of 1002 jobs stand" in fresh.run(*submit, server=0).err
+    elsewhere = fresh.stack.server("elsewhere", database_with_schema(pg_server))
+    ids = [fresh.ok(*submit, "--server", elsewhere).text.split() for _ in range(2)]
+    assert len({*ids[0], *ids[1]}) == 2004
+    fresh.sql("DROP TRIGGER own ON jobs")
+    assert "its ids are used again" in fresh.ok(*submit, server=1).err
+    assert count(fresh) == 1002
+    assert list(submits.iterdir()) == []
 
 
 def test_a_client_that_is_killed_while_it_submits_may_be_run_again(
