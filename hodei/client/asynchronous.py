@@ -58,10 +58,11 @@ class AsyncHodei:
         specs: Iterable[AnySpec],
         *,
         project: str | None = None,
+        ids_from: JobId | None = None,
         call_timeout: float | None = None,
     ) -> list[str]:
         """Does as Hodei.submit_many."""
-        return await self._run(verbs.submit_many(specs, project), call_timeout)
+        return await self._run(verbs.submit_many(specs, project, ids_from), call_timeout)
 
     async def get(self, job: JobId, *, call_timeout: float | None = None) -> Job:
         """Does as Hodei.get."""

@@ -70,14 +70,17 @@ class Hodei:
         specs: Iterable[AnySpec],
         *,
         project: str | None = None,
+        ids_from: JobId | None = None,
         call_timeout: float | None = None,
     ) -> list[str]:
         """Creates jobs and returns their ids in order. Up to 1,000 specs and 3 MB are stored
         together or not at all; more go in pieces of that size, each with the call's time.
-        `project` is as in submit, and so is Unsupported.
+        `project` is as in submit, and so is Unsupported. The ids of specs without one are counted
+        from `ids_from`, of new_id, by their places: a call that is repeated with it is the same jobs.
+        An error after which some of them may be stored says it.
 
         Invalid, Duplicate: a spec is refused, and with it its piece and those behind it."""
-        return self._run(verbs.submit_many(specs, project), call_timeout)
+        return self._run(verbs.submit_many(specs, project, ids_from), call_timeout)
 
     def get(self, job: JobId, *, call_timeout: float | None = None) -> Job:
         """Returns a job. NotFound."""

@@ -4,7 +4,7 @@ nothing is left of them when it is rolled back."""
 import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from hodei.client.filters import project_of
 from hodei.client.specs import AnySpec, Ready, Spec, one_spec, ready
@@ -53,13 +53,11 @@ def enqueue_many(
     schema: str | None = None,
 ) -> list[str]:
     """Creates jobs as enqueue does, and returns their ids in order."""
-    named = project_of(project)
-    many = _ready(specs)
-    _check(conn, schema, is_async=False)
-    for piece in pieces(many):
+    asked = _checked(conn, specs, project, schema, is_async=False)
+    for piece in asked.pieces:
         with _words():
-            store.enqueue(conn, _json(piece), named, schema)
-    return [one.job_id for one in many]
+            store.enqueue(conn, piece, asked.project, schema)
+    return asked.job_ids
 
 
 async def enqueue_async(
@@ -85,13 +83,29 @@ async def enqueue_many_async(
     schema: str | None = None,
 ) -> list[str]:
     """Does as enqueue_many, on an AsyncConnection of psycopg."""
+    asked = _checked(conn, specs, project, schema, is_async=True)
+    for piece in asked.pieces:
+        with _words():
+            await store.enqueue_async(conn, piece, asked.project, schema)
+    return asked.job_ids
+
+
+class _Asked(NamedTuple):
+    """What a call asks for. `pieces`: lists of specs as JSON, each of a statement's size."""
+
+    job_ids: list[str]
+    pieces: Iterator[str]
+    project: str  # empty: the role's own
+
+
+def _checked(
+    conn: Any, specs: Iterable[AnySpec], project: str | None, schema: str | None, *, is_async: bool
+) -> _Asked:
+    """All of a call, before its first statement. Invalid: some of it is wrong."""
     named = project_of(project)
     many = _ready(specs)
-    _check(conn, schema, is_async=True)
-    for piece in pieces(many):
-        with _words():
-            await store.enqueue_async(conn, _json(piece), named, schema)
-    return [one.job_id for one in many]
+    _check(conn, schema, is_async=is_async)
+    return _Asked([one.job_id for one in many], map(_json, pieces(many)), named)
 
 
 def _ready(specs: Iterable[AnySpec]) -> list[Ready]:

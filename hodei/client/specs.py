@@ -90,15 +90,15 @@ def one_spec(spec: AnySpec | None, keys: Mapping[str, Any]) -> AnySpec:
     return {**(spec or {}), **keys}
 
 
-def ready(spec: AnySpec) -> Ready:
-    """A spec with an id, made here unless it has one: whoever repeats it means the same job.
-    Invalid: it cannot be said in JSON, or is too long."""
+def ready(spec: AnySpec, job_id: str | None = None) -> Ready:
+    """A spec with an id: its own, or else this one, or one that is made here. Whoever repeats it means
+    the same job. Invalid: it cannot be said in JSON, or is too long."""
     if not isinstance(spec, Mapping):
         raise Invalid(f"spec: expected a mapping of keys, got {type(spec).__name__}")
     plain: dict[str, Any] = {key: value for key, value in spec.items() if value is not None}
     if isinstance(plain.get("stdin"), bytes):
         plain["stdin_base64"] = base64.b64encode(plain.pop("stdin")).decode()
-    plain.setdefault("id", new_id())
+    plain.setdefault("id", job_id or new_id())
     try:
         text = json.dumps(plain, default=_plain, allow_nan=False)
     except UNTELLABLE as error:

@@ -3,7 +3,8 @@ answers, and returns what the caller gets. Both clients run the same ones."""
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from hodei.client import records
 from hodei.client.errors import TimedOut, Unsupported
@@ -20,7 +21,7 @@ from hodei.domain.errors import (
     Locked,
     Unavailable,
 )
-from hodei.domain.ids import uuid7
+from hodei.domain.ids import following, uuid7
 from hodei.domain.job import JobState
 from hodei.domain.text import shown
 from hodei.protocol.pieces import pieces
@@ -67,52 +68,78 @@ def submit(spec: AnySpec, project: str | None) -> Verb[str]:
     """Creates a job and returns its id."""
     named = project_of(project)
     one = ready(spec)
-    yield from _create([one], named, 0, 1)
+    again = f"submitted again with id={one.job_id!r} it does not run twice"
+    yield from _create([one], named, Behind(0, 1, again))
     return one.job_id
 
 
-def submit_many(specs: Iterable[AnySpec], project: str | None) -> Verb[list[str]]:
+def submit_many(
+    specs: Iterable[AnySpec], project: str | None, ids_from: JobId | None
+) -> Verb[list[str]]:
     """Creates jobs, in pieces that are each stored together or not at all, and returns their ids in
     order. All specs are looked at before the first piece is sent."""
     named = project_of(project)
     if not isinstance(specs, Iterable):
         raise Invalid(f"specs: expected several specs, got {type(specs).__name__}")
+    first = _first_id(ids_from)
     many = []
     for number, spec in enumerate(specs):
         try:
-            many.append(ready(spec))
+            many.append(ready(spec, str(following(first, number))))
         except Invalid as error:
             raise Invalid(f"specs[{number}]: {error}") from None
+    again = f"submitted again with ids_from={str(first)!r} none of them runs twice"
     stored = 0
     for piece in pieces(many):
-        yield from _create(piece, named, stored, len(many))
+        yield from _create(piece, named, Behind(stored, len(many), again))
         stored += len(piece)
     return [one.job_id for one in many]
 
 
-def _create(piece: Sequence[Ready], project: str, stored: int, of: int) -> Verb[None]:
-    """Stores a piece of `of` specs, behind the `stored` ones that stand; without a name the project
-    is the caller's. An error says what stands, and what may stand."""
+def _first_id(given: JobId | None) -> UUID:
+    """The id from which the others are counted. Invalid: none can be counted from what is given."""
+    if given is None:
+        return uuid7()
+    try:
+        first = UUID(id_of(given))
+    except Invalid:
+        first = UUID(int=0)
+    if first.version != 7:
+        got = shown(str(given)[:80])
+        raise Invalid(f"ids_from: expected an id that new_id made, got {got}")
+    return first
+
+
+class Behind(NamedTuple):
+    """The place of a piece: behind the `stored` specs of a call of `of`. `again`: how these are
+    submitted again, in words."""
+
+    stored: int
+    of: int
+    again: str
+
+
+def _create(piece: Sequence[Ready], project: str, place: Behind) -> Verb[None]:
+    """Stores a piece; without a name the project is the caller's. An error says what stands, what may
+    stand, and with which ids the call is repeated."""
     texts = [one.text for one in piece]
     call = _call("CreateJobs", specs=texts, all_or_nothing=True, project=project)
     call.in_project = bool(project)
     try:
         answer = yield call
-        for number, entry in enumerate(answer.entries, stored):
+        for number, entry in enumerate(answer.entries, place.stored):
             if entry.error and entry.error_code != "ABORTED":
-                where = f"specs[{number}]: " if of > 1 else ""
+                where = f"specs[{number}]: " if place.of > 1 else ""
                 raise _refusal(entry.error_code, f"{where}{shown(entry.error)}")
     except HodeiError as error:
         words = NO_PROJECTS if call.in_project and isinstance(error, Unsupported) else str(error)
-        if stored:
-            words += f"; the first {stored} of {of} jobs are stored"
-        if call.may_be_done and isinstance(error, Unavailable | TimedOut | Exhausted):
-            words += "; it may have been stored all the same: "
-            words += (
-                f"submitted again with id={piece[0].job_id!r} it does not run twice"
-                if of == 1
-                else "with the same ids none of them runs twice"
-            )
+        unsure = call.may_be_done and isinstance(error, Unavailable | TimedOut | Exhausted)
+        if place.stored:
+            words += f"; the first {place.stored} of {place.of} jobs are stored"
+        if unsure:
+            words += "; it may have been stored all the same"
+        if place.stored or unsure:
+            words += f": {place.again}"
         raise type(error)(words) from None
 
 

@@ -10,6 +10,10 @@ FREE_BITS = 74
 """Bits of an id of version 7 beside 48 bits of milliseconds, four of the version and two of the
 variant."""
 
+ROOM = 1 << 24
+"""Ids that may be counted behind each one (`following`) before those that are made later: more than
+the specs of the largest file."""
+
 _before = 0  # the last one made here, without version and variant
 _one_at_a_time = threading.Lock()
 
@@ -28,7 +32,7 @@ def uuid7() -> uuid.UUID:
         _before = (
             fresh
             if fresh >> FREE_BITS > _before >> FREE_BITS
-            else _before + 1 + secrets.randbits(32)
+            else _before + ROOM + secrets.randbits(32)
         )
         return _of(_before)
 

@@ -1,5 +1,6 @@
 """Each verb of both clients, on a real system."""
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -86,7 +87,7 @@ def test_many_are_stored_together_or_not_at_all(client: Any, hodei: Hodei) -> No
     assert client.list(correlation_id=batch) == []
     with pytest.raises(
         Invalid,
-        match=r"^specs\[1000\]: retries: .*, got -1; the first 1000 of 1001 jobs are stored$",
+        match=r"^specs\[1000\]: retries: .*, got -1; the first 1000 of 1001 jobs are stored: ",
     ):
         client.submit_many([*specs[:1000], {**specs[1000], "retries": -1}])
     ids = client.submit_many(spec for spec in specs)
@@ -101,6 +102,32 @@ def test_many_are_stored_together_or_not_at_all(client: Any, hodei: Hodei) -> No
     assert listed[0].spec is None
     assert client.submit_many([]) == []
     hodei.sql("DELETE FROM jobs WHERE correlation_id = %s", batch)
+
+
+def test_many_of_which_some_are_stored_are_submitted_again_and_none_twice(
+    client: Any, hodei: Hodei
+) -> None:
+    """By the id that the error names, and by one that the program has made before."""
+    batch, mine = new_id(), new_id()
+    specs = [{"command": "true", "correlation_id": batch, **NEVER} for _ in range(1001)]
+    with pytest.raises(Invalid) as caught:
+        client.submit_many([*specs[:1000], {**specs[1000], "retries": -1}])
+    first = re.search(r" with ids_from='(.*)' none of them runs twice$", str(caught.value))
+    assert first, caught.value
+    stored = client.list(correlation_id=batch, limit=3000)
+    ids = client.submit_many(specs, ids_from=first[1])
+    assert [job.job_id for job in stored] == ids[:1000][::-1]
+    assert len(client.list(correlation_id=batch, limit=3000)) == 1001
+    hodei.sql("DELETE FROM jobs WHERE correlation_id = %s", batch)
+    own = [specs[0], {**specs[1], "id": new_id()}, specs[2]]
+    for ids_from in (mine, uuid.UUID(mine)):
+        ids = client.submit_many(own, ids_from=ids_from)
+        assert (ids[0], ids[1], len(set(ids))) == (mine, own[1]["id"], 3)
+    assert len(client.list(correlation_id=batch)) == 3
+    hodei.sql("DELETE FROM jobs WHERE correlation_id = %s", batch)
+    for wrong in ("584a465b-d208-4a05-beef-8671b9bc2805", "mine", 7):
+        with pytest.raises(Invalid, match=rf"^ids_from: expected .* new_id made, got {wrong}$"):
+            client.submit_many(own, ids_from=wrong)
 
 
 def test_a_waiting_job_is_cancelled_and_run_again(client: Any) -> None:

@@ -1,5 +1,6 @@
 """Ids of version 7: in order within a process, and counted from a first one."""
 
+import secrets
 import time
 import uuid
 
@@ -38,3 +39,11 @@ def test_a_list_is_counted_from_its_first() -> None:
 def test_the_count_goes_past_version_and_variant() -> None:
     last = uuid.UUID("01a215d1-7090-7fff-bfff-ffffffffffff")
     assert following(last, 1) == uuid.UUID("01a215d1-7091-7000-8000-000000000000")
+
+
+def test_none_that_is_made_later_is_one_that_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    monkeypatch.setattr(secrets, "randbits", lambda _: 0)
+    first = uuid7()
+    assert uuid7() > following(first, ids.ROOM - 1)
