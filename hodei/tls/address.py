@@ -45,10 +45,20 @@ def parse_all(text: str, *, tls: bool) -> tuple[Address, ...]:
 
 def parse_each(parts: Iterable[object], given: object, *, tls: bool) -> tuple[Address, ...]:
     """Reads addresses; `given` is quoted in errors. BadAddress: one is none, or there is none."""
-    found = tuple(_parse(part, given, tls=tls) for part in parts)
+    quoted = _without_password(given)
+    found = tuple(_parse(part, quoted, tls=tls) for part in parts)
     if not found:
-        raise BadAddress(f"{EXPECTED}, got {given!r}")
+        raise BadAddress(f"{EXPECTED}, got {quoted!r}")
     return found
+
+
+def _without_password(given: object) -> object:
+    """What errors may quote. An address has no place for a user and a password, but whoever takes it
+    for another kind of URL, such as the database's, gives them."""
+    if isinstance(given, str):
+        _, at, rest = given.rpartition("@")
+        return f"***@{rest}" if at else given
+    return [*map(_without_password, given)] if isinstance(given, list | tuple) else given
 
 
 def _parse(part: object, given: object, *, tls: bool) -> Address:
@@ -57,7 +67,7 @@ def _parse(part: object, given: object, *, tls: bool) -> Address:
     target = rest if separator else text
     host, _, port = target.rpartition(":")
     is_number = port.isascii() and port.isdigit()
-    if not host or "/" in host or not host.isprintable() or not is_number:
+    if not host or set("/@") & set(host) or not host.isprintable() or not is_number:
         raise BadAddress(f"{EXPECTED}, got {given!r}")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise BadAddress(f"expected brackets around an IPv6 address, as [::1]:50051, got {given!r}")
