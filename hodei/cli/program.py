@@ -72,20 +72,24 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
     return "".join(plain), error.end
 
 
-@dataclass(frozen=True)
+@dataclass
 class Told:
     """How errors are told, and the exit code of those that have none of their own."""
 
     failed: int
     as_json: bool
+    has_told: bool = False
 
     def of(self, error: click.ClickException) -> int:
-        """Tells it, and returns the exit code."""
+        """Tells it if it is the first, and returns the exit code. What could not be written fails once
+        more when streams are flushed at the end."""
         shown_as = errors.described(error, self.failed)
         try:
-            errors.tell(error, shown_as, as_json=self.as_json)
+            if not self.has_told:
+                errors.tell(error, shown_as, as_json=self.as_json)
         except OSError:
             pass  # nobody can be told
+        self.has_told = True
         return shown_as.exit_code
 
     def words(self, words: str, kind: ErrorKind = ErrorKind.FAILED) -> int:

@@ -105,6 +105,8 @@ def submit_one(where: Where, spec: dict[str, Any], tell: Tell) -> None:
         ready = Ready(0, spec["id"], json.dumps(spec))
         refused = _send(where, [ready], tell, lambda _, words: words, partial=True)
     except BrokeOff as error:
+        if error.stands:
+            raise error.with_words(f"; job {spec['id']} is stored") from error
         if not error.unsure:
             raise
         again = f"repeated with --id {spec['id']} it does not run twice"
@@ -205,10 +207,9 @@ def _send(
     try:
         for piece in pieces(specs):
             entries = create(where, [spec.text for spec in piece], stands, partial=partial)
-            for entry in entries:
-                if not entry.error:
-                    tell(entry.job_id)
-                    stands += 1
+            created = [entry.job_id for entry in entries if not entry.error]
+            stands += len(created)
+            _tell_all(created, tell, stands)
             bad = _refused(piece, entries, place)
             if bad and not partial:
                 raise BrokeOff(listed(bad), stands, unsure=False)
@@ -216,6 +217,17 @@ def _send(
     except KeyboardInterrupt as stop:
         raise Interrupted("interrupted", stands, unsure=True) from stop
     return refused
+
+
+def _tell_all(created: Sequence[str], tell: Tell, stands: int) -> None:
+    try:
+        for job_id in created:
+            tell(job_id)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        words = f"cannot write the output: {error.strerror or error}"
+        raise BrokeOff(words, stands, unsure=False) from error
 
 
 def _refused(piece: Sequence[Ready], entries: Sequence[Any], place: Place) -> list[str]:

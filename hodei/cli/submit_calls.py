@@ -3,8 +3,6 @@
 import time
 from typing import Any, NamedTuple
 
-import click
-
 from hodei.cli.client import Unanswered, connect, is_refusal, is_transient
 from hodei.cli.errors import Failure
 from hodei.cli.program import INTERRUPTED
@@ -24,17 +22,19 @@ class Where(NamedTuple):
     project: str  # empty: the caller's
 
 
-class BrokeOff(click.ClickException):
-    """A piece failed, or was refused. `stands`: jobs of the pieces before it; `unsure`: jobs of
-    this one may stand too."""
+class BrokeOff(Failure):
+    """A piece failed, or was refused, or what stands could not be told. `stands`: jobs that stand;
+    `unsure`: further ones of this piece may, too."""
 
-    def __init__(self, words: str, stands: int, *, unsure: bool) -> None:
-        super().__init__(words)
+    def __init__(
+        self, words: str, stands: int, *, unsure: bool, kind: ErrorKind = ErrorKind.FAILED
+    ) -> None:
+        super().__init__(words, kind)
         self.stands = stands
         self.unsure = unsure
 
     def with_words(self, more: str) -> "BrokeOff":
-        return type(self)(self.message + more, self.stands, unsure=self.unsure)
+        return type(self)(self.message + more, self.stands, unsure=self.unsure, kind=self.kind)
 
 
 class Interrupted(BrokeOff):
@@ -60,14 +60,14 @@ def create(where: Where, texts: list[str], stands: int, *, partial: bool) -> Any
                 return client.call(client.jobs.CreateJobs, request).entries
         except Unanswered as error:
             if not left or not (stands or unsure):
-                raise BrokeOff(error.message, stands, unsure=unsure) from error
-        except click.ClickException as error:
+                raise BrokeOff(error.message, stands, unsure=unsure, kind=error.kind) from error
+        except Failure as error:
             cause = error.__cause__
             if not isinstance(cause, grpc.RpcError):  # nothing was sent: a key is none, as a rule
                 raise
             unsure = unsure or not is_refusal(cause)
             if not left or not is_transient(cause):
-                raise BrokeOff(error.message, stands, unsure=unsure) from error
+                raise BrokeOff(error.message, stands, unsure=unsure, kind=error.kind) from error
         time.sleep(PAUSE_S)
     raise AssertionError("the last try returns or raises")
 

@@ -229,3 +229,10 @@ def test_a_page_before_an_unknown_job_is_an_error_and_before_the_oldest_is_empty
     only = fresh.submit("--command", "true")
     page = fresh.ok("job", "list", "--before", only, "--format", "json")
     assert page.json == []
+
+
+def test_a_program_is_told_that_no_server_answers(hodei: Hodei) -> None:
+    nowhere = ("--server", "127.0.0.1:1", "--format", "json")
+    for command in ("submit", "run"):
+        told = json.loads(hodei.run("job", command, "--command", "true", *nowhere).err)
+        assert told["error"]["kind"] == "no_server"

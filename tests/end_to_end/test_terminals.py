@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -101,9 +102,10 @@ def test_a_terminal_without_unicode(hodei: Hodei, terminal: dict[str, str]) -> N
         "job run -- echo hello",
     ],
 )
-def test_a_full_disk_is_one_line(hodei: Hodei, command: str) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_line(hodei: Hodei, command: str, unbuffered: str) -> None:
     hodei.submit("--command", "true")
-    ran = run(hodei, f"hodei {command} >/dev/full")
+    ran = run(hodei, f"hodei {command} >/dev/full", PYTHONUNBUFFERED=unbuffered)
     assert ran.returncode == 125
     lines = [line for line in ran.stderr.decode().splitlines() if not line.startswith("Job queued")]
     words = "cannot write the output: No space left on device"
@@ -113,11 +115,30 @@ def test_a_full_disk_is_one_line(hodei: Hodei, command: str) -> None:
 
 
 @pytest.mark.parametrize("program", ["hodei_worker", "hodei.cli.server", "hodei.local.demo"])
-def test_a_full_disk_is_one_line_of_every_program(program: str) -> None:
-    shell = ["bash", "-c", f"{sys.executable} -m {program} --help >/dev/full"]
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_line_of_every_program(program: str, unbuffered: str) -> None:
+    words = f"PYTHONUNBUFFERED={unbuffered} {sys.executable} -m {program} --help >/dev/full"
+    shell = ["bash", "-c", words]
     ran = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 1
     assert ran.stderr == "Error: cannot write the output: No space left on device\n"
+
+
+def test_a_full_disk_leaves_the_words_which_jobs_stand(
+    fresh: Hodei, tmp_path: Path, submits: Path
+) -> None:
+    """Each id is lost, and what was asked for is done."""
+    one = run(fresh, "hodei job submit --command true --format json >/dev/full")
+    ((job_id,),) = fresh.sql("SELECT id::text FROM jobs")
+    assert one.returncode == 125
+    words = f"cannot write the output: No space left on device; job {job_id} is stored"
+    assert json.loads(one.stderr)["error"]["message"] == words
+    file = tmp_path / "specs.jsonl"
+    file.write_text('{"command": "true"}\n' * 1200)
+    many = run(fresh, f"hodei job submit --file {file} >/dev/full").stderr.decode()
+    assert "1000 of 1200 jobs stand; the same command may be repeated" in many
+    run(fresh, f"hodei job submit --file {file}")
+    assert fresh.sql("SELECT count(*) FROM jobs") == [(1201,)]
 
 
 def test_a_reader_that_has_gone_is_no_error(hodei: Hodei) -> None:
