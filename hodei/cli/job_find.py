@@ -10,6 +10,7 @@ from hodei.cli.job_filter import Wanted
 from hodei.cli.older_server import older, unless_older
 from hodei.cli.say import say
 from hodei.domain.job import JobState
+from hodei.domain.state_words import state_of
 from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.job import Job
@@ -80,7 +81,7 @@ def find_jobs(client: Client, wanted: Wanted) -> Iterator[list[FoundJob]]:
         if not answer.by_project and wanted.project:
             raise _too_old(client, ["--project"])
         count += len(answer.entries)
-        yield [FoundJob(one.job_id, JobState(one.state)) for one in answer.entries]
+        yield [FoundJob(one.job_id, state_of(JobState, one.state)) for one in answer.entries]
         next_before = answer.next_before_job_id
         if not next_before or searched.end(answer.searched, next_before):
             return
@@ -98,7 +99,7 @@ def states_of(client: Client, ids: Sequence[str]) -> dict[str, JobState]:
     for first in range(0, len(ids), MOST_PER_CALL):
         some = ids[first : first + MOST_PER_CALL]
         answer = _find(client, pb.FindJobsRequest(job_ids=some))
-        found |= {one.job_id: JobState(one.state) for one in answer.entries}
+        found |= {one.job_id: state_of(JobState, one.state) for one in answer.entries}
     return found
 
 

@@ -15,6 +15,7 @@ from hodei.shapes.job import Event
 from hodei.shapes.size import size_of
 from hodei.store import audit_search
 from hodei.store.audit_search import Filter, FoundEvent
+from hodei.store.json_values import readable
 
 LIMIT, MOST_LIMIT = 20, 1000
 """Events of a page: unless the caller says how many, and at most."""
@@ -79,7 +80,7 @@ def _shape(row: FoundEvent) -> Event:
         aggregate_id=row.aggregate_id,
         actor=row.actor,
         correlation_id=row.correlation_id,
-        payload=Json(row.payload),
+        payload=Json(readable(row.payload)),
         worker_id=str(row.worker_id) if row.worker_id else None,
         worker_name=row.worker_name or None,
     )

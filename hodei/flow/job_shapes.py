@@ -4,6 +4,7 @@ from hodei.flow.shown_spec import shown_spec
 from hodei.shapes.fields import Json, Time
 from hodei.shapes.job import Attempt, Event, Job
 from hodei.store import job_story, jobs
+from hodei.store.json_values import readable
 
 LONGEST_MESSAGE = 2000
 """Characters of a message that are shown."""
@@ -69,7 +70,7 @@ def of_event(row: job_story.Event) -> Event:
         aggregate_id=row.aggregate_id,
         actor=row.actor,
         correlation_id=row.correlation_id,
-        payload=Json(row.payload),
+        payload=Json(readable(row.payload)),
         worker_id=str(row.worker_id) if row.worker_id else None,
         worker_name=row.worker_name or None,
     )

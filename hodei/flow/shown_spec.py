@@ -5,6 +5,7 @@ import json
 
 from hodei.access.principal import principal
 from hodei.access.roles import Role, may
+from hodei.store.json_values import readable
 
 HIDDEN = "***"
 
@@ -13,8 +14,10 @@ def shown_spec(spec: str) -> str:
     """Returns a spec (JSON) for the caller at hand. Names of the environment stay, and so do values
     that are no text, which only name a value."""
     if may(principal.get().role, Role.SUBMITTER):
-        return spec
-    keys = json.loads(spec)
+        return readable(spec)
+    keys = json.loads(readable(spec))
+    if not isinstance(keys, dict):
+        return "{}"  # a hand has set it
     env = keys.get("env")
     if isinstance(env, dict):
         keys["env"] = {

@@ -15,20 +15,20 @@ class AccessService(hodei_pb2_grpc.AccessServiceServicer):
         self._access = access
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Any) -> pb.Identity:
-        return wire.fill(pb.Identity, self._access.who_am_i(principal.get()))
+        return wire.fill_near(pb.Identity, self._access.who_am_i(principal.get()))
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Any) -> pb.ApiKey:
         made = await self._access.create_key(
             request.name, request.role, request.project, request.expires_s, principal.get()
         )
-        return wire.fill(pb.ApiKey, made)
+        return wire.fill_near(pb.ApiKey, made)
 
     async def ListApiKeys(
         self, request: pb.ListApiKeysRequest, context: Any
     ) -> pb.ListApiKeysResponse:
         found = await self._access.list_keys(principal.get())
         return pb.ListApiKeysResponse(
-            keys=[wire.fill(pb.ApiKey, one) for one in found.keys], more=found.more
+            keys=[wire.fill_near(pb.ApiKey, one) for one in found.keys], more=found.more
         )
 
     async def ListEvents(
@@ -41,10 +41,12 @@ class AccessService(hodei_pb2_grpc.AccessServiceServicer):
             principal.get(),
         )
         return pb.ListEventsResponse(
-            events=[wire.fill(pb.Timeline.Event, one) for one in found.events],
+            events=[wire.fill_near(pb.Timeline.Event, one) for one in found.events],
             next_before_event_id=found.go_on_before or 0,
             searched=found.searched,
         )
 
     async def RevokeApiKey(self, request: pb.ApiKeyRef, context: Any) -> pb.ApiKey:
-        return wire.fill(pb.ApiKey, await self._access.revoke_key(request.key, principal.get()))
+        return wire.fill_near(
+            pb.ApiKey, await self._access.revoke_key(request.key, principal.get())
+        )

@@ -44,20 +44,20 @@ class FleetService(hodei_pb2_grpc.FleetServiceServicer):
         token = await self._fleet.mint_token(
             request.worker_id, request.ttl_s, principal.get().actor
         )
-        return wire.fill(pb.Token, token)
+        return wire.fill_near(pb.Token, token)
 
     async def ListTokens(
         self, request: pb.ListTokensRequest, context: Any
     ) -> pb.ListTokensResponse:
         found = await self._fleet.list_tokens()
         return pb.ListTokensResponse(
-            tokens=[wire.fill(pb.Token, one) for one in found.tokens], more=found.more
+            tokens=[wire.fill_near(pb.Token, one) for one in found.tokens], more=found.more
         )
 
     async def RevokeToken(self, request: pb.TokenRef, context: Any) -> pb.Token:
-        return wire.fill(
+        return wire.fill_near(
             pb.Token, await self._fleet.revoke_token(request.token, principal.get().actor)
         )
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.Status:
-        return wire.fill(pb.Status, await self._fleet.status(principal.get()))
+        return wire.fill_near(pb.Status, await self._fleet.status(principal.get()))

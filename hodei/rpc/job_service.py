@@ -87,13 +87,13 @@ class JobService(hodei_pb2_grpc.JobServiceServicer):
         found = await self._jobs.timeline(_job_id(request), principal.get())
         return pb.Timeline(
             left_out=found.left_out,
-            events=[wire.fill(pb.Timeline.Event, event) for event in found.events],
+            events=[wire.fill_near(pb.Timeline.Event, event) for event in found.events],
         )
 
     async def GetAttempts(self, request: pb.JobRef, context: Any) -> pb.Attempts:
         found = await self._jobs.attempts(_job_id(request), principal.get())
         return pb.Attempts(
-            attempts=[wire.fill(pb.Attempts.Attempt, one) for one in found.attempts],
+            attempts=[wire.fill_near(pb.Attempts.Attempt, one) for one in found.attempts],
             more=found.more,
         )
 

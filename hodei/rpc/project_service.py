@@ -18,7 +18,7 @@ class ProjectService(hodei_pb2_grpc.ProjectServiceServicer):
     ) -> pb.ListProjectsResponse:
         found = await self._projects.list_all(principal.get())
         return pb.ListProjectsResponse(
-            projects=[wire.fill(pb.Project, one) for one in found.projects],
+            projects=[wire.fill_near(pb.Project, one) for one in found.projects],
             more=found.more,
             cluster_id=str(found.cluster_id),
         )
@@ -26,4 +26,4 @@ class ProjectService(hodei_pb2_grpc.ProjectServiceServicer):
     async def GrantProject(self, request: pb.GrantProjectRequest, context: Any) -> pb.Project:
         change = self._projects.ungrant if request.undo else self._projects.grant
         changed = await change(request.role, request.project, principal.get())
-        return wire.fill(pb.Project, changed)
+        return wire.fill_near(pb.Project, changed)

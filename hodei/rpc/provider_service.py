@@ -58,7 +58,7 @@ class ProviderService(hodei_pb2_grpc.ProviderServiceServicer):
 def _message(shown: Provider) -> pb.Provider:
     """A provider. One that a hand has given a text that is none is shown as unreadable."""
     try:
-        return wire.fill(pb.Provider, shown)
+        return wire.fill_near(pb.Provider, shown)
     except (ValueError, TypeError, OverflowError) as error:
         log = logger.bind(component="ProviderService")
         log.warning("provider {} cannot be shown: {}", shown.provider_id, error)

@@ -21,19 +21,19 @@ class SecretService(hodei_pb2_grpc.SecretServiceServicer):
             principal.get(),
             allow_short=request.allow_short,
         )
-        return wire.fill(pb.Secret, made)
+        return wire.fill_near(pb.Secret, made)
 
     async def ListSecrets(
         self, request: pb.ListSecretsRequest, context: Any
     ) -> pb.ListSecretsResponse:
         found = await self._secrets.list(request.project, principal.get())
         return pb.ListSecretsResponse(
-            secrets=[wire.fill(pb.Secret, one) for one in found.secrets], more=found.more
+            secrets=[wire.fill_near(pb.Secret, one) for one in found.secrets], more=found.more
         )
 
     async def RemoveSecret(self, request: pb.SecretRef, context: Any) -> pb.Secret:
         removed = await self._secrets.remove(request.name, request.project, principal.get())
-        return wire.fill(pb.Secret, removed)
+        return wire.fill_near(pb.Secret, removed)
 
     async def RotateSecrets(
         self, request: pb.RotateSecretsRequest, context: Any

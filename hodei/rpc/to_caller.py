@@ -108,18 +108,18 @@ def changes(answers: Sequence[Answer]) -> pb.ChangeJobsResponse:
 
 def log_page(page: LogPage) -> pb.ReadLogsResponse:
     """A page of a log. The chunks are taken out of it: their reader may be slow, and they are in
-    the message."""
+    the message. Numbers below 0 were set by hand."""
     message = pb.ReadLogsResponse(
         chunks=[
             pb.ReadLogsResponse.Chunk(
                 stream=c.stream,  # type: ignore[arg-type]
-                attempt=c.attempt,
-                byte_offset=c.byte_offset,
-                first_line=c.first_line,
+                attempt=max(c.attempt, 0),
+                byte_offset=max(c.byte_offset, 0),
+                first_line=max(c.first_line, 0),
                 read_unix_us=c.read_at,
                 data=c.data,
-                lease=c.lease,
-                seq=c.seq,
+                lease=max(c.lease, 0),
+                seq=max(c.seq, 0),
                 late=c.late,
             )
             for c in page.chunks

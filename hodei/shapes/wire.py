@@ -24,6 +24,7 @@ class _Pair(NamedTuple):
     container: Callable[[Any], Any] | None  # dict or list: a message has types of its own for them
     inner: type[Any] | None  # the shape of the entries of a list
     inner_message: Any  # their descriptor
+    range: tuple[int, int] | None  # of its numbers
 
 
 _known: dict[tuple[type, Any], tuple[_Pair, ...]] = {}
@@ -52,7 +53,18 @@ def _pair(field: Field, described: Any) -> _Pair:
         typing.get_origin(field.kind),
         inner,
         there.message_type if inner else None,
+        _range(there),
     )
+
+
+def _range(described: Any) -> tuple[int, int] | None:
+    """The smallest and the largest number of a field that does not hold each bigint of PostgreSQL."""
+    ranges = {
+        described.CPPTYPE_INT32: (-1 << 31, (1 << 31) - 1),
+        described.CPPTYPE_UINT32: (0, (1 << 32) - 1),
+        described.CPPTYPE_UINT64: (0, (1 << 64) - 1),
+    }
+    return ranges.get(described.cpp_type)
 
 
 def fill(message: type[M], shape: Any) -> M:
@@ -61,13 +73,21 @@ def fill(message: type[M], shape: Any) -> M:
     return message(**_values(shape, message.DESCRIPTOR))  # type: ignore[attr-defined]
 
 
-def _values(shape: Any, described: Any) -> dict[str, Any]:
+def fill_near(message: type[M], shape: Any) -> M:
+    """As `fill`, with whole numbers brought into the range of their fields: a row that a hand has
+    set costs no answer."""
+    return message(**_values(shape, message.DESCRIPTOR, near=True))  # type: ignore[attr-defined]
+
+
+def _values(shape: Any, described: Any, *, near: bool = False) -> dict[str, Any]:
     values = {}
     for pair in _pairs(type(shape), described):
         value = getattr(shape, pair.field.name)
         if value is not None:
             if pair.inner:
-                value = [_values(one, pair.inner_message) for one in value]
+                value = [_values(one, pair.inner_message, near=near) for one in value]
+            elif near and pair.range and isinstance(value, int):
+                value = min(max(value, pair.range[0]), pair.range[1])
             values[pair.name] = value
         elif pair.name in NOTHING:
             values[pair.name] = NOTHING[pair.name]

@@ -33,8 +33,8 @@ class Key(NamedTuple):
 
 
 SHOWN: LiteralString = """
-SELECT k.id, left(k.name, 200), k.role, left(k.project, 200), k.created_at, left(k.created_by, 500),
-       k.expires_at, k.revoked_at, k.used_at,
+SELECT left(k.id, 100), left(k.name, 200), left(k.role, 50), left(k.project, 200), k.created_at,
+       left(k.created_by, 500), k.expires_at, k.revoked_at, k.used_at,
        CASE
            WHEN k.revoked_at IS NOT NULL THEN 'REVOKED'
            WHEN k.expires_at <= clock_timestamp() THEN 'EXPIRED'
@@ -192,13 +192,16 @@ class Stored(NamedTuple):
     usable: bool
 
 
+# A key whose role a hand has made one that there is not lets nobody in.
 STORED = """
-SELECT k.id, k.name, k.role, k.project, k.secret_sha256,
+SELECT k.id, left(k.name, 200), left(k.role, 50), left(k.project, 200),
+       substring(k.secret_sha256 FROM 1 FOR 64),
        CASE
            WHEN isfinite(k.expires_at)
            THEN extract(epoch FROM k.expires_at - clock_timestamp())::float8
        END,
        k.revoked_at IS NULL
+           AND k.role IN ('viewer', 'submitter', 'operator', 'admin', 'registrar')
            AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
 FROM api_keys k
 WHERE k.id = ANY (%(ids)s::text[])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from hodei.domain.actor import said_by
 from hodei.domain.job import JobState
+from hodei.domain.state_words import state_of
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import guarded_rows
@@ -171,5 +172,5 @@ async def cancel_many(
     return Cancelled(
         dict([*queued, *stray]),
         {job: (correlation, worker) for job, correlation, worker, _ in in_flight},
-        {job: Now(JobState(state), requested) for job, state, requested in now},
+        {job: Now(state_of(JobState, state), requested) for job, state, requested in now},
     )

@@ -3,6 +3,7 @@
 import uuid
 from typing import NamedTuple
 
+from hodei.domain.state_words import counted, state_of
 from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
 from hodei.store.statements import rows
@@ -12,7 +13,7 @@ MOST_NAMED = 10
 
 # The dashes of an id do not count: what was copied from a table may begin or end at any of them.
 NAMED = """
-SELECT w.id, left(w.name, 200), w.state
+SELECT w.id, left(w.name, 200), left(w.state, 20)
 FROM workers w
 WHERE w.name = %(name)s
    OR (%(first)s AND starts_with(replace(w.id::text, '-', ''), %(part)s))
@@ -42,7 +43,7 @@ async def named(conn: Connection, name: str, part: str, *, first: bool, last: bo
         "most": MOST_NAMED + 1,
     }
     found = await rows(conn, NAMED, parameters)
-    return [Named(worker_id, called, WorkerState(state)) for worker_id, called, state in found]
+    return [Named(worker_id, name, state_of(WorkerState, word)) for worker_id, name, word in found]
 
 
 MOST_JOBS = 200
@@ -119,12 +120,12 @@ async def as_root(conn: Connection) -> AsRoot:
 
 # Taken slots are counted by accepted leases: heartbeats tell them up to a second late.
 SUMMARY = """
-SELECT w.state,
+SELECT left(w.state, 20),
        count(*),
        sum(greatest(w.slots, 0)) FILTER (WHERE w.state IN ('READY', 'BUSY', 'DRAINING')),
        (SELECT count(*) FROM leases l WHERE l.accepted_at IS NOT NULL)
 FROM workers w
-GROUP BY w.state
+GROUP BY left(w.state, 20)
 """
 
 
@@ -140,7 +141,7 @@ async def summary(conn: Connection) -> Summary:
     """Returns the fleet in numbers."""
     found = await rows(conn, SUMMARY)
     return Summary(
-        {WorkerState(row[0]): row[1] for row in found},
+        counted(WorkerState, [row[:2] for row in found]),
         sum(int(row[2] or 0) for row in found),
         int(found[0][3]) if found else 0,
     )

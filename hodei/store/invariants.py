@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hodei.domain.job import JobState
+from hodei.domain.state_words import state_of
 from hodei.store import accepts
 from hodei.store.database import Connection
 from hodei.store.parameters import array
@@ -31,11 +32,16 @@ SET check_took_s = least(extract(epoch FROM clock_timestamp() - h.checked_at), 6
 WHERE h.checked_at <= clock_timestamp()
 """
 
+# A state that no statement knows, or RUNNING without a lease, can be there where a hand has dropped
+# a constraint.
 STRAY = """
-SELECT j.id
+SELECT j.id, j.state = 'PENDING' OR j.state = 'RUNNING' AND j.lease IS NOT NULL
 FROM jobs j
 WHERE j.completed_at IS NULL
-  AND CASE WHEN j.lease IS NULL THEN j.id NOT IN (SELECT q.job_id FROM job_queue q)
+  AND j.state <> ALL ('{SUCCEEDED,FAILED,CANCELLED}')
+  AND CASE WHEN j.state NOT IN ('PENDING', 'RUNNING') THEN true
+           WHEN j.lease IS NULL
+           THEN j.state = 'RUNNING' OR j.id NOT IN (SELECT q.job_id FROM job_queue q)
            ELSE j.lease NOT IN (SELECT l.lease FROM leases l) END
 LIMIT 1000
 """
@@ -58,6 +64,7 @@ class Strays(NamedTuple):
     """What a look has found."""
 
     jobs: list[uuid.UUID]  # that have not ended and that nothing would ever move on, 1,000 at most
+    odd: list[uuid.UUID]  # likewise, in a state from which no statement takes a job
     queued: list[uuid.UUID]  # whose queue rows were without a job that waits, and are gone
 
 
@@ -65,11 +72,13 @@ async def look(conn: Connection) -> Strays:
     """Looks each 20 s among all servers (later where a look takes over 0.2 s); before that it finds
     nothing."""
     if not await brief_rows(conn, TURN, {}):
-        return Strays([], [])
+        return Strays([], [], [])
     queued = [row[0] for row in await rows(conn, DROP_QUEUED)]
-    found = [row[0] for row in await rows(conn, STRAY)]
+    found = await rows(conn, STRAY)
     await brief_rows(conn, TOOK, {})
-    return Strays(found, queued)
+    jobs = [job for job, goes_on in found if goes_on]
+    odd = [job for job, goes_on in found if not goes_on]
+    return Strays(jobs, odd, queued)
 
 
 class Mended(NamedTuple):
@@ -235,13 +244,13 @@ WITH unqueued AS (
                'job_id', h.id,
                'worker_id', h.worker_id,
                'lease', h.lease,
-               'old_state', h.state,
+               'old_state', left(h.state, 20),
                'new_state', 'FAILED',
                'reason', 'REJECTED',
                'message', left(%(message)s, 2000)))
     FROM held h JOIN ended e ON e.id = h.id
 )
-SELECT h.id, h.state, h.correlation_id FROM held h JOIN ended e ON e.id = h.id
+SELECT h.id, left(h.state, 20), left(h.correlation_id, 200) FROM held h JOIN ended e ON e.id = h.id
 """
 
 
@@ -259,4 +268,6 @@ async def set_aside(
     """Ends jobs that PostgreSQL will not let go on (FAILED, REJECTED), and returns them."""
     parameters = {"jobs": array(jobs), "message": message, "actor": actor}
     found = await brief_rows(conn, SET_ASIDE, parameters)
-    return [SetAside(job, JobState(state), correlation) for job, state, correlation in found]
+    return [
+        SetAside(job, state_of(JobState, word), correlation) for job, word, correlation in found
+    ]

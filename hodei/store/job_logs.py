@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hodei.domain.job import JobState
+from hodei.domain.state_words import state_of
 from hodei.store.database import Connection
 from hodei.store.leases import Claimant
 from hodei.store.parameters import Blobs, array, arrays
@@ -276,4 +277,4 @@ async def progress(
     """Returns how far these jobs have come. A job that is not in the answer is unknown or deleted,
     or of another project than the one that is named."""
     found = await rows(conn, PROGRESS, {"jobs": array(job_ids), "project": project})
-    return {job: Progress(JobState(state), *rest) for job, state, *rest in found}
+    return {job: Progress(state_of(JobState, state), *rest) for job, state, *rest in found}

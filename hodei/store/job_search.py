@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, LiteralString, NamedTuple
 
 from hodei.domain.job import FINAL, JobState, Reason
+from hodei.domain.state_words import state_of
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import replanned_rows, rows
@@ -144,7 +145,7 @@ async def search(
     found: list[FoundJob] = []
     for job, state, is_wanted, is_last, nth in await replanned_rows(conn, statement, parameters):
         if is_wanted:
-            found.append(FoundJob(job, JobState(state)))
+            found.append(FoundJob(job, state_of(JobState, state)))
         if is_last:
             return Search(found, job, nth)
     return Search(found, None, 0)
@@ -187,7 +188,7 @@ async def states(
     `ids`."""
     parameters = {"jobs": array(ids), "project": project}
     found: dict[uuid.UUID, str] = dict(await replanned_rows(conn, STATES, parameters))
-    return [FoundJob(job, JobState(found[job])) for job in ids if job in found]
+    return [FoundJob(job, state_of(JobState, found[job])) for job in ids if job in found]
 
 
 # The dashes of an id do not count, as everywhere else (NAMED in fleet_view.py).

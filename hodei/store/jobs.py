@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from hodei.domain.job import CancelPhase, JobState
+from hodei.domain.state_words import counted, state_of
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import replanned_rows, rows
@@ -73,7 +74,7 @@ class Job:
 
 def _job(row: Sequence[Any]) -> Job:
     fields = [*row]
-    fields[2], fields[-1] = JobState(row[2]), CancelPhase(row[-1])
+    fields[2], fields[-1] = state_of(JobState, row[2]), CancelPhase(row[-1])
     return Job(*fields)
 
 
@@ -104,9 +105,9 @@ JOB_COLUMNS: LiteralString = """
        j.cancel_requested_at IS NOT NULL,
        j.retry_of,
        q.job_id IS NOT NULL,
-       q.waiting,
+       left(q.waiting, 20),
        q.ready_at,
-       q.labels,
+       CASE WHEN octet_length(q.labels::text) <= 20000 THEN q.labels END,
        CASE WHEN l.accepted_at IS NULL THEN l.accept_by END,
        CASE
            WHEN j.completed_at IS NOT NULL OR j.cancel_requested_at IS NULL THEN ''
@@ -121,9 +122,17 @@ LEFT JOIN workers w ON w.id = j.worker_id
 """
 
 NAMED: LiteralString = """
-SELECT j.id, j.name, j.state, j.reason, left(j.message, 2000), """
+SELECT j.id, left(j.name, 200), left(j.state, 20), left(j.reason, 50), left(j.message, 2000), """
 
-GET = NAMED + "j.spec::text," + JOB_COLUMNS + "WHERE j.id = %(job)s::uuid\n"
+SPEC: LiteralString = """
+       CASE
+           WHEN octet_length(j.spec::text) <= 2400000 THEN j.spec::text
+           ELSE jsonb_build_object('left_out_bytes', octet_length(j.spec::text))::text
+       END,"""
+"""A spec that a hand has made larger than any of ours is replaced by its size: a message must hold
+it."""
+
+GET = NAMED + SPEC + JOB_COLUMNS + "WHERE j.id = %(job)s::uuid\n"
 
 
 async def get(conn: Connection, job_id: uuid.UUID) -> Job | None:
@@ -146,7 +155,7 @@ async def of_ids(conn: Connection, ids: Sequence[uuid.UUID]) -> list[Job]:
 COUNT = """
 SELECT state, count(*)
 FROM (
-    SELECT j.state
+    SELECT left(j.state, 20) AS state
     FROM jobs j
     WHERE %(project)s::text IS NULL OR j.project = %(project)s::text
     ORDER BY j.created_at DESC
@@ -160,4 +169,4 @@ async def count(conn: Connection, project: str | None = None) -> dict[JobState, 
     """Returns the number of jobs in each state, of the newest 1,000,000, or of those of a
     project."""
     found = await replanned_rows(conn, COUNT, {"project": project})
-    return {JobState(state): jobs for state, jobs in found}
+    return counted(JobState, found)

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from hodei.domain import provider_seen
 from hodei.domain.provider_seen import Seen
+from hodei.domain.state_words import state_of
 from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
 from hodei.store.parameters import array
@@ -307,4 +308,4 @@ async def workers(conn: Connection, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID,
     """Returns what servers know of these workers. One that is not in the answer never registered,
     or its row was deleted."""
     found = [WorkerOnDemand(*row) for row in await rows(conn, WORKERS, {"workers": array(ids)})]
-    return {one.worker_id: one._replace(state=WorkerState(one.state)) for one in found}
+    return {one.worker_id: one._replace(state=state_of(WorkerState, one.state)) for one in found}

@@ -4,6 +4,7 @@ import uuid
 from typing import Any, NamedTuple
 
 from hodei.domain.job import Waiting
+from hodei.domain.state_words import counted
 from hodei.store.database import Connection
 from hodei.store.job_queue import HEAD
 from hodei.store.statements import rows
@@ -12,13 +13,13 @@ MOST_COUNTED = 1_000_000
 """Rows of the queue that are counted; the others of a longer queue are not."""
 
 DEPTH = """
-SELECT q.waiting,
+SELECT left(q.waiting, 20),
        count(*),
        coalesce(extract(epoch FROM clock_timestamp()
            - min(q.enqueued_at) FILTER (WHERE isfinite(q.enqueued_at))), 0)::float8
 FROM (SELECT j.waiting, j.enqueued_at, j.project FROM job_queue j LIMIT %(most)s) q
 WHERE %(project)s::text IS NULL OR q.project = %(project)s::text
-GROUP BY q.waiting
+GROUP BY left(q.waiting, 20)
 """
 
 OFFERED = """
@@ -45,7 +46,8 @@ async def depth(conn: Connection, project: str | None = None) -> Depth:
     it is named."""
     found = await rows(conn, DEPTH, {"most": MOST_COUNTED, "project": project})
     ready, oldest_s = next(((n, age) for cause, n, age in found if cause is None), (0, 0.0))
-    waiting = {Waiting(cause): number for cause, number, _ in found if cause is not None}
+    causes = [(cause, number) for cause, number, _ in found if cause is not None]
+    waiting = counted(Waiting, causes)
     ((offered,),) = await rows(conn, OFFERED, {"project": project})
     return Depth(ready, oldest_s, waiting, offered)
 

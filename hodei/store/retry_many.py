@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hodei.domain.actor import said_by
 from hodei.domain.job import Creation, JobState
+from hodei.domain.state_words import state_of
 from hodei.store.database import Connection
 from hodei.store.parameters import arrays
 from hodei.store.statements import guarded_rows
@@ -92,5 +93,5 @@ async def retry_many(conn: Connection, repeats: Sequence[Repeat], actor: str) ->
     )
     return Repeated(
         {job: Creation(outcome) for job, outcome in created},
-        {job: Old(JobState(state), *more) for job, state, *more in old},
+        {job: Old(state_of(JobState, state), *more) for job, state, *more in old},
     )

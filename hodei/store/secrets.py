@@ -27,9 +27,9 @@ class Sealed(NamedTuple):
 MOST_OF_A_PROJECT = 1000
 """Secrets of one project, and entries of a list."""
 
-# The lock keeps two calls from drawing one version.
+# The lock keeps two calls from drawing one version. The last number there is was set by hand.
 NEXT_VERSION = """
-SELECT coalesce(max(s.version), 0) + 1,
+SELECT greatest(max(s.version) FILTER (WHERE s.version < 9223372036854775807), 0) + 1,
        (SELECT count(DISTINCT o.name)
         FROM secrets o
         WHERE o.project = %(project)s AND o.name <> %(name)s AND o.ended_at IS NULL)
@@ -57,7 +57,7 @@ SET ended_at = clock_timestamp()
 WHERE s.project = %(project)s
   AND s.name = %(name)s
   AND s.ended_at IS NULL
-RETURNING s.project, s.name, s.version, s.key_id, s.created_at, s.created_by
+RETURNING s.project, s.name, s.version, left(s.key_id, 100), s.created_at, left(s.created_by, 500)
 """
 ADD = """
 INSERT INTO secrets (project, name, version, key_id, sealed, created_by)

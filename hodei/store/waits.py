@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hodei.domain.job import JobState
+from hodei.domain.state_words import state_of
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.statements import guarded_rows, rows
@@ -38,7 +39,7 @@ WHERE j.id = ANY (%(jobs)s::uuid[])
 async def situations(conn: Connection, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, WaitingJob]:
     """Returns what these jobs wait for. A job that is not in the answer is unknown or deleted."""
     found = await rows(conn, SITUATIONS, {"jobs": array(job_ids)})
-    return {row[0]: WaitingJob(JobState(row[1]), *row[2:]) for row in found}
+    return {row[0]: WaitingJob(state_of(JobState, row[1]), *row[2:]) for row in found}
 
 
 MOST_BEFORE = 1000

@@ -1,6 +1,5 @@
-"""Workers: what operators change, who is silent for too long, and lists.
-
-sessions.py has what a worker does by its own stream."""
+"""Workers: what operators change, who is silent for too long, and lists. sessions.py has what a
+worker does by its own stream."""
 
 import uuid
 from collections.abc import Collection, Mapping
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from psycopg.types.json import Jsonb
 
 from hodei.domain.actor import said_by
+from hodei.domain.state_words import state_of
 from hodei.domain.timing import LISTENING_GAP_S
 from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
@@ -234,7 +234,7 @@ class Worker:
 LIST = """
 SELECT w.id,
        left(w.name, 200) AS name,
-       w.state,
+       left(w.state, 20) AS state,
        CASE
            WHEN octet_length(w.labels::text) <= 40000 AND jsonb_typeof(w.labels) = 'object'
            THEN w.labels
@@ -263,7 +263,7 @@ SELECT w.id,
        w.drained_at,
        left(w.drained_by, 500) AS drained_by,
        w.server_id,
-       w.projects[:100],
+       ARRAY(SELECT left(p, 63) FROM unnest(w.projects[:100]) p) AS projects,
        coalesce(w.credential_since, w.created_at) AS credential_since,
        CASE
            WHEN isfinite(coalesce(w.credential_since, w.created_at))
@@ -317,4 +317,4 @@ async def list_all(
         "project": project,
     }
     found = await rows(conn, LIST, parameters)
-    return [Worker(row[0], row[1], WorkerState(row[2]), *row[3:]) for row in found]
+    return [Worker(row[0], row[1], state_of(WorkerState, row[2]), *row[3:]) for row in found]

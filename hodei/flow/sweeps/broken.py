@@ -7,6 +7,8 @@ import uuid
 
 from loguru import logger
 
+from hodei.domain.errors import Invalid
+from hodei.flow.set_aside import set_aside
 from hodei.flow.sweeps.each import ACTOR, for_each_job
 from hodei.store import invariants
 from hodei.store.database import Connection, Database
@@ -15,6 +17,8 @@ CHECK_EVERY_S = (3.0, 6.0)
 """Seconds after which a server asks whether it is its turn to look for broken rows."""
 
 CHECK_TIMEOUT_S = 60.0
+
+ODD_STATE = Invalid("its state is one that no job can have")
 
 
 class BrokenRows:
@@ -32,6 +36,8 @@ class BrokenRows:
         stray = await self._database.run(invariants.look, timeout_s=CHECK_TIMEOUT_S)
         if stray.jobs:
             await for_each_job(self._database, stray.jobs, self._mend_jobs)
+        if stray.odd:
+            await set_aside(self._database, stray.odd, ODD_STATE, ACTOR)
         if stray.queued:
             self._log.warning(
                 "{} rows of job_queue had no job that waits and are gone, the first is {}",
