@@ -17,6 +17,7 @@ from hodei.domain.errors import Locked
 from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.fleet.messages import CutOff, Refused
 from hodei.fleet.presence import Presence
+from hodei.fleet.regain import regain
 from hodei.fleet.stream import WorkerStream
 from hodei.store import halves, leases, sessions, sqlstate, stray_leases
 from hodei.store.database import TROUBLE, Connection, Database
@@ -131,14 +132,17 @@ class Heartbeats:
                 words = f"its heartbeat is refused: {sqlstate.primary(answer)}"
                 one.stream.close(words, fault=True)
             else:
-                self._act_on(one.stream, answer)
+                await self._act_on(one.stream, answer)
 
     def _is_open(self, stream: WorkerStream) -> bool:
         return self._presence.get(stream.worker_id) is stream
 
-    def _act_on(self, stream: WorkerStream, verdict: _Verdict) -> None:
+    async def _act_on(self, stream: WorkerStream, verdict: _Verdict) -> None:
         if not verdict.speaks:
             stream.close("its session no longer speaks for it")
+        jobs = [stream.held[lease] for lease in verdict.unknown if lease in stream.held]
+        if jobs and await regain(self._database, jobs):
+            verdict.unknown = []  # the next heartbeat tells which of them hold
         for lease in verdict.unknown:
             stream.send(Refused(lease, "the worker lists a lease that does not hold"))
         for lease in verdict.forgotten:

@@ -10,6 +10,7 @@ from loguru import logger
 
 from hodei.domain.errors import Invalid, Unavailable
 from hodei.fleet.messages import LogAck, Refused
+from hodei.fleet.regain import regain
 from hodei.fleet.stream import WorkerStream
 from hodei.flow.batcher import Batcher
 from hodei.flow.log_batches import LogBatches
@@ -52,21 +53,31 @@ class LogIntake:
         Invalid: chunks of a lease do not follow each other, or some before them are missing.
         Unavailable: a row stayed locked. The stream ends by either, and its worker says them again.
         """
-        groups = _by_lease(chunks)
-        size = sum(len(chunk.data) for chunk in chunks)
-        stale: list[int] = []
+        stale = await self._append(stream, _by_lease(chunks))
+        jobs = [stream.held[group[0].lease] for group in stale if group[0].lease in stream.held]
+        if await regain(self._database, jobs):
+            stale = await self._append(stream, stale)
+        self._refuse(stream, [group[0].lease for group in stale])
+
+    async def _append(
+        self, stream: WorkerStream, groups: Sequence[list[Chunk]]
+    ) -> list[list[Chunk]]:
+        """Stores and acknowledges the chunks of each lease, and returns those whose lease does not
+        hold."""
+        size = sum(len(chunk.data) for group in groups for chunk in group)
+        stale: list[list[Chunk]] = []
         for group, answer in zip(groups, await self._batches.submit_all(groups, size), strict=True):
             claimant = Claimant(group[0].lease, stream.worker_id)
             if isinstance(answer, Unavailable):
                 raise answer
             if isinstance(answer, Exception):  # PostgreSQL refuses to store this log
                 await set_aside_lease(self._database, claimant, answer, ACTOR)
-                stale.append(claimant.lease)
+                stale.append(group)
             elif stored := answer.get(claimant):
                 self._acknowledge(stream, group, stored)
             else:
-                stale.append(claimant.lease)
-        self._refuse(stream, stale)
+                stale.append(group)
+        return stale
 
     def _acknowledge(self, stream: WorkerStream, group: list[Chunk], stored: Stored) -> None:
         """Invalid: chunks are missing. The lease's result may be behind them, so nothing more is

@@ -6,13 +6,14 @@ claim may ever speak for a job."""
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from loguru import logger
 
 from hodei.domain.errors import Locked
 from hodei.fleet.messages import Refused, ResultAck
+from hodei.fleet.regain import regain
 from hodei.fleet.stream import WorkerStream
 from hodei.flow.batcher import Batcher
 from hodei.flow.dispatch import JobDispatcher
@@ -80,6 +81,7 @@ class Settler:
         worker has acted already, and forgets a lease only on that acknowledgement.
 
         A report whose job's row is locked is stored later. Locked: too many are."""
+        jobs = dict(stream.held)
         for lease in accepted:
             stream.on_accept(lease)
         for result in results:
@@ -90,7 +92,19 @@ class Settler:
             self._dispatcher.wake()
         reports = [Report(Claimant(lease, stream.worker_id), None) for lease in accepted]
         reports += [Report(Claimant(result.lease, stream.worker_id), result) for result in results]
-        await self._answer(stream, reports, await self._batches.submit_all(reports))
+        await self._answer(stream, reports, await self._store(reports, jobs))
+
+    async def _store(
+        self, reports: Sequence[Report], jobs: Mapping[int, uuid.UUID]
+    ) -> list[bool | Exception]:
+        """Stores reports; `jobs`: of the leases. Returns whether the lease of each holds."""
+        holds = await self._batches.submit_all(reports)
+        stale = [one for one, answer in zip(reports, holds, strict=True) if answer is False]
+        known = [job for one in stale if (job := jobs.get(one.claimant.lease))]
+        if not await regain(self._database, known):
+            return list(holds)
+        again = iter(await self._batches.submit_all(stale))
+        return [next(again) if answer is False else answer for answer in holds]
 
     async def _answer(
         self, stream: WorkerStream, reports: Sequence[Report], holds: Sequence[bool | Exception]

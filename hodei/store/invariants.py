@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from hodei.domain.job import JobState
 from hodei.domain.state_words import state_of
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.store import accepts
 from hodei.store.database import Connection
 from hodei.store.parameters import array
@@ -95,7 +96,8 @@ class Mended(NamedTuple):
 # minutes long, so that an hour of events is enough. A claim after it has ended it.
 #
 # A lease that is written anew has the limits that ACCEPT (accepts.py) gives, without start_by: it
-# is not known whether the process runs, and its worker does not say so again. Silence counts anew.
+# is not known whether the process runs, and its worker does not say so again. Silence counts anew,
+# and so does the term of an offer.
 MEND = """
 WITH stray AS MATERIALIZED (
     SELECT j.id, j.lease,
@@ -144,7 +146,7 @@ WITH stray AS MATERIALIZED (
     SELECT j.lease, j.id,
            coalesce(j.worker_id, '00000000-0000-0000-0000-000000000000'),
            j.attempts + (j.state = 'PENDING')::integer,
-           j.created_at, s.at, s.at, a.accepted_at,
+           j.created_at, s.at, s.at + make_interval(secs => %(accept_within_s)s), a.accepted_at,
            a.accepted_at
                + make_interval(secs => %(margin_s)s)
                + (j.timeout_ms
@@ -183,7 +185,7 @@ FROM stray s JOIN jobs j ON j.id = s.id
 async def mend(conn: Connection, jobs: Sequence[uuid.UUID]) -> list[Mended]:
     """Queues jobs again that wait without a queue row, and writes the row of a lease anew that has
     none: the worker's result then counts, or its loss is found. Returns the jobs."""
-    parameters = {"jobs": array(jobs), **accepts.LIMITS}
+    parameters = {"jobs": array(jobs), "accept_within_s": ACCEPT_WITHIN_S, **accepts.LIMITS}
     return [Mended(*row[:3]) for row in await brief_rows(conn, MEND, parameters)]
 
 

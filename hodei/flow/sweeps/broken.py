@@ -3,15 +3,15 @@ without their job (store/invariants.py)."""
 
 import random
 import time
-import uuid
 
 from loguru import logger
 
 from hodei.domain.errors import Invalid
+from hodei.fleet.regain import mend
 from hodei.flow.set_aside import set_aside
 from hodei.flow.sweeps.each import ACTOR, for_each_job
 from hodei.store import invariants
-from hodei.store.database import Connection, Database
+from hodei.store.database import Database
 
 CHECK_EVERY_S = (3.0, 6.0)
 """Seconds after which a server asks whether it is its turn to look for broken rows."""
@@ -35,7 +35,7 @@ class BrokenRows:
         self._check_at = now + random.uniform(*CHECK_EVERY_S)  # noqa: S311
         stray = await self._database.run(invariants.look, timeout_s=CHECK_TIMEOUT_S)
         if stray.jobs:
-            await for_each_job(self._database, stray.jobs, self._mend_jobs)
+            await for_each_job(self._database, stray.jobs, mend)
         if stray.odd:
             await set_aside(self._database, stray.odd, ODD_STATE, ACTOR)
         if stray.queued:
@@ -48,13 +48,3 @@ class BrokenRows:
             self._log.warning(
                 "{} leases had no job and are gone, the first is {}", len(dropped), dropped[0]
             )
-
-    async def _mend_jobs(self, conn: Connection, jobs: list[uuid.UUID]) -> None:
-        for one in await invariants.mend(conn, jobs):
-            words = (
-                "it waited and was in no queue: it is queued again"
-                if one.queued
-                else "its lease was gone: it is written anew"
-            )
-            about = {"correlation_id": one.correlation_id, "actor": ACTOR, "job_id": one.job_id}
-            self._log.bind(**about).warning("{}", words)
