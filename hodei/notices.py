@@ -14,6 +14,7 @@ from loguru import logger
 from hodei.access.keyring import Keyring
 from hodei.domain.text import words_of
 from hodei.fleet.presence import Presence
+from hodei.fleet.repeated import Repeated
 from hodei.fleet.sessions import Sessions
 from hodei.flow.cancel import Canceller
 from hodei.flow.dispatch import JobDispatcher
@@ -56,6 +57,7 @@ class Notices:
         self._canceller = canceller
         self._sessions = sessions
         self._keyring = keyring
+        self._trouble = Repeated(logger.warning)
         self._changes: asyncio.Queue[_Change] = asyncio.Queue(MOST_CHANGES)
 
     async def listen(self) -> None:
@@ -65,8 +67,8 @@ class Notices:
             try:
                 await listen(self._listen_url, CHANNELS, self._take, name)
             except (psycopg.Error, OSError, TimeoutError) as error:
-                logger.warning(
-                    "listener lost, work is found by polling meanwhile: {}", words_of(error)
+                self._trouble.meet(
+                    f"listener lost, work is found by polling meanwhile: {words_of(error)}"
                 )
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
 
@@ -80,6 +82,7 @@ class Notices:
         elif channel:
             self._put(channel, payload)
         else:
+            self._trouble.end()
             self._dispatcher.wake()
             self._keyring.wake()
             for stream in self._presence:

@@ -18,6 +18,7 @@ from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.fleet.messages import CutOff, Refused
 from hodei.fleet.presence import Presence
 from hodei.fleet.regain import regain
+from hodei.fleet.repeated import Repeated
 from hodei.fleet.stream import WorkerStream
 from hodei.store import halves, leases, sessions, sqlstate, stray_leases
 from hodei.store.database import TROUBLE, Connection, Database
@@ -83,6 +84,7 @@ class Heartbeats:
         self._presence = presence
         self._slots_freed = slots_freed
         self._newest: dict[uuid.UUID, _Received] = {}
+        self._trouble = Repeated(logger.bind(component="WorkerMonitor").warning)
         self._stored_at = 0.0  # loop time of the last heartbeats that reached the database
         self.forgotten: asyncio.Queue[Claimant] = asyncio.Queue(MOST_FORGOTTEN)
 
@@ -106,12 +108,11 @@ class Heartbeats:
             try:
                 await self._store(received)
                 self._stored_at = loop.time()
+                self._trouble.end()
                 self._keep_workers()
             except TROUBLE as error:
                 self._newest = received | self._newest
-                logger.bind(component="WorkerMonitor").warning(
-                    "heartbeats wait: {}", sqlstate.primary(error)
-                )
+                self._trouble.meet(f"heartbeats wait: {sqlstate.primary(error)}")
                 if loop.time() - self._stored_at > ISOLATED_AFTER_S:
                     self._let_workers_go()
 

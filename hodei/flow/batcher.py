@@ -12,6 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 from loguru import logger
 
 from hodei.domain.errors import Locked, Unavailable
+from hodei.fleet.repeated import Repeated
 from hodei.store import halves
 
 T = TypeVar("T")
@@ -73,6 +74,7 @@ class Batcher(Generic[T, R]):
         self._queue: asyncio.Queue[_Group[T, R]] = asyncio.Queue(waiting)
         self._locked = 0
         self._ended = False
+        self._trouble = Repeated(logger.warning)
 
     @property
     def full(self) -> bool:
@@ -178,13 +180,16 @@ class Batcher(Generic[T, R]):
         pause_s = 0.1
         while True:
             try:
-                return await halves.each(items, self._flush)
+                answers = await halves.each(items, self._flush)
             except Unavailable as error:
                 if not self._patient:
                     raise
-                logger.warning("{}; trying again in {:.1f} s", error, pause_s)
+                self._trouble.meet(f"{error}; trying again")
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
                 pause_s = min(pause_s * 2, 5.0)
+            else:
+                self._trouble.end()
+                return answers
 
 
 def _fail(groups: "Sequence[_Group[T, R]]", error: Exception) -> None:

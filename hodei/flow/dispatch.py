@@ -20,6 +20,7 @@ from hodei.domain.job_line import JobLine
 from hodei.domain.text import words_of
 from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.fleet.presence import Presence, Room
+from hodei.fleet.repeated import Repeated
 from hodei.fleet.stream import Kind
 from hodei.flow import job_lines
 from hodei.flow.detour import Detour
@@ -98,6 +99,7 @@ class JobDispatcher:
         self._pause_s = 0.0
         self._look_at = 0.0
         self._log = logger.bind(component="JobDispatcher")
+        self._trouble = Repeated(self._log.warning)
 
     def wake(self) -> None:
         """Tells that there may be work, or a free slot."""
@@ -124,8 +126,9 @@ class JobDispatcher:
                 with self._one_claim():
                     while not self._stopping and await self._round():
                         begun = loop.time()
+                self._trouble.end()
             except TROUBLE as error:
-                self._log.warning("cannot claim: {}", words_of(error))
+                self._trouble.meet(f"cannot claim: {words_of(error)}")
             await asyncio.sleep(min(MOST_REST_S, REST * (loop.time() - begun)))
 
     async def _round(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from loguru import logger
 
 from hodei.domain.timing import LIMIT_MARGIN_S, UNREACHABLE_AFTER_S
 from hodei.fleet.presence import Presence
+from hodei.fleet.repeated import Repeated
 from hodei.flow.cancel import Canceller
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.lost import LostAttempts
@@ -61,9 +63,11 @@ class Sweeper:
         self._broken = BrokenRows(database)
         self._vacuum = Vacuum(database)
         self._cancels_at = 0.0
+        self._log = logger.bind(component="JobRescuer")
+        self._trouble = defaultdict[str, Repeated](lambda: Repeated(self._log.warning))  # by name
+        self._unreadable = Repeated(self._log.error)
         # By time.monotonic(): when the database last answered a look and could be written.
         self.looked_at = -1e9
-        self._log = logger.bind(component="JobRescuer")
 
     async def run(self) -> None:
         """Looks and acts, for ever. An act that fails is logged, and the others are done."""
@@ -78,7 +82,7 @@ class Sweeper:
         try:
             await act()
         except TROUBLE as error:
-            self._log.warning("{} waits: {}", name, sqlstate.primary(error))
+            self._trouble[name].meet(f"{name} waits: {sqlstate.primary(error)}")
 
     async def _sweep(self) -> None:
         found = await self._look()
@@ -94,10 +98,10 @@ class Sweeper:
                 lambda conn: sweep.look(conn, UNREACHABLE_AFTER_S, LIMIT_MARGIN_S)
             )
         except psycopg.Error as error:
-            self._log.error(
-                "a row cannot be looked at, all sweeps are made: {}", sqlstate.primary(error)
-            )
+            words = f"a row cannot be looked at, all sweeps are made: {sqlstate.primary(error)}"
+            self._unreadable.meet(words)
             return sweep.EVERYTHING
+        self._unreadable.end()
         self.looked_at = time.monotonic()
         return found
 
