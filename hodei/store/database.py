@@ -7,6 +7,7 @@ Nothing here leaves state in a session, so that a transaction pooler may stand b
 import asyncio
 import random
 import select
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -56,6 +57,10 @@ its database up to a minute after its return. Workers wait 10 s for that (hodei_
 
 POOL_ERRORS = (psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed)
 
+HEAL_EVERY_S = 15.0
+"""Seconds until the schema is applied again where that was of no use: this role may not make what is
+missing, or not see it."""
+
 MOST_RUNS = POOL_SIZE + 2
 """Times that a call is run when connections turn out stale or other transactions are in the way:
 each connection of the pool may be stale."""
@@ -84,6 +89,7 @@ class Database:
         self._heal = heal
         self._healing = asyncio.Lock()
         self._healed = 0
+        self._heal_at = 0.0  # by time.monotonic()
         self.pool: psycopg_pool.AsyncConnectionPool[Connection] = psycopg_pool.AsyncConnectionPool(
             url,
             min_size=1,
@@ -141,7 +147,10 @@ class Database:
         the way (after a pause)."""
         state = None if sqlstate.is_of_a_trigger(error) else getattr(error, "sqlstate", None)
         if state in sqlstate.GONE and self._heal and healed == self._healed:
+            now = time.monotonic()
             if runs_left <= MOST_RUNS - 3:
+                self._heal_at = now + HEAL_EVERY_S
+            if now < self._heal_at:
                 return False
             await self._mend(healed)
             return True
@@ -188,6 +197,12 @@ class Database:
 def _unavailable(error: Exception) -> Unavailable | None:
     if isinstance(error, TimeoutError):
         return Unavailable("the database did not answer in time; try again")
+    state = getattr(error, "sqlstate", None)
+    if state in sqlstate.MISSING and not sqlstate.is_of_a_trigger(error):  # no row is at fault
+        return Unavailable(
+            "an object of Hodei's schema is missing, or this role may not see it; `hodei db check`"
+            f" names it ({state}: {sqlstate.primary(error)})"
+        )
     return sqlstate.unavailable(error)
 
 

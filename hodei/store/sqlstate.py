@@ -28,9 +28,10 @@ IN_THE_WAY = ("40001", "40P01")
 """States in which other transactions were in the way. All of this one was taken back."""
 
 USED_UP = "2200H"
-GONE = ("42P01", "42883", "42703", "42704", "42P10", USED_UP)
+MISSING = ("42P01", "42883", "42703", "42704", "42P10")
+GONE = (*MISSING, USED_UP)
 """States in which a table, function, column, key (of an ON CONFLICT) or other object of ours is
-missing, or a sequence is at its end."""
+missing; GONE: or a sequence is at its end."""
 
 WORDS = {
     READ_ONLY: "the database is read-only",
