@@ -146,7 +146,8 @@ class Database:
         schema was gone and is there again, the connection was stale, or other transactions were in
         the way (after a pause)."""
         state = None if sqlstate.is_of_a_trigger(error) else getattr(error, "sqlstate", None)
-        if state in sqlstate.GONE and self._heal and healed == self._healed:
+        gone = state == sqlstate.USED_UP or sqlstate.is_missing(error)
+        if gone and self._heal and healed == self._healed:
             now = time.monotonic()
             if runs_left <= MOST_RUNS - 3:
                 self._heal_at = now + HEAL_EVERY_S
@@ -197,11 +198,10 @@ class Database:
 def _unavailable(error: Exception) -> Unavailable | None:
     if isinstance(error, TimeoutError):
         return Unavailable("the database did not answer in time; try again")
-    state = getattr(error, "sqlstate", None)
-    if state in sqlstate.MISSING and not sqlstate.is_of_a_trigger(error):  # no row is at fault
+    if sqlstate.is_missing(error):  # no row is at fault
         return Unavailable(
             "an object of Hodei's schema is missing, or this role may not see it; `hodei db check`"
-            f" names it ({state}: {sqlstate.primary(error)})"
+            f" names it ({sqlstate.primary(error)})"
         )
     return sqlstate.unavailable(error)
 

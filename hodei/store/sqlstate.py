@@ -29,9 +29,10 @@ IN_THE_WAY = ("40001", "40P01")
 
 USED_UP = "2200H"
 MISSING = ("42P01", "42883", "42703", "42704", "42P10")
-GONE = (*MISSING, USED_UP)
 """States in which a table, function, column, key (of an ON CONFLICT) or other object of ours is
-missing; GONE: or a sequence is at its end."""
+missing."""
+
+NO_VALUE = "23502"
 
 WORDS = {
     READ_ONLY: "the database is read-only",
@@ -106,6 +107,17 @@ def unavailable(error: BaseException) -> Unavailable | None:
     if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return Unavailable(f"the database is not available: {primary(error)}")
     return None
+
+
+def is_missing(error: BaseException) -> bool:
+    """Returns whether an object of ours is missing. A sequence that was dropped with the default that
+    it gave to events leaves them without a number."""
+    if not isinstance(error, psycopg.Error) or is_of_a_trigger(error):
+        return False
+    if error.sqlstate == NO_VALUE:
+        table = error.diag.table_name or ""
+        return error.diag.column_name == "id" and table.startswith("domain_events")
+    return error.sqlstate in MISSING
 
 
 def is_lost(error: BaseException) -> bool:

@@ -36,6 +36,21 @@ def test_numbers_that_are_used_up_begin_anew(working: Hodei, sequence: str, valu
     assert violations(working.conn) == []
 
 
+def test_numbers_whose_sequence_was_dropped_begin_anew(working: Hodei) -> None:
+    """With the default of the column that they are for: else no event could be written, and no
+    result kept."""
+    gate = working.folder / "gate"
+    command = f"until [ -e {gate} ]; do sleep 0.1; done"
+    running = working.submit("--on-lost", "fail", "--command", command)
+    working.until(running, "RUNNING")
+    working.sql("DROP SEQUENCE domain_events_id_seq CASCADE")
+    gate.touch()
+    assert working.finish(running)["state"] == "SUCCEEDED"
+    working.all_succeeded(submitted(working))
+    assert "cannot be stored" not in working.log("server-0") + working.log("server-1")
+    assert violations(working.conn) == []
+
+
 @pytest.mark.parametrize(
     ("done", "undone"),
     [
