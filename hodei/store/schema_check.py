@@ -22,7 +22,8 @@ JOIN jobs j ON j.id = q.job_id AND j.state = 'PENDING' AND j.lease IS NULL
 WHERE j.run_at < '2000-01-01T00:00:00Z'
    OR j.run_at >= '3000-01-01T00:00:00Z'
    OR EXISTS (
-       SELECT FROM jsonb_each(j.spec) s
+       SELECT
+       FROM jsonb_each(CASE WHEN jsonb_typeof(j.spec) = 'object' THEN j.spec ELSE '{}' END) s
        WHERE s.key IN ('timeout', 'queue_timeout', 'start_timeout', 'silence_timeout')
          AND CASE WHEN jsonb_typeof(s.value) = 'number' THEN s.value::numeric < 0.0005 END)
 """

@@ -280,3 +280,20 @@ def test_a_job_whose_row_cannot_be_written_can_be_cancelled_all_the_same(working
         assert "internal error" not in ran.err
         assert working.job(job_id)["state"] in ("CANCELLED", "FAILED")
     assert "Traceback" not in working.log("server-0") + working.log("server-1")
+
+
+def test_a_lease_with_versions_of_another_shape_costs_no_worker(working: Hodei) -> None:
+    """It connects again, says what it holds, and goes on."""
+    gate = working.folder / "gate"
+    command = f"until [ -e {gate} ]; do sleep 0.1; done"
+    jobs = [working.submit("--on-lost", "fail", "--command", command) for _ in range(3)]
+    for job, value in zip(jobs, ("[]", '{"a": 1e400}', '"x"'), strict=True):
+        working.until(job, "RUNNING")
+        working.sql("UPDATE leases SET secrets = %s WHERE job_id = %s", value, job)
+    holder = f"server-{working.holder()}"
+    (left,) = (part for part in working.stack.parts if part.name == holder)
+    left.process.kill()
+    time.sleep(3)
+    gate.touch()
+    working.all_succeeded(jobs)
+    assert "Traceback" not in working.log("server-0") + working.log("server-1")
