@@ -11,11 +11,15 @@ from hodei.store.catalog import expected
 RULES = ("0A000", "RewriteQuery")
 """State and place of the error for a statement on a table that has rules of somebody else."""
 
+NOT_TWICE = ("23505", "23P01")
+"""States in which a row is refused for the sake of another one."""
+
 
 def fails_for_all(error: BaseException) -> bool:
     """Returns whether the refusal has nothing to do with the row: the numbers of a sequence are at
     their end or were given already, a partition is missing, or somebody has put a rule on a table of
-    ours, or a column that must have a value."""
+    ours, or a column that must have a value, or has made leases unique by something else: the same
+    job is claimed when another one has ended."""
     if not isinstance(error, psycopg.Error):
         return False
     state, constraint = error.sqlstate, error.diag.constraint_name
@@ -25,6 +29,7 @@ def fails_for_all(error: BaseException) -> bool:
         or (state == "23514" and not constraint)
         or (state, error.diag.source_function) == RULES
         or (state == "23502" and _is_of_somebody_else(error.diag))
+        or (state in NOT_TWICE and error.diag.table_name == "leases" and bool(_by_whom(error)))
     )
 
 

@@ -46,6 +46,15 @@ def test_a_database_that_refuses_all_jobs_has_most_of_them_wait(working: Hodei) 
     assert working.sql(REJECTED)[0][0] <= 6, "three of each server"
 
 
+@pytest.mark.parametrize(
+    "theirs", ["EXCLUDE (worker_id WITH =)", "UNIQUE (worker_id)", "UNIQUE (job_id, worker_id)"]
+)
+def test_leases_that_somebody_has_made_unique_cost_no_job(working: Hodei, theirs: str) -> None:
+    """A worker has one job at a time then."""
+    working.sql(f"ALTER TABLE leases ADD CONSTRAINT theirs {theirs}")
+    working.all_succeeded(enqueued(working, 8))
+
+
 def test_rows_of_the_queue_without_a_job_hold_nobody_up(working: Hodei) -> None:
     working.sql(
         "INSERT INTO job_queue (job_id, priority)"
