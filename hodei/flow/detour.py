@@ -88,8 +88,9 @@ class Detour:
             jobs = [job for job in jobs if job not in locked]
         narrow, begun = _NarrowClaim(self._database, request), time.monotonic()
         answers = dict(zip(jobs, await halves.each(jobs, narrow.claim, error), strict=True))
-        self._avoid_all_locked(answers, time.monotonic() - begun)
-        self._tell_of_slow(answers, claimed=bool(narrow.offers))
+        of_a_job = bool(narrow.offers) or len(jobs) == 1
+        self._avoid_all_locked(answers, time.monotonic() - begun if of_a_job else 0.0)
+        self._tell_of_slow(answers, of_a_job=of_a_job)
         refused = {
             job: answer
             for job, answer in answers.items()
@@ -107,23 +108,24 @@ class Detour:
         self, answers: Mapping[uuid.UUID, Exception | None], searched_s: float
     ) -> None:
         """Has claims pass over the jobs that are locked. An error that several jobs have is that of
-        a search that was given up: most of them are innocent."""
+        a search that was given up: most of them are innocent. `searched_s`: of a search that has
+        found a job at fault; 0: no job could be claimed, and each may be claimed soon."""
         counts = Counter(map(id, answers.values()))
         for job, answer in answers.items():
             if isinstance(answer, Locked):
                 is_slow = counts[id(answer)] == 1 and not sqlstate.is_lock(answer.__cause__)
                 pause_s = min(SEARCHES * searched_s, MOST_AVOID_S) if is_slow else AVOID_S
-                self._avoid_locked(job, pause_s)
+                self._avoid_locked(job, max(pause_s, AVOID_S))
 
     def _tell_of_slow(
-        self, answers: Mapping[uuid.UUID, Exception | None], *, claimed: bool
+        self, answers: Mapping[uuid.UUID, Exception | None], *, of_a_job: bool
     ) -> None:
         """Says which jobs somebody's function keeps from being claimed, or that it keeps all."""
         slow = {job: one for job, one in answers.items() if one and sqlstate.is_slow(one)}
         if not slow:
             return
         function = f"function {sqlstate.function_of_others(next(iter(slow.values())))}()"
-        if claimed or len(answers) == 1:
+        if of_a_job:
             words = "jobs {} cannot be claimed: {} of somebody else does not come to its end"
             self._log.warning(words, [str(job) for job in slow][:10], function)
         else:

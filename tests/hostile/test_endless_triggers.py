@@ -50,6 +50,9 @@ def test_claims_that_do_not_come_to_their_end_are_told(working: Hodei, table: st
     words = "no job can be claimed: function theirs() of somebody else does not come to its end"
     eventually(lambda: words in logs(working))
     working.sql(f"DROP TRIGGER theirs ON {table}")
+    begun = time.monotonic()
+    working.all_succeeded(jobs)
+    assert time.monotonic() - begun < 25, "no job is passed over for long"
     assert working.sql("SELECT count(*) FROM jobs WHERE state = 'FAILED'") == [(0,)]
 
 
