@@ -76,6 +76,10 @@ async def _pipeline(conn: Connection) -> AsyncIterator[None]:
         raise psycopg.errors.SerializationFailure("the commit was refused") from None
 
 
+DEFERRED_NOW: LiteralString = "SET CONSTRAINTS ALL IMMEDIATE"
+"""What somebody else's constraints and triggers have put off to the commit is done now: no time-out
+holds in a commit."""
+
 Call = tuple[LiteralString, dict[str, Any]]
 """A statement and its parameters."""
 
@@ -92,6 +96,7 @@ async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
         await execute(conn, KEEP_THE_PLAN, _most())
         for statement, parameters in calls:
             cursors.append(await execute(conn, statement, parameters))
+        await execute(conn, DEFERRED_NOW, {})
     return [await cursor.fetchall() for cursor in cursors]
 
 
@@ -103,6 +108,7 @@ async def brief_rows(
     async with _pipeline(conn):
         await execute(conn, BRIEFLY, _most())
         cursor = await execute(conn, statement, parameters)
+        await execute(conn, DEFERRED_NOW, {})
     return await cursor.fetchall() if cursor.description else []
 
 

@@ -17,6 +17,9 @@ $$ BEGIN PERFORM pg_sleep(1000); RETURN NEW; END $$;
 CREATE TRIGGER theirs BEFORE {} FOR EACH ROW {} EXECUTE FUNCTION theirs()
 """
 
+DEFERRED = ENDLESS.replace("CREATE TRIGGER theirs BEFORE", "CREATE CONSTRAINT TRIGGER theirs AFTER")
+DEFERRED = DEFERRED.replace("FOR EACH", "DEFERRABLE INITIALLY DEFERRED FOR EACH")
+
 
 def specs(*names: str) -> pb.CreateJobsRequest:
     return pb.CreateJobsRequest(specs=[json.dumps({"command": "true", "name": n}) for n in names])
@@ -26,9 +29,10 @@ def logs(working: Hodei) -> str:
     return working.log("server-0") + working.log("server-1")
 
 
-def test_a_claim_that_does_not_come_to_its_end_costs_one_job(working: Hodei) -> None:
+@pytest.mark.parametrize("trigger", [ENDLESS, DEFERRED], ids=["at once", "deferred"])
+def test_a_claim_that_does_not_come_to_its_end_costs_one_job(working: Hodei, trigger: str) -> None:
     """The first of the queue."""
-    working.sql(ENDLESS.format("UPDATE ON jobs", "WHEN (NEW.name = 'slow')"))
+    working.sql(trigger.format("UPDATE ON jobs", "WHEN (NEW.name = 'slow')"))
     slow = working.submit("--name", "slow", "--priority", "5", "--command", "true")
     others = working.submit("--file", "-", stdin=b'{"command": "true"}\n' * 20).split()
     begun = time.monotonic()
