@@ -67,6 +67,7 @@ This page lists what the command line prints with `--format json`.
 - Every key is always there. `null` means: no value, not yet, or not known.
 - Times are RFC 3339 in UTC, with microseconds. A time beyond the calendar, which only an edit of the
   database by hand can produce, is shown as the first or the last time of the calendar.
+- A state that somebody has written into the database and that is none of the listed is `UNREADABLE`.
 - Keys that end in `_s` are seconds; keys that end in `_bytes` are bytes.
 - Keys may be added. CHANGELOG.md names each key that changes.
 """

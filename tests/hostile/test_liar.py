@@ -93,7 +93,7 @@ ENDLESS = (
 """Commands that wait for as long as it takes, without such a lie."""
 
 RAW = (["job", "logs", ID], ["job", "run", "--", "true"])
-"""Commands that print a job's output as it is."""
+"""Commands that print a job's output as it is, its stderr among our own lines."""
 
 
 def nonsense(_method: Any, _context: Any) -> Iterator[bytes]:
@@ -176,12 +176,13 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 
 
 def wrong_in(name: str, words: list[str], code: object, out: str, err: str) -> list[str]:
-    quiet = words[:3] in [raw[:3] for raw in RAW] and "json" not in words
+    is_raw = words[:3] in [raw[:3] for raw in RAW] and "json" not in words
+    own = "\n".join(re.findall("hodei: .*", err)) if is_raw else out + err
     rules = {
         "code": code in (0, 1, 2, 124, 125),
         "a success": code != 0 or name not in FAILURES or words[1:2] == ["logs"],
         "a defect": not re.search("defect of Hodei|Traceback|Exception", err),
-        "controls": not CONTROLS.search(err if quiet else out + err),
+        "controls": not CONTROLS.search(own),
         "many lines": err.count("\n") <= (5 if words[1:2] in QUIET else 200),
         "no words": bool(err) or code in (0, 1),
     }
