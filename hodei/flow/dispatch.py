@@ -307,6 +307,9 @@ class JobDispatcher:
         if not ready or claimed:
             self._pause_s = self._look_at = 0.0
         if ready and now >= self._look_at:
+            if not claimed:
+                for head in self._heads.values():
+                    head.look()
             self.wake()
             self._pause_s = min(MOST_PAUSE_S, max(1.0, 2 * self._pause_s))
             self._look_at = now + self._pause_s

@@ -3,8 +3,8 @@
 Each claimed job leaves a dead row, and while somebody's old transaction is open no vacuum can
 remove it: a claim from the head wades through all of them (200,000: some 50 ms). Then claims go on
 where the last one ended, and begin at the head again only so often that the wading takes a tenth of
-the time. Until then they do not see what came to lie before that place: jobs of another priority,
-and offers that returned.
+the time. Until then, or until they find nothing for a second, they do not see what came to lie before
+that place: jobs of another priority, and offers that returned.
 """
 
 from hodei.store.claims import Position
@@ -30,6 +30,11 @@ class QueueHead:
     def wading(self) -> bool:
         """Returns whether claims go on beyond a head that is heavy with dead rows."""
         return self._head_at > 0.0
+
+    def look(self) -> None:
+        """Has the next claim begin at the head: jobs are ready, and none was found where claims go
+        on."""
+        self._head_at = 0.0
 
     def begin(self, now: float) -> Position | None:
         """Returns where the next claim begins; None: at the head. `now`: loop time."""

@@ -3,6 +3,7 @@ what a create takes along."""
 
 import asyncio
 import itertools
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from hodei.fleet.stream import WorkerStream
 from hodei.flow.dispatch import FEW, MOST_PAUSE_S, JobDispatcher
 from hodei.flow.enqueue import Enqueuer
 from hodei.flow.label_sets import MOST_SETS
+from hodei.store.claims import Position
 from hodei.store.creation import NewJob
 from hodei.store.database import Database
 from tests.conftest import Connection
@@ -195,6 +197,27 @@ def test_a_second_look_at_once_does_not_wake_again(database_url: str) -> None:
         assert dispatcher._wake.is_set(), (
             "the queue was empty meanwhile: what is there now is something else"
         )
+
+    played(database_url, story)
+
+
+def test_what_lies_before_the_place_of_claims_is_found_at_the_next_look(
+    database_url: str,
+) -> None:
+    """As offers that returned while the database stalled: a claim took long then."""
+
+    async def story(scene: Scene) -> None:
+        stream = scene.worker(1)
+        await scene.round()
+        (head,) = scene.dispatcher._heads.values()
+        beyond = Position(0, time.time_ns() // 1000 + 3_600_000_000)
+        head.ended(None, beyond, asyncio.get_running_loop().time(), 1.0)
+        await scene.enqueuer.create([spec()], "cli:ana", DEFAULT)
+        await scene.round()
+        assert not stream.held
+        scene.dispatcher.observe(ready=True)
+        await scene.round()
+        assert len(stream.held) == 1
 
     played(database_url, story)
 
