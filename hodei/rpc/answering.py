@@ -105,7 +105,8 @@ class Answering:
 
     def _entrance(self, method: str, counted: Quota | None) -> Enter:
         """What each call of a method passes first. It is counted until it is over and its answer is
-        taken; None: it is counted elsewhere. Exhausted: there are too many. Gate.admit has the other errors."""
+        taken; `counted` None: it is counted elsewhere. Exhausted: there are too many. Gate.admit has
+        the other errors."""
         least, reads_key = LEAST.get(method), method not in WITHOUT_KEY
         of_all_projects = method not in FOR_ONE_PROJECT
         admit, on_loopback = self._gate.admit, self._on_loopback

@@ -83,6 +83,8 @@ class Sweeper:
             await act()
         except TROUBLE as error:
             self._trouble[name].meet(f"{name} waits: {sqlstate.primary(error)}")
+        else:
+            self._trouble[name].end()
 
     async def _sweep(self) -> None:
         found = await self._look()
