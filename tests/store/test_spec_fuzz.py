@@ -1,6 +1,7 @@
 """Random specs get one answer of both doors: accepted to the same stored form, or refused.
 
-2,000 with a fixed seed; HODEI_FUZZ_SPECS=1000000 asks for more, HODEI_FUZZ_SEED for others.
+2,000 with a fixed seed; HODEI_FUZZ_SPECS=1000000 asks for more, HODEI_FUZZ_SEED for others. So many
+take longer than a test may: `pytest -o faulthandler_timeout=0`.
 """
 
 import json
