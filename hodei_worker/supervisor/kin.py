@@ -168,22 +168,28 @@ def _is_in(pid: int, cgroup: str) -> bool:
         return False
 
 
-def processes_of_dead_attempt(job_id: str, lease: int, seen: Iterable[tuple[int, int]]) -> set[int]:
+def processes_of_dead_attempt(
+    job_id: str, lease: int, seen: Iterable[tuple[int, int]], sessions: set[int]
+) -> set[int]:
     """Returns the processes of an attempt whose supervisor died: those with its marks, those of
-    `seen` (pid, start) that live, their descendants, and the members of sessions that one of `seen`
-    began."""
-    seen = list(seen)
-    known = {pid for pid, begun in seen if start_ticks(pid) == begun}
-    leaders = {pid: begun for pid, begun in seen if start_ticks(pid) in (begun, -1)}
-    return marked_processes(job_id, lease) | with_descendants(known) | _in_sessions(leaders)
+    `seen` (pid, start) that live, their descendants, and whoever is in a session with one of them
+    that one of the attempt began. `sessions`: those of earlier calls, to which this call adds; it
+    begins empty, and the calls follow each other at once."""
+    pids = dict(seen)
+    known = [pid for pid, begun in pids.items() if start_ticks(pid) == begun]
+    found = marked_processes(job_id, lease) | with_descendants(known)
+    used = {process.session for process in map(stat, found) if process}
+    sessions |= used & (pids.keys() | found)
+    return found | _in_sessions(sessions)
 
 
-def _in_sessions(leaders: dict[int, int]) -> set[int]:
-    """Reads all of /proc. The number of a session is not used again while it has a member."""
+def _in_sessions(sessions: Container[int]) -> set[int]:
+    """Reads all of /proc. The number of a session is not used again while it has a member; that of
+    one without may be another's by now, whose leader has ended as well."""
     found = set()
     for entry in Path("/proc").iterdir():
         process = stat(int(entry.name)) if entry.name.isdigit() else None
-        if process and process.session in leaders and process.started >= leaders[process.session]:
+        if process and process.session in sessions:
             found.add(int(entry.name))
     return found
 

@@ -1,6 +1,8 @@
 """The processes of a job: found by its cgroup, or without one by what the kernel tells."""
 
 import signal
+import time
+from collections.abc import Iterable
 from typing import Protocol
 
 from hodei_worker.supervisor import kin
@@ -8,7 +10,10 @@ from hodei_worker.supervisor.cgroups import Cgroup
 from hodei_worker.supervisor.launchers import Launchers
 
 MOST_SEEN = 10_000
-"""Processes of one job that are remembered; further ones are found only by their marks."""
+"""Processes of one job at a time that are remembered; further ones are found only by their marks."""
+
+SAME_LOOK_S = 0.1
+"""Seconds in which jobs share one look at the orphans."""
 
 
 class Members(Protocol):
@@ -82,18 +87,23 @@ class Attributed:
         self._crowd = crowd
         main = kin.stat(pid)
         self.since = main.started if main else requested_at
-        self.known = {pid: self.since}  # pid of each descendant seen → when it started
+        # pid of each descendant that lived at the last look → when it started
+        self.known = {pid: self.since}
         self._sessions = {pid}
         crowd.jobs.add(self)
 
     def remember_descendants(self) -> bool:
-        """Remembers the present descendants. Returns whether one is new."""
-        before = len(self.known)
-        for pid in kin.with_descendants(self._living()):
+        """Remembers the present descendants, also of orphans in our sessions, and forgets what has
+        ended: its number and that of its session may be another's soon. Returns whether one is
+        new."""
+        before = self.known.items()
+        roots = [*self._living(), *self._crowd.orphans_in(self._sessions)]
+        self.known, self._sessions = {}, set()
+        for pid in kin.with_descendants(roots):
             if (stat := kin.stat(pid)) and len(self.known) < MOST_SEEN:
                 self.known[pid] = stat.started
                 self._sessions.add(stat.session)
-        return len(self.known) > before
+        return not self.known.items() <= before
 
     def _living(self) -> list[int]:
         """Returns the known processes that live. A pid with another start time is another
@@ -160,6 +170,19 @@ class Crowd:
         self.jobs: set[Attributed] = set()
         self._launchers = launchers
         self._main_pids = main_pids
+        self._looked_at = -SAME_LOOK_S  # by time.monotonic()
+        self._by_session: dict[int, list[int]] = {}
+
+    def orphans_in(self, sessions: Iterable[int]) -> list[int]:
+        """Returns the orphans in these sessions. All jobs are asked about at once, and a job may
+        have thousands of orphans: they are looked at together."""
+        now = time.monotonic()
+        if now - self._looked_at >= SAME_LOOK_S:
+            self._looked_at, self._by_session = now, {}
+            for pid in self.orphans():
+                if stat := kin.stat(pid):
+                    self._by_session.setdefault(stat.session, []).append(pid)
+        return [pid for session in sessions for pid in self._by_session.get(session, ())]
 
     def orphans(self) -> set[int]:
         """Returns the processes whose parents died, without jobs' own processes whose launcher

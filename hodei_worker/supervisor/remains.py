@@ -20,8 +20,9 @@ def kill_remains(entry: dict[str, Any]) -> str:
             return "its processes were killed"
         return f"its processes were killed, except some in {ours}"
     deadline = time.monotonic() + KILLED_WITHIN_S
+    sessions: set[int] = set()
     while found := kin.processes_of_dead_attempt(
-        entry["job_id"], entry["lease"], entry.get("seen", [])
+        entry["job_id"], entry["lease"], entry.get("seen", []), sessions
     ):
         if time.monotonic() > deadline:
             return f"process {min(found)} of {kin.owner(min(found))} could not be killed"
