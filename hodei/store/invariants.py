@@ -22,7 +22,7 @@ UPDATE hodei_listening h
 SET checked_at = clock_timestamp()
 WHERE h.checked_at IS NULL
    OR h.checked_at < clock_timestamp() - make_interval(
-       secs => greatest(20, 100 * least(h.check_took_s, 60)))
+       secs => greatest(20, 100 * least(greatest(h.check_took_s, 0), 60)))
    OR h.checked_at > clock_timestamp()
 RETURNING h.checked_at
 """
@@ -115,11 +115,12 @@ WITH stray AS MATERIALIZED (
     WHERE j.id = ANY (%(jobs)s::uuid[])
       AND j.completed_at IS NULL
       AND (j.lease IS NULL AND NOT EXISTS (SELECT FROM job_queue q WHERE q.job_id = j.id)
-           OR NOT EXISTS (SELECT FROM leases l WHERE l.lease = j.lease))
+           OR j.lease IS NOT NULL
+              AND NOT EXISTS (SELECT FROM leases l WHERE l.lease = j.lease))
     ORDER BY j.id
     FOR UPDATE OF j
 ), unleased AS (
-    DELETE FROM leases l USING stray s WHERE l.job_id = s.id
+    DELETE FROM leases l USING stray s WHERE l.job_id = s.id RETURNING l.lease
 ), moved AS (
     UPDATE jobs j
     SET updated_at = s.at
@@ -164,6 +165,7 @@ WITH stray AS MATERIALIZED (
         SELECT CASE WHEN j.state = 'RUNNING' THEN coalesce(j.started_at, s.at) END AS accepted_at
     ) a
     WHERE s.lease IS NOT NULL
+      AND (SELECT count(*) FROM unleased) >= 0  -- first: a job has one lease
     ON CONFLICT (lease) DO NOTHING
 ), story AS (
     INSERT INTO domain_events (

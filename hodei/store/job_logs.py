@@ -27,8 +27,9 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-# Where the chunks of a lease begin beyond its cursor there is a gap: none of them is stored, and
-# the answer says where to go on.
+# Where the chunks of a lease begin beyond its cursor, or the cursor beyond 2^62, a hand may have set
+# it: what is stored tells where the log goes on. Where they begin beyond that, too, there is a gap:
+# none of them is stored, and the answer says where to go on.
 APPEND = """
 WITH said AS MATERIALIZED (
     SELECT *
@@ -47,7 +48,17 @@ WITH said AS MATERIALIZED (
     FROM said s
     GROUP BY s.lease, s.worker_id
 ), cursors AS MATERIALIZED (
-    SELECT l.lease, l.worker_id, l.job_id, l.attempt, l.log_seq, p.first_seq, p.next_seq
+    SELECT l.lease, l.worker_id, l.job_id, l.attempt, p.first_seq, p.next_seq,
+           CASE
+               WHEN l.log_seq BETWEEN p.first_seq AND 4611686018427387904 THEN l.log_seq
+               ELSE (
+                   SELECT coalesce(max(g.seq) + 1, 0)
+                   FROM job_logs g
+                   WHERE g.job_id = l.job_id
+                     AND g.lease = l.lease
+                     AND NOT g.late
+                     AND g.seq BETWEEN 0 AND 4611686018427387903)
+           END AS log_seq
     FROM leases l
     JOIN spans p ON p.lease = l.lease AND p.worker_id IS NOT DISTINCT FROM l.worker_id
     WHERE l.lease = ANY (%(lease)s::bigint[])

@@ -91,9 +91,12 @@ class HeldLease(NamedTuple):
     has_secrets: bool
 
 
+# No message carries a log_seq beyond 2^62 (protocol/bounds.MOST_NUMBER): a hand has set it. APPEND
+# (job_logs.py) knows then what is stored.
 HELD_BY = """
-SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL, l.log_seq, j.cancel_requested_at IS NOT NULL,
-       l.secrets IS NOT NULL
+SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL,
+       CASE WHEN l.log_seq BETWEEN 0 AND 4611686018427387904 THEN l.log_seq ELSE 0 END,
+       j.cancel_requested_at IS NOT NULL, l.secrets IS NOT NULL
 FROM leases l
 JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease
 WHERE l.lease = ANY (%(leases)s::bigint[])

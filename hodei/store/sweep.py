@@ -34,8 +34,9 @@ EVERYTHING = Attention(*[True] * 9)
 # clock_timestamp() may differ from row to row, and all that is not due would be walked.
 #
 # After a gap of over LISTENING_GAP_S listening_since begins anew: nobody was there to listen, or
-# the clock was set forward. If the clock was set back, times that lie ahead would keep a silent
-# worker or a stale offer for as long: they are brought to now.
+# the clock was set forward. So does one that lies ahead: before it no sweep would judge anybody. If
+# the clock was set back, times that lie ahead would keep a silent worker or a stale offer for as
+# long: they are brought to now.
 LISTEN = """
 WITH ahead AS MATERIALIZED (
     SELECT
@@ -56,12 +57,14 @@ WITH ahead AS MATERIALIZED (
     SET listening_since = CASE
             WHEN h.last_beat NOT BETWEEN clock_timestamp() - make_interval(secs => %(gap_s)s)
                                      AND clock_timestamp() + make_interval(secs => %(gap_s)s)
+              OR h.listening_since > clock_timestamp()
                 THEN clock_timestamp()
             ELSE h.listening_since
         END,
         last_beat = clock_timestamp()
     WHERE h.last_beat NOT BETWEEN clock_timestamp() - make_interval(secs => %(beat_every_s)s)
                               AND clock_timestamp() + make_interval(secs => %(beat_every_s)s)
+       OR h.listening_since > clock_timestamp()
 ), begun AS (
     INSERT INTO hodei_listening (listening_since, last_beat)
     SELECT clock_timestamp(), clock_timestamp()

@@ -1,6 +1,17 @@
 """What a hand has taken out of the queue or out of leases is written anew as it was."""
 
-from hodei.store import accepts, invariants, job_logs, late_results, results, stray_leases
+import pytest
+
+from hodei.store import (
+    accepts,
+    invariants,
+    job_logs,
+    late_results,
+    leases,
+    results,
+    stray_leases,
+    sweep,
+)
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.late_results import Late
 from hodei.store.leases import Claimant
@@ -109,5 +120,79 @@ def test_silence_counts_anew_from_when_a_lease_was_written_anew(
         assert await stray_leases.overrun(conn) == []
         await conn.execute("UPDATE leases SET log_at = log_at - interval '131 s'")
         assert [one.claimant.lease for one in await stray_leases.overrun(conn)] == [offer.lease]
+
+    on(database_url, story)
+
+
+def test_a_lost_job_that_waits_in_the_queue_is_not_queued_again(
+    database_url: str, db: Connection
+) -> None:
+    """Its worker goes on to speak under its lease, until it is told."""
+
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        await results.record_results(conn, [word(offer, "LOST")])
+        assert await invariants.mend(conn, [offer.job_id]) == []
+
+    on(database_url, story)
+    assert db.execute("SELECT FROM domain_events WHERE event_type = 'JobRequeued'").fetchall() == []
+
+
+@pytest.mark.parametrize("number", [-(1 << 63), -1, 0, 1 << 61, (1 << 63) - 1])
+def test_a_lease_whose_number_was_changed_is_written_anew(
+    database_url: str, db: Connection, number: int
+) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        await conn.execute("UPDATE leases SET lease = %s", [number])
+        assert await mend(conn) == 1
+        ended = await results.record_results(conn, [word(offer, "SUCCEEDED")])
+        assert [one.lease for one in ended] == [offer.lease]
+
+    on(database_url, story)
+    assert violations(db) == []
+
+
+@pytest.mark.parametrize("number", [-(1 << 63), -1, 0, (1 << 62) + 1, (1 << 63) - 1])
+def test_a_log_goes_on_where_its_stored_chunks_end_if_its_cursor_cannot_be(
+    database_url: str, number: int
+) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        await job_logs.append(conn, [chunk(offer, 0), chunk(offer, 1)])
+        await conn.execute("UPDATE leases SET log_seq = %s", [number])
+        held = await leases.held_by(conn, worker.id, [offer.lease])
+        assert held[offer.lease].log_seq == 0
+        stored = await job_logs.append(conn, [chunk(offer, 2)])
+        assert [one.next_seq for one in stored.values()] == [3]
+        gap = await job_logs.append(conn, [chunk(offer, 4)])
+        assert [one.next_seq for one in gap.values()] == [3]
+
+    on(database_url, story)
+
+
+def test_a_look_that_a_hand_says_took_no_time_at_all_is_not_the_last(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        await sweep.look(conn, 30, 20)
+        await invariants.look(conn)
+        await conn.execute("UPDATE hodei_listening SET check_took_s = '-1e308'")
+        await invariants.look(conn)
+
+    on(database_url, story)
+
+
+def test_a_time_of_listening_that_lies_ahead_begins_now(database_url: str) -> None:
+    """Until then no sweep would take a silent worker for lost."""
+    ahead = "SELECT FROM hodei_listening WHERE listening_since > clock_timestamp()"
+
+    async def story(conn: AsyncConnection) -> None:
+        await sweep.look(conn, 30, 20)
+        for value in ("infinity", "2999-01-01Z"):
+            await conn.execute("UPDATE hodei_listening SET listening_since = %s", [value])
+            await sweep.look(conn, 30, 20)
+            assert await (await conn.execute(ahead)).fetchall() == [], value
 
     on(database_url, story)
