@@ -3,7 +3,7 @@
 import uuid
 from typing import LiteralString, NamedTuple
 
-from hodei.domain.errors import Conflict
+from hodei.domain.errors import Conflict, Unavailable
 from hodei.store.connecting import connect, in_words, untimed
 from hodei.store.database import Connection
 from hodei.store.statements import rows
@@ -33,8 +33,11 @@ FROM hodei_schema s
 
 
 async def where(conn: Connection) -> Cluster:
-    """Returns which database this is."""
-    return Cluster(*(await rows(conn, WHERE))[0])
+    """Returns which database this is. Unavailable: a hand has deleted the row that says it."""
+    found = await rows(conn, WHERE)
+    if not found:
+        raise Unavailable("table hodei_schema is empty: run `hodei db apply`")
+    return Cluster(*found[0])
 
 
 ADOPT: LiteralString = """
