@@ -114,7 +114,9 @@ WITH stray AS MATERIALIZED (
     FROM jobs j
     WHERE j.id = ANY (%(jobs)s::uuid[])
       AND j.completed_at IS NULL
-      AND (j.lease IS NULL AND NOT EXISTS (SELECT FROM job_queue q WHERE q.job_id = j.id)
+      AND (j.state = 'PENDING'
+              AND j.lease IS NULL
+              AND NOT EXISTS (SELECT FROM job_queue q WHERE q.job_id = j.id)
            OR j.lease IS NOT NULL
               AND NOT EXISTS (SELECT FROM leases l WHERE l.lease = j.lease))
     ORDER BY j.id

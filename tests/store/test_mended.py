@@ -139,6 +139,20 @@ def test_a_lost_job_that_waits_in_the_queue_is_not_queued_again(
     assert db.execute("SELECT FROM domain_events WHERE event_type = 'JobRequeued'").fetchall() == []
 
 
+def test_a_running_job_without_a_lease_is_in_no_queue(database_url: str, db: Connection) -> None:
+    """Its worker speaks of it, until the job is set aside."""
+    db.execute("ALTER TABLE jobs DROP CONSTRAINT jobs_running_has_its_lease")
+
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        await conn.execute("UPDATE jobs SET lease = NULL")
+        assert await invariants.mend(conn, [offer.job_id]) == []
+        assert await waits(conn) is None
+
+    on(database_url, story)
+
+
 @pytest.mark.parametrize("number", [-(1 << 63), -1, 0, 1 << 61, (1 << 63) - 1])
 def test_a_lease_whose_number_was_changed_is_written_anew(
     database_url: str, db: Connection, number: int
