@@ -10,7 +10,8 @@ JOB_ID=$1
 
 echo "🔍 Fetching timeline for Job ID: $JOB_ID"
 echo "────────────────────────────────────────"
-docker exec hodei-jobs-postgres psql -U postgres -c "
+# psql entrecomilla el argumento: nada de él llega a ser SQL.
+docker exec -i hodei-jobs-postgres psql -U postgres -v job_id="$JOB_ID" <<'SQL'
 SELECT
     to_char(occurred_at, 'HH24:MI:SS.MS') as time,
     event_type,
@@ -19,6 +20,6 @@ SELECT
     COALESCE(substring(correlation_id from 1 for 12), '-') as corr_id,
     left(payload::text, 60) || '...' as summary
 FROM domain_events
-WHERE correlation_id = '$JOB_ID' OR aggregate_id = '$JOB_ID'
+WHERE correlation_id = :'job_id' OR aggregate_id = :'job_id'
 ORDER BY occurred_at ASC;
-"
+SQL

@@ -118,6 +118,19 @@ def test_an_unknown_job(shell_env: dict[str, str]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "word", ["'; DROP TABLE jobs; --", "x' OR 'a' = 'a", "-h", "\\! id", "x" * 10_000]
+)
+def test_what_is_no_id_has_no_events_and_is_no_sql(
+    db: Connection, database_url: str, shell_env: dict[str, str], word: str
+) -> None:
+    on(database_url, pending_job)
+    said = run(shell_env, "debug-job-timeline.sh", word)
+    assert said.startswith(f"🔍 Fetching timeline for Job ID: {word}\n")
+    assert "(0 rows)" in said
+    assert db.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
+
+
 @pytest.mark.parametrize("script", ["debug-job.sh", "check-job-health.sh", "debug-job-timeline.sh"])
 def test_without_an_id_they_say_how_they_are_used(shell_env: dict[str, str], script: str) -> None:
     assert "Uso: " in run(shell_env, script, code=1)
