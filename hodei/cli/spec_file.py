@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from hodei.cli.exact_float import exact_float
 from hodei.cli.json_places import Lines, key_twice, of_json
 from hodei.domain.text import shown
 
@@ -109,9 +110,9 @@ def _json(name: str, text: str, *, may_be_yaml: bool) -> SpecFile:
 
 
 def _loads(text: str) -> Any:
-    """ValueError: it is no JSON, or an object has a key twice, of which json would drop the first
-    value without a word."""
-    return json.loads(text, object_pairs_hook=_once)
+    """ValueError: it is no JSON, or a number has more digits than can be passed on, or an object has
+    a key twice, of which json would drop the first value without a word."""
+    return json.loads(text, object_pairs_hook=_once, parse_float=exact_float)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def _twice(name: str, text: str, first_line: int = 1) -> click.UsageError:
 
 def _no_json(name: str, line: int, error: ValueError) -> click.UsageError:
     """`line`: 0 where it is not known."""
-    place, words = f" line {line}" if line else "", "a number has too many digits"
+    place, words = f" line {line}" if line else "", "a number is too large or has too many digits"
     if isinstance(error, json.JSONDecodeError):
         place, words = f"{place} column {error.colno}", error.msg
     return click.UsageError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hodei.cli.exact_float import exact_float
 from hodei.cli.json_places import Lines
 from hodei.domain import spec_keys
 
@@ -183,8 +184,8 @@ def _scalar(node: yaml.ScalarNode) -> Any:
                 return {"true": True, "false": False}[text.lower()]
             case "int":
                 return int(text)
-            case "float" if abs(number := float(text)) < float("inf"):
-                return number
+            case "float":
+                return exact_float(text)
     except (ValueError, KeyError):
         pass
     raise _unknown(node, repr(text[:40]))

@@ -118,6 +118,19 @@ def test_what_does_not_parse_names_the_place(data: bytes, words: str) -> None:
     assert words in refused(data, "-")
 
 
+@pytest.mark.parametrize("more", ["0.00149999999999999999999", "1e-400", "1e400", "1e9" + "9" * 30])
+def test_a_number_is_passed_on_as_it_is_written_or_refused(more: str) -> None:
+    """PostgreSQL would store the first as 1 ms, and the float that is nearest to it is 2 ms."""
+    words = "a number is too large or has too many digits"
+    for data in (f'{{"timeout": {more}}}', f'[{{"timeout": {more}}}]', f"{ONE}\n[{more}]"):
+        assert words in refused(data.encode(), "-")
+    assert f"got '{more[:40]}' with the tag" in refused(f"timeout: {more}".encode(), "a.yaml")
+    for kept in ("1.10", "0.0014999999999999998", "-0.0", "1e3"):
+        assert read_specs(f'{{"timeout": {kept}}}'.encode(), "-").specs == [
+            {"timeout": float(kept)}
+        ]
+
+
 # ── YAML ──
 
 
