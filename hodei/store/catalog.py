@@ -1,12 +1,9 @@
-"""Reads what a database has of the schema, and what it must have: catalog.json, which tools/catalog
-writes from a fresh schema.sql. hodei/store/gaps.py compares the two."""
+"""Reads what a database has of the schema. hodei/store/gaps.py compares it with what it must have."""
 
-import functools
-import json
-from importlib import resources
 from typing import Any, LiteralString
 
 from hodei.store.connecting import Connection, untimed
+from hodei.store.expected import expected
 
 CALLED = (
     "hodei_create_jobs",
@@ -145,14 +142,6 @@ SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true),
        set_config('IntervalStyle', 'postgres', true),
        set_config('standard_conforming_strings', 'on', true)
 """
-
-
-@functools.cache
-def expected() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        resources.files("hodei.store").joinpath("catalog.json").read_text(encoding="utf-8")
-    )
-    return found
 
 
 def read(conn: Connection, *, everything: bool = False) -> dict[str, Any]:

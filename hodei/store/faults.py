@@ -6,7 +6,7 @@ import psycopg
 
 from hodei.domain.errors import HodeiError, Invalid, Unavailable
 from hodei.store import sqlstate
-from hodei.store.catalog import expected
+from hodei.store.expected import expected
 
 RULES = ("0A000", "RewriteQuery")
 """State and place of the error for a statement on a table that has rules of somebody else."""

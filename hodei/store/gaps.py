@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from hodei.store.catalog import CALLED, expected
+from hodei.store.catalog import CALLED
+from hodei.store.expected import expected
 
 BY_HAND = "; only a person can mend it"
 

@@ -2,8 +2,8 @@
 
 from typing import LiteralString, NamedTuple
 
-from hodei.store.catalog import expected
 from hodei.store.connecting import Connection, untimed
+from hodei.store.expected import expected
 
 MOST = 20
 """Things that are named. Of more, their number is said."""

@@ -3,8 +3,8 @@ GRANTs."""
 
 from typing import LiteralString
 
-from hodei.store.catalog import expected
 from hodei.store.connecting import Connection, untimed
+from hodei.store.expected import expected
 
 TABLES = {
     "jobs": "SELECT, INSERT, UPDATE, DELETE",

@@ -5,12 +5,11 @@ The connection is stale, or other transactions were in the way (the call is run 
 fault (its sender is told). PostgreSQL's DETAIL quotes rows, values of environments among them: it
 is never shown."""
 
-import re
-
 import psycopg
 import psycopg_pool
 
 from hodei.domain.errors import Locked, Unavailable
+from hodei.store import of_a_function
 
 READ_ONLY = "25006"
 LOCKED = "55P03"
@@ -66,16 +65,19 @@ def primary(error: BaseException) -> str:
     return words or (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-FOREIGN = re.compile(r"PL/\S+ (?:\S+ )?(?!\"?hodei_)(\"?[\w$.]+\"?)\(")
-"""A line of an error's context (in any language of PostgreSQL) that names a function which is not
-ours."""
+def function_of_others(error: BaseException | None, *, also_sql: bool = True) -> str:
+    """Returns the name of somebody's function that ran when PostgreSQL met this error; '': none."""
+    if isinstance(error, Locked):
+        error = error.__cause__
+    context = error.diag.context if isinstance(error, psycopg.Error) else None
+    return of_a_function.function_of_others(context or "", also_sql=also_sql)
 
 
 def is_of_a_trigger(error: BaseException) -> bool:
     """Returns whether somebody's trigger refused a row: whatever its SQLSTATE says, the database can
     serve, and so can other rows. Not where PostgreSQL itself met a lock, a deadlock, a time-out or a
     full disk while the trigger ran: the same row may pass later."""
-    if not isinstance(error, psycopg.Error) or not FOREIGN.search(error.diag.context or ""):
+    if not isinstance(error, psycopg.Error) or not function_of_others(error, also_sql=False):
         return False
     raised = error.diag.source_function == "exec_stmt_raise"
     return raised or (error.sqlstate or "")[:2] not in ("25", "40", "53", "55", "57", "58")
@@ -87,7 +89,7 @@ def _is_met_by_others(error: psycopg.Error) -> bool:
     """
     state = (error.sqlstate or "")[:2]
     met = error.sqlstate == CANCELLED or state in ("40", "53", "55")
-    return met and bool(FOREIGN.search(error.diag.context or ""))
+    return met and bool(function_of_others(error))
 
 
 def unavailable(error: BaseException) -> Unavailable | None:
@@ -147,14 +149,6 @@ def is_slow(error: BaseException | None) -> bool:
     """Returns whether a row counts as locked because somebody's function for it ran into a time-out."""
     cause = error.__cause__ if isinstance(error, Locked) else None
     return getattr(cause, "sqlstate", None) == CANCELLED
-
-
-def function_of_others(error: BaseException) -> str:
-    """Returns the name of somebody's function that ran when a row counted as locked; '': none."""
-    cause = error.__cause__
-    context = cause.diag.context if isinstance(cause, psycopg.Error) else None
-    found = FOREIGN.search(context or "")
-    return found[1] if found else ""
 
 
 def is_missing_right(error: BaseException | None) -> bool:

@@ -1,6 +1,6 @@
 """Values at the ends of each type, as a hand may put them into a column. All of them are SQL."""
 
-from hodei.store import catalog
+from hodei.store.expected import expected
 
 LONG = "repeat('x', 10000000)"
 DENSE = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 5000) n)"  # not compressible
@@ -45,5 +45,5 @@ ENDS: dict[str, list[str]] = {
 
 def odd_values(table: str) -> list[tuple[str, str]]:
     """Each column of the table with each value at an end of its type, and with NULL."""
-    columns = catalog.expected()["tables"][table]
+    columns = expected()["tables"][table]
     return [(name, odd) for name, c in columns.items() for odd in [*ENDS[c["type"]], "NULL"]]

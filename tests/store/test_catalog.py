@@ -11,6 +11,7 @@ from hodei.domain.errors import Conflict
 from hodei.flow.maintain import Maintainer
 from hodei.store import catalog, schema, schema_check
 from hodei.store.database import Database
+from hodei.store.expected import expected
 from tests.conftest import Connection
 from tests.eventually import eventually
 from tests.running import Hodei
@@ -33,24 +34,22 @@ def test_what_this_program_calls_is_what_it_says(db: Connection) -> None:
         if path.name != "spec_sql.py":
             called |= set(re.findall(r"\b(hodei_[a-z0-9_]+)\(", path.read_text()))
     assert called <= set(catalog.CALLED)
-    assert set(catalog.CALLED) <= {
-        name.partition("(")[0] for name in catalog.expected()["functions"]
-    }
+    assert set(catalog.CALLED) <= {name.partition("(")[0] for name in expected()["functions"]}
 
 
 GONE = [
-    *(f"DROP FUNCTION {name} CASCADE" for name in catalog.expected()["functions"]),
-    *(f"DROP INDEX {key.partition('.')[2]}" for key in catalog.expected()["indexes"]),
-    *(f"DROP SEQUENCE {name} CASCADE" for name in catalog.expected()["sequences"]),
-    *(f"DROP VIEW {name}" for name in catalog.expected()["views"]),
+    *(f"DROP FUNCTION {name} CASCADE" for name in expected()["functions"]),
+    *(f"DROP INDEX {key.partition('.')[2]}" for key in expected()["indexes"]),
+    *(f"DROP SEQUENCE {name} CASCADE" for name in expected()["sequences"]),
+    *(f"DROP VIEW {name}" for name in expected()["views"]),
     *(
         "ALTER TABLE {} DROP CONSTRAINT {}".format(*key.split("."))
-        for key in catalog.expected()["constraints"]
+        for key in expected()["constraints"]
     ),
-    *("DROP TRIGGER {1} ON {0}".format(*key.split(".")) for key in catalog.expected()["triggers"]),
+    *("DROP TRIGGER {1} ON {0}".format(*key.split(".")) for key in expected()["triggers"]),
     *(
         f"ALTER TABLE {table} DROP COLUMN {column} CASCADE"
-        for table, columns in catalog.expected()["tables"].items()
+        for table, columns in expected()["tables"].items()
         for column in columns
         if (table, column)
         not in {

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from loguru import logger
 
-from hodei.store import catalog, large_tables, schema, schema_check
+from hodei.store import large_tables, schema, schema_check
+from hodei.store.expected import expected
 from hodei.store.gaps import Gap
 from tests.conftest import Connection
 from tests.store.test_definitions import STANDS
@@ -41,7 +42,7 @@ def test_a_server_leaves_a_missing_index_of_a_large_table_to_a_person(
 
 
 def test_of_each_index_that_a_server_may_leave_the_statement_is_found() -> None:
-    for key, definition in catalog.expected()["indexes"].items():
+    for key, definition in expected()["indexes"].items():
         table, _, name = key.partition(".")
         if not definition.startswith("CREATE UNIQUE"):
             gap = Gap(f"index {name}", index_of=table, large=True)
