@@ -256,8 +256,9 @@ class JobDispatcher:
             return await self._database.run(
                 lambda conn: creation.create_and_claim(conn, new, request, ACCEPT_WITHIN_S)
             )
-        except (Locked, psycopg.Error):
-            return await self._create(new), Claimed([], None)
+        except (Locked, psycopg.Error) as error:
+            with halves.after(error):
+                return await self._create(new), Claimed([], None)
 
     # ── offers to workers ──
 

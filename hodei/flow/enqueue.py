@@ -89,7 +89,7 @@ def _created(job: NewJob, outcome: Creation | Exception) -> Created:
     elif isinstance(outcome, Creation):
         return Created(job.id, existed=outcome == Creation.EXISTED, error=None)
     elif isinstance(outcome, Locked):
-        error = Locked(f"id: job {job.id} cannot be stored now, try again: {outcome}")
+        error = cannot_now(job, outcome)
     elif isinstance(outcome, Invalid):
         error = outcome
     elif isinstance(outcome, HodeiError):
@@ -100,6 +100,12 @@ def _created(job: NewJob, outcome: Creation | Exception) -> Created:
         log.error("job cannot be stored: {}", words)
         error = faults.refusal(outcome)
     return Created(job.id, existed=False, error=error)
+
+
+def cannot_now(job: NewJob, error: Locked) -> Locked:
+    """Why a job is not stored: somebody holds its id, or somebody's function does not come to its
+    end for it."""
+    return Locked(f"id: job {job.id} cannot be stored now, try again: {error}")
 
 
 def not_created(job_id: uuid.UUID, outcome: Creation) -> Duplicate:

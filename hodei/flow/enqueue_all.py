@@ -17,8 +17,8 @@ from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked
 from hodei.domain.job import Creation
 from hodei.flow import job_lines, named_secrets
 from hodei.flow.creates import SWALLOWED
-from hodei.flow.enqueue import MOST_SPECS, Created, checked, not_created
-from hodei.store import creation, faults, halves
+from hodei.flow.enqueue import MOST_SPECS, Created, cannot_now, checked, not_created
+from hodei.store import creation, faults, halves, sqlstate
 from hodei.store.creation import NewJob
 from hodei.store.database import Connection, Database
 
@@ -74,11 +74,11 @@ class AllOrNothing:
     async def _store(self, new: list[NewJob]) -> dict[uuid.UUID, Creation]:
         try:
             return await self._try(new)
-        except Locked as error:
-            raise _held() from error
-        except psycopg.Error:  # of a row: what is of the server comes as Unavailable
-            found = await halves.each(new, self._probe)
-            if not (refused := _of_rows(found)):
+        except (Locked, psycopg.Error) as error:  # of a row: what is of the server is Unavailable
+            if isinstance(error, Locked) and not sqlstate.is_slow(error):
+                raise _held() from error
+            found = await halves.each(new, self._probe, error)
+            if not (refused := _of_rows(new, found)):
                 raise
             raise _NotStored(refused) from None
 
@@ -95,7 +95,7 @@ class AllOrNothing:
         or `keep` is false."""
 
         async def store(conn: Connection) -> dict[uuid.UUID, Creation]:
-            outcomes = await creation.create(conn, _each_once(new))
+            outcomes = await creation.create_briefly(conn, _each_once(new))
             refused = _refused(new, outcomes)
             if refused or not keep:
                 raise _NotStored(refused)
@@ -137,10 +137,10 @@ def _refused(new: Sequence[NewJob], outcomes: dict[uuid.UUID, Creation]) -> dict
     return refused
 
 
-def _of_rows(answers: Sequence[Exception | None]) -> dict[int, HodeiError]:
+def _of_rows(new: Sequence[NewJob], answers: Sequence[Exception | None]) -> dict[int, HodeiError]:
     return {
-        place: faults.refusal(error)
-        for place, error in enumerate(answers)
+        place: cannot_now(job, error) if isinstance(error, Locked) else faults.refusal(error)
+        for place, (job, error) in enumerate(zip(new, answers, strict=True))
         if isinstance(error, Exception)
     }
 

@@ -34,6 +34,7 @@ class Retries:
         repeated call makes one job.
 
         NotFound. Conflict: the old job has not ended. Duplicate: the new id has another spec.
+        Locked: somebody holds the new id, or somebody's function does not come to its end.
         Exhausted: no turn at the database."""
         new = NewJob(new_id or uuid7(), actor, {})
 
@@ -61,7 +62,7 @@ async def _repeat(conn: Connection, old_id: uuid.UUID, new: NewJob) -> str:
         raise Conflict(f"job {old_id} cannot be run again: its spec is no object")
     spec.pop("run_at", None)
     spec["correlation_id"] = old.correlation_id
-    outcomes = await creation.create(conn, [new._replace(spec=spec, project=old.project)])
+    outcomes = await creation.create_briefly(conn, [new._replace(spec=spec, project=old.project)])
     if outcomes[new.id] in (Creation.CONFLICT, Creation.TAKEN):
         raise not_created(new.id, outcomes[new.id])
     await creation.name_origin(conn, new.id, old_id)

@@ -5,7 +5,8 @@ fault, and that half is tried by halves in its turn. After log2(n) statements on
 items that were left aside on the way go into one more statement. If that fails, too, there are
 several faults, and each half is searched."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Generic, TypeVar
 
@@ -28,6 +29,16 @@ after_a_slow_one: ContextVar[bool] = ContextVar("after_a_slow_one", default=Fals
 may run a shorter time only (store/statements.py)."""
 
 
+@contextmanager
+def after(error: BaseException | None) -> Iterator[None]:
+    """In this block what has failed with an error is tried again: after a time-out only briefly."""
+    token = after_a_slow_one.set(sqlstate.is_slow(error) or after_a_slow_one.get())
+    try:
+        yield
+    finally:
+        after_a_slow_one.reset(token)
+
+
 def is_of_an_item(error: BaseException) -> bool:
     """Returns whether the error is that of one item, and others may succeed: not when the database
     is away. A row that somebody else has locked is such an item."""
@@ -44,11 +55,8 @@ async def each(
     """Returns the answer of `act` for each item, in order, or the error that its row gives. `act`
     must be one transaction; `before`: with what it has failed already. Errors that are not of an
     item are raised (Unavailable)."""
-    token = after_a_slow_one.set(sqlstate.is_slow(before) or after_a_slow_one.get())
-    try:
+    with after(before):
         return await _Search(act).answers(list(items))
-    finally:
-        after_a_slow_one.reset(token)
 
 
 class _Search(Generic[T, R]):

@@ -78,3 +78,32 @@ def test_a_result_that_does_not_come_to_its_end_costs_one_job(working: Hodei) ->
     assert time.monotonic() - begun < 12
     working.sql("DROP TRIGGER theirs ON jobs")
     working.all_succeeded([slow])
+
+
+@pytest.mark.parametrize("trigger", [ENDLESS, DEFERRED], ids=["at once", "deferred"])
+def test_jobs_of_one_transaction_are_refused_for_the_one_that_does_not_come_to_its_end(
+    one: Hodei, trigger: str
+) -> None:
+    one.sql(trigger.format("INSERT ON jobs", "WHEN (NEW.name = 'slow')"))
+    request = specs(*["good"] * 99, "slow")
+    request.all_or_nothing = True
+    begun = time.monotonic()
+    with grpc.insecure_channel(one.addresses[0]) as channel:
+        entries = hodei_pb2_grpc.JobServiceStub(channel).CreateJobs(request, timeout=60).entries
+    assert time.monotonic() - begun < 12
+    assert [entry.error_code for entry in entries] == [*["ABORTED"] * 99, "UNAVAILABLE"], entries
+    assert "cannot be stored now" in entries[-1].error
+    assert one.sql("SELECT count(*) FROM jobs") == [(0,)]
+
+
+def test_a_job_alone_that_does_not_come_to_its_end_is_refused_soon(working: Hodei) -> None:
+    """Its create takes a claim along."""
+    old = working.submit("--name", "slow", "--command", "true")
+    working.all_succeeded([old])
+    working.sql(ENDLESS.format("INSERT ON jobs", "WHEN (NEW.name = 'slow')"))
+    for call in (("submit", "--name", "slow", "--command", "true"), ("retry", old)):
+        begun = time.monotonic()
+        ran = working.run("job", *call)
+        assert time.monotonic() - begun < 10, call
+        assert ran.code != 0
+        assert "57014" in ran.err, ran.err
