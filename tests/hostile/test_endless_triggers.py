@@ -44,6 +44,23 @@ def test_a_claim_that_does_not_come_to_its_end_costs_one_job(working: Hodei, tri
     assert working.job(slow)["state"] == "PENDING"
 
 
+def test_a_constraint_that_does_not_come_to_its_end_costs_one_job(working: Hodei) -> None:
+    """It calls a function in SQL, which is no trigger's."""
+    working.sql(
+        "CREATE FUNCTION theirs(name text) RETURNS boolean LANGUAGE sql AS"
+        " $$ SELECT count(pg_sleep(1000)) > 0 $$;"
+        "ALTER TABLE jobs ADD CONSTRAINT theirs"
+        " CHECK (lease IS NULL OR name <> 'slow' OR theirs(name))"
+    )
+    slow = working.submit("--name", "slow", "--priority", "5", "--command", "true")
+    others = working.submit("--file", "-", stdin=b'{"command": "true"}\n' * 20).split()
+    working.all_succeeded(others)
+    words = f"jobs ['{slow}'] cannot be claimed: function theirs() of somebody else"
+    eventually(lambda: words in logs(working))
+    working.sql("ALTER TABLE jobs DROP CONSTRAINT theirs")
+    assert working.job(slow)["state"] == "PENDING"
+
+
 @pytest.mark.parametrize("table", ["leases", "domain_events"])
 def test_claims_that_do_not_come_to_their_end_are_told(working: Hodei, table: str) -> None:
     jobs = working.submit("--file", "-", stdin=b'{"command": "true"}\n' * 6).split()
