@@ -15,7 +15,7 @@ from loguru import logger
 
 from hodei.access.limits import CallersDatabase
 from hodei.access.principal import Principal
-from hodei.access.roles import Role
+from hodei.access.roles import OF_KEYS, Role
 from hodei.domain import api_key
 from hodei.domain.actor import Actor
 from hodei.domain.errors import HodeiError, Unauthenticated, Unavailable
@@ -64,7 +64,7 @@ class KnownKey:
         self._stored = stored
         self._principals.clear()
         self.until = 0.0
-        if stored.usable:
+        if stored.usable and self._has_a_role:
             left_s = float("inf") if stored.expires_in_s is None else stored.expires_in_s
             self.until = time.monotonic() + left_s
 
@@ -82,6 +82,11 @@ class KnownKey:
         return found
 
     @property
+    def _has_a_role(self) -> bool:
+        """Whether its role is one of ours: a hand may have written another one."""
+        return self._stored.role in OF_KEYS
+
+    @property
     def is_valid(self) -> bool:
         return time.monotonic() < self.until
 
@@ -90,11 +95,15 @@ class KnownKey:
         return key.fits(self._stored.secret_sha256)
 
     def refusal(self) -> Unauthenticated:
-        """The error for calls with this key while it is not valid: it has expired, or was revoked. It
-        names the key, since only its holder gets it."""
+        """The error for calls with this key while it is not valid: it has expired, was revoked, or
+        has an odd role. It names the key, since only its holder gets it."""
         left_s = self._stored.expires_in_s
-        expired = left_s is not None and (left_s <= 0 or self._stored.usable)
-        why = "has expired" if expired else "was revoked"
+        if self._stored.usable and not self._has_a_role:
+            why = f"has the role {self._stored.role!r}, which there is not"
+        elif left_s is not None and (left_s <= 0 or self._stored.usable):
+            why = "has expired"
+        else:
+            why = "was revoked"
         return Unauthenticated(
             f"the API key {self._stored.name} ({self._stored.id}) {why}:"
             " ask an admin for another one (`hodei apikey create`)"

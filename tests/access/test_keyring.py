@@ -81,6 +81,11 @@ async def ends(ring: Keyring, key: ApiKey, cause: Callable[[], Awaitable[None]])
     [
         ("UPDATE api_keys SET revoked_at = now()", r"ci \(\w{12}\) was revoked"),
         ("UPDATE api_keys SET expires_at = now() - interval '1 s'", r"ci \(\w{12}\) has expired"),
+        (
+            "ALTER TABLE api_keys DROP CONSTRAINT api_keys_role_check;"
+            " UPDATE api_keys SET role = 'none'",
+            r"ci \(\w{12}\) has the role 'none', which there is not",
+        ),
         ("DELETE FROM api_keys", "there is no such key"),
     ],
 )
