@@ -626,7 +626,7 @@ CREATE TABLE IF NOT EXISTS provider_configs (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     status_reason text NOT NULL DEFAULT '', -- why it makes no workers now; empty: it would
-    engine_id text,                         -- of the first engine that a server reached; none else will do
+    engine_id text,                         -- of the first engine that was reached; no other will do
     -- The one server that looks after this row, and until when unless it says so again.
     reconciler_id uuid,
     reconciler_until timestamptz,
@@ -1166,17 +1166,18 @@ DECLARE
     secrets integer;
     -- <made>
     known constant text[] := ARRAY[
-        'id', 'name', 'command', 'script', 'interpreter', 'env',
-        'workdir', 'stdin', 'stdin_base64', 'timeout', 'grace', 'priority',
-        'labels', 'retries', 'on_lost', 'correlation_id', 'actor', 'run_at',
-        'log_limit', 'queue_timeout', 'start_timeout', 'silence_timeout', 'final_exit_codes', 'umask',
-        'term', 'image', 'entrypoint', 'pull', 'memory', 'cpus',
-        'pids', 'network', 'volumes', 'user', 'read_only', 'tmpfs',
-        'shm_size', 'platform', 'registry_secret'];
+        'id', 'name', 'command', 'script', 'interpreter',
+        'env', 'workdir', 'stdin', 'stdin_base64', 'timeout',
+        'grace', 'priority', 'labels', 'retries', 'on_lost',
+        'correlation_id', 'actor', 'run_at', 'log_limit', 'queue_timeout',
+        'start_timeout', 'silence_timeout', 'final_exit_codes', 'umask', 'term',
+        'image', 'entrypoint', 'pull', 'memory', 'cpus',
+        'pids', 'network', 'volumes', 'user', 'read_only',
+        'tmpfs', 'shm_size', 'platform', 'registry_secret'];
     of_images constant text[] := ARRAY[
-        'entrypoint', 'pull', 'memory', 'cpus', 'pids', 'network',
-        'volumes', 'user', 'read_only', 'tmpfs', 'shm_size', 'platform',
-        'registry_secret'];
+        'entrypoint', 'pull', 'memory', 'cpus', 'pids',
+        'network', 'volumes', 'user', 'read_only', 'tmpfs',
+        'shm_size', 'platform', 'registry_secret'];
     executor constant text := 'hodei/executor';
     with_secrets constant text := 'hodei/secrets';
     with_secrets_value constant text := 'yes';
@@ -1377,8 +1378,8 @@ BEGIN
     THEN
         secrets := cardinality(hodei_spec_secrets(spec));
         IF secrets > most_secrets THEN
-            PERFORM hodei_refuse(
-                format('env: expected at most %s different secrets, got %s', most_secrets, secrets));
+            PERFORM hodei_refuse(format(
+                'env: expected at most %s different secrets, got %s', most_secrets, secrets));
         END IF;
         spec := spec || jsonb_build_object(
             'labels',
@@ -1512,8 +1513,8 @@ BEGIN
         ORDER BY r.id, r.place
     ), new_jobs AS (
         INSERT INTO jobs (
-            id, name, spec, priority, correlation_id, actor, project, run_at, created_at, updated_at,
-            timeout_ms, start_timeout_ms, silence_timeout_ms, queue_timeout_ms, grace_ms, retries)
+            id, name, spec, priority, correlation_id, actor, project, run_at, created_at,
+            updated_at, timeout_ms, start_timeout_ms, silence_timeout_ms, queue_timeout_ms, grace_ms, retries)
         SELECT w.id,
                CASE
                    WHEN w.spec ? 'name' THEN w.spec ->> 'name'
@@ -1884,13 +1885,20 @@ BEGIN
     END IF;
 END $$;
 
-INSERT INTO hodei_schema (version, revision)
-VALUES (1, 6)
-ON CONFLICT (only_row) DO UPDATE
-SET version = excluded.version,
-    revision = excluded.revision,
-    applied_at = clock_timestamp()
-WHERE (hodei_schema.version, hodei_schema.revision) < (excluded.version, excluded.revision);
+WITH this (version, revision) AS (
+    VALUES (1, 6)
+), raised AS (
+    UPDATE hodei_schema s
+    SET version = t.version,
+        revision = t.revision,
+        applied_at = clock_timestamp()
+    FROM this t
+    WHERE (s.version, s.revision) < (t.version, t.revision)
+)
+INSERT INTO hodei_schema (version, revision)  -- its key, which a conflict needs, may be gone
+SELECT t.version, t.revision
+FROM this t
+WHERE NOT EXISTS (SELECT FROM hodei_schema s);
 
 UPDATE hodei_schema s
 SET lives_in = hodei_lives_in()

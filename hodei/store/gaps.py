@@ -230,7 +230,7 @@ def _constraint(table: str, name: str, definition: str, got: str | None) -> Gap:
     what = f"constraint {name} of {table}"
     if definition.startswith("CHECK"):
         return Gap(what, _how(definition, got), after=alter)
-    # PRIMARY KEY and UNIQUE come first: schema.sql itself relies on them (ON CONFLICT).
+    # PRIMARY KEY and UNIQUE come first: a statement of schema.sql may rely on one (ON CONFLICT).
     return Gap(what, _how(definition, got), before=alter)
 
 

@@ -45,9 +45,9 @@ def _durations() -> Iterator[str]:
 
 def _array(name: str, words: tuple[str, ...]) -> Iterator[str]:
     yield f"{name} constant text[] := ARRAY["
-    for start in range(0, len(words), 6):
-        end = "," if start + 6 < len(words) else "];"
-        yield "    " + ", ".join(map(_quoted, words[start : start + 6])) + end
+    for start in range(0, len(words), 5):
+        end = "," if start + 5 < len(words) else "];"
+        yield "    " + ", ".join(map(_quoted, words[start : start + 5])) + end
 
 
 def _constants() -> Iterator[str]:

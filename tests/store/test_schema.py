@@ -302,3 +302,12 @@ def test_a_trigger_that_is_switched_off_is_one_that_is_missing(
     assert (found.stands, "trigger" in found.words) == (False, True), found
     schema.apply_sync(database_url)
     assert schema_check.check_sync(database_url).stands
+
+
+def test_the_file_is_applied_where_its_own_key_is_gone(db: Connection) -> None:
+    db.execute("ALTER TABLE hodei_schema DROP CONSTRAINT hodei_schema_pkey")
+    db.execute("UPDATE hodei_schema SET revision = 5")
+    for _ in range(2):
+        db.execute(SCHEMA.read_text().encode())
+        rows = db.execute("SELECT version, revision FROM hodei_schema").fetchall()
+        assert rows == [(schema.VERSION, schema.REVISION)]
