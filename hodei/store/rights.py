@@ -1,6 +1,7 @@
 """Checks whether the role of a connection may do what a server does. docs/database.md has the
 GRANTs."""
 
+from collections.abc import Sequence
 from typing import LiteralString
 
 from hodei.store.connecting import Connection, untimed
@@ -145,3 +146,39 @@ def notes(conn: Connection) -> list[str]:
             f" REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
         )
     return found
+
+
+# A function that everybody may call needs no grant.
+UNGRANTED: LiteralString = """
+WITH made AS (
+    SELECT m.kind, m.name
+    FROM unnest(%(kinds)s::text[], %(names)s::text[]) AS m (kind, name)
+    WHERE CASE WHEN m.kind = 'function' THEN NOT has_function_privilege('public', m.name, 'EXECUTE')
+               ELSE m.kind IN ('table', 'sequence', 'view') END
+)
+SELECT (SELECT string_agg(m.kind || ' ' || m.name, ', ' ORDER BY m.name) FROM made m),
+       string_agg(DISTINCT a.grantee::regrole::text, ', ')
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema(),
+     aclexplode(c.relacl) a
+WHERE c.relname = ANY (%(tables)s::text[]) AND a.grantee NOT IN (0, c.relowner)
+"""
+
+
+def granted_no_more(conn: Connection, made: Sequence[str]) -> str:
+    """Returns, in words, which of the objects that were made again have lost their grants, and which
+    roles have some on the others; '': none. `made`: as gaps name them."""
+    parted = [what.partition(" ") for what in made]
+    parameters = {
+        "kinds": [kind for kind, _, _ in parted],
+        "names": [name for _, _, name in parted],
+        "tables": list(TABLES),
+    }
+    with untimed(conn):
+        row = conn.execute(UNGRANTED, parameters).fetchone()
+    if not row or not row[0] or not row[1]:
+        return ""
+    return (
+        f"; made again without grants: {row[0]} (these roles may have had some: {row[1]})"
+        "; `hodei db check` as the role of servers names those that it lacks"
+    )

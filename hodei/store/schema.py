@@ -183,7 +183,11 @@ def _apply(conn: Connection, found: Applied, to_serve: bool) -> tuple[str, list[
             _refuse_newer(found)
             if not _will_do(found, to_serve):
                 left = _mend(conn, found, to_serve)
-                return f"applied schema version {VERSION}.{REVISION}", left
+                words = f"applied schema version {VERSION}.{REVISION}"
+                if found.revision == REVISION:
+                    made = [gap.what for gap in found.gaps if not gap.can_wait and not gap.differs]
+                    words += rights.granted_no_more(conn, made)
+                return words, left
     return f"schema version {found} stands; nothing to do", found.advice
 
 

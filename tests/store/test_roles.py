@@ -266,3 +266,19 @@ def test_what_runs_with_the_owners_rights_does_that_and_no_more(
 ) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=words):
         db.execute(f"SELECT {call}".encode())
+
+
+def test_what_is_made_again_without_its_grants_is_named(roles: Roles) -> None:
+    owner, server = roles.url("owner"), roles.name("server")
+    roles.owner.execute("DROP SEQUENCE hodei.hodei_lease_seq; DROP FUNCTION hodei.hodei_uuid7()")
+    roles.owner.execute("DROP FUNCTION hodei.hodei_drop_day(text, date)")
+    applied = hodei(owner, "db", "apply")
+    words = (
+        "Made again without grants: function hodei_drop_day(text, date), sequence hodei_lease_seq"
+    )
+    assert applied.text.splitlines()[1].startswith(words), applied
+    assert server in applied.text
+    needed = "Missing right: USAGE ON SEQUENCE hodei_lease_seq"
+    assert needed in hodei(roles.url("server"), "db", "check").text
+    roles.owner.execute("DROP FUNCTION hodei.hodei_uuid7()")
+    assert hodei(owner, "db", "apply").text == "Applied schema version 1.6.\n"
