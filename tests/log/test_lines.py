@@ -24,6 +24,7 @@ from hodei.protocol.log.others import NOT_SENT
 from hodei.protocol.log.writer import MOST
 from hodei_worker import log as worker_log
 from hodei_worker.config import BadSetting
+from tests.eventually import eventually
 from tests.log.conftest import SECRET, Program, Stderr, lines_of
 
 NASTY = [
@@ -202,6 +203,32 @@ def test_the_interpreters_own_words_are_lines_too(stderr: Stderr, configure: Pro
     assert any(
         "old\nways" in line["message"] and line["component"] == "py.warnings" for line in said
     )
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_what_is_said_while_a_line_is_formed_is_a_line_too(
+    log_format: str, stderr: Stderr, configure: Program
+) -> None:
+    """As garbage is that is collected then."""
+
+    class Garbage:
+        def __del__(self) -> None:
+            logging.getLogger("somebody.else").warning("they say so")
+            raise ValueError("in the end")
+
+    class Name:
+        def __str__(self) -> str:
+            Garbage()
+            return "n"
+
+    configure(log_format)
+    logger.bind(actor=Name()).info("m")
+    eventually(lambda: stderr.text().count("in the end") and stderr.text().count("they say so"))
+    if log_format == "json":
+        said = [json.loads(line) for line in lines_of(stderr.text())]
+        told = {line.get("exception", {}).get("message") or line["message"] for line in said}
+        assert {"m", "in the end", "they say so"} <= told
+    assert "Loguru" not in stderr.text()
 
 
 DYING = """

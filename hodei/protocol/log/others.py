@@ -8,13 +8,15 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from hodei.domain.text import words_of
+from hodei.protocol.log.writer import THREAD
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -34,7 +36,9 @@ class Intercept(logging.Handler):
         if exception and exception[0] and exception[0].__name__ == NOT_SENT:
             level, exception = "DEBUG", None
         theirs = logger.patch(lambda ours: _rename(ours, record.name)).bind(component=record.name)
-        theirs.opt(exception=exception).log(level, "{}", words(record))
+        theirs = theirs.opt(exception=exception)
+        text = words(record)
+        in_turn(lambda: theirs.log(level, "{}", text))
 
 
 def _rename(ours: "Record", name: str) -> None:
@@ -93,4 +97,16 @@ def _of_thread(error: BaseException | None) -> None:
 
 def _unraisable(error: BaseException | None) -> None:
     if error is not None:
-        logger.opt(exception=error).error("an exception was raised where none can be handled")
+        said = logger.opt(exception=error)
+        in_turn(lambda: said.error("an exception was raised where none can be handled"))
+
+
+def in_turn(say: Callable[[], None]) -> None:
+    """At once, or by a thread that waits for its turn where this one is about to write a line:
+    there, too, garbage is collected, which warns or raises, and loguru would write its own words.
+    What comes so when the interpreter ends, which starts no thread, is lost."""
+    if not THREAD.writes:
+        say()
+        return
+    with suppress(RuntimeError):
+        threading.Thread(target=say).start()

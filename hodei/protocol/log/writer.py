@@ -7,6 +7,7 @@ level.
 """
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,6 +28,14 @@ ERROR = "_error"
 
 MOST = 16_000
 """Characters of a message, and of each name behind it; what is beyond is cut and counted."""
+
+
+class OfThread(threading.local):
+    writes = False
+    """Whether this thread is in the sink, where loguru takes no second record of it."""
+
+
+THREAD = OfThread()
 
 
 def say(log: "Logger", lines: Iterable[JobLine], level: str = "INFO") -> None:
@@ -50,14 +59,19 @@ class Writer:
         self._form: Callable[[Record], str] = json_lines if as_json else text_lines
 
     def __call__(self, message: "Message") -> None:
-        record = message.record
+        THREAD.writes = True
         try:
-            text = self._form(record)
+            self._lines.write(self._formed(message.record))
+        finally:
+            THREAD.writes = False
+
+    def _formed(self, record: "Record") -> str:
+        try:
+            return self._form(record)
         except Exception as error:  # noqa: BLE001  said in place of the line, by its kind alone
             record["message"] = f"a log line could not be written down: {kind_of(error)}"
             record["extra"] = {}
-            text = self._form(record)
-        self._lines.write(text)
+            return self._form(record)
 
 
 def cut(text: str) -> str:
