@@ -129,6 +129,11 @@ class Hodei:
         due = "UPDATE job_queue SET ready_at = now() WHERE job_id = %s AND waiting = 'BACKOFF' RETURNING job_id"
         eventually(lambda: self.sql(due, job_id), 60)
 
+    def look_is_due(self) -> None:
+        """Has a server look for broken rows within some seconds, instead of 20 s after the last
+        look."""
+        self.sql("UPDATE hodei_listening SET checked_at = NULL")
+
     def wrote(self, job_id: str, words: str = "") -> str:
         """Its log, once words are in it; by SQL as well."""
         asked = "SELECT data FROM job_logs WHERE job_id = %s ORDER BY lease, seq"

@@ -15,6 +15,7 @@ def test_a_back_off_goes_on_when_the_queue_is_emptied(working: Hodei) -> None:
     eventually(lambda: working.sql(query) != [])
     waits, ran = working.sql(query), working.job(job)["attempts"]
     working.sql("DELETE FROM job_queue")
+    working.look_is_due()
     eventually(lambda: working.sql(query) == waits, most_s=35)
     assert waits[0][0] == "BACKOFF"
     assert working.job(job)["attempts"] == ran
@@ -60,6 +61,7 @@ def test_what_is_left_of_jobs_whose_rows_were_deleted_goes(working: Hodei) -> No
     working.sql("DELETE FROM jobs")
     left = "SELECT (SELECT count(*) FROM leases), (SELECT count(*) FROM job_queue)"
     assert working.sql(left) == [(1, 1)]
+    working.look_is_due()
     eventually(lambda: working.sql(left) == [(0, 0)], most_s=30)
     eventually(lambda: gone(int(pid.read_text())), most_s=30)
     assert working.ok("job", "run", "--command", "echo on").text == "on\n"

@@ -60,6 +60,7 @@ def test_rows_of_the_queue_without_a_job_hold_nobody_up(working: Hodei) -> None:
         "INSERT INTO job_queue (job_id, priority)"
         " SELECT gen_random_uuid(), 1000 FROM generate_series(1, 3000)"
     )
+    working.look_is_due()
     job = working.submit("--command", "true")
     eventually(lambda: working.job(job)["state"] == "SUCCEEDED", most_s=35)
     assert working.sql("SELECT count(*) FROM job_queue") == [(0,)]
@@ -68,6 +69,7 @@ def test_rows_of_the_queue_without_a_job_hold_nobody_up(working: Hodei) -> None:
 def test_a_job_that_is_queued_again_waits_for_its_time(working: Hodei) -> None:
     job = working.submit("--run-at", "+1h", "--command", "true")
     working.sql("DELETE FROM job_queue")
+    working.look_is_due()
     query = "SELECT waiting, ready_at > now() + interval '50 minutes' FROM job_queue"
     eventually(lambda: working.sql(query) == [("RUN_AT", True)], most_s=35)
     assert working.job(job)["state"] == "PENDING"

@@ -97,6 +97,7 @@ def test_rows_that_a_hand_has_set_cost_their_own_jobs(working: Hodei) -> None:
     honest = [working.sql(enqueue, "honest", "echo honest")[0][0] for _ in range(20)]
     working.ok("worker", "drain", "--undo", worker_id)
     working.all_succeeded(honest)
+    working.look_is_due()
 
     def unfinished() -> list[str]:
         states = dict(working.sql("SELECT id::text, state FROM jobs"))
