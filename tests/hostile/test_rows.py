@@ -3,7 +3,7 @@ others go on."""
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -214,30 +214,43 @@ TRIGGERS = {
 }
 
 
+@pytest.fixture
+def trigger(hodei: Hodei) -> Iterator[Callable[[str, str], None]]:
+    """Makes one on jobs, of this test only; the jobs that it has held up are cancelled."""
+
+    def make(when: str, body: str) -> None:
+        hodei.sql(
+            f"CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$"
+        )
+        hodei.sql(
+            f"CREATE TRIGGER theirs BEFORE {when} ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()"
+        )
+
+    yield make
+    hodei.sql("DROP FUNCTION theirs CASCADE")
+    for (job_id,) in hodei.sql("SELECT id::text FROM jobs WHERE completed_at IS NULL"):
+        hodei.run("job", "cancel", job_id)
+
+
 @pytest.mark.parametrize("body", TRIGGERS.values(), ids=TRIGGERS)
 @pytest.mark.parametrize("when", ["INSERT", "UPDATE"])
 def test_a_trigger_of_others_that_refuses_one_job_costs_that_job(
-    body: str, when: str, working: Hodei
+    body: str, when: str, hodei: Hodei, trigger: Callable[[str, str], None]
 ) -> None:
-    working.sql(
-        f"CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$"
-    )
-    working.sql(
-        f"CREATE TRIGGER theirs BEFORE {when} ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()"
-    )
+    trigger(when, body)
     specs = [
         json.dumps({"command": "true", "name": "bad" if n == 7 else "good"}) for n in range(20)
     ]
-    with grpc.insecure_channel(working.addresses[0]) as channel:
+    with grpc.insecure_channel(hodei.addresses[0]) as channel:
         stub = hodei_pb2_grpc.JobServiceStub(channel)
         entries = stub.CreateJobs(pb.CreateJobsRequest(specs=specs), timeout=30).entries
     if when == "INSERT":
         assert [n for n, entry in enumerate(entries) if entry.error] == [7], entries[7]
     good = [entry.job_id for n, entry in enumerate(entries) if n != 7]
-    working.all_succeeded(good)
-    log = working.log("server-0") + working.log("server-1")
+    hodei.all_succeeded(good)
+    log = hodei.log("server-0") + hodei.log("server-1")
     assert "S3CRET" not in log
-    assert all(part.process.poll() is None for part in working.stack.parts), "no process has ended"
+    assert all(part.process.poll() is None for part in hodei.stack.parts), "no process has ended"
 
 
 def test_a_queue_that_a_hand_has_emptied_is_filled_again(working: Hodei) -> None:
