@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.docker import tiny_image
+from tests.docker.engines import OwnEngine
 from tests.docker.namespaces import in_network_of
 
 USER, PASSWORD = "ana", "s3cret-of-the-registry"
@@ -24,16 +25,17 @@ LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
 class Registry:
-    def __init__(self, padding: int = 0, network_of: int = 0) -> None:
+    def __init__(self, padding: int = 0, engine: OwnEngine | None = None) -> None:
         """The repository `private/…` needs a user, `slow/…` sends its layer a little at a time. The
-        layer has `padding` bytes more. `network_of`: a process in whose network namespace it
-        listens; 0: in ours."""
+        layer has `padding` bytes more. `engine`: the one with the tiny image, in whose network
+        namespace it listens; None: the one that `docker` speaks to, and our namespace."""
         self._padding = padding
         self.blobs: dict[str, bytes] = {}
         self.asked: list[str] = []  # paths of requests
         self.hold = threading.Event()  # set: slow layers go on
+        self.docker = ("docker", *(("-H", f"unix://{engine.socket}") if engine else ()))
         self.manifest = self._packed()
-        self.server = in_network_of(network_of, self._listen) if network_of else self._listen()
+        self.server = in_network_of(engine.pid, self._listen) if engine else self._listen()
 
     def _listen(self) -> ThreadingHTTPServer:
         return ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -50,7 +52,7 @@ class Registry:
     def _packed(self) -> bytes:
         """The image as `docker save` gives it, with one file more: so the engine has no such layer
         yet."""
-        command = ["docker", "save", tiny_image.NAME]
+        command = [*self.docker, "save", tiny_image.NAME]
         saved = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
         with tarfile.open(fileobj=io.BytesIO(saved)) as tar:
 
@@ -132,8 +134,8 @@ def _with_file(layer: bytes, name: str, data: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(padding: int = 0, network_of: int = 0) -> Iterator[Registry]:
-    registry = Registry(padding, network_of)
+def serving(padding: int = 0, engine: OwnEngine | None = None) -> Iterator[Registry]:
+    registry = Registry(padding, engine)
     thread = threading.Thread(target=registry.server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -143,7 +145,7 @@ def serving(padding: int = 0, network_of: int = 0) -> Iterator[Registry]:
         registry.server.shutdown()
         registry.server.server_close()
         found = subprocess.run(
-            ["docker", "images", "-q", "--filter", f"reference={registry.name}/*/*"],
+            [*registry.docker, "images", "-q", "--filter", f"reference={registry.name}/*/*"],
             capture_output=True,
             text=True,
             check=False,
@@ -151,5 +153,8 @@ def serving(padding: int = 0, network_of: int = 0) -> Iterator[Registry]:
         ).stdout.split()
         if found:
             subprocess.run(
-                ["docker", "rmi", "-f", *set(found)], capture_output=True, check=False, timeout=60
+                [*registry.docker, "rmi", "-f", *set(found)],
+                capture_output=True,
+                check=False,
+                timeout=60,
             )

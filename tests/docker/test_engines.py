@@ -1,8 +1,5 @@
-"""An engine that is away, that comes back, and that is restarted under running jobs."""
+"""An engine that goes, and that is restarted, under running jobs."""
 
-import dataclasses
-import grp
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,12 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from tests.docker import tiny_image
-from tests.docker.engine_proxy import EngineProxy
 from tests.docker.engines import OwnEngine, can_be_started
 from tests.docker.registry import serving
-from tests.docker.workers import BOTH, DockerWorker
+from tests.docker.workers import DockerWorker
 from tests.eventually import eventually, gone
-from tests.hosts import make
 from tests.running import Hodei, start
 
 COUNT = "n=0; while [ $n -lt 100 ]; do n=$((n+1)); echo line $n; sleep 0.1; done"
@@ -30,55 +25,6 @@ def hodei(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
     yield running
     running.stack.stop()
     running.conn.close()
-
-
-def test_a_worker_without_an_engine_runs_processes(
-    hodei: Hodei, tmp_path: Path, docker_socket: str
-) -> None:
-    here = tmp_path / "sock"
-    worker = DockerWorker.on(hodei, tmp_path / "w", str(here))
-    worker.up(hodei.token())
-    try:
-        assert f"no container jobs: no Docker Engine answers at {here}: there is no" in worker.log
-        assert worker.process_job("echo plain").text == "plain\n"
-        waits = worker.submit("echo contained")
-        told = hodei.ok("job", "get", waits).text
-        assert "lacks hodei/executor=docker" in told
-        here.symlink_to(docker_socket)
-        assert worker.ended(waits).text == "contained\n"
-        assert "container jobs are taken again" in worker.log
-    finally:
-        worker.socket = docker_socket
-        worker.stop()
-
-
-def test_a_worker_that_may_not_use_the_socket(hodei: Hodei, docker_socket: str) -> None:
-    """Its log names the group that may."""
-    folder = Path(tempfile.mkdtemp(prefix="hodei-"))
-    folder.chmod(0o755)
-    group = grp.getgrnam("tty")
-    try:
-        with EngineProxy(folder / "sock", docker_socket).serving() as proxy:
-            os.chown(proxy.path, 0, group.gr_gid)
-            Path(proxy.path).chmod(0o660)
-            flags = (*BOTH, "--docker-socket", proxy.path)
-            one = make(hodei, folder, "ordinary", "w", *flags)
-            fields = {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
-            worker = DockerWorker(**fields, socket=docker_socket)
-            worker.up(hodei.token())
-            try:
-                words = (
-                    f"no container jobs: no Docker Engine answers at {proxy.path}: no permission;"
-                )
-                assert words in worker.log
-                assert "and group 'tty' may use the socket" in worker.log
-                assert worker.process_job("echo plain").text == "plain\n"
-                Path(proxy.path).chmod(0o666)
-                assert worker.finish("echo contained").text == "contained\n"
-            finally:
-                worker.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["live-restore", "plain"])
@@ -153,14 +99,14 @@ def test_a_container_that_ends_while_the_engine_is_away(
 
 @pytest.mark.parametrize("engine", ["plain"], indirect=True)
 def test_an_engine_that_goes_while_an_image_is_pulled(
-    hodei: Hodei, tmp_path: Path, engine: OwnEngine, docker_socket: str
+    hodei: Hodei, tmp_path: Path, engine: OwnEngine
 ) -> None:
     """The attempt is lost, and the job runs again when an engine answers. (By then its registry is
     gone: the second attempt fails.)"""
     worker = DockerWorker.on(hodei, tmp_path / "w", engine.socket)
     worker.up(hodei.token())
     try:
-        with serving(network_of=engine.pid) as registry:
+        with serving(engine=engine) as registry:
             image = f"{registry.name}/slow/tool:1"
             job_id = worker.submit("echo contained", image=image)
             worker.wrote(job_id, "[pulling")
@@ -169,7 +115,7 @@ def test_an_engine_that_goes_while_an_image_is_pulled(
             eventually(lambda: not worker.takes_containers)
             hodei.back_off_ends(job_id)
             engine.up()
-        with serving(network_of=engine.pid) as registry:
+        with serving(engine=engine) as registry:
             ended = worker.ended(job_id)
             assert (ended.state, ended.attempts) == ("FAILED", 2), ended
             assert ended.reason == "IMAGE_PULL_FAILED"

@@ -94,9 +94,9 @@ def test_below_five_percent_free_a_worker_takes_no_container_job(
 
 
 def test_a_disk_that_fills_while_an_image_is_pulled(
-    worker: DockerWorker, disk: SmallDisk, engine: OwnEngine, docker_socket: str
+    worker: DockerWorker, disk: SmallDisk, engine: OwnEngine
 ) -> None:
-    with serving(padding=30 << 20, network_of=engine.pid) as registry:
+    with serving(padding=30 << 20, engine=engine) as registry:
         disk.leave_free(0.1)
         ended = worker.finish("x", image=f"{registry.name}/large/tool:1")
         assert (ended.state, ended.reason) == ("FAILED", "IMAGE_PULL_FAILED"), ended
