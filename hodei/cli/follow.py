@@ -72,7 +72,7 @@ def _print_all(servers: str, job_id: str, *, timestamps: bool, quiet: bool) -> J
     log = LogStream(servers, job_id, follow=True, tell_waiting=not quiet)
     for chunk in log.chunks():
         printer.write(chunk)
-    assert log.final  # noqa: S101  a call that follows ends with the job
+    assert log.final  # noqa: S101  else an error was raised
     return log.final
 
 

@@ -62,6 +62,11 @@ class LogStream:
             self._tell(message.waiting_for)
             if message.HasField("job"):
                 self.final = wire.read(Job, message.job)
+        if self._follow and not self.final:  # it was deleted, or a server lies
+            raise Failure(
+                f"the log of job {self._job_id} has ended, and the server has told no end of the job",
+                ErrorKind.INTERNAL,
+            )
 
     def _ask(self, client: Client) -> Iterator[Any]:
         from hodei.protocol import hodei_pb2 as pb

@@ -19,6 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hodei.cli import client, program
 from hodei.cli.main import cli
 from hodei.domain import api_key
+from hodei.protocol import hodei_pb2 as pb
 from tests.hostile.liar import Answer, Liar, listening
 from tests.hostile.odd_requests import OddRequests
 
@@ -228,3 +229,28 @@ def test_each_command_ends_in_words_whatever_the_server_says(
         if bad := wrong_in(name, words, end.value.code, said.out, said.err):
             wrong.append((bad, words, said.err[-500:] + " | " + said.out[:200]))
     assert wrong == []
+
+
+def without_an_end(method: Any, _context: Any) -> Iterator[bytes]:
+    """A job is made, and its log ends before the job has."""
+    entry = pb.CreateJobsResponse.Entry(job_id=ID)
+    is_created = method.name == pb.CreateJobsResponse.DESCRIPTOR.name
+    yield pb.CreateJobsResponse(entries=[entry]).SerializeToString() if is_created else b""
+
+
+@pytest.mark.parametrize(
+    "words", [["job", "run", "--", "true"], ["job", "logs", "-f", "--exit-code", ID]]
+)
+def test_a_log_that_ends_before_its_job_is_an_error(
+    words: list[str],
+    liar: Liar,
+    submits: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HODEI_SERVER", liar.address)
+    liar.lie = without_an_end
+    with pytest.raises(SystemExit) as end:
+        program.run(cli, "hodei", args=words, failed=125, tracebacks=False)
+    assert end.value.code == 125
+    assert "and the server has told no end of the job" in capsys.readouterr().err
