@@ -192,22 +192,36 @@ def result(said: pb.Result, worker_id: uuid.UUID, actor: str) -> Result:
 
 
 def _reason(said: pb.Result, outcome: Outcome) -> Reason | None:
-    """Why an attempt ended like this. Invalid: another outcome has that reason, or a success ended
-    otherwise than by exit code 0."""
-    if outcome is Outcome.SUCCEEDED and (said.exit_code or said.signal):
-        raise Invalid(
-            f"result of lease {said.lease}: expected exit code 0 and no signal of a success,"
-            f" got {said.exit_code} and {said.signal}"
-        )
-    if not said.reason:
-        return UNSAID[outcome]
-    if said.reason not in REASONS[outcome]:
+    """Why an attempt ended like this. Invalid: another outcome has that reason, or what is said of
+    its process rules it out."""
+    if said.reason and said.reason not in REASONS[outcome]:
         expected = ", ".join(sorted(REASONS[outcome])) or "no reason"
         raise Invalid(
             f"result of lease {said.lease}, {outcome}: expected {expected},"
             f" got {said.reason[:80]!r}"
         )
-    return Reason(said.reason)
+    reason = Reason(said.reason) if said.reason else UNSAID[outcome]
+    _check_process(said, reason)
+    return reason
+
+
+def _check_process(said: pb.Result, reason: Reason | None) -> None:
+    """Invalid: a success ended otherwise than by exit code 0, or a failure that is one by its exit
+    code or its signal otherwise than by that one."""
+    expected = ""
+    if reason is None and (said.exit_code or said.signal):
+        expected = "exit code 0 and no signal of a success"
+    elif reason is Reason.EXIT_NONZERO and (
+        said.signal or (said.HasField("exit_code") and not said.exit_code)
+    ):
+        expected = f"another exit code than 0 and no signal with {reason}"
+    elif reason is Reason.SIGNALED and said.HasField("exit_code"):
+        expected = f"no exit code with {reason}"
+    if expected:
+        raise Invalid(
+            f"result of lease {said.lease}: expected {expected},"
+            f" got {said.exit_code} and {said.signal}"
+        )
 
 
 def late_result(said: pb.Result, worker_id: uuid.UUID) -> Late:

@@ -52,8 +52,8 @@ class Ended(NamedTuple):
 
 
 UNASKED = "its worker says that it was cancelled, but nobody has asked for that"
-"""The message of a job whose record has no cancel: its worker lies, or the database was restored to
-a time before the cancel."""
+UNLIMITED = "its worker says that a limit of time has passed, but the job has none"
+"""Messages of jobs whose record has no cancel, or no time-out: a worker lies, or a row was changed."""
 
 
 # The policy stands in `held.verdict`, once: the first line that applies says which state the job
@@ -113,6 +113,8 @@ WITH said AS (
 ), held AS MATERIALIZED (
     SELECT c.*, j.id, j.state AS old_state, j.correlation_id, j.updated_at AS last_event_at,
            j.state = 'PENDING' AND c.ran AS ran_unaccepted,
+           c.reason = 'TIMEOUT' AND num_nonnulls(
+               j.timeout_ms, j.start_timeout_ms, j.silence_timeout_ms) = 0 AS unlimited,
            greatest(clock_timestamp(), j.updated_at + interval '2 microseconds') AS ended_at,
            CASE
                WHEN c.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL
@@ -143,12 +145,13 @@ WITH said AS (
 ), judged AS (
     SELECT h.*,
            h.verdict[1] AS new_state,
-           h.verdict[2] AS why,
+           CASE WHEN h.unlimited THEN 'INTERNAL' ELSE h.verdict[2] END AS why,
            h.verdict[1] <> 'PENDING' AS final,
            h.outcome = 'LOST' AS lost,
            h.outcome = 'FAILED' AS failed,
            CASE
                WHEN h.outcome = 'CANCELLED' AND h.verdict[1] = 'FAILED' THEN %(unasked)s::text
+               WHEN h.unlimited THEN %(unlimited)s::text
                ELSE h.message
            END AS words
     FROM held h
@@ -282,6 +285,7 @@ def recording(results: Sequence[Result]) -> Call:
         "max_lone_losses": MAX_LONE_LOSSES,
         "lone_within_s": LONE_WITHIN_S,
         "unasked": UNASKED,
+        "unlimited": UNLIMITED,
     }
     return RESULT, arrays(Result._fields, results) | bounds
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from hodei.protocol import hodei_pb2 as pb
-from hodei.store.results import UNASKED
+from hodei.store.results import UNASKED, UNLIMITED
 from tests.eventually import eventually
 from tests.hostile.worker import HostileWorker
 from tests.running import Hodei
@@ -22,6 +22,19 @@ CONTRADICTIONS: dict[str, dict[str, Any]] = {
     "a failure that was a loss": {"outcome": pb.FAILED, "reason": "WORKER_LOST"},
     "a failure that servers find": {"outcome": pb.FAILED, "reason": "QUARANTINED"},
     "a rejection": {"outcome": pb.FAILED, "reason": "REJECTED"},
+    "an exit code of a success": {"outcome": pb.FAILED, "reason": "EXIT_NONZERO", "exit_code": 0},
+    "an exit code and a signal": {
+        "outcome": pb.FAILED,
+        "reason": "EXIT_NONZERO",
+        "exit_code": 1,
+        "signal": 9,
+    },
+    "a signal and an exit code": {
+        "outcome": pb.FAILED,
+        "reason": "SIGNALED",
+        "exit_code": 1,
+        "signal": 9,
+    },
     "a cancel by time": {"outcome": pb.CANCELLED, "reason": "TIMEOUT"},
     "a loss by exit code": {"outcome": pb.LOST, "reason": "EXIT_NONZERO"},
 }
@@ -48,14 +61,15 @@ ODD: dict[str, dict[str, Any]] = {
         "outcome": pb.FAILED,
         "reason": "EXIT_NONZERO",
         "exit_code": 256,
-        "signal": 900,
     },
-    "negative codes": {
+    "a negative code": {
         "outcome": pb.FAILED,
-        "reason": "SIGNALED",
+        "reason": "EXIT_NONZERO",
         "exit_code": -(1 << 31),
-        "signal": -9,
     },
+    "a signal that is none": {"outcome": pb.FAILED, "reason": "SIGNALED", "signal": 900},
+    "a negative signal": {"outcome": pb.FAILED, "reason": "SIGNALED", "signal": -9},
+    "a time-out of a job that has none": {"outcome": pb.FAILED, "reason": "TIMEOUT"},
     "started in 2999, run for 300 years": {
         "outcome": pb.SUCCEEDED,
         "started_unix_us": 32_472_144_000_000_000,
@@ -95,7 +109,8 @@ def test_what_is_impossible_about_a_result_is_left_out(fresh: Hodei) -> None:
         eventually(lambda: fresh.sql("SELECT count(*) FROM leases") == [(0,)])
         assert evil.status is None, evil.words
     # As the worker says, or because it says it.
-    expected = ("succeeded with an incomplete log", "INTERNAL: None", f"INTERNAL: {UNASKED}")
+    words = (None, UNASKED, UNLIMITED)
+    expected = ("succeeded with an incomplete log", *(f"INTERNAL: {why}" for why in words))
     assert [found for found in violations(fresh.conn) if not found.endswith(expected)] == []
     codes = "SELECT DISTINCT exit_code, signal FROM jobs"
     assert fresh.sql(codes) == [(None, None)]

@@ -75,7 +75,13 @@ HOT: dict[str, tuple[LiteralString, dict[str, Any], str]] = {
     "result": (
         results.RESULT,
         several(A_RESULT, Result._fields)
-        | {"max_losses": 10, "max_lone_losses": 3, "lone_within_s": 5, "unasked": ""},
+        | {
+            "max_losses": 10,
+            "max_lone_losses": 3,
+            "lone_within_s": 5,
+            "unasked": "",
+            "unlimited": "",
+        },
         "",
     ),
     "release": (
