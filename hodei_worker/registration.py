@@ -61,13 +61,22 @@ class Revoked(GiveUp):
     """This worker was revoked: its jobs run elsewhere."""
 
 
+class AskOthers(GiveUp):
+    """By the word of one server this worker was revoked, and the host is to become another one.
+    That is final once the other servers say so too."""
+
+
 class Registration:
     """`credentials` has the identity that the worker connects with. It is replaced if it was
     revoked."""
 
-    def __init__(self, settings: Settings, credentials: Credentials) -> None:
+    def __init__(
+        self, settings: Settings, credentials: Credentials, is_last: Callable[[Address], bool]
+    ) -> None:
+        """`is_last` says whether no other server than this one is left to ask."""
         self._settings = settings
         self._credentials = credentials
+        self._is_last = is_last
         self._successor = new()  # used if the identity was revoked
 
     async def after_refusal(
@@ -85,6 +94,8 @@ class Registration:
             return True
         try:
             return await self._register_anew(address, refusal, level)
+        except AskOthers:
+            raise
         except GiveUp as final:
             if revoked:
                 raise Revoked(str(final)) from final
@@ -126,7 +137,8 @@ class Registration:
         Raises GiveUp if the server refuses the token, or the key.
 
         A revoked id stays revoked: the same token (or key) then registers this host as a new
-        worker, with an id and a secret of its own."""
+        worker, with an id and a secret of its own. One server that lies is not enough for that:
+        raises AskOthers while there are others."""
         said = self._key_for(address)
         try:
             opened = open_channel(grpc.aio, address, self._settings.tls, CHANNEL_OPTIONS)
@@ -136,7 +148,7 @@ class Registration:
         async with opened as channel:
             stub = hodei_pb2_grpc.WorkerServiceStub(channel)
             try:
-                registered = await self._first_accepted(stub, said)
+                registered = await self._first_accepted(stub, said, address)
             except grpc.aio.AioRpcError as error:
                 if said and error.details() == INVALID_TOKEN:
                     words = "{} is of an older release, which registers workers with tokens only"
@@ -164,7 +176,7 @@ class Registration:
         except BadSetting as error:
             raise GiveUp(str(error)) from error
 
-    async def _first_accepted(self, stub: Any, said: Metadata) -> Identity:
+    async def _first_accepted(self, stub: Any, said: Metadata, address: Address) -> Identity:
         identity = self._credentials.identity
         register = functools.partial(stub.Register, timeout=ANSWER_WITHIN_S, metadata=said)
         try:
@@ -173,6 +185,8 @@ class Registration:
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.UNAUTHENTICATED:
                 raise
+            if identity.registered and not self._is_last(address):
+                raise AskOthers(f"by its word worker {identity.worker_id} is revoked") from error
         await register(self._request(self._successor))
         return self._successor
 

@@ -52,9 +52,9 @@ class Session:
         self._said: list[str] = []  # on this stream
         self._drained = False  # as the log last said, on this stream
         self._credentials = Credentials(settings.state_dir, identity)
-        self._registration = Registration(settings, self._credentials)
         self._addresses = Addresses(settings.servers)
         self._refusals = Refusals(self._addresses)
+        self._registration = Registration(settings, self._credentials, self._refusals.is_last)
         self._unconnected = Unconnected(settings.tls)
         self._slots = slots
         self._outbox = outbox

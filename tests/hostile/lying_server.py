@@ -31,6 +31,8 @@ class LyingServer:
         self.told = 0
         self.credentials: set[str] = set()
         self.announced: list[bytes] = []
+        self.asked: list[str] = []  # ids of workers that asked to be registered
+        self.taken: list[str] = []
         self._ready, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self.address = ""
@@ -54,7 +56,12 @@ class LyingServer:
         handler = grpc.stream_stream_rpc_method_handler(
             self._connect, pb.WorkerFrame.FromString, lambda raw: raw
         )
-        methods = {"Connect": handler}
+        register = grpc.unary_unary_rpc_method_handler(
+            self._register,
+            pb.RegisterRequest.FromString,
+            pb.RegisterResponse.SerializeToString,
+        )
+        methods: dict[str, Any] = {"Connect": handler, "Register": register}
         server.add_registered_method_handlers("hodei.v1.WorkerService", methods)
         self.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()
@@ -79,6 +86,14 @@ class LyingServer:
                     await self._answer(frame, context)
         except TimeoutError:
             return
+
+    async def _register(self, request: pb.RegisterRequest, context: Any) -> pb.RegisterResponse:
+        """Takes each worker but those that it has met."""
+        self.asked.append(request.worker_id)
+        if any(request.worker_id in credential for credential in self.credentials):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "revoked")
+        self.taken.append(request.worker_id)
+        return pb.RegisterResponse(worker_id=request.worker_id)
 
     async def _answer(self, frame: pb.WorkerFrame, context: Any) -> None:
         """Says that it has stored any credential that the worker announces."""

@@ -1,6 +1,7 @@
 """A server that refuses every worker for good, by a lie or as it is meant for others: it ends no
 worker that has another server."""
 
+import json
 from contextlib import ExitStack
 
 import grpc
@@ -45,6 +46,44 @@ def test_a_worker_asks_its_other_servers(kind: str, one: Hodei) -> None:
         assert one.job(job_id)["state"] == "RUNNING"
         (told, *_) = [line for line in worker.log.read_text().splitlines() if "refuses" in line]
     assert "asking the other servers" in told
+
+
+@pytest.mark.parametrize("trailer", [REVOKED, ()], ids=["revoked", "unknown"])
+def test_one_server_alone_gives_a_worker_no_other_identity(trailer: Trailer, one: Hodei) -> None:
+    """It says that the worker was revoked, and would register it as another one."""
+    state, refusal = one.folder / "w", grpc.StatusCode.UNAUTHENTICATED
+    with LyingServer([], refusal=refusal, trailer=trailer) as liar:
+        addresses = f"{one.addresses[0]},{liar.address}"
+        Stack.stop_part(one.stack.worker("first", one.addresses[0], state, one.token()))
+        kept = (state / "identity.json").read_bytes()
+        worker = one.stack.worker("worker", addresses, state, one.token())
+        job_id = one.submit("--command", "sleep 60")
+        one.until(job_id, "RUNNING")
+        before = len(liar.asked)
+        end_the_stream(one)
+        eventually(lambda: len(liar.asked) > before)
+        connected = "SELECT count(*) FROM workers WHERE connected AND session > 1"
+        eventually(lambda: one.sql(connected) == [(1,)])
+    assert not worker.ended
+    assert liar.taken == []
+    assert (state / "identity.json").read_bytes() == kept
+    assert one.job(job_id)["state"] == "RUNNING"
+    assert "is revoked; asking the other servers" in worker.log.read_text()
+
+
+def test_a_revoked_worker_comes_back_as_another_one_though_other_servers_are_away(
+    one: Hodei,
+) -> None:
+    state = one.folder / "w"
+    Stack.stop_part(one.stack.worker("first", one.addresses[0], state, one.token()))
+    before = json.loads((state / "identity.json").read_bytes())["worker_id"]
+    one.ok("worker", "revoke", before)
+    with LyingServer([], refusal=grpc.StatusCode.PERMISSION_DENIED) as liar:
+        addresses = f"{one.addresses[0]},{liar.address},127.0.0.1:1"
+        worker = one.stack.worker("worker", addresses, state, one.token())
+    after = json.loads((state / "identity.json").read_bytes())["worker_id"]
+    assert after != before
+    assert f"was revoked: this host is now worker {after}" in worker.log.read_text()
 
 
 def test_a_worker_that_each_server_refuses_ends_in_words(one: Hodei) -> None:
