@@ -87,6 +87,10 @@ class KnownKey:
         return self._stored.role in OF_KEYS
 
     @property
+    def id(self) -> str:
+        return self._stored.id
+
+    @property
     def is_valid(self) -> bool:
         return time.monotonic() < self.until
 

@@ -1,10 +1,9 @@
-"""What calls may take of a server, in all and for each address, so that no caller takes it from the
-others.
+"""What calls may take of a server, in all and for each caller, so that none takes it from the others.
 
-A Quota refuses at once what is beyond it; Turns (turns.py) let a call wait, and serve those who
-wait in turn. Both refuse with Exhausted: nothing was done, and the same call may succeed in a
-moment or at another server. Workers' streams stand apart: what they send is bounded by their frames
-and windows.
+A Quota refuses at once what is beyond it, for each address; Turns (turns.py) let a call wait, and
+serve those who wait in turn, key by key. Both refuse with Exhausted: nothing was done, and the same
+call may succeed in a moment or at another server. Workers' streams stand apart: what they send is
+bounded by their frames and windows.
 
 What clients can fill of our memory, each at most: 24 requests and 16 hellos that are being read, 4
 MB each; 64 KiB of each call that waits to be read (rpc/options.WINDOW_BYTES); 96 MB of large
@@ -35,7 +34,7 @@ MOST_READERS = 1_000
 """Readers of logs at one server. Beyond them a further one is refused."""
 
 DATABASE_TURNS = 3
-"""Connections of the pool that callers have at once, two of them for one address
+"""Connections of the pool that callers have at once, two of them for one key or address
 (store/database.py)."""
 
 _LATE = "the request is late"

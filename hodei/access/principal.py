@@ -10,11 +10,17 @@ from hodei.access.roles import Role
 
 
 class Caller(NamedTuple):
-    """Where a call comes from: bounds are kept for each address, and turns go round its
-    connections."""
+    """Where a call comes from. Quotas are kept for each address. Turns are kept for each key,
+    wherever it calls from, or for an address that has none; they go round its connections."""
 
     address: str
     connection: str
+    key_id: str = ""  # empty: it calls without a key
+
+    @property
+    def holder(self) -> str:
+        """Whose turns it takes."""
+        return self.key_id or self.address
 
 
 NOBODY = Caller("", "")

@@ -1,4 +1,7 @@
-"""Turns: a call waits until there is room for it, and no caller takes all of the room."""
+"""Turns: a call waits until there is room for it, and no caller takes all of the room.
+
+A caller is a key, or an address that has none: behind one address, as that of a proxy, are many
+keys, and one key may call from many addresses."""
 
 import asyncio
 from collections import deque
@@ -11,65 +14,65 @@ WAIT_S = 10.0
 
 
 class Turns:
-    """Room for an amount of work, half of it for one address. Those who wait are served address by
-    address, and of an address connection by connection: ten thousand calls of one address delay a
-    call of another one by one turn."""
+    """Room for an amount of work, half of it for one caller. Those who wait are served caller by
+    caller, and of a caller connection by connection: ten thousand calls of one caller delay a call
+    of another one by one turn."""
 
     def __init__(self, what: str, room: int) -> None:
         self._what = what
         self._room = room
         self._free = room
-        self._of_address = max(1, room - room // 2)
+        self._of_caller = max(1, room - room // 2)
         self._held: dict[str, int] = {}
-        # By address, and of each by connection, both in the order of their turns.
+        # By caller, and of each by connection, both in the order of their turns.
         self._waiting: dict[str, dict[str, deque[_Waiter]]] = {}
 
     def of(self, who: Caller, weight: int = 1) -> "Turn":
         """A turn for an `async with`. Exhausted: it did not come within WAIT_S. What weighs more
-        than an address may have waits until that address has nothing."""
+        than a caller may have waits until that caller has nothing."""
         return Turn(self, who, weight)
 
     def acquire_now(self, who: Caller, weight: int) -> bool:
         """Takes a turn if nobody waits and there is room; False: it has to be waited for."""
-        if self._waiting or not self._fits(who.address, weight):
+        if self._waiting or not self._fits(who.holder, weight):
             return False
-        self._hold(who.address, weight)
+        self._hold(who.holder, weight)
         return True
 
     def give_back(self, who: Caller, weight: int) -> None:
         """Ends a turn, and gives its room to those who wait."""
-        self._release(who.address, weight)
+        self._release(who.holder, weight)
         if self._waiting:
             self._serve()
 
-    def _fits(self, address: str, weight: int) -> bool:
-        held = self._held.get(address, 0)
+    def _fits(self, holder: str, weight: int) -> bool:
+        held = self._held.get(holder, 0)
         enough = self._free >= weight or self._free == self._room
-        return enough and (held + weight <= self._of_address or not held)
+        return enough and (held + weight <= self._of_caller or not held)
 
-    def _hold(self, address: str, weight: int) -> None:
-        self._held[address] = self._held.get(address, 0) + weight
+    def _hold(self, holder: str, weight: int) -> None:
+        self._held[holder] = self._held.get(holder, 0) + weight
         self._free -= weight
 
-    def _release(self, address: str, weight: int) -> None:
+    def _release(self, holder: str, weight: int) -> None:
         self._free += weight
-        left = self._held[address] - weight
+        left = self._held[holder] - weight
         if left:
-            self._held[address] = left
+            self._held[holder] = left
         else:
-            del self._held[address]
+            del self._held[holder]
 
     async def wait(self, who: Caller, weight: int) -> None:
         """Waits for a turn and takes it. Exhausted: none came within WAIT_S."""
         waiter = _Waiter(weight)
-        self._waiting.setdefault(who.address, {}).setdefault(who.connection, deque()).append(waiter)
+        self._waiting.setdefault(who.holder, {}).setdefault(who.connection, deque()).append(waiter)
         self._serve()
         try:
             async with asyncio.timeout(WAIT_S):
                 await waiter.served
         except BaseException as error:
             if waiter.served.done() and not waiter.served.cancelled():
-                self._release(who.address, weight)
+                self._release(who.holder, weight)
             waiter.served.cancel()
             self._serve()
             if isinstance(error, TimeoutError):
@@ -80,19 +83,19 @@ class Turns:
             raise
 
     def _serve(self) -> None:
-        """Gives turns while there is room. The first address that may have one gets it, for its
+        """Gives turns while there is room. The first caller that may have one gets it, for its
         first connection; then both go to the end of their rounds."""
         served = True
         while served and self._free:
             served = False
-            for address in list(self._waiting):
-                if self._serve_one(address):
+            for holder in list(self._waiting):
+                if self._serve_one(holder):
                     served = True
 
-    def _serve_one(self, address: str) -> bool:
-        """Gives a turn to one call of this address. False: none of its calls fits, or none waits
+    def _serve_one(self, holder: str) -> bool:
+        """Gives a turn to one call of this caller. False: none of its calls fits, or none waits
         any more."""
-        connections = self._waiting[address]
+        connections = self._waiting[holder]
         while connections:
             connection, waiters = next(iter(connections.items()))
             while waiters and waiters[0].served.done():  # it has left
@@ -100,19 +103,19 @@ class Turns:
             if not waiters:
                 del connections[connection]
                 continue
-            if not self._fits(address, waiters[0].weight):
+            if not self._fits(holder, waiters[0].weight):
                 return False
             waiter = waiters.popleft()
-            self._hold(address, waiter.weight)
+            self._hold(holder, waiter.weight)
             waiter.served.set_result(None)
             del connections[connection]
             if waiters:
                 connections[connection] = waiters
-            del self._waiting[address]
+            del self._waiting[holder]
             if connections:
-                self._waiting[address] = connections
+                self._waiting[holder] = connections
             return True
-        del self._waiting[address]
+        del self._waiting[holder]
         return False
 
 

@@ -125,6 +125,9 @@ class Answering:
             if of_all_projects:
                 projects.check_unbound(admitted.principal)
             principal.set(admitted.principal)
+            if admitted.key:
+                who = who._replace(key_id=admitted.key.id)
+                caller.set(who)
             return who, admitted.key
 
         return enter

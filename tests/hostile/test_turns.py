@@ -87,6 +87,23 @@ def test_an_address_has_no_more_than_half_of_the_room() -> None:
     asyncio.run(run())
 
 
+def test_the_turns_of_a_key_are_its_own_wherever_it_calls_from() -> None:
+    here, there = Caller("a", "a:1", "key 1"), Caller("b", "b:1", "key 1")
+    other = Caller("a", "a:1", "key 2")
+
+    async def run() -> None:
+        turns = Turns("to be tested", 4)
+        async with turns.of(here), turns.of(there):
+            waiting = asyncio.get_running_loop().create_task(enter(turns, there))
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+            async with turns.of(other, 2):
+                pass
+        await waiting
+
+    asyncio.run(run())
+
+
 async def enter(turns: Turns, who: Caller, weight: int = 1) -> None:
     async with turns.of(who, weight):
         pass

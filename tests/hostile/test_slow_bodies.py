@@ -1,0 +1,29 @@
+"""The holder of a key sends the bodies of its calls slowly: calls with another key are answered all the
+while, from the same address too."""
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from hodei.access.roles import Role
+from tests.hostile.conftest import attack, through_another_address, watched
+from tests.hostile.keyed import Keyed
+
+CREATE = "/hodei.v1.JobService/CreateJobs"
+
+LATE_S = 12.0
+"""Seconds after which the last slow body has been refused."""
+
+
+@pytest.mark.parametrize("addresses", [1, 2])
+def test_slow_bodies_of_one_key_hold_up_no_other_key(addresses: int, keyed: Keyed) -> None:
+    key = keyed.keys[Role.SUBMITTER]
+    with ExitStack() as opened:
+        second = opened.enter_context(through_another_address(keyed.address))
+        seen = opened.enter_context(watched(keyed.hodei, key=keyed.innocent))
+        for address in (keyed.address, second)[:addresses]:
+            opened.enter_context(attack("stall", address, 40, 8, CREATE, 100, key=key))
+        time.sleep(LATE_S)
+    seen.check()
+    keyed.check_well()
