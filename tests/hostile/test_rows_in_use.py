@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from hodei.store import catalog
+from hodei.store.expected import expected
 from tests.eventually import eventually
 from tests.hostile.odd_values import odd_values
 from tests.hostile.test_every_column import OURS, ROWS, check_commands, check_logs
@@ -38,7 +38,7 @@ def system(pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_no_table_is_forgotten() -> None:
-    tables = {name for name in catalog.expected()["tables"] if not name.endswith("_default")}
+    tables = {name for name in expected()["tables"] if not name.endswith("_default")}
     assert tables == {*ROWS, *SINGLE, "leases"}
 
 
