@@ -1,7 +1,6 @@
 """The command `hodei-worker`. A flag goes before the environment, and that before the default."""
 
 import asyncio
-import errno
 import gc
 import os
 import pwd
@@ -303,17 +302,9 @@ def main() -> None:
     from hodei_worker import before_log
 
     standard_streams.fill()
-    try:
-        if before_log.in_json(sys.argv[1:], os.environ):
-            before_log.run(worker, "hodei-worker")
-        worker(prog_name="hodei-worker")
-    except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename:
-            raise
-        click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
-        # Python would try to write the rest of the output again at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    words = sys.argv[1:]
+    log_format = "json" if before_log.in_json(words, os.environ) else "text"
+    before_log.run(worker, "hodei-worker", words, log_format=log_format)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """`hodei`: the root command."""
 
+import sys
+
 import click
 
 from hodei.cli import global_flags, program
@@ -54,6 +56,10 @@ def cli() -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["server"]:
+        from hodei.cli import server
+
+        server.run_in_json(sys.argv[2:], "hodei server")
     program.run(cli, "hodei", failed=HODEI_FAILED, tracebacks=False)
 
 

@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
 import hodei
 from hodei.cli import program
 from hodei.cli.database_url import VISIBLE, check_url, database_url_options, needed
+from hodei.cli.errors import message_of
 from hodei.domain.timing import LOST_AFTER_S
 from hodei.protocol import standard_streams
 from hodei_worker import secret_file
@@ -200,13 +202,19 @@ def server(
         sys.exit(1)
 
 
-def main() -> None:
+def run_in_json(words: Sequence[str], name: str) -> None:
+    """Runs a server of which every line is JSON, also before its log is set up; returns if that is
+    not asked for."""
     from hodei_worker import before_log  # loguru, which `hodei server --help` need not load
 
-    if before_log.in_json(sys.argv[1:], os.environ):
+    if before_log.in_json(words, os.environ):
         standard_streams.fill()
         program.silence_grpc()
-        before_log.run(server, "hodei-server")
+        before_log.run(server, name, words, log_format="json", message_of=message_of)
+
+
+def main() -> None:
+    run_in_json(sys.argv[1:], "hodei-server")
     program.run(server, "hodei-server")
 
 

@@ -8,6 +8,7 @@ from loguru import logger
 
 from hodei.domain.text import shown
 from hodei.protocol.log.others import intercept
+from hodei.protocol.log.stream import Lines
 from hodei.protocol.log.writer import Writer, set_aside
 
 if TYPE_CHECKING:
@@ -56,4 +57,4 @@ def last_words(words: str, log_format: str, **about: str) -> None:
         configure("info", log_format, "", **about)  # what is configured may be what is wrong
         logger.critical("{}", words)
     else:
-        sys.stderr.write(f"Error: {shown(words)}\n")
+        Lines(sys.stderr).write(f"Error: {shown(words)}\n")
