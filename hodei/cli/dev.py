@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hodei.cli.database_url import database_url_options
+from hodei.cli.errors import Lines
 
 if TYPE_CHECKING:
     from hodei.local.stack import Stack
@@ -75,7 +76,7 @@ def dev(
     try:
         run(data, servers, port, slots, database_url, verbose=verbose)
     except (CannotStart, NoPostgres) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(Lines(error)) from error
     except _Stopped:
         click.echo("stopped", err=True)
 

@@ -27,6 +27,13 @@ class Failure(click.ClickException):
         self.kind = kind
 
 
+class Lines(str):
+    """A message that has several lines on purpose. In any other one the end of a line comes from what
+    it quotes, as the name of a file, and is shown as `\\n`."""
+
+    __slots__ = ()
+
+
 def described(error: click.ClickException, failed: int = HODEI_FAILED) -> Error:
     """An error as it is shown. `failed`: the exit code where the error names none of its own."""
     from hodei.domain import api_key  # each start of `hodei` would pay for its hashes
@@ -36,8 +43,12 @@ def described(error: click.ClickException, failed: int = HODEI_FAILED) -> Error:
     kind = getattr(
         error, "kind", ErrorKind.USAGE if isinstance(error, click.UsageError) else ErrorKind.FAILED
     )
-    lines = api_key.hidden(message_of(error)).split("\n")
+    lines = _lines(error, api_key.hidden(message_of(error)))
     return Error(message="\n".join(map(_bounded, lines)), kind=kind, exit_code=code)
+
+
+def _lines(error: click.ClickException, words: str) -> list[str]:
+    return words.split("\n") if isinstance(error.message, Lines) else [words]
 
 
 LONGEST_LINE = 1000
@@ -131,7 +142,7 @@ def tell(error: click.ClickException, shown_as: Error, *, as_json: bool) -> None
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return
-    lines = [shown(line) for line in shown_as.message.split("\n")]
+    lines = [shown(line) for line in _lines(error, shown_as.message)]
     click.echo("\n".join(["Error: " + lines[0], *lines[1:]]), err=True)
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx is not None and ctx.command.get_help_option(ctx) is not None:

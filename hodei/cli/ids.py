@@ -10,7 +10,7 @@ import click
 
 from hodei.cli import completion, show
 from hodei.cli.client import Client, connect
-from hodei.cli.errors import Failure
+from hodei.cli.errors import Failure, Lines
 from hodei.cli.older_server import unless_older
 from hodei.domain.text import shown
 from hodei.shapes.error import ErrorKind
@@ -149,4 +149,6 @@ def _candidates(text: str, meant: "pb.ResolveJobsResponse.Meant") -> str:
     ]
     if meant.more:
         lines.append("  … and more")
-    return "\n".join([f"{text!r} is a part of the ids of several jobs; give more of it:", *lines])
+    return Lines(
+        "\n".join([f"{text!r} is a part of the ids of several jobs; give more of it:", *lines])
+    )

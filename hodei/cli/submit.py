@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from hodei.cli import first_id, submit_calls
+from hodei.cli.errors import Lines
 from hodei.cli.show.documents import emit_line, write_json, write_yaml
 from hodei.cli.spec_file import SpecFile, read_specs
 from hodei.cli.submit_calls import BrokeOff, Interrupted, Where, create
@@ -139,7 +140,7 @@ def submit_file(
             first.forget_if_new()
             raise
     if bad := checked.bad + refused:
-        raise click.ClickException(f"refused, and not submitted with the others: {listed(bad)}")
+        raise click.ClickException(listed(bad, "refused, and not submitted with the others: "))
 
 
 @contextlib.contextmanager
@@ -163,7 +164,7 @@ def _first_id(
 def _all_good(checked: Checked, *, partial: bool) -> Checked:
     """UsageError: what is wrong, unless only the right ones are asked for."""
     if checked.bad and not partial:
-        raise click.UsageError(f"--file: nothing was submitted: {listed(checked.bad)}")
+        raise click.UsageError(listed(checked.bad, "--file: nothing was submitted: "))
     return checked
 
 
@@ -173,14 +174,14 @@ def show_file(output: str, path: str, data: bytes, *, partial: bool) -> None:
     file = read_specs(data, path)
     checked = check(file, uuid7())
     if checked.bad and not partial:
-        raise click.UsageError(f"--file: {listed(checked.bad)}")
+        raise click.UsageError(listed(checked.bad, "--file: "))
     shown_specs = [
         _stored(json.loads(ready.text), with_id=file.specs[ready.number].get("id") is not None)
         for ready in checked.good
     ]
     _show(output, shown_specs)
     if checked.bad:
-        raise click.UsageError(f"--file: {listed(checked.bad)}")
+        raise click.UsageError(listed(checked.bad, "--file: "))
 
 
 def show_spec(output: str, spec: dict[str, Any], *, with_id: bool) -> None:
@@ -249,7 +250,9 @@ def _of_server(words: str) -> str:
     return f"{key}: this server is of an older release, which has no such key" if key else words
 
 
-def listed(words: Sequence[str]) -> str:
-    """One line for each; after the first MOST_WORDS, a line that counts the others."""
+def listed(words: Sequence[str], before: str = "") -> Lines:
+    """One line for each; after the first MOST_WORDS, a line that counts the others. `before`: at the
+    beginning of the first."""
     more = len(words) - MOST_WORDS
-    return "\n".join([*words[:MOST_WORDS], *([f"… and {more} more"] if more > 0 else [])])
+    counted = [f"… and {more} more"] if more > 0 else []
+    return Lines(before + "\n".join([*words[:MOST_WORDS], *counted]))

@@ -4,7 +4,7 @@ import time
 from typing import Any, NamedTuple
 
 from hodei.cli.client import Unanswered, connect, is_refusal, is_transient
-from hodei.cli.errors import Failure
+from hodei.cli.errors import Failure, Lines
 from hodei.cli.program import INTERRUPTED
 from hodei.cli.project import projects_of
 from hodei.shapes.error import ErrorKind
@@ -34,7 +34,9 @@ class BrokeOff(Failure):
         self.unsure = unsure
 
     def with_words(self, more: str) -> "BrokeOff":
-        return type(self)(self.message + more, self.stands, unsure=self.unsure, kind=self.kind)
+        return type(self)(
+            Lines(self.message + more), self.stands, unsure=self.unsure, kind=self.kind
+        )
 
 
 class Interrupted(BrokeOff):

@@ -8,6 +8,7 @@ import click
 
 from hodei.cli import completion, connection, show, worker_details
 from hodei.cli.client import Client, connect, is_refusal, words
+from hodei.cli.errors import Lines
 from hodei.cli.groups import Group
 from hodei.cli.older_worker_calls import asked
 from hodei.cli.worker_list import list_workers
@@ -130,7 +131,7 @@ def _change_each(
             name = shown(found.name)
             click.echo(shown(f"worker {found.worker_id} ({name}) {done}; it is {found.state}"))
     if refused:
-        raise click.ClickException("\n".join(refused))
+        raise click.ClickException(Lines("\n".join(map(shown, refused))))
 
 
 @worker.command(

@@ -212,3 +212,24 @@ def test_every_other_command_knows_formats() -> None:
         if not isinstance(command, click.Group) and "--format" not in flags:
             without.add(" ".join(path))
     assert without == RUNS_OR_EXPLAINS
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("job", "submit", "--script", "/no\nfile"),
+        ("job", "submit", "--file", "/no\nfile"),
+        ("job", "run", "--env-file", "/no\nfile", "--command", "true"),
+        ("job", "submit", "--label", "a\nb=1", "--command", "true"),
+        ("job", "submit", "--timeout", "1\ns", "--command", "true"),
+        ("--tls-ca", "/no\nfile", "--server", "https://127.0.0.1:1", "job", "list"),
+        ("db", "check", "--database-url-file", "/no\nfile"),
+    ],
+)
+def test_what_was_given_begins_no_line_of_an_error(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    _, _, said = ended(capsys, *words)
+    first, *further = said.splitlines()
+    assert "\\n" in first
+    assert all(line.startswith("Help: ") for line in further), said
