@@ -18,7 +18,8 @@ class BadFile(click.ClickException):
 
 def value_of(context: click.Context, name: str) -> str | None:
     """Returns the value of the options `--NAME` and `--NAME-file`. The command line goes first,
-    then the file that the environment names, then the value in the environment. Raises UsageError
+    then the file that the environment names, then the value in the environment; without blanks
+    around it, as a variable made from a file may end with that file's end of line. Raises UsageError
     if both are on the command line, and BadFile."""
     file = f"{name}_file"
     flags = [
@@ -29,7 +30,7 @@ def value_of(context: click.Context, name: str) -> str | None:
         raise click.UsageError(f"{spelled}: expected it or {spelled}-file, got both")
     if context.params[file] and flags != [name]:
         return read(context.params[file], f"{spelled}-file")
-    return context.params[name] or None
+    return (context.params[name] or "").strip() or None
 
 
 def read(path: str, flag: str) -> str:

@@ -115,6 +115,8 @@ def test_a_flag_goes_before_the_environment(fresh: Hodei, tmp_path: Path) -> Non
     assert run(*check, "--database-url-file", str(file), DATABASE_URL=SECRET).returncode == 0
     assert run(*check, HODEI_DATABASE_URL_FILE=str(file), DATABASE_URL=SECRET).returncode == 0
     assert run(*check, HODEI_DATABASE_URL=fresh.url).returncode == 0
+    assert run(*check, HODEI_DATABASE_URL=f" {fresh.url}\r\n").returncode == 0
+    assert "no database: set" in run(*check, DATABASE_URL=" \n").stderr
 
 
 def test_server_and_worker_start_by_files_and_the_token_may_go(
