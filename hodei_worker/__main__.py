@@ -1,5 +1,5 @@
 """`python -m hodei_worker`."""
 
-from hodei_worker.cli import main
+from hodei_worker.start import main
 
 main()
