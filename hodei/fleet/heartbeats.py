@@ -176,8 +176,9 @@ class Heartbeats:
 
 
 async def _record(received: list[_Received], conn: Connection) -> list[_Verdict]:
-    """Stores heartbeats, renews the offers that wait for a slot, and looks for leases on which
-    worker and database differ. Returns a verdict for each heartbeat, in order."""
+    """Stores heartbeats, renews the offers that wait for a slot or whose accepts wait to be stored,
+    and looks for leases on which worker and database differ. Returns a verdict for each heartbeat, in
+    order."""
     rows = [
         sessions.Heartbeat(s.worker_id, s.session, h.busy_slots, h.draining, h.current_job_id)
         for s, h in received
@@ -186,6 +187,9 @@ async def _record(received: list[_Received], conn: Connection) -> list[_Verdict]
     speaking = await sessions.beat(conn, rows, held)
     if waiting := [c for one in received for c in one.waiting_behind_others()]:
         await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
+    if reported := [c for one in received for c in one.claimants(list(one.stream.reported))]:
+        # Taken back, it would run a second time.
+        await leases.renew_offers(conn, reported, ACCEPT_WITHIN_S, leases.WITHOUT_END_S)
     verdicts = {row.worker_id: _Verdict(row.worker_id in speaking) for row in rows}
     listed = [claimant for one in received for claimant in one.claimants(one.heartbeat.live)]
     for claimant in await stray_leases.unknown(conn, listed) if listed else []:

@@ -71,6 +71,8 @@ class WorkerStream:
         self.held: dict[int, uuid.UUID] = {}
         # The loop time of each offer that the worker has not accepted, the oldest first.
         self.offered_at: dict[int, float] = {}
+        # Leases of which an accept or a result has come and is still to be stored.
+        self.reported: set[int] = set()
         self.ahead = OffersAhead(slots, able=can_recall)
         self.closed = asyncio.Event()
         self.why_closed = ""

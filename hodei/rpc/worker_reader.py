@@ -7,7 +7,7 @@ that feed it."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 
 from hodei.access.rests import rest_s
@@ -72,6 +72,7 @@ class WorkerReader:
             if frame.HasField("heartbeat"):
                 heartbeat = from_worker.heartbeat(self._stream, frame.heartbeat)
                 self._heartbeats.receive(self._stream, heartbeat)
+            self._stream.reported.update(_reported(frame))
             if pause_s := rest_s(begun):
                 await asyncio.sleep(pause_s)
             await self._inbox.put(frame)
@@ -146,10 +147,17 @@ class WorkerReader:
             if not said.late_job_id
         ]
         await self._settler.settle(self._stream, accepted, results)
+        self._stream.reported.difference_update(_reported(frame))
         for said in frame.results:
             if said.late_job_id:
                 late = from_worker.late_result(said, worker_id)
                 await self._settler.record_late_result(self._stream, late)
+
+
+def _reported(frame: pb.WorkerFrame) -> Iterator[int]:
+    """The leases that a frame says were taken by a slot, or have ended."""
+    yield from (said.lease for said in frame.accepts)
+    yield from (said.lease for said in frame.results if not said.late_job_id)
 
 
 async def _patiently(record: Callable[[], Awaitable[None]]) -> None:

@@ -39,12 +39,20 @@ WHERE (l.lease, l.worker_id) IN (
 """
 
 
+WITHOUT_END_S = 1e9
+"""A term of thirty years."""
+
+
 async def renew_offers(
-    conn: Connection, waiting: Sequence[Claimant], accept_within_s: float
+    conn: Connection,
+    offers: Sequence[Claimant],
+    accept_within_s: float,
+    longest_s: float = LONGEST_OFFER_S,
 ) -> None:
-    """Gives offers that their workers list as waiting a new term, for LONGEST_OFFER_S in all."""
-    terms = {"accept_within_s": accept_within_s, "longest_offer_s": LONGEST_OFFER_S}
-    await brief_rows(conn, RENEW_OFFERS, arrays_of(waiting) | terms)
+    """Gives offers a new term, for `longest_s` in all: those that their workers list as waiting, and
+    without an end those whose accepts have come and wait to be stored."""
+    terms = {"accept_within_s": accept_within_s, "longest_offer_s": longest_s}
+    await brief_rows(conn, RENEW_OFFERS, arrays_of(offers) | terms)
 
 
 LOCKED = """

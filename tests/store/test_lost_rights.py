@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.local.stack import Stack, mint_token
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
@@ -71,3 +72,29 @@ def test_a_right_that_is_lost_for_a_while(
         )
         assert "Traceback" not in log.read_text()
         assert not any(part.ended for part in stack.parts)
+
+
+def test_what_a_slot_has_taken_does_not_run_again_while_logs_cannot_be_stored(
+    roles: Roles, tmp_path: Path
+) -> None:
+    """Accepts and results come behind the logs of other jobs, for longer than an offer lasts."""
+    enqueue = (
+        "SELECT hodei.hodei_enqueue(jsonb_build_object('command', %s::text, 'on_lost', 'fail'))"
+    )
+    with Stack(tmp_path / "logs") as stack:
+        address = stack.server("server", roles.url("server"))
+        token = mint_token(roles.url("owner"))
+        stack.worker("worker", address, tmp_path / "w", token, "--slots", "4")
+        name = roles.name("server")
+        roles.owner.execute(f"REVOKE INSERT ON job_logs FROM {name}".encode())
+        commands = [f"echo started | tee -a {tmp_path}/starts; sleep {n}" for n in (0, 0, 3, 6)]
+        for command in commands:
+            roles.owner.execute(enqueue, [command])
+            time.sleep(0.5)
+        time.sleep(2 * ACCEPT_WITHIN_S)
+        roles.owner.execute(f"GRANT INSERT ON job_logs TO {name}".encode())
+        ended = b"SELECT state, attempts, count(*) FROM hodei.jobs GROUP BY 1, 2"
+        eventually(
+            lambda: roles.admin.execute(ended).fetchall() == [("SUCCEEDED", 1, len(commands))], 60
+        )
+        assert (tmp_path / "starts").read_text().split() == ["started"] * len(commands)
