@@ -142,6 +142,12 @@ class WorkerStream:
         self._rest_s = min(MOST_REST_S, max(REST_S, 2 * self._rest_s))
         self._rests_until = self._loop_time() + self._rest_s
 
+    def on_report(self, leases: Collection[int]) -> None:
+        """Accepts or results of these have come, and are still to be stored: they wait for no slot."""
+        self.reported.update(leases)
+        for lease in leases:
+            self.offered_at.pop(lease, None)
+
     def on_accept(self, lease: int) -> None:
         """A slot took the job."""
         self.offered_at.pop(lease, None)

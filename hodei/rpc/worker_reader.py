@@ -7,7 +7,7 @@ that feed it."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 
 from hodei.access.rests import rest_s
@@ -72,7 +72,7 @@ class WorkerReader:
             if frame.HasField("heartbeat"):
                 heartbeat = from_worker.heartbeat(self._stream, frame.heartbeat)
                 self._heartbeats.receive(self._stream, heartbeat)
-            self._stream.reported.update(_reported(frame))
+            self._stream.on_report(_reported(frame))
             if pause_s := rest_s(begun):
                 await asyncio.sleep(pause_s)
             await self._inbox.put(frame)
@@ -154,10 +154,10 @@ class WorkerReader:
                 await self._settler.record_late_result(self._stream, late)
 
 
-def _reported(frame: pb.WorkerFrame) -> Iterator[int]:
+def _reported(frame: pb.WorkerFrame) -> list[int]:
     """The leases that a frame says were taken by a slot, or have ended."""
-    yield from (said.lease for said in frame.accepts)
-    yield from (said.lease for said in frame.results if not said.late_job_id)
+    ended = [said.lease for said in frame.results if not said.late_job_id]
+    return [said.lease for said in frame.accepts] + ended
 
 
 async def _patiently(record: Callable[[], Awaitable[None]]) -> None:
