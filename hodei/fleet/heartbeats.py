@@ -107,6 +107,7 @@ class Heartbeats:
             received, self._newest = self._newest, {}
             try:
                 await self._store(received)
+                await self._vouch()
                 self._stored_at = loop.time()
                 self._trouble.end()
                 self._keep_workers()
@@ -134,6 +135,17 @@ class Heartbeats:
                 one.stream.close(words, fault=True)
             else:
                 await self._act_on(one.stream, answer)
+
+    async def _vouch(self) -> None:
+        """Speaks for workers whose heartbeats stand behind what waits for room here, as logs that the
+        database does not take: others would take them for silent. That they live is seen by their
+        streams, which gRPC ends if a peer does not answer its pings."""
+        await halves.each(
+            [stream for stream in self._presence if stream.held_back],
+            lambda some: self._database.run(
+                functools.partial(_speak_for, some), timeout_s=FLUSH_TIMEOUT_S
+            ),
+        )
 
     def _is_open(self, stream: WorkerStream) -> bool:
         return self._presence.get(stream.worker_id) is stream
@@ -176,9 +188,8 @@ class Heartbeats:
 
 
 async def _record(received: list[_Received], conn: Connection) -> list[_Verdict]:
-    """Stores heartbeats, renews the offers that wait for a slot or whose accepts wait to be stored,
-    and looks for leases on which worker and database differ. Returns a verdict for each heartbeat, in
-    order."""
+    """Stores heartbeats, renews the offers that wait for a slot or whose accepts wait to be stored, and
+    looks for leases on which worker and database differ. Returns a verdict for each, in order."""
     rows = [
         sessions.Heartbeat(s.worker_id, s.session, h.busy_slots, h.draining, h.current_job_id)
         for s, h in received
@@ -187,9 +198,7 @@ async def _record(received: list[_Received], conn: Connection) -> list[_Verdict]
     speaking = await sessions.beat(conn, rows, held)
     if waiting := [c for one in received for c in one.waiting_behind_others()]:
         await leases.renew_offers(conn, waiting, ACCEPT_WITHIN_S)
-    if reported := [c for one in received for c in one.claimants(list(one.stream.reported))]:
-        # Taken back, it would run a second time.
-        await leases.renew_offers(conn, reported, ACCEPT_WITHIN_S, leases.WITHOUT_END_S)
+    await _keep_reported(conn, [one.stream for one in received])
     verdicts = {row.worker_id: _Verdict(row.worker_id in speaking) for row in rows}
     listed = [claimant for one in received for claimant in one.claimants(one.heartbeat.live)]
     for claimant in await stray_leases.unknown(conn, listed) if listed else []:
@@ -198,3 +207,16 @@ async def _record(received: list[_Received], conn: Connection) -> list[_Verdict]
     for claimant in await stray_leases.forgotten(conn, astray, held) if astray else []:
         verdicts[claimant.worker_id].forgotten.append(claimant.lease)
     return [verdicts[row.worker_id] for row in rows]
+
+
+async def _speak_for(streams: list[WorkerStream], conn: Connection) -> list[None]:
+    await sessions.vouch(conn, [(one.worker_id, one.session) for one in streams])
+    await _keep_reported(conn, streams)
+    return [None] * len(streams)
+
+
+async def _keep_reported(conn: Connection, streams: list[WorkerStream]) -> None:
+    """Renews offers whose accepts wait to be stored: taken back, those jobs would run twice."""
+    reported = [Claimant(lease, one.worker_id) for one in streams for lease in one.reported]
+    if reported:
+        await leases.renew_offers(conn, reported, ACCEPT_WITHIN_S, leases.WITHOUT_END_S)

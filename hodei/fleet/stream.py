@@ -73,6 +73,8 @@ class WorkerStream:
         self.offered_at: dict[int, float] = {}
         # Leases of which an accept or a result has come and is still to be stored.
         self.reported: set[int] = set()
+        # What its worker has sent waits for room here, and its heartbeats wait behind that.
+        self.held_back = False
         self.ahead = OffersAhead(slots, able=can_recall)
         self.closed = asyncio.Event()
         self.why_closed = ""

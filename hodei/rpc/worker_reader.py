@@ -75,7 +75,9 @@ class WorkerReader:
             self._stream.on_report(_reported(frame))
             if pause_s := rest_s(begun):
                 await asyncio.sleep(pause_s)
+            self._stream.held_back = self._inbox.full()
             await self._inbox.put(frame)
+            self._stream.held_back = False
 
     def check_silence(self) -> None:
         """StreamEnded: nothing was heard for SILENT_AFTER_S."""

@@ -233,6 +233,24 @@ async def beat(
     return dict(await brief_rows(conn, BEAT, arrays(Heartbeat._fields, heartbeats) | listed))
 
 
+VOUCH = """
+UPDATE workers w
+SET last_heartbeat = clock_timestamp()
+FROM unnest(%(worker_id)s::uuid[], %(session)s::bigint[]) AS s (worker_id, session)
+WHERE w.id = s.worker_id
+  AND w.session = s.session
+  AND w.id = ANY (%(worker_id)s::uuid[])
+  AND w.revoked_at IS NULL
+"""
+
+
+async def vouch(conn: Connection, speaking: Sequence[tuple[uuid.UUID, int]]) -> None:
+    """Writes down that workers live whose heartbeats cannot be read now. `speaking`: ids of workers
+    and their sessions."""
+    ids, numbers = [one for one, _ in speaking], [number for _, number in speaking]
+    await brief_rows(conn, VOUCH, {"worker_id": array(ids), "session": array(numbers)})
+
+
 async def leave(conn: Connection, worker_id: uuid.UUID, session: int) -> bool:
     """Ends a worker that has drained, holds nothing and closed its stream: it stopped on
     purpose. False: another session speaks for it."""

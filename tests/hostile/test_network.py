@@ -164,21 +164,28 @@ def test_a_trickle_is_slow_and_loses_nothing(fresh: Hodei, links: list[FaultProx
     assert (job["state"], job["log_bytes"], job["logs_complete"]) == ("SUCCEEDED", 20000, True)
 
 
+@pytest.mark.parametrize(("jobs", "seconds"), [(1, 3), (6, 12)])
 def test_a_server_that_is_cut_off_from_the_database_lets_its_workers_go(
-    tmp_path: Path, fresh: Hodei
+    jobs: int, seconds: int, tmp_path: Path, fresh: Hodei
 ) -> None:
-    """Others may reach it: a worker that stays would be given up as silent."""
+    """Others may reach it: a worker that stays would be given up as silent. Several jobs write so
+    much that their worker's heartbeats cannot be read any more: they come behind logs."""
     host = fresh.url.split("@")[1].split("/")[0]
     with FaultProxy(host) as link, FaultProxy(fresh.addresses[0]) as other:
         isolated = fresh.stack.server("isolated", fresh.url.replace(host, link.address))
         other.refuse()
-        fresh.stack.worker("worker", f"{isolated},{other.address}", tmp_path / "w", fresh.token())
+        servers = f"{isolated},{other.address}"
+        fresh.stack.worker("worker", servers, tmp_path / "w", fresh.token(), "--slots", str(jobs))
         other.heal()
-        job_id = counting(fresh, 3)
-        fresh.until(job_id, "RUNNING")
+        all_jobs = [counting(fresh, seconds) for _ in range(jobs)]
+        for job_id in all_jobs:
+            fresh.until(job_id, "RUNNING")
+        if jobs > 1:
+            time.sleep(2)  # what the worker has said of itself so far is stored
         link.stall()
-        eventually(lambda: "worker connected" in fresh.log("server-0"), FOUND_WITHIN_S)
-        expect_whole(fresh, job_id, 3)
+        eventually(lambda: "worker connected" in fresh.log("server-0"), 1.5 * FOUND_WITHIN_S)
+        for job_id in all_jobs:
+            expect_whole(fresh, job_id, seconds)
         assert "cannot reach the database" in fresh.log("isolated")
         link.heal()
 

@@ -1,13 +1,14 @@
 """Rights that are taken from a server's role while it runs: it says so, goes on with what it can,
 and recovers by itself when they are given back."""
 
+import json
 import time
 from pathlib import Path
 
 import grpc
 import pytest
 
-from hodei.domain.timing import ACCEPT_WITHIN_S
+from hodei.domain.timing import ACCEPT_WITHIN_S, HEARTBEAT_S
 from hodei.local.stack import Stack, mint_token
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
@@ -102,3 +103,21 @@ def test_what_a_slot_has_taken_does_not_run_again_while_logs_cannot_be_stored(
             15,
         )
         assert (tmp_path / "starts").read_text().split() == ["started"] * len(commands)
+
+
+def test_a_worker_whose_logs_cannot_be_stored_does_not_count_as_silent(
+    roles: Roles, tmp_path: Path
+) -> None:
+    """It goes on to send them until no more is read, and its heartbeats come behind."""
+    with Stack(tmp_path / "logs") as stack:
+        address = stack.server("server", roles.url("server"))
+        stack.worker("worker", address, tmp_path / "w", mint_token(roles.url("owner")))
+        roles.owner.execute(f"REVOKE INSERT ON job_logs FROM {roles.name('server')}".encode())
+        spec = {"command": "while sleep 0.05; do echo x; done"}
+        roles.owner.execute("SELECT hodei.hodei_enqueue(%s::jsonb)", [json.dumps(spec)])
+        silent = b"SELECT clock_timestamp() - last_heartbeat > %s FROM hodei.workers"
+        over = time.monotonic() + 3 * HEARTBEAT_S
+        while time.monotonic() < over:
+            (is_silent,) = roles.admin.execute(silent, [f"{1.5 * HEARTBEAT_S}s"]).fetchone() or ()
+            assert not is_silent
+            time.sleep(0.2)

@@ -312,5 +312,5 @@ def test_a_state_folder_that_the_job_user_cannot_pass_is_told_at_the_start(
     one = make(host_system, hosts_folder, "job-user", "w")
     with pytest.raises(AssertionError):
         one.up(host_system.token())
-    line = one.log.splitlines()[-1]
-    assert f"--job-user {JOB_USER}: this user cannot enter {hosts_folder / 'job-user'}" in line
+    words = f"--job-user {JOB_USER}: this user cannot enter {hosts_folder / 'job-user'}"
+    assert words in one.log
