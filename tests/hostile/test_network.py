@@ -190,6 +190,28 @@ def test_a_server_that_is_cut_off_from_the_database_lets_its_workers_go(
         link.heal()
 
 
+def test_a_job_whose_accept_is_lost_on_the_way_may_begin_twice_and_ends_once(
+    tmp_path: Path, fresh: Hodei, links: list[FaultProxy]
+) -> None:
+    """A slot does not wait until its accept is stored. docs/reliability.md says what that means for
+    on_lost: fail."""
+    for link in links:
+        link.refuse()
+    links[0].heal()
+    connect(fresh, links)
+    eventually(lambda: "worker connected" in fresh.log("server-0"))
+    links[0].half_open("to")
+    starts = tmp_path / "starts"
+    command = f"echo start >> {starts}; sleep 3"
+    job_id = fresh.submit("--on-lost", "fail", "--command", command)
+    eventually(starts.exists)
+    fresh.stack.worker("second", fresh.addresses[1], tmp_path / "second", fresh.token())
+    job = fresh.finish(job_id)
+    assert (job["state"], job["attempts"]) == ("SUCCEEDED", 1)
+    assert starts.read_text() == "start\n" * 2
+    links[0].heal()
+
+
 def test_a_worker_that_is_told_to_stops_its_jobs_when_nobody_answers(
     fresh: Hodei, links: list[FaultProxy]
 ) -> None:
