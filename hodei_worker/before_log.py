@@ -59,8 +59,6 @@ def _outcome(
         return end.exit_code
     except click.ClickException as error:
         last_words(message_of(error), log_format)
-        if isinstance(error, click.UsageError) and log_format == "text":
-            click.echo(f"Help: {name} --help", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

@@ -68,7 +68,7 @@ def create(
     else:
         made = _by_database(database_url, role, name, project, expires_s)
     if not show.emit(output, made):
-        click.echo(made.key)
+        click.echo(shown(made.key or ""))
 
 
 def _expires_s(text: str) -> float:

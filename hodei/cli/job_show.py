@@ -9,6 +9,7 @@ from hodei.cli.client import connect
 from hodei.cli.ids import job_id_argument
 from hodei.cli.job_filter import Wanted, filter_options
 from hodei.cli.job_view import show_job
+from hodei.domain.text import shown
 from hodei.shapes import wire
 from hodei.shapes.job import Job
 
@@ -54,7 +55,7 @@ def list_jobs(
         found = listed(client, wanted, limit)
     if quiet:
         for one in found:
-            click.echo(one.job_id)
+            click.echo(shown(one.job_id))
     elif not show.emit(output, found):
         job_columns.table(found, columns)
 

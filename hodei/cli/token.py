@@ -44,7 +44,7 @@ def create(servers: str, ttl: str, worker_id: str, output: str) -> None:
             pb.CreateTokenRequest(ttl_s=ttl_s, worker_id=worker_id),
         )
     if not show.emit(output, wire.read(Token, answer)):
-        click.echo(answer.token)
+        click.echo(shown(answer.token))
 
 
 @token.command(name="list", epilog="\b\nExample:\n  hodei token list")

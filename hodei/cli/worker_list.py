@@ -7,6 +7,7 @@ import click
 from hodei.cli import completion, show
 from hodei.cli.client import Client, connect
 from hodei.domain.spec_keys import CONTAINERS_ONLY
+from hodei.domain.text import shown
 from hodei.domain.worker import WorkerState
 from hodei.shapes import wire
 from hodei.shapes.fleet import Worker
@@ -78,7 +79,7 @@ def list_workers(
         click.echo(f"hodei: older workers than these {len(found)} are not shown", err=True)
     if quiet:
         for one in found:
-            click.echo(one.worker_id)
+            click.echo(shown(one.worker_id))
     elif not show.emit(output, found):
         _show(found, any_worker=not (states or labels))
 

@@ -79,7 +79,7 @@ def test_a_worker_shows_no_control_of_a_name_that_it_was_given(tmp_path: Path) -
     done = ran("-m", *WORKER, *state, "--token-file", "/no\n\x1b[31mfile")
     assert done.stderr == "Error: --token-file /no\\n\\x1b[31mfile: No such file or directory\n"
     done = ran("-m", *WORKER, *state, "--label", "x\ny")
-    assert done.stderr.splitlines()[1:] == ["Help: hodei-worker --help"]
+    assert (done.stderr.count("\n"), done.returncode) == (1, 2)
 
 
 @pytest.mark.parametrize("program", [SERVER, WORKER])
