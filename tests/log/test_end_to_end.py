@@ -131,8 +131,9 @@ def test_many_short_jobs_are_logged_in_the_audits_order(one: Hodei) -> None:
         lambda: one.sql("SELECT count(*) FROM jobs WHERE completed_at IS NOT NULL") == [(120,)], 60
     )
     for job_id in ids:
-        eventually(lambda job_id=job_id: len(logged(one, job_id)) == 4)  # type: ignore[misc]
-        assert logged(one, job_id) == audited(one, job_id)
+        # On a busy machine an offer may have come back, and the audit has it once more.
+        eventually(lambda job_id=job_id: logged(one, job_id) == audited(one, job_id))  # type: ignore[misc]
+        assert len(logged(one, job_id)) >= 4
     lines = [
         line
         for line in one.log("worker").splitlines()
