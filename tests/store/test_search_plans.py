@@ -16,10 +16,12 @@ EVENTS = 200_000
 
 FILL_EVENTS = """
 INSERT INTO domain_events (occurred_at, event_type, aggregate_id, correlation_id, actor, payload)
-SELECT now() + n * interval '4 days' / %(many)s, 'JobAssigned', n / 5, n / 5, 'cli:ana', '{}'
+SELECT date_trunc('day', now(), 'UTC') + interval '12 hours' + n * interval '4 days' / %(many)s,
+       'JobAssigned', n / 5, n / 5, 'cli:ana', '{}'
 FROM generate_series(0, %(many)s - 1) n
 """
-"""Of now and four days to come, which have their partitions, in the order of their ids."""
+"""Of today and four days to come, which have their partitions, in the order of their ids. From noon to
+noon: a day of few events would rightly be read as a whole."""
 
 FILL_QUEUE = """
 INSERT INTO job_queue (job_id, waiting, ready_at, labels)
