@@ -626,7 +626,7 @@ CREATE TABLE IF NOT EXISTS provider_configs (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     status_reason text NOT NULL DEFAULT '', -- why it makes no workers now; empty: it would
-    engine_id text,                         -- of the first engine that was reached; no other will do
+    engine_id text,                         -- of the first engine that was reached; no other does
     -- The one server that looks after this row, and until when unless it says so again.
     reconciler_id uuid,
     reconciler_until timestamptz,
@@ -1514,7 +1514,8 @@ BEGIN
     ), new_jobs AS (
         INSERT INTO jobs (
             id, name, spec, priority, correlation_id, actor, project, run_at, created_at,
-            updated_at, timeout_ms, start_timeout_ms, silence_timeout_ms, queue_timeout_ms, grace_ms, retries)
+            updated_at, timeout_ms, start_timeout_ms, silence_timeout_ms, queue_timeout_ms,
+            grace_ms, retries)
         SELECT w.id,
                CASE
                    WHEN w.spec ? 'name' THEN w.spec ->> 'name'

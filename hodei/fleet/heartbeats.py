@@ -139,7 +139,8 @@ class Heartbeats:
     async def _vouch(self) -> None:
         """Speaks for workers whose heartbeats stand behind what waits for room here, as logs that the
         database does not take: others would take them for silent. That they live is seen by their
-        streams, which gRPC ends if a peer does not answer its pings."""
+        streams, which gRPC ends if a peer does not answer its pings. A row that is locked or refused
+        is tried again with the next look."""
         await halves.each(
             [stream for stream in self._presence if stream.held_back],
             lambda some: self._database.run(

@@ -15,6 +15,8 @@ from hodei.protocol import hodei_pb2_grpc
 from tests.eventually import eventually
 from tests.store.conftest import Roles
 
+ENQUEUE = "SELECT hodei.hodei_enqueue(jsonb_build_object('command', %s::text, 'on_lost', 'fail'))"
+
 LASTS_S = 10.0
 
 MOST_LINES = 20
@@ -35,21 +37,18 @@ RIGHTS = [
 def test_a_right_that_is_lost_for_a_while(
     right: str, what: str, roles: Roles, tmp_path: Path
 ) -> None:
-    enqueue = (
-        "SELECT hodei.hodei_enqueue(jsonb_build_object('command', %s::text, 'on_lost', 'fail'))"
-    )
     with Stack(tmp_path / "logs") as stack:
         address = stack.server("server", roles.url("server"))
         token = mint_token(roles.url("owner"))
         stack.worker("worker", address, tmp_path / "w", token, "--slots", "4")
         log = tmp_path / "logs/server.log"
         commands = ["sleep 1; echo x", "for n in $(seq 40); do echo $n; sleep 0.2; done"]
-        jobs = [roles.owner.execute(enqueue, [command]).fetchone() for command in commands]
+        jobs = [roles.owner.execute(ENQUEUE, [command]).fetchone() for command in commands]
         running = b"SELECT count(*) FROM hodei.jobs WHERE state = 'RUNNING'"
         eventually(lambda: roles.admin.execute(running).fetchone() == (2,))
         mark = len(log.read_text())
         roles.owner.execute(f"REVOKE {right} ON {what} FROM {roles.name('server')}".encode())
-        jobs += [roles.owner.execute(enqueue, ["true"]).fetchone() for _ in range(3)]
+        jobs += [roles.owner.execute(ENQUEUE, ["true"]).fetchone() for _ in range(3)]
         over = time.monotonic() + LASTS_S
         with grpc.insecure_channel(address) as channel:
             calls = hodei_pb2_grpc.JobServiceStub(channel)
@@ -79,9 +78,6 @@ def test_what_a_slot_has_taken_does_not_run_again_while_logs_cannot_be_stored(
     roles: Roles, tmp_path: Path
 ) -> None:
     """Accepts and results come behind the logs of other jobs, for longer than an offer lasts."""
-    enqueue = (
-        "SELECT hodei.hodei_enqueue(jsonb_build_object('command', %s::text, 'on_lost', 'fail'))"
-    )
     with Stack(tmp_path / "logs") as stack:
         address = stack.server("server", roles.url("server"))
         token = mint_token(roles.url("owner"))
@@ -90,13 +86,12 @@ def test_what_a_slot_has_taken_does_not_run_again_while_logs_cannot_be_stored(
         roles.owner.execute(f"REVOKE INSERT ON job_logs FROM {name}".encode())
         commands = [f"echo started | tee -a {tmp_path}/starts; sleep {n}" for n in (0, 0, 3, 6)]
         for command in commands:
-            roles.owner.execute(enqueue, [command])
+            roles.owner.execute(ENQUEUE, [command])
             time.sleep(0.5)
         time.sleep(2 * ACCEPT_WITHIN_S)
         roles.owner.execute(f"GRANT INSERT ON job_logs TO {name}".encode())
-        roles.owner.execute(
-            enqueue, ["true"]
-        )  # its worker does not rest, as one that starts nothing
+        # Its worker does not rest, as one that starts nothing does.
+        roles.owner.execute(ENQUEUE, ["true"])
         ended = b"SELECT state, attempts, count(*) FROM hodei.jobs GROUP BY 1, 2"
         eventually(
             lambda: roles.admin.execute(ended).fetchall() == [("SUCCEEDED", 1, len(commands) + 1)],
