@@ -109,8 +109,12 @@ class Settler:
     async def _answer(
         self, stream: WorkerStream, reports: Sequence[Report], holds: Sequence[bool | Exception]
     ) -> None:
-        """Tells the worker what has become of its reports: whether each one's lease holds."""
+        """Tells the worker what has become of its reports: whether each one's lease holds. One that is
+        parked stays reported, or its offer would lapse and the job run twice."""
         both = list(zip(reports, holds, strict=True))
+        stream.reported.difference_update(
+            report.claimant.lease for report, answer in both if not isinstance(answer, Locked)
+        )
         if recorded := [
             report.claimant.lease for report, answer in both if report.result and answer is True
         ]:

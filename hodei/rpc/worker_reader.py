@@ -149,7 +149,6 @@ class WorkerReader:
             if not said.late_job_id
         ]
         await self._settler.settle(self._stream, accepted, results)
-        self._stream.reported.difference_update(_reported(frame))
         for said in frame.results:
             if said.late_job_id:
                 late = from_worker.late_result(said, worker_id)

@@ -6,6 +6,7 @@ import pytest
 
 from hodei.protocol import hodei_pb2 as pb
 from tests.eventually import eventually
+from tests.hostile.test_rows import locked
 from tests.hostile.worker import HostileWorker
 from tests.running import Hodei
 
@@ -68,3 +69,22 @@ def test_an_offer_behind_a_running_job_is_kept_while_it_waits(fresh: Hodei) -> N
             time.sleep(1.1)
             worker.send(heartbeat=pb.Heartbeat(held=held, busy_slots=1))
         eventually(lambda: fresh.sql(term, runs[1].lease) > first)
+
+
+def test_an_offer_that_a_slot_has_taken_does_not_lapse_while_its_jobs_row_is_locked(
+    fresh: Hodei,
+) -> None:
+    """Its accept waits for the lock, for longer than an offer lasts."""
+    with HostileWorker(fresh.addresses[0], fresh.token(), slots=1, labels={"mine": "1"}) as worker:
+        job_id = fresh.submit("--label", "mine=1", "--on-lost", "fail", "--command", "true")
+        (run,) = eventually(lambda: worker.offers)
+        with locked(fresh, "SELECT FROM jobs WHERE id = %s FOR UPDATE", job_id):
+            worker.send(accepts=[pb.Accept(lease=run.lease)])
+            time.sleep(1.0)  # the accept has met the lock
+            fresh.sql("UPDATE hodei_listening SET listening_since = now() - interval '1 hour'")
+            fresh.sql("UPDATE leases SET accept_by = now() - interval '1 s'")
+            held = [pb.Held(lease=run.lease, phase=pb.Held.RUNNING)]
+            worker.send(heartbeat=pb.Heartbeat(held=held, busy_slots=1))
+            eventually(lambda: fresh.sql("SELECT accept_by > now() FROM leases") == [(True,)], 10)
+        fresh.until(job_id, "RUNNING")
+        assert fresh.job(job_id)["attempts"] == 1
