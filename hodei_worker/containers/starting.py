@@ -15,7 +15,9 @@ from hodei_worker.containers.reference import BadName
 from hodei_worker.supervisor.executor import Start
 from hodei_worker.supervisor.result import Cause, failed
 
-NAME_TAKEN = 409  # the engine's answer: a container that is not ours has the name
+REFUSED = range(400, 500)
+"""Answers by which the engine has created nothing: the request is bad, or a container that is not ours
+has the name."""
 
 
 class Refused(Exception):
@@ -72,7 +74,7 @@ class Starting:
         try:
             await parts.engine.call("POST", "/containers/create", body, query)
         except EngineError as error:
-            self.asked = error.status != NAME_TAKEN
+            self.asked = error.status not in REFUSED
             raise
         self.created = True
         if program.files:

@@ -24,6 +24,7 @@ class EngineProxy:
         self._cuts: list[int] = []  # bytes of the next answers to `logs` before they break off
         self._answers: dict[str, Answer] = {}  # expression for `METHOD path` → what is answered
         self.cut = 0  # answers that were cut
+        self.asked: list[str] = []  # `METHOD path` of each request
 
     def cut_logs_after(self, *numbers: int) -> None:
         """The next answers with a log break off after that many bytes."""
@@ -65,6 +66,7 @@ class EngineProxy:
             head += header if name.lower() != b"connection" else b""
         body = handler.rfile.read(length)
         request = b" ".join(line.split()[:2]).decode()
+        self.asked.append(request)
         client: socket.socket = handler.request
         for expression, answer in list(self._answers.items()):
             if re.search(expression, request):

@@ -101,6 +101,28 @@ def answer_with(status: str, content: bytes) -> bytes:
     return head.encode() + content
 
 
+def test_what_the_engine_has_refused_to_create_is_not_removed(
+    worker: DockerWorker, proxy: EngineProxy
+) -> None:
+    """The removal of what may still come goes on for 26 s, and a worker that is restarted with other
+    settings waits for it."""
+    before = len(proxy.asked)
+
+    def refuse(client: socket.socket) -> None:
+        client.sendall(answer_with("400 Bad Request", b'{"message": "no such folder"}'))
+
+    with proxy.answering("POST .*/containers/create", refuse):
+        ended = worker.finish("x")
+    assert (ended.reason, ended.message) == ("START_FAILED", "no such folder"), ended
+    assert worker.finish("echo on").text == "on\n"
+
+    def removed() -> set[str]:
+        return {one for one in proxy.asked[before:] if one.startswith("DELETE")}
+
+    eventually(removed)
+    assert len(removed()) == 1, removed()
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
