@@ -63,8 +63,7 @@ WITH said AS (
 ), held AS MATERIALIZED (
     SELECT s.*, greatest(clock_timestamp(), j.updated_at + interval '1 microsecond') AS at
     FROM said s
-    JOIN jobs j
-      ON j.id = s.job_id AND j.updated_at = s.seen_at AND j.lease IS DISTINCT FROM s.lease
+    JOIN jobs j ON j.id = s.job_id AND j.updated_at = s.seen_at
     WHERE (s.attempt IS NOT NULL OR s.restored)
       AND NOT s.told
     ORDER BY j.id

@@ -73,6 +73,26 @@ def test_a_late_result_is_recorded_once_and_changes_no_state(
     assert violations(db) == []
 
 
+def test_a_result_of_a_lease_that_another_worker_has_is_late_and_kept(
+    database_url: str, db: Connection
+) -> None:
+    """A hand has given the lease away: its worker would say the result again for ever."""
+
+    async def story(conn: AsyncConnection) -> uuid.UUID:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        await conn.execute("UPDATE leases SET worker_id = gen_random_uuid()")
+        late = Late(offer.job_id, word(offer))
+        assert await results.record_results(conn, [late.result]) == []
+        recorded = [await late_results.record_late(conn, late) for _ in range(2)]
+        assert [(r.stored, r.now) for r in recorded] == [(True, True), (True, False)]
+        return offer.job_id
+
+    job_id = on(database_url, story)
+    assert story_of(db, job_id)[-1] == ("JobLateResult", None)
+    assert db.execute("SELECT state FROM jobs").fetchall() == [("RUNNING",)]
+
+
 def test_a_result_that_was_recorded_but_not_acknowledged_is_no_late_one(
     database_url: str, db: Connection
 ) -> None:
