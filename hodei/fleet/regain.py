@@ -20,7 +20,7 @@ async def mend(conn: Connection, jobs: Sequence[uuid.UUID]) -> bool:
         words = (
             "it waited and was in no queue: it is queued again"
             if one.queued
-            else "its lease was gone: it is written anew"
+            else "its lease was gone, or was none of a running job: it is written anew"
         )
         about = {"correlation_id": one.correlation_id, "actor": ACTOR, "job_id": one.job_id}
         logger.bind(component="JobRescuer", **about).warning("{}", words)

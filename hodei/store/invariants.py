@@ -1,7 +1,7 @@
 """Finds and mends what must hold between jobs, job_queue and leases, where a hand has broken it.
 
-A job that waits has a queue row; a job with a lease has its row in leases; a lease has its job, and
-so has a queue row."""
+A job that waits has a queue row; a job with a lease has its row in leases, which is accepted where
+the job runs; a lease has one job, and so has a queue row."""
 
 import uuid
 from collections.abc import Sequence
@@ -34,16 +34,24 @@ WHERE h.checked_at <= clock_timestamp()
 """
 
 # A state that no statement knows, or RUNNING without a lease, can be there where a hand has dropped
-# a constraint.
+# a constraint. Of two jobs that name one lease it is the one's of which leases says so.
 STRAY = """
-SELECT j.id, j.state = 'PENDING' OR j.state = 'RUNNING' AND j.lease IS NOT NULL
+SELECT j.id,
+       (j.state = 'PENDING' OR j.state = 'RUNNING' AND j.lease IS NOT NULL)
+       AND NOT EXISTS (
+           SELECT
+           FROM leases l
+           JOIN jobs o ON o.id = l.job_id AND o.lease = l.lease
+           WHERE l.lease = j.lease AND l.job_id <> j.id)
 FROM jobs j
 WHERE j.completed_at IS NULL
   AND j.state <> ALL ('{SUCCEEDED,FAILED,CANCELLED}')
   AND CASE WHEN j.state NOT IN ('PENDING', 'RUNNING') THEN true
            WHEN j.lease IS NULL
            THEN j.state = 'RUNNING' OR j.id NOT IN (SELECT q.job_id FROM job_queue q)
-           ELSE j.lease NOT IN (SELECT l.lease FROM leases l) END
+           ELSE (j.lease, j.id) NOT IN (SELECT l.lease, l.job_id FROM leases l)
+                OR j.state = 'RUNNING'
+                    AND j.lease IN (SELECT l.lease FROM leases l WHERE l.accepted_at IS NULL) END
 LIMIT 1000
 """
 
@@ -65,7 +73,7 @@ class Strays(NamedTuple):
     """What a look has found."""
 
     jobs: list[uuid.UUID]  # that have not ended and that nothing would ever move on, 1,000 at most
-    odd: list[uuid.UUID]  # likewise, in a state from which no statement takes a job
+    odd: list[uuid.UUID]  # likewise, in a state of no statement, or with the lease of another job
     queued: list[uuid.UUID]  # whose queue rows were without a job that waits, and are gone
 
 
@@ -118,7 +126,11 @@ WITH stray AS MATERIALIZED (
               AND j.lease IS NULL
               AND NOT EXISTS (SELECT FROM job_queue q WHERE q.job_id = j.id)
            OR j.lease IS NOT NULL
-              AND NOT EXISTS (SELECT FROM leases l WHERE l.lease = j.lease))
+              AND NOT EXISTS (
+                  SELECT
+                  FROM leases l
+                  WHERE l.lease = j.lease
+                    AND (l.job_id <> j.id OR l.accepted_at IS NOT NULL OR j.state = 'PENDING')))
     ORDER BY j.id
     FOR UPDATE OF j
 ), unleased AS (

@@ -21,7 +21,7 @@ def test_a_back_off_goes_on_when_the_queue_is_emptied(working: Hodei) -> None:
     assert working.job(job)["attempts"] == ran
 
 
-WORDS = "its lease was gone: it is written anew"
+WORDS = "its lease was gone, or was none of a running job: it is written anew"
 
 
 def test_running_jobs_whose_leases_were_deleted_go_on(working: Hodei) -> None:
@@ -88,3 +88,39 @@ def test_an_offer_whose_lease_was_deleted_runs_once(working: Hodei) -> None:
         assert working.job(job)["attempts"] == 1
         assert working.wrote(job, "once") == "once\n"
     assert violations(working.conn) == []
+
+
+SILENT = """
+INSERT INTO workers (id, name, state, last_heartbeat, slots)
+VALUES (gen_random_uuid(), 'silent', 'READY', now(), 1)
+RETURNING id
+"""
+
+
+def test_jobs_and_leases_that_contradict_each_other_cost_their_own_jobs(working: Hodei) -> None:
+    gate = working.folder / "gate"
+    waits = f"until [ -e {gate} ]; do sleep 0.1; done"
+    honest, offered, given_away, double = jobs = [
+        working.submit("--on-lost", "fail", "--command", waits) for _ in range(4)
+    ]
+    for job in jobs:
+        working.until(job, "RUNNING")
+    before = len(working.log("server-0")), len(working.log("server-1"))
+    ((silent,),) = working.sql(SILENT)
+    working.sql("UPDATE leases SET worker_id = %s WHERE job_id = %s", silent, given_away)
+    of_nobody = "accepted_at = NULL, worker_id = gen_random_uuid()"
+    working.sql(f"UPDATE leases SET {of_nobody} WHERE job_id = %s", offered)
+    same = "UPDATE jobs SET lease = o.lease FROM jobs o WHERE o.id = %s AND jobs.id = %s"
+    working.sql(same, honest, double)
+    working.look_is_due()
+    eventually(lambda: working.job(double)["reason"] == "REJECTED", most_s=35)
+    late = "SELECT id FROM domain_events WHERE event_type = 'JobLateResult' AND aggregate_id = %s"
+    eventually(lambda: working.sql(late, given_away) != [], most_s=35)
+    working.sql("DELETE FROM workers WHERE id = %s", silent)
+    assert working.finish(given_away)["reason"] == "WORKER_LOST"
+    gate.touch()
+    working.all_succeeded([honest, offered, working.submit("--command", "true")])
+    assert working.job(offered)["attempts"] == 1
+    log = working.log("server-0")[before[0] :] + working.log("server-1")[before[1] :]
+    assert "stream is closed" not in log
+    assert log.count(WORDS) == 1

@@ -210,3 +210,48 @@ def test_a_time_of_listening_that_lies_ahead_begins_now(database_url: str) -> No
             assert await (await conn.execute(ahead)).fetchall() == [], value
 
     on(database_url, story)
+
+
+def test_a_running_job_whose_lease_is_an_offer_of_nobody_gets_its_lease_back(
+    database_url: str, db: Connection
+) -> None:
+    """No sweep would end it: an offer goes back only of a job that waits."""
+
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        await conn.execute("UPDATE leases SET accepted_at = NULL, worker_id = gen_random_uuid()")
+        assert await mend(conn) == 1
+        assert await mend(conn) == 0
+        (ended,) = await results.record_results(conn, [word(offer, "SUCCEEDED")])
+        assert ended.new_state == "SUCCEEDED"
+
+    on(database_url, story)
+    assert violations(db) == []
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
+def test_a_job_that_names_the_lease_of_another_is_odd(
+    database_url: str, db: Connection, state: str
+) -> None:
+    """It would stay as long as the other runs. Its worker may still speak of it."""
+
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        honest = await running_job(conn, worker)
+        odd = await running_job(conn, worker)
+        await conn.execute(
+            "UPDATE jobs SET lease = %s, state = %s WHERE id = %s",
+            [honest.lease, state, odd.job_id],
+        )
+        assert await invariants.mend(conn, [odd.job_id]) == []
+        await sweep.look(conn, 30, 20)
+        await conn.execute("UPDATE hodei_listening SET checked_at = NULL")
+        assert (await invariants.look(conn))[:2] == ([], [odd.job_id])
+        await invariants.set_aside(conn, [odd.job_id], "its lease is another's", "system:test")
+        (ended,) = await results.record_results(conn, [word(honest, "SUCCEEDED")])
+        assert ended.job_id == honest.job_id
+
+    on(database_url, story)
+    asked = "SELECT state, lease, reason FROM jobs ORDER BY state"
+    assert db.execute(asked).fetchall() == [("FAILED", None, "REJECTED"), ("SUCCEEDED", None, None)]

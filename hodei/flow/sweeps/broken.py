@@ -18,7 +18,7 @@ CHECK_EVERY_S = (3.0, 6.0)
 
 CHECK_TIMEOUT_S = 60.0
 
-ODD_STATE = Invalid("its state is one that no job can have")
+ODD = Invalid("its state is one that no job can have, or its lease is another job's")
 
 
 class BrokenRows:
@@ -37,7 +37,7 @@ class BrokenRows:
         if stray.jobs:
             await for_each_job(self._database, stray.jobs, mend)
         if stray.odd:
-            await set_aside(self._database, stray.odd, ODD_STATE, ACTOR)
+            await set_aside(self._database, stray.odd, ODD, ACTOR)
         if stray.queued:
             self._log.warning(
                 "{} rows of job_queue had no job that waits and are gone, the first is {}",
