@@ -64,7 +64,8 @@ WHERE q.job_id = ANY (ARRAY(
     FROM job_queue s
     WHERE NOT EXISTS (
         SELECT FROM jobs j WHERE j.id = s.job_id AND j.completed_at IS NULL AND j.lease IS NULL)
-    LIMIT 50000))
+    LIMIT 50000
+    FOR UPDATE SKIP LOCKED))
 RETURNING q.job_id
 """
 
@@ -207,7 +208,11 @@ async def mend(conn: Connection, jobs: Sequence[uuid.UUID]) -> list[Mended]:
 
 DROP_LEASES = """
 DELETE FROM leases l
-WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = l.job_id AND j.lease = l.lease)
+WHERE l.lease = ANY (ARRAY(
+    SELECT s.lease
+    FROM leases s
+    WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = s.job_id AND j.lease = s.lease)
+    FOR UPDATE SKIP LOCKED))
 RETURNING l.lease
 """
 

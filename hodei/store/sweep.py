@@ -36,7 +36,8 @@ EVERYTHING = Attention(*[True] * 9)
 # After a gap of over LISTENING_GAP_S listening_since begins anew: nobody was there to listen, or
 # the clock was set forward. So does one that lies ahead: before it no sweep would judge anybody. If
 # the clock was set back, times that lie ahead would keep a silent worker or a stale offer for as
-# long: they are brought to now.
+# long: they are brought to now. A row that somebody has locked is left to the next look: sweeps
+# would wait for it.
 LISTEN = """
 WITH ahead AS MATERIALIZED (
     SELECT
@@ -45,13 +46,21 @@ WITH ahead AS MATERIALIZED (
 ), offers AS (
     UPDATE leases l
     SET accept_by = clock_timestamp() + make_interval(secs => %(accept_within_s)s)
-    WHERE EXISTS (SELECT FROM ahead)
-      AND l.accept_by > clock_timestamp() + make_interval(secs => %(accept_within_s)s)
+    WHERE l.lease = ANY (ARRAY(
+        SELECT o.lease
+        FROM leases o
+        WHERE EXISTS (SELECT FROM ahead)
+          AND o.accept_by > clock_timestamp() + make_interval(secs => %(accept_within_s)s)
+        FOR UPDATE SKIP LOCKED))
 ), heartbeats AS (
     UPDATE workers w
     SET last_heartbeat = clock_timestamp()
-    WHERE EXISTS (SELECT FROM ahead)
-      AND w.last_heartbeat > clock_timestamp()
+    WHERE w.id = ANY (ARRAY(
+        SELECT v.id
+        FROM workers v
+        WHERE EXISTS (SELECT FROM ahead)
+          AND v.last_heartbeat > clock_timestamp()
+        FOR UPDATE SKIP LOCKED))
 ), recorded AS (
     UPDATE hodei_listening h
     SET listening_since = CASE
@@ -62,9 +71,13 @@ WITH ahead AS MATERIALIZED (
             ELSE h.listening_since
         END,
         last_beat = clock_timestamp()
-    WHERE h.last_beat NOT BETWEEN clock_timestamp() - make_interval(secs => %(beat_every_s)s)
-                              AND clock_timestamp() + make_interval(secs => %(beat_every_s)s)
-       OR h.listening_since > clock_timestamp()
+    WHERE h.only_row = ANY (ARRAY(
+        SELECT o.only_row
+        FROM hodei_listening o
+        WHERE o.last_beat NOT BETWEEN clock_timestamp() - make_interval(secs => %(beat_every_s)s)
+                                  AND clock_timestamp() + make_interval(secs => %(beat_every_s)s)
+           OR o.listening_since > clock_timestamp()
+        FOR UPDATE SKIP LOCKED))
 ), begun AS (
     INSERT INTO hodei_listening (listening_since, last_beat)
     SELECT clock_timestamp(), clock_timestamp()

@@ -255,3 +255,31 @@ def test_a_job_that_names_the_lease_of_another_is_odd(
     on(database_url, story)
     asked = "SELECT state, lease, reason FROM jobs ORDER BY state"
     assert db.execute(asked).fetchall() == [("FAILED", None, "REJECTED"), ("SUCCEEDED", None, None)]
+
+
+def test_no_look_waits_for_a_row_that_somebody_has_locked(
+    database_url: str, db: Connection
+) -> None:
+    """The sweeps of a server stand still while it waits."""
+
+    async def story(conn: AsyncConnection) -> None:
+        await ready_worker(conn)
+        await conn.execute("SET lock_timeout = '10ms'")
+        await conn.execute("UPDATE hodei_listening SET last_beat = 'infinity', checked_at = NULL")
+        await conn.execute("UPDATE workers SET last_heartbeat = '2999-01-01Z'")
+        await conn.execute("INSERT INTO job_queue (job_id) VALUES (gen_random_uuid())")
+        await conn.execute(
+            """
+            INSERT INTO leases (lease, job_id, worker_id, attempt, enqueued_at, offered_at, accept_by)
+            VALUES (9, gen_random_uuid(), gen_random_uuid(), 1, now(), now(), '2999-01-01Z')"""
+        )
+        for table in ("hodei_listening", "workers", "leases", "job_queue"):
+            with db.transaction(force_rollback=True):
+                db.execute(f"SELECT FROM {table} FOR UPDATE".encode())
+                await sweep.look(conn, 30, 20)
+                if table != "hodei_listening":
+                    await invariants.look(conn)
+                    await invariants.drop_leases(conn)
+            await conn.execute("UPDATE hodei_listening SET last_beat = 'infinity'")
+
+    on(database_url, story)
