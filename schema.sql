@@ -1468,6 +1468,7 @@ RETURNS TABLE (job_id uuid, outcome text)
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
+<<own>>                                     -- a column of others may have a variable's name
 DECLARE
     created uuid[];
     ready boolean;
@@ -1588,7 +1589,7 @@ BEGIN
                CASE
                    WHEN j.project <> r.project THEN 'taken'
                    WHEN j.project <> coalesce(r.project, 'default') THEN 'conflict'
-                   WHEN r.id = ANY (created) AND j.spec = r.spec THEN 'created'
+                   WHEN r.id = ANY (own.created) AND j.spec = r.spec THEN 'created'
                    WHEN j.spec = r.spec THEN 'existed'
                    ELSE 'conflict'
                END
@@ -1622,6 +1623,7 @@ END $$;
 -- member of those roles only that were granted to it.
 CREATE OR REPLACE FUNCTION hodei_project_to_enqueue(wanted text) RETURNS text
 LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
 DECLARE
     granted text[] := ARRAY['default'];
 BEGIN
@@ -1653,6 +1655,7 @@ END $$;
 -- one. Else as hodei_enqueue(spec).
 CREATE OR REPLACE FUNCTION hodei_enqueue(spec jsonb, project text) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+#variable_conflict use_variable
 DECLARE
     normal jsonb := hodei_normalise_spec(spec);
     id uuid := coalesce((spec ->> 'id')::uuid, hodei_uuid7());
@@ -1737,6 +1740,7 @@ END $$;
 -- three quarters of 2^62 is near its end.
 CREATE OR REPLACE FUNCTION hodei_pass_live_leases() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER AS $$
+#variable_conflict use_variable
 DECLARE
     most CONSTANT bigint := 2305843009213693952;
     near_end CONSTANT bigint := 3458764513820540928;
