@@ -89,7 +89,7 @@ WITH chosen AS MATERIALIZED (
     FOR UPDATE OF j SKIP LOCKED"""
 STRAY = CHOOSE_STRAY + END_CHOSEN
 
-# Each worker is notified once.
+# Each worker is notified once. What a lease said of a cancel before is not true, as in cancels.py.
 IN_FLIGHT = """
 WITH free AS MATERIALIZED (
     SELECT j.id
@@ -113,6 +113,14 @@ WITH free AS MATERIALIZED (
       AND j.lease IS NOT NULL
       AND j.cancel_requested_at IS NULL
     RETURNING j.id, j.correlation_id, j.lease, j.worker_id, j.updated_at
+), undelivered AS (
+    UPDATE leases l
+    SET cancel_delivered_at = NULL,
+        stopping_at = NULL
+    FROM requested r
+    WHERE l.lease = r.lease
+      AND l.lease = ANY (ARRAY(SELECT r.lease FROM requested r))
+      AND num_nonnulls(l.cancel_delivered_at, l.stopping_at) > 0
 ), story AS (
     INSERT INTO domain_events (
         occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)

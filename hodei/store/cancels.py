@@ -99,6 +99,7 @@ async def _cancelled(
     return found[0][0] if found else None
 
 
+# What a lease said of a cancel before it was requested is not true: its worker would not be told.
 CANCEL_IN_FLIGHT = """
 WITH requested AS (
     UPDATE jobs j
@@ -111,6 +112,13 @@ WITH requested AS (
       AND j.lease IS NOT NULL
       AND j.cancel_requested_at IS NULL
     RETURNING j.id, j.correlation_id, j.lease, j.worker_id, j.updated_at
+), undelivered AS (
+    UPDATE leases l
+    SET cancel_delivered_at = NULL,
+        stopping_at = NULL
+    FROM requested r
+    WHERE l.lease = r.lease
+      AND num_nonnulls(l.cancel_delivered_at, l.stopping_at) > 0
 ), story AS (
     INSERT INTO domain_events (
         occurred_at, event_type, aggregate_id, correlation_id, actor, worker_id, payload)

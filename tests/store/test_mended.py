@@ -4,6 +4,8 @@ import pytest
 
 from hodei.store import (
     accepts,
+    cancel_many,
+    cancels,
     invariants,
     job_logs,
     late_results,
@@ -281,5 +283,26 @@ def test_no_look_waits_for_a_row_that_somebody_has_locked(
                     await invariants.look(conn)
                     await invariants.drop_leases(conn)
             await conn.execute("UPDATE hodei_listening SET last_beat = 'infinity'")
+
+    on(database_url, story)
+
+
+@pytest.mark.parametrize("column", ["cancel_delivered_at", "stopping_at"])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_cancel_is_told_whatever_the_lease_said_of_one_before(
+    database_url: str, column: str, many: bool
+) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker)
+        await conn.execute(f"UPDATE leases SET {column} = 'infinity'")
+        if many:
+            await cancel_many.cancel_many(conn, [offer.job_id], [], "cli:ana")
+        else:
+            assert await cancels.request_cancel(conn, offer.job_id, "cli:ana")
+        told = [Claimant(offer.lease, worker.id)]
+        assert await leases.undelivered_cancels(conn, [worker.id]) == told
+        await leases.cancel_delivered(conn, worker.id, [offer.lease], stopping=True)
+        assert await leases.undelivered_cancels(conn, [worker.id]) == []
 
     on(database_url, story)
