@@ -1,10 +1,13 @@
-"""Roles with the GRANTs of docs/database.md, and the program run against a database."""
+"""Roles with the GRANTs of docs/database.md, the program run against a database, and days that do not
+change within a test."""
 
 import re
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -75,3 +78,24 @@ def roles(empty_database_url: str) -> Iterator[Roles]:
     made = Roles(empty_database_url)
     yield made
     made.drop()
+
+
+OF_TODAY = """
+SELECT hodei_make_days();
+SELECT hodei_drop_day(parent, (clock_timestamp() AT TIME ZONE 'UTC')::date - 1)
+FROM unnest(ARRAY['domain_events', 'job_logs']) parent
+"""
+
+LONGEST_TEST = timedelta(minutes=2)
+
+
+@pytest.fixture
+def one_day(db: Connection) -> None:
+    """For tests that compare days: none begins where it would see midnight (UTC), and where the run
+    has seen it the database gets the days of one that is made now. Its template has those of the
+    day before."""
+    now = datetime.now(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    if midnight - now < LONGEST_TEST:
+        time.sleep((midnight - now).total_seconds())
+    db.execute(OF_TODAY)

@@ -66,6 +66,7 @@ one, and is upgraded."""
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("one_day")
 def test_each_thing_that_is_gone_is_named_and_mended(db: Connection, database_url: str) -> None:
     whole = db.execute(CATALOG).fetchall()
     for statement in GONE:

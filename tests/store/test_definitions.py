@@ -86,6 +86,7 @@ OTHER = {
 }
 
 
+@pytest.mark.usefixtures("one_day")
 def test_each_thing_that_is_otherwise_is_named_and_mended(
     db: Connection, database_url: str
 ) -> None:

@@ -7,6 +7,8 @@ import pytest
 from hodei.store import schema, schema_check
 from tests.conftest import Connection
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 ATTACHED = "SELECT count(*) FROM pg_inherits WHERE inhparent = %s::regclass"
 
 

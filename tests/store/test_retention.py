@@ -19,6 +19,8 @@ from hodei.store.database import Database
 from tests.conftest import Connection
 from tests.factories import on, pending_job
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 
 def ran(url: str, days: int = 30) -> dict[str, Any]:
     result = CliRunner().invoke(

@@ -69,6 +69,7 @@ def test_twice_is_a_no_op(empty_database_url: str) -> None:
         assert len(before[0]) > 150
 
 
+@pytest.mark.usefixtures("one_day")
 def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(
     db: Connection, database_url: str
 ) -> None:
@@ -88,6 +89,7 @@ def test_what_the_guides_clean_drops_comes_back_and_the_audit_stays(
 
 
 @pytest.mark.parametrize("revision", [1, 2, 3, 4, 5])
+@pytest.mark.usefixtures("one_day")
 def test_a_filled_database_of_an_older_revision_is_upgraded(
     empty_database_url: str, db: Connection, revision: int
 ) -> None:
