@@ -99,11 +99,18 @@ class HeldLease(NamedTuple):
     has_secrets: bool
 
 
-# No message carries a log_seq beyond 2^62 (protocol/bounds.MOST_NUMBER): a hand has set it. APPEND
-# (job_logs.py) knows then what is stored.
+# Where the chunk before log_seq is not stored a hand has set it, and the worker goes on with what no
+# server has acknowledged.
 HELD_BY = """
 SELECT l.lease, l.job_id, l.accepted_at IS NOT NULL,
-       CASE WHEN l.log_seq BETWEEN 0 AND 4611686018427387904 THEN l.log_seq ELSE 0 END,
+       CASE
+           WHEN l.log_seq NOT BETWEEN 1 AND 4611686018427387904 THEN 0
+           WHEN EXISTS (
+               SELECT
+               FROM job_logs g
+               WHERE g.job_id = l.job_id AND g.lease = l.lease AND g.seq = l.log_seq - 1)
+           THEN l.log_seq ELSE 0
+       END,
        j.cancel_requested_at IS NOT NULL, l.secrets IS NOT NULL
 FROM leases l
 JOIN jobs j ON j.id = l.job_id AND j.lease = l.lease

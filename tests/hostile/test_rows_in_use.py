@@ -96,6 +96,29 @@ def test_an_odd_lease_costs_its_own_job(system: Hodei) -> None:
     assert [part.name for part in system.stack.parts if part.ended] == []
 
 
+@pytest.mark.parametrize("comes_back", [False, True], ids=["connected", "comes back"])
+def test_a_log_is_whole_whose_cursor_a_hand_has_set_ahead(system: Hodei, comes_back: bool) -> None:
+    """By so little that a worker might have sent as much, and by more than it ever sends."""
+    gate = system.folder / f"gate-{comes_back}"
+    waits = f"echo up; until [ -e {gate} ]; do sleep 0.1; done; yes | head -c 4000000"
+    jobs = {enqueue(system, "odd", waits): ahead for ahead in (1_000_000, 1 << 61)}
+    for job_id, ahead in jobs.items():
+        system.wrote(job_id, "up")
+        system.sql("UPDATE leases SET log_seq = %s WHERE job_id = %s", ahead, job_id)
+    if comes_back:
+        streams = system.log("odd").count("connected to")
+        system.sql("UPDATE workers SET session = session + 1 WHERE name = 'odd'")
+        eventually(lambda: system.log("odd").count("connected to") > streams)
+    gate.touch()
+    system.all_succeeded(list(jobs))
+    asked = """
+        SELECT attempts, logs_complete, log_bytes,
+               (SELECT sum(octet_length(data)) FROM job_logs WHERE job_id = j.id)
+        FROM jobs j WHERE j.id = ANY (%s::uuid[])
+    """
+    assert system.sql(asked, list(jobs)) == [(1, True, 4_000_003, 4_000_003)] * len(jobs)
+
+
 def test_an_odd_row_of_a_connected_worker_costs_its_own_jobs(system: Hodei) -> None:
     before, count = marks(system), 0
     system.sql("CREATE TABLE kept AS SELECT * FROM workers WHERE name = 'odd'")

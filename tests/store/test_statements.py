@@ -11,7 +11,7 @@ import pytest
 
 from hodei.domain.job import FINAL, JobState, Outcome, Reason, Waiting, may_become
 from hodei.domain.worker import CONNECTED, WorkerState
-from hodei.store import job_logs, jobs, results, sessions
+from hodei.store import job_logs, jobs, log_cursors, results, sessions
 from tests.conftest import SCHEMA, TREE
 
 
@@ -103,6 +103,7 @@ def test_a_row_of_the_queue_is_what_its_job_says(name: str) -> None:
         (results.Result, results.RESULT),
         (job_logs.Chunk, job_logs.APPEND),
         (job_logs.Chunk, job_logs.APPEND_LATE),
+        (log_cursors.Begin, log_cursors.MEND),
         (sessions.Heartbeat, sessions.BEAT),
     ],
 )
