@@ -248,7 +248,8 @@ class Keyring:
             async with asyncio.timeout(READ_EVERY_S + LOOK_UP_S):
                 reading = await self._database.run(lambda conn: _read(conn, ids, used))
         except (*TROUBLE, TimeoutError) as error:
-            words = words_of(error)
+            is_late = isinstance(error, TimeoutError)
+            words = "the database did not answer in time" if is_late else words_of(error)
             if not self._trouble:
                 self._log.warning("API keys cannot be read: {}", words)
             self._trouble = words

@@ -19,6 +19,7 @@ from psycopg.rows import TupleRow
 
 from hodei.domain.errors import HodeiError, Unavailable
 from hodei.store import json_values, sqlstate, times
+from hodei.store.pooled import Attempts, PooledConnection
 
 __all__ = ["json_values", "times"]  # imported for their effect on what every connection reads
 
@@ -57,6 +58,9 @@ its database up to a minute after its return. Workers wait 10 s for that (hodei_
 
 POOL_ERRORS = (psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed)
 
+NO_CONNECTION = "the database is not available: no connection to it can be made; the log says why"
+ALL_BUSY = f"all {POOL_SIZE} connections to the database are busy; try again"
+
 HEAL_EVERY_S = 15.0
 """Seconds until the schema is applied again where that was of no use: this role may not make what is
 missing, or not see it."""
@@ -90,8 +94,10 @@ class Database:
         self._healing = asyncio.Lock()
         self._healed = 0
         self._heal_at = 0.0  # by time.monotonic()
+        self._attempts = Attempts()
         self.pool: psycopg_pool.AsyncConnectionPool[Connection] = psycopg_pool.AsyncConnectionPool(
             url,
+            connection_class=PooledConnection,
             min_size=1,
             max_size=POOL_SIZE,
             open=False,
@@ -100,6 +106,7 @@ class Database:
             reconnect_failed=_connect_again,
             check=_still_open,
             kwargs={
+                "attempts": self._attempts,
                 "autocommit": True,
                 "application_name": "hodei-server",
                 "prepare_threshold": 5 if prepare else None,
@@ -136,7 +143,7 @@ class Database:
                 lost = idempotent and runs_left == MOST_RUNS - 1 and sqlstate.is_lost(error)
                 if lost or await self._make_ready(error, runs_left, healed):
                     continue
-                if unavailable := _unavailable(error):
+                if unavailable := self._unavailable(error):
                     raise unavailable from error
                 raise
         raise AssertionError("unreachable")
@@ -172,6 +179,20 @@ class Database:
                 await conn.close()
                 raise
 
+    def _unavailable(self, error: Exception) -> Unavailable | None:
+        if isinstance(error, psycopg_pool.PoolClosed):
+            return Unavailable("this server is shutting down")
+        if isinstance(error, psycopg_pool.PoolTimeout):
+            return Unavailable(NO_CONNECTION if self._attempts.refusal else ALL_BUSY)
+        if isinstance(error, TimeoutError):
+            return Unavailable("the database did not answer in time; try again")
+        if sqlstate.is_missing(error):  # no row is at fault
+            return Unavailable(
+                "an object of Hodei's schema is missing, or this role may not see it; `hodei db"
+                f" check` names it ({sqlstate.primary(error)})"
+            )
+        return sqlstate.unavailable(error)
+
     async def _mend(self, seen: int) -> None:
         """Applies schema.sql once for all calls that found the same gap."""
         async with self._healing:
@@ -193,17 +214,6 @@ class Database:
                 return await work(conn)
 
         return await self.run(transaction, timeout_s=timeout_s)
-
-
-def _unavailable(error: Exception) -> Unavailable | None:
-    if isinstance(error, TimeoutError):
-        return Unavailable("the database did not answer in time; try again")
-    if sqlstate.is_missing(error):  # no row is at fault
-        return Unavailable(
-            "an object of Hodei's schema is missing, or this role may not see it; `hodei db check`"
-            f" names it ({sqlstate.primary(error)})"
-        )
-    return sqlstate.unavailable(error)
 
 
 async def _connect_again(pool: psycopg_pool.AsyncConnectionPool[Connection]) -> None:

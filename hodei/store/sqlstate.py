@@ -6,7 +6,6 @@ fault (its sender is told). PostgreSQL's DETAIL quotes rows, values of environme
 is never shown."""
 
 import psycopg
-import psycopg_pool
 
 from hodei.domain.errors import Locked, Unavailable
 from hodei.store import of_a_function
@@ -95,8 +94,6 @@ def _is_met_by_others(error: psycopg.Error) -> bool:
 def unavailable(error: BaseException) -> Unavailable | None:
     """Returns the error in words where the database cannot serve now; None where a row or a program
     is at fault."""
-    if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
-        return Unavailable(f"the database is not available: {primary(error)}")
     if not isinstance(error, psycopg.Error) or is_of_a_trigger(error):
         return None
     state = error.sqlstate or ""

@@ -4,6 +4,7 @@ themselves."""
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 from hodei.local import child
 from hodei.local.embedded_postgres import EmbeddedPostgres, free_port, unprivileged_user
 from hodei.local.stack import Stack
+from hodei.store.database import NO_CONNECTION
 from tests.conftest import SCHEMA
 from tests.eventually import eventually
 from tests.local_pgbouncer import PgBouncer
@@ -146,6 +148,49 @@ def test_when_all_connections_are_taken_callers_are_told_and_the_rest_goes_on(fr
         WHERE payload->>'new_status' IN ('Unreachable', 'Terminated')
         """
     ) == [(0,)]
+
+
+def refuses(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'hodei%'"
+
+
+def test_why_no_connection_can_be_made_is_said_once_and_callers_learn_no_host(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """pg_hba.conf begins to refuse under a running server. The job that runs meanwhile ends well."""
+    hodei = start(server_of(own_postgres.dsn()), tmp_path, servers=1)
+    rules = own_postgres.data / "pg_hba.conf"
+    before = rules.read_text()
+    try:
+        hodei.stack.worker("worker", hodei.addresses[0], tmp_path / "w", hodei.token())
+        gate = tmp_path / "gate"
+        job_id = hodei.submit("--command", f"until [ -e {gate} ]; do sleep 0.1; done")
+        hodei.until(job_id, "RUNNING")
+        rules.write_text("host all all all reject\n")
+        os.kill(own_postgres.pid or 0, signal.SIGHUP)
+        eventually(lambda: refuses(hodei.url))
+        hodei.sql(KILL)
+        words = hodei.run("job", "get", job_id).err
+        assert words == f"Error: {NO_CONNECTION}\n"
+        log = hodei.log("server-0")
+        assert log.count("no connection to the database can be made: ") == 1, log
+        assert "couldn't get a connection" not in log
+        assert "no database that can be written answers: not serving" in log
+        rules.write_text(before)
+        os.kill(own_postgres.pid or 0, signal.SIGHUP)
+        gate.touch()
+        assert (job := hodei.finish(job_id))["state"] == "SUCCEEDED", job
+        assert job["attempts"] == 1
+    finally:
+        hodei.stack.stop()
+        hodei.conn.close()
 
 
 # ── failover ──
