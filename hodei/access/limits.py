@@ -12,14 +12,14 @@ reflection; 48 MB of answers that are not taken, twice, and 8 KiB of each small 
 job that is waited for (flow/ends.py); and pages of logs (flow/log_reader.py)."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hodei.access.principal import Caller, caller
+from hodei.access.readings import Readings
 from hodei.access.turns import Turn, Turns
-from hodei.domain.errors import Exhausted, Invalid
+from hodei.domain.errors import Exhausted
 from hodei.store.database import CALL_TIMEOUT_S, Connection, Database
 
 T = TypeVar("T")
@@ -36,8 +36,6 @@ MOST_READERS = 1_000
 DATABASE_TURNS = 3
 """Connections of the pool that callers have at once, two of them for one key or address
 (store/database.py)."""
-
-_LATE = "the request is late"
 
 
 class Quota:
@@ -84,38 +82,6 @@ class Quota:
             yield
         finally:
             self.give_back(address, amount)
-
-
-class Readings:
-    """The requests that are being read, each within a time. They are looked at once a second, all
-    together: a timer for each would cost a lone create 2 %."""
-
-    def __init__(self) -> None:
-        # Loop tasks by when they are late; bounded by the turns to be read.
-        self._late_at: dict[asyncio.Task[Any], float] = {}
-
-    async def run(self) -> None:
-        """Ends the readings that take too long, for ever."""
-        while True:
-            await asyncio.sleep(1.0)
-            now = time.monotonic()
-            for task, late_at in list(self._late_at.items()):
-                if late_at < now:
-                    task.cancel(_LATE)
-
-    async def within_time(self, read: Awaitable[T], within_s: float) -> T:
-        """Returns what `read` returns. Invalid: it took longer, by up to a second."""
-        task = asyncio.current_task()
-        assert task  # noqa: S101  gRPC runs each call as one
-        self._late_at[task] = time.monotonic() + within_s
-        try:
-            return await read
-        except asyncio.CancelledError as error:
-            if error.args != (_LATE,) or task.uncancel():  # cancelled by others too
-                raise
-            raise Invalid(f"the request did not come whole within {within_s:g} s") from None
-        finally:
-            del self._late_at[task]
 
 
 class CallersDatabase:

@@ -15,8 +15,8 @@ WAIT_S = 10.0
 
 class Turns:
     """Room for an amount of work, half of it for one caller. Those who wait are served caller by
-    caller, and of a caller connection by connection: ten thousand calls of one caller delay a call
-    of another one by one turn."""
+    caller, first those who hold least, and of a caller connection by connection: ten thousand calls
+    of one caller delay a call of another one by one turn."""
 
     def __init__(self, what: str, room: int) -> None:
         self._what = what
@@ -44,6 +44,10 @@ class Turns:
         self._release(who.holder, weight)
         if self._waiting:
             self._serve()
+
+    def newcomers(self) -> int:
+        """Callers who wait and hold nothing."""
+        return sum(holder not in self._held for holder in self._waiting)
 
     def _fits(self, holder: str, weight: int) -> bool:
         held = self._held.get(holder, 0)
@@ -83,12 +87,12 @@ class Turns:
             raise
 
     def _serve(self) -> None:
-        """Gives turns while there is room. The first caller that may have one gets it, for its
-        first connection; then both go to the end of their rounds."""
+        """Gives turns while there is room. Of the callers that hold least, the first that may have
+        one gets it, for its first connection; then both go to the end of their rounds."""
         served = True
         while served and self._free:
             served = False
-            for holder in list(self._waiting):
+            for holder in sorted(self._waiting, key=lambda holder: self._held.get(holder, 0)):
                 if self._serve_one(holder):
                     served = True
 

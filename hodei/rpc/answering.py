@@ -255,7 +255,9 @@ class _Greeted:
         limits, address = self._limits, self._who.address
         with limits.greetings.held(address):
             async with limits.hellos.of(self._who):
-                first = await limits.readings.within_time(self._read_one(), HELLO_READ_S)
+                first = await limits.readings.within_time(
+                    self._read_one(), HELLO_READ_S, limits.hellos, self._who
+                )
                 await self._wait_for_others(first)
         limits.worker_streams.acquire(address)
         _when_over(self._context, limits.worker_streams, address, 1)

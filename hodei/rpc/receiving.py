@@ -60,9 +60,9 @@ class Receiving:
 
     async def request(self, context: Context, who: Caller) -> bytes:
         """Returns the bytes of a call's request. Invalid: there is none, or it is too long or too
-        late; Exhausted: it had no turn in time."""
+        late; Exhausted: it had no turn in time, or lost it as it came slowly."""
         async with self._turns.of(who):
-            raw = await self._readings.within_time(context.read(), self._within_s)
+            raw = await self._readings.within_time(context.read(), self._within_s, self._turns, who)
         if not isinstance(raw, bytes):
             await asyncio.sleep(LEFT_S)
             raise Invalid("expected a request, got none")

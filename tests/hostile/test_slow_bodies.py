@@ -1,5 +1,5 @@
-"""The holder of a key sends the bodies of its calls slowly: calls with another key are answered all the
-while, from the same address too."""
+"""The holder of a key, or of two, sends the bodies of its calls slowly: calls with another key are
+answered all the while, from the same address too."""
 
 import time
 from contextlib import ExitStack
@@ -25,5 +25,17 @@ def test_slow_bodies_of_one_key_hold_up_no_other_key(addresses: int, keyed: Keye
         for address in (keyed.address, second)[:addresses]:
             opened.enter_context(attack("stall", address, 40, 8, CREATE, 100, key=key))
         time.sleep(LATE_S)
+    seen.check()
+    keyed.check_well()
+
+
+def test_slow_bodies_of_two_keys_hold_up_no_third_one(keyed: Keyed) -> None:
+    """Together they had all turns, for ten seconds."""
+    with ExitStack() as opened:
+        seen = opened.enter_context(watched(keyed.hodei, key=keyed.innocent))
+        for role in (Role.SUBMITTER, Role.OPERATOR):
+            stalled = ("stall", keyed.address, 40, 8, CREATE, 100)
+            opened.enter_context(attack(*stalled, key=keyed.keys[role]))
+        time.sleep(1)
     seen.check()
     keyed.check_well()

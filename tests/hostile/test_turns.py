@@ -1,6 +1,7 @@
 """Quotas and turns: who is refused, who waits, and who is served next."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hodei.access import turns
 from hodei.access.limits import Quota
 from hodei.access.principal import Caller
+from hodei.access.readings import Readings
 from hodei.access.shared import SharedReading
 from hodei.access.turns import Turns
 from hodei.domain.errors import Exhausted, Unavailable
@@ -107,6 +109,33 @@ def test_the_turns_of_a_key_are_its_own_wherever_it_calls_from() -> None:
 async def enter(turns: Turns, who: Caller, weight: int = 1) -> None:
     async with turns.of(who, weight):
         pass
+
+
+def test_a_newcomer_has_the_turn_of_a_slow_reading_and_no_last_one_is_taken() -> None:
+    async def run() -> None:
+        turns, readings, told = Turns("to be tested", 4), Readings(), Counter[str]()
+        looks = asyncio.get_running_loop().create_task(readings.run())
+
+        async def read(who: Caller, takes_s: float) -> None:
+            try:
+                async with turns.of(who):
+                    await readings.within_time(asyncio.sleep(takes_s), 10, turns, who)
+                told[f"{who.address} was read"] += 1
+            except Exhausted as error:
+                assert "its turn was given to others" in str(error)
+                told[f"{who.address} was ended"] += 1
+
+        async with asyncio.TaskGroup() as group:
+            for who in (FLOOD, FLOOD, OTHER, OTHER):
+                group.create_task(read(who, 1.2))
+            await asyncio.sleep(0.01)
+            for address in "cdefg":
+                group.create_task(read(Caller(address, ""), 0.4))
+        looks.cancel()
+        assert told.pop("a was ended") == told.pop("b was ended") == 1
+        assert told == {f"{address} was read": 1 for address in "abcdefg"}
+
+    asyncio.run(run())
 
 
 def test_what_weighs_more_than_all_room_has_its_turn_alone() -> None:
