@@ -40,7 +40,8 @@ DATABASE_TURNS = 3
 
 class Quota:
     """An amount of `what` that callers may have in all, and a smaller one for each address. A call
-    that finds it used up is refused at once."""
+    that finds it used up is refused at once. The last tenth in all is for addresses that have no more
+    than a tenth of their own: two addresses of one hand cannot use up everything."""
 
     def __init__(self, what: str, most: int, of_address: int) -> None:
         self._what = what
@@ -57,10 +58,12 @@ class Quota:
                 f"{mine} {self._what} from this address already: expected at most"
                 f" {self._of_address}; try again when one has ended"
             )
-        if self._in_all + amount > self._most:
+        has_few = mine + amount <= self._of_address // 10
+        most = self._most if has_few else self._most - self._most // 10
+        if self._in_all + amount > most:
             raise Exhausted(
                 f"this server has {self._in_all} {self._what} already: expected at most"
-                f" {self._most}; try again in a moment, or another server"
+                f" {most}; try again in a moment, or another server"
             )
         self._taken[address] = mine + amount
         self._in_all += amount

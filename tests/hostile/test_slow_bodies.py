@@ -39,3 +39,18 @@ def test_slow_bodies_of_two_keys_hold_up_no_third_one(keyed: Keyed) -> None:
         time.sleep(1)
     seen.check()
     keyed.check_well()
+
+
+def test_two_addresses_leave_creates_to_a_third_one(keyed: Keyed) -> None:
+    """Each sends as many at once as it may."""
+    key = keyed.keys[Role.SUBMITTER]
+    with (
+        through_another_address(keyed.address) as second,
+        through_another_address(keyed.address, "127.0.0.3") as third,
+        watched(keyed.hodei, third, key=keyed.innocent) as seen,
+        attack("stall", keyed.address, 1200, 4, CREATE, 100, key=key),
+        attack("stall", second, 1200, 4, CREATE, 100, key=key),
+    ):
+        time.sleep(1)
+    seen.check()
+    keyed.check_well()

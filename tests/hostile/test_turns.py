@@ -30,6 +30,20 @@ def test_a_quota_refuses_in_words_what_is_beyond_it_in_all_or_for_an_address() -
     quota.acquire("c")
 
 
+def test_the_last_tenth_of_a_quota_is_for_addresses_that_have_few() -> None:
+    quota = Quota("calls", 40, 20)
+    quota.acquire("a", 20)
+    quota.acquire("b", 16)
+    with pytest.raises(Exhausted, match="this server has 36 calls already: expected at most 36"):
+        quota.acquire("b")
+    quota.acquire("c", 2)
+    with pytest.raises(Exhausted, match="expected at most 36"):
+        quota.acquire("c")
+    quota.acquire("d", 2)
+    with pytest.raises(Exhausted, match="this server has 40 calls already: expected at most 40"):
+        quota.acquire("e")
+
+
 @pytest.mark.parametrize(
     ("peer", "address"),
     [
