@@ -52,7 +52,7 @@ class Ended(NamedTuple):
 
 
 UNASKED = "its worker says that it was cancelled, but nobody has asked for that"
-UNLIMITED = "its worker says that a limit of time has passed, but the job has none"
+UNLIMITED = "its worker says that a limit of time has passed, but none that the job has can have"
 """Messages of jobs whose record has no cancel, or no time-out: a worker lies, or a row was changed."""
 
 
@@ -62,6 +62,7 @@ UNLIMITED = "its worker says that a limit of time has passed, but the job has no
 # `alone`: a loss is a lone one where its worker had no other job and has lost none within
 # LONE_WITHIN_S. `requeued`: a failure runs again after 1 s, doubled each time up to 5 min; a loss
 # after 10 s, doubled each time up to 10 min; both ± 25 %.
+# `unlimited`: a worker says TIMEOUT before half of the shortest limit; clocks may be set back.
 #
 # If a result arrives before its accept was stored, this statement writes both transitions and both
 # events (`ran_unaccepted`): PENDING → RUNNING, a microsecond or more before the end.
@@ -91,7 +92,8 @@ WITH said AS (
         peak_memory_bytes, cpu_us, log_chunks, log_bytes, log_dropped_bytes, leftover_processes,
         leftover_unknown)
 ), told AS MATERIALIZED (
-    SELECT s.*, l.job_id, l.log_seq = s.log_chunks AS logs_complete, l.log_bytes AS stored_bytes
+    SELECT s.*, l.job_id, l.offered_at, l.log_bytes AS stored_bytes,
+           l.log_seq = s.log_chunks AS logs_complete
     FROM said s
     JOIN leases l ON l.lease = s.lease AND l.worker_id IS NOT DISTINCT FROM s.worker_id
     WHERE l.lease = ANY (%(lease)s::bigint[])
@@ -113,8 +115,11 @@ WITH said AS (
 ), held AS MATERIALIZED (
     SELECT c.*, j.id, j.state AS old_state, j.correlation_id, j.updated_at AS last_event_at,
            j.state = 'PENDING' AND c.ran AS ran_unaccepted,
-           c.reason = 'TIMEOUT' AND num_nonnulls(
-               j.timeout_ms, j.start_timeout_ms, j.silence_timeout_ms) = 0 AS unlimited,
+           c.reason = 'TIMEOUT' AND starts_with(c.actor, 'worker:') AND coalesce(
+               extract(epoch FROM clock_timestamp())::float8
+                   - extract(epoch FROM least(c.offered_at, j.started_at, j.updated_at))::float8
+               < least(j.timeout_ms, j.start_timeout_ms, j.silence_timeout_ms) / 2000.0,
+               true) AS unlimited,
            greatest(clock_timestamp(), j.updated_at + interval '2 microseconds') AS ended_at,
            CASE
                WHEN c.outcome = 'LOST' AND j.cancel_requested_at IS NOT NULL
@@ -166,15 +171,10 @@ WITH said AS (
         started_at = CASE
             WHEN g.ran_unaccepted THEN greatest(
                 g.last_event_at + interval '1 microsecond',
-                least(
-                    g.ended_at - interval '1 microsecond',
-                    g.ended_at - g.run_us * interval '1 microsecond'))
+                g.ended_at - greatest(g.run_us, 1) * interval '1 microsecond')
             ELSE j.started_at
         END,
-        updated_at = CASE
-            WHEN g.final THEN g.ended_at
-            ELSE g.ended_at + interval '1 microsecond'
-        END,
+        updated_at = g.ended_at + (NOT g.final)::integer * interval '1 microsecond',
         completed_at = CASE WHEN g.final THEN g.ended_at END,
         reason = CASE WHEN g.final THEN g.why END,
         message = CASE WHEN g.final THEN left(g.words, 2000) END,
@@ -194,8 +194,8 @@ WITH said AS (
     RETURNING j.id, j.started_at, j.attempts, j.failures, j.priority, j.spec, j.queue_timeout_ms,
               j.losses, j.project, g.lease, g.worker_id, g.old_state, g.new_state, g.why,
               g.words AS message, g.actor, g.correlation_id, g.ended_at, g.ran_unaccepted,
-              g.outcome, g.exit_code, g.signal,
-              g.logs_complete, g.leftover_processes, g.leftover_unknown
+              g.outcome, g.exit_code, g.signal, g.logs_complete, g.leftover_processes,
+              g.leftover_unknown
 ), unleased AS (
     DELETE FROM leases l
     WHERE l.lease = ANY (ARRAY(SELECT e.lease FROM ended e))

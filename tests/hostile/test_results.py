@@ -69,7 +69,7 @@ ODD: dict[str, dict[str, Any]] = {
     },
     "a signal that is none": {"outcome": pb.FAILED, "reason": "SIGNALED", "signal": 900},
     "a negative signal": {"outcome": pb.FAILED, "reason": "SIGNALED", "signal": -9},
-    "a time-out of a job that has none": {"outcome": pb.FAILED, "reason": "TIMEOUT"},
+    "a time-out long before its time": {"outcome": pb.FAILED, "reason": "TIMEOUT"},
     "started in 2999, run for 300 years": {
         "outcome": pb.SUCCEEDED,
         "started_unix_us": 32_472_144_000_000_000,
@@ -95,7 +95,7 @@ def test_what_is_impossible_about_a_result_is_left_out(fresh: Hodei) -> None:
     slots = 2 * len(ODD)
     with HostileWorker(fresh.addresses[0], fresh.token(), slots=slots, labels=labels) as evil:
         for _ in range(slots):
-            fresh.submit("--label", "mine=1", "--command", "true")
+            fresh.submit("--label", "mine=1", "--timeout", "1h", "--command", "true")
         runs = eventually(lambda: evil.offers if len(evil.offers) == slots else [])
         accepted = runs[: len(ODD)]
         evil.send(accepts=[pb.Accept(lease=run.lease) for run in accepted])

@@ -182,43 +182,6 @@ def test_a_cancel_that_nobody_asked_for_is_none(
     assert queued(db) == []
 
 
-@pytest.mark.parametrize("retries", [0, 1])
-def test_a_job_without_time_outs_runs_into_none(
-    retries: int, database_url: str, db: Connection
-) -> None:
-    """It is a failure all the same, and runs again if it may."""
-
-    async def story(conn: AsyncConnection) -> uuid.UUID:
-        worker = await ready_worker(conn)
-        offer = await running_job(conn, worker, retries=retries)
-        said = word(offer, "FAILED", reason="TIMEOUT", message="too slow", exit_code=None)
-        (ended,) = await results.record_results(conn, [said])
-        assert (ended.new_state, ended.reason) == ("PENDING" if retries else "FAILED", "INTERNAL")
-        return offer.job_id
-
-    job_id = on(database_url, story)
-    final = (None, None) if retries else ("INTERNAL", results.UNLIMITED)
-    assert db.execute("SELECT reason, message FROM jobs").fetchall() == [final]
-    told = """
-        SELECT payload ->> 'reason', payload ->> 'message'
-        FROM domain_events
-        WHERE aggregate_id = %s
-          AND payload ->> 'old_state' = 'RUNNING'
-    """
-    assert db.execute(told, [str(job_id)]).fetchall() == [("INTERNAL", results.UNLIMITED)]
-
-
-@pytest.mark.parametrize("limit", ["timeout", "start_timeout", "silence_timeout"])
-def test_a_job_with_a_time_out_runs_into_it(limit: str, database_url: str, db: Connection) -> None:
-    async def story(conn: AsyncConnection) -> uuid.UUID:
-        worker = await ready_worker(conn)
-        offer = await running_job(conn, worker, **{limit: 5})
-        await results.record_results(conn, [word(offer, "FAILED", reason="TIMEOUT")])
-        return offer.job_id
-
-    assert state(db, on(database_url, story)) == ("FAILED", 1, None, "TIMEOUT")
-
-
 def test_a_cancelled_offer_ends_when_it_returns(database_url: str, db: Connection) -> None:
     async def story(conn: AsyncConnection) -> uuid.UUID:
         worker = await ready_worker(conn)

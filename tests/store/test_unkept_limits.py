@@ -2,6 +2,8 @@
 
 import uuid
 
+import pytest
+
 from hodei.store import (
     accepts,
     job_logs,
@@ -26,10 +28,54 @@ from tests.factories import (
     silence,
     word,
 )
+from tests.store.looks import state
 from tests.store.test_late import chunk
 from verify.checker import violations
 
 # ── limits ──
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_job_without_time_outs_runs_into_none(
+    retries: int, database_url: str, db: Connection
+) -> None:
+    """It is a failure all the same, and runs again if it may."""
+
+    async def story(conn: AsyncConnection) -> uuid.UUID:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker, retries=retries)
+        said = word(offer, "FAILED", reason="TIMEOUT", message="too slow", exit_code=None)
+        (ended,) = await results.record_results(conn, [said])
+        assert (ended.new_state, ended.reason) == ("PENDING" if retries else "FAILED", "INTERNAL")
+        return offer.job_id
+
+    job_id = on(database_url, story)
+    final = (None, None) if retries else ("INTERNAL", results.UNLIMITED)
+    assert db.execute("SELECT reason, message FROM jobs").fetchall() == [final]
+    told = """
+        SELECT payload ->> 'reason', payload ->> 'message'
+        FROM domain_events
+        WHERE aggregate_id = %s
+          AND payload ->> 'old_state' = 'RUNNING'
+    """
+    assert db.execute(told, [str(job_id)]).fetchall() == [("INTERNAL", results.UNLIMITED)]
+
+
+@pytest.mark.parametrize(("after_s", "reason"), [(5, "TIMEOUT"), (2, "INTERNAL")])
+@pytest.mark.parametrize("limit", ["timeout", "start_timeout", "silence_timeout"])
+def test_a_job_with_a_time_out_runs_into_it_when_it_can_have_passed(
+    limit: str, after_s: int, reason: str, database_url: str, db: Connection
+) -> None:
+    async def story(conn: AsyncConnection) -> uuid.UUID:
+        worker = await ready_worker(conn)
+        offer = await running_job(conn, worker, **{limit: 5})
+        await conn.execute(
+            "UPDATE leases SET offered_at = offered_at - make_interval(secs => %s)", [after_s]
+        )
+        await results.record_results(conn, [word(offer, "FAILED", reason="TIMEOUT")])
+        return offer.job_id
+
+    assert state(db, on(database_url, story)) == ("FAILED", 1, None, reason)
 
 
 def test_a_job_that_waits_too_long_in_the_queue_fails(database_url: str, db: Connection) -> None:
