@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import hodei_worker
-from hodei.protocol import standard_streams
+from hodei.protocol import grpc_lines, standard_streams
 from hodei.tls.caller import Tls
 from hodei_worker import identity, secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels, projects, seconds
@@ -263,7 +263,7 @@ def check_user(name: str | None) -> None:
 def run(settings: Settings, log_level: str, log_format: str, worker_id: str | None) -> None:
     # Before grpc is imported. This process never forks.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC writes lines of its own to the log
+    grpc_lines.silence(also_asked_for=log_format == "json")
     from loguru import logger
 
     from hodei_worker import log, on_demand

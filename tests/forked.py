@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hodei.cli import program
+from hodei.protocol import grpc_lines
 
 IMPORTED = (
     "hodei.cli.main",
@@ -94,7 +94,9 @@ def _content(descriptor: int) -> bytes:
 
 def serve(link: socket.socket) -> None:
     """Returns in each process that is to become `hodei`, and when nobody can ask any more."""
-    program.silence_grpc()  # as `hodei` does before it imports anything of IMPORTED
+    grpc_lines.silence(
+        also_asked_for=False
+    )  # as `hodei` does before it imports anything of IMPORTED
     for module in IMPORTED:
         importlib.import_module(module)
     gc.freeze()  # what has been imported stays shared with the processes that are forked

@@ -14,7 +14,7 @@ import click
 
 from hodei.cli import errors, unreadable
 from hodei.domain.text import words_of
-from hodei.protocol import standard_streams
+from hodei.protocol import grpc_lines, standard_streams
 from hodei.shapes.error import ErrorKind
 
 BROKEN_PIPE = 141
@@ -37,19 +37,15 @@ def run(
     """Ends the process with the command's exit code: `failed` for what could not be done and has no
     code of its own. Without `tracebacks` a defect of ours is one line too."""
     standard_streams.fill()
-    silence_grpc()
     _take_any_text()
     words = sys.argv[1:] if args is None else list(args)
     unreadable.begin()
     told = Told(failed, as_json=errors.wants_document(words, os.environ))
+    grpc_lines.silence(
+        also_asked_for=told.as_json
+    )  # before the command, whatever imports gRPC first
     code = _outcome(command, name, words, told, tracebacks=tracebacks)
     sys.exit(_flushed(code, told))
-
-
-def silence_grpc() -> None:
-    """Keeps gRPC's core from writing lines of its own to standard error. It reads the variable when it
-    is imported: so this comes before the command, whatever imports gRPC first."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def _take_any_text() -> None:

@@ -11,7 +11,7 @@ from hodei.cli import program
 from hodei.cli.database_url import VISIBLE, check_url, database_url_options, needed
 from hodei.cli.errors import message_of
 from hodei.domain.timing import LOST_AFTER_S
-from hodei.protocol import standard_streams
+from hodei.protocol import grpc_lines, standard_streams
 from hodei_worker import secret_file
 from hodei_worker.flags import empty_refused, environment_shown
 
@@ -209,7 +209,7 @@ def run_in_json(words: Sequence[str], name: str) -> None:
 
     if before_log.in_json(words, os.environ):
         standard_streams.fill()
-        program.silence_grpc()
+        grpc_lines.silence(also_asked_for=True)
         before_log.run(server, name, words, log_format="json", message_of=message_of)
 
 

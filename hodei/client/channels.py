@@ -13,6 +13,7 @@ from hodei.client.python_words import for_python
 from hodei.client.servers import Servers, Tries
 from hodei.domain.errors import Invalid, Unavailable
 from hodei.domain.text import shown
+from hodei.protocol import grpc_lines
 from hodei.tls.address import Address
 from hodei.tls.bad import BadTls
 from hodei.tls.caller import Tls, from_environment, stamp
@@ -60,7 +61,7 @@ class Channels:
     ) -> None:
         """Without `tls` the environment says it. Invalid: a setting is not as expected."""
         if "grpc" not in sys.modules:  # its core would write raw lines to standard error
-            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+            grpc_lines.silence(also_asked_for=False)
         given = _from_environment(os.environ) if servers is None else servers
         self.servers = Servers(given, tls=tls is None and bool(os.environ.get("HODEI_TLS")))
         self._tls = from_environment(os.environ) if tls is None else _checked_tls(tls)

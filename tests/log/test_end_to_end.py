@@ -181,7 +181,12 @@ def test_every_line_of_json_is_json_also_with_the_database_away(
         Stack(tmp_path / "logs") as stack,
     ):
         url = database.dsn()
-        environment = {"HODEI_LOG_FORMAT": "json", "HODEI_LOG": "info,psycopg.pool=debug"}
+        environment = {
+            "HODEI_LOG_FORMAT": "json",
+            "HODEI_LOG": "info,psycopg.pool=debug",
+            "GRPC_VERBOSITY": "debug",
+            "GRPC_TRACE": "http",
+        }
         address = stack.server("server", url, environment=environment)
         stack.worker("worker", address, tmp_path / "w", mint_token(url), environment=environment)
         database.stop()

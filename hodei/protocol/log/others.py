@@ -1,7 +1,7 @@
 """What others say, through our writer: libraries, warnings, the event loop, the interpreter itself.
 
 gRPC's core writes to stderr by itself, and is told to be silent before it is imported
-(GRPC_VERBOSITY); its statuses come as exceptions, and its Python part logs as others do.
+(../grpc_lines.py); its statuses come as exceptions, and its Python part logs as others do.
 """
 
 import logging
