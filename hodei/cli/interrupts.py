@@ -19,12 +19,15 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         super().__init__()
+        self.number = number
         self.name = signal.Signals(number).name
         self.exit_code = OF_A_SIGNAL + number
 
 
 class TimeIsUp(KeyboardInterrupt):
     """The time limit of `within` has passed. It interrupts whatever Ctrl-C interrupts."""
+
+    number = signal.SIGALRM
 
 
 def code_of(interrupt: KeyboardInterrupt) -> int:

@@ -95,10 +95,17 @@ def open_channel(grpc: Any, address: Address, tls: Tls, options: Sequence[Any]) 
     return grpc.secure_channel(address.target, credentials, options=[*options, *named])
 
 
+CLOSE_WITHIN_S = 0.5
+"""Seconds in which a channel is closed: mostly it takes a millisecond."""
+
+
 def close_interrupted(channel: Any) -> None:
-    """Closes a blocking channel after a KeyboardInterrupt, and does not wait for it: an interrupt in
-    the middle of gRPC's own steps may leave a channel whose close never returns."""
-    threading.Thread(target=channel.close, daemon=True).start()
+    """Closes a blocking channel after a KeyboardInterrupt, and waits for CLOSE_WITHIN_S at most: an
+    interrupt in the middle of gRPC's own steps may leave a channel whose close never returns. It
+    does wait, as Python's end hangs where it meets a thread that closes a channel."""
+    closing = threading.Thread(target=channel.close, daemon=True)
+    closing.start()
+    closing.join(CLOSE_WITHIN_S)
 
 
 def interrupt_of(error: BaseException | None) -> KeyboardInterrupt | None:
