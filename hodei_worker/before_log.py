@@ -29,13 +29,20 @@ def in_json(words: Sequence[str], environment: Mapping[str, str]) -> bool:
     return given == "json"
 
 
+def words_of(error: click.ClickException) -> str:
+    """The words of an error. Those of click about a value name no flag themselves."""
+    if isinstance(error, click.BadParameter) and error.param:
+        return f"{max(error.param.opts, key=len)}: {error.message}"
+    return error.format_message()
+
+
 def run(
     command: click.Command,
     name: str,
     words: Sequence[str],
     *,
     log_format: str,
-    message_of: Callable[[click.ClickException], str] = click.ClickException.format_message,
+    message_of: Callable[[click.ClickException], str] = words_of,
 ) -> NoReturn:
     """Runs a program, and ends the process with its exit code. `message_of` puts errors into words."""
     if log_format == "json":

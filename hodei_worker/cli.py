@@ -17,7 +17,7 @@ from hodei.tls.caller import Tls
 from hodei_worker import identity, secret_file
 from hodei_worker.config import BadSetting, Settings, addresses, labels, projects, seconds
 from hodei_worker.container_flags import container_flags, container_options
-from hodei_worker.flags import empty_refused, environment_shown
+from hodei_worker.flags import empty_refused, environment_shown, whole_numbers
 from hodei_worker.on_demand import on_demand_options
 from hodei_worker.registrar_key import VARIABLES, RegistrarKey, registrar_key
 from hodei_worker.tls_flags import tls_options
@@ -32,6 +32,7 @@ def default_state_dir() -> str:
 
 
 @empty_refused
+@whole_numbers
 @environment_shown
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import click
 
@@ -101,35 +100,15 @@ def _flag(error: click.BadParameter) -> str:
     return max(error.param.opts, key=len)
 
 
-_CLICKS_WORDS = re.compile(r"(?P<given>.*) is not (?:a valid|in the range|one of) .*", re.DOTALL)
-
-
-QUOTES = ("'", '"')
+_NO_CHOICE = re.compile(r"(?P<given>.*) is not one of .*", re.DOTALL)
 
 
 def _expectation(error: click.BadParameter) -> str:
-    found = _CLICKS_WORDS.fullmatch(error.message)
-    expected = _expected(error.param.type) if error.param else ""
-    if not found or not expected:
+    kind = error.param.type if error.param else None
+    found = _NO_CHOICE.fullmatch(error.message)
+    if not found or not isinstance(kind, click.Choice):
         return error.message
-    given = found["given"]
-    return f"expected {expected}, got {given if given[:1] in QUOTES else repr(given)}"
-
-
-def _expected(kind: click.ParamType[Any]) -> str:
-    """What a value of this type is, in words; empty for types that say it themselves."""
-    if isinstance(kind, click.Choice):
-        return "one of " + ", ".join(map(str, kind.choices))
-    if isinstance(kind, click.IntRange | click.FloatRange):
-        number = "a whole number" if isinstance(kind, click.IntRange) else "a number"
-        if None not in (kind.min, kind.max):
-            return f"{number} from {kind.min} to {kind.max}"
-        return (
-            f"{number} of at least {kind.min}"
-            if kind.max is None
-            else f"{number} of at most {kind.max}"
-        )
-    return {"integer": "a whole number", "float": "a number"}.get(kind.name, "")
+    return f"expected one of {', '.join(map(str, kind.choices))}, got {found['given']}"
 
 
 def tell(error: click.ClickException, shown_as: Error, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ import hodei
 from hodei.cli import connection, contexts, show
 from hodei.cli.errors import Failure
 from hodei.tls.caller import FLAGS, VARIABLES
-from hodei_worker.flags import empty_refused, refuse_empty
+from hodei_worker.flags import empty_refused, refuse_empty, whole_numbers
 
 ABOUT = "Also: --server, --tls…, --utc, --version and --help, as `hodei --help` explains them."
 
@@ -148,14 +148,14 @@ def of_root() -> list[GlobalFlag]:
 
 def prepare(command: click.Command, words: Sequence[str]) -> None:
     """Gives a command, called as these words, the global flags that it has not itself, and each of
-    its own flags a name in the environment: HODEI_, the words and the flag. None takes an empty text.
-    Once is enough."""
+    its own flags a name in the environment: HODEI_, the words and the flag. None takes an empty text,
+    or a whole number that is not digits. Once is enough."""
     if any(isinstance(param, GlobalFlag) for param in command.params):
         return
     for option in command.params:
         if isinstance(option, click.Option):
             _name_in_environment(option, words)
-    empty_refused(command)
+    empty_refused(whole_numbers(command))
     taken = {spelled for param in command.params for spelled in param.opts}
     command.params += [f for f in everywhere(of_root=False) if not taken.intersection(f.opts)]
     command.epilog = f"{command.epilog or ''}\n\n{ABOUT}".lstrip()

@@ -13,10 +13,11 @@ from hodei.cli.errors import message_of
 from hodei.domain.timing import LOST_AFTER_S
 from hodei.protocol import grpc_lines, standard_streams
 from hodei_worker import secret_file
-from hodei_worker.flags import empty_refused, environment_shown
+from hodei_worker.flags import empty_refused, environment_shown, whole_numbers
 
 
 @empty_refused
+@whole_numbers
 @environment_shown
 @click.command(
     "server",

@@ -14,7 +14,11 @@ WRONG = [
         ["--final-exit-code", "300", "--", "x"],
         "--final-exit-code: expected an exit code from 1 to 255, got 300",
     ),
-    (["--final-exit-code", "x", "--", "x"], ": 'x' is not a valid integer"),
+    (["--final-exit-code", "x", "--", "x"], "expected a whole number, got 'x'"),
+    *[
+        ([f"--retries={text}", "--", "x"], f"expected a whole number, got {text!r}")
+        for text in ("1_0", "+5", " 7", "7 ", "\u0663", "0x1", "1e1", "9" * 20)
+    ],
     (
         ["--priority", "5000", "--", "x"],
         "--priority: expected a whole number from -1000 to 1000, got 5000",

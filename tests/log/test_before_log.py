@@ -80,6 +80,8 @@ def test_a_worker_shows_no_control_of_a_name_that_it_was_given(tmp_path: Path) -
     assert done.stderr == "Error: --token-file /no\\n\\x1b[31mfile: No such file or directory\n"
     done = ran("-m", *WORKER, *state, "--label", "x\ny")
     assert (done.stderr.count("\n"), done.returncode) == (1, 2)
+    done = ran("-m", *WORKER, *state, "--slots", "1_0")
+    assert done.stderr == "Error: --slots: expected a whole number, got '1_0'\n"
 
 
 @pytest.mark.parametrize("program", [SERVER, WORKER])
