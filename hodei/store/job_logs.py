@@ -27,10 +27,10 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-# Where the chunks of a lease begin beyond its cursor, a hand may have set it: what is stored tells
-# where the log goes on. Where they begin beyond that, too, there is a gap: none of them is stored,
-# and the answer says where to go on. Where they end before the cursor none is stored either: they
-# were sent again, or a hand has set it (log_cursors.py).
+# Where the chunks of a lease begin beyond its cursor, or the cursor is beyond 2^62, a hand may have
+# set it: what is stored tells where the log goes on. Where they begin beyond that, too, there is a
+# gap: none of them is stored, and the answer says where to go on. Where they end before the cursor
+# none is stored either: they were sent again, or a hand has set it (log_cursors.py).
 APPEND = """
 WITH said AS MATERIALIZED (
     SELECT *
@@ -51,7 +51,7 @@ WITH said AS MATERIALIZED (
 ), cursors AS MATERIALIZED (
     SELECT l.lease, l.worker_id, l.job_id, l.attempt, p.first_seq, p.next_seq,
            CASE
-               WHEN l.log_seq >= p.first_seq THEN l.log_seq
+               WHEN l.log_seq BETWEEN p.first_seq AND 4611686018427387904 THEN l.log_seq
                ELSE (
                    SELECT coalesce(max(g.seq) + 1, 0)
                    FROM job_logs g
