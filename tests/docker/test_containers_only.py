@@ -8,7 +8,7 @@ import pytest
 
 from tests.docker.workers import BOTH, DockerWorker
 from tests.eventually import eventually
-from tests.running import Hodei, new_database, start
+from tests.running import Hodei, new_database
 from tests.upgrade.releases import Both, both
 from tests.worker_process import supervisors
 
@@ -18,14 +18,6 @@ ONLY = ("--executor", "docker")
 def only_containers(worker: DockerWorker) -> DockerWorker:
     worker.flags = (*ONLY, *worker.flags[len(BOTH) :])
     return worker
-
-
-@pytest.fixture
-def hodei(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
-    running = start(pg_server, tmp_path, servers=1)
-    yield running
-    running.stack.stop()
-    running.conn.close()
 
 
 def test_it_gets_no_plain_process(hodei: Hodei, tmp_path: Path, docker_socket: str) -> None:

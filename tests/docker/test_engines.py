@@ -4,7 +4,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,18 +12,10 @@ from tests.docker.engines import OwnEngine, can_be_started
 from tests.docker.registry import serving
 from tests.docker.workers import DockerWorker
 from tests.eventually import eventually, gone
-from tests.running import Hodei, start
+from tests.running import Hodei
 
 COUNT = "n=0; while [ $n -lt 100 ]; do n=$((n+1)); echo line $n; sleep 0.1; done"
 LINES = "".join(f"line {n}\n" for n in range(1, 101))
-
-
-@pytest.fixture
-def hodei(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
-    running = start(pg_server, tmp_path, servers=1)
-    yield running
-    running.stack.stop()
-    running.conn.close()
 
 
 @pytest.fixture(params=["live-restore", "plain"])

@@ -8,24 +8,26 @@ from types import SimpleNamespace
 
 import pytest
 
+from hodei.local import own_python
 from tests.docker.tiny_image import NAME as IMAGE
 from tests.docker.workers import DockerWorker, docker
 from tests.eventually import eventually
 from tests.running import Hodei, start
 
-LONG_SILENT = """
-WITH heard AS (
-    UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'
-)
-UPDATE workers
-SET last_heartbeat = last_heartbeat - interval '2 minutes'
-WHERE id = %s
+EAGER = """
+from hodei.domain import timing
+timing.HEARTBEAT_S = 1.0
 """
+"""Workers of this server send heartbeats each second, instead of each 10 s."""
 
 
 @pytest.fixture
 def hodei(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
-    running = start(pg_server, tmp_path, servers=1)
+    (tmp_path / "sitecustomize.py").write_text(EAGER)
+    running = start(pg_server, tmp_path, servers=0)
+    path = f"{tmp_path}:{own_python.environment()['PYTHONPATH']}"
+    eager = running.stack.server("eager", running.url, environment={"PYTHONPATH": path})
+    running.addresses.append(eager)
     yield running
     running.stack.stop()
     running.conn.close()
@@ -60,7 +62,7 @@ def test_a_worker_that_is_gone(hodei: Hodei, tmp_path: Path, docker_socket: str)
         gone.kill_containers_process()
         heard_twice(worker)
         assert len(gone.containers()) == 1
-        hodei.sql(LONG_SILENT, gone.owner)
+        gone.fall_silent()
         eventually(lambda: gone.containers("-a") == [])
         assert "removing the container of lease" in worker.log
         assert gone.attempts(job_id) == ("PENDING", 1)

@@ -5,24 +5,12 @@ import grp
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-
-import pytest
 
 from tests.docker.engine_proxy import EngineProxy
 from tests.docker.workers import BOTH, DockerWorker
 from tests.hosts import make
-from tests.running import Hodei, start
-
-
-@pytest.fixture
-def hodei(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
-    running = start(pg_server, tmp_path, servers=1)
-    yield running
-    running.stack.stop()
-    running.conn.close()
+from tests.running import Hodei
 
 
 def test_a_worker_without_an_engine_runs_processes(

@@ -12,7 +12,7 @@ from hodei.domain.provider import Settings
 from hodei.providers.contract import Unanswered
 from hodei.providers.docker import Docker
 from hodei.tls import authority
-from tests.docker.providing import Providing, providing, reached_at
+from tests.docker.providing import Providing, providing
 from tests.docker.tls_front import tls_front
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -68,10 +68,8 @@ def test_a_certificate_that_is_not_there_is_said_by_its_path(
 
 
 def test_workers_trust_the_ca_that_the_provider_names(
-    pg_server: SimpleNamespace, tmp_path: Path, docker_socket: str, image: str
+    pg_server: SimpleNamespace, tmp_path: Path, docker_socket: str, host: str, image: str
 ) -> None:
-    if not (host := reached_at(docker_socket, image)):
-        pytest.skip("containers of this engine reach no address of this machine")
     folder = tmp_path / "certificates"
     authority.make(folder, [host], 1)
     flags = ("--tls-cert", f"{folder}/server.pem", "--tls-key", f"{folder}/server-key.pem")

@@ -7,18 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.docker.providing import Providing, providing, reached_at
+from tests.docker.providing import Providing, providing
 from tests.eventually import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def host(docker_socket: str, image: str) -> str:
-    """An address of this machine that containers reach."""
-    if not (found := reached_at(docker_socket, image)):
-        pytest.skip("containers of this engine reach no address of this machine")
-    return found
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -17,34 +16,18 @@ from tests.docker.engines import OwnEngine, can_be_started
 from tests.docker.namespaces import in_network_of, listener_on_loopback
 from tests.docker.workers import DockerWorker
 from tests.eventually import eventually
-from tests.running import Hodei, start
+from tests.running import Hodei
 from verify.fault_proxy import FaultProxy
 
 COUNT = "n=0; while [ $n -lt 120 ]; do n=$((n+1)); echo line $n; sleep 0.1; done"
 LINES = "".join(f"line {n}\n" for n in range(1, 121))
 UNTIL_LET_GO = "echo up; until [ -e /tmp/go ]; do sleep 0.05; done; echo down"
-LONG_SILENT = """
-WITH heard AS (
-    UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'
-)
-UPDATE workers
-SET last_heartbeat = last_heartbeat - interval '2 minutes'
-WHERE id = %s
-"""
 
 
 @dataclass
 class Host:
     worker: DockerWorker
     cable: FaultProxy  # from the host to the server
-
-
-@pytest.fixture
-def hodei(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
-    running = start(pg_server, tmp_path, servers=1)
-    yield running
-    running.stack.stop()
-    running.conn.close()
 
 
 @contextlib.contextmanager
@@ -114,7 +97,7 @@ def test_a_job_of_a_host_that_is_cut_off_runs_on_the_other(hodei: Hodei, hosts: 
     first = next(host for host in hosts if host.worker.containers())
     second = next(host for host in hosts if host is not first)
     first.cable.refuse()
-    hodei.sql(LONG_SILENT, first.worker.owner)
+    first.worker.fall_silent()
     hodei.back_off_ends(job_id)
     (container,) = eventually(second.worker.containers)
     assert first.worker.containers(), "nobody can tell it"

@@ -13,6 +13,15 @@ from tests.eventually import eventually, gone
 from tests.running import Hodei
 from tests.worker_process import Ended, Worker
 
+LONG_SILENT = """
+WITH heard AS (
+    UPDATE hodei_listening SET listening_since = listening_since - interval '1 hour'
+)
+UPDATE workers
+SET last_heartbeat = last_heartbeat - interval '2 minutes'
+WHERE id = %s
+"""
+
 BOTH = ("--executor", "process", "--executor", "docker")
 
 
@@ -83,6 +92,10 @@ class DockerWorker(Worker):
         for pid in self.container_pids():
             os.kill(pid, signal.SIGKILL)
             eventually(lambda pid=pid: gone(pid))  # type: ignore[misc]
+
+    def fall_silent(self) -> None:
+        """Servers take it for gone, as if its last heartbeat were two minutes old."""
+        self.hodei.sql(LONG_SILENT, self.owner)
 
     def stop(self) -> None:
         super().stop()
