@@ -22,11 +22,15 @@ def enqueued(hodei: Hodei, jobs: int) -> list[str]:
 
 
 def test_numbers_of_leases_that_are_given_twice(working: Hodei) -> None:
-    running = [working.submit("--command", "sleep 20") for _ in range(3)]
+    gate = working.folder / "gate"
+    command = f"until [ -e {gate} ]; do sleep 0.1; done"
+    running = [working.submit("--command", command) for _ in range(3)]
     for job in running:
         working.until(job, "RUNNING")
     working.sql("SELECT setval('hodei_lease_seq', 1, false)")
-    working.all_succeeded([*enqueued(working, 8), *running])
+    working.all_succeeded(enqueued(working, 8))
+    gate.touch()
+    working.all_succeeded(running)
     assert working.sql(REJECTED) == [(0,)]
 
 
@@ -52,7 +56,7 @@ def test_a_database_that_refuses_all_jobs_has_most_of_them_wait(working: Hodei) 
 def test_leases_that_somebody_has_made_unique_cost_no_job(working: Hodei, theirs: str) -> None:
     """A worker has one job at a time then."""
     working.sql(f"ALTER TABLE leases ADD CONSTRAINT theirs {theirs}")
-    working.all_succeeded(enqueued(working, 8))
+    working.all_succeeded(enqueued(working, 4))
 
 
 def test_rows_of_the_queue_without_a_job_hold_nobody_up(working: Hodei) -> None:
@@ -147,20 +151,18 @@ def test_a_worker_that_gives_everything_back_writes_few_events(working: Hodei) -
     assert all(working.job(job)["state"] == "PENDING" for job in jobs)
 
 
-def test_a_worker_that_is_revoked_keeps_no_job_running(fresh: Hodei) -> None:
+def test_a_worker_that_is_revoked_keeps_no_job_running(one: Hodei) -> None:
     """By --on-worker-exit keep they outlive their agent, and would run twice at the same time."""
     keep = ("--on-worker-exit", "keep", "--slots", "2")
-    worker = fresh.stack.worker(
-        "kept", fresh.addresses[0], fresh.folder / "kept", fresh.token(), *keep
-    )
-    pid = fresh.folder / "pid"
-    job = fresh.submit("--command", f"echo $$ >{pid}; exec sleep 300")
-    fresh.until(job, "RUNNING")
+    worker = one.stack.worker("kept", one.addresses[0], one.folder / "kept", one.token(), *keep)
+    pid = one.folder / "pid"
+    job = one.submit("--command", f"echo $$ >{pid}; exec sleep 300")
+    one.until(job, "RUNNING")
     eventually(lambda: pid.exists() and pid.read_text().strip())
-    fresh.ok("worker", "revoke", fresh.sql("SELECT id::text FROM workers")[0][0])
+    one.ok("worker", "revoke", one.sql("SELECT id::text FROM workers")[0][0])
     assert worker.process.wait(20) != 0
     eventually(lambda: gone(int(pid.read_text())), most_s=20)
-    assert "was revoked: its 1 jobs are stopped" in fresh.log("kept")
+    assert "was revoked: its 1 jobs are stopped" in one.log("kept")
 
 
 def test_a_lock_that_a_trigger_waits_for_costs_no_job(working: Hodei) -> None:
@@ -253,25 +255,25 @@ def test_a_trigger_that_does_not_come_to_its_end_is_not_tried_all_the_time(
     assert working.sql("SELECT last_value FROM tries") == tries
 
 
-def test_a_create_whose_trigger_does_not_come_to_its_end_is_found_by_halves(fresh: Hodei) -> None:
+def test_a_create_whose_trigger_does_not_come_to_its_end_is_found_by_halves(one: Hodei) -> None:
     """Each statement that has it in it takes as long as the statement_timeout, and the others of
     its call wait for that."""
-    name = fresh.conn.info.dbname
-    fresh.sql("CREATE SEQUENCE tries")
-    fresh.sql(
+    name = one.conn.info.dbname
+    one.sql("CREATE SEQUENCE tries")
+    one.sql(
         "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " IF NEW.name = 'slow' THEN PERFORM nextval('tries'), pg_sleep(2); END IF;"
         " RETURN NEW; END $$"
     )
-    fresh.sql("CREATE TRIGGER theirs BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()")
-    fresh.sql(f"ALTER DATABASE {name} SET statement_timeout = '300ms'")
-    reconnect(fresh)
+    one.sql("CREATE TRIGGER theirs BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION theirs()")
+    one.sql(f"ALTER DATABASE {name} SET statement_timeout = '300ms'")
+    reconnect(one)
     specs = [json.dumps({"command": "true", "name": one}) for one in ["slow", *["good"] * 127]]
-    with grpc.insecure_channel(fresh.addresses[0]) as channel:
+    with grpc.insecure_channel(one.addresses[0]) as channel:
         stub = hodei_pb2_grpc.JobServiceStub(channel)
         entries = stub.CreateJobs(pb.CreateJobsRequest(specs=specs), timeout=60).entries
     assert [entry.error_code for entry in entries] == ["UNAVAILABLE", *[""] * 127]
-    assert fresh.sql("SELECT last_value FROM tries") == [(8,)], "1 + log2(128)"
+    assert one.sql("SELECT last_value FROM tries") == [(8,)], "1 + log2(128)"
 
 
 def reconnect(hodei: Hodei) -> None:

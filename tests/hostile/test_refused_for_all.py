@@ -3,6 +3,8 @@ fault, and none is lost by it."""
 
 import json
 import time
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
 from tests.eventually import eventually
-from tests.running import Hodei
+from tests.running import Hodei, start
 from verify.checker import violations
 
 
@@ -18,6 +20,32 @@ def submitted(working: Hodei, how_many: int = 8) -> list[str]:
     """The ids of jobs that write something."""
     lines = b'{"command": "echo x"}\n' * how_many
     return working.submit("--file", "-", stdin=lines).split()
+
+
+def logs(system: Hodei) -> str:
+    return system.log("server-0") + system.log("server-1")
+
+
+@pytest.fixture(scope="module")
+def running(
+    pg_server: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hodei]:
+    """Two servers, and a worker of four slots that both have."""
+    folder = tmp_path_factory.mktemp("refused")
+    one = start(pg_server, folder)
+    servers = ",".join(one.addresses)
+    one.stack.worker("worker", servers, folder / "w", one.token(), "--slots", "4")
+    yield one
+    one.stack.stop()
+    one.conn.close()
+
+
+@pytest.fixture
+def system(running: Hodei) -> Hodei:
+    """It has no rows of jobs: a column that must have a value can be added."""
+    for table in ("job_logs", "job_queue", "jobs", "domain_events"):
+        running.sql(f"DELETE FROM {table}")
+    return running
 
 
 @pytest.mark.parametrize(
@@ -47,7 +75,7 @@ def test_numbers_whose_sequence_was_dropped_begin_anew(working: Hodei) -> None:
     gate.touch()
     assert working.finish(running)["state"] == "SUCCEEDED"
     working.all_succeeded(submitted(working))
-    assert "cannot be stored" not in working.log("server-0") + working.log("server-1")
+    assert "cannot be stored" not in logs(working)
     assert violations(working.conn) == []
 
 
@@ -72,19 +100,19 @@ def test_numbers_whose_sequence_was_dropped_begin_anew(working: Hodei) -> None:
         ),
     ],
 )
-def test_what_refuses_all_rows_costs_no_job(working: Hodei, done: str, undone: str) -> None:
-    working.sql(done)
-    jobs = submitted(working)
-    refused = "may say why"
-    eventually(lambda: refused in working.log("server-0") + working.log("server-1"))
+def test_what_refuses_all_rows_costs_no_job(system: Hodei, done: str, undone: str) -> None:
+    before = len(logs(system))
+    system.sql(done)
+    jobs = submitted(system)
+    eventually(lambda: "may say why" in logs(system)[before:])
     time.sleep(5)
-    said = working.log("server-0") + working.log("server-1")
+    said = logs(system)[before:]
     assert said.count("none is at fault") <= 8, "a line for each claim, not for each of its jobs"
-    assert working.sql("SELECT message FROM jobs WHERE state = 'FAILED'") == []
-    working.sql(undone)
-    working.all_succeeded(jobs)
-    assert all(part.process.poll() is None for part in working.stack.parts), "no process has ended"
-    assert violations(working.conn) == []
+    assert system.sql("SELECT message FROM jobs WHERE state = 'FAILED'") == []
+    system.sql(undone)
+    system.all_succeeded(jobs)
+    assert all(part.process.poll() is None for part in system.stack.parts), "no process has ended"
+    assert violations(system.conn) == []
 
 
 def test_a_partition_that_is_no_day_ends_no_server(working: Hodei) -> None:
@@ -101,42 +129,47 @@ def test_a_partition_that_is_no_day_ends_no_server(working: Hodei) -> None:
     working.all_succeeded(submitted(working))
 
 
-@pytest.mark.parametrize(
-    ("done", "code", "words"),
-    [
-        (
-            "ALTER TABLE job_queue ADD CONSTRAINT theirs CHECK (priority > 5)",
-            "INVALID_ARGUMENT",
-            "(constraint theirs of table job_queue is not Hodei's)",
-        ),
-        (
-            "ALTER TABLE domain_events ADD CONSTRAINT theirs CHECK (actor = 'x')",
-            "INVALID_ARGUMENT",
-            " is not Hodei's)",
-        ),
-        (
-            "CREATE UNIQUE INDEX theirs ON jobs ((1))",
-            "INVALID_ARGUMENT",
-            "(constraint theirs of table jobs is not Hodei's)",
-        ),
-        (
-            "ALTER TABLE job_queue ADD COLUMN theirs integer NOT NULL",
-            "UNAVAILABLE",
-            'the database refuses all jobs (null value in column "theirs" of relation "job_queue"',
-        ),
-    ],
-)
+REFUSALS = [
+    (
+        "ALTER TABLE job_queue ADD CONSTRAINT theirs CHECK (priority > 5)",
+        "ALTER TABLE job_queue DROP CONSTRAINT theirs",
+        "INVALID_ARGUMENT",
+        "(constraint theirs of table job_queue is not Hodei's)",
+    ),
+    (
+        "ALTER TABLE domain_events ADD CONSTRAINT theirs CHECK (actor = 'x')",
+        "ALTER TABLE domain_events DROP CONSTRAINT theirs",
+        "INVALID_ARGUMENT",
+        " is not Hodei's)",
+    ),
+    (
+        "CREATE UNIQUE INDEX theirs ON jobs ((1))",
+        "DROP INDEX theirs",
+        "INVALID_ARGUMENT",
+        "(constraint theirs of table jobs is not Hodei's)",
+    ),
+    (
+        "ALTER TABLE job_queue ADD COLUMN theirs integer NOT NULL",
+        "ALTER TABLE job_queue DROP COLUMN theirs",
+        "UNAVAILABLE",
+        'the database refuses all jobs (null value in column "theirs" of relation "job_queue"',
+    ),
+]
+
+
+@pytest.mark.parametrize(("done", "undone", "code", "words"), REFUSALS)
 @pytest.mark.parametrize("together", [False, True])
 def test_a_create_that_somebody_refuses_says_who(
-    one: Hodei, done: str, code: str, words: str, together: bool
+    system: Hodei, done: str, undone: str, code: str, words: str, together: bool
 ) -> None:
     if "UNIQUE" in done:
-        one.submit("--command", "true")
-    one.sql(done)
+        system.all_succeeded([system.submit("--command", "true")])
+    system.sql(done)
     spec = json.dumps({"command": "true", "env": {"KEY": "hidden"}})
     request = pb.CreateJobsRequest(specs=[spec, spec], all_or_nothing=together)
-    with grpc.insecure_channel(one.addresses[0]) as channel:
+    with grpc.insecure_channel(system.addresses[0]) as channel:
         entries = hodei_pb2_grpc.JobServiceStub(channel).CreateJobs(request, timeout=30).entries
+    system.sql(undone)
     assert [entry.error_code for entry in entries] == [code, code], entries
     assert all(words in entry.error for entry in entries), entries
-    assert "hidden" not in str(entries) + one.log("server-0")
+    assert "hidden" not in str(entries) + system.log("server-0")

@@ -44,18 +44,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_fails_the_job_with_that_reason_and_the_worker_stays(
-    fresh: Hodei, small_disk: Path
+    one: Hodei, small_disk: Path
 ) -> None:
-    part = fresh.stack.worker(
-        "worker", fresh.addresses[0], small_disk / "w", fresh.token(), "--log-limit", "0"
+    part = one.stack.worker(
+        "worker", one.addresses[0], small_disk / "w", one.token(), "--log-limit", "0"
     )
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"\0" * (8 << 20))
-    loud = fresh.submit("--command", "yes | head -c 50000000")
-    with psycopg.connect(fresh.url) as busy:  # nothing is taken off the worker's disk meanwhile
+    loud = one.submit("--command", "yes | head -c 50000000")
+    with psycopg.connect(one.url) as busy:  # nothing is taken off the worker's disk meanwhile
         busy.execute("LOCK TABLE job_logs IN EXCLUSIVE MODE")
         time.sleep(3)
-    job = fresh.finish(loud)
+    job = one.finish(loud)
     assert (job["state"], job["reason"]) == ("FAILED", "LIMIT_EXCEEDED")
     assert "disk is full" in job["message"]
     assert 0 < job["log_bytes"] < 50_000_000
@@ -63,46 +63,46 @@ def test_a_full_disk_fails_the_job_with_that_reason_and_the_worker_stays(
     subprocess.run(
         ["sh", "-c", f"cat /dev/zero >>{ballast}"], check=False, capture_output=True
     )  # to the last byte
-    job = fresh.finish(fresh.submit("--script", "-", stdin=b"true\n"))
+    job = one.finish(one.submit("--script", "-", stdin=b"true\n"))
     assert (job["state"], job["reason"]) == ("FAILED", "START_FAILED")
     assert "No space left on device" in job["message"]
 
     ballast.unlink()
-    assert fresh.ok("job", "run", "--command", "echo room").text == "room\n"
+    assert one.ok("job", "run", "--command", "echo room").text == "room\n"
     assert not part.ended
-    assert violations(fresh.conn) == []
-    fresh.stack.stop()
+    assert violations(one.conn) == []
+    one.stack.stop()
 
 
 @pytest.mark.unprivileged
-def test_programs_whose_own_log_cannot_be_written_work_on(fresh: Hodei) -> None:
-    Stack.stop_part(fresh.stack.parts.pop(0))
+def test_programs_whose_own_log_cannot_be_written_work_on(one: Hodei) -> None:
+    Stack.stop_part(one.stack.parts.pop(0))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HODEI_")}
     environment |= own_python.environment()
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         server = subprocess.Popen(
-            child.wrapped(own_python.command("hodei.cli.server", "--grpc", fresh.addresses[0])),
-            env=environment | {"DATABASE_URL": fresh.url},
+            child.wrapped(own_python.command("hodei.cli.server", "--grpc", one.addresses[0])),
+            env=environment | {"DATABASE_URL": one.url},
             stdout=full,
             stderr=full,
         )
         flags = [
             "--server",
-            fresh.addresses[0],
+            one.addresses[0],
             "--state-dir",
-            str(fresh.folder / "w"),
+            str(one.folder / "w"),
             "--on-worker-exit",
             "kill",
         ]
         worker = subprocess.Popen(
             child.wrapped(own_python.command("hodei_worker", *flags)),
-            env=environment | {"HODEI_OTP_TOKEN": fresh.token()},
+            env=environment | {"HODEI_OTP_TOKEN": one.token()},
             stdout=full,
             stderr=full,
         )
     try:
-        eventually(lambda: fresh.sql("SELECT state FROM workers") == [("READY",)], 30)
-        assert fresh.ok("job", "run", "--command", "echo quiet", server=0).text == "quiet\n"
+        eventually(lambda: one.sql("SELECT state FROM workers") == [("READY",)], 30)
+        assert one.ok("job", "run", "--command", "echo quiet", server=0).text == "quiet\n"
         assert (server.poll(), worker.poll()) == (None, None)
     finally:
         for process in (worker, server):
@@ -137,28 +137,28 @@ def small_memory() -> Iterator[Path]:
 
 
 def test_a_job_that_eats_the_memory_is_killed_with_that_reason_and_the_worker_stays(
-    fresh: Hodei, small_memory: Path
+    one: Hodei, small_memory: Path
 ) -> None:
-    state = fresh.folder / "w"
-    part = fresh.stack.worker("worker", fresh.addresses[0], state, fresh.token())
+    state = one.folder / "w"
+    part = one.stack.worker("worker", one.addresses[0], state, one.token())
     supervisor = supervisor_of(state)
     for pid in (part.process.pid, supervisor, *kin.children(supervisor)):
         (small_memory / "cgroup.procs").write_text(str(pid))
-    job = fresh.finish(fresh.submit("--", "python3", "-c", "x = bytearray(400 << 20)"))
+    job = one.finish(one.submit("--", "python3", "-c", "x = bytearray(400 << 20)"))
     assert (job["state"], job["reason"], job["signal"]) == ("FAILED", "OOM_KILLED", 9)
     child = "python3 -c 'x = bytearray(400 << 20)'; exit $?"
-    job = fresh.finish(fresh.submit("--command", child))
+    job = one.finish(one.submit("--command", child))
     assert (job["reason"], job["exit_code"]) == ("OOM_KILLED", 137), "a child of the shell"
     time.sleep(3.5)
-    job = fresh.finish(fresh.submit("--command", "exit 137"))
+    job = one.finish(one.submit("--command", "exit 137"))
     assert job["reason"] == "EXIT_NONZERO", "137 alone is no sign"
     assert not part.ended
-    assert fresh.ok("job", "run", "--command", "echo alive").text == "alive\n"
-    ran = fresh.run("job", "run", "--", "python3", "-c", "x = bytearray(400 << 20)")
+    assert one.ok("job", "run", "--command", "echo alive").text == "alive\n"
+    ran = one.run("job", "run", "--", "python3", "-c", "x = bytearray(400 << 20)")
     assert (ran.code, "OOM_KILLED" in ran.err) == (137, True)
-    job = fresh.finish(fresh.submit("--command", "kill -9 $$"))
+    job = one.finish(one.submit("--command", "kill -9 $$"))
     assert job["reason"] == "SIGNALED", "nobody was short of memory then"
-    fresh.stack.stop()
+    one.stack.stop()
 
 
 # ── clocks ──
@@ -206,22 +206,22 @@ def expect_undisturbed(hodei: Hodei, job_id: str) -> None:
 
 @pytest.mark.parametrize("jump", ["+600", "-600"])
 def test_clocks_of_server_and_worker_that_jump_by_10_minutes_disturb_nothing(
-    fresh: Hodei, faked: tuple[Path, dict[str, str]], jump: str
+    one: Hodei, faked: tuple[Path, dict[str, str]], jump: str
 ) -> None:
     offset, environment = faked
-    for part in fresh.stack.parts[:]:
+    for part in one.stack.parts[:]:
         Stack.stop_part(part)
-    fresh.stack.parts.clear()
-    fresh.addresses = [fresh.stack.server("faked", fresh.url, environment=environment)]
-    fresh.stack.worker(
-        "worker", fresh.addresses[0], fresh.folder / "w", fresh.token(), environment=environment
+    one.stack.parts.clear()
+    one.addresses = [one.stack.server("faked", one.url, environment=environment)]
+    one.stack.worker(
+        "worker", one.addresses[0], one.folder / "w", one.token(), environment=environment
     )
-    job_id = counting(fresh)
-    fresh.until(job_id, "RUNNING")
+    job_id = counting(one)
+    one.until(job_id, "RUNNING")
     offset.write_text(jump)
-    assert fresh.ok("job", "run", "--timeout", "30", "--command", "echo now").text == "now\n"
+    assert one.ok("job", "run", "--timeout", "30", "--command", "echo now").text == "now\n"
     time.sleep(3)
-    expect_undisturbed(fresh, job_id)
+    expect_undisturbed(one, job_id)
 
 
 @pytest.fixture

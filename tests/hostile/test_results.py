@@ -89,59 +89,59 @@ ODD: dict[str, dict[str, Any]] = {
 }
 
 
-def test_what_is_impossible_about_a_result_is_left_out(fresh: Hodei) -> None:
+def test_what_is_impossible_about_a_result_is_left_out(one: Hodei) -> None:
     """Of an offer that was accepted, and of one that was not."""
     labels = {"mine": "1"}
     slots = 2 * len(ODD)
-    with HostileWorker(fresh.addresses[0], fresh.token(), slots=slots, labels=labels) as evil:
+    with HostileWorker(one.addresses[0], one.token(), slots=slots, labels=labels) as evil:
         for _ in range(slots):
-            fresh.submit("--label", "mine=1", "--timeout", "1h", "--command", "true")
+            one.submit("--label", "mine=1", "--timeout", "1h", "--command", "true")
         runs = eventually(lambda: evil.offers if len(evil.offers) == slots else [])
         accepted = runs[: len(ODD)]
         evil.send(accepts=[pb.Accept(lease=run.lease) for run in accepted])
         for run in accepted:
-            fresh.until(run.job_id, "RUNNING")
+            one.until(run.job_id, "RUNNING")
         kinds = [*ODD.values(), *ODD.values()]
         results = [
             pb.Result(lease=run.lease, **said) for run, said in zip(runs, kinds, strict=True)
         ]
         evil.send(results=results)
-        eventually(lambda: fresh.sql("SELECT count(*) FROM leases") == [(0,)])
+        eventually(lambda: one.sql("SELECT count(*) FROM leases") == [(0,)])
         assert evil.status is None, evil.words
     # As the worker says, or because it says it.
     words = (None, UNASKED, UNLIMITED)
     expected = ("succeeded with an incomplete log", *(f"INTERNAL: {why}" for why in words))
-    assert [found for found in violations(fresh.conn) if not found.endswith(expected)] == []
+    assert [found for found in violations(one.conn) if not found.endswith(expected)] == []
     codes = "SELECT DISTINCT exit_code, signal FROM jobs"
-    assert fresh.sql(codes) == [(None, None)]
+    assert one.sql(codes) == [(None, None)]
     ended = "SELECT DISTINCT state, reason FROM jobs WHERE state <> 'SUCCEEDED' ORDER BY 1, 2"
-    assert fresh.sql(ended) == [
+    assert one.sql(ended) == [
         ("FAILED", "EXIT_NONZERO"),
         ("FAILED", "INTERNAL"),
         ("FAILED", "SIGNALED"),
         ("PENDING", None),
     ]
     late = "SELECT count(*) FROM jobs WHERE started_at NOT BETWEEN created_at AND updated_at"
-    assert fresh.sql(late) == [(0,)]
+    assert one.sql(late) == [(0,)]
     for run in runs:
         for verb in ("get", "timeline", "attempts"):
-            assert fresh.run("job", verb, run.job_id).code == 0
+            assert one.run("job", verb, run.job_id).code == 0
 
 
-def test_of_two_results_of_a_lease_one_is_kept(fresh: Hodei) -> None:
-    with HostileWorker(fresh.addresses[0], fresh.token(), labels={"mine": "1"}) as evil:
-        job_id = fresh.submit("--label", "mine=1", "--retries", "1", "--command", "true")
+def test_of_two_results_of_a_lease_one_is_kept(one: Hodei) -> None:
+    with HostileWorker(one.addresses[0], one.token(), labels={"mine": "1"}) as evil:
+        job_id = one.submit("--label", "mine=1", "--retries", "1", "--command", "true")
         (run,) = eventually(lambda: evil.offers)
         failure = pb.Result(lease=run.lease, outcome=pb.FAILED, reason="TIMEOUT")
         success = pb.Result(lease=run.lease, outcome=pb.SUCCEEDED)
         evil.send(results=[failure, success, failure, success])
-        eventually(lambda: fresh.sql("SELECT count(*) FROM leases") == [(0,)])
+        eventually(lambda: one.sql("SELECT count(*) FROM leases") == [(0,)])
         assert evil.status is None, evil.words
-    assert violations(fresh.conn) == []
+    assert violations(one.conn) == []
     ends = """
         SELECT count(*)
         FROM domain_events
         WHERE aggregate_id = %s
           AND payload ->> 'old_state' = 'RUNNING'
     """
-    assert fresh.sql(ends, job_id) == [(1,)]
+    assert one.sql(ends, job_id) == [(1,)]

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from hodei.protocol import hodei_pb2 as pb
+from hodei.protocol.bounds import MOST_HELD
 from tests.eventually import eventually
 from tests.hostile.worker import HostileWorker
 from tests.running import Hodei
@@ -21,7 +22,7 @@ FRAMES: dict[str, dict[str, Any]] = {
     "heartbeat, lease": {"heartbeat": pb.Heartbeat(held=[pb.Held(lease=HUGE)])},
     "heartbeat, busy slots": {"heartbeat": pb.Heartbeat(busy_slots=(1 << 32) - 1)},
     "heartbeat, too many": {
-        "heartbeat": pb.Heartbeat(held=[pb.Held(lease=n) for n in range(1, 100_002)])
+        "heartbeat": pb.Heartbeat(held=[pb.Held(lease=n) for n in range(1, MOST_HELD + 2)])
     },
     "accept, lease": {"accepts": [pb.Accept(lease=HUGE)]},
     "reject, lease": {"rejects": [pb.Reject(lease=1 << 63)]},
@@ -209,42 +210,42 @@ def test_a_word_about_the_lease_of_another_worker_changes_nothing(
     assert kinds == ["JobAssigned", "JobCreated", "JobStatusChanged"]
 
 
-def test_a_job_that_its_worker_has_forgotten_is_lost_though_another_lists_it(fresh: Hodei) -> None:
+def test_a_job_that_its_worker_has_forgotten_is_lost_though_another_lists_it(one: Hodei) -> None:
     """The union of what all workers list kept it RUNNING for as long as the liar spoke."""
-    with HostileWorker(fresh.addresses[0], fresh.token(), slots=1, labels={"mine": "1"}) as owner:
-        job_id = fresh.submit("--label", "mine=1", "--on-lost", "fail", "--command", "true")
+    with HostileWorker(one.addresses[0], one.token(), slots=1, labels={"mine": "1"}) as owner:
+        job_id = one.submit("--label", "mine=1", "--on-lost", "fail", "--command", "true")
         run = eventually(lambda: owner.offers)[0]
         owner.send(accepts=[pb.Accept(lease=run.lease)])
-        fresh.until(job_id, "RUNNING")
-        fresh.sql("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
-        with HostileWorker(fresh.addresses[0], fresh.token()) as liar:
+        one.until(job_id, "RUNNING")
+        one.sql("UPDATE leases SET accepted_at = accepted_at - interval '1 minute'")
+        with HostileWorker(one.addresses[0], one.token()) as liar:
             for _ in range(6):
                 owner.send(heartbeat=pb.Heartbeat())
                 liar.send(
                     heartbeat=pb.Heartbeat(held=[pb.Held(lease=run.lease, phase=pb.Held.RUNNING)])
                 )
                 time.sleep(1.1)
-            assert eventually(lambda: fresh.job(job_id)["reason"]) == "WORKER_LOST"
+            assert eventually(lambda: one.job(job_id)["reason"]) == "WORKER_LOST"
 
 
-def test_stale_words_are_one_log_line_a_frame(fresh: Hodei) -> None:
-    with HostileWorker(fresh.addresses[0], fresh.token()) as evil:
+def test_stale_words_are_one_log_line_a_frame(one: Hodei) -> None:
+    with HostileWorker(one.addresses[0], one.token()) as evil:
         for _ in range(5):
             evil.send(results=[pb.Result(lease=n, outcome=pb.SUCCEEDED) for n in range(1, 1500)])
         eventually(lambda: sum(len(f.refused) for f in evil.frames) >= 5 * 1400)
-    assert fresh.log("server-0").count("1499 refused") <= 5
-    assert len(fresh.log("server-0").splitlines()) < 60
+    assert one.log("server-0").count("1499 refused") <= 5
+    assert len(one.log("server-0").splitlines()) < 60
 
 
-def test_clients_that_leave_before_their_hello_are_no_fault(fresh: Hodei) -> None:
+def test_clients_that_leave_before_their_hello_are_no_fault(one: Hodei) -> None:
     for _ in range(200):
-        with grpc.insecure_channel(fresh.addresses[0]) as channel:
+        with grpc.insecure_channel(one.addresses[0]) as channel:
             connect: Any = channel.stream_stream("/hodei.v1.WorkerService/Connect")
             call = connect(
                 iter(()), metadata=(("authorization", f"Bearer {'0' * 32}:aa"),), timeout=5
             )
             call.cancel()
-    words = fresh.log("server-0")
+    words = one.log("server-0")
     assert "fault of the server" not in words
     assert "Traceback" not in words
     assert "ERROR" not in words

@@ -17,6 +17,7 @@ from hodei.local.embedded_postgres import free_port
 from hodei.local.stack import Part, Stack, mint_token
 from tests.conftest import TREE, Connection
 from tests.eventually import eventually
+from tests.forked import forker
 from tests.running import Ran
 
 BEFORE = "0ee0b82fc33767899e747a1914a7ebdd72db6094"
@@ -94,16 +95,19 @@ class Release:
         self.stack.parts.remove(part)
 
     def run(self, *arguments: str, server: str = "", code: int = 0) -> Ran:
-        where = ["--server", server] if server else []
-        done = subprocess.run(
-            [sys.executable, "-m", "hodei.cli.main", *where, *arguments],
+        words = [*(["--server", server] if server else []), *arguments]
+        done = self._run(words) if self.stack.tree else forker().run(words, b"", 60)
+        assert done.returncode == code, done
+        return Ran(done.returncode, done.stdout, done.stderr.decode())
+
+    def _run(self, words: list[str]) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(
+            [sys.executable, "-m", "hodei.cli.main", *words],
             capture_output=True,
             timeout=60,
             check=False,
             cwd=self.stack.tree,
         )
-        assert done.returncode == code, done
-        return Ran(done.returncode, done.stdout, done.stderr.decode())
 
     def db(self, *arguments: str, code: int = 0) -> str:
         return self.run("db", *arguments, "--database-url", self.url, code=code).text
