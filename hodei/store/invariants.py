@@ -34,7 +34,7 @@ WHERE h.checked_at <= clock_timestamp()
 """
 
 # A state that no statement knows, or RUNNING without a lease, can be there where a hand has dropped
-# a constraint. Of two jobs that name one lease it is the one's of which leases says so.
+# a constraint. Of jobs that name one lease it is the one's of which leases says so, else the first's.
 STRAY = """
 SELECT j.id,
        (j.state = 'PENDING' OR j.state = 'RUNNING' AND j.lease IS NOT NULL)
@@ -43,6 +43,7 @@ SELECT j.id,
            FROM leases l
            JOIN jobs o ON o.id = l.job_id AND o.lease = l.lease
            WHERE l.lease = j.lease AND l.job_id <> j.id)
+       AND (j.lease IS NULL OR row_number() OVER (PARTITION BY j.lease ORDER BY j.id) = 1)
 FROM jobs j
 WHERE j.completed_at IS NULL
   AND j.state <> ALL ('{SUCCEEDED,FAILED,CANCELLED}')
