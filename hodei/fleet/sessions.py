@@ -23,6 +23,7 @@ from hodei.domain.errors import (
 from hodei.domain.job import Reason
 from hodei.domain.text import words_of
 from hodei.domain.timing import HEARTBEAT_S
+from hodei.fleet import hellos
 from hodei.fleet.credentials import renew_credential_in_s
 from hodei.fleet.messages import Cancel, Drain, GoAway, LeaseSecrets, NextCredentialStored
 from hodei.fleet.presence import Presence
@@ -171,9 +172,8 @@ class Sessions:
             hello.about,
             hello.projects,
         )
-        session = await self._database.run(
-            lambda conn: sessions.connect(conn, greeting, SILENT_AFTER_S)
-        )
+        taken = [held.lease for held in hello.held if held.running or held.ended]
+        session = await hellos.connect(self._database, greeting, taken, SILENT_AFTER_S)
         if session:
             return session
         raise await self._refusal(hello.worker_id, greeting.credential_sha256)

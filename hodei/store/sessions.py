@@ -15,7 +15,7 @@ from hodei.domain.worker import WorkerState
 from hodei.store.database import Connection
 from hodei.store.leases import Claimant
 from hodei.store.parameters import array, arrays
-from hodei.store.statements import brief_rows, rows
+from hodei.store.statements import brief_rows
 from hodei.store.worker_credentials import PREVIOUS_GOOD_S
 from hodei.store.workers import change
 
@@ -142,7 +142,7 @@ async def connect(conn: Connection, greeting: Greeting, beating_within_s: float)
         "beating_within_s": beating_within_s,
         "previous_good_s": PREVIOUS_GOOD_S,
     }
-    found = await rows(conn, CONNECT, parameters)
+    found = await brief_rows(conn, CONNECT, parameters)
     return Session(*found[0]) if found else None
 
 
