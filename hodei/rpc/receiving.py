@@ -54,6 +54,7 @@ class Receiving:
         is_open = LEAST.get(method) is Role.NONE
         self.is_large = name in LARGE_REQUESTS
         self._longest = LONG_REQUESTS.get(name, REQUEST_BYTES)
+        self._asks_for_end = name != "CreateJobs"
         self._turns = limits.reading_open if is_open else limits.reading
         self._within_s = OPEN_READ_S if is_open else READ_S
         self._readings = limits.readings
@@ -62,10 +63,23 @@ class Receiving:
         """Returns the bytes of a call's request. Invalid: there is none, or it is too long or too
         late; Exhausted: it had no turn in time, or lost it as it came slowly."""
         async with self._turns.of(who):
-            raw = await self._readings.within_time(context.read(), self._within_s, self._turns, who)
+            raw = await self._readings.within_time(
+                self._whole(context), self._within_s, self._turns, who
+            )
         if not isinstance(raw, bytes):
             await asyncio.sleep(LEFT_S)
             raise Invalid("expected a request, got none")
         if len(raw) > self._longest:
             raise Invalid(f"expected a request of at most {self._longest} bytes, got {len(raw)}")
+        return raw
+
+    async def _whole(self, context: Context) -> Any:
+        """The request, after which nothing may come. gRPC keeps what a client sends behind it for as
+        long as the call lasts, with all that shared its packets: a megabyte for each 3 KB of a part
+        of a message. Creates are not asked: they need a key, and are what has to be fast."""
+        raw = await context.read()
+        if self._asks_for_end and isinstance(raw, bytes):
+            behind = await context.read()
+            if behind is not grpc.aio.EOF:
+                raise Invalid("expected one request, got something behind it")
         return raw
