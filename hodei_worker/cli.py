@@ -26,9 +26,13 @@ from hodei_worker.tls_flags import tls_options
 def default_state_dir() -> str:
     if os.geteuid() == 0:
         return "/var/lib/hodei/worker"
-    return str(
-        Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "hodei/worker"
-    )
+    try:
+        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+    except RuntimeError:
+        raise click.UsageError(
+            "--state-dir: expected a folder, as this user has no home; give one"
+        ) from None
+    return str(base / "hodei/worker")
 
 
 @empty_refused

@@ -88,9 +88,7 @@ def own(state_dir: Path) -> int:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise BadSetting(
-            f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder"
-        ) from error
+        raise _unwritable(state_dir, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -99,9 +97,18 @@ def own(state_dir: Path) -> int:
         raise BadSetting(
             f"--state-dir {state_dir}: another hodei-worker (pid {pid}) uses it; stop that one or choose another folder"
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    try:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        raise _unwritable(state_dir, error) from error
     return lock
+
+
+def _unwritable(state_dir: Path, error: OSError) -> BadSetting:
+    return BadSetting(
+        f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder"
+    )
 
 
 def instance(state_dir: Path) -> str:
@@ -184,9 +191,7 @@ def keep(state_dir: Path, identity: Identity) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
-        raise BadSetting(
-            f"--state-dir {state_dir}: cannot write there ({error.strerror}); choose another folder"
-        ) from error
+        raise _unwritable(state_dir, error) from error
 
 
 def _write(path: Path, content: bytes) -> None:

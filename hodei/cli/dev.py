@@ -23,9 +23,14 @@ WORKER = "dev"
 
 
 def default_data_dir() -> str:
-    return (
-        "/var/lib/hodei/dev" if os.geteuid() == 0 else str(Path.home() / ".local/state/hodei/dev")
-    )
+    if os.geteuid() == 0:
+        return "/var/lib/hodei/dev"
+    try:
+        return str(Path.home() / ".local/state/hodei/dev")
+    except RuntimeError:
+        raise click.UsageError(
+            "--data-dir: expected a folder, as this user has no home; give one"
+        ) from None
 
 
 @click.command(epilog="\b\nExample:\n  hodei dev --servers 2 --slots 8")

@@ -69,26 +69,34 @@ def of_file(data: bytes, project: str = "", cluster_id: str = "") -> Iterator[Fi
     process is killed. `cluster_id` is empty where servers of an older release do not say it."""
     where = "".join(f"\0{word}" for word in (project, cluster_id) if word)
     noted = _open(data + where.encode())
-    if noted is None:  # no folder to write to, or the same file is being submitted just now
+    if noted is None:  # no folder to write to, no home, or the same file is being submitted now
         yield given(str(uuid7()))
         return
     path, file = noted
     try:
-        before = _read(path, file)
-        first = before or _write(file)
-        again = (
-            "the same command may be repeated within a day,"
-            f" or a corrected file, with each spec in its place, with --ids-from {first}"
-        )
-        yield FirstId(first, again, path, is_repeated=before is not None)
+        yield _first(path, file)
     finally:
         os.close(file)
 
 
-def _open(data: bytes) -> tuple[Path, int] | None:
-    base = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
-    path = base / "hodei" / "submits" / hashlib.sha256(data).hexdigest()
+def _first(path: Path, file: int) -> FirstId:
+    before = _read(path, file)
     try:
+        first = before or _write(file)
+    except OSError:  # a full disk
+        path.unlink(missing_ok=True)
+        return given(str(uuid7()))
+    again = (
+        "the same command may be repeated within a day,"
+        f" or a corrected file, with each spec in its place, with --ids-from {first}"
+    )
+    return FirstId(first, again, path, is_repeated=before is not None)
+
+
+def _open(data: bytes) -> tuple[Path, int] | None:
+    try:
+        base = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
+        path = base / "hodei" / "submits" / hashlib.sha256(data).hexdigest()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _drop_old_ones(path.parent)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

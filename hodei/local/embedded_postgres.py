@@ -66,6 +66,15 @@ class EmbeddedPostgres:
     def start(self) -> "EmbeddedPostgres":
         """CannotStart: another process owns the folder, or PostgreSQL refuses; NoPostgres: there
         are no programs."""
+        try:
+            self._start()
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise CannotStart(f"{self.base}: cannot write there ({error.strerror})") from error
+        return self
+
+    def _start(self) -> None:
         self.base.mkdir(parents=True, exist_ok=True)
         self._own()
         try:
@@ -80,7 +89,6 @@ class EmbeddedPostgres:
         except BaseException:
             self.stop()
             raise
-        return self
 
     def _own(self) -> None:
         self._lock = os.open(self.base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

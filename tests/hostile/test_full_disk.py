@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,24 @@ def fill(filler: Path) -> None:
     with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 512)
+
+
+def test_a_program_that_cannot_write_into_its_folder_names_it(
+    one: Hodei, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(small_disk / "filler")
+    state = small_disk / "w"
+    worker = [sys.executable, "-m", "hodei_worker", "--state-dir", str(state)]
+    ran = subprocess.run(worker, timeout=20, capture_output=True, text=True, check=False)
+    words = "cannot write there (No space left on device); choose another folder"
+    assert (ran.returncode, ran.stderr) == (2, f"Error: --state-dir {state}: {words}\n")
+    monkeypatch.setenv("HODEI_DATA_DIR", str(small_disk / "dev"))
+    dev = one.run("dev")
+    assert dev.code == 125
+    assert f"Error: {small_disk}/dev: cannot write there (No space left on device)\n" in dev.err
+    monkeypatch.setenv("XDG_STATE_HOME", str(small_disk))
+    submitted = one.ok("job", "submit", "--file", "-", stdin=LATER)
+    assert one.sql("SELECT id::text FROM jobs") == [(submitted.text.strip(),)]
 
 
 def test_a_full_disk_puts_a_renewal_off(one: Hodei, small_disk: Path) -> None:

@@ -1,6 +1,8 @@
 """A worker behaves the same however it is started."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,34 @@ def test_it_works_and_jobs_see_nothing_of_it(
         one.stop()
         if way == "nohup" and Path("nohup.out").exists():
             os.unlink("nohup.out")  # noqa: PTH108
+
+
+NO_HOME = """
+import os
+import click
+from hodei.cli import dev, first_id
+from hodei_worker import cli as worker
+
+os.setuid(2_000_000_011)
+os.environ.pop("HOME", None)
+os.environ.pop("XDG_STATE_HOME", None)
+with first_id.of_file(b"x"):
+    pass
+for default in (dev.default_data_dir, worker.default_state_dir):
+    try:
+        default()
+    except click.UsageError as error:
+        print(error.message)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a home")
+def test_a_user_without_a_home_is_told_which_folder_to_give() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", NO_HOME], timeout=20, capture_output=True, text=True, check=False
+    )
+    assert ran.stderr == ""
+    assert ran.stdout == "".join(
+        f"{flag}: expected a folder, as this user has no home; give one\n"
+        for flag in ("--data-dir", "--state-dir")
+    )
