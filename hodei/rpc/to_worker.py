@@ -51,11 +51,23 @@ def frames(messages: Iterable[Message]) -> Iterator[pb.ServerFrame]:
             _put(frame, message)
         except (ValueError, TypeError) as error:
             logger.bind(component="WorkerMonitor").error(
-                "{} cannot be sent: {}", type(message).__name__, error
+                "{} cannot be sent: {}", _named(message), error
             )
         size += weight
     if size:
         yield frame
+
+
+MOST_NAMED = 10
+"""Leases of a message that a line of the log names."""
+
+
+def _named(message: Message) -> str:
+    """A message by its kind and the leases that it is about: each is of one job."""
+    one = getattr(message, "lease", None)
+    leases = getattr(message, "leases", []) if one is None else [one]
+    kind = type(message).__name__
+    return f"{kind} of lease {', '.join(map(str, leases[:MOST_NAMED]))}" if leases else kind
 
 
 def _weight(message: Message) -> int:

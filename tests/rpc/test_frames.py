@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from loguru import logger
 
 from hodei.fleet.messages import (
     Cancel,
@@ -93,7 +94,13 @@ def test_the_last_of_drain_and_undrain_holds() -> None:
 
 @pytest.mark.parametrize("spoilt", [-1, 1 << 64])
 def test_a_number_that_cannot_be_sent_costs_its_message_only(spoilt: int) -> None:
-    (frame,) = frames([offer(1, 100), LogAck(spoilt, 0), ResultAck([3]), LogAck(4, 1)])
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}")
+    cancel = Cancel(spoilt, "CANCELLED", "by ana")
+    (frame,) = frames([offer(1, 100), LogAck(spoilt, 0), ResultAck([3]), cancel, LogAck(4, 1)])
+    logger.remove(sink)
+    said = [line.partition(" cannot be sent: ")[0] for line in lines]
+    assert said == [f"LogAck of lease {spoilt}", f"Cancel of lease {spoilt}"]
     assert leases(frame) == [1]
     assert list(frame.result_acks) == [3]
     assert [ack.lease for ack in frame.log_acks] == [4]
