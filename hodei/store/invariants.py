@@ -14,7 +14,7 @@ from hodei.store import accepts
 from hodei.store.database import Connection
 from hodei.store.parameters import array
 from hodei.store.schema import MOVE_LEASES
-from hodei.store.statements import brief_rows, rows
+from hodei.store.statements import brief_rows, guarded_rows, rows
 
 # One server at a time looks, and for a hundredth of the time at most: a look walks all of jobs.
 TURN = """
@@ -278,6 +278,18 @@ SELECT h.id, left(h.state, 20), left(h.correlation_id, 200) FROM held h JOIN end
 """
 
 
+# SET_ASIDE does not see the row that came while it waited for the job's: a lease of a claim, or a
+# queue row of a retry. This statement begins when it has the lock.
+CLEAR = """
+WITH ended AS (
+    SELECT j.id FROM jobs j WHERE j.id = ANY (%(jobs)s::uuid[]) AND j.completed_at IS NOT NULL
+), unqueued AS (
+    DELETE FROM job_queue q USING ended e WHERE q.job_id = e.id
+)
+DELETE FROM leases l USING ended e WHERE l.job_id = e.id RETURNING l.lease
+"""
+
+
 class SetAside(NamedTuple):
     """A job that has ended FAILED, REJECTED."""
 
@@ -291,7 +303,8 @@ async def set_aside(
 ) -> list[SetAside]:
     """Ends jobs that PostgreSQL will not let go on (FAILED, REJECTED), and returns them."""
     parameters = {"jobs": array(jobs), "message": message, "actor": actor}
-    found = await brief_rows(conn, SET_ASIDE, parameters)
+    clear = (CLEAR, {"jobs": array(jobs)})
+    found, _ = await guarded_rows(conn, (SET_ASIDE, parameters), clear)
     return [
         SetAside(job, state_of(JobState, word), correlation) for job, word, correlation in found
     ]

@@ -18,6 +18,7 @@ from hodei.store import (
     accepts,
     cancels,
     creation,
+    invariants,
     job_logs,
     late_results,
     leases,
@@ -102,6 +103,8 @@ VERBS: dict[str, Verb] = {
     "disconnect": lambda c, w, _j, _o: sessions.disconnect(c, w.id, w.session),
     "revoke": lambda c, w, _j, _o: workers.revoke(c, w.id, "cli:ana"),
     "look": lambda c, _w, _j, _o: sweep.look(c, 30, 30),
+    "vouch": lambda c, w, _j, _o: sessions.vouch(c, [(w.id, w.session)]),
+    "set aside": lambda c, _w, j, _o: invariants.set_aside(c, [j], "x", "system:job_rescuer"),
 }
 
 
