@@ -65,6 +65,15 @@ def connected(hodei: Hodei, name: str) -> bool:
     return hodei.sql("SELECT connected FROM workers WHERE name = %s", name) == [(True,)]
 
 
+def come_back(hodei: Hodei, name: str) -> None:
+    """Ends the stream of a worker, and waits until it has another one."""
+    ended = "UPDATE workers SET session = session + 1 WHERE name = %s RETURNING id::text, session"
+    ((worker_id, session),) = hodei.sql(ended, name)
+    hodei.sql("SELECT pg_notify('hodei_worker', %s)", worker_id)
+    there = "SELECT connected AND session > %s FROM workers WHERE id = %s"
+    eventually(lambda: hodei.sql(there, session, worker_id) == [(True,)], 30)
+
+
 def test_an_odd_lease_costs_its_own_job(system: Hodei) -> None:
     """Also when its worker comes back, and is told where each of its logs goes on."""
     values, before = odd_values("leases"), marks(system)
@@ -77,7 +86,7 @@ def test_an_odd_lease_costs_its_own_job(system: Hodei) -> None:
     for job_id, (column, value) in zip(jobs, values, strict=True):
         if put(system, f"UPDATE leases SET {column} = {value} WHERE job_id = %s", job_id):
             same.remove(job_id)
-    system.sql("UPDATE workers SET session = session + 1 WHERE name = 'odd'")
+    come_back(system, "odd")
     system.all_succeeded([enqueue(system, "other", "true")])
     gate.touch()
     check_commands(system)
