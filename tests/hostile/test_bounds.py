@@ -2,13 +2,15 @@
 create under 1 s."""
 
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from hodei.protocol import hodei_pb2 as pb
 from hodei.protocol import hodei_pb2_grpc
@@ -226,6 +228,25 @@ def test_open_calls_leave_all_others_to_those_with_a_key(
     print(counts, seen.rss >> 20, max(seen.creates_s))
     assert counts["over"] >= 1000
     seen.check()
+
+
+def test_an_address_has_four_streams_of_reflection(hodei: Hodei) -> None:
+    over = threading.Event()
+
+    def asks() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+        over.wait(30)
+
+    with grpc.insecure_channel(hodei.addresses[0]) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        try:
+            held = [stub.ServerReflectionInfo(asks()) for _ in range(4)]
+            assert all(next(stream).list_services_response.service for stream in held)
+            words = "4 streams of reflection from this address already"
+            with pytest.raises(grpc.RpcError, match=words):
+                next(stub.ServerReflectionInfo(asks()))
+        finally:
+            over.set()
 
 
 def fill_log(one: Hodei, job_id: str, megabytes: int) -> None:

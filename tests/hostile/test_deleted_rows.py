@@ -124,3 +124,25 @@ def test_jobs_and_leases_that_contradict_each_other_cost_their_own_jobs(working:
     log = working.log("server-0")[before[0] :] + working.log("server-1")[before[1] :]
     assert "stream is closed" not in log
     assert log.count(WORDS) == 1
+
+
+def test_a_worker_that_comes_back_before_its_lease_is_written_anew_stops_the_job(
+    fresh: Hodei,
+) -> None:
+    """That attempt is lost, and the job's `on_lost` says what comes of it."""
+    state, addresses = fresh.folder / "w", ",".join(fresh.addresses)
+    keep = ("--on-worker-exit", "keep")
+    agent = fresh.stack.worker("worker", addresses, state, fresh.token(), *keep)
+    pid = fresh.folder / "pid"
+    job = fresh.submit("--on-lost", "fail", "--command", f"echo $$ >{pid}; exec sleep 1000")
+    fresh.until(job, "RUNNING")
+    agent.process.kill()
+    agent.process.wait()
+    fresh.sql("UPDATE hodei_listening SET checked_at = clock_timestamp()")
+    fresh.sql("DELETE FROM leases")
+    fresh.stack.worker("again", addresses, state, None, *keep)
+    eventually(lambda: gone(int(pid.read_text())))
+    fresh.look_is_due()
+    ended = fresh.finish(job)
+    assert (ended["state"], ended["reason"], ended["attempts"]) == ("FAILED", "WORKER_LOST", 1)
+    assert violations(fresh.conn) == []

@@ -236,7 +236,7 @@ def sleeping(seconds: str) -> bool:
 @pytest.mark.parametrize(
     "ambient",
     [
-        pytest.param({}, id="plain"),
+        pytest.param({"HODEI_API_KEY": "of-another-server"}, id="with a key for another server"),
         pytest.param(AMBIENT, id="beside another database", marks=pytest.mark.long),
     ],
 )
