@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from hodei.domain.errors import Conflict, HodeiError, Invalid, Unavailable
-from hodei.store import sqlstate
+from hodei.store import passfile, sqlstate
 
 Connection = psycopg.Connection[TupleRow]
 P = ParamSpec("P")
@@ -35,8 +35,8 @@ READ_ONLY = sqlstate.WORDS[sqlstate.READ_ONLY]
 
 
 def check_url(url: str, source: str) -> None:
-    """Refuses what is no database URL. Invalid names the flag or variable that it came from, and no
-    part of it."""
+    """Refuses what is no database URL, and a file of passwords that libpq would not take. Invalid
+    names the flag or variable that it came from, and no part of it."""
     try:
         parts = conninfo_to_dict(url)
     except (psycopg.Error, ValueError):  # ValueError: bytes of the environment that are no UTF-8
@@ -49,6 +49,7 @@ def check_url(url: str, source: str) -> None:
             " each special character of the user and the password percent-encoded (as %40 for @),"
             " and no parameter that PostgreSQL does not know"
         ) from None
+    passfile.check(parts, os.environ)
 
 
 def _stray_at(url: str) -> bool:
@@ -109,8 +110,7 @@ SET LOCAL quote_all_identifiers = off
 """
 
 BEGINNINGS = 100
-"""Times that a transaction is begun under a time-out of a role's that is too short even for that: 1
-ms is enough most times."""
+"""Times that a transaction is begun under a role's time-out that may be too short even for that."""
 
 
 def again_where_timed_out(act: Callable[P, T]) -> Callable[P, T]:

@@ -218,6 +218,8 @@ def test_a_program_that_cannot_start_says_so_in_json(one: Hodei) -> None:
     state = ["--state-dir", str(one.folder / "w")]
     false_token = {"HODEI_OTP_TOKEN": str(uuid.uuid4())}
     (one.folder / "file").write_text("")
+    (one.folder / "file").chmod(0o644)
+    open_to_others = {"DATABASE_URL": "postgresql://u@h", "PGPASSFILE": str(one.folder / "file")}
     starts: list[tuple[str, list[str], dict[str, str], str]] = [
         ("taken", ["hodei.cli.server", "--grpc", port], {}, "cannot listen on"),
         ("public", ["hodei.cli.server", "--grpc", f"0.0.0.0:{free_port()}"], {}, "insecure"),
@@ -233,6 +235,7 @@ def test_a_program_that_cannot_start_says_so_in_json(one: Hodei) -> None:
         ("flag-2", ["hodei_worker", "--nope"], {}, "--nope"),
         ("slots", ["hodei_worker", "--slots", "abc"], {}, "abc"),
         ("url", ["hodei.cli.server"], {"DATABASE_URL": "nonsense"}, "is no database URL"),
+        ("passwords", ["hodei.cli.server"], open_to_others, "chmod 600"),
         ("no-url", ["hodei.cli.server"], {"DATABASE_URL": ""}, "DATABASE_URL"),
         ("url-file", ["hodei.cli.server", "--database-url-file", "/nope"], {}, "/nope"),
         (

@@ -174,6 +174,23 @@ def test_odd_and_sound_urls_are_taken(url: str) -> None:
     connecting.check_url(url, "x")
 
 
+def test_a_file_of_passwords_that_libpq_would_not_take_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "passwords"
+    file.write_text("*:*:*:*:S3CRET\n")
+    file.chmod(0o640)
+    words = f"password file {file}: expected one that only its user may read.*chmod 600"
+    with pytest.raises(Invalid, match=words):
+        connecting.check_url(f"postgresql://u@h/x?passfile={file}", "x")
+    monkeypatch.setenv("PGPASSFILE", str(file))
+    with pytest.raises(Invalid, match=words):
+        connecting.check_url("postgresql://u@h/x", "x")
+    connecting.check_url("postgresql://u:p@h/x", "x")  # it is not read
+    file.chmod(0o600)
+    connecting.check_url("postgresql://u@h/x", "x")
+
+
 def test_odd_characters_in_names_and_passwords_work(pg_server: SimpleNamespace) -> None:
     name, password = "q UTF8@x/%", "p@ss:w/rd%?#&'+"
     role = f"odd_{uuid.uuid4().hex[:8]}"
