@@ -3,8 +3,8 @@ words."""
 
 from loguru import logger
 
-from hodei.domain.errors import Conflict, HodeiError
-from hodei.store import sqlstate
+from hodei.domain.errors import Conflict, HodeiError, Unavailable
+from hodei.store import faults, sqlstate
 
 
 def known(error: BaseException) -> HodeiError | None:
@@ -18,5 +18,9 @@ def known(error: BaseException) -> HodeiError | None:
         words = f"PostgreSQL refuses this: {sqlstate.primary(error)}"
         logger.bind(component="Calls").warning("{}", words)
         return Conflict(words)
+    if faults.fails_for_all(error):
+        words = f"the database refuses all such calls ({sqlstate.primary(error)})"
+        logger.bind(component="Calls").warning("{}", words)
+        return Unavailable(f"{words}; `hodei db check` may say why")
     logger.opt(exception=error).error("a call failed by a fault of the server")
     return None

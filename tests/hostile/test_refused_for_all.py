@@ -115,6 +115,16 @@ def test_what_refuses_all_rows_costs_no_job(system: Hodei, done: str, undone: st
     assert violations(system.conn) == []
 
 
+def test_a_call_that_a_rule_of_somebody_refuses_is_no_fault_of_the_server(one: Hodei) -> None:
+    one.sql("CREATE RULE theirs AS ON INSERT TO domain_events DO INSTEAD NOTHING")
+    ((worker_id,),) = one.sql("INSERT INTO workers (id) VALUES (gen_random_uuid()) RETURNING id")
+    ran = one.run("worker", "drain", str(worker_id))
+    assert ran.code != 0
+    assert "refuses all such calls" in ran.err
+    assert "may say why" in ran.err
+    assert "Traceback" not in one.log("server-0")
+
+
 def test_a_partition_that_is_no_day_ends_no_server(working: Hodei) -> None:
     """Its maintenance is made when a server starts. A loop that dies ten times in a minute would end
     the server."""
