@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from loguru import logger
 
-from hodei.domain.errors import Locked
+from hodei.domain.errors import Locked, Unavailable
 from hodei.domain.timing import ACCEPT_WITHIN_S
 from hodei.flow.set_aside import set_aside
 from hodei.store import claims, faults, halves, invariants, sqlstate
@@ -87,7 +87,7 @@ class Detour:
                 self._avoid_locked(job)
             jobs = [job for job in jobs if job not in locked]
         narrow, begun = _NarrowClaim(self._database, request), time.monotonic()
-        answers = dict(zip(jobs, await halves.each(jobs, narrow.claim, error), strict=True))
+        answers = await self._searched(narrow, jobs, error)
         of_a_job = bool(narrow.offers) or len(jobs) == 1
         self._avoid_all_locked(answers, time.monotonic() - begun if of_a_job else 0.0)
         self._tell_of_slow(answers, of_a_job=of_a_job)
@@ -103,6 +103,18 @@ class Detour:
                     self.avoid(other)
                 break
         return narrow.offers
+
+    async def _searched(
+        self, narrow: "_NarrowClaim", jobs: list[uuid.UUID], error: Exception
+    ) -> dict[uuid.UUID, Exception | None]:
+        """Claims jobs by halves, and returns what each has come to. Where all of them take too long
+        they are passed over like one of them, so that others have their turn."""
+        try:
+            return dict(zip(jobs, await halves.each(jobs, narrow.claim, error), strict=True))
+        except Unavailable as late:
+            if not sqlstate.is_of_no_function(late):
+                raise
+            return dict.fromkeys(jobs, error)
 
     def _avoid_all_locked(
         self, answers: Mapping[uuid.UUID, Exception | None], searched_s: float
@@ -124,15 +136,16 @@ class Detour:
         slow = {job: one for job, one in answers.items() if one and sqlstate.is_slow(one)}
         if not slow:
             return
-        function = f"function {sqlstate.function_of_others(next(iter(slow.values())))}()"
+        function = sqlstate.function_of_others(next(iter(slow.values())))
+        what = f"function {function}()" if function else "a constraint or an index"
         if of_a_job:
             words = "jobs {} cannot be claimed: {} of somebody else does not come to its end"
-            self._log.warning(words, [str(job) for job in slow][:10], function)
+            self._log.warning(words, [str(job) for job in slow][:10], what)
         else:
-            words = "no job can be claimed: {} of somebody else does not come to its end; {}"
-            self._log.error(
-                words, function, "`hodei db check` names the triggers that are not ours"
-            )
+            words = "no job can be claimed: {} of somebody else does not come to its end{}; {}"
+            or_slow = "" if function else ", or the database is too slow"
+            check = "`hodei db check` names the triggers that are not ours"
+            self._log.error(words, what, or_slow, check)
 
     async def _try_mended(self, narrow: "_NarrowClaim", job: uuid.UUID, error: Exception) -> bool:
         """Claims a job again once leases without a job are gone, as a hand may have left one of this

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Generic, TypeVar
 
-from hodei.domain.errors import HodeiError, Locked
+from hodei.domain.errors import HodeiError, Locked, Unavailable
 from hodei.store import sqlstate
 
 T = TypeVar("T")
@@ -54,9 +54,14 @@ async def each(
 ) -> list[R | Exception]:
     """Returns the answer of `act` for each item, in order, or the error that its row gives. `act`
     must be one transaction; `before`: with what it has failed already. Errors that are not of an
-    item are raised (Unavailable)."""
+    item are raised (Unavailable): so is a time-out that no function of somebody explains, and that
+    each of them has met."""
     with after(before):
-        return await _Search(act).answers(list(items))
+        answers = await _Search(act).answers(list(items))
+    if answers and all(sqlstate.is_of_no_function(answer) for answer in answers):
+        late = answers[0]
+        raise Unavailable(str(late)) from getattr(late, "__cause__", None)
+    return answers
 
 
 class _Search(Generic[T, R]):

@@ -12,7 +12,7 @@ from hodei.store.expected import expected
 NAME = r'(?:[a-z_][a-z0-9_]*|"(?:[^"]|"")+")'
 
 # Not what an assignment of a function calls, whose line has `:=` before.
-PLPGSQL = re.compile(rf"PL/pgSQL[^(:=]*?(?P<name>(?:{NAME}\.)?{NAME})(?P<arguments>\([^()]*\))")
+PLPGSQL = re.compile(rf"PL/pgSQL[^(:=\n]*?(?P<name>(?:{NAME}\.)?{NAME})(?P<arguments>\([^()]*\))")
 
 # None of ours is in another language. The text of a statement, which is quoted as well, is more
 # than a name.
@@ -28,10 +28,10 @@ def _ours() -> set[str]:
 def function_of_others(context: str, *, also_sql: bool) -> str:
     """Returns the name of a function in an error's context that is not of our schema; '': none.
     `also_sql`: one in SQL counts, which is no trigger's."""
+    for found in PLPGSQL.finditer(context):  # a quoted name may go on in the next line
+        if found["name"] + found["arguments"] not in _ours():
+            return found["name"]
     for line in context.splitlines():
-        for found in PLPGSQL.finditer(line):
-            if found["name"] + found["arguments"] not in _ours():
-                return found["name"]
         is_other = PROCEDURAL.search(line) or (also_sql and SQL.search(line))
         if is_other and (other := OTHER.match(line)):
             return other["name"]

@@ -32,6 +32,9 @@ missing."""
 
 NO_VALUE = "23502"
 
+OUR_TIME_OUT = "our own time-out has ended the statement"
+"""A note on an error."""
+
 WORDS = {
     READ_ONLY: "the database is read-only",
     LOCKED: "another transaction holds a lock that this call needs",
@@ -85,10 +88,12 @@ def is_of_a_trigger(error: BaseException) -> bool:
 def _is_met_by_others(error: psycopg.Error) -> bool:
     """Returns whether PostgreSQL cancelled the statement, or had no resources, while a function of
     somebody ran for a row: it may be this row that takes too long, and others must not wait for it.
+    Nor if our time-out has ended it: a constraint of somebody may call what PostgreSQL has itself.
     """
     state = (error.sqlstate or "")[:2]
     met = error.sqlstate == CANCELLED or state in ("40", "53", "55")
-    return met and bool(function_of_others(error))
+    ended_by_us = OUR_TIME_OUT in getattr(error, "__notes__", ())
+    return ended_by_us or (met and bool(function_of_others(error)))
 
 
 def unavailable(error: BaseException) -> Unavailable | None:
@@ -146,6 +151,14 @@ def is_slow(error: BaseException | None) -> bool:
     """Returns whether a row counts as locked because somebody's function for it ran into a time-out."""
     cause = error.__cause__ if isinstance(error, Locked) else None
     return getattr(cause, "sqlstate", None) == CANCELLED
+
+
+def is_of_no_function(error: object) -> bool:
+    """Returns whether our time-out has ended the statement and no function of somebody ran: it may
+    be for a row, or because the database is too slow."""
+    cause = error.__cause__ if isinstance(error, Unavailable) else None
+    slow = OUR_TIME_OUT in getattr(cause, "__notes__", ())
+    return slow and not function_of_others(cause)
 
 
 def is_missing_right(error: BaseException | None) -> bool:

@@ -1,5 +1,6 @@
 """How a statement is run: as it is, briefly, or under settings that keep its plan."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
@@ -8,7 +9,7 @@ import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.rows import TupleRow
 
-from hodei.store import halves
+from hodei.store import halves, sqlstate
 from hodei.store.database import Connection
 from hodei.store.parameters import numbered
 
@@ -44,14 +45,33 @@ KEEP_THE_PLAN: LiteralString = (
        set_config('jit', 'off', true)"""
 )
 
-MOST, MOST_SEARCHING = "4s", "500ms"
-"""How long a statement over many rows may run: a claim of 200 jobs takes 20 ms, and heartbeats wait
+MOST_S, MOST_SEARCHING_S = 4.0, 0.5
+"""Seconds that a statement over many rows may run: a claim of 200 jobs takes 20 ms, and heartbeats wait
 for 5 s. In a search all others wait for it, and what it has claimed must be offered within 10 s. An
 honest one that takes longer fails as one of a database that is too slow."""
 
+MOST = f"{MOST_S:g}s"
+
+
+def _most_s() -> float:
+    return MOST_SEARCHING_S if halves.after_a_slow_one.get() else MOST_S
+
 
 def _most() -> dict[str, Any]:
-    return {"most": MOST_SEARCHING if halves.after_a_slow_one.get() else MOST}
+    return {"most": f"{_most_s():g}s"}
+
+
+@asynccontextmanager
+async def _limited(conn: Connection) -> AsyncIterator[None]:
+    """A pipeline whose statements our time-out may end: the error then says so (sqlstate.py)."""
+    most_s, begun = _most_s(), time.monotonic()
+    try:
+        async with _pipeline(conn):
+            yield
+    except psycopg.errors.QueryCanceled as error:
+        if time.monotonic() - begun >= most_s:
+            error.add_note(sqlstate.OUR_TIME_OUT)
+        raise
 
 
 @asynccontextmanager
@@ -92,7 +112,7 @@ async def guarded_rows(conn: Connection, *calls: Call) -> list[list[TupleRow]]:
     take as long as the statements themselves. What follows from a statement (a free slot, a job
     that is no longer blocked) is a call more here, never a part of that statement."""
     cursors = []
-    async with _pipeline(conn):
+    async with _limited(conn):
         await execute(conn, KEEP_THE_PLAN, _most())
         for statement, parameters in calls:
             cursors.append(await execute(conn, statement, parameters))
@@ -105,7 +125,7 @@ async def brief_rows(
 ) -> list[TupleRow]:
     """Runs a statement over many rows that is not hot, and returns its rows. It waits 100 ms at
     most for a lock (Locked)."""
-    async with _pipeline(conn):
+    async with _limited(conn):
         await execute(conn, BRIEFLY, _most())
         cursor = await execute(conn, statement, parameters)
         await execute(conn, DEFERRED_NOW, {})

@@ -22,6 +22,7 @@ OF_OTHERS = {
     "PL/pgSQL function hodei_create_jobs(text) line 1 at RAISE": "hodei_create_jobs",
     "PL/pgSQL function hodei_app.theirs() line 1 at RAISE": "hodei_app.theirs",
     'PL/pgSQL function "Their own"(integer,text) line 1 at RAISE': '"Their own"',
+    'PL/pgSQL function "Their\n""own"""() line 1 at RAISE': '"Their\n""own"""',
     "PL/pgSQL-Funktion theirs() Zeile 1 bei RAISE": "theirs",
     "PL/pgSQL関数theirs()の1行目 - RAISE": "theirs",
     'PL/Python function "theirs"': "theirs",
