@@ -136,7 +136,7 @@ class Limits:
         self.reading_open = Turns("to be read", 8)
         self.readings = Readings()
         self.hellos = Turns("to say hello", 16)
-        self.long_hellos = asyncio.Lock()
+        self.long_lists = asyncio.Lock()
         self.small_at_work = Turns("to be worked on", 16 << 20)
         self.large_at_work = Turns("to be worked on", 8 << 20)
         self.database = CallersDatabase(database, Turns("at the database", DATABASE_TURNS))

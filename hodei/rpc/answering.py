@@ -232,7 +232,7 @@ class Answering:
 
 
 FEW_HELD = 1_000
-"""Leases of a hello that waits for no other: it takes 4 ms."""
+"""Leases of a hello or a heartbeat that waits for no other: it takes 4 ms."""
 
 REST_OF_LEASE_S = 13e-6
 """Seconds of rest for each lease of a longer one: three times as long as the work (rests.py)."""
@@ -240,7 +240,8 @@ REST_OF_LEASE_S = 13e-6
 
 class _Greeted:
     """The context of a worker's stream. Its first message is read in turn and within a time, and the
-    stream counts as a worker's from then on: before, nothing is known of who opened it."""
+    stream counts as a worker's from then on: before, nothing is known of who opened it. Messages
+    that list many leases are worked on one by one, whoever says them."""
 
     def __init__(self, context: Context, limits: Limits, who: Caller) -> None:
         self._context = context
@@ -258,18 +259,25 @@ class _Greeted:
                 first = await limits.readings.within_time(
                     self._read_one(), HELLO_READ_S, limits.hellos, self._who
                 )
+                # Before its credential is known to be good.
                 await self._wait_for_others(first)
         limits.worker_streams.acquire(address)
         _when_over(self._context, limits.worker_streams, address, 1)
-        self.read = self._read_one
+        self.read = self._read_next
         return first
 
-    async def _wait_for_others(self, first: Any) -> None:
-        """A hello that lists many leases comes after the one before and a rest, whoever says it: all
-        of it is worked on before its credential is known to be good."""
-        held = len(first.hello.held) if isinstance(first, pb.WorkerFrame) else 0
+    async def _read_next(self) -> Any:
+        message = await self._read_one()
+        await self._wait_for_others(message)
+        return message
+
+    async def _wait_for_others(self, message: Any) -> None:
+        """A message that lists many leases comes after the one before and a rest."""
+        if not isinstance(message, pb.WorkerFrame):
+            return
+        held = len(message.hello.held) + len(message.heartbeat.held)
         if held > FEW_HELD:
-            async with self._limits.long_hellos:
+            async with self._limits.long_lists:
                 await asyncio.sleep(held * REST_OF_LEASE_S)
 
     async def _read_one(self) -> Any:

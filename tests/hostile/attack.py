@@ -250,9 +250,9 @@ async def until_refused(address: str, path: str, request: str, keys: str, within
 
 
 async def list_leases(
-    address: str, seconds: str, held: str, credential: str, instance: str, what: str
+    address: str, seconds: str, held: str, credentials: str, instance: str, what: str
 ) -> Counts:
-    """A worker lists so many leases in `what`, its hellos or its heartbeats, on 16 connections."""
+    """Workers list so many leases in `what`, their hellos or their heartbeats, on 16 connections."""
     counts: Counts = collections.Counter()
     leases = [pb.Held(lease=n + 1, phase=pb.Held.RUNNING) for n in range(int(held))]
     hello = pb.Hello(protocol_min=1, protocol_max=1, name="evil", slots=1, instance=instance)
@@ -261,13 +261,14 @@ async def list_leases(
         hello.held.extend(leases)
     greeting, over = pb.WorkerFrame(hello=hello).SerializeToString(), time.time() + float(seconds)
 
-    async def say(channel: grpc.aio.Channel) -> None:
+    async def say(channel: grpc.aio.Channel, credential: str) -> None:
         connect: Any = channel.stream_stream("/hodei.v1.WorkerService/Connect")
         while time.time() < over:
             call = connect(metadata=(("authorization", f"Bearer {credential}"),))
             try:
                 await call.write(greeting)
-                counts["welcomes"] += (await call.read()) is not grpc.aio.EOF
+                answer = await call.read()
+                counts["welcomes"] += answer is not grpc.aio.EOF
                 while what == "heartbeats" and time.time() < over:
                     await call.write(beat)
                     counts["heartbeats"] += 1
@@ -275,7 +276,8 @@ async def list_leases(
                 counts["refused"] += 1
             call.cancel()
 
-    says = [asyncio.ensure_future(say(one)) for one in channels(address, 16)]
+    both = zip(channels(address, 16), itertools.cycle(credentials.split(",")), strict=False)
+    says = [asyncio.ensure_future(say(*one)) for one in both]
     await asyncio.wait(says, timeout=float(seconds))  # some wait for their turn then
     return counts
 
