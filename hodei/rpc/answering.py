@@ -24,12 +24,13 @@ from hodei.access.principal import Caller, Principal, actor_name, caller, princi
 from hodei.access.rests import rest_s
 from hodei.access.roles import FOR_ONE_PROJECT, LEAST, WITHOUT_KEY, Role
 from hodei.domain.errors import Exhausted, Invalid, forget_frames
-from hodei.protocol import hodei_pb2 as pb
+from hodei.rpc.counted import when_over
 from hodei.rpc.errors import status_of
+from hodei.rpc.greeted import Greeted
 from hodei.rpc.options import MESSAGE_BYTES
 from hodei.rpc.principal import calling, said_in
 from hodei.rpc.queues import WITH_OWN_QUEUE, SharedQueue
-from hodei.rpc.receiving import HELLO_READ_S, Receiving
+from hodei.rpc.receiving import Receiving
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -93,7 +94,7 @@ class Answering:
     def _quota(self, method: str, name: str) -> Quota | None:
         limits = self._limits
         own: dict[str, Quota | None] = {
-            "Connect": None,  # _Greeted counts
+            "Connect": None,  # Greeted counts
             "CreateJobs": limits.creates,
             "ReadLogs": limits.log_readers,
             "WaitJobs": limits.waits,
@@ -116,7 +117,7 @@ class Answering:
             caller.set(who)
             if counted:
                 counted.acquire(who.address)
-                _when_over(context, counted, who.address, 1)
+                when_over(context, counted, who.address, 1)
             said = said_in(context.invocation_metadata() or ())
             if not reads_key:
                 principal.set(Principal(actor_name(said.actor), Role.NONE, None))
@@ -209,7 +210,7 @@ class Answering:
             try:
                 who, key = await enter(context)
                 if not inspect.isasyncgenfunction(behaviour):
-                    await behaviour(requests, _Greeted(context, self._limits, who))
+                    await behaviour(requests, Greeted(context, self._limits, who))
                     return
                 with self._held(key):
                     async for message in behaviour(requests, context):
@@ -227,77 +228,8 @@ class Answering:
             raise Exhausted(f"the answer has {size} bytes: expected at most {MESSAGE_BYTES}")
         if size > SMALL_ANSWER:
             self._limits.answers.acquire(who.address, size)
-            _when_over(context, self._limits.answers, who.address, size)
+            when_over(context, self._limits.answers, who.address, size)
         return raw
-
-
-FEW_HELD = 1_000
-"""Leases of a hello or a heartbeat that waits for no other: it takes 4 ms."""
-
-REST_OF_LEASE_S = 13e-6
-"""Seconds of rest for each lease of a longer one: three times as long as the work (rests.py)."""
-
-
-class _Greeted:
-    """The context of a worker's stream. Its first message is read in turn and within a time, and the
-    stream counts as a worker's from then on: before, nothing is known of who opened it. Messages
-    that list many leases are worked on one by one, whoever says them."""
-
-    def __init__(self, context: Context, limits: Limits, who: Caller) -> None:
-        self._context = context
-        self._limits = limits
-        self._who = who
-        self.read: Callable[[], Awaitable[Any]] = self._read_first
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    async def _read_first(self) -> Any:
-        limits, address = self._limits, self._who.address
-        with limits.greetings.held(address):
-            async with limits.hellos.of(self._who):
-                first = await limits.readings.within_time(
-                    self._read_one(), HELLO_READ_S, limits.hellos, self._who
-                )
-                # Before its credential is known to be good.
-                await self._wait_for_others(first)
-        limits.worker_streams.acquire(address)
-        _when_over(self._context, limits.worker_streams, address, 1)
-        self.read = self._read_next
-        return first
-
-    async def _read_next(self) -> Any:
-        message = await self._read_one()
-        await self._wait_for_others(message)
-        return message
-
-    async def _wait_for_others(self, message: Any) -> None:
-        """A message that lists many leases comes after the one before and a rest."""
-        if not isinstance(message, pb.WorkerFrame):
-            return
-        held = len(message.hello.held) + len(message.heartbeat.held)
-        if held > FEW_HELD:
-            async with self._limits.long_lists:
-                await asyncio.sleep(held * REST_OF_LEASE_S)
-
-    async def _read_one(self) -> Any:
-        """The next message, or gRPC's word for the end. Invalid: bytes that are no message."""
-        try:
-            return await self._context.read()
-        except DecodeError:
-            raise Invalid(
-                "expected a message of this call's type, got bytes that do not parse"
-            ) from None
-
-
-def _when_over(context: Context, quota: Quota, address: str, amount: int) -> None:
-    """Gives a quota back when gRPC says that the call is over: its status is on its way, behind the
-    answer."""
-
-    def over(_context: Any) -> Any:
-        quota.give_back(address, amount)
-
-    context.add_done_callback(over)  # type: ignore[arg-type]  # its stub wants a name of its own
 
 
 def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:

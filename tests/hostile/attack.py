@@ -249,13 +249,12 @@ async def until_refused(address: str, path: str, request: str, keys: str, within
     return {"at": time.time()} | counts
 
 
-async def list_leases(
-    address: str, seconds: str, held: str, credentials: str, instance: str, what: str
-) -> Counts:
-    """Workers list so many leases in `what`, their hellos or their heartbeats, on 16 connections."""
+async def list_leases(address: str, seconds: str, held: str, credentials: str, what: str) -> Counts:
+    """Workers list so many leases in `what`, hellos or heartbeats, on 16 connections."""
     counts: Counts = collections.Counter()
     leases = [pb.Held(lease=n + 1, phase=pb.Held.RUNNING) for n in range(int(held))]
-    hello = pb.Hello(protocol_min=1, protocol_max=1, name="evil", slots=1, instance=instance)
+    hello = pb.Hello(protocol_min=1, protocol_max=1, name="evil", slots=1)
+    hello.instance = str(uuid.uuid4())
     beat = pb.WorkerFrame(heartbeat=pb.Heartbeat(held=leases)).SerializeToString()
     if what == "hellos":
         hello.held.extend(leases)
@@ -267,8 +266,8 @@ async def list_leases(
             call = connect(metadata=(("authorization", f"Bearer {credential}"),))
             try:
                 await call.write(greeting)
-                answer = await call.read()
-                counts["welcomes"] += answer is not grpc.aio.EOF
+                if await call.read() is not grpc.aio.EOF:
+                    counts["welcomes"] += 1
                 while what == "heartbeats" and time.time() < over:
                     await call.write(beat)
                     counts["heartbeats"] += 1
@@ -276,9 +275,8 @@ async def list_leases(
                 counts["refused"] += 1
             call.cancel()
 
-    both = zip(channels(address, 16), itertools.cycle(credentials.split(",")), strict=False)
-    says = [asyncio.ensure_future(say(*one)) for one in both]
-    await asyncio.wait(says, timeout=float(seconds))  # some wait for their turn then
+    says = map(say, channels(address, 16), itertools.cycle(credentials.split(",")))
+    await asyncio.wait(map(asyncio.ensure_future, says), timeout=float(seconds))  # some still wait
     return counts
 
 
