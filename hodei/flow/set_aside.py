@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import psycopg
 from loguru import logger
 
-from hodei.store import faults, invariants, leases, sqlstate
+from hodei.store import faults, leases, rejections, sqlstate
 from hodei.store.database import TROUBLE, Database
 from hodei.store.leases import Claimant
 
@@ -23,7 +23,7 @@ async def set_aside(
     words = f"{who} this job go on: {sqlstate.primary(error)}"
     log = logger.bind(component="JobController", actor=actor)
     try:
-        ended = await database.run(lambda conn: invariants.set_aside(conn, jobs, words, actor))
+        ended = await database.run(lambda conn: rejections.set_aside(conn, jobs, words, actor))
     except TROUBLE as trouble:
         words = sqlstate.primary(trouble)
         log.error("jobs {} cannot be set aside: {}", [str(j) for j in jobs], words)  # noqa: TRY400  one line, no rows

@@ -8,13 +8,14 @@ from hodei.store import (
     cancels,
     invariants,
     leases,
+    rejections,
     results,
     sweep,
 )
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
 from tests.conftest import Connection
-from tests.factories import on, ready_worker, running_job, word
+from tests.factories import assigned_job, on, ready_worker, running_job, word
 from tests.store.test_mended import mend
 from verify.checker import violations
 
@@ -55,7 +56,7 @@ def test_a_job_that_names_the_lease_of_another_is_odd(
         await sweep.look(conn, 30, 20)
         await conn.execute("UPDATE hodei_listening SET checked_at = NULL")
         assert (await invariants.look(conn))[:2] == ([], [odd.job_id])
-        await invariants.set_aside(conn, [odd.job_id], "its lease is another's", "system:test")
+        await rejections.set_aside(conn, [odd.job_id], "its lease is another's", "system:test")
         (ended,) = await results.record_results(conn, [word(honest, "SUCCEEDED")])
         assert ended.job_id == honest.job_id
 
@@ -80,6 +81,23 @@ def test_of_several_jobs_that_name_a_lease_which_nobody_has_one_goes_on(
         assert (found.jobs, sorted(found.odd)) == ([min(jobs)], sorted(jobs)[1:])
 
     on(database_url, story)
+
+
+@pytest.mark.parametrize("term", ["infinity", "2999-01-01Z"])
+def test_an_offer_without_an_end_lapses(database_url: str, db: Connection, term: str) -> None:
+    """Its worker may know nothing of it, and live on."""
+
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        await assigned_job(conn, worker)
+        await conn.execute("UPDATE leases SET accept_by = %s", [term])
+        await sweep.look(conn, 30, 20)
+        await conn.execute("UPDATE hodei_listening SET checked_at = NULL")
+        await invariants.look(conn)
+
+    on(database_url, story)
+    soon = "SELECT accept_by < clock_timestamp() + interval '11 s' FROM leases"
+    assert db.execute(soon).fetchall() == [(True,)]
 
 
 def test_no_look_waits_for_a_row_that_somebody_has_locked(

@@ -23,6 +23,7 @@ from hodei.store import (
     late_results,
     project_grants,
     provider_view,
+    rejections,
     releases,
     restored,
     results,
@@ -163,7 +164,7 @@ async def _by_hand(conn: AsyncConnection) -> None:
     assert len(await invariants.mend(conn, (await invariants.look(conn)).jobs)) == 2
     await conn.execute("DELETE FROM job_queue")
     held = await running_job(conn, worker)
-    await invariants.set_aside(conn, [held.job_id], "no number", "system:job_rescuer")
+    await rejections.set_aside(conn, [held.job_id], "no number", "system:job_rescuer")
 
 
 async def _fleet(conn: AsyncConnection) -> None:

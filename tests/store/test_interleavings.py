@@ -18,10 +18,10 @@ from hodei.store import (
     accepts,
     cancels,
     creation,
-    invariants,
     job_logs,
     late_results,
     leases,
+    rejections,
     releases,
     results,
     sessions,
@@ -104,7 +104,7 @@ VERBS: dict[str, Verb] = {
     "revoke": lambda c, w, _j, _o: workers.revoke(c, w.id, "cli:ana"),
     "look": lambda c, _w, _j, _o: sweep.look(c, 30, 30),
     "vouch": lambda c, w, _j, _o: sessions.vouch(c, [(w.id, w.session)]),
-    "set aside": lambda c, _w, j, _o: invariants.set_aside(c, [j], "x", "system:job_rescuer"),
+    "set aside": lambda c, _w, j, _o: rejections.set_aside(c, [j], "x", "system:job_rescuer"),
 }
 
 
