@@ -82,13 +82,17 @@ def test_forward_beside_each_other_and_back(releases: Both) -> None:
 
 
 def put_back_by_the_old_one(releases: Both, at_new: str) -> None:
-    """A job of project web that fails on an old worker at the old server, and is to run again."""
+    """A job of project web that fails on an old worker at the old server, and is to run again. Its row
+    in the queue says no project until the new server files it, for which a back-off is long enough
+    at last."""
     worker = releases.old.worker("failing", [releases.addresses[0]], "failing")
     job_id = releases.new.run(
-        *("job", "submit", "--project", "web", "--label", "at=failing", "--retries", "1"),
+        *("job", "submit", "--project", "web", "--label", "at=failing", "--retries", "9"),
         *("--command", "exit 3"),
         server=at_new,
     ).text.strip()
+    eventually(lambda: one(releases, "SELECT failures > 0 FROM jobs WHERE id = %s", job_id), 40)
     eventually(lambda: one(releases, QUEUED, job_id) == "web", 40)
-    releases.until(job_id, "FAILED", 60)
+    releases.new.run("job", "cancel", job_id, server=at_new)
+    releases.until(job_id, "CANCELLED", 60)
     releases.old.end(worker)
