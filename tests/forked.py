@@ -94,9 +94,8 @@ def _content(descriptor: int) -> bytes:
 
 def serve(link: socket.socket) -> None:
     """Returns in each process that is to become `hodei`, and when nobody can ask any more."""
-    grpc_lines.silence(
-        also_asked_for=False
-    )  # as `hodei` does before it imports anything of IMPORTED
+    # As `hodei` does before it imports anything of IMPORTED.
+    grpc_lines.silence(also_asked_for=False)
     for module in IMPORTED:
         importlib.import_module(module)
     gc.freeze()  # what has been imported stays shared with the processes that are forked

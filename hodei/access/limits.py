@@ -9,8 +9,8 @@ What clients can fill of our memory, each at most: 24 requests and 16 hellos tha
 MB each; 64 KiB of each call that waits to be read (rpc/options.WINDOW_BYTES); 96 MB of large
 requests at work or waiting, and some ten times the 8 MB of those at work; 15 MB of each stream of
 reflection; 48 MB of answers that are not taken, twice, and 8 KiB of each small one; 1 KB of each
-job that is waited for (flow/ends.py); and pages of logs (flow/log_reader.py). Not
-bounded: packets that gRPC keeps for a part of a message (docs/security.md, "Memory")."""
+job that is waited for (flow/ends.py); and pages of logs (flow/log_reader.py). Packets that gRPC
+keeps for a part of a message are not bounded (docs/security.md, "Memory")."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

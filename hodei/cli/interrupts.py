@@ -27,7 +27,7 @@ class Stopped(KeyboardInterrupt):
 class TimeIsUp(KeyboardInterrupt):
     """The time limit of `within` has passed. It interrupts whatever Ctrl-C interrupts."""
 
-    number = signal.SIGALRM
+    number = signal.SIGALRM  # as that of Stopped, for protocol/interrupts.lose_none
 
 
 def code_of(interrupt: KeyboardInterrupt) -> int:

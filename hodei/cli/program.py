@@ -41,9 +41,8 @@ def run(
     words = sys.argv[1:] if args is None else list(args)
     unreadable.begin()
     told = Told(failed, as_json=errors.wants_document(words, os.environ))
-    grpc_lines.silence(
-        also_asked_for=told.as_json
-    )  # before the command, whatever imports gRPC first
+    # Before the command, whatever imports gRPC first.
+    grpc_lines.silence(also_asked_for=told.as_json)
     code = _outcome(command, name, words, told, tracebacks=tracebacks)
     sys.exit(_flushed(code, told))
 

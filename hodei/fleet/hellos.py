@@ -59,7 +59,7 @@ async def _believe(
 
     async def write(conn: Connection) -> None:
         refused = await why_not(conn, greeting.worker_id, greeting.credential_sha256)
-        if refused is not Refused.DUPLICATE:
+        if refused is not Refused.DUPLICATE:  # its word where the credential is good
             return
         if taken:
             await hellos.keep(conn, greeting.worker_id, taken)

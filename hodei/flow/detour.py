@@ -144,7 +144,7 @@ class Detour:
         else:
             words = "no job can be claimed: {} of somebody else does not come to its end{}; {}"
             or_slow = "" if function else ", or the database is too slow"
-            check = "`hodei db check` names the triggers that are not ours"
+            check = "`hodei db check` names what is not ours"
             self._log.error(words, what, or_slow, check)
 
     async def _try_mended(self, narrow: "_NarrowClaim", job: uuid.UUID, error: Exception) -> bool:

@@ -52,8 +52,8 @@ class Ended(NamedTuple):
 
 
 UNASKED = "its worker says that it was cancelled, but nobody has asked for that"
-UNLIMITED = "its worker says that a limit of time has passed, but none that the job has can have"
-"""Messages of jobs whose record has no cancel, or no time-out: a worker lies, or a row was changed."""
+UNLIMITED = "its worker says that a limit of time has passed, but no limit of the job can have yet"
+"""Messages where the job's record does not bear a worker out: it lies, or a row was changed."""
 
 
 # The policy stands in `held.verdict`, once: the first line that applies says which state the job

@@ -33,7 +33,7 @@ missing."""
 NO_VALUE = "23502"
 
 OUR_TIME_OUT = "our own time-out has ended the statement"
-"""A note on an error."""
+"""The note that statements.py adds to such an error (BaseException.add_note)."""
 
 WORDS = {
     READ_ONLY: "the database is read-only",
@@ -86,10 +86,9 @@ def is_of_a_trigger(error: BaseException) -> bool:
 
 
 def _is_met_by_others(error: psycopg.Error) -> bool:
-    """Returns whether PostgreSQL cancelled the statement, or had no resources, while a function of
-    somebody ran for a row: it may be this row that takes too long, and others must not wait for it.
-    Nor if our time-out has ended it: a constraint of somebody may call what PostgreSQL has itself.
-    """
+    """Returns whether the error may be of one row that takes too long, for which others must not
+    wait: PostgreSQL cancelled the statement, or had no resources, while a function of somebody ran;
+    or our time-out has ended it, as a constraint may call what PostgreSQL has itself."""
     state = (error.sqlstate or "")[:2]
     met = error.sqlstate == CANCELLED or state in ("40", "53", "55")
     ended_by_us = OUR_TIME_OUT in getattr(error, "__notes__", ())
