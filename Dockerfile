@@ -9,7 +9,11 @@ COPY setup.cfg ./
 RUN python3 -m venv /opt/hodei \
  && python3 -c "import configparser; c = configparser.ConfigParser(); c.read('setup.cfg'); print(c['options']['install_requires'])" >/tmp/requirements.txt \
  && /opt/hodei/bin/pip install --no-cache-dir -r /tmp/requirements.txt
-COPY pyproject.toml README.md LICENSE schema.sql ./
+# For the fast path of launchers, which stays out where no compiler can be had.
+RUN command -v cc >/dev/null \
+ || (apt-get update -qq && apt-get install -qq -y --no-install-recommends gcc libc6-dev) \
+ || echo "no C compiler: launchers do without their fast path"
+COPY setup.py pyproject.toml README.md LICENSE schema.sql ./
 COPY hodei ./hodei
 COPY hodei_worker ./hodei_worker
 # pip does not belong into the image: nothing is installed there.

@@ -23,6 +23,11 @@ from tests.worker_process import SANE_PATH, Worker
 ROOT = os.geteuid() == 0
 TREE = Path(__file__).parents[1]
 JOB_USER, ORDINARY = "nobody", "daemon"
+CAN_COMPILE = bool(
+    shutil.which(str(sysconfig.get_config_var("CC")).split()[0])
+    and (Path(sysconfig.get_path("include")) / "Python.h").exists()
+)
+"""There are a C compiler and Python's headers."""
 
 
 @functools.cache

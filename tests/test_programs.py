@@ -3,6 +3,7 @@ environment, a wheel that works elsewhere."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -13,6 +14,7 @@ import click
 import pytest
 
 from tests.conftest import TREE
+from tests.hosts import CAN_COMPILE
 
 PROGRAMS = [
     ["hodei.cli.main"],
@@ -106,10 +108,23 @@ def test_flags_of_the_command_line_come_from_the_environment(tmp_path: Path) -> 
     assert "--limit: expected a whole number from 1 to 100000, got '500000'" in ran.stderr
 
 
-def built(folder: Path) -> Path:
-    """The wheel of this tree."""
+def built(folder: Path, **environment: str) -> Path:
+    """The wheel of this tree, of a copy without what was built before."""
+    source = folder / "source"
+    source.mkdir()
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE", "schema.sql"):
+        shutil.copy(TREE / name, source)
+    for name in ("hodei", "hodei_worker"):
+        ignored = shutil.ignore_patterns("*.so", "__pycache__")
+        shutil.copytree(TREE / name, source / name, ignore=ignored, symlinks=True)
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "-w", folder, TREE], check=True, timeout=120, capture_output=True)
+    subprocess.run(
+        [*command, "-w", folder, source],
+        check=True,
+        timeout=120,
+        capture_output=True,
+        env=os.environ | environment,
+    )
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -131,6 +146,9 @@ def installed(wheel: Path, place: Path) -> Path:
     return purelib
 
 
+FAST_PATH = "hodei_worker/supervisor/fast_path.abi3.so"
+
+
 @pytest.mark.slow
 def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) -> None:
     """Dependencies are taken from this environment: what is tested is what the wheel holds."""
@@ -139,6 +157,8 @@ def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) ->
     assert {"hodei/py.typed", "hodei_worker/py.typed"} <= set(names)
     held = {name.partition("/")[0] for name in names}
     assert {name for name in held if ".dist-info" not in name} == {"hodei", "hodei_worker"}
+    assert (FAST_PATH in names) == CAN_COMPILE
+    assert "-cp311-abi3-linux_" in wheel.name, "it is for all Pythons from 3.11 on"
     place = tmp_path / "venv"
     purelib = installed(wheel, place)
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DATABASE_URL": database_url}
@@ -167,6 +187,14 @@ def test_a_wheel_installed_elsewhere_works(tmp_path: Path, database_url: str) ->
             check=False,
         )
         assert words in ran.stdout, ran
+
+
+@pytest.mark.slow
+def test_a_wheel_is_built_without_a_c_compiler(tmp_path: Path) -> None:
+    """A worker of it runs jobs: tests/worker has launchers without their fast path."""
+    names = zipfile.ZipFile(built(tmp_path, CC="/no/such/compiler")).namelist()
+    assert FAST_PATH not in names
+    assert "hodei_worker/supervisor/launcher.py" in names
 
 
 def test_the_other_pythons_are_those_that_run(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ it enters the attempt's cgroup before it spawns, so that the job is born there a
 With a job user it forks, and the child gives up its rights before it enters the job's folder,
 searches its program or takes its environment: no code with more rights than the job's touches them.
 
-It imports little, and of three modules only the part in C: each fork copies their page tables."""
+It imports little, and of three modules only the part in C: each fork copies their page tables.
+
+Most jobs of a busy worker take its fast path (fast_path.c), if that could be compiled."""
 
 import _signal as signal  # type: ignore[import-not-found]
 import _socket as socket
-import errno
 import gc
 import os
 import select
@@ -19,31 +20,29 @@ import sys
 import time
 from _functools import partial  # type: ignore[import-not-found]
 
-REQUEST = struct.Struct("<BQHH")
-"""Kind, request number, number of words in the argument list, number of words in the environment
-(names and values). Then follow, each ended by NUL: the cgroup ("": none), the working folder, the
-search path, the arguments, the environment, the umask (octal; "" or absent: the launcher's)."""
+sys.path.append(__file__.rsplit("/", 3)[0])  # last: nothing there hides a module of Python
 
-SPAWN, MOVE, LARGE, BEHIND = 1, 2, 4, 8
-"""LARGE is added to the kind if the rest of the request is in a file; its descriptor is the last.
-BEHIND is added if the request was sent behind another one that uses the same cgroup."""
+from hodei_worker.supervisor.messages import (
+    ANSWER,
+    EMPTY,
+    ENDED,
+    FAILED,
+    MAX_MESSAGE_BYTES,
+    MOVED,
+    OCCUPIED,
+    SPAWNED,
+    Request,
+)
+from hodei_worker.supervisor.program import Failed, enter_folder, execute
 
-ANSWER = struct.Struct("<BQiiQQQ")
-"""Kind, request number, then by kind: SPAWNED the process id; ENDED process id, wait status, peak
-memory in KiB, user and system time in µs, then EMPTY if its cgroup is known to be empty; FAILED 1
-if the program and 0 if the cgroup was the cause, then the reason as text; MOVED, EMPTY (a release
-that does not know BEHIND does not send it); OCCUPIED nothing: it was BEHIND a job that goes on, or
-has left processes. ENDED without a SPAWNED before it reports the start as well."""
-
-SPAWNED, ENDED, FAILED, MOVED, OCCUPIED = 1, 2, 3, 4, 5
-EMPTY = b"\1"
+try:
+    from hodei_worker.supervisor import fast_path
+except ImportError:  # it could not be compiled, or not for this host
+    fast_path = None  # type: ignore[assignment]
 
 CHILD_ENDED = (signal.SIGCHLD,)
 NAMES = "KILL STOP CHLD CONT SEGV BUS ILL FPE ABRT TRAP SYS"  # the latter seven are faults of ours
 UNTOUCHED = {getattr(signal, f"SIG{name}") for name in NAMES.split()}
-
-MAX_MESSAGE_BYTES = 200_000
-"""Bytes of a message at most; the size of the buffer. The supervisor's own limit is lower."""
 
 HOLD_S = 0.005
 """Seconds that a launcher waits for the end of a process before it reports the start. Most jobs of
@@ -57,32 +56,6 @@ RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 BIRTH = {"setsid": True, "setsigmask": (), "setsigdef": RESET}
 """How a process is started. Of a signal that setsigdef does not name, glibc asks how it is handled
 and then resets it, because main() catches it: that took 25 µs for each start."""
-
-
-class Failed(Exception):
-    """The message tells the job's owner why its process could not be started."""
-
-
-class Request:
-    def __init__(self, message: memoryview, descriptors: list[int]) -> None:
-        kind, self.number, arguments, environment = REQUEST.unpack_from(message)
-        rest = bytes(message[REQUEST.size :])
-        if kind & LARGE:
-            with open(descriptors.pop(), "rb") as file:  # noqa: PTH123
-                rest = file.read()
-        self.moves_only, self.behind = bool(kind & MOVE), bool(kind & BEHIND)
-        self.cgroup, self.folder, self.path, *words = rest.split(b"\0")[:-1]
-        self.argv = words[:arguments]
-        pairs = words[arguments : arguments + environment]
-        self.environment = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        self.umask = b"".join(words[arguments + environment :])
-        # (0, stdin), (1, stdout), (2, stderr); without the first stdin is the launcher's, /dev/null
-        self.streams = list(enumerate(descriptors, 3 - len(descriptors)))
-
-    def close(self) -> None:
-        while self.streams:
-            stream = self.streams.pop()[1]
-            os.closerange(stream, stream + 1)  # which ignores errors: its job may run already
 
 
 class Launcher:
@@ -106,9 +79,10 @@ class Launcher:
         poll = select.poll()
         poll.register(self._link, select.POLLIN)
         poll.register(wake, select.POLLIN)
+        read = self._serve_fast if fast_path and not self._ids else self._read_request
         while True:
             if not self._jobs:
-                if not self._read_request():
+                if not read():
                     return
                 continue
             signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD_ENDED)
@@ -124,9 +98,25 @@ class Launcher:
     def _read_request(self) -> bool:
         flags = socket.MSG_CMSG_CLOEXEC
         size, ancillary, *_ = self._link.recvmsg_into([self._message], ANCILLARY_BYTES, flags)
-        if not size:
-            return False
-        descriptors = [fd for *_, data in ancillary for (fd,) in struct.iter_unpack("i", data)]
+        if size:
+            self._work_on(size, b"".join(data for *_, data in ancillary))
+        return size > 0
+
+    def _serve_fast(self) -> bool:
+        """Lets the fast path serve requests for as long as it can."""
+        place = self._cgroup, *(self._descriptors or (-1, -1))
+        size, descriptors, number, pid, self._occupied = fast_path.serve(
+            self._link.fileno(), self._message, place, self._occupied, self._own_umask, HOLD_S
+        )
+        if pid:
+            self._jobs[pid] = number
+            self._send_answer(SPAWNED, number, pid)
+        elif size:
+            self._work_on(size, descriptors)
+        return size > 0
+
+    def _work_on(self, size: int, packed: bytes) -> None:
+        descriptors = [one for (one,) in struct.iter_unpack("i", packed)]
         request, in_cgroup = Request(memoryview(self._message)[:size], descriptors), 0
         try:
             self._enter_cgroup(request.cgroup)
@@ -142,7 +132,6 @@ class Launcher:
             self._send_answer(FAILED, request.number, in_cgroup, more=words)
         finally:
             request.close()
-        return True
 
     def _send_answer(self, kind: int, number: int, *values: int, more: bytes = b"") -> None:
         self._link.send(ANSWER.pack(kind, number, *values, *[0] * (5 - len(values))) + more)
@@ -236,65 +225,6 @@ class Launcher:
             os.write(writer, str(failed).encode(errors="replace")[:2000] or b"it failed")
         finally:
             os._exit(127)
-
-
-def enter_folder(folder: bytes) -> None:
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        absent = error.errno in (errno.ENOENT, errno.ENOTDIR)
-        why = "no such folder on this worker" if absent else error.strerror
-        raise Failed(f"workdir {os.fsdecode(folder)}: {why}") from None
-
-
-def execute(request: Request, run) -> int:  # type: ignore[no-untyped-def]
-    """Searches and runs the program as execvp(3) does. Raises Failed."""
-    name = os.fsdecode(request.argv[0])
-    program = request.argv[0] if b"/" in request.argv[0] else find_program(request)
-    try:
-        try:
-            return run(program, request.argv, request.environment)  # type: ignore[no-any-return]
-        except OSError as error:
-            if error.errno != errno.ENOEXEC or first_bytes(program).startswith(b"\x7fELF"):
-                raise
-            argv = [b"/bin/sh", program, *request.argv[1:]]
-            return run(argv[0], argv, request.environment)  # type: ignore[no-any-return]
-    except FileNotFoundError:
-        why = why_not_found(program) if os.path.exists(program) else "no such file"  # noqa: PTH110
-    except PermissionError:
-        why = "not executable"
-    except OSError as error:
-        why = error.strerror or str(error)
-    raise Failed(f"{name}: {why}")
-
-
-def find_program(request: Request) -> bytes:
-    argument = request.argv[0]
-    for folder in request.path.split(b":"):
-        candidate = (folder or b".") + b"/" + argument
-        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):  # noqa: PTH113
-            return candidate
-    where = os.fsdecode(request.path)
-    raise Failed(f"{os.fsdecode(argument)}: command not found in PATH ({where})")
-
-
-def first_bytes(program: bytes) -> bytes:
-    try:
-        with open(program, "rb") as file:  # noqa: PTH123
-            return file.read(256)
-    except OSError:
-        return b""
-
-
-def why_not_found(program: bytes) -> str:
-    """Says what is missing where the kernel does not find a file that exists."""
-    first = first_bytes(program).partition(b"\n")[0]
-    if not first.startswith(b"#!"):
-        return "no such file, or its loader is missing"
-    interpreter = os.fsdecode(first[2:].strip(b" \t").partition(b" ")[0])
-    if interpreter.endswith("\r"):
-        return f"bad interpreter {interpreter[:-1]!r}: its lines end as on Windows (CR LF)"
-    return f"bad interpreter {interpreter!r}: no such file"
 
 
 def main() -> None:

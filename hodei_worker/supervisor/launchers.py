@@ -18,7 +18,7 @@ from hodei_worker.supervisor import kin
 from hodei_worker.supervisor.answers import Answers
 from hodei_worker.supervisor.cgroups import Cgroup, Cgroups
 from hodei_worker.supervisor.crew import Crew
-from hodei_worker.supervisor.launcher import (
+from hodei_worker.supervisor.messages import (
     ANSWER,
     BEHIND,
     EMPTY,

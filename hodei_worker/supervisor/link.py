@@ -4,7 +4,7 @@ import os
 import socket
 import struct
 
-from hodei_worker.supervisor.launcher import LARGE, REQUEST
+from hodei_worker.supervisor.messages import LARGE, REQUEST
 
 MOST_PENDING = 3
 """Requests that a launcher has at most. It works on one after the other, without a wait for the

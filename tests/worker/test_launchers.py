@@ -19,6 +19,8 @@ from hodei_worker.supervisor.spawn import COUNT, Launcher
 from tests.hung import HungProgram
 from tests.worker.launching import Job, eventually, launching, run, run_all
 
+pytestmark = pytest.mark.usefixtures("supervisor")
+
 
 @pytest.fixture
 def cgroups() -> Iterator[Cgroups]:

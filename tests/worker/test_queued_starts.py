@@ -2,25 +2,30 @@
 cgroups."""
 
 import os
-import signal
-import socket
-import struct
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from hodei_worker.supervisor import launcher as program
 from hodei_worker.supervisor import spawn
 from hodei_worker.supervisor.cgroups import Cgroup, own_cgroup
-from hodei_worker.supervisor.launcher import ANSWER, BEHIND, EMPTY, MOVE, REQUEST, SPAWN
+from hodei_worker.supervisor.launcher import HOLD_S
 from hodei_worker.supervisor.link import MOST_PENDING
+from hodei_worker.supervisor.messages import (
+    BEHIND,
+    EMPTY,
+    ENDED,
+    FAILED,
+    MOVE,
+    MOVED,
+    OCCUPIED,
+    SPAWN,
+    SPAWNED,
+)
 from hodei_worker.supervisor.spawn import MAY_HANG_S, Launcher, Pending, next_launcher
 from tests.eventually import eventually
+from tests.worker.talking import talking
 from tests.worker_process import Worker
 
 MANY = 60
@@ -92,58 +97,6 @@ def test_who_kills_its_launcher_costs_no_job_behind_it(any_worker: Worker) -> No
 # ── the launcher itself ──
 
 
-class Talk:
-    """A launcher, as its supervisor sees it."""
-
-    def __init__(self, link: socket.socket) -> None:
-        self._link = link
-        self._number = 0
-
-    def ask(self, kind: int, command: str = "", cgroup: str = "") -> int:
-        self._number += 1
-        argv = ["/bin/sh", "-c", command] if command else []
-        words = "\0".join([cgroup, "/", "/bin:/usr/bin", *argv, ""]).encode() + b"\0"
-        message = REQUEST.pack(kind, self._number, len(argv), 0) + words
-        null = os.open(os.devnull, os.O_RDWR)
-        descriptors = struct.pack("2i", null, null)
-        given = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)] if command else []
-        self._link.sendmsg([message], given)
-        os.close(null)
-        return self._number
-
-    def answer(self) -> tuple[int, int, bytes]:
-        """Its kind, the number of its request, and what follows."""
-        message = self._link.recv(4096)
-        kind, number, *_ = ANSWER.unpack_from(message)
-        return kind, number, message[ANSWER.size :]
-
-
-PATIENT = """
-import sys
-sys.path.insert(0, sys.argv.pop(1))
-import launcher
-launcher.HOLD_S = float(sys.argv.pop(1))
-launcher.main()
-"""
-
-
-@contextmanager
-def talking(hold_s: float = 30.0) -> Iterator[Talk]:
-    """It waits for so long for the end of a job: by default for each job of these tests, however late
-    this host is."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(20)
-    folder = str(Path(program.__file__).parent)
-    command = [sys.executable, "-ISc", PATIENT, folder, str(hold_s), str(theirs.fileno())]
-    with subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL) as process:
-        theirs.close()
-        try:
-            yield Talk(ours)
-        finally:
-            ours.close()
-            process.send_signal(signal.SIGKILL)
-
-
 @pytest.fixture
 def cgroup() -> Iterator[str]:
     home = own_cgroup()
@@ -155,63 +108,65 @@ def cgroup() -> Iterator[str]:
     os.rmdir(made.path)  # noqa: PTH106
 
 
-def test_a_job_behind_one_that_goes_on_is_given_back(cgroup: str) -> None:
-    with talking(program.HOLD_S) as launcher:
+def test_a_job_behind_one_that_goes_on_is_given_back(cgroup: str, supervisor: Path) -> None:
+    with talking(supervisor, HOLD_S) as launcher:
         long = launcher.ask(SPAWN, "sleep 0.4", cgroup)
         behind = [launcher.ask(SPAWN | BEHIND, "true", cgroup) for _ in range(2)]
-        assert launcher.answer() == (program.SPAWNED, long, b"")
+        assert launcher.answer() == (SPAWNED, long, b"")
         for number in behind:
-            assert launcher.answer() == (program.OCCUPIED, number, b"")
-        assert launcher.answer() == (program.ENDED, long, b""), "its supervisor looks what is left"
+            assert launcher.answer() == (OCCUPIED, number, b"")
+        assert launcher.answer() == (ENDED, long, b""), "its supervisor looks what is left"
         still = launcher.ask(SPAWN | BEHIND, "true", cgroup)
-        assert launcher.answer() == (program.OCCUPIED, still, b""), (
-            "until its supervisor has looked"
-        )
+        assert launcher.answer() == (OCCUPIED, still, b""), "until its supervisor has looked"
         free = launcher.ask(SPAWN, "true", cgroup)
-        assert launcher.answer()[:2] in ((program.ENDED, free), (program.SPAWNED, free))
+        assert launcher.answer()[:2] in ((ENDED, free), (SPAWNED, free))
 
 
-def test_a_job_behind_one_that_leaves_a_process_is_given_back(cgroup: str) -> None:
-    with talking() as launcher:
+def test_a_job_behind_one_that_leaves_a_process_is_given_back(
+    cgroup: str, supervisor: Path
+) -> None:
+    with talking(supervisor) as launcher:
         leaves = launcher.ask(SPAWN, "sleep 0.5 & exit 0", cgroup)
         behind = launcher.ask(SPAWN | BEHIND, "true", cgroup)
-        assert launcher.answer() == (program.ENDED, leaves, b"")
-        assert launcher.answer() == (program.OCCUPIED, behind, b"")
+        assert launcher.answer() == (ENDED, leaves, b"")
+        assert launcher.answer() == (OCCUPIED, behind, b"")
 
 
-def test_jobs_behind_short_ones_start(cgroup: str) -> None:
-    with talking() as launcher:
+def test_jobs_behind_short_ones_start(cgroup: str, supervisor: Path) -> None:
+    with talking(supervisor) as launcher:
         first = launcher.ask(SPAWN, "true", cgroup)
         fails = launcher.ask(SPAWN | BEHIND, "exit 3", cgroup)
         last = launcher.ask(SPAWN | BEHIND, "true", cgroup)
         for number in (first, fails, last):
-            assert launcher.answer() == (program.ENDED, number, EMPTY)
+            assert launcher.answer() == (ENDED, number, EMPTY)
 
 
-def test_a_cgroup_below_its_own_counts_as_left(cgroup: str) -> None:
-    with talking() as launcher:
+def test_a_cgroup_below_its_own_counts_as_left(cgroup: str, supervisor: Path) -> None:
+    with talking(supervisor) as launcher:
         below = f"{cgroup}/below"
         makes = launcher.ask(SPAWN, f"mkdir {below}", cgroup)
-        assert launcher.answer() == (program.ENDED, makes, b"")
+        assert launcher.answer() == (ENDED, makes, b"")
         os.rmdir(below)  # noqa: PTH106
 
 
-def test_a_cgroup_that_is_gone_is_told_and_the_launcher_stays_in_its_own(cgroup: str) -> None:
-    with talking() as launcher:
+def test_a_cgroup_that_is_gone_is_told_and_the_launcher_stays_in_its_own(
+    cgroup: str, supervisor: Path
+) -> None:
+    with talking(supervisor) as launcher:
         moved = launcher.ask(MOVE, "", cgroup)
-        assert launcher.answer() == (program.MOVED, moved, EMPTY)
+        assert launcher.answer() == (MOVED, moved, EMPTY)
         gone = launcher.ask(SPAWN, "true", f"{cgroup}/gone")
         kind, number, words = launcher.answer()
-        assert (kind, number) == (program.FAILED, gone)
+        assert (kind, number) == (FAILED, gone)
         assert b"No such file" in words
         again = launcher.ask(SPAWN, "true", cgroup)
-        assert launcher.answer() == (program.ENDED, again, EMPTY)
+        assert launcher.answer() == (ENDED, again, EMPTY)
 
 
-def test_without_a_cgroup_nothing_is_known_to_be_empty() -> None:
-    with talking() as launcher:
+def test_without_a_cgroup_nothing_is_known_to_be_empty(supervisor: Path) -> None:
+    with talking(supervisor) as launcher:
         job = launcher.ask(SPAWN, "true")
-        assert launcher.answer() == (program.ENDED, job, b"")
+        assert launcher.answer() == (ENDED, job, b"")
 
 
 class Job:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hodei_worker.supervisor.launcher import REQUEST, SPAWN, Request
+from hodei_worker.supervisor.messages import REQUEST, SPAWN, Request
 from tests.hosts import JOB_USER
 from tests.worker_process import Worker
 
