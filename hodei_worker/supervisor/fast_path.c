@@ -1,5 +1,5 @@
-/* The fast path of a launcher (launcher.py, which explains requests and answers): jobs that start
-   in the cgroup in which the launcher is, while no other job of it runs, and end soon.
+/* The fast path of a launcher (launcher.py): jobs that start in the cgroup in which the launcher
+   is, while no other job of it runs, and end soon. messages.py explains requests and answers.
 
    It has no rules and no words of its own. A request that is another one, or whose start fails,
    goes back to the launcher, which works on it from its beginning. Where this file could not be
@@ -30,7 +30,7 @@
 #error "requests and answers are little-endian"
 #endif
 
-enum { SPAWN = 1, BEHIND = 8, ENDED = 2 }; /* of launcher.py */
+enum { SPAWN = 1, BEHIND = 8, ENDED = 2 }; /* of messages.py */
 enum { HEAD_BYTES = 13, ANSWER_BYTES = 41, MOST_DESCRIPTORS = 4, MOST_WORDS = 2048 };
 
 struct request {

@@ -166,7 +166,7 @@ def texts() -> list[tuple[str, str]]:
         path
         for package in ("hodei", "hodei_worker", "scripts", "tools")
         for path in (TREE / package).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and path.suffix not in (".pyc", ".so")
     ]
     return found + [(path.name, path.read_text()) for path in source]
 
