@@ -2,8 +2,9 @@
 
 from typing import Any, LiteralString
 
-from hodei.store.connecting import Connection, untimed
+from hodei.store.connecting import Connection
 from hodei.store.expected import expected
+from hodei.store.untimed import untimed
 
 CALLED = (
     "hodei_create_jobs",

@@ -4,9 +4,10 @@ import uuid
 from typing import LiteralString, NamedTuple
 
 from hodei.domain.errors import Conflict, Unavailable
-from hodei.store.connecting import connect, in_words, untimed
+from hodei.store.connecting import connect, in_words
 from hodei.store.database import Connection
 from hodei.store.statements import rows
+from hodei.store.untimed import untimed
 
 
 class Cluster(NamedTuple):

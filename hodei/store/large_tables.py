@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable
 from typing import LiteralString
 
-from hodei.store.connecting import Connection, untimed
+from hodei.store.connecting import Connection
 from hodei.store.gaps import Gap
+from hodei.store.untimed import untimed
 
 LARGE = 100 << 20
 """Bytes of a table, with all its days, from which on a server builds no index of it. An index of a

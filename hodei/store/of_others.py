@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import LiteralString, NamedTuple
 
-from hodei.store.connecting import Connection, untimed
+from hodei.store.connecting import Connection
 from hodei.store.expected import expected
+from hodei.store.untimed import untimed
 
 MOST = 20
 """Things that are named. Of more, their number is said."""

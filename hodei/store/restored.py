@@ -7,7 +7,8 @@ look unused."""
 from typing import Any, LiteralString, NamedTuple
 
 from hodei.store.audit_events import AuditKind
-from hodei.store.connecting import Connection, connect, in_words, untimed
+from hodei.store.connecting import Connection, connect, in_words
+from hodei.store.untimed import untimed
 
 NAME = "hodei restored"
 """The application_name of our connection."""

@@ -4,8 +4,9 @@ GRANTs."""
 from collections.abc import Sequence
 from typing import LiteralString
 
-from hodei.store.connecting import Connection, untimed
+from hodei.store.connecting import Connection
 from hodei.store.expected import expected
+from hodei.store.untimed import untimed
 
 TABLES = {
     "jobs": "SELECT, INSERT, UPDATE, DELETE",

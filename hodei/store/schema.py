@@ -11,9 +11,10 @@ from loguru import logger
 
 from hodei.domain.errors import Conflict, Unavailable
 from hodei.store import catalog, large_tables, rights, sqlstate
-from hodei.store.connecting import READ_ONLY, Connection, connect, in_words, untimed
+from hodei.store.connecting import READ_ONLY, Connection, connect, in_words
 from hodei.store.gaps import BY_HAND, Gap, gaps
 from hodei.store.suitable import check_database, server_read_only
+from hodei.store.untimed import untimed
 
 VERSION = 1
 """The schema's version: programs of another version refuse it."""

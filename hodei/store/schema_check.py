@@ -3,15 +3,10 @@
 from typing import LiteralString, NamedTuple
 
 from hodei.store import of_others, rights
-from hodei.store.connecting import (
-    Connection,
-    again_where_timed_out,
-    connect,
-    in_words,
-    untimed,
-)
+from hodei.store.connecting import Connection, connect, in_words
 from hodei.store.schema import NAME, REVISION, VERSION, applied
 from hodei.store.suitable import check_database
+from hodei.store.untimed import again_where_timed_out, untimed
 
 # The jobs that schema.sql ends as REJECTED when it raises a database to revision 4, by the same
 # rule.

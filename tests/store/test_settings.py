@@ -2,11 +2,17 @@
 the schema stands."""
 
 import asyncio
+import select
+import socket
+import socketserver
+import struct
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -137,6 +143,51 @@ def test_a_transaction_timeout_of_a_millisecond_does_not_stop_the_check(
     db.execute(f"ALTER DATABASE {name} SET transaction_timeout = '1ms'".encode())
     for _ in range(60):  # some of them failed, before
         assert schema_check.check_sync(database_url).stands
+
+
+class LosesFirstConnections(socketserver.ThreadingTCPServer):
+    """Stands before PostgreSQL, and resets the first connections when a transaction begins."""
+
+    def __init__(self, target: tuple[str, int], most: int) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self._target = target
+        self.left = most
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        client = request
+        with socket.create_connection(self._target) as server:
+            while ready := select.select([client, server], [], [])[0]:
+                data = ready[0].recv(65536)
+                if b"BEGIN ISOLATION" in data and self.left:
+                    self.left -= 1
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
+                if not data:
+                    return
+                (server if ready[0] is client else client).sendall(data)
+
+
+def test_a_connection_that_is_lost_untold_as_a_transaction_begins_is_made_again(
+    database_url: str, db: Connection
+) -> None:
+    """What a transaction_timeout said may be lost with the connection. A database that goes away is
+    not asked for ever."""
+    if db.info.server_version < 170000:
+        pytest.skip("this PostgreSQL has no transaction_timeout")
+    host, port = db.info.host, db.info.port
+    for lost in (3, 10_000):
+        with LosesFirstConnections((host, port), lost) as relay:
+            threading.Thread(target=relay.serve_forever).start()
+            try:
+                url = psycopg.conninfo.make_conninfo(database_url, port=relay.server_address[1])
+                if lost == 3:
+                    assert schema_check.check_sync(url).stands
+                    assert not relay.left
+                else:
+                    with pytest.raises(Unavailable, match="as a transaction began"):
+                        schema_check.check_sync(url)
+            finally:
+                relay.shutdown()
 
 
 def test_a_time_out_of_a_millisecond_does_not_stop_the_schema(
