@@ -9,7 +9,6 @@
    100 us, nearly all of them to fetch its own code again. */
 
 #define _GNU_SOURCE
-#define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 #include <errno.h>
@@ -221,8 +220,10 @@ static PyObject *serve(PyObject *self, PyObject *given) {
     }
     PyBuffer_Release(&message);
     if (size < 0) return PyErr_Occurred() ? NULL : PyErr_SetFromErrno(PyExc_OSError);
-    Py_ssize_t bytes = (Py_ssize_t)sizeof(int) * request.stream_count;
-    return Py_BuildValue("ny#KiO", (Py_ssize_t)size, (char *)request.streams, bytes,
+    /* Without "y#": what is compiled with 3.13 would fail in Pythons before it by that. */
+    PyObject *descriptors = PyBytes_FromStringAndSize(
+        (char *)request.streams, (Py_ssize_t)sizeof(int) * request.stream_count);
+    return Py_BuildValue("nNKiO", (Py_ssize_t)size, descriptors,
                          (unsigned long long)request.number, (int)pid,
                          occupied ? Py_True : Py_False);
 }

@@ -35,11 +35,6 @@ from hodei_worker.supervisor.messages import (
 )
 from hodei_worker.supervisor.program import Failed, enter_folder, execute
 
-try:
-    from hodei_worker.supervisor import fast_path
-except ImportError:  # it could not be compiled, or not for this host
-    fast_path = None  # type: ignore[assignment]
-
 CHILD_ENDED = (signal.SIGCHLD,)
 NAMES = "KILL STOP CHLD CONT SEGV BUS ILL FPE ABRT TRAP SYS"  # the latter seven are faults of ours
 UNTOUCHED = {getattr(signal, f"SIG{name}") for name in NAMES.split()}
@@ -79,7 +74,8 @@ class Launcher:
         poll = select.poll()
         poll.register(self._link, select.POLLIN)
         poll.register(wake, select.POLLIN)
-        read = self._serve_fast if fast_path and not self._ids else self._read_request
+        fast_path = None if self._ids else load_fast_path()
+        read = partial(self._serve_fast, fast_path) if fast_path else self._read_request
         while True:
             if not self._jobs:
                 if not read():
@@ -102,7 +98,7 @@ class Launcher:
             self._work_on(size, b"".join(data for *_, data in ancillary))
         return size > 0
 
-    def _serve_fast(self) -> bool:
+    def _serve_fast(self, fast_path) -> bool:  # type: ignore[no-untyped-def]
         """Lets the fast path serve requests for as long as it can."""
         place = self._cgroup, *(self._descriptors or (-1, -1))
         size, descriptors, number, pid, self._occupied = fast_path.serve(
@@ -113,7 +109,7 @@ class Launcher:
             self._send_answer(SPAWNED, number, pid)
         elif size:
             self._work_on(size, descriptors)
-        return size > 0
+        return bool(size)
 
     def _work_on(self, size: int, packed: bytes) -> None:
         descriptors = [one for (one,) in struct.iter_unpack("i", packed)]
@@ -225,6 +221,24 @@ class Launcher:
             os.write(writer, str(failed).encode(errors="replace")[:2000] or b"it failed")
         finally:
             os._exit(127)
+
+
+def load_fast_path() -> object:
+    """Returns the module, once it has served somebody who is gone. None: it could not be compiled,
+    or what was is of another release or for another host."""
+    try:
+        from hodei_worker.supervisor import fast_path
+
+        link, gone = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        gone.close()
+        fast_path.serve(link.fileno(), bytearray(1), (b"", -1, -1), False, 0o22, HOLD_S)
+        link.close()
+    except ImportError:
+        return None
+    except Exception as error:  # noqa: BLE001  whatever it is: jobs start without it
+        print(f"the fast path does not work here: {error}", file=sys.stderr, flush=True)
+        return None
+    return fast_path
 
 
 def main() -> None:

@@ -271,6 +271,18 @@ def test_launchers_do_without_one_that_does_not_load(tmp_path: Path) -> None:
         assert launcher.answer() == (ENDED, number, b"")
 
 
+@pytest.mark.parametrize(
+    "module", ["def serve(link): ...", "", "def serve(*_): raise SystemError", "serve = 1 / 0"]
+)
+def test_launchers_do_without_one_of_another_release(tmp_path: Path, module: str) -> None:
+    """As where it was left in a tree, or compiled by a Python whose calls are not these."""
+    folder = without_fast_path(tmp_path)
+    (folder / "fast_path.py").write_text(module)
+    with talking(folder) as launcher:
+        number = launcher.ask(SPAWN, "true")
+        assert launcher.answer() == (ENDED, number, b"")
+
+
 @pytest.mark.skipif(not CAN_COMPILE, reason="no C compiler, or no headers of Python")
 def test_it_is_compiled_where_it_can_be() -> None:
     from hodei_worker.supervisor import fast_path
