@@ -5,9 +5,10 @@ An idle system pays one round trip, and a busy one forms large batches by itself
 and results, and logs are batched."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from loguru import logger
 
@@ -28,12 +29,20 @@ MOST_LOCKED = 1000
 """Groups that wait for locks at the same time. Further ones get Locked at once."""
 
 
+class Answers(Protocol[R]):
+    """What waits for the answers to a group: a future, or what does more with them at once."""
+
+    def done(self) -> bool: ...
+    def set_result(self, answers: list[R | Exception], /) -> None: ...
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
 class _Group(NamedTuple, Generic[T, R]):
     """Items that were submitted together."""
 
     items: Sequence[T]
     size: int
-    answers: asyncio.Future[list[R | Exception]]
+    answers: Answers[R]
 
 
 class Batcher(Generic[T, R]):
@@ -48,8 +57,10 @@ class Batcher(Generic[T, R]):
                it the stream that feeds it.
     patient    tries again while the database is away: its callers hold what they sent on their own
                disk. Any other gives them Unavailable at once.
-    rest       how many times as long as a flush took it then waits for more to gather; unless it is
-               patient, only after a flush of several groups: whoever comes alone does not wait.
+    rest       how many times as long as a flush took it then waits for more to gather, at most.
+               Unless it is patient, it rests after a flush of several groups only: whoever comes
+               alone does not wait. It ends a rest when as many wait as there are callers, counted
+               at its begin: those who were just answered, and those who came meanwhile.
     lock_wait_s  for how long items whose row somebody else has locked are tried again; 0: they get
                Locked at once.
     """
@@ -73,6 +84,8 @@ class Batcher(Generic[T, R]):
         self._lock_wait_s = lock_wait_s
         self._queue: asyncio.Queue[_Group[T, R]] = asyncio.Queue(waiting)
         self._locked = 0
+        self._callers = 0  # at the begin of the last rest
+        self._all_back = asyncio.Event()
         self._ended = False
         self._trouble = Repeated(logger.warning)
 
@@ -103,12 +116,12 @@ class Batcher(Generic[T, R]):
         await self.put(items, size, answers)
         return await answers
 
-    async def put(
-        self, items: Sequence[T], size: int, answers: "asyncio.Future[list[R | Exception]]"
-    ) -> None:
+    async def put(self, items: Sequence[T], size: int, answers: Answers[R]) -> None:
         """Leaves items, of which there is at least one, to be flushed: `answers` gets what becomes
         of each, in order, or the error of all."""
         await self._queue.put(_Group(items, size, answers))
+        if self._queue.qsize() >= self._callers:
+            self._all_back.set()
         if self._ended:
             self._refuse([])
 
@@ -143,10 +156,22 @@ class Batcher(Generic[T, R]):
                 begun = loop.time()
                 await self._answer(groups)
                 if self._rest and (self._patient or len(groups) > 1):
-                    await asyncio.sleep(min(MOST_REST_S, self._rest * (loop.time() - begun)))
+                    took_s = loop.time() - begun
+                    await self._wait_for_more(len(groups), min(MOST_REST_S, self._rest * took_s))
         finally:
             self._ended = True
             self._refuse(groups)
+
+    async def _wait_for_more(self, answered: int, most_s: float) -> None:
+        """Rests after a flush that has answered so many callers."""
+        if self._patient:
+            await asyncio.sleep(most_s)
+            return
+        self._callers = answered + self._queue.qsize()
+        self._all_back.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._all_back.wait()
 
     def _refuse(self, groups: list[_Group[T, R]]) -> None:
         """Gives Unavailable to these and to all that wait to be flushed."""

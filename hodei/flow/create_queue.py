@@ -4,7 +4,7 @@ transaction is creating holds up nobody but those who ask for the same id."""
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hodei.domain.errors import Locked
 from hodei.domain.job import Creation
@@ -22,6 +22,10 @@ ones are refused at once."""
 LOCKED_S = 5.0
 """Seconds for which an id that was locked is tried apart from all others."""
 
+REST = 3.0
+"""Of its creates' Batcher. 64 callers with a create each make batches of 13, and of 5 with 1.0: then
+a create costs the server a fifth more, and PostgreSQL four fifths."""
+
 Outcome = Creation | Exception
 
 
@@ -30,14 +34,13 @@ class CreateQueue:
 
     def __init__(self, creates: Creates) -> None:
         self._together: Batcher[NewJob, Creation] = Batcher(
-            creates.store, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=1.0
+            creates.store, most=500, most_bytes=MOST_BYTES, waiting=5000, rest=REST
         )
         self._apart: Batcher[NewJob, Creation] = Batcher(
             creates.store_alone, most=1, waiting=MOST_APART
         )
-        # The ids that are being stored together, each with the answers of its call. A caller that
-        # leaves takes nothing back.
-        self._under_way: dict[uuid.UUID, asyncio.Future[list[Outcome]]] = {}
+        # The ids that are being stored together. A caller that leaves takes nothing back.
+        self._under_way: dict[uuid.UUID, _Storing] = {}
         # Until when each id that somebody's open transaction is creating is tried apart.
         self._locked: dict[uuid.UUID, float] = {}
 
@@ -51,8 +54,9 @@ class CreateQueue:
         """Returns what became of each job, in order; `size`: bytes of their specs. A job whose id
         comes a second time, in this call or while another one is under way, is stored after the
         first one, and so meets it. Unavailable: none was stored."""
-        now = time.monotonic()
-        self._locked = {job_id: until for job_id, until in self._locked.items() if until > now}
+        if self._locked:
+            now = time.monotonic()
+            self._locked = {job_id: until for job_id, until in self._locked.items() if until > now}
         first: dict[uuid.UUID, NewJob] = {}
         for job in new:
             if job.id not in self._locked and job.id not in self._under_way:
@@ -72,35 +76,13 @@ class CreateQueue:
     async def _store_together(self, first: dict[uuid.UUID, NewJob], size: int) -> list[Outcome]:
         if not first:
             return []
-        loop = asyncio.get_running_loop()
-        answers: asyncio.Future[list[Outcome]] = loop.create_future()
-        # What this caller waits for: if it leaves, the ids stay under way until they are stored.
-        # asyncio.shield would do the same in twice as many turns of the event loop.
-        noted: asyncio.Future[None] = loop.create_future()
-        answers.add_done_callback(lambda done: self._note(first, done, noted))
-        self._under_way.update(dict.fromkeys(first, answers))
+        storing = _Storing(first, self._under_way, self._note_lock)
         try:
-            await self._together.put(list(first.values()), size, answers)
+            await self._together.put(list(first.values()), size, storing)
         except asyncio.CancelledError:
-            answers.cancel()
+            storing.end()
             raise
-        await noted
-        return answers.result()
-
-    def _note(
-        self,
-        first: dict[uuid.UUID, NewJob],
-        done: asyncio.Future[list[Outcome]],
-        noted: asyncio.Future[None],
-    ) -> None:
-        for job_id in first:
-            del self._under_way[job_id]
-        if not noted.done():
-            noted.set_result(None)
-        if done.cancelled() or done.exception():
-            return
-        for job_id, outcome in zip(first, done.result(), strict=True):
-            self._note_lock(job_id, outcome)
+        return await storing.caller
 
     def _note_lock(self, job_id: uuid.UUID, outcome: Outcome) -> None:
         if is_lock(outcome) and len(self._locked) < MOST_APART:
@@ -109,12 +91,56 @@ class CreateQueue:
     async def _store_after_others(self, job: NewJob) -> Outcome:
         """Stores a job whose id is locked, or under way for another call."""
         if other := self._under_way.get(job.id):
-            await asyncio.wait([other])
+            await other.over.wait()
         if self._apart.full:
             return Locked("it could not a moment ago, and many wait that could not")
         (outcome,) = await self._apart.submit_all([job])
         self._note_lock(job.id, outcome)
         return outcome
+
+
+class _Storing:
+    """The new jobs of one call while they are stored together with others. The batch answers it in
+    place of a future: it notes what became of them, and wakes their caller. Two futures with a
+    callback between them took 4 to 8 % of a create more.
+
+    If the caller leaves, its ids stay under way until they are stored."""
+
+    __slots__ = ("_ids", "_note_lock", "_under_way", "caller", "over")
+
+    def __init__(
+        self,
+        ids: Iterable[uuid.UUID],
+        under_way: "dict[uuid.UUID, _Storing]",
+        note_lock: Callable[[uuid.UUID, Outcome], None],
+    ) -> None:
+        self._ids = list(ids)
+        self._under_way = under_way
+        self._note_lock = note_lock
+        self.caller: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()  # for calls with one of the same ids
+        under_way.update(dict.fromkeys(self._ids, self))
+
+    def done(self) -> bool:
+        return self.over.is_set()
+
+    def set_result(self, outcomes: list[Outcome]) -> None:
+        self.end()
+        for job_id, outcome in zip(self._ids, outcomes, strict=True):
+            self._note_lock(job_id, outcome)
+        if not self.caller.done():
+            self.caller.set_result(outcomes)
+
+    def set_exception(self, error: Exception) -> None:
+        self.end()
+        if not self.caller.done():
+            self.caller.set_exception(error)
+
+    def end(self) -> None:
+        """The ids are under way no longer."""
+        for job_id in self._ids:
+            del self._under_way[job_id]
+        self.over.set()
 
 
 def is_lock(outcome: Outcome) -> bool:

@@ -212,6 +212,26 @@ def test_after_a_flush_of_several_more_may_gather(
     assert second - first == pytest.approx(1.0 + (batcher.MOST_REST_S if rests else 0.0))
 
 
+def test_a_rest_ends_when_all_callers_are_back() -> None:
+    """Two were answered, and one came meanwhile: the third that waits ends the rest."""
+
+    async def late(batches: Batcher[int, int], after_s: float, item: int) -> Any:
+        await asyncio.sleep(after_s)
+        return await answer(batches, item)
+
+    async def story(batches: Batcher[int, int]) -> Answers:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(together(batches, [1, 2]))
+            for after_s, item in ((0.5, 3), (1.002, 4), (1.004, 5), (1.006, 6)):
+                group.create_task(late(batches, after_s, item))
+        return []
+
+    table = Table()
+    told(table, story, rest=1.0)
+    assert table.batches == [[1, 2], [3, 4, 5], [6]]
+    assert [begun for begun, _ in table.flushes[:2]] == pytest.approx([0.0, 1.004])
+
+
 def test_a_full_queue_holds_back_who_submits() -> None:
     async def story(batches: Batcher[int, int]) -> Answers:
         async with asyncio.TaskGroup() as group:
