@@ -1,5 +1,5 @@
 """`python -m bench.beside TREE`: the paths of the server in this checkout beside those in another
-one, as that of the release before, by turns of about a second.
+one, as that of the release before, by turns of a second or two.
 
 Both are up at the same time, each with a database of its own in one PostgreSQL. Machines are faster
 at one minute than at the next, by a third where others use them too: a ratio of two turns that
@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description="Two checkouts.")
     parser.add_argument("tree", type=Path, help="the other checkout")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--jobs", type=int, default=8000, help="of a turn; fewer of the slow paths")
+    parser.add_argument("--jobs", type=int, default=20_000, help="of a turn; fewer of slow paths")
     parser.add_argument("--only", action="append", default=[], help="paths with this word")
     given = parser.parse_args()
     result = measure(given.tree.resolve(), given.rounds, given.jobs, given.only)
