@@ -23,8 +23,9 @@ LOCKED_S = 5.0
 """Seconds for which an id that was locked is tried apart from all others."""
 
 REST = 3.0
-"""Of its creates' Batcher. 64 callers with a create each make batches of 13, and of 5 with 1.0: then
-a create costs the server a fifth more, and PostgreSQL four fifths."""
+"""How many times as long as a batch took the next one may gather (Batcher, `rest`). Batches of 64
+callers hold 13 creates; with 1.0 they held 5, and a create cost the server a fifth more and
+PostgreSQL four fifths."""
 
 Outcome = Creation | Exception
 
