@@ -19,10 +19,10 @@ from hodei.store import (
     leases,
     results,
     sessions,
+    silent_workers,
     sweep,
     worker_bootstrap_tokens,
     worker_credentials,
-    workers,
 )
 from hodei.store.database import Connection
 
@@ -75,7 +75,7 @@ async def lost_worker(conn: Connection) -> AWorker:
     """Silent for two minutes while somebody listened: TERMINATED."""
     worker = await ready_worker(conn, name="lost")
     await silence(conn, worker, 120)
-    await workers.judge_silent(conn, 30.0, 60.0)
+    await silent_workers.judge_silent(conn, 30.0, 60.0)
     return worker
 
 

@@ -24,8 +24,8 @@ from hodei.store import (
     releases,
     results,
     sessions,
+    silent_workers,
     stray_leases,
-    workers,
 )
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
@@ -129,7 +129,7 @@ class Sweeps(Callers):
             SET listening_since = listening_since - interval '1 hour', last_beat = clock_timestamp()
             """
         )
-        assert len(self.say("ok", lambda conn: workers.judge_silent(conn, 30.0, 60.0))) == 1
+        assert len(self.say("ok", lambda conn: silent_workers.judge_silent(conn, 30.0, 60.0))) == 1
         self.sweep_orphaned(commit)
         greeting = sessions.Greeting(worker.id, SECRET_HASH, uuid7(), "w", "0", 4, 0, {})
         session = self.on(lambda conn: sessions.connect(conn, greeting, 25.0))

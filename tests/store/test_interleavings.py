@@ -25,6 +25,7 @@ from hodei.store import (
     releases,
     results,
     sessions,
+    silent_workers,
     stray_leases,
     sweep,
     workers,
@@ -89,7 +90,7 @@ VERBS: dict[str, Verb] = {
     "beat": lambda c, w, _j, o: sessions.beat(
         c, [sessions.Heartbeat(w.id, w.session, 1, draining=False, current_job_id=None)], []
     ),
-    "judge silent": lambda c, _w, _j, _o: workers.judge_silent(c, 0.0, 0.001),
+    "judge silent": lambda c, _w, _j, _o: silent_workers.judge_silent(c, 0.0, 0.001),
     "drain": lambda c, w, _j, _o: workers.drain(c, w.id, "cli:ana"),
     "create again": lambda c, _w, j, _o: creation.create(
         c, [creation.NewJob(j, "cli:test", normalise({"command": "true", **LIMITS}).normal)]

@@ -2,6 +2,7 @@
 
 import uuid
 
+import psycopg
 import pytest
 
 from hodei.domain.worker import WorkerState
@@ -13,9 +14,9 @@ from hodei.store import (
     releases,
     results,
     sessions,
+    silent_workers,
     stray_leases,
     sweep,
-    workers,
 )
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
@@ -205,13 +206,32 @@ def test_a_lost_workers_leases_are_found_and_a_silent_one_keeps_its_own(database
         offer = await running_job(conn, gone)
         await silence(conn, silent, 45)
         await silence(conn, gone, 90)
-        judged = [(row[0], row[1]) for row in await workers.judge_silent(conn, 30.0, 60.0)]
+        judged = [(row[0], row[1]) for row in await silent_workers.judge_silent(conn, 30.0, 60.0)]
         assert judged == sorted([(silent.id, "UNREACHABLE"), (gone.id, "TERMINATED")])
-        assert await workers.judge_silent(conn, 30.0, 60.0) == [], "once"
+        assert await silent_workers.judge_silent(conn, 30.0, 60.0) == [], "once"
         return await stray_leases.orphaned(conn), judged, Claimant(offer.lease, gone.id)
 
     orphaned, _, claimant = on(database_url, story)
     assert orphaned == [(claimant, True)]
+
+
+def test_a_silent_worker_is_spared_whose_row_is_or_was_locked(database_url: str) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        locked, beating, other = [await ready_worker(conn) for _ in range(3)]
+        await silence(conn, locked, 90)
+        await silence(conn, other, 90)
+        with psycopg.connect(database_url) as somebody:
+            lock = "SELECT FROM workers WHERE id = ANY (%s) FOR UPDATE"
+            somebody.execute(lock, [[locked.id, beating.id]])
+            spared = await silent_workers.locked(conn, 30.0)
+            assert spared == [locked.id]
+        assert await silent_workers.locked(conn, 30.0) == []
+        judged = await silent_workers.judge_silent(conn, 30.0, 60.0, spared)
+        assert [one.worker_id for one in judged] == [other.id]
+        judged = await silent_workers.judge_silent(conn, 30.0, 60.0)
+        assert [one.worker_id for one in judged] == [locked.id]
+
+    on(database_url, story)
 
 
 def test_nobody_is_lost_before_a_full_term_of_listening(database_url: str) -> None:
@@ -223,7 +243,7 @@ def test_nobody_is_lost_before_a_full_term_of_listening(database_url: str) -> No
         await silence(conn, worker, 3600)
         await conn.execute("UPDATE hodei_listening SET last_beat = now() - interval '10 minutes'")
         await sweep.look(conn, 30, 30)
-        return list(await workers.judge_silent(conn, 30.0, 60.0))
+        return list(await silent_workers.judge_silent(conn, 30.0, 60.0))
 
     assert on(database_url, story) == []
 

@@ -10,9 +10,9 @@ from hodei.store import (
     leases,
     releases,
     results,
+    silent_workers,
     stray_leases,
     sweep,
-    workers,
 )
 from hodei.store.database import Connection as AsyncConnection
 from hodei.store.leases import Claimant
@@ -210,16 +210,16 @@ def test_a_clock_set_forward_loses_nobody(database_url: str) -> None:
             "UPDATE hodei_listening SET last_beat = last_beat - interval '10 minutes'"
         )
         await conn.execute("UPDATE leases SET accept_by = accept_by - interval '10 minutes'")
-        assert await workers.judge_silent(conn, 30.0, 60.0) == [], "before the next beat"
+        assert await silent_workers.judge_silent(conn, 30.0, 60.0) == [], "before the next beat"
         assert await stray_leases.overdue(conn, 10.0) == []
         await sweep.look(conn, 30, 30)
-        assert await workers.judge_silent(conn, 30.0, 60.0) == [], "and after it"
+        assert await silent_workers.judge_silent(conn, 30.0, 60.0) == [], "and after it"
         assert await stray_leases.overdue(conn, 10.0) == []
         await conn.execute(
             "UPDATE hodei_listening SET listening_since = listening_since - interval '61 s'"
         )
         assert [c.lease for c in await stray_leases.overdue(conn, 10.0)] == [offer.lease]
-        assert len(await workers.judge_silent(conn, 30.0, 60.0)) == 1
+        assert len(await silent_workers.judge_silent(conn, 30.0, 60.0)) == 1
 
     on(database_url, story)
 

@@ -1,6 +1,8 @@
 """Sweeps of leases and of the workers that hold them: late offers go back, attempts beyond a limit
 are ended, silent workers are judged, and what they leave runs again or fails."""
 
+import uuid
+
 from loguru import logger
 
 from hodei.domain.timing import ACCEPT_WITHIN_S, UNREACHABLE_AFTER_S
@@ -8,7 +10,8 @@ from hodei.fleet.presence import Presence
 from hodei.flow.give_back import give_back
 from hodei.flow.lost import LostAttempts
 from hodei.flow.sweeps.each import ACTOR
-from hodei.store import stray_leases, workers
+from hodei.flow.sweeps.lately_locked import LatelyLocked
+from hodei.store import leases, silent_workers, stray_leases
 from hodei.store.database import Database
 from hodei.store.times import instant
 
@@ -22,12 +25,22 @@ class AttemptSweeps:
         self._presence = presence
         self._lost = lost
         self._lost_after_s = lost_after_s
+        self._locked_leases = LatelyLocked[int]()
+        self._locked_workers = LatelyLocked[uuid.UUID]()
         self._log = logger.bind(component="JobRescuer")
 
     async def end_overrun(self) -> None:
-        """Ends attempts beyond a limit that their workers should have ended."""
-        if overrun := await self._database.run(stray_leases.overrun):
-            await self._lost.end_overrun(overrun, ACTOR)
+        """Ends attempts beyond a limit that their workers should have ended. Logs and results that
+        could not be stored come first."""
+        overrun = await self._database.run(stray_leases.overrun)
+        if not overrun:
+            return
+        numbers = [one.claimant.lease for one in overrun]
+        locked = await self._database.run(lambda conn: leases.locked(conn, numbers))
+        spared = self._locked_leases.note(locked)
+        judged = [one for one in overrun if one.claimant.lease not in spared]
+        if judged:
+            await self._lost.end_overrun(judged, ACTOR)
 
     async def take_back_offers(self) -> None:
         """Gives back offers that their workers did not accept in time."""
@@ -41,9 +54,16 @@ class AttemptSweeps:
                 stream.forget_lease(claimant.lease)
 
     async def judge_silent_workers(self) -> None:
-        """Makes silent workers UNREACHABLE, or TERMINATED when they are lost."""
+        """Makes silent workers UNREACHABLE, or TERMINATED when they are lost. Heartbeats that could
+        not be stored come first."""
+        locked = await self._database.run(
+            lambda conn: silent_workers.locked(conn, UNREACHABLE_AFTER_S)
+        )
+        spared = self._locked_workers.note(locked)
         for worker_id, state, last_heartbeat in await self._database.run(
-            lambda conn: workers.judge_silent(conn, UNREACHABLE_AFTER_S, self._lost_after_s)
+            lambda conn: silent_workers.judge_silent(
+                conn, UNREACHABLE_AFTER_S, self._lost_after_s, spared
+            )
         ):
             self._log.bind(worker_id=worker_id).warning(
                 "worker is {}: last heard of at {}",
