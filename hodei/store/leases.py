@@ -75,6 +75,34 @@ async def locked(conn: Connection, leases: Sequence[int]) -> set[int]:
     return {row[0] for row in await rows(conn, LOCKED, {"leases": array(leases)})}
 
 
+# A lock that waits is counted as well: who writes waits behind it. Who changes rows takes none of these.
+TABLE_LOCKED = """
+WITH tables AS (
+    SELECT t.of
+    FROM (VALUES ('jobs'::regclass), ('leases'), ('job_logs'), ('domain_events')) AS t (of)
+), relations AS (
+    SELECT t.of FROM tables t
+    UNION ALL
+    SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent IN (SELECT t.of FROM tables t)
+)
+SELECT EXISTS (
+    SELECT
+    FROM pg_locks k
+    JOIN relations r ON r.of = k.relation
+    WHERE k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+      AND k.mode IN (
+          'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+"""
+
+
+async def unwritable(conn: Connection, leases: Sequence[int]) -> set[int]:
+    """Returns the leases of which nothing can be stored now that their workers say: those that are
+    locked, or all, while somebody builds an index of a table or a partition, or alters it."""
+    if await rows(conn, TABLE_LOCKED, {}) == [(True,)]:
+        return set(leases)
+    return await locked(conn, leases)
+
+
 JOBS_OF = """
 SELECT l.job_id
 FROM leases l

@@ -1,7 +1,9 @@
 """Limits that workers do not keep, and clocks that jump."""
 
 import uuid
+from typing import LiteralString
 
+import psycopg
 import pytest
 
 from hodei.store import (
@@ -180,6 +182,35 @@ def test_a_start_that_takes_too_long_is_found_until_the_worker_says_that_it_runs
         assert [(c.lease, words) for c, words in await stray_leases.overrun(conn)] == [
             (slow.lease, "did not start within its start_timeout")
         ]
+
+    on(database_url, story)
+
+
+@pytest.mark.parametrize(
+    ("lock", "locks_all"),
+    [
+        ("SELECT FROM leases WHERE lease = (SELECT min(lease) FROM leases) FOR UPDATE", False),
+        ("SELECT FROM jobs ORDER BY id LIMIT 1 FOR UPDATE", False),
+        ("SELECT FROM jobs JOIN leases USING (lease) FOR UPDATE", True),
+        ("CREATE INDEX of_somebody ON jobs (name)", True),
+        ("ALTER TABLE jobs ADD COLUMN of_somebody text", True),
+        ("CREATE INDEX of_somebody ON job_logs_default (late)", True),
+        ("CREATE INDEX of_somebody ON domain_events (actor)", True),
+        ("LOCK TABLE jobs, leases, job_logs, domain_events IN ROW EXCLUSIVE MODE", None),
+    ],
+)
+def test_leases_are_found_of_which_nothing_can_be_stored(
+    database_url: str, lock: LiteralString, locks_all: bool | None
+) -> None:
+    async def story(conn: AsyncConnection) -> None:
+        worker = await ready_worker(conn)
+        first, second = [(await running_job(conn, worker)).lease for _ in range(2)]
+        with psycopg.connect(database_url) as somebody:
+            somebody.execute(lock)
+            found = await leases.unwritable(conn, [first, second])
+            somebody.rollback()
+        assert found == {None: set(), False: {first}, True: {first, second}}[locks_all]
+        assert await leases.unwritable(conn, [first, second]) == set()
 
     on(database_url, story)
 

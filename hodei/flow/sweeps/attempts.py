@@ -36,8 +36,8 @@ class AttemptSweeps:
         if not overrun:
             return
         numbers = [one.claimant.lease for one in overrun]
-        locked = await self._database.run(lambda conn: leases.locked(conn, numbers))
-        spared = self._locked_leases.note(locked)
+        unwritable = await self._database.run(lambda conn: leases.unwritable(conn, numbers))
+        spared = self._locked_leases.note(unwritable)
         judged = [one for one in overrun if one.claimant.lease not in spared]
         if judged:
             await self._lost.end_overrun(judged, ACTOR)
