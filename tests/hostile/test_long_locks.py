@@ -33,12 +33,10 @@ def one(pg_server: SimpleNamespace, tmp_path: Path) -> Iterator[Hodei]:
     "lock",
     [
         "SELECT FROM workers FOR UPDATE",
-        "SELECT FROM leases FOR UPDATE",
-        "SELECT FROM jobs FOR UPDATE",
-        "SELECT FROM workers CROSS JOIN jobs CROSS JOIN leases FOR UPDATE",
+        "SELECT FROM jobs CROSS JOIN leases FOR UPDATE",
         "LOCK TABLE jobs, job_logs, domain_events IN SHARE MODE",
     ],
-    ids=["workers", "leases", "jobs", "all", "as indexes are built"],
+    ids=["workers", "jobs", "as indexes are built"],
 )
 def test_jobs_outlive_a_lock(one: Hodei, lock: LiteralString) -> None:
     gate = one.folder / "gate"
