@@ -4,6 +4,7 @@ their rows."""
 import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from loguru import logger
@@ -16,13 +17,14 @@ from hodei.domain.job_line import JobLine
 from hodei.flow import change_many, job_lines
 from hodei.flow.cancel import AGAIN_S, TRIES
 from hodei.flow.change_many import Answer
+from hodei.flow.in_parts import in_parts
 from hodei.flow.set_aside import set_aside
 from hodei.store import cancel_many, halves, sqlstate
 from hodei.store.cancel_many import Cancelled
 from hodei.store.database import Database
 
-AT_ONCE = 1000
-"""Jobs of one transaction, some 0.1 s."""
+AT_FIRST, AT_MOST = 250, 1000
+"""Jobs of the first transaction and of the largest, which takes some 0.1 s."""
 
 
 class _Outcome(NamedTuple):
@@ -50,10 +52,9 @@ class MassCanceller:
         answers: dict[uuid.UUID, Answer] = {}
         left = list(dict.fromkeys(ids))
         for tries_left in reversed(range(TRIES)):
-            for first in range(0, len(left), AT_ONCE):
-                some = left[first : first + AT_ONCE]
-                async with self._callers.turn():
-                    answers |= await self._cancel(some, states, actor, last=not tries_left)
+            cancel = partial(self._cancel, states=states, actor=actor, last=not tries_left)
+            found = await in_parts(left, AT_FIRST, AT_MOST, self._callers.turn, cancel)
+            answers |= {job: one.answer for job, one in zip(left, found, strict=True) if one.answer}
             left = [job for job in left if job not in answers]
             if not left:
                 break
@@ -61,9 +62,9 @@ class MassCanceller:
         return [answers[job] for job in ids]
 
     async def _cancel(
-        self, some: list[uuid.UUID], states: Sequence[JobState], actor: str, *, last: bool
-    ) -> dict[uuid.UUID, Answer]:
-        """The answers for these jobs; after the last try one for each."""
+        self, some: list[uuid.UUID], *, states: Sequence[JobState], actor: str, last: bool
+    ) -> list[_Outcome]:
+        """What one try has done to these jobs; after the last one there is an answer for each."""
 
         async def attempt(part: list[uuid.UUID]) -> list[_Outcome]:
             done = await self._database.run(
@@ -72,15 +73,15 @@ class MassCanceller:
             job_lines.say(self._log, _lines(done, actor))
             return [_Outcome(_answer(job, done, states, last=last)) for job in part]
 
-        answers = {}
+        outcomes = []
         for job, outcome in zip(some, await halves.each(some, attempt), strict=True):
             if isinstance(outcome, Locked):
-                answers[job] = change_many.locked(job, None) if last else None
+                outcomes.append(_Outcome(change_many.locked(job, None) if last else None))
             elif isinstance(outcome, Exception):
-                answers[job] = await self._refused(job, outcome, actor)
+                outcomes.append(_Outcome(await self._refused(job, outcome, actor)))
             else:
-                answers[job] = outcome.answer
-        return {job: answer for job, answer in answers.items() if answer}
+                outcomes.append(outcome)
+        return outcomes
 
     async def _refused(self, job: uuid.UUID, error: Exception, actor: str) -> Answer:
         """Sets a job aside whose row cannot be written, so that it ends all the same."""

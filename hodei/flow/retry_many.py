@@ -1,6 +1,5 @@
 """Many jobs that have ended are run again by one call: as flow/retry.py does for one."""
 
-import time
 from collections.abc import Iterator, Sequence
 
 from loguru import logger
@@ -14,17 +13,14 @@ from hodei.flow import change_many, job_lines
 from hodei.flow.change_many import Answer
 from hodei.flow.dispatch import JobDispatcher
 from hodei.flow.enqueue import not_created
+from hodei.flow.in_parts import in_parts
 from hodei.store import halves, retry_many, sqlstate
 from hodei.store.database import Database
 from hodei.store.retry_many import Repeat, Repeated
 
 AT_FIRST, AT_MOST = 25, 200
-"""Jobs of the first transaction and of the largest: their specs together have 50 MB at most."""
-
-SHORT_S = 0.3
-"""After a transaction of fewer seconds the next one has twice as many jobs, else half as many. Those
-of large specs take 7 ms a job on an idle machine, and a statement may run for MOST_S
-(store/statements.py)."""
+"""Jobs of the first transaction and of the largest: their specs together have 50 MB at most, and those
+of large specs take 7 ms a job on an idle machine."""
 
 
 class MassRetries:
@@ -44,15 +40,12 @@ class MassRetries:
 
         Exhausted: no turn at the database. Unavailable: the database is away, or goes; what was
         created stands, and the same call goes on."""
-        answers: list[Answer] = []
-        at_once = AT_FIRST
-        while some := list(repeats[len(answers) : len(answers) + at_once]):
-            async with self._callers.turn():
-                begun = time.monotonic()
-                found = await halves.each(some, lambda part: self._retry(part, actor))
-                is_short = time.monotonic() - begun < SHORT_S
-            answers += [_told(one, answer) for one, answer in zip(some, found, strict=True)]
-            at_once = min(at_once * 2, AT_MOST) if is_short else max(at_once // 2, 1)
+
+        async def retry(part: list[Repeat]) -> list[Answer]:
+            found = await halves.each(part, lambda some: self._retry(some, actor))
+            return [_told(one, answer) for one, answer in zip(part, found, strict=True)]
+
+        answers = await in_parts(repeats, AT_FIRST, AT_MOST, self._callers.turn, retry)
         self._dispatcher.wake()
         return answers
 

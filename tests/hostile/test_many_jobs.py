@@ -107,21 +107,38 @@ def test_large_specs_are_searched_for_two_seconds_at_a_time(one: Hodei) -> None:
     assert [entry for entry in entries if entry.change != "RETRIED"] == []
 
 
+def slow_down(hodei: Hodei, what: str, each_s: float) -> None:
+    """Somebody's trigger takes as long for each row of `jobs`."""
+    hodei.sql(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN PERFORM pg_sleep({each_s}); RETURN NEW; END $$"
+    )
+    hodei.sql(f"CREATE TRIGGER slow BEFORE {what} ON jobs FOR EACH ROW EXECUTE FUNCTION slow()")
+
+
 def test_jobs_are_repeated_though_each_takes_long_to_store(one: Hodei) -> None:
     """Two hundred in one transaction would take 6 s, and a statement may take 4."""
     one.sql(FILL, 250)
     one.sql("UPDATE jobs SET state = 'FAILED', completed_at = now()")
     ids = [row[0] for row in one.sql("SELECT id::text FROM jobs WHERE name = 'many'")]
-    one.sql(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM pg_sleep(0.03); RETURN NEW; END $$"
-    )
-    one.sql("CREATE TRIGGER slow BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION slow()")
+    slow_down(one, "INSERT", 0.03)
     with grpc.insecure_channel(one.addresses[0]) as channel:
         jobs = hodei_pb2_grpc.JobServiceStub(channel)
         retries = [pb.RetryJobRequest(job_id=job, new_job_id=str(uuid7())) for job in ids]
         entries = jobs.RetryJobs(pb.RetryJobsRequest(retries=retries), timeout=60).entries
     assert [entry for entry in entries if entry.change != "RETRIED"] == []
+    assert [entry.job_id for entry in entries] == ids
+
+
+def test_jobs_are_cancelled_though_each_takes_long_to_store(one: Hodei) -> None:
+    """A thousand in one transaction would take 20 s."""
+    one.sql(FILL, 1000)
+    ids = [row[0] for row in one.sql("SELECT id::text FROM jobs WHERE name = 'many'")]
+    slow_down(one, "UPDATE", 0.02)
+    with grpc.insecure_channel(one.addresses[0]) as channel:
+        jobs = hodei_pb2_grpc.JobServiceStub(channel)
+        entries = jobs.CancelJobs(pb.CancelJobsRequest(job_ids=ids), timeout=60).entries
+    assert [entry for entry in entries if entry.change != "CANCELLED"] == []
     assert [entry.job_id for entry in entries] == ids
 
 
