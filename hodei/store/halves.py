@@ -3,8 +3,12 @@
 A statement for n items that fails is tried for half of them: then it is known which half holds the
 fault, and that half is tried by halves in its turn. After log2(n) statements one item is left. The
 items that were left aside on the way go into one more statement. If that fails, too, there are
-several faults, and each half is searched."""
+several faults, and each half is searched.
 
+A time-out need not be one item's: all of them may be slow. Then each half is tried, and once one has
+succeeded no statement has more items than it took time for."""
+
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +27,14 @@ are left get the last error."""
 MOST_SLOW = 12
 """The same for those that a time-out has ended. One item among 500 is found in fewer; what is left
 of several is found by the next search, and meanwhile the others have their turn."""
+
+PART_S = 0.3
+"""Seconds that a statement of a search is to take after a time-out: within MOST_SEARCHING_S
+(store/statements.py)."""
+
+MOST_SEARCH_S = 8.0
+"""Seconds of a search after a time-out. Then the items that are left get its error: what was claimed
+must be offered within 10 s, and others wait."""
 
 after_a_slow_one: ContextVar[bool] = ContextVar("after_a_slow_one", default=False)
 """Whether a time-out has ended a statement for some of the same items: whatever comes for them now
@@ -65,44 +77,61 @@ async def each(
 
 
 class _Search(Generic[T, R]):
-    """One search; counts the statements that failed in it, and those that a time-out ended."""
+    """One search; counts the statements that failed in it, and those that a time-out ended, and notes
+    how long an item takes."""
 
     def __init__(self, act: Callable[[list[T]], Awaitable[Sequence[R | Exception]]]) -> None:
         self._act = act
         self._failures = 0
         self._slow = 0
+        self._time_out: Exception | None = None  # the last one
+        self._over_at = float("inf")  # by time.monotonic()
+        self._item_s = 0.0  # after a time-out
 
     @property
     def _is_given_up(self) -> bool:
-        return self._failures >= MOST_FAILURES or self._slow >= MOST_SLOW
+        over = time.monotonic() > self._over_at
+        return self._failures >= MOST_FAILURES or self._slow >= MOST_SLOW or over
 
     async def answers(self, items: list[T], *, one_culprit: bool = True) -> list[R | Exception]:
         """Returns an answer for each item. `one_culprit`: one item is expected to be at fault, and
         is found in the fewest statements; else several are, and each half is searched."""
         if not items:
             return []
-        found = await self._try(items)
-        if not isinstance(found, Exception):
-            return list(found)
-        if len(items) == 1 or self._is_given_up:
-            return [found for _ in items]
-        if one_culprit:
-            return await self._without_culprit(items, found)
+        if self._is_given_up or len(items) == 1 or len(items) * self._item_s <= PART_S:
+            found = await self._try(items)
+            if not isinstance(found, Exception):
+                return list(found)
+            if len(items) == 1 or self._is_given_up:
+                return [found for _ in items]
+            if one_culprit and not sqlstate.is_slow(found):
+                return await self._without_culprit(items, found)
+        return await self._of_halves(items)
+
+    async def _of_halves(self, items: list[T]) -> list[R | Exception]:
         middle = len(items) // 2
         first: list[R | Exception] = await self.answers(items[:middle], one_culprit=False)
         return first + await self.answers(items[middle:], one_culprit=False)
 
     async def _try(self, items: list[T]) -> Sequence[R | Exception] | Exception:
+        begun = time.monotonic()
+        if self._time_out and begun > self._over_at:
+            return self._time_out
         try:
-            return await self._act(items)
+            found = await self._act(items)
         except Exception as error:
             if not is_of_an_item(error):
                 raise
             self._failures += 1
             if sqlstate.is_slow(error):
                 self._slow += 1
+                self._time_out = error
+                self._over_at = min(self._over_at, time.monotonic() + MOST_SEARCH_S)
                 after_a_slow_one.set(True)
             return error
+        if after_a_slow_one.get():
+            self._item_s = (time.monotonic() - begun) / len(items)
+        return found
 
     async def _without_culprit(self, items: list[T], error: Exception) -> list[R | Exception]:
         answers: dict[int, R | Exception] = {}

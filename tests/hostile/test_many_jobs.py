@@ -116,6 +116,17 @@ def slow_down(hodei: Hodei, what: str, each_s: float) -> None:
     hodei.sql(f"CREATE TRIGGER slow BEFORE {what} ON jobs FOR EACH ROW EXECUTE FUNCTION slow()")
 
 
+def test_jobs_are_created_though_each_takes_long_to_store(one: Hodei) -> None:
+    """Five hundred in one transaction would take 5 s."""
+    slow_down(one, "INSERT", 0.01)
+    with grpc.insecure_channel(one.addresses[0]) as channel:
+        jobs = hodei_pb2_grpc.JobServiceStub(channel)
+        request = pb.CreateJobsRequest(specs=['{"command": "true"}'] * 500)
+        entries = jobs.CreateJobs(request, timeout=60).entries
+    assert [entry for entry in entries if entry.error_code] == []
+    assert one.sql("SELECT count(*) FROM jobs") == [(500,)]
+
+
 def test_jobs_are_repeated_though_each_takes_long_to_store(one: Hodei) -> None:
     """Two hundred in one transaction would take 6 s, and a statement may take 4."""
     one.sql(FILL, 250)

@@ -5,6 +5,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 
+import psycopg
 import pytest
 
 from hodei.domain.errors import Locked, Unavailable
@@ -64,3 +65,38 @@ def test_a_locked_row_is_an_item_and_a_database_that_is_away_is_none() -> None:
     assert isinstance(searched(Statements([1], Locked("row")), 4)[1], Locked)
     with pytest.raises(Unavailable):
         searched(Statements([1], Unavailable("away")), 4)
+
+
+class SlowStatements:
+    """Takes as long for each item, and half a second at most for all."""
+
+    def __init__(self, each_s: float) -> None:
+        self.each_s = each_s
+        self.done: list[int] = []
+        self.time_outs = 0
+
+    async def __call__(self, items: list[int]) -> list[int]:
+        if len(items) * self.each_s > 0.5:
+            self.time_outs += 1
+            raise Locked("slow") from psycopg.errors.QueryCanceled()
+        await asyncio.sleep(len(items) * self.each_s)
+        self.done += items
+        return [item * 10 for item in items]
+
+
+def test_where_all_are_slow_each_is_done_and_few_statements_fail() -> None:
+    statements = SlowStatements(0.01)
+    answers = asyncio.run(halves.each(list(range(200)), statements))
+    assert answers == [item * 10 for item in range(200)]
+    assert statements.done == list(range(200)), "in order, each once"
+    assert statements.time_outs == 2, "of 200 and of 100"
+
+
+def test_a_search_after_a_time_out_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halves, "MOST_SEARCH_S", 0.5)
+    statements = SlowStatements(0.01)
+    answers = asyncio.run(halves.each(list(range(200)), statements))
+    done = len(statements.done)
+    assert 25 <= done < 200
+    assert answers[:done] == [item * 10 for item in range(done)]
+    assert all(isinstance(answer, Locked) for answer in answers[done:])
