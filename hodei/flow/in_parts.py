@@ -1,8 +1,8 @@
-"""A long list is worked off in transactions that are as large as they are fast.
+"""A long list of jobs is changed in transactions whose size follows from how long they take.
 
-How long a row takes nobody knows before: its spec may be large, somebody's trigger slow, the machine
-busy. A statement may run for MOST_S (store/statements.py), others wait for its rows, and each part
-is a turn at the database that other callers wait for."""
+Nobody knows before how long a job takes: its spec may be large, somebody's trigger slow, the machine
+busy. A statement may run for MOST_S (store/statements.py), and other callers wait for its turn at the
+database."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,8 +23,9 @@ async def in_parts(
     turn: Callable[[], AbstractAsyncContextManager[object]],
     act: Callable[[list[Item]], Awaitable[Sequence[Answer]]],
 ) -> list[Answer]:
-    """Has `act` answer for each item, in order, each part in a turn of its own: `first` items in the
-    first, `most` at most in any. Errors of `turn` and of `act` are raised; what was done stands."""
+    """Calls `act` for one part after the other, each in a turn of its own, and returns its answers: one
+    for each item, in order. The first part has `first` items, none more than `most`. Errors of `turn`
+    and of `act` are raised; what was done before stands."""
     answers: list[Answer] = []
     size = first
     while part := list(items[len(answers) : len(answers) + size]):

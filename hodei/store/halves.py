@@ -5,8 +5,9 @@ fault, and that half is tried by halves in its turn. After log2(n) statements on
 items that were left aside on the way go into one more statement. If that fails, too, there are
 several faults, and each half is searched.
 
-A time-out need not be one item's: all of them may be slow. Then each half is tried, and once one has
-succeeded no statement has more items than it took time for."""
+A time-out need not be one item's: all of them may be slow. So each half is tried. Once one has
+succeeded it is known how long an item takes, and no statement gets more items than fit into
+PART_S."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -29,8 +30,8 @@ MOST_SLOW = 12
 of several is found by the next search, and meanwhile the others have their turn."""
 
 PART_S = 0.3
-"""Seconds that a statement of a search is to take after a time-out: within MOST_SEARCHING_S
-(store/statements.py)."""
+"""Seconds that a statement of a search may take after a time-out, as far as is known before: less
+than MOST_SEARCHING_S (store/statements.py), which ends it."""
 
 MOST_SEARCH_S = 8.0
 """Seconds of a search after a time-out. Then the items that are left get its error: what was claimed
@@ -86,7 +87,7 @@ class _Search(Generic[T, R]):
         self._slow = 0
         self._time_out: Exception | None = None  # the last one
         self._over_at = float("inf")  # by time.monotonic()
-        self._item_s = 0.0  # after a time-out
+        self._item_s = 0.0  # seconds for each item of the last success after a time-out
 
     @property
     def _is_given_up(self) -> bool:

@@ -75,7 +75,8 @@ async def locked(conn: Connection, leases: Sequence[int]) -> set[int]:
     return {row[0] for row in await rows(conn, LOCKED, {"leases": array(leases)})}
 
 
-# A lock that waits is counted as well: who writes waits behind it. Who changes rows takes none of these.
+# A lock that is waited for counts as well: writers wait behind it. Who changes rows takes none of
+# these modes.
 TABLE_LOCKED = """
 WITH tables AS (
     SELECT t.of
