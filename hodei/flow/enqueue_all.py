@@ -13,7 +13,7 @@ import psycopg
 from loguru import logger
 
 from hodei.access.limits import CallersDatabase
-from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked
+from hodei.domain.errors import Aborted, Duplicate, HodeiError, Invalid, Locked, Unavailable
 from hodei.domain.job import Creation
 from hodei.flow import job_lines, named_secrets
 from hodei.flow.creates import SWALLOWED
@@ -79,6 +79,8 @@ class AllOrNothing:
                 raise _held() from error
             found = await halves.each(new, self._probe, error)
             if not (refused := _of_rows(new, found)):
+                if sqlstate.is_slow(error):
+                    raise _too_slow(len(new), error) from error
                 raise
             raise _NotStored(refused) from None
 
@@ -149,6 +151,13 @@ def _aborted(refused: dict[int, HodeiError]) -> Aborted:
     count = len(refused)
     return Aborted(
         f"not stored: {count} other spec{'s' if count > 1 else ''} of the call {'were' if count > 1 else 'was'} refused"
+    )
+
+
+def _too_slow(count: int, error: Exception) -> Unavailable:
+    return Unavailable(
+        f"{count} jobs in one transaction take longer than a statement may run; nothing was stored:"
+        f" send fewer at once, or not all or nothing (`--partial`): {error}"
     )
 
 

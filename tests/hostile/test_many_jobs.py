@@ -7,6 +7,7 @@ import sys
 import time
 
 import grpc
+import pytest
 
 from hodei.domain.ids import uuid7
 from hodei.protocol import hodei_pb2 as pb
@@ -123,7 +124,11 @@ def test_jobs_are_created_though_each_takes_long_to_store(one: Hodei) -> None:
         jobs = hodei_pb2_grpc.JobServiceStub(channel)
         request = pb.CreateJobsRequest(specs=['{"command": "true"}'] * 500)
         entries = jobs.CreateJobs(request, timeout=60).entries
-    assert [entry for entry in entries if entry.error_code] == []
+        assert [entry for entry in entries if entry.error_code] == []
+        assert one.sql("SELECT count(*) FROM jobs") == [(500,)]
+        request.all_or_nothing = True
+        with pytest.raises(grpc.RpcError, match="500 jobs in one transaction take longer than"):
+            jobs.CreateJobs(request, timeout=60)
     assert one.sql("SELECT count(*) FROM jobs") == [(500,)]
 
 
